@@ -1,0 +1,129 @@
+//! The CustomResourceDefinition as it is installed: the derived schema, made strict.
+
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::CustomResourceExt;
+use serde_json::{Map, Value, json};
+
+use super::{AthenaSession, MARKER_PREFIX, schema};
+
+/// Paths under `spec` that never change once the object exists. Each has its own rule, on its parent: a transition rule on an optional field is not
+/// evaluated when the field appears or vanishes.
+pub const IMMUTABLE: &[&str] = &[
+    "workGroup",
+    "description",
+    "engineConfiguration",
+    "engineConfiguration.coordinatorDpuSize",
+    "engineConfiguration.maxConcurrentDpus",
+    "engineConfiguration.defaultExecutorDpuSize",
+    "engineConfiguration.additionalConfigs",
+    "engineConfiguration.sparkProperties",
+    "engineConfiguration.classifications",
+    "executionRole",
+    "monitoringConfiguration",
+    "monitoringConfiguration.cloudWatchLoggingConfiguration",
+    "monitoringConfiguration.managedLoggingConfiguration",
+    "monitoringConfiguration.s3LoggingConfiguration",
+    "notebookVersion",
+    "sessionIdleTimeoutInMinutes",
+    "tags",
+    "copyWorkGroupTags",
+];
+
+/// The CustomResourceDefinition of `AthenaSession`.
+///
+/// # Panics
+/// When the derived schema has not the shape that this function completes, which a test excludes.
+pub fn crd() -> CustomResourceDefinition {
+    let mut crd = serde_json::to_value(AthenaSession::crd()).expect("a CRD is JSON");
+    let root = crd.pointer_mut("/spec/versions/0/schema/openAPIV3Schema").expect("one version with a schema");
+    strip_nullable(root);
+    unwrap_descriptions(root);
+
+    let status = property(root, "status");
+    status["default"] = json!({ "observedGeneration": -1 });
+    status["properties"]["observedGeneration"]["default"] = json!(-1);
+
+    let spec = property(root, "spec");
+    for path in IMMUTABLE {
+        let (parent, field) = path.rsplit_once('.').unwrap_or(("", path));
+        let parent = parent.split('.').filter(|step| !step.is_empty()).fold(&mut *spec, property);
+        let whole = property(parent, field).get("properties").is_some();
+        add_rule(parent, immutable(path, field, whole));
+    }
+    add_rule(
+        spec,
+        json!({
+            "rule": format!("!has(self.description) || !self.description.contains('{MARKER_PREFIX}')"),
+            "message": format!("description: must not contain `{MARKER_PREFIX}`, which marks the operator's own sessions"),
+            "reason": "FieldValueInvalid",
+            "fieldPath": ".description",
+        }),
+    );
+    add_rule(
+        spec,
+        json!({
+            "rule": "!has(self.notebookVersion) || (has(self.engineConfiguration) && has(self.engineConfiguration.additionalConfigs) \
+                     && 'NotebookId' in self.engineConfiguration.additionalConfigs)",
+            "message": "notebookVersion: needs `engineConfiguration.additionalConfigs.NotebookId`; set it, or leave the version out",
+            "reason": "FieldValueInvalid",
+            "fieldPath": ".notebookVersion",
+        }),
+    );
+    let classification = &mut property(property(spec, "engineConfiguration"), "classifications")["items"];
+    for rule in schema::classification_rules().as_array().into_iter().flatten() {
+        add_rule(classification, rule.clone());
+    }
+    serde_json::from_value(crd).expect("still a CRD")
+}
+
+/// The rule that keeps `field` as it is. Of an object with rules of its own inside (`whole`), only coming and going is left to say.
+fn immutable(path: &str, field: &str, whole: bool) -> Value {
+    let same = if whole {
+        format!("has(self.{field}) == has(oldSelf.{field})")
+    } else {
+        format!("has(self.{field}) == has(oldSelf.{field}) && (!has(self.{field}) || self.{field} == oldSelf.{field})")
+    };
+    json!({
+        "rule": same,
+        "message": format!("spec.{path} is immutable: a started session cannot be edited; create another AthenaSession instead"),
+        "reason": "FieldValueForbidden",
+        "fieldPath": format!(".{field}"),
+    })
+}
+
+fn property<'a>(schema: &'a mut Value, name: &str) -> &'a mut Value {
+    schema.pointer_mut(&format!("/properties/{name}")).unwrap_or_else(|| panic!("the schema has a property {name}"))
+}
+
+fn add_rule(schema: &mut Value, rule: Value) {
+    let schema: &mut Map<String, Value> = schema.as_object_mut().expect("a schema is an object");
+    schema.entry("x-kubernetes-validations").or_insert_with(|| json!([])).as_array_mut().expect("rules are a list").push(rule);
+}
+
+/// A doc comment breaks its lines for the editor; whoever reads the schema breaks them anew.
+fn unwrap_descriptions(schema: &mut Value) {
+    match schema {
+        Value::Object(map) => {
+            if let Some(Value::String(text)) = map.get_mut("description") {
+                *text = text.replace('\n', " ");
+            }
+            map.values_mut().for_each(unwrap_descriptions);
+        }
+        Value::Array(list) => list.iter_mut().for_each(unwrap_descriptions),
+        _ => {}
+    }
+}
+
+/// An `Option` is an absent field, never a null: `nullable` would make Git and the server differ.
+fn strip_nullable(schema: &mut Value) {
+    match schema {
+        Value::Object(map) => {
+            if map.get("nullable").is_some_and(Value::is_boolean) {
+                map.remove("nullable");
+            }
+            map.values_mut().for_each(strip_nullable);
+        }
+        Value::Array(list) => list.iter_mut().for_each(strip_nullable),
+        _ => {}
+    }
+}

@@ -1,0 +1,218 @@
+//! The spec: StartSession's parameters under the API's names and bounds, and the operator's own fields.
+
+use std::collections::BTreeMap;
+
+use kube::CustomResource;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::schema;
+use super::status::AthenaSessionStatus;
+
+/// What to start: the parameters of Athena's StartSession, which never change once the object exists, and what the operator does with the session.
+#[derive(CustomResource, Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[kube(
+    group = "athena-operator.io",
+    version = "v1alpha1",
+    kind = "AthenaSession",
+    plural = "athenasessions",
+    shortname = "asess",
+    category = "athena",
+    namespaced,
+    status = "AthenaSessionStatus",
+    derive = "Default",
+    derive = "PartialEq",
+    doc = "One run of an Amazon Athena for Apache Spark session: it is started when the object is created and ended when the object is deleted.",
+    selectable = ".spec.workGroup",
+    selectable = ".status.state",
+    printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status"),
+    printcolumn(name = "State", type_ = "string", json_path = ".status.state"),
+    printcolumn(name = "Reason", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].reason"),
+    printcolumn(name = "Workgroup", type_ = "string", json_path = ".spec.workGroup"),
+    printcolumn(name = "Session-ID", type_ = "string", json_path = ".status.sessionId", priority = 1),
+    printcolumn(name = "Idle-Since", type_ = "date", json_path = ".status.idleSinceTime", priority = 1),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
+)]
+#[serde(rename_all = "camelCase")]
+pub struct AthenaSessionSpec {
+    /// Immutable. The Athena work group in which the session runs; its engine must be Apache Spark.
+    #[schemars(length(min = 1, max = 128), regex(pattern = r"^[a-zA-Z0-9._-]{1,128}$"))]
+    pub work_group: String,
+
+    /// Immutable. A text for people, shown in Athena's console. The operator puts its marker after it on the wire, so `[athena-operator/` must not be
+    /// part of it, and it is 64 characters shorter than the API allows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 960))]
+    pub description: Option<String>,
+
+    /// Immutable. DPUs and Spark properties of the session.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub engine_configuration: Option<EngineConfiguration>,
+
+    /// Immutable. ARN of the IAM role with which the session reads and writes data; without it the role of the work group is used.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 20, max = 2048), regex(pattern = r"^arn:aws[a-z\-]*:iam::\d{12}:role/?[a-zA-Z_0-9+=,.@\-_/]+$"))]
+    pub execution_role: Option<String>,
+
+    /// Immutable. Where the session's logs go. Apache Spark version 3.5 only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub monitoring_configuration: Option<MonitoringConfiguration>,
+
+    /// Immutable. Notebook version, for PySpark engine version 3 only. Needs `engineConfiguration.additionalConfigs.NotebookId`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 128))]
+    pub notebook_version: Option<String>,
+
+    /// Immutable. Minutes without work after which Athena ends the session, 1 to 480. Without it Athena's own default applies.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 480))]
+    pub session_idle_timeout_in_minutes: Option<i32>,
+
+    /// Immutable. AWS tags of the session, for cost allocation and access control: at most 50, keys of 1 to 128 characters that do not start with
+    /// `aws:`, values of at most 256 characters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::tags")]
+    pub tags: Option<BTreeMap<String, String>>,
+
+    /// Immutable. Whether the work group's tags are copied to the session. Without it Athena's own default applies.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub copy_work_group_tags: Option<bool>,
+
+    /// What becomes of the session when the object is deleted: `Terminate` ends it first, `Retain` lets it run, unowned and billed. Setting `Retain`
+    /// on an object that hangs in deletion releases it. More values may come.
+    #[serde(default)]
+    pub deletion_policy: DeletionPolicy,
+}
+
+/// What becomes of the session when the object is deleted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum DeletionPolicy {
+    /// The object goes when its session has ended.
+    #[default]
+    Terminate,
+    /// The object goes at once and the session runs on.
+    Retain,
+}
+
+/// DPUs and Spark properties of a session.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct EngineConfiguration {
+    /// Immutable. DPUs of the coordinator; the API allows only 1. PySpark engine version 3 only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 1))]
+    pub coordinator_dpu_size: Option<i32>,
+
+    /// Immutable. The most DPUs that the session may use at a time, 2 to 5000. Without it nothing is sent and Athena's own default applies.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 2, max = 5000))]
+    pub max_concurrent_dpus: Option<i32>,
+
+    /// Immutable. DPUs of an executor; the API allows only 1. PySpark engine version 3 only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 1))]
+    pub default_executor_dpu_size: Option<i32>,
+
+    /// Immutable. Notebook settings, such as `NotebookId`. At most 100, values of at most 51200 characters. PySpark engine version 3 only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::additional_configs")]
+    pub additional_configs: Option<BTreeMap<String, String>>,
+
+    /// Immutable. Spark properties: keys start with `spark.` and not with `spark.athena.`. At most 100, values of at most 51200 characters. PySpark
+    /// engine version 3 only; for Apache Spark version 3.5 use `classifications`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::spark_properties")]
+    pub spark_properties: Option<BTreeMap<String, String>>,
+
+    /// Immutable. Configuration classifications, such as `spark-defaults` with Spark properties. At most 10. Apache Spark version 3.5.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 10), extend("x-kubernetes-list-type" = "atomic"))]
+    pub classifications: Option<Vec<Classification>>,
+}
+
+/// A named set of properties.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Classification {
+    /// Immutable. Name of the classification, such as `spark-defaults`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 128))]
+    pub name: Option<String>,
+
+    /// Immutable. Properties of the classification; under `spark-defaults` the keys start with `spark.` and not with `spark.athena.`. At most 100,
+    /// values of at most 51200 characters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::classification_properties")]
+    pub properties: Option<BTreeMap<String, String>>,
+}
+
+/// Where the logs of a session go.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct MonitoringConfiguration {
+    /// Immutable. Delivery of logs to Amazon CloudWatch Logs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cloud_watch_logging_configuration: Option<CloudWatchLoggingConfiguration>,
+
+    /// Immutable. Logs that Athena keeps itself, for at most 30 days.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub managed_logging_configuration: Option<ManagedLoggingConfiguration>,
+
+    /// Immutable. Delivery of logs to Amazon S3.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub s3_logging_configuration: Option<S3LoggingConfiguration>,
+}
+
+/// Delivery of logs to Amazon CloudWatch Logs.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct CloudWatchLoggingConfiguration {
+    /// Immutable. Whether logs are delivered.
+    pub enabled: bool,
+
+    /// Immutable. Name of the log group.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 512), regex(pattern = r"^[a-zA-Z0-9._/-]+$"))]
+    pub log_group: Option<String>,
+
+    /// Immutable. Prefix of the names of the log streams.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 512), regex(pattern = r"^[^:*]*$"))]
+    pub log_stream_name_prefix: Option<String>,
+
+    /// Immutable. Which logs: the known keys are `SPARK_DRIVER` and `SPARK_EXECUTOR`, each with a list of `STDOUT` and `STDERR`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::log_types")]
+    pub log_types: Option<BTreeMap<String, Vec<String>>>,
+}
+
+/// Logs that Athena keeps itself.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ManagedLoggingConfiguration {
+    /// Immutable. Whether Athena keeps the logs.
+    pub enabled: bool,
+
+    /// Immutable. KMS key that encrypts the logs: an ARN of a key or an alias, `alias/NAME`, or a key id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::kms_key")]
+    pub kms_key: Option<String>,
+}
+
+/// Delivery of logs to Amazon S3.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct S3LoggingConfiguration {
+    /// Immutable. Whether logs are delivered.
+    pub enabled: bool,
+
+    /// Immutable. KMS key that encrypts the logs: an ARN of a key or an alias, `alias/NAME`, or a key id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::kms_key")]
+    pub kms_key: Option<String>,
+
+    /// Immutable. Where the logs go, such as `s3://bucket/prefix/`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 1024), regex(pattern = r"^s3://[a-z0-9][a-z0-9\-]*[a-z0-9](/.*)?$"))]
+    pub log_location: Option<String>,
+}

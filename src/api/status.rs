@@ -1,0 +1,163 @@
+//! The status: what is known of the newest attempt, and the conditions that say what it means.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::schema;
+
+/// What is known of the session, written by the operator only.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct AthenaSessionStatus {
+    /// The generation of the spec that this status was computed from; -1 before the operator has seen the object.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = -1, max = schema::MAX_SAFE_INTEGER))]
+    pub observed_generation: Option<i64>,
+
+    /// `Ready`: the session is as the spec asks. `Available`: it can take work now. `Reconciling` and `Stalled` are present only while they are true.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::conditions")]
+    pub conditions: Option<Vec<Condition>>,
+
+    /// Number of the newest attempt; each attempt is one Athena session. The first is 0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = i32::MAX))]
+    pub attempt: Option<i32>,
+
+    /// When the attempt was recorded, which is before StartSession was first called for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::time")]
+    pub attempt_time: Option<Time>,
+
+    /// AWS region in which the attempt was made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub region: Option<String>,
+
+    /// AWS account in which the attempt was made, where the operator could find it out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 12))]
+    pub account_id: Option<String>,
+
+    /// Athena's id of the session.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 256))]
+    pub session_id: Option<String>,
+
+    /// Athena's state of the session, such as CREATING, CREATED, IDLE, BUSY, TERMINATING, TERMINATED, DEGRADED or FAILED. Athena may add others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub state: Option<String>,
+
+    /// Athena's own reason for the state.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 1024))]
+    pub state_change_reason: Option<String>,
+
+    /// Why the operator ends the session though the object stays: `Degraded`. Recorded before TerminateSession is called. More values may come.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::word")]
+    pub stop_cause: Option<StopCause>,
+
+    /// Why the attempt is over: `IdleTimeout`, `StoppedOutside`, `SessionFailed`, `SessionDegraded`, `SessionVanished`, `SessionLost`,
+    /// `InvalidRequest`, `TokenMismatch` or `SessionAlreadyExists`; set together with `endTime`. More values may come.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::word")]
+    pub end_reason: Option<EndReason>,
+
+    /// Engine of the session, such as `Apache Spark version 3.5`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 128))]
+    pub engine_version: Option<String>,
+
+    /// When Athena started the session.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::time")]
+    pub start_time: Option<Time>,
+
+    /// Since when the session has been idle, while it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::time")]
+    pub idle_since_time: Option<Time>,
+
+    /// When the session ended, or when it was found out that nothing of the attempt lives.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::time")]
+    pub end_time: Option<Time>,
+
+    /// DPU time that the session has used, in milliseconds; known once it has ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = schema::MAX_SAFE_INTEGER))]
+    pub dpu_execution_in_millis: Option<i64>,
+}
+
+macro_rules! open_words {
+    ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident),+ $(,)? }) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+        #[serde(from = "String", into = "String")]
+        pub enum $name {
+            $($(#[$variant_doc])* $variant,)+
+            /// A word that this build does not know, kept as it is.
+            Other(String),
+        }
+
+        impl $name {
+            /// The word as it stands in the status.
+            pub fn as_str(&self) -> &str {
+                match self {
+                    $(Self::$variant => stringify!($variant),)+
+                    Self::Other(word) => word,
+                }
+            }
+        }
+
+        impl From<String> for $name {
+            fn from(word: String) -> Self {
+                match word.as_str() {
+                    $(stringify!($variant) => Self::$variant,)+
+                    _ => Self::Other(word),
+                }
+            }
+        }
+
+        impl From<$name> for String {
+            fn from(word: $name) -> Self {
+                word.as_str().to_owned()
+            }
+        }
+    };
+}
+
+open_words! {
+    /// Why the operator ends a session whose object stays.
+    StopCause {
+        /// Athena reported the session as DEGRADED: it has no healthy coordinator and costs money.
+        Degraded,
+    }
+}
+
+open_words! {
+    /// Why an attempt is over.
+    EndReason {
+        /// Athena ended the session when it had been idle for its timeout.
+        IdleTimeout,
+        /// The session was ended by somebody else.
+        StoppedOutside,
+        /// Athena reported FAILED, or the session ended before it was ever idle.
+        SessionFailed,
+        /// The session was DEGRADED and the operator ended it.
+        SessionDegraded,
+        /// Athena does not know the session any more.
+        SessionVanished,
+        /// The outcome of StartSession never came to be known, and no session of the attempt lives.
+        SessionLost,
+        /// StartSession refuses the request for good.
+        InvalidRequest,
+        /// Athena has seen the token with another request, and no session of the attempt lives.
+        TokenMismatch,
+        /// Athena says that the session exists already, and no session of the attempt lives.
+        SessionAlreadyExists,
+    }
+}

@@ -1,0 +1,149 @@
+//! The command line. Every flag has an environment variable; region, credentials and endpoint of AWS come from the SDK's own.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use k8s_openapi::jiff::SignedDuration;
+
+use crate::lifecycle::Limits;
+
+/// Kubernetes operator for Amazon Athena for Apache Spark.
+#[derive(Debug, Parser)]
+#[command(version, about, arg_required_else_help = true)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What the binary does.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Runs the operator
+    Run(Run),
+    /// Prints the CustomResourceDefinition as YAML
+    Crd,
+}
+
+/// How the operator runs. The AWS region, credentials and endpoint come from the environment: AWS_REGION, AWS_PROFILE, EKS Pod Identity or IRSA,
+/// AWS_ENDPOINT_URL and so on.
+#[derive(Args, Clone, Debug)]
+pub struct Run {
+    /// Namespaces to watch, separated by commas; all of them if unset
+    #[arg(long, env = "ATHENA_OPERATOR_NAMESPACES", value_delimiter = ',', value_name = "NAMES", value_parser = namespace)]
+    pub namespaces: Vec<String>,
+
+    /// Address of /livez, /readyz and /metrics
+    #[arg(long, env = "ATHENA_OPERATOR_LISTEN", default_value = "0.0.0.0:8080", value_name = "ADDRESS")]
+    pub listen: SocketAddr,
+
+    /// Form of the log lines
+    #[arg(long, env = "ATHENA_OPERATOR_LOG_FORMAT", default_value = "json")]
+    pub log_format: LogFormat,
+
+    /// What to log: a level, or directives such as `info,athena_operator=debug`
+    #[arg(long, env = "ATHENA_OPERATOR_LOG", default_value = "info,kube_runtime=warn", value_name = "FILTER")]
+    pub log: String,
+
+    /// Reconciles that may run at a time in a watched scope
+    #[arg(long, env = "ATHENA_OPERATOR_CONCURRENCY", default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub concurrency: u16,
+
+    /// Longest time for one try of a call to Athena, such as 10s
+    #[arg(long, env = "ATHENA_OPERATOR_ATHENA_TIMEOUT", default_value = "10s", value_parser = duration, value_name = "DURATION")]
+    pub athena_timeout: Duration,
+
+    /// Time between looks at a settled session, give or take a quarter
+    #[arg(long, env = "ATHENA_OPERATOR_OBSERVE_INTERVAL", default_value = "20s", value_parser = duration, value_name = "DURATION")]
+    pub observe_interval: Duration,
+
+    /// First time between looks at a session that is starting or ending; it grows to five times that
+    #[arg(long, env = "ATHENA_OPERATOR_TRANSITION_INTERVAL", default_value = "2s", value_parser = duration, value_name = "DURATION")]
+    pub transition_interval: Duration,
+
+    /// How long after a start Athena's reads may miss the session and a token is replayed. Only after it does not finding a session prove anything:
+    /// shorten it in tests only
+    #[arg(long, env = "ATHENA_OPERATOR_UNCERTAINTY", default_value = "10m", value_parser = duration, value_name = "DURATION")]
+    pub uncertainty: Duration,
+
+    /// Longest time to finish what is running after SIGTERM
+    #[arg(long, env = "ATHENA_OPERATOR_SHUTDOWN_GRACE", default_value = "25s", value_parser = duration, value_name = "DURATION")]
+    pub shutdown_grace: Duration,
+}
+
+/// Form of the log lines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// One JSON object a line.
+    Json,
+    /// For people.
+    Text,
+}
+
+impl Run {
+    /// The limits that the flags give.
+    pub fn limits(&self) -> Limits {
+        let signed = |duration: Duration| SignedDuration::try_from(duration).unwrap_or(SignedDuration::MAX);
+        Limits {
+            uncertainty: signed(self.uncertainty),
+            transition_interval: signed(self.transition_interval),
+            observe_interval: signed(self.observe_interval),
+            ..Limits::default()
+        }
+    }
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    let parsed: SignedDuration = text.parse().map_err(|_| format!("`{text}` is not a duration such as 500ms, 20s or 10m"))?;
+    let positive = Duration::try_from(parsed).ok().filter(|duration| !duration.is_zero() && *duration <= Duration::from_secs(86_400));
+    positive.ok_or_else(|| format!("`{text}` must be more than nothing and at most 24h"))
+}
+
+fn namespace(text: &str) -> Result<String, String> {
+    let label = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    if !text.is_empty() && text.len() <= 63 && text.bytes().all(label) && !text.starts_with('-') && !text.ends_with('-') {
+        Ok(text.to_owned())
+    } else {
+        Err(format!("`{text}` is not the name of a namespace"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(arguments: &[&str]) -> Result<Cli, clap::Error> {
+        Cli::try_parse_from([&["athena-operator"], arguments].concat())
+    }
+
+    #[test]
+    fn every_flag_has_an_environment_variable() {
+        let command = <Cli as clap::CommandFactory>::command();
+        for subcommand in command.get_subcommands() {
+            for argument in subcommand.get_arguments().filter(|argument| !matches!(argument.get_id().as_str(), "help" | "version")) {
+                assert!(argument.get_env().is_some(), "{} has none", argument.get_id());
+                assert!(argument.get_help().is_some(), "{} has no help", argument.get_id());
+            }
+        }
+    }
+
+    #[test]
+    fn a_bad_value_is_named() {
+        for (arguments, part) in [
+            (["run", "--observe-interval=0s"], "must be more than nothing"),
+            (["run", "--observe-interval=soon"], "is not a duration"),
+            (["run", "--namespaces=a,B"], "`B` is not the name of a namespace"),
+            (["run", "--concurrency=0"], "concurrency"),
+        ] {
+            let error = parse(&arguments).expect_err(part).to_string();
+            assert!(error.contains(part), "{error}");
+        }
+    }
+
+    #[test]
+    fn namespaces_are_split_at_commas() {
+        let Command::Run(run) = parse(&["run", "--namespaces=team-a,team-b"]).expect("valid").command else { panic!("run") };
+        assert_eq!(run.namespaces, ["team-a", "team-b"]);
+    }
+}

@@ -1,0 +1,205 @@
+//! The calls. Each has a timeout; StartSession is sent once per call and never again by the SDK, so that the caller knows of every try.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use aws_config::BehaviorVersion;
+use aws_config::retry::RetryConfig;
+use aws_config::timeout::TimeoutConfig;
+use aws_sdk_athena::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_athena::operation::get_session::GetSessionOutput;
+use aws_sdk_athena::types;
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use aws_smithy_types::DateTime;
+use aws_smithy_types::body::SdkBody;
+use k8s_openapi::jiff::{SignedDuration, Timestamp};
+
+use super::error::{code, refusal};
+use crate::api::{Classification, EngineConfiguration};
+use crate::metrics::Metrics;
+use crate::session::{Class, Details, Look, Refusal, Session};
+
+/// Why there can be no client.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    /// No AWS region is configured.
+    #[error("cannot tell the AWS region: set AWS_REGION")]
+    NoRegion,
+}
+
+/// A client of Athena in one region, with one set of credentials.
+#[derive(Clone)]
+pub struct Athena {
+    athena: aws_sdk_athena::Client,
+    sts: aws_sdk_sts::Client,
+    region: String,
+    metrics: Arc<Metrics>,
+}
+
+impl Athena {
+    /// A client with the credentials, region and endpoint of the environment. `timeout` bounds each try of a call, and three times of it the call.
+    ///
+    /// # Errors
+    /// When there is no region.
+    pub async fn from_env(timeout: Duration, metrics: Arc<Metrics>) -> Result<Self, ConnectError> {
+        let timeouts = TimeoutConfig::builder().operation_attempt_timeout(timeout).operation_timeout(timeout * 3).build();
+        let config = aws_config::defaults(BehaviorVersion::latest()).timeout_config(timeouts).load().await;
+        let region = config.region().ok_or(ConnectError::NoRegion)?.to_string();
+        Ok(Self { athena: aws_sdk_athena::Client::new(&config), sts: aws_sdk_sts::Client::new(&config), region, metrics })
+    }
+
+    /// The region of all calls.
+    pub fn region(&self) -> &str {
+        &self.region
+    }
+
+    /// The account of the credentials, by STS GetCallerIdentity.
+    ///
+    /// # Errors
+    /// What STS or the way to it says.
+    pub async fn account(&self) -> Result<String, String> {
+        let reply = self.sts.get_caller_identity().send().await.map_err(|error| aws_sdk_sts::error::DisplayErrorContext(&error).to_string())?;
+        reply.account.ok_or_else(|| "the reply of STS names no account".into())
+    }
+
+    /// Sends `body` as StartSession. Returns the id and state of the session behind its token, which may have ended long ago.
+    ///
+    /// # Errors
+    /// The refusal. Of class Unanswered, it leaves open whether a session was started.
+    pub async fn start_session(&self, body: Vec<u8>) -> Result<(String, String), Refusal> {
+        let once = aws_sdk_athena::Config::builder().retry_config(RetryConfig::disabled());
+        let call = self.athena.start_session().customize().config_override(once).mutate_request(move |request| {
+            request.headers_mut().insert("content-length", body.len().to_string());
+            *request.body_mut() = SdkBody::from(body.clone());
+        });
+        let reply = self.measured("StartSession", call.send()).await?;
+        match (reply.session_id, reply.state) {
+            (Some(id), state) if !id.is_empty() => Ok((id, state.map(|state| state.as_str().to_owned()).unwrap_or_default())),
+            _ => Err(empty("StartSession names no session")),
+        }
+    }
+
+    /// Looks at a session: at its state only or, with `full`, also at what it was started with. A session that has ended is always looked at in full.
+    pub async fn look(&self, id: &str, full: bool) -> Look {
+        if !full {
+            let session = match self.measured("GetSessionStatus", self.athena.get_session_status().session_id(id).send()).await {
+                Ok(reply) => session(id, reply.status.as_ref(), None),
+                Err(refusal) => return failed(refusal),
+            };
+            match session {
+                None => return Look::Failed(empty("GetSessionStatus tells no state")),
+                Some(session) if !session.ended() => return Look::Seen(session),
+                Some(_) => {}
+            }
+        }
+        match self.measured("GetSession", self.athena.get_session().session_id(id).send()).await {
+            Ok(reply) => session(id, reply.status.as_ref(), Some(details(&reply))).map_or_else(|| Look::Failed(empty("GetSession tells no state")), Look::Seen),
+            Err(refusal) => failed(refusal),
+        }
+    }
+
+    /// The active sessions of a work group whose description is `wanted`, in full. The list is read to its end or not at all.
+    ///
+    /// # Errors
+    /// The first refusal.
+    pub async fn search(&self, work_group: &str, wanted: impl Fn(&str) -> bool) -> Result<Vec<Session>, Refusal> {
+        let mut found = Vec::new();
+        let mut page = None;
+        loop {
+            let call = self.athena.list_sessions().work_group(work_group).max_results(100).set_next_token(page.take());
+            let reply = self.measured("ListSessions", call.send()).await?;
+            let ids = reply.sessions.iter().flatten().filter(|summary| summary.description.as_deref().is_some_and(&wanted));
+            found.extend(ids.filter_map(|summary| summary.session_id.clone()));
+            page = reply.next_token.filter(|token| !token.is_empty());
+            if page.is_none() {
+                break;
+            }
+        }
+        let mut sessions = Vec::new();
+        for id in found {
+            match self.look(&id, true).await {
+                Look::Seen(session) => sessions.push(session),
+                Look::NotFound => {}
+                Look::Failed(refusal) => return Err(refusal),
+            }
+        }
+        Ok(sessions)
+    }
+
+    /// Ends a session. It has an effect only on a session that is neither ending nor ended.
+    ///
+    /// # Errors
+    /// The refusal.
+    pub async fn terminate_session(&self, id: &str) -> Result<(), Refusal> {
+        self.measured("TerminateSession", self.athena.terminate_session().session_id(id).send()).await.map(|_| ())
+    }
+
+    async fn measured<T, E>(&self, operation: &'static str, call: impl Future<Output = Result<T, SdkError<E, HttpResponse>>>) -> Result<T, Refusal>
+    where
+        E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+    {
+        let begun = Instant::now();
+        let reply = call.await;
+        let code = reply.as_ref().map_or_else(code, |_| "ok".to_owned());
+        self.metrics.athena_call(operation, code, begun.elapsed());
+        reply.map_err(|error| refusal(&error))
+    }
+}
+
+fn failed(refusal: Refusal) -> Look {
+    if refusal.class == Class::NotFound { Look::NotFound } else { Look::Failed(refusal) }
+}
+
+fn empty(message: &str) -> Refusal {
+    Refusal { class: Class::Unanswered, reason: "AthenaUnavailable", message: format!("the reply to {message}"), request_id: None }
+}
+
+fn session(id: &str, status: Option<&types::SessionStatus>, details: Option<Details>) -> Option<Session> {
+    let status = status?;
+    Some(Session {
+        id: id.to_owned(),
+        state: status.state.as_ref()?.as_str().to_owned(),
+        state_change_reason: status.state_change_reason.clone(),
+        start_time: status.start_date_time.as_ref().and_then(time),
+        last_modified_time: status.last_modified_date_time.as_ref().and_then(time),
+        end_time: status.end_date_time.as_ref().and_then(time),
+        idle_since_time: status.idle_since_date_time.as_ref().and_then(time),
+        details,
+    })
+}
+
+fn details(reply: &GetSessionOutput) -> Details {
+    let configuration = reply.session_configuration.as_ref();
+    let minutes = configuration.and_then(|configuration| configuration.session_idle_timeout_in_minutes).map(|minutes| i64::from(minutes) * 60);
+    let idle_timeout = configuration.and_then(|configuration| configuration.idle_timeout_seconds).or(minutes);
+    Details {
+        description: reply.description.clone(),
+        work_group: reply.work_group.clone(),
+        engine_version: reply.engine_version.clone(),
+        execution_role: configuration.and_then(|configuration| configuration.execution_role.clone()),
+        engine_configuration: reply.engine_configuration.as_ref().map(engine_configuration).unwrap_or_default(),
+        idle_timeout: idle_timeout.filter(|seconds| *seconds > 0).map(SignedDuration::from_secs),
+        dpu_execution_in_millis: reply.statistics.as_ref().and_then(|statistics| statistics.dpu_execution_in_millis),
+    }
+}
+
+fn engine_configuration(given: &types::EngineConfiguration) -> EngineConfiguration {
+    let map = |map: &Option<std::collections::HashMap<String, String>>| map.as_ref().map(|map| map.clone().into_iter().collect());
+    EngineConfiguration {
+        coordinator_dpu_size: given.coordinator_dpu_size,
+        max_concurrent_dpus: Some(given.max_concurrent_dpus),
+        default_executor_dpu_size: given.default_executor_dpu_size,
+        additional_configs: map(&given.additional_configs),
+        spark_properties: map(&given.spark_properties),
+        classifications: given.classifications.as_ref().map(|list| {
+            list.iter().map(|classification| Classification { name: classification.name.clone(), properties: map(&classification.properties) }).collect()
+        }),
+    }
+}
+
+/// A time of Athena's, to the millisecond: it comes as a fraction that a float cannot hold exactly.
+fn time(time: &DateTime) -> Option<Timestamp> {
+    let millis = (time.as_nanos() + 500_000).div_euclid(1_000_000);
+    Timestamp::from_millisecond(i64::try_from(millis).ok()?).ok()
+}

@@ -1,0 +1,113 @@
+//! The controller: what wakes a reconcile, how many run at a time, and how they end.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use futures::future::{FutureExt, join_all};
+use futures::{Stream, StreamExt};
+use kube::runtime::controller::{Config, Error as ControllerError, applier, trigger_self};
+use kube::runtime::reflector::{ObjectRef, store};
+use kube::runtime::watcher::{self, Event, watcher};
+use kube::runtime::{WatchStreamExt, reflector};
+use kube::{Api, Client, ResourceExt};
+use tracing::{debug, warn};
+
+use crate::api::AthenaSession;
+use crate::reconcile::{Operator, error_policy, reconcile};
+
+/// How many of the controller's first lists are still to come; it is ready at none.
+#[derive(Clone, Debug, Default)]
+pub struct Readiness(Arc<AtomicUsize>);
+
+impl Readiness {
+    /// Nothing has been listed in any of `scopes` yet.
+    pub fn new(scopes: usize) -> Self {
+        Self(Arc::new(AtomicUsize::new(scopes)))
+    }
+
+    /// Whether every first list is complete.
+    pub fn is_ready(&self) -> bool {
+        self.0.load(Ordering::Acquire) == 0
+    }
+
+    fn listed(&self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+/// Watches `namespaces`, or all of them if there is none, and reconciles until `shutdown`; then finishes what is running.
+pub async fn run(
+    operator: Arc<Operator>,
+    client: Client,
+    namespaces: &[String],
+    concurrency: u16,
+    readiness: Readiness,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) {
+    let shutdown = shutdown.boxed().shared();
+    let scopes: Vec<Api<AthenaSession>> = match namespaces {
+        [] => vec![Api::all(client)],
+        names => names.iter().map(|name| Api::namespaced(client.clone(), name)).collect(),
+    };
+    join_all(scopes.into_iter().map(|api| run_scope(operator.clone(), api, concurrency, readiness.clone(), shutdown.clone()))).await;
+}
+
+async fn run_scope(
+    operator: Arc<Operator>,
+    api: Api<AthenaSession>,
+    concurrency: u16,
+    readiness: Readiness,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) {
+    let (reader, writer) = reflector::store();
+    let queue = trigger_self(touched(api, writer, readiness), ()).take_until(shutdown);
+    let results = applier(
+        // A task of its own spreads reconciles over the cores; a panic in one must end the process, not be lost.
+        |object, operator| tokio::spawn(reconcile(object, operator)).map(|result| result.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))).boxed(),
+        error_policy,
+        operator.clone(),
+        reader,
+        queue.boxed(),
+        Config::default().concurrency(concurrency),
+    );
+    results
+        .for_each(|result| {
+            match result {
+                Ok((object, action)) => debug!(%object, ?action, "reconciled"),
+                Err(ControllerError::ObjectNotFound(object)) => forget(&operator, *object),
+                // Reported where it happened.
+                Err(ControllerError::ReconcilerFailed(..)) => {}
+                Err(error) => warn!("{error}"),
+            }
+            std::future::ready(())
+        })
+        .await;
+}
+
+fn forget(operator: &Operator, object: ObjectRef<kube::api::DynamicObject>) {
+    operator.forget(&object.into_kind_unchecked(()));
+}
+
+/// The objects that appear, change or go, after the store has them.
+fn touched(
+    api: Api<AthenaSession>,
+    writer: store::Writer<AthenaSession>,
+    readiness: Readiness,
+) -> impl Stream<Item = Result<AthenaSession, watcher::Error>> + Send {
+    let mut listed = false;
+    watcher(api, watcher::Config::default())
+        .default_backoff()
+        .modify(|object| {
+            object.managed_fields_mut().clear();
+            object.annotations_mut().remove("kubectl.kubernetes.io/last-applied-configuration");
+        })
+        .reflect(writer)
+        .inspect(move |event| {
+            if matches!(event, Ok(Event::InitDone)) && !listed {
+                listed = true;
+                readiness.listed();
+            }
+        })
+        .touched_objects()
+}

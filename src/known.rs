@@ -1,0 +1,272 @@
+//! What this process knows of an object beyond the object itself. It is lost with the process, and every rule holds without it.
+
+use k8s_openapi::jiff::{SignedDuration, Timestamp};
+
+use crate::api::EndReason;
+use crate::lifecycle::{Limits, Recorded};
+use crate::marker;
+use crate::session::{Class, Look, Refusal, Search, Session};
+
+/// What this process knows of one object.
+#[derive(Clone, Debug, Default)]
+pub struct Known {
+    /// Whether this process put the finalizer on: then no attempt can have been recorded before it.
+    pub finalizer_added: bool,
+    /// How often in a row Athena did not know the session.
+    pub not_found: u32,
+    /// The newest refusal, while it stands.
+    pub refused: Option<Refused>,
+    /// When a look last succeeded, or when this process first met the object.
+    pub seen_time: Option<Timestamp>,
+    /// A session that was started and could not yet be recorded.
+    pub unrecorded: Option<String>,
+    own_attempt: Option<(i32, Timestamp)>,
+    in_doubt: bool,
+    trusted: Option<String>,
+    disowned: Option<String>,
+    last_modified_time: Option<Timestamp>,
+    next_time: Option<Timestamp>,
+    looks: u32,
+    terminations: u32,
+    termination_time: Option<Timestamp>,
+}
+
+/// A refusal and how long it has stood.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Refused {
+    /// What was refused.
+    pub call: Call,
+    /// The newest refusal.
+    pub refusal: Refusal,
+    /// When the first of the row came.
+    pub since: Timestamp,
+    /// How many came in a row.
+    pub count: u32,
+}
+
+/// A call to Athena whose refusal is worth reporting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Call {
+    /// StartSession.
+    Start,
+    /// GetSession or GetSessionStatus.
+    Look,
+    /// ListSessions.
+    Search,
+    /// TerminateSession.
+    Terminate,
+}
+
+impl Known {
+    /// What is known of an object that is met for the first time.
+    pub fn met(now: Timestamp) -> Self {
+        Self { seen_time: Some(now), ..Self::default() }
+    }
+
+    /// Whether a call may be made now.
+    pub fn is_due(&self, now: Timestamp) -> bool {
+        self.next_time.is_none_or(|time| time <= now)
+    }
+
+    /// When the next call may be made.
+    pub fn next_time(&self) -> Option<Timestamp> {
+        self.next_time
+    }
+
+    /// Whether `id` came from this process's own StartSession, or a look has shown the object's marker on it.
+    pub fn trusts(&self, id: &str) -> bool {
+        self.trusted.as_deref() == Some(id)
+    }
+
+    /// Whether a look has shown that `id` does not carry the object's marker.
+    pub fn disowns(&self, id: &str) -> bool {
+        self.disowned.as_deref() == Some(id)
+    }
+
+    /// Whether nothing can have been started for this attempt: this process recorded it, made all of its calls, and each was answered with a refusal.
+    pub fn nothing_started(&self, made: &Recorded<'_>) -> bool {
+        self.own_attempt == Some((made.number, made.time)) && !self.in_doubt
+    }
+
+    /// Whether Athena knows the attempt's token with something else behind it.
+    pub fn has_conflict(&self) -> bool {
+        self.refused.as_ref().is_some_and(|refused| refused.refusal.class == Class::TokenConflict)
+    }
+
+    /// What an attempt of which nothing was found has come to.
+    pub fn lost_reason(&self) -> EndReason {
+        match &self.refused {
+            Some(Refused { refusal: Refusal { class: Class::TokenConflict, reason, .. }, .. }) => EndReason::from((*reason).to_owned()),
+            _ => EndReason::SessionLost,
+        }
+    }
+
+    /// Whether TerminateSession may be called for the session `id` in `state`: at once the first time, and again, with backoff, only after a look that
+    /// shows that the last call had no effect.
+    pub fn may_terminate(&self, id: &str, state: Option<&str>, look: Option<&Look>, now: Timestamp) -> bool {
+        let ending = state == Some("TERMINATING");
+        let waited = self.termination_time.is_none_or(|time| time <= now);
+        let looked = matches!(look, Some(Look::Seen(_)));
+        self.trusts(id) && !ending && waited && (self.terminations == 0 || looked)
+    }
+
+    /// This process recorded an attempt: from here on it knows of every call of it.
+    pub fn recorded(&mut self, number: i32, time: Timestamp) {
+        let again = self.own_attempt.is_some_and(|(own, _)| own == number) && !self.in_doubt;
+        let refused = self.refused.take().filter(|_| again);
+        *self = Self { own_attempt: Some((number, time)), seen_time: Some(time), refused, ..Self::default() };
+    }
+
+    /// StartSession is about to be called. Returns whether its outcome was in doubt before.
+    pub fn starting(&mut self) -> bool {
+        std::mem::replace(&mut self.in_doubt, true)
+    }
+
+    /// StartSession returned a session, which is this attempt's whatever its state.
+    pub fn started(&mut self, id: &str, now: Timestamp, limits: &Limits) {
+        self.refused = None;
+        self.trusted = Some(id.to_owned());
+        self.disowned = None;
+        self.unrecorded = Some(id.to_owned());
+        self.seen_time = Some(now);
+        self.next_time = Some(now + limits.transition_interval);
+        self.looks = 0;
+    }
+
+    /// StartSession was refused. `doubted` is what [`Known::starting`] returned.
+    pub fn start_refused(&mut self, refusal: Refusal, doubted: bool, now: Timestamp, jitter: f64) {
+        // A conflict says that the token was used: something may live behind it.
+        self.in_doubt = doubted || matches!(refusal.class, Class::Unanswered | Class::TokenConflict);
+        self.refused(Call::Start, refusal, now, jitter);
+    }
+
+    /// A look came back. Returns what of it counts: a reply that is older than what was seen before does not.
+    pub fn looked(&mut self, look: Look, uid: &str, id: &str, now: Timestamp, limits: &Limits, jitter: f64) -> Look {
+        match look {
+            Look::Seen(session) => {
+                if let Some(details) = &session.details {
+                    if details.description.as_deref().is_some_and(|text| marker::attempt_of(text, uid).is_some()) {
+                        self.trusted = Some(id.to_owned());
+                    } else if self.trusted.as_deref() != Some(id) {
+                        self.disowned = Some(id.to_owned());
+                    }
+                }
+                self.not_found = 0;
+                self.seen_time = Some(now);
+                if self.refused.as_ref().is_some_and(|refused| refused.call != Call::Terminate) {
+                    self.refused = None;
+                }
+                if self.last_modified_time.is_some_and(|newest| session.last_modified_time.is_some_and(|time| time < newest)) && !session.ended() {
+                    self.schedule_look(&session, now, limits, jitter);
+                    return Look::Failed(Refusal {
+                        class: Class::Unanswered,
+                        reason: "ReplyOutdated",
+                        message: "the reply is older than what was seen before".into(),
+                        request_id: None,
+                    });
+                }
+                if session.last_modified_time != self.last_modified_time {
+                    self.looks = 0;
+                }
+                self.last_modified_time = session.last_modified_time.or(self.last_modified_time);
+                self.schedule_look(&session, now, limits, jitter);
+                Look::Seen(session)
+            }
+            Look::NotFound => {
+                self.not_found = self.not_found.saturating_add(1);
+                self.looks = self.looks.saturating_add(1);
+                self.next_time = Some(now + growing(limits.transition_interval, self.looks, jitter));
+                Look::NotFound
+            }
+            Look::Failed(refusal) => {
+                self.refused(Call::Look, refusal.clone(), now, jitter);
+                Look::Failed(refusal)
+            }
+        }
+    }
+
+    /// A search came back.
+    pub fn searched(&mut self, search: &Search, now: Timestamp, limits: &Limits, jitter: f64) {
+        match search {
+            Search::Found { session, .. } => {
+                self.trusted = Some(session.id.clone());
+                self.disowned = None;
+                self.next_time = None;
+            }
+            Search::Absent { .. } => self.next_time = Some(now + scaled(limits.uncertainty, 0.1 + 0.1 * jitter)),
+            Search::Failed(refusal) => {
+                if self.has_conflict() {
+                    self.next_time = Some(now + backoff(refusal.class, 3, jitter));
+                } else {
+                    self.refused(Call::Search, refusal.clone(), now, jitter);
+                }
+            }
+        }
+    }
+
+    /// The session is recorded in the object.
+    pub fn session_recorded(&mut self) {
+        self.unrecorded = None;
+    }
+
+    /// TerminateSession was accepted; a look tells whether it had an effect.
+    pub fn terminated(&mut self, now: Timestamp, limits: &Limits, jitter: f64) {
+        self.refused = None;
+        self.terminations = self.terminations.saturating_add(1);
+        self.termination_time = Some(now + backoff(Class::Throttled, self.terminations + 1, jitter));
+        self.looks = 0;
+        self.next_time = Some(now + growing(limits.transition_interval, 0, jitter));
+    }
+
+    /// TerminateSession was refused.
+    pub fn terminate_refused(&mut self, refusal: Refusal, now: Timestamp, jitter: f64) {
+        self.terminations = self.terminations.saturating_add(1);
+        self.refused(Call::Terminate, refusal, now, jitter);
+        self.termination_time = self.next_time;
+    }
+
+    /// Whether looks have failed for longer than `limits.stale`.
+    pub fn is_stale(&self, now: Timestamp, limits: &Limits) -> bool {
+        let failing = self.refused.as_ref().is_some_and(|refused| refused.call == Call::Look);
+        failing && self.seen_time.is_some_and(|seen| now >= seen + limits.stale)
+    }
+
+    fn refused(&mut self, call: Call, refusal: Refusal, now: Timestamp, jitter: f64) {
+        let (since, count) = match &self.refused {
+            Some(before) if before.call == call && before.refusal.class == refusal.class => (before.since, before.count.saturating_add(1)),
+            _ => (now, 0),
+        };
+        self.next_time = Some(now + backoff(refusal.class, count, jitter));
+        self.refused = Some(Refused { call, refusal, since, count });
+    }
+
+    fn schedule_look(&mut self, session: &Session, now: Timestamp, limits: &Limits, jitter: f64) {
+        let settled = matches!(session.state.as_str(), "IDLE" | "BUSY");
+        let wait =
+            if settled { scaled(limits.observe_interval, 0.75 + 0.5 * jitter) } else { growing(limits.transition_interval, self.looks, jitter) };
+        self.looks = self.looks.saturating_add(1);
+        self.next_time = (!session.ended()).then_some(now + wait);
+    }
+}
+
+/// How long to wait after the refusal number `count` (from 0) in a row; `jitter` is between 0 and 1.
+pub fn backoff(class: Class, count: u32, jitter: f64) -> SignedDuration {
+    let (first, most) = match class {
+        Class::Unanswered | Class::Throttled | Class::NotFound => (1.0, 30.0),
+        Class::Capacity => (5.0, 60.0),
+        Class::MayHeal => (5.0, 300.0),
+        Class::Rejected | Class::TokenConflict => (30.0, 300.0),
+    };
+    let base: f64 = first * f64::from(1_u32 << count.min(16));
+    SignedDuration::from_secs_f64(base.min(most) * (0.5 + 0.5 * jitter))
+}
+
+/// `interval`, growing by half with each look to five times of it.
+fn growing(interval: SignedDuration, looks: u32, jitter: f64) -> SignedDuration {
+    let factor = 1.5_f64.powi(i32::try_from(looks.min(8)).unwrap_or(8)).min(5.0);
+    scaled(interval, factor * (0.9 + 0.2 * jitter))
+}
+
+fn scaled(interval: SignedDuration, factor: f64) -> SignedDuration {
+    SignedDuration::from_secs_f64(interval.as_secs_f64() * factor)
+}

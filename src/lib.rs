@@ -1,0 +1,32 @@
+//! Kubernetes operator for Amazon Athena for Apache Spark: an `AthenaSession` becomes one Athena session, is mirrored, and ends it when it goes.
+//!
+//! ```text
+//! api         the resource: fields, bounds, admission rules
+//! lifecycle   what to do next       ┐
+//! known       what a process knows  │ pure: no clock, no client, no I/O
+//! status      what to report        │
+//! events      what to tell people   │
+//! marker      tokens and markers    │
+//! session     what Athena said      ┘
+//! athena      the calls to Athena; the only place that knows its SDK
+//! writes      the writes to the API server
+//! reconcile   observe, decide, act, report
+//! controller  what wakes a reconcile
+//! server, metrics, telemetry, args
+//! ```
+
+pub mod api;
+pub mod args;
+pub mod athena;
+pub mod controller;
+pub mod events;
+pub mod known;
+pub mod lifecycle;
+pub mod marker;
+pub mod metrics;
+pub mod reconcile;
+pub mod server;
+pub mod session;
+pub mod status;
+pub mod telemetry;
+pub mod writes;

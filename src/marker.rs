@@ -1,0 +1,81 @@
+//! The token of an attempt and the marker that a session carries: how a session tells which object and attempt paid for it.
+//!
+//! Released builds must never change what is made here: a changed byte behind a token that Athena has seen is a refused replay.
+
+use crate::api::{AthenaSessionSpec, MARKER_PREFIX};
+
+/// ClientRequestToken of attempt `number` of the object with `uid`: the UID itself for the first, `<uid>-<n>` after.
+pub fn token(uid: &str, number: i32) -> String {
+    if number == 0 { uid.to_owned() } else { format!("{uid}-{number}") }
+}
+
+/// The description that goes to Athena: the user's text, or `<namespace>/<name>` where there is none, and the marker.
+pub fn description(spec: &AthenaSessionSpec, namespace: &str, name: &str, token: &str) -> String {
+    match &spec.description {
+        Some(text) => format!("{text} {MARKER_PREFIX}{token}]"),
+        None => format!("{namespace}/{name} {MARKER_PREFIX}{token}]"),
+    }
+}
+
+/// The attempt of the object with `uid` that started the session with this description. A marker counts only whole and at the end.
+pub fn attempt_of(description: &str, uid: &str) -> Option<i32> {
+    let start = description.rfind(MARKER_PREFIX)?;
+    let token = description[start + MARKER_PREFIX.len()..].strip_suffix(']')?;
+    let rest = token.strip_prefix(uid)?;
+    if rest.is_empty() {
+        return Some(0);
+    }
+    let digits = rest.strip_prefix('-')?;
+    let canonical = !digits.starts_with('0') && digits.bytes().all(|digit| digit.is_ascii_digit());
+    if canonical { digits.parse().ok() } else { None }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const UID: &str = "8f3f1f6e-8b0e-4b60-9d5c-6a4c1b0c7f11";
+
+    #[test]
+    fn the_token_of_the_first_attempt_is_the_uid() {
+        assert_eq!(token(UID, 0), UID);
+        assert_eq!(token(UID, 12), format!("{UID}-12"));
+    }
+
+    #[test]
+    fn a_description_tells_its_attempt() {
+        let spec = AthenaSessionSpec { description: Some("nightly".into()), ..Default::default() };
+        for number in [0, 1, 7, i32::MAX] {
+            let text = description(&spec, "team", "etl", &token(UID, number));
+            assert!(text.starts_with("nightly ["));
+            assert_eq!(attempt_of(&text, UID), Some(number));
+        }
+        let unnamed = description(&AthenaSessionSpec::default(), "team", "etl", UID);
+        assert_eq!(unnamed, format!("team/etl [athena-operator/{UID}]"));
+    }
+
+    #[test]
+    fn the_longest_description_fits_into_the_api() {
+        let spec = AthenaSessionSpec { description: Some("x".repeat(960)), ..Default::default() };
+        assert!(description(&spec, "n", "n", &token(UID, 999)).len() <= 1024);
+    }
+
+    #[test]
+    fn a_marker_counts_only_whole_at_the_end_and_with_the_uid() {
+        for text in [
+            String::new(),
+            "unmarked".into(),
+            format!("[athena-operator/{UID}"),
+            format!("[athena-operator/{UID}] and more"),
+            format!("[athena-operator/{UID}-]"),
+            format!("[athena-operator/{UID}-01]"),
+            format!("[athena-operator/{UID}-+1]"),
+            format!("[athena-operator/{UID}-99999999999]"),
+            format!("[athena-operator/x{UID}]"),
+            format!("athena-operator/{UID}]"),
+            "[athena-operator/00000000-0000-0000-0000-000000000000]".into(),
+        ] {
+            assert_eq!(attempt_of(&text, UID), None, "{text}");
+        }
+    }
+}

@@ -1,0 +1,355 @@
+//! One reconcile: observe, decide, act, report. Everything that decides is in the pure modules; here it is carried out.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
+
+use k8s_openapi::jiff::Timestamp;
+use kube::runtime::controller::Action;
+use kube::runtime::events::{EventType, Recorder, Reporter};
+use kube::runtime::reflector::ObjectRef;
+use kube::{Client, Resource, ResourceExt};
+use tracing::{Instrument, Span, debug, field, info, info_span, warn};
+
+use crate::api::{AthenaSession, AthenaSessionStatus, FIELD_MANAGER};
+use crate::athena::{Athena, start_session};
+use crate::events::{self, Event};
+use crate::known::Known;
+use crate::lifecycle::{Attempt, Circumstances, Identity, Limits, Seen, Step, attempt, found, next_step};
+use crate::marker;
+use crate::metrics::Metrics;
+use crate::session::{Class, Refusal, Search};
+use crate::status::{Outcome, condition, status_after};
+use crate::writes::{self, Error, Written};
+
+/// What a reconcile works with.
+pub struct Operator {
+    client: Client,
+    athena: Athena,
+    account: OnceLock<String>,
+    limits: Limits,
+    recorder: Recorder,
+    metrics: Arc<Metrics>,
+    objects: Mutex<HashMap<ObjectRef<AthenaSession>, Memory>>,
+}
+
+/// What this process remembers of an object.
+#[derive(Clone, Debug, Default)]
+struct Memory {
+    uid: String,
+    known: Known,
+    /// The resourceVersion of this process's last write: a cache that is older must not be acted on.
+    written: Option<u64>,
+    failures: u32,
+}
+
+impl Operator {
+    /// An operator that acts through these clients.
+    pub fn new(client: Client, athena: Athena, limits: Limits, metrics: Arc<Metrics>) -> Self {
+        let reporter = Reporter { controller: FIELD_MANAGER.into(), instance: std::env::var("POD_NAME").ok() };
+        let recorder = Recorder::new(client.clone(), reporter);
+        Self { client, athena, account: OnceLock::new(), limits, recorder, metrics, objects: Mutex::default() }
+    }
+
+    /// Tells the operator in which AWS account it works.
+    pub fn set_account(&self, account: String) {
+        let _ = self.account.set(account);
+    }
+
+    fn circumstances(&self) -> Circumstances {
+        let identity = Identity { region: self.athena.region().to_owned(), account: self.account.get().cloned() };
+        Circumstances { now: Timestamp::now(), identity, limits: self.limits }
+    }
+
+    fn remembered(&self, object: &AthenaSession) -> Memory {
+        let uid = object.uid().unwrap_or_default();
+        let before = self.objects.lock().unwrap_or_else(PoisonError::into_inner).remove(&ObjectRef::from_obj(object));
+        match before {
+            Some(memory) if memory.uid == uid => memory,
+            other => {
+                self.release_memory(other);
+                Memory { uid, known: Known::met(Timestamp::now()), ..Memory::default() }
+            }
+        }
+    }
+
+    fn remember(&self, object: &AthenaSession, memory: Memory) {
+        self.objects.lock().unwrap_or_else(PoisonError::into_inner).insert(ObjectRef::from_obj(object), memory);
+    }
+
+    /// Forgets an object that is gone. A session of it that was started and never recorded has no owner any more and is ended.
+    pub fn forget(&self, object: &ObjectRef<AthenaSession>) {
+        let memory = self.objects.lock().unwrap_or_else(PoisonError::into_inner).remove(object);
+        self.release_memory(memory);
+    }
+
+    fn release_memory(&self, memory: Option<Memory>) {
+        if let Some(id) = memory.and_then(|memory| memory.known.unrecorded) {
+            tokio::spawn(terminate_orphan(self.athena.clone(), id).in_current_span());
+        }
+    }
+}
+
+/// Reconciles one object once: at most one change, and the status if it differs.
+///
+/// # Errors
+/// When the API server refuses a write or does not answer. What Athena refuses is reported in the status.
+pub async fn reconcile(object: Arc<AthenaSession>, operator: Arc<Operator>) -> Result<Action, Error> {
+    let begun = Instant::now();
+    let mut memory = operator.remembered(&object);
+    let status = object.status.as_ref();
+    let span = info_span!(
+        "athenasession",
+        object = %ObjectRef::from_obj(&*object),
+        uid = memory.uid,
+        attempt = status.and_then(|status| status.attempt),
+        session_id = field::Empty,
+    );
+    if let Some(id) = status.and_then(|status| status.session_id.as_deref()) {
+        span.record("session_id", id);
+    }
+    let result = operator.pass(&object, &mut memory).instrument(span.clone()).await;
+    let (result, label) = match result {
+        Ok(action) => {
+            memory.failures = 0;
+            (Ok(action), "success")
+        }
+        Err(error) => {
+            memory.failures = memory.failures.saturating_add(1);
+            span.in_scope(|| warn!("{error}"));
+            (Err(error), "error")
+        }
+    };
+    operator.remember(&object, memory);
+    operator.metrics.reconciled(label, begun.elapsed());
+    result
+}
+
+/// When to try again after the API server failed.
+#[allow(clippy::needless_pass_by_value, reason = "the signature that kube's applier asks for")]
+pub fn error_policy(object: Arc<AthenaSession>, _: &Error, operator: Arc<Operator>) -> Action {
+    let objects = operator.objects.lock().unwrap_or_else(PoisonError::into_inner);
+    let failures = objects.get(&ObjectRef::from_obj(&*object)).map_or(0, |memory| memory.failures);
+    Action::requeue(crate::known::backoff(Class::Unanswered, failures.saturating_sub(1), fastrand::f64()).unsigned_abs())
+}
+
+impl Operator {
+    async fn pass(&self, object: &AthenaSession, memory: &mut Memory) -> Result<Action, Error> {
+        let version: Option<u64> = object.metadata.resource_version.as_deref().and_then(|version| version.parse().ok());
+        if memory.written > version {
+            // The watch brings what was written; the time is for a watch that lost it.
+            return Ok(Action::requeue(Duration::from_secs(10)));
+        }
+        let known = &mut memory.known;
+        let step = self.observe(object, known).await;
+        debug!(?step, "decided");
+        let written = match &step {
+            Step::Done => return Ok(Action::await_change()),
+            Step::AddFinalizer => {
+                let written = self.counted("finalizer", writes::write_finalizer(&self.client, object, true).await)?;
+                known.finalizer_added = matches!(written, Written::Yes(_));
+                written
+            }
+            Step::Release => {
+                let written = self.counted("finalizer", writes::write_finalizer(&self.client, object, false).await)?;
+                if matches!(written, Written::Yes(_)) {
+                    let event = events::release(object);
+                    info!(reason = event.reason, "{}", event.note);
+                    self.publish(object, event);
+                }
+                written
+            }
+            _ => {
+                let outcome = self.act(object, known, &step).await;
+                self.report(object, known, &step, &outcome).await?
+            }
+        };
+        match written {
+            Written::Yes(version) => memory.written = version.parse().ok().or(memory.written),
+            Written::Conflict => return Ok(Action::requeue(Duration::from_secs(1))),
+            Written::Gone => return Ok(Action::await_change()),
+        }
+        Ok(match (&step, attempt(object, &memory.known)) {
+            (Step::Rest | Step::Release | Step::AddFinalizer, _) | (_, Attempt::Over(..)) => Action::await_change(),
+            _ => Action::requeue(until(memory.known.next_time())),
+        })
+    }
+
+    /// Decides, looking at Athena as long as the decision asks for it.
+    async fn observe(&self, object: &AthenaSession, known: &mut Known) -> Step {
+        let uid = object.uid().unwrap_or_default();
+        let mut seen = Seen::default();
+        loop {
+            let at = self.circumstances();
+            let id = object.status.as_ref().and_then(|status| status.session_id.as_deref());
+            match (next_step(object, known, &seen, &at), id) {
+                (Step::Look, Some(id)) => {
+                    let status = object.status.as_ref();
+                    let full = !known.trusts(id) || status.is_some_and(|status| status.engine_version.is_none());
+                    let look = self.athena.look(id, full).await;
+                    seen.look = Some(known.looked(look, &uid, id, Timestamp::now(), &at.limits, fastrand::f64()));
+                }
+                (Step::Search, _) => {
+                    let search = self.search(object, known, at.now).await;
+                    known.searched(&search, Timestamp::now(), &at.limits, fastrand::f64());
+                    seen.search = Some(search);
+                }
+                (step, _) => return step,
+            }
+        }
+    }
+
+    async fn search(&self, object: &AthenaSession, known: &Known, begun: Timestamp) -> Search {
+        let uid = object.uid().unwrap_or_default();
+        match self.athena.search(&object.spec.work_group, |description| marker::attempt_of(description, &uid).is_some()).await {
+            Ok(sessions) => match found(sessions, object, known) {
+                Some((attempt, session)) => Search::Found { attempt, session },
+                None => Search::Absent { begun },
+            },
+            // A work group that does not exist has no sessions.
+            Err(refusal) if refusal.reason == "WorkGroupNotFound" => Search::Absent { begun },
+            Err(refusal) => Search::Failed(refusal),
+        }
+    }
+
+    /// Makes the call to Athena that a step asks for.
+    async fn act(&self, object: &AthenaSession, known: &mut Known, step: &Step) -> Outcome {
+        match step {
+            Step::Start(number) => {
+                let (_, body) = start_session(object, *number);
+                let doubted = known.starting();
+                match self.athena.start_session(body).await {
+                    Ok((id, state)) => {
+                        Span::current().record("session_id", &id);
+                        known.started(&id, Timestamp::now(), &self.limits);
+                        Outcome::Started { id, state }
+                    }
+                    Err(refusal) => {
+                        log_refusal("StartSession", &refusal);
+                        known.start_refused(refusal.clone(), doubted, Timestamp::now(), fastrand::f64());
+                        Outcome::Refused(refusal)
+                    }
+                }
+            }
+            Step::Terminate => {
+                let Some(id) = object.status.as_ref().and_then(|status| status.session_id.as_deref()) else { return Outcome::Nothing };
+                match self.athena.terminate_session(id).await {
+                    Ok(()) => {
+                        info!("the session is asked to end");
+                        known.terminated(Timestamp::now(), &self.limits, fastrand::f64());
+                        Outcome::Nothing
+                    }
+                    Err(refusal) => {
+                        log_refusal("TerminateSession", &refusal);
+                        known.terminate_refused(refusal.clone(), Timestamp::now(), fastrand::f64());
+                        Outcome::Refused(refusal)
+                    }
+                }
+            }
+            _ => Outcome::Nothing,
+        }
+    }
+
+    /// Writes the status if it differs, and tells people.
+    async fn report(&self, object: &AthenaSession, known: &mut Known, step: &Step, outcome: &Outcome) -> Result<Written, Error> {
+        let status = status_after(object, known, step, outcome, &self.circumstances());
+        let before = object.status.as_ref();
+        let event = events::event(before, &status, step, outcome);
+        if before == Some(&status) {
+            self.publish_all(object, event);
+            return Ok(Written::Yes(String::new()));
+        }
+        let written = self.counted("status", writes::write_status(&self.client, object, &status).await)?;
+        match &written {
+            Written::Yes(_) => {
+                if let (Step::Record(number), Some(time)) = (step, &status.attempt_time) {
+                    known.recorded(*number, time.0);
+                }
+                known.session_recorded();
+                log_change(before, &status);
+                self.publish_all(object, event);
+            }
+            Written::Conflict | Written::Gone => {
+                if let Some(id) = known.unrecorded.clone()
+                    && (matches!(written, Written::Gone) || !writes::exists(&self.client, object).await?)
+                {
+                    warn!(session_id = id, "the object is gone before its session could be recorded: the session is ended");
+                    known.session_recorded();
+                    tokio::spawn(terminate_orphan(self.athena.clone(), id).in_current_span());
+                }
+            }
+        }
+        Ok(written)
+    }
+
+    fn counted(&self, write: &'static str, result: Result<Written, Error>) -> Result<Written, Error> {
+        let label = match &result {
+            Ok(Written::Yes(_)) => "ok",
+            Ok(Written::Conflict) => "conflict",
+            Ok(Written::Gone) => "gone",
+            Err(_) => "error",
+        };
+        self.metrics.written(write, label);
+        result
+    }
+
+    fn publish_all(&self, object: &AthenaSession, event: Option<Event>) {
+        if let Some(event) = event {
+            self.publish(object, event);
+        }
+    }
+
+    /// Publishes an event on the side: one that cannot be written, in a namespace that is going away for one, holds nothing up.
+    fn publish(&self, object: &AthenaSession, event: Event) {
+        let recorder = self.recorder.clone();
+        let mut reference = object.object_ref(&());
+        // With it, no two events of an object would be taken for the same.
+        reference.resource_version = None;
+        let publish = async move {
+            let event = kube::runtime::events::Event {
+                type_: if event.warning { EventType::Warning } else { EventType::Normal },
+                reason: event.reason,
+                note: Some(event.note),
+                action: event.action.into(),
+                secondary: None,
+            };
+            if let Err(error) = recorder.publish(&event, &reference).await {
+                debug!("cannot publish an event: {error}");
+            }
+        };
+        tokio::spawn(publish.in_current_span());
+    }
+}
+
+/// Ends a session that no object owns, trying until Athena has answered.
+async fn terminate_orphan(athena: Athena, id: String) {
+    for failures in 0.. {
+        match athena.terminate_session(&id).await {
+            Ok(()) => return info!(session_id = id, "a session without an object is asked to end"),
+            Err(refusal) if refusal.class == Class::NotFound && failures >= 5 => return,
+            Err(refusal) => {
+                warn!(session_id = id, "cannot end a session without an object: {}", refusal.message);
+                tokio::time::sleep(crate::known::backoff(refusal.class, failures, fastrand::f64()).unsigned_abs()).await;
+            }
+        }
+    }
+}
+
+fn log_refusal(operation: &str, refusal: &Refusal) {
+    warn!(reason = refusal.reason, request_id = refusal.request_id, "{operation} is refused: {}", refusal.message);
+}
+
+fn log_change(before: Option<&AthenaSessionStatus>, after: &AthenaSessionStatus) {
+    let told = |status: &AthenaSessionStatus| (status.state.clone(), condition(status, "Ready").map(|ready| ready.reason.clone()));
+    let (state, reason) = told(after);
+    if before.map(told) != Some((state.clone(), reason.clone())) {
+        let message = condition(after, "Ready").map(|ready| ready.message.as_str()).unwrap_or_default();
+        info!(state, reason, attempt = after.attempt, session_id = after.session_id, "{message}");
+    }
+}
+
+/// How long until `time`; at least a little, so that a time in the past does not make a loop.
+fn until(time: Option<Timestamp>) -> Duration {
+    let wait = time.map_or(Duration::from_secs(30), |time| Duration::try_from(time.duration_since(Timestamp::now())).unwrap_or_default());
+    wait.max(Duration::from_millis(10))
+}

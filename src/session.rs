@@ -1,0 +1,144 @@
+//! What Athena says of sessions, as plain data: the boundary between `athena`, which knows the SDK, and the pure modules, which do not.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::jiff::{SignedDuration, Timestamp};
+
+use crate::api::{AthenaSessionSpec, EngineConfiguration};
+
+/// A session as one reply showed it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Session {
+    /// Athena's id.
+    pub id: String,
+    /// Athena's state, an open set.
+    pub state: String,
+    /// Athena's reason for the state.
+    pub state_change_reason: Option<String>,
+    /// When the session was started.
+    pub start_time: Option<Timestamp>,
+    /// When Athena last changed the session.
+    pub last_modified_time: Option<Timestamp>,
+    /// When it ended; a session with an end time has ended, whatever its state is called.
+    pub end_time: Option<Timestamp>,
+    /// Since when it is idle.
+    pub idle_since_time: Option<Timestamp>,
+    /// What only GetSession tells.
+    pub details: Option<Details>,
+}
+
+impl Session {
+    /// Whether nothing of the session lives any more.
+    pub fn ended(&self) -> bool {
+        self.end_time.is_some() || ended(&self.state)
+    }
+}
+
+/// Whether a state is final.
+pub fn ended(state: &str) -> bool {
+    matches!(state, "TERMINATED" | "FAILED")
+}
+
+/// What only GetSession tells.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Details {
+    /// The description, with the marker of whoever started it.
+    pub description: Option<String>,
+    /// The work group.
+    pub work_group: Option<String>,
+    /// The engine, such as `Apache Spark version 3.5`.
+    pub engine_version: Option<String>,
+    /// The execution role.
+    pub execution_role: Option<String>,
+    /// DPUs and properties; `max_concurrent_dpus` says 20 where Athena says nothing, as the SDK fills it in.
+    pub engine_configuration: EngineConfiguration,
+    /// The idle timeout in effect.
+    pub idle_timeout: Option<SignedDuration>,
+    /// DPU time used so far, in milliseconds.
+    pub dpu_execution_in_millis: Option<i64>,
+}
+
+impl Details {
+    /// Whether the session was started with the role and the engine configuration that `spec` asks for. What the spec leaves out is Athena's to choose.
+    pub fn satisfies(&self, spec: &AthenaSessionSpec) -> bool {
+        fn same<T: PartialEq>(asked: Option<&T>, given: Option<&T>) -> bool {
+            asked.is_none() || asked == given
+        }
+        fn holds(asked: Option<&BTreeMap<String, String>>, given: Option<&BTreeMap<String, String>>) -> bool {
+            asked.into_iter().flatten().all(|(key, value)| given.and_then(|given| given.get(key)) == Some(value))
+        }
+        let given = &self.engine_configuration;
+        self.work_group.as_ref().is_none_or(|name| *name == spec.work_group)
+            && same(spec.execution_role.as_ref(), self.execution_role.as_ref())
+            && spec.engine_configuration.as_ref().is_none_or(|asked| {
+                same(asked.coordinator_dpu_size.as_ref(), given.coordinator_dpu_size.as_ref())
+                    && same(asked.max_concurrent_dpus.as_ref(), given.max_concurrent_dpus.as_ref())
+                    && same(asked.default_executor_dpu_size.as_ref(), given.default_executor_dpu_size.as_ref())
+                    && holds(asked.additional_configs.as_ref(), given.additional_configs.as_ref())
+                    && holds(asked.spark_properties.as_ref(), given.spark_properties.as_ref())
+                    && same(asked.classifications.as_ref(), given.classifications.as_ref())
+            })
+    }
+}
+
+/// A call that did not do what it was asked to.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Refusal {
+    /// What to make of it.
+    pub class: Class,
+    /// CamelCase reason for conditions and events.
+    pub reason: &'static str,
+    /// Athena's text, or what went wrong on the way.
+    pub message: String,
+    /// AWS request id, where there was a reply.
+    pub request_id: Option<String>,
+}
+
+/// What a failed call means for what comes next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Class {
+    /// No answer, or one that does not exclude an effect: transport, timeout, 5xx.
+    Unanswered,
+    /// Refused for its rate.
+    Throttled,
+    /// Refused for a quota or for lack of capacity.
+    Capacity,
+    /// Refused for something outside the request that people can mend.
+    MayHeal,
+    /// Refused for what the request says: it will never be accepted.
+    Rejected,
+    /// The token is known to Athena with another request, or the session exists already.
+    TokenConflict,
+    /// What the call names does not exist.
+    NotFound,
+}
+
+/// What a look at one session showed.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Look {
+    /// Its state.
+    Seen(Session),
+    /// Athena does not know it, which alone proves nothing: reads lag behind starts.
+    NotFound,
+    /// Nothing.
+    Failed(Refusal),
+}
+
+/// What a search for an object's sessions among the active ones of its work group showed.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Search {
+    /// A session that carries the object's marker, and the attempt that the marker names.
+    Found {
+        /// The attempt.
+        attempt: i32,
+        /// The session.
+        session: Session,
+    },
+    /// The complete list, begun at this time, has none.
+    Absent {
+        /// When the first page was asked for.
+        begun: Timestamp,
+    },
+    /// Nothing.
+    Failed(Refusal),
+}

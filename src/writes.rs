@@ -1,0 +1,120 @@
+//! The writes to the API server: the finalizer and the status, each compare-and-swap by `resourceVersion`.
+
+use std::time::Duration;
+
+use kube::api::{Patch, PatchParams};
+use kube::{Api, Client, ResourceExt};
+use serde_json::{Map, Value, json};
+
+use crate::api::{AthenaSession, AthenaSessionStatus, FIELD_MANAGER, FINALIZER};
+
+/// Longest time for one request to the API server, the client's own retries included.
+const TIMEOUT: Duration = Duration::from_secs(30);
+
+/// What became of a write.
+#[derive(Debug)]
+pub enum Written {
+    /// It took effect; this is the object's new resourceVersion.
+    Yes(String),
+    /// The object has changed since it was read.
+    Conflict,
+    /// The object does not exist any more.
+    Gone,
+}
+
+/// A request to the API server that failed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The server refused it, or could not be reached.
+    #[error("cannot {0}: {1}")]
+    Api(&'static str, #[source] Box<kube::Error>),
+    /// There was no answer in time.
+    #[error("cannot {0}: no answer from the API server in time")]
+    Timeout(&'static str),
+}
+
+/// Puts the operator's finalizer on `object`, or takes it off; those of others stay.
+///
+/// # Errors
+/// When the outcome is not known or the server refuses it.
+pub async fn write_finalizer(client: &Client, object: &AthenaSession, present: bool) -> Result<Written, Error> {
+    let mut finalizers: Vec<&str> = object.finalizers().iter().map(String::as_str).filter(|name| *name != FINALIZER).collect();
+    if present {
+        finalizers.push(FINALIZER);
+    }
+    let patch = json!({ "metadata": { "resourceVersion": object.metadata.resource_version, "finalizers": finalizers } });
+    let request = async { api(client, object).patch_metadata(&object.name_any(), &parameters(), &Patch::Merge(patch)).await };
+    outcome(if present { "add the finalizer" } else { "remove the finalizer" }, timed(request).await, |object| object.metadata.resource_version)
+}
+
+/// Writes `status`, as a merge patch of what differs.
+///
+/// # Errors
+/// When the outcome is not known or the server refuses it.
+pub async fn write_status(client: &Client, object: &AthenaSession, status: &AthenaSessionStatus) -> Result<Written, Error> {
+    let before = object.status.clone().unwrap_or_default();
+    let patch = json!({ "metadata": { "resourceVersion": object.metadata.resource_version }, "status": difference(&before, status) });
+    let request = async { api(client, object).patch_status(&object.name_any(), &parameters(), &Patch::Merge(patch)).await };
+    outcome("write the status", timed(request).await, |object| object.metadata.resource_version)
+}
+
+/// Whether `object` is still there, read from the server and not from the cache.
+///
+/// # Errors
+/// When the server cannot tell.
+pub async fn exists(client: &Client, object: &AthenaSession) -> Result<bool, Error> {
+    match timed(async { api(client, object).get_metadata(&object.name_any()).await }).await {
+        Some(Ok(found)) => Ok(found.metadata.uid == object.metadata.uid),
+        Some(Err(kube::Error::Api(status))) if status.is_not_found() => Ok(false),
+        Some(Err(error)) => Err(Error::Api("read the object", Box::new(error))),
+        None => Err(Error::Timeout("read the object")),
+    }
+}
+
+fn api(client: &Client, object: &AthenaSession) -> Api<AthenaSession> {
+    Api::namespaced(client.clone(), object.metadata.namespace.as_deref().unwrap_or_default())
+}
+
+fn parameters() -> PatchParams {
+    PatchParams { field_manager: Some(FIELD_MANAGER.into()), ..PatchParams::default() }
+}
+
+async fn timed<T>(request: impl Future<Output = kube::Result<T>>) -> Option<kube::Result<T>> {
+    tokio::time::timeout(TIMEOUT, request).await.ok()
+}
+
+fn outcome<T>(what: &'static str, reply: Option<kube::Result<T>>, version: impl Fn(T) -> Option<String>) -> Result<Written, Error> {
+    match reply {
+        Some(Ok(object)) => Ok(Written::Yes(version(object).unwrap_or_default())),
+        Some(Err(kube::Error::Api(status))) if status.is_conflict() => Ok(Written::Conflict),
+        Some(Err(kube::Error::Api(status))) if status.is_not_found() => Ok(Written::Gone),
+        Some(Err(error)) => Err(Error::Api(what, Box::new(error))),
+        None => Err(Error::Timeout(what)),
+    }
+}
+
+/// The members of the status that change; null removes one.
+fn difference(before: &AthenaSessionStatus, after: &AthenaSessionStatus) -> Value {
+    let members = |status: &AthenaSessionStatus| match serde_json::to_value(status) {
+        Ok(Value::Object(members)) => members,
+        _ => Map::new(),
+    };
+    let (before, mut after) = (members(before), members(after));
+    let removed: Vec<String> = before.keys().filter(|key| !after.contains_key(*key)).cloned().collect();
+    after.retain(|key, value| before.get(key) != Some(value));
+    after.extend(removed.into_iter().map(|key| (key, Value::Null)));
+    Value::Object(after)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_patch_holds_what_differs_and_removes_what_is_gone() {
+        let before = AthenaSessionStatus { attempt: Some(0), state: Some("IDLE".into()), session_id: Some("s".into()), ..Default::default() };
+        let after = AthenaSessionStatus { attempt: Some(0), state: Some("BUSY".into()), engine_version: Some("3".into()), ..Default::default() };
+        assert_eq!(difference(&before, &after), json!({ "state": "BUSY", "engineVersion": "3", "sessionId": null }));
+        assert_eq!(difference(&after, &after), json!({}));
+    }
+}

@@ -1,0 +1,10 @@
+//! The emulator from outside: over raw HTTP, through the official SDK, and as a process.
+
+mod client;
+
+mod behaviours;
+mod control;
+mod faults;
+mod fixtures;
+mod process;
+mod sdk;
