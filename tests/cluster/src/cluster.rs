@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard};
 
 use crate::Error;
@@ -30,6 +31,7 @@ pub struct Cluster {
     controller_manager: Mutex<Option<Process>>,
     servers: Servers,
     spawner: Spawner,
+    spawned: AtomicU32,
     folder: Folder,
 }
 
@@ -72,6 +74,7 @@ impl Cluster {
             controller_manager: Mutex::default(),
             servers,
             spawner,
+            spawned: AtomicU32::new(0),
             folder,
         };
         if controller_manager && let Err(error) = cluster.start_controller_manager() {
@@ -140,6 +143,21 @@ impl Cluster {
         let file = self.folder.path().join(format!("{name}.kubeconfig"));
         self.servers.access.write_kubeconfig(&file, name, token)?;
         Ok(file)
+    }
+
+    /// Runs a program beside the servers, with its output in `NAME-N.log` in the cluster's folder. On Linux it dies with this process, however that
+    /// ends.
+    ///
+    /// # Errors
+    /// [`Error::System`] if it cannot be run.
+    pub fn spawn(&self, name: &'static str, command: Command) -> Result<Process, Error> {
+        let number = self.spawned.fetch_add(1, Ordering::Relaxed);
+        Process::start(&self.spawner, name, command, self.folder.path().join(format!("{name}-{number}.log")))
+    }
+
+    /// The folder of its data, logs and kubeconfigs.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
     }
 
     /// The processes that run.

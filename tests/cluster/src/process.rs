@@ -45,8 +45,8 @@ impl Spawner {
     }
 }
 
-/// A server; stopped when dropped.
-pub(crate) struct Process {
+/// A process that ends with the cluster it was started for; stopped when dropped.
+pub struct Process {
     name: &'static str,
     child: Mutex<Child>,
     pid: u32,
@@ -78,11 +78,27 @@ impl Process {
         })
     }
 
-    pub(crate) fn pid(&self) -> u32 {
+    /// Its id.
+    pub fn pid(&self) -> u32 {
         self.pid
     }
 
-    fn exit_status(&self) -> Option<ExitStatus> {
+    /// What it has written so far, to standard output and standard error.
+    pub fn log(&self) -> String {
+        std::fs::read(&self.log).map(|log| String::from_utf8_lossy(&log).into_owned()).unwrap_or_default()
+    }
+
+    /// Sends it a signal, unless it has ended.
+    pub fn signal(&self, signal: Signal) {
+        let mut child = self.child.lock().expect("no holder of this lock panics");
+        // Under the lock: the id of a process that was waited for may be another's by now.
+        if matches!(child.try_wait(), Ok(None)) {
+            let _ = Pid::from_raw(self.pid.cast_signed()).map(|pid| kill_process(pid, signal));
+        }
+    }
+
+    /// Its exit status, once it has ended.
+    pub fn exit_status(&self) -> Option<ExitStatus> {
         self.child
             .lock()
             .expect("no holder of this lock panics")

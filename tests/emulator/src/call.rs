@@ -48,7 +48,11 @@ impl Request {
         } else {
             let target = text("x-amz-target").unwrap_or_default();
             let operation = target.strip_prefix("AmazonAthena.").unwrap_or(target).to_owned();
-            let input = if body.is_empty() { Some(Map::new()) } else { serde_json::from_slice(&body).ok() };
+            let input = if body.is_empty() {
+                Some(Map::new())
+            } else {
+                serde_json::from_slice(&body).ok()
+            };
             (Protocol::Json, operation, input)
         };
         Self {
@@ -165,8 +169,7 @@ fn perform(world: &mut World, request: &Request, now: Timestamp) -> Result<Done,
             Protocol::Json => "athena",
             Protocol::Query => "sts",
         };
-        signature::check(&request.parts, &request.body, service, &world.config, now)
-            .map_err(|reason| unauthentic(&reason, request.protocol))?;
+        signature::check(&request.parts, &request.body, service, &world.config, now).map_err(|reason| unauthentic(&reason, request.protocol))?;
     }
     match request.protocol {
         Protocol::Json => athena(world, request, now),
@@ -185,8 +188,11 @@ fn athena(world: &mut World, request: &Request, now: Timestamp) -> Result<Done, 
     if let Some(rate) = world.config.rate {
         world.bucket.take(rate, now)?;
     }
-    let members = shapes::input(&request.operation).ok_or_else(|| Refusal::new("UnknownOperationException", ""))?;
-    let input = request.input.as_ref().ok_or_else(|| Refusal::new("SerializationException", "The body is not a JSON object"))?;
+    let members = shapes::input(&request.operation).ok_or_else(|| Refusal::without_message("UnknownOperationException"))?;
+    let input = request
+        .input
+        .as_ref()
+        .ok_or_else(|| Refusal::new("SerializationException", "The body is not a JSON object"))?;
     check_permission(world, &request.operation, input)?;
 
     let token = input.get("ClientRequestToken");

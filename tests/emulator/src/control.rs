@@ -5,10 +5,10 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+use crate::Config;
 use crate::faults::Fault;
 use crate::record::Change;
 use crate::server::{self, Answer, Shared};
-use crate::Config;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]

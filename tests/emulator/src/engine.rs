@@ -41,7 +41,10 @@ impl Engine {
         let configuration = request.get("EngineConfiguration").and_then(Value::as_object).unwrap_or(&nothing);
         self.refuse_foreign_members(request, configuration)?;
         refuse_sql_classifications(configuration)?;
-        let asked = configuration.get("MaxConcurrentDpus").and_then(Value::as_u64).and_then(|dpus| u32::try_from(dpus).ok());
+        let asked = configuration
+            .get("MaxConcurrentDpus")
+            .and_then(Value::as_u64)
+            .and_then(|dpus| u32::try_from(dpus).ok());
         match self {
             // Without a number, Spark 3.5 begins with the driver and one executor.
             Self::Spark35 => Ok(Plan {
@@ -134,7 +137,11 @@ mod tests {
 
     #[test]
     fn spark_3_5_refuses_what_only_notebooks_have() {
-        for (name, value) in [("CoordinatorDpuSize", json!(1)), ("DefaultExecutorDpuSize", json!(1)), ("SparkProperties", json!({}))] {
+        for (name, value) in [
+            ("CoordinatorDpuSize", json!(1)),
+            ("DefaultExecutorDpuSize", json!(1)),
+            ("SparkProperties", json!({})),
+        ] {
             let error = plan(Engine::Spark35, &json!({"EngineConfiguration": {name: value}}));
             assert_eq!(error, Err(format!("{name} is not supported for Apache Spark version 3.5.")));
         }
@@ -155,9 +162,7 @@ mod tests {
 
     #[test]
     fn engine_3_takes_a_notebook_only_by_its_version_and_id() {
-        let request = |version: &str, configs: Value| {
-            json!({"NotebookVersion": version, "EngineConfiguration": {"AdditionalConfigs": configs}})
-        };
+        let request = |version: &str, configs: Value| json!({"NotebookVersion": version, "EngineConfiguration": {"AdditionalConfigs": configs}});
         assert!(plan(Engine::PySpark3, &request(NOTEBOOK_VERSION, json!({"NotebookId": "n"}))).is_ok());
         assert!(plan(Engine::PySpark3, &request(NOTEBOOK_VERSION, json!({}))).is_err());
         assert!(plan(Engine::PySpark3, &request("2", json!({"NotebookId": "n"}))).is_err());

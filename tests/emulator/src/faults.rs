@@ -35,10 +35,7 @@ impl Fault {
     /// Limits the fault to the next calls.
     #[must_use]
     pub fn times(self, times: u32) -> Self {
-        Self {
-            times: Some(times),
-            ..self
-        }
+        Self { times: Some(times), ..self }
     }
 
     /// Spares the next calls.
@@ -92,10 +89,7 @@ pub enum FaultKind {
 impl FaultKind {
     /// Status 200 with a proxy's HTML page.
     pub fn malformed() -> Self {
-        Self::Malformed {
-            status: ok(),
-            body: html(),
-        }
+        Self::Malformed { status: ok(), body: html() }
     }
 }
 
@@ -145,7 +139,10 @@ mod tests {
 
     #[test]
     fn a_rule_without_times_stays() {
-        let mut rules = vec![Fault::new("ListSessions", FaultKind::Throttle), Fault::new("*", FaultKind::Throttle).times(0)];
+        let mut rules = vec![
+            Fault::new("ListSessions", FaultKind::Throttle),
+            Fault::new("*", FaultKind::Throttle).times(0),
+        ];
         for _ in 0..5 {
             assert!(take(&mut rules, "ListSessions").is_some());
             assert!(take(&mut rules, "GetSession").is_none());

@@ -84,11 +84,7 @@ impl Emulator {
         let address = listener.local_addr()?;
         let shared = Shared::new(World::new(config));
         let server = tokio::spawn(server::serve(listener, shared.clone()));
-        Ok(Self {
-            address,
-            shared,
-            server,
-        })
+        Ok(Self { address, shared, server })
     }
 
     /// Where it listens, such as `http://127.0.0.1:4566`.

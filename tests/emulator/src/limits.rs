@@ -2,10 +2,10 @@
 
 use jiff::Timestamp;
 
+use crate::Config;
 use crate::config::Rate;
 use crate::refusal::Refusal;
 use crate::session::Session;
-use crate::Config;
 
 /// A token bucket over all operations.
 #[derive(Debug)]
@@ -61,10 +61,7 @@ mod tests {
 
     #[test]
     fn a_bucket_gives_its_burst_and_then_its_rate() {
-        let rate = Rate {
-            per_second: 2.0,
-            burst: 3,
-        };
+        let rate = Rate { per_second: 2.0, burst: 3 };
         let start = Timestamp::UNIX_EPOCH;
         let mut bucket = Bucket::full();
         let taken = |bucket: &mut Bucket, milliseconds| {

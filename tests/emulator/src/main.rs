@@ -28,7 +28,10 @@ struct Arguments {
 async fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
     if !arguments.listen.ip().is_loopback() && !arguments.allow_remote {
-        bail!("will not listen on {}: others can reach it, and whoever does can drive the emulator; --allow-remote permits it", arguments.listen);
+        bail!(
+            "will not listen on {}: others can reach it, and whoever does can drive the emulator; --allow-remote permits it",
+            arguments.listen
+        );
     }
     let config = match &arguments.config {
         None => Config::default(),
@@ -42,7 +45,9 @@ async fn main() -> anyhow::Result<()> {
         .await
         .with_context(|| format!("cannot listen on {}", arguments.listen))?;
     let mut stdout = std::io::stdout();
-    writeln!(stdout, "listening on {}", emulator.url()).and_then(|()| stdout.flush()).context("cannot write to stdout")?;
+    writeln!(stdout, "listening on {}", emulator.url())
+        .and_then(|()| stdout.flush())
+        .context("cannot write to stdout")?;
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}

@@ -15,6 +15,7 @@ use crate::tokens::Token;
 use crate::world::World;
 
 const DEFAULT_PAGE: u64 = 50;
+const MAX_TAGS: usize = 50;
 
 type Input = Map<String, Value>;
 
@@ -41,13 +42,22 @@ pub(crate) fn start_session(world: &mut World, input: &Input, now: Timestamp) ->
     let token = text(input, "ClientRequestToken");
     if let Some(session_id) = replayed(world, token, &request, now)? {
         let state = world.session(&session_id, now).map(|session| session.state()).unwrap_or_default();
-        return Done::new(&Started { session_id: &session_id, state }, Some(&session_id));
+        return Done::new(
+            &Started {
+                session_id: &session_id,
+                state,
+            },
+            Some(&session_id),
+        );
     }
 
     let group = work_group(&world.config, input)?;
     let engine = Engine::of(group).ok_or_else(|| Refusal::invalid_input("Workgroup EngineVersion is not Spark."))?;
     if group.state == WorkGroupState::Disabled {
         return Err(Refusal::invalid_input("WorkGroup is disabled."));
+    }
+    if input.get("Tags").and_then(Value::as_array).is_some_and(|tags| tags.len() > MAX_TAGS) {
+        return Err(Refusal::invalid_input(format!("A session can have at most {MAX_TAGS} tags.")));
     }
     let plan = engine.plan(input)?;
     let start = Start {
@@ -58,7 +68,9 @@ pub(crate) fn start_session(world: &mut World, input: &Input, now: Timestamp) ->
         description: text(input, "Description").map(str::to_owned),
         engine_configuration: plan.engine_configuration,
         execution_role: text(input, "ExecutionRole").map(str::to_owned).or_else(|| group.execution_role.clone()),
-        idle_minutes: number(input, "SessionIdleTimeoutInMinutes").and_then(|minutes| u32::try_from(minutes).ok()).unwrap_or(group.idle_minutes),
+        idle_minutes: number(input, "SessionIdleTimeoutInMinutes")
+            .and_then(|minutes| u32::try_from(minutes).ok())
+            .unwrap_or(group.idle_minutes),
         dpus: plan.dpus,
         doom: plan.doom,
         request: request.clone(),
@@ -72,7 +84,13 @@ pub(crate) fn start_session(world: &mut World, input: &Input, now: Timestamp) ->
         world.tokens.remember(token, &request, &session_id, now);
     }
     let session = world.add(session);
-    Done::new(&Started { session_id: &session_id, state: session.state() }, Some(&session_id))
+    Done::new(
+        &Started {
+            session_id: &session_id,
+            state: session.state(),
+        },
+        Some(&session_id),
+    )
 }
 
 /// The session that this token has started already.
@@ -87,9 +105,7 @@ fn replayed(world: &World, token: Option<&str>, request: &Value, now: Timestamp)
             TokenMismatch::IdempotentParameterMismatch => {
                 Refusal::invalid_request("IDEMPOTENT_PARAMETER_MISMATCH", "Idempotent parameters do not match")
             }
-            TokenMismatch::SessionAlreadyExists => {
-                Refusal::new("SessionAlreadyExistsException", "The specified session already exists.")
-            }
+            TokenMismatch::SessionAlreadyExists => Refusal::new("SessionAlreadyExistsException", "The specified session already exists."),
         }),
     }
 }
@@ -132,7 +148,11 @@ pub(crate) fn list_sessions(world: &mut World, input: &Input, now: Timestamp) ->
             && filter.is_none_or(|state| state == session.state())
             && later(session.started(), world.config.list_lag) <= now
     };
-    let mut found = world.sessions().enumerate().rev().filter(|(place, _)| before.is_none_or(|before| *place < before));
+    let mut found = world
+        .sessions()
+        .enumerate()
+        .rev()
+        .filter(|(place, _)| before.is_none_or(|before| *place < before));
     let mut page = Page {
         next_token: None,
         sessions: Vec::new(),
@@ -182,7 +202,11 @@ fn visible<'a>(world: &'a mut World, input: &Input, now: Timestamp) -> Result<&'
     let lag = world.config.get_lag;
     let unknown = unknown_session(&world.config, input);
     let session = known(world, input, now)?;
-    if later(session.started(), lag) <= now { Ok(session) } else { Err(unknown) }
+    if later(session.started(), lag) <= now {
+        Ok(session)
+    } else {
+        Err(unknown)
+    }
 }
 
 /// The session an input names.

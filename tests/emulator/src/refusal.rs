@@ -44,6 +44,10 @@ impl Refusal {
         }
     }
 
+    pub(crate) fn without_message(code: &str) -> Self {
+        Self::new(code, "")
+    }
+
     /// An error of AWS's front end.
     pub(crate) fn front_end(code: impl Into<String>, message: impl Into<String>) -> Self {
         Self {
@@ -88,7 +92,7 @@ impl Refusal {
     }
 
     pub(crate) fn json(&self) -> String {
-        let message = Some(self.message.as_str());
+        let message = Some(self.message.as_str()).filter(|message| !message.is_empty());
         let body = Body {
             code: &self.code,
             athena_code: self.athena_code,

@@ -110,11 +110,7 @@ const fn bounded(min: usize, max: usize) -> Text {
 }
 
 const fn required(name: &'static str, shape: &'static Shape) -> Member {
-    Member {
-        name,
-        required: true,
-        shape,
-    }
+    Member { name, required: true, shape }
 }
 
 const fn optional(name: &'static str, shape: &'static Shape) -> Member {
@@ -152,10 +148,7 @@ static PROPERTIES: Shape = Shape::Map {
     value: &PROPERTY_VALUE,
 };
 
-static CLASSIFICATIONS: Shape = Shape::List(&Shape::Structure(&[
-    optional("Name", &SHORT),
-    optional("Properties", &PROPERTIES),
-]));
+static CLASSIFICATIONS: Shape = Shape::List(&Shape::Structure(&[optional("Name", &SHORT), optional("Properties", &PROPERTIES)]));
 
 static ENGINE_CONFIGURATION: Shape = Shape::Structure(&[
     optional("CoordinatorDpuSize", &ONE_DPU),
@@ -197,10 +190,7 @@ static MONITORING: Shape = Shape::Structure(&[
     ),
 ]);
 
-static TAGS: Shape = Shape::List(&Shape::Structure(&[
-    optional("Key", &SHORT),
-    optional("Value", &text(0, 256)),
-]));
+static TAGS: Shape = Shape::List(&Shape::Structure(&[optional("Key", &SHORT), optional("Value", &text(0, 256))]));
 
 static START_SESSION: &[Member] = &[
     optional("Description", &DESCRIPTION),

@@ -95,12 +95,15 @@ pub(crate) fn check(request: &Parts, body: &[u8], service: &str, config: &Config
 
 fn check_scope(authorization: &Authorization, service: &str, config: &Config) -> Result<(), Unauthentic> {
     if authorization.service != service {
-        return Err(Unauthentic::Scope(format!("Credential should be scoped to correct service: '{service}'.")));
+        return Err(Unauthentic::Scope(format!(
+            "Credential should be scoped to correct service: '{service}'."
+        )));
     }
     match &config.region {
-        Some(region) if region != authorization.region => {
-            Err(Unauthentic::Scope(format!("Credential should be scoped to a valid region, not '{}'.", authorization.region)))
-        }
+        Some(region) if region != authorization.region => Err(Unauthentic::Scope(format!(
+            "Credential should be scoped to a valid region, not '{}'.",
+            authorization.region
+        ))),
         _ => Ok(()),
     }
 }
@@ -118,11 +121,15 @@ fn check_date(authorization: &Authorization, date: &str, now: Timestamp) -> Resu
     let skew = now.duration_since(signed);
     if skew > ALLOWED_SKEW {
         let (earliest, now) = (basic(now.saturating_sub(ALLOWED_SKEW).unwrap_or(now)), basic(now));
-        return Err(Unauthentic::Skewed(format!("Signature expired: {date} is now earlier than {earliest} ({now} - 5 min.)")));
+        return Err(Unauthentic::Skewed(format!(
+            "Signature expired: {date} is now earlier than {earliest} ({now} - 5 min.)"
+        )));
     }
     if -skew > ALLOWED_SKEW {
         let (latest, now) = (basic(now.saturating_add(ALLOWED_SKEW).unwrap_or(now)), basic(now));
-        return Err(Unauthentic::Skewed(format!("Signature not yet current: {date} is still later than {latest} ({now} + 5 min.)")));
+        return Err(Unauthentic::Skewed(format!(
+            "Signature not yet current: {date} is still later than {latest} ({now} + 5 min.)"
+        )));
     }
     Ok(())
 }
@@ -157,7 +164,11 @@ fn canonical_request(request: &Parts, signed: &[&str], body: &[u8]) -> Option<St
 }
 
 fn with_equals(pair: &str) -> String {
-    if pair.is_empty() || pair.contains('=') { pair.to_owned() } else { format!("{pair}=") }
+    if pair.is_empty() || pair.contains('=') {
+        pair.to_owned()
+    } else {
+        format!("{pair}=")
+    }
 }
 
 fn signature_of(credential: &Credential, authorization: &Authorization, date: &str, canonical: &str) -> Option<Hmac<Sha256>> {

@@ -22,9 +22,8 @@ fn config() -> Config {
 }
 
 fn request(method: &str, date: &str, signature: &str) -> Parts {
-    let authorization = format!(
-        "AWS4-HMAC-SHA256 Credential={KEY}/20150830/us-east-1/service/aws4_request, SignedHeaders=host;x-amz-date, Signature={signature}"
-    );
+    let authorization =
+        format!("AWS4-HMAC-SHA256 Credential={KEY}/20150830/us-east-1/service/aws4_request, SignedHeaders=host;x-amz-date, Signature={signature}");
     let request = Request::builder()
         .method(method)
         .uri("/")
@@ -109,9 +108,18 @@ fn a_required_session_token_must_come_and_an_expired_one_is_told_apart() {
 #[test]
 fn a_broken_header_is_refused_and_no_header_is_missing() {
     let mut post = request("POST", DATE, POST_VANILLA);
-    for broken in ["", "AWS4-HMAC-SHA256", "AWS4-HMAC-SHA256 Credential=a/b", "Basic dGVzdA==", "AWS4-HMAC-SHA256 Credential=////,SignedHeaders=,Signature="] {
+    for broken in [
+        "",
+        "AWS4-HMAC-SHA256",
+        "AWS4-HMAC-SHA256 Credential=a/b",
+        "Basic dGVzdA==",
+        "AWS4-HMAC-SHA256 Credential=////,SignedHeaders=,Signature=",
+    ] {
         post.headers.insert("authorization", broken.parse().expect("a header"));
-        assert!(matches!(check(&post, b"", "service", &config(), now()), Err(Unauthentic::Incomplete(_))), "{broken}");
+        assert!(
+            matches!(check(&post, b"", "service", &config(), now()), Err(Unauthentic::Incomplete(_))),
+            "{broken}"
+        );
     }
     post.headers.remove("authorization");
     assert_eq!(check(&post, b"", "service", &config(), now()), Err(Unauthentic::Missing));

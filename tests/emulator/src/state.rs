@@ -18,16 +18,7 @@ pub const DEGRADED: &str = "DEGRADED";
 pub const FAILED: &str = "FAILED";
 
 /// Every state of the service model.
-pub(crate) const ALL: [&str; 8] = [
-    CREATING,
-    CREATED,
-    IDLE,
-    BUSY,
-    TERMINATING,
-    TERMINATED,
-    DEGRADED,
-    FAILED,
-];
+pub(crate) const ALL: [&str; 8] = [CREATING, CREATED, IDLE, BUSY, TERMINATING, TERMINATED, DEGRADED, FAILED];
 
 /// The states `ListSessions` returns.
 pub(crate) const LISTED: [&str; 4] = [CREATING, CREATED, IDLE, BUSY];

@@ -17,7 +17,7 @@ pub(crate) fn caller_identity(config: &Config, request_id: &str) -> String {
          <ResponseMetadata>\n    \
          <RequestId>{request_id}</RequestId>\n  \
          </ResponseMetadata>\n\
-         </GetCallerIdentityResponse>\n",
+         </GetCallerIdentityResponse>",
         escaped(&config.caller_arn()),
         escaped(&config.account),
     )
@@ -34,7 +34,7 @@ pub(crate) fn error(refusal: &Refusal, request_id: &str) -> String {
          <Message>{}</Message>\n  \
          </Error>\n  \
          <RequestId>{request_id}</RequestId>\n\
-         </ErrorResponse>\n",
+         </ErrorResponse>",
         escaped(&refusal.code),
         escaped(&refusal.message),
     )

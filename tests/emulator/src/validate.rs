@@ -13,7 +13,10 @@ pub(crate) fn validate(input: &Map<String, Value>, members: &[Member]) -> Result
         return Ok(());
     }
     let (count, noun) = (violations.len(), if violations.len() == 1 { "error" } else { "errors" });
-    Err(Refusal::invalid_input(format!("{count} validation {noun} detected: {}", violations.join("; "))))
+    Err(Refusal::invalid_input(format!(
+        "{count} validation {noun} detected: {}",
+        violations.join("; ")
+    )))
 }
 
 fn structure(input: &Map<String, Value>, members: &[Member], path: &str, violations: &mut Vec<String>) -> Result<(), Refusal> {
@@ -88,7 +91,10 @@ fn broken<'a>(text: &'a str, bounds: &'a Text) -> impl Iterator<Item = String> +
         bounds.pattern.is_some_and(|pattern| !pattern.matches(text)),
         !bounds.values.is_empty() && !bounds.values.contains(&text),
     ];
-    constraints(bounds).into_iter().zip(checks).filter_map(|(constraint, broken)| constraint.filter(|_| broken))
+    constraints(bounds)
+        .into_iter()
+        .zip(checks)
+        .filter_map(|(constraint, broken)| constraint.filter(|_| broken))
 }
 
 fn all(bounds: &Text) -> String {

@@ -41,7 +41,10 @@ async fn a_token_is_required_unless_configured_otherwise() {
     let client = athena(&emulator);
     let without = || start(&client, "").set_client_request_token(None).send();
     let (code, message) = error(without().await);
-    assert_eq!((code.as_str(), message.as_str()), ("InvalidRequestException", "clientRequestToken is null or empty"));
+    assert_eq!(
+        (code.as_str(), message.as_str()),
+        ("InvalidRequestException", "clientRequestToken is null or empty")
+    );
     emulator.configure(|config| config.require_token = false);
     let ids = [without().await, without().await].map(|output| output.expect("a session").session_id);
     assert_ne!(ids[0], ids[1]);
@@ -112,7 +115,12 @@ async fn a_list_is_newest_first_and_of_active_sessions_of_the_group() {
         emulator.set_state(id, change).expect("a session");
     }
     assert_eq!(listed(&client).await, [ids[1].clone(), ids[0].clone()]);
-    for (filter, count) in [(SessionState::Idle, 1), (SessionState::Busy, 1), (SessionState::Terminated, 0), (SessionState::Degraded, 0)] {
+    for (filter, count) in [
+        (SessionState::Idle, 1),
+        (SessionState::Busy, 1),
+        (SessionState::Terminated, 0),
+        (SessionState::Degraded, 0),
+    ] {
         let list = client.list_sessions().work_group("spark-35").state_filter(filter.clone());
         assert_eq!(list.send().await.expect("a list").sessions().len(), count, "{filter}");
     }
@@ -140,10 +148,21 @@ async fn a_list_comes_in_pages() {
     }
     assert_eq!(seen, ids);
 
-    let full = client.list_sessions().work_group("spark-35").max_results(55).send().await.expect("a page");
+    let full = client
+        .list_sessions()
+        .work_group("spark-35")
+        .max_results(55)
+        .send()
+        .await
+        .expect("a page");
     assert_eq!((full.sessions().len(), full.next_token()), (55, None));
     let first = client.list_sessions().work_group("spark-35").max_results(1).send().await.expect("a page");
-    let foreign = client.list_sessions().work_group("pyspark-3").set_next_token(first.next_token).send().await;
+    let foreign = client
+        .list_sessions()
+        .work_group("pyspark-3")
+        .set_next_token(first.next_token)
+        .send()
+        .await;
     assert_eq!(error(foreign).0, "InvalidRequestException");
     for bad in ["", "zz", "30", "ffff"] {
         let page = client.list_sessions().work_group("spark-35").next_token(bad).send().await;
@@ -163,8 +182,14 @@ async fn lists_and_reads_may_lag_behind_a_start() {
     let id = started(&client, "lag").await;
     assert!(listed(&client).await.is_empty());
     let (code, message) = error(client.get_session().session_id(&id).send().await);
-    assert_eq!((code, message), ("ResourceNotFoundException".to_owned(), format!("Session {id} was not found")));
-    assert_eq!(error(client.get_session_status().session_id(&id).send().await).0, "ResourceNotFoundException");
+    assert_eq!(
+        (code, message),
+        ("ResourceNotFoundException".to_owned(), format!("Session {id} was not found"))
+    );
+    assert_eq!(
+        error(client.get_session_status().session_id(&id).send().await).0,
+        "ResourceNotFoundException"
+    );
     emulator.configure(|config| config.list_lag = Duration::ZERO);
     assert_eq!(listed(&client).await, [id.clone()]);
     emulator.configure(|config| config.get_lag = Duration::ZERO);
@@ -180,7 +205,10 @@ async fn an_ended_session_may_be_forgotten() {
     assert_eq!(state(&client, &id).await, states::TERMINATED);
     emulator.configure(|config| config.forget_ended_after = Some(Duration::ZERO));
     assert_eq!(error(client.get_session().session_id(&id).send().await).0, "ResourceNotFoundException");
-    assert_eq!(error(client.terminate_session().session_id(&id).send().await).0, "ResourceNotFoundException");
+    assert_eq!(
+        error(client.terminate_session().session_id(&id).send().await).0,
+        "ResourceNotFoundException"
+    );
 }
 
 #[tokio::test]
@@ -196,10 +224,16 @@ async fn quotas_have_their_texts_and_ended_sessions_make_room() {
     let engine = EngineConfiguration::builder().max_concurrent_dpus(5).build();
     let (code, message) = error(start(&client, "big").engine_configuration(engine).send().await);
     assert_eq!(code, "InvalidRequestException");
-    assert_eq!(message, "Failed to Provision session due to required capacity not being available for the account");
+    assert_eq!(
+        message,
+        "Failed to Provision session due to required capacity not being available for the account"
+    );
     started(&client, "two").await;
     let (code, message) = error(start(&client, "three").send().await);
-    assert_eq!((code.as_str(), message.as_str()), ("InvalidRequestException", "Maximum allowed sessions reached"));
+    assert_eq!(
+        (code.as_str(), message.as_str()),
+        ("InvalidRequestException", "Maximum allowed sessions reached")
+    );
     assert_eq!(started(&client, "one").await, id);
     client.terminate_session().session_id(&id).send().await.expect("a reply");
     started(&client, "three").await;
@@ -208,10 +242,7 @@ async fn quotas_have_their_texts_and_ended_sessions_make_room() {
 #[tokio::test]
 async fn the_rate_is_of_all_operations_together() {
     let config = Config {
-        rate: Some(Rate {
-            per_second: 0.001,
-            burst: 2,
-        }),
+        rate: Some(Rate { per_second: 0.001, burst: 2 }),
         ..Config::default()
     };
     let emulator = Emulator::start(config).await.expect("an emulator");
@@ -246,7 +277,14 @@ async fn a_reserved_property_makes_the_session_fail_and_not_the_call() {
     let engine = EngineConfiguration::builder().spark_properties("spark.athena.x", "1").build();
     let output = start(&client, "doomed").work_group("pyspark-3").engine_configuration(engine).send().await;
     let id = output.expect("a session").session_id.expect("an id");
-    let status = client.get_session_status().session_id(&id).send().await.expect("a reply").status.expect("a status");
+    let status = client
+        .get_session_status()
+        .session_id(&id)
+        .send()
+        .await
+        .expect("a reply")
+        .status
+        .expect("a status");
     assert_eq!(status.state, Some(SessionState::Failed));
     assert!(status.state_change_reason.is_some_and(|reason| reason.contains("spark.athena.x")));
     assert!(status.end_date_time.is_some());
@@ -256,7 +294,11 @@ async fn a_reserved_property_makes_the_session_fail_and_not_the_call() {
 async fn a_session_has_at_most_fifty_tags() {
     let emulator = Emulator::start(Config::default()).await.expect("an emulator");
     let client = athena(&emulator);
-    let tags = |count| (0..count).map(|number| Tag::builder().key(number.to_string()).value("").build()).collect();
+    let tags = |count| {
+        (0..count)
+            .map(|number| Tag::builder().key(number.to_string()).value("").build())
+            .collect()
+    };
     start(&client, "fifty").set_tags(Some(tags(50))).send().await.expect("a session");
     let refused = start(&client, "more").set_tags(Some(tags(51))).send().await;
     assert_eq!(error(refused).0, "InvalidRequestException");

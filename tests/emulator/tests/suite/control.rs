@@ -16,7 +16,10 @@ async fn calls_are_journaled_in_order() {
     assert_eq!(status, 200);
     let calls: Vec<Call> = serde_json::from_value(body).expect("calls");
     assert_eq!(calls, emulator.calls());
-    let seen: Vec<_> = calls.iter().map(|call| (call.number, call.operation.as_str(), call.outcome.to_string())).collect();
+    let seen: Vec<_> = calls
+        .iter()
+        .map(|call| (call.number, call.operation.as_str(), call.outcome.to_string()))
+        .collect();
     let expected = [
         (1, "StartSession", "ok".to_owned()),
         (2, "GetSessionStatus", "ok".to_owned()),
@@ -47,7 +50,10 @@ async fn sessions_are_made_and_changed() {
 
     let path = format!("sessions/{id}");
     let (status, changed) = control(&url, "POST", &path, r#"{"set": "DEGRADED", "reason": "no coordinator"}"#).await;
-    assert_eq!((status, &changed["state"], &changed["reason"]), (200, &json!("DEGRADED"), &json!("no coordinator")));
+    assert_eq!(
+        (status, &changed["state"], &changed["reason"]),
+        (200, &json!("DEGRADED"), &json!("no coordinator"))
+    );
     assert_eq!(state(&client, &id).await, "DEGRADED");
     control(&url, "POST", &path, r#"{"set": "IDLE"}"#).await;
     control(&url, "POST", &path, r#"{"set": "idle-out"}"#).await;
@@ -59,8 +65,11 @@ async fn sessions_are_made_and_changed() {
     control(&url, "POST", &format!("sessions/{stopped}"), r#"{"set": "terminate"}"#).await;
     let (_, body) = control(&url, "GET", "sessions", "").await;
     let sessions: Vec<SessionRecord> = serde_json::from_value(body).expect("sessions");
-    let ends: Vec<_> = sessions.iter().map(|session| (session.state.as_str(), session.vanished, session.live)).collect();
-    assert_eq!(ends, [("TERMINATED", false, false), ("CREATING", true, false), ("TERMINATED", false, false)]);
+    let ends: Vec<_> = sessions
+        .iter()
+        .map(|session| (session.state.as_str(), session.vanished, session.live))
+        .collect();
+    assert_eq!(ends, [("TERMINATED", false, false), ("IDLE", true, false), ("TERMINATED", false, false)]);
 }
 
 #[tokio::test]
@@ -89,7 +98,7 @@ async fn what_cannot_be_understood_is_refused_with_a_reason() {
     let url = emulator.url();
     for (method, path, body, status, text) in [
         ("PUT", "config", r#"{"latencies": "1s"}"#, 400, "latencies"),
-        ("PUT", "config", r#"{"latency": "soon"}"#, 400, "soon"),
+        ("PUT", "config", r#"{"latency": "soon"}"#, 400, "duration"),
         ("PUT", "faults", r#"[{"operation": "*", "kind": "explode"}]"#, 400, "explode"),
         ("PUT", "faults", r#"[{"operation": "*", "kind": "throttle", "time": 1}]"#, 400, "time"),
         ("POST", "sessions/nobody", r#"{"set": "BUSY"}"#, 404, "nobody"),

@@ -6,7 +6,7 @@ use athena_emulator::{Config, Emulator, Fault, FaultKind, Outcome};
 use aws_sdk_athena::config::timeout::TimeoutConfig;
 use aws_sdk_athena::error::SdkError;
 
-use crate::client::{athena, athena_config, error, eventually, listed, quick, start, started, state, sts};
+use crate::client::{athena, athena_config, error, eventually, listed, quick, raw, start, started, state, sts};
 
 async fn with(fault: Fault) -> Emulator {
     let emulator = Emulator::start(quick()).await.expect("an emulator");
@@ -35,14 +35,20 @@ async fn a_failure_has_no_effect_and_is_used_up() {
     }
     assert_eq!(emulator.sessions().len(), 1);
     started(&client, "two").await;
-    assert_eq!(outcomes(&emulator), ["ok", "ok", "ServiceUnavailableException", "ServiceUnavailableException", "ok"]);
+    assert_eq!(
+        outcomes(&emulator),
+        ["ok", "ok", "ServiceUnavailableException", "ServiceUnavailableException", "ok"]
+    );
 }
 
 #[tokio::test]
 async fn a_throttle_of_everything_includes_sts() {
     let emulator = with(Fault::new("*", FaultKind::Throttle)).await;
     let client = athena(&emulator);
-    assert_eq!(error(start(&client, "one").send().await), ("ThrottlingException".to_owned(), "Rate exceeded".to_owned()));
+    assert_eq!(
+        error(start(&client, "one").send().await),
+        ("ThrottlingException".to_owned(), "Rate exceeded".to_owned())
+    );
     assert_eq!(error(sts(&emulator, "test").get_caller_identity().send().await).0, "ThrottlingException");
     emulator.set_faults(Vec::new());
     started(&client, "one").await;
@@ -93,6 +99,14 @@ async fn a_dropped_call_has_its_effect_only_after_it() {
 }
 
 #[tokio::test]
+async fn a_dropped_call_gets_not_a_single_byte() {
+    let emulator = with(Fault::new("*", FaultKind::DropAfter)).await;
+    let request = "POST / HTTP/1.1\r\nhost: emulator\r\nx-amz-target: AmazonAthena.GetSession\r\ncontent-length: 2\r\n\r\n{}";
+    assert_eq!(raw(&emulator.url(), request).await, "");
+    assert_eq!(outcomes(&emulator), ["dropped-after"]);
+}
+
+#[tokio::test]
 async fn a_malformed_reply_is_no_success() {
     let emulator = with(Fault::new("StartSession", FaultKind::malformed()).times(1)).await;
     let client = athena(&emulator);
@@ -115,7 +129,10 @@ async fn a_hanging_call_never_answers_and_may_have_its_effect() {
         let emulator = with(Fault::new("StartSession", FaultKind::Hang { effect }).times(1)).await;
         let timeouts = TimeoutConfig::builder().operation_timeout(Duration::from_millis(80)).build();
         let config = athena_config(&emulator, "test", "test", None).timeout_config(timeouts).build();
-        let failed = start(&aws_sdk_athena::Client::from_conf(config), "hang").send().await.expect_err("a timeout");
+        let failed = start(&aws_sdk_athena::Client::from_conf(config), "hang")
+            .send()
+            .await
+            .expect_err("a timeout");
         assert!(matches!(failed, SdkError::TimeoutError(_)), "{failed:?}");
         assert_eq!(outcomes(&emulator), [outcome]);
         assert_eq!(emulator.sessions().len(), usize::from(effect));
@@ -130,5 +147,8 @@ async fn a_dropped_emulator_closes_its_port() {
     let client = athena(&emulator);
     listed(&client).await;
     drop(emulator);
-    eventually("nobody answers", async || client.list_sessions().work_group("spark-35").send().await.is_err()).await;
+    eventually("nobody answers", async || {
+        client.list_sessions().work_group("spark-35").send().await.is_err()
+    })
+    .await;
 }

@@ -1,0 +1,126 @@
+//! A running operator.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
+use std::process::{Command, ExitStatus};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+use cluster::{Process, Signal};
+use serde_json::Value;
+
+use crate::stage::{Scope, Stage};
+
+/// How to run an operator.
+#[derive(Clone, Debug)]
+pub struct OperatorOptions<'a> {
+    /// The binary.
+    pub binary: &'a Path,
+    /// What it may see and watches.
+    pub scope: Scope<'a>,
+    /// Where Athena is.
+    pub athena: &'a str,
+    /// Further flags.
+    pub flags: &'a [&'a str],
+    /// Further environment variables.
+    pub env: &'a [(&'a str, &'a str)],
+}
+
+/// A running operator; stopped when dropped.
+pub struct Operator {
+    process: Process,
+}
+
+impl Operator {
+    /// Starts an operator. It has its own service account, and credentials that the emulator takes by default.
+    ///
+    /// # Errors
+    /// When its account cannot be made or it cannot be run.
+    pub fn start(stage: &Stage, options: &OperatorOptions<'_>) -> anyhow::Result<Self> {
+        let mut command = Command::new(options.binary);
+        command.arg("run").args(["--listen=127.0.0.1:0", "--log-format=json"]);
+        command.env_remove("AWS_PROFILE").env("AWS_EC2_METADATA_DISABLED", "true");
+        command.envs([("AWS_REGION", "eu-west-1"), ("AWS_ACCESS_KEY_ID", "test"), ("AWS_SECRET_ACCESS_KEY", "test"), ("AWS_ENDPOINT_URL", options.athena)]);
+        command.env("KUBECONFIG", stage.operator_kubeconfig(options.scope)?);
+        if let Scope::Namespace(namespace) = options.scope {
+            command.arg(format!("--namespaces={namespace}"));
+        }
+        command.args(options.flags).envs(options.env.iter().copied());
+        Ok(Self { process: stage.cluster().spawn("athena-operator", command)? })
+    }
+
+    /// What it has logged, line by line.
+    pub fn log(&self) -> Vec<Value> {
+        self.process.log().lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
+    }
+
+    /// What it has logged, as it is.
+    pub fn raw_log(&self) -> String {
+        self.process.log()
+    }
+
+    /// Where its probes and metrics are, once it says so.
+    pub fn address(&self) -> Option<SocketAddr> {
+        let starting = |line: &Value| line.get("address").and_then(|address| address.as_str()?.parse().ok());
+        self.log().iter().find_map(starting)
+    }
+
+    /// Waits until `/readyz` says ok.
+    ///
+    /// # Errors
+    /// When it ends, or is not ready after 30 s; with its log.
+    pub fn wait_until_ready(&self) -> anyhow::Result<()> {
+        let start = Instant::now();
+        loop {
+            if let Ok((200, _)) = self.get("/readyz") {
+                return Ok(());
+            }
+            if let Some(status) = self.exit_status() {
+                bail!("the operator ended with {status}:\n{}", self.raw_log());
+            }
+            if start.elapsed() > Duration::from_secs(30) {
+                bail!("the operator is not ready:\n{}", self.raw_log());
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Status and body of a path of its HTTP server.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub fn get(&self, path: &str) -> anyhow::Result<(u16, String)> {
+        let address = self.address().context("the operator has not said its address")?;
+        let mut connection = TcpStream::connect_timeout(&address, Duration::from_secs(5))?;
+        connection.set_read_timeout(Some(Duration::from_secs(5)))?;
+        write!(connection, "GET {path} HTTP/1.1\r\nhost: operator\r\nconnection: close\r\n\r\n")?;
+        let mut reply = String::new();
+        connection.read_to_string(&mut reply)?;
+        let (head, body) = reply.split_once("\r\n\r\n").context("no reply")?;
+        let status = head.split_whitespace().nth(1).and_then(|status| status.parse().ok()).context("no status")?;
+        Ok((status, body.to_owned()))
+    }
+
+    /// Its exit status, once it has ended.
+    pub fn exit_status(&self) -> Option<ExitStatus> {
+        self.process.exit_status()
+    }
+
+    /// Sends it a signal and waits, at most 30 s, until it has ended.
+    ///
+    /// # Errors
+    /// When it goes on.
+    pub fn end(&self, signal: Signal) -> anyhow::Result<ExitStatus> {
+        self.process.signal(signal);
+        let start = Instant::now();
+        while start.elapsed() < Duration::from_secs(30) {
+            if let Some(status) = self.exit_status() {
+                return Ok(status);
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        bail!("the operator goes on after {signal:?}:\n{}", self.raw_log())
+    }
+}
+
