@@ -97,7 +97,7 @@ impl World {
         let kubeconfig = {
             let stage = ready(&stage)?;
             stage.kubectl_ok(&["create", "namespace", &namespace])?;
-            kube::config::Kubeconfig::read_from(stage.cluster().admin_kubeconfig())?
+            kube::config::Kubeconfig::read_from(stage.kubeconfig())?
         };
         let config = kube::Config::from_custom_kubeconfig(kubeconfig, &kube::config::KubeConfigOptions::default()).await?;
         let client = Client::try_from(config)?;

@@ -2,7 +2,6 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard};
 
 use crate::Error;
@@ -31,7 +30,6 @@ pub struct Cluster {
     controller_manager: Mutex<Option<Process>>,
     servers: Servers,
     spawner: Spawner,
-    spawned: AtomicU32,
     folder: Folder,
 }
 
@@ -74,7 +72,6 @@ impl Cluster {
             controller_manager: Mutex::default(),
             servers,
             spawner,
-            spawned: AtomicU32::new(0),
             folder,
         };
         if controller_manager && let Err(error) = cluster.start_controller_manager() {
@@ -143,16 +140,6 @@ impl Cluster {
         let file = self.folder.path().join(format!("{name}.kubeconfig"));
         self.servers.access.write_kubeconfig(&file, name, token)?;
         Ok(file)
-    }
-
-    /// Runs a program beside the servers, with its output in `NAME-N.log` in the cluster's folder. On Linux it dies with this process, however that
-    /// ends.
-    ///
-    /// # Errors
-    /// [`Error::System`] if it cannot be run.
-    pub fn spawn(&self, name: &'static str, command: Command) -> Result<Process, Error> {
-        let number = self.spawned.fetch_add(1, Ordering::Relaxed);
-        Process::start(&self.spawner, name, command, self.folder.path().join(format!("{name}-{number}.log")))
     }
 
     /// The folder of its data, logs and kubeconfigs.

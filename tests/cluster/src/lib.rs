@@ -22,6 +22,6 @@ mod servers;
 
 pub use cluster::{Cluster, Options};
 pub use error::Error;
-pub use process::Process;
+pub use process::{Process, Spawner};
 /// A signal to a [`Process`].
 pub use rustix::process::Signal;

@@ -24,10 +24,12 @@ type Order = (Command, mpsc::Sender<io::Result<Child>>);
 ///
 /// On Linux a child is killed when the thread that spawned it ends (`PR_SET_PDEATHSIG`), so a
 /// test's thread must not spawn it: a cluster shared by tests outlives the test that started it.
-pub(crate) struct Spawner(mpsc::Sender<Order>);
+pub struct Spawner(mpsc::Sender<Order>);
 
 impl Spawner {
-    pub(crate) fn new() -> Self {
+    /// A spawner with its thread.
+    #[allow(clippy::new_without_default, reason = "it starts a thread")]
+    pub fn new() -> Self {
         let (sender, orders) = mpsc::channel::<Order>();
         thread::spawn(move || {
             for (mut command, reply) in orders {
@@ -55,7 +57,10 @@ pub struct Process {
 
 impl Process {
     /// Starts the command with its output in the file `log`.
-    pub(crate) fn start(
+    ///
+    /// # Errors
+    /// [`Error::System`] if it cannot be run or the file cannot be written.
+    pub fn start(
         spawner: &Spawner,
         name: &'static str,
         mut command: Command,

@@ -33,14 +33,9 @@ fn role(length: usize) -> Value {
 }
 
 /// Path, a value at each edge, and values past it.
-fn bounds() -> Vec<(&'static str, Vec<Value>, Vec<Value>)> {
-    let configuration = |name: &'static str| -> &'static str {
-        match name {
-            "key" => "EngineConfiguration.SparkProperties",
-            _ => "EngineConfiguration.Classifications",
-        }
-    };
-    let location = |length: usize| json!(format!("s3://bucket/{}", "a".repeat(length - 12)));
+type Bounds = Vec<(&'static str, Vec<Value>, Vec<Value>)>;
+
+fn plain_bounds() -> Bounds {
     vec![
         (
             "Description",
@@ -52,6 +47,38 @@ fn bounds() -> Vec<(&'static str, Vec<Value>, Vec<Value>)> {
             vec![text(1), text(128), json!("a.B_9-")],
             vec![text(0), text(129), json!("a b"), json!("ä"), json!("a\n")],
         ),
+        (
+            "ExecutionRole",
+            vec![role(33), role(2048), json!("arn:aws-cn:iam::123456789012:role/path/name")],
+            vec![
+                text(19),
+                role(2049),
+                json!("arn:aws:iam::12345678901:role/name"),
+                json!("arn:aws:iam::123456789012:user/name"),
+            ],
+        ),
+        ("NotebookVersion", vec![text(1), text(128)], vec![text(0), text(129)]),
+        ("SessionIdleTimeoutInMinutes", vec![json!(1), json!(480)], vec![json!(0), json!(481)]),
+        ("ClientRequestToken", vec![text(32), text(128)], vec![text(31), text(129)]),
+        (
+            "Tags",
+            vec![
+                json!([]),
+                json!([{"Key": "a".repeat(128), "Value": "a".repeat(256)}]),
+                json!([{"Key": "a", "Value": ""}]),
+            ],
+            vec![
+                json!([{"Key": "", "Value": ""}]),
+                json!([{"Key": "a".repeat(129)}]),
+                json!([{"Key": "a", "Value": "a".repeat(257)}]),
+            ],
+        ),
+        ("CopyWorkGroupTags", vec![json!(true), json!(false)], vec![]),
+    ]
+}
+
+fn engine_bounds() -> Bounds {
+    vec![
         ("EngineConfiguration.CoordinatorDpuSize", vec![json!(1)], vec![json!(0), json!(2)]),
         ("EngineConfiguration.DefaultExecutorDpuSize", vec![json!(1)], vec![json!(0), json!(2)]),
         (
@@ -60,7 +87,7 @@ fn bounds() -> Vec<(&'static str, Vec<Value>, Vec<Value>)> {
             vec![json!(1), json!(5001), json!(-20)],
         ),
         (
-            configuration("key"),
+            "EngineConfiguration.SparkProperties",
             vec![
                 json!({}),
                 json!({"a".repeat(255): "a".repeat(51200)}),
@@ -80,7 +107,7 @@ fn bounds() -> Vec<(&'static str, Vec<Value>, Vec<Value>)> {
             vec![json!({"": "x"}), json!({"a": "a".repeat(51201)})],
         ),
         (
-            configuration("name"),
+            "EngineConfiguration.Classifications",
             vec![json!([]), json!([{"Name": "a".repeat(128), "Properties": {"a": "b"}}])],
             vec![
                 json!([{"Name": ""}]),
@@ -88,44 +115,46 @@ fn bounds() -> Vec<(&'static str, Vec<Value>, Vec<Value>)> {
                 json!([{"Name": "a", "Properties": {"": "b"}}]),
             ],
         ),
-        (
-            "ExecutionRole",
-            vec![role(33), role(2048), json!("arn:aws-cn:iam::123456789012:role/path/name")],
-            vec![
-                text(19),
-                role(2049),
-                json!("arn:aws:iam::12345678901:role/name"),
-                json!("arn:aws:iam::123456789012:user/name"),
-            ],
-        ),
-        (
-            "MonitoringConfiguration.CloudWatchLoggingConfiguration",
-            vec![json!({"Enabled": false})],
-            vec![json!({})],
-        ),
+    ]
+}
+
+fn monitoring_bounds() -> Bounds {
+    let location = |length: usize| json!(format!("s3://bucket/{}", "a".repeat(length - 12)));
+    let group = |length: usize| json!({"Enabled": true, "LogGroup": "a".repeat(length)});
+    let prefix = |prefix: &str| json!({"Enabled": true, "LogStreamNamePrefix": prefix});
+    let key = |key: &str| json!({"Enabled": true, "KmsKey": key});
+    vec![
         (
             "MonitoringConfiguration.CloudWatchLoggingConfiguration",
             vec![
-                json!({"Enabled": true, "LogGroup": "a".repeat(512), "LogStreamNamePrefix": "a b/c"}),
+                json!({"Enabled": false}),
                 json!({"Enabled": true, "LogTypes": {"SPARK_DRIVER": ["STDOUT", "STDERR"]}}),
+                group(1),
+                group(512),
+                prefix("a b/c"),
             ],
             vec![
-                json!({"Enabled": true, "LogGroup": "a".repeat(513)}),
+                json!({}),
+                group(0),
+                group(513),
                 json!({"Enabled": true, "LogGroup": "/${workgroup}"}),
-                json!({"Enabled": true, "LogStreamNamePrefix": "a:b"}),
-                json!({"Enabled": true, "LogStreamNamePrefix": ""}),
+                prefix(""),
+                prefix("a:b"),
+                prefix(&"a".repeat(513)),
             ],
         ),
         (
             "MonitoringConfiguration.ManagedLoggingConfiguration",
             vec![
-                json!({"Enabled": true, "KmsKey": "alias/a"}),
-                json!({"Enabled": true, "KmsKey": "12345678-1234-1234-1234-123456789abc"}),
+                key("alias/a"),
+                key("12345678-1234-1234-1234-123456789abc"),
+                key("arn:aws:kms:eu-west-1:123456789012:key/a"),
             ],
             vec![
                 json!({"KmsKey": "alias/a"}),
-                json!({"Enabled": true, "KmsKey": "key"}),
-                json!({"Enabled": true, "KmsKey": ""}),
+                key(""),
+                key("key"),
+                key("arn:aws:kms:eu-west-1:12345678901:key/a"),
             ],
         ),
         (
@@ -133,28 +162,14 @@ fn bounds() -> Vec<(&'static str, Vec<Value>, Vec<Value>)> {
             vec![
                 json!({"Enabled": true, "LogLocation": location(1024)}),
                 json!({"Enabled": true, "LogLocation": "s3://b1"}),
+                key("alias/a"),
             ],
             vec![
                 json!({"LogLocation": "s3://b1"}),
                 json!({"Enabled": true, "LogLocation": location(1025)}),
                 json!({"Enabled": true, "LogLocation": "s3://B/"}),
                 json!({"Enabled": true, "LogLocation": "https://b1"}),
-            ],
-        ),
-        ("NotebookVersion", vec![text(1), text(128)], vec![text(0), text(129)]),
-        ("SessionIdleTimeoutInMinutes", vec![json!(1), json!(480)], vec![json!(0), json!(481)]),
-        ("ClientRequestToken", vec![text(32), text(128)], vec![text(31), text(129)]),
-        (
-            "Tags",
-            vec![
-                json!([]),
-                json!([{"Key": "a".repeat(128), "Value": "a".repeat(256)}]),
-                json!([{"Key": "a", "Value": ""}]),
-            ],
-            vec![
-                json!([{"Key": "", "Value": ""}]),
-                json!([{"Key": "a".repeat(129)}]),
-                json!([{"Key": "a", "Value": "a".repeat(257)}]),
+                key("key"),
             ],
         ),
     ]
@@ -162,7 +177,7 @@ fn bounds() -> Vec<(&'static str, Vec<Value>, Vec<Value>)> {
 
 #[test]
 fn a_start_is_accepted_at_the_edge_of_every_bound_and_refused_past_it() {
-    for (path, edges, past) in bounds() {
+    for (path, edges, past) in [plain_bounds(), engine_bounds(), monitoring_bounds()].concat() {
         for value in edges {
             assert_eq!(check("StartSession", &start(path, value.clone())), Ok(()), "{path}: {value}");
         }

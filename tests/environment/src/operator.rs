@@ -47,7 +47,7 @@ impl Operator {
             command.arg(format!("--namespaces={namespace}"));
         }
         command.args(options.flags).envs(options.env.iter().copied());
-        Ok(Self { process: stage.cluster().spawn("athena-operator", command)? })
+        Ok(Self { process: stage.spawn("athena-operator", command)? })
     }
 
     /// What it has logged, line by line.

@@ -2,9 +2,12 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use anyhow::{Context, bail};
-use cluster::{Cluster, Options};
+use cluster::binaries::{self, Binary};
+use cluster::{Cluster, Options, Process, Spawner};
+use serde_json::{Value, json};
 
 use crate::repository;
 
@@ -13,7 +16,19 @@ const ACCOUNT: &str = "athena-operator";
 
 /// An API server with the operator's CRD and roles.
 pub struct Stage {
-    cluster: Cluster,
+    server: Server,
+    kubectl: PathBuf,
+    kubeconfig: PathBuf,
+    spawner: Spawner,
+    spawned: AtomicU32,
+    folder: tempfile::TempDir,
+}
+
+enum Server {
+    /// Ends with the stage.
+    Own(Cluster),
+    /// Somebody else's.
+    Given,
 }
 
 /// What an operator's service account may see.
@@ -31,7 +46,22 @@ impl Stage {
     /// # Errors
     /// When something cannot be built, started or installed.
     pub fn start() -> anyhow::Result<Self> {
-        let stage = Self { cluster: Cluster::start(Options::default())? };
+        let cluster = Cluster::start(Options::default())?;
+        let (kubectl, kubeconfig) = (cluster.kubectl().to_owned(), cluster.admin_kubeconfig().to_owned());
+        Self::installed(Server::Own(cluster), kubectl, kubeconfig)
+    }
+
+    /// Uses the cluster of a kubeconfig, and installs what the operator needs in it.
+    ///
+    /// # Errors
+    /// When it cannot be installed.
+    pub fn given(kubeconfig: &Path) -> anyhow::Result<Self> {
+        Self::installed(Server::Given, binaries::path(Binary::Kubectl)?, std::path::absolute(kubeconfig)?)
+    }
+
+    fn installed(server: Server, kubectl: PathBuf, kubeconfig: PathBuf) -> anyhow::Result<Self> {
+        let folder = tempfile::tempdir()?;
+        let stage = Self { server, kubectl, kubeconfig, spawner: Spawner::new(), spawned: AtomicU32::new(0), folder };
         let repository = repository();
         stage.kubectl_ok(&["apply", "-f", &repository.join("crds").display().to_string()])?;
         stage.kubectl_ok(&["apply", "-f", &repository.join("deploy/rbac.yaml").display().to_string()])?;
@@ -39,15 +69,31 @@ impl Stage {
         Ok(stage)
     }
 
-    /// The servers.
-    pub fn cluster(&self) -> &Cluster {
-        &self.cluster
+    /// Starts kube-controller-manager, unless it runs: for what needs the deletion of namespaces, quotas or owner references.
+    ///
+    /// # Errors
+    /// When it cannot be built or started.
+    pub fn start_controller_manager(&self) -> anyhow::Result<()> {
+        if let Server::Own(cluster) = &self.server {
+            cluster.start_controller_manager()?;
+        }
+        Ok(())
+    }
+
+    /// The administrator's kubeconfig.
+    pub fn kubeconfig(&self) -> &Path {
+        &self.kubeconfig
+    }
+
+    /// The kubectl program.
+    pub fn kubectl_program(&self) -> &Path {
+        &self.kubectl
     }
 
     /// kubectl as the administrator.
     pub fn kubectl(&self, arguments: &[&str]) -> Command {
-        let mut command = self.cluster.kubectl_command();
-        command.args(arguments);
+        let mut command = Command::new(&self.kubectl);
+        command.env("KUBECONFIG", &self.kubeconfig).env("KUBECACHEDIR", self.folder.path().join("kubectl")).args(arguments);
         command
     }
 
@@ -71,6 +117,15 @@ impl Stage {
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     }
 
+    /// Runs a program that ends with this process, its output in a file.
+    ///
+    /// # Errors
+    /// When it cannot be run.
+    pub fn spawn(&self, name: &'static str, command: Command) -> anyhow::Result<Process> {
+        let number = self.spawned.fetch_add(1, Ordering::Relaxed);
+        Ok(Process::start(&self.spawner, name, command, self.folder.path().join(format!("{name}-{number}.log")))?)
+    }
+
     /// A kubeconfig of the operator's service account, with the rights of the role `athena-operator` in `scope` and no others.
     ///
     /// # Errors
@@ -88,11 +143,19 @@ impl Stage {
             }
         };
         let token = self.kubectl_ok(&["create", "token", ACCOUNT, "-n", namespace, "--duration=24h"])?;
-        Ok(self.cluster.kubeconfig_for(&format!("operator-{namespace}"), token.trim())?)
+        let file = self.folder.path().join(format!("operator-{namespace}.kubeconfig"));
+        std::fs::write(&file, self.with_token(token.trim())?.to_string()).with_context(|| format!("cannot write {}", file.display()))?;
+        Ok(file)
     }
 
-    /// A path inside the repository.
-    pub fn file(&self, path: impl AsRef<Path>) -> PathBuf {
-        repository().join(path)
+    /// The administrator's kubeconfig, with a token in place of the administrator.
+    fn with_token(&self, token: &str) -> anyhow::Result<Value> {
+        let mut config: Value = serde_json::from_str(&self.kubectl_ok(&["config", "view", "--raw", "--minify", "--flatten", "-o", "json"])?)?;
+        let context = config["current-context"].clone();
+        config["users"] = json!([{ "name": ACCOUNT, "user": { "token": token } }]);
+        for entry in config["contexts"].as_array_mut().into_iter().flatten().filter(|entry| entry["name"] == context) {
+            entry["context"]["user"] = json!(ACCOUNT);
+        }
+        Ok(config)
     }
 }

@@ -46,7 +46,7 @@ async fn sessions_are_made_and_changed() {
     let (status, made) = control(&url, "POST", "sessions", r#"{"work_group": "spark-35", "description": "foreign"}"#).await;
     assert_eq!((status, &made["description"], &made["token"]), (201, &json!("foreign"), &Value::Null));
     let id = made["session_id"].as_str().expect("an id").to_owned();
-    assert_eq!(listed(&client).await, [id.clone()]);
+    assert_eq!(listed(&client).await, std::slice::from_ref(&id));
 
     let path = format!("sessions/{id}");
     let (status, changed) = control(&url, "POST", &path, r#"{"set": "DEGRADED", "reason": "no coordinator"}"#).await;

@@ -6,5 +6,8 @@ mod behaviours;
 mod control;
 mod faults;
 mod fixtures;
+mod lists;
 mod process;
 mod sdk;
+mod signatures;
+mod tokens;

@@ -1,0 +1,38 @@
+# Everything a person or CI does here. Needs Rust and Go; the rest is built on first use and kept in the user's cache folder.
+MAKEFLAGS += --no-print-directory
+CARGO ?= cargo
+OPERATOR := $(or $(CARGO_TARGET_DIR),target)/debug/athena-operator
+CRD := crds/athenasessions.athena-operator.io.yaml
+
+# A kubeconfig counts only when it is given on purpose: make demo KUBECONFIG=FILE
+DEMO_FLAGS := $(if $(filter command line,$(origin KUBECONFIG)),--kubeconfig $(KUBECONFIG)) $(if $(EMULATOR_CONFIG),--emulator-config $(EMULATOR_CONFIG))
+
+.PHONY: help demo dev test lint generate tools
+
+help: ## Show this
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: tools ## Show the operator at work on a Kubernetes API server and an emulator of Athena
+	@$(CARGO) build --locked --package athena-operator --bin athena-operator
+	@$(CARGO) run --locked --quiet --package environment --bin demo -- --operator $(OPERATOR) $(DEMO_FLAGS)
+
+dev: tools ## Keep the same environment up until Ctrl-C
+	@$(CARGO) build --locked --package athena-operator --bin athena-operator
+	@$(CARGO) run --locked --quiet --package environment --bin dev -- --operator $(OPERATOR)
+
+test: tools ## Run all tests
+	@$(CARGO) run --locked --quiet --package cluster --bin kubernetes-assets -- path --controller-manager >/dev/null
+	@$(CARGO) test --locked --workspace
+
+lint: tools ## Check format, lints, documentation and dependencies
+	@$(CARGO) fmt --all --check
+	@$(CARGO) clippy --locked --workspace --all-targets -- --deny warnings
+	@RUSTDOCFLAGS="--deny warnings" $(CARGO) doc --locked --workspace --no-deps --quiet
+	@.ci/deny
+
+generate: tools ## Write the files that are made from the code
+	@$(CARGO) build --locked --package athena-operator --bin athena-operator
+	@$(OPERATOR) crd > $(CRD)
+
+tools:
+	@command -v $(CARGO) >/dev/null || { echo "cargo is missing: install Rust" >&2; exit 1; }

@@ -1,0 +1,165 @@
+//! The operator's main job, shown and checked: a session starts once though a reply is lost, is mirrored, and ends with its object.
+
+use std::path::PathBuf;
+use std::process::{Command, ExitCode, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail, ensure};
+use athena_emulator::{Config, Emulator, Fault, FaultKind};
+use clap::Parser;
+use environment::{Operator, OperatorOptions, Scope, Stage};
+
+/// Shows the operator at work, and fails when it does not do what it should.
+#[derive(Parser)]
+struct Arguments {
+    /// The operator's binary
+    #[arg(long)]
+    operator: PathBuf,
+    /// Run in the cluster of this kubeconfig instead of one of its own
+    #[arg(long)]
+    kubeconfig: Option<PathBuf>,
+    /// Configuration of the emulator of Athena, YAML or JSON
+    #[arg(long)]
+    emulator_config: Option<PathBuf>,
+}
+
+const NAMESPACE: &str = "athena-demo";
+const NAME: &str = "spark-35-minimal";
+const MANIFEST: &str = "examples/spark-35-minimal.yaml";
+const PATIENCE: Duration = Duration::from_secs(20);
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match demo(Arguments::parse()).await {
+        Ok(()) => {
+            println!("\nThe demo has shown all that it should.");
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("\nthe demo failed: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn demo(arguments: Arguments) -> anyhow::Result<()> {
+    let config = match &arguments.emulator_config {
+        None => Config::default(),
+        Some(path) => {
+            let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+            Config::parse(&text).map_err(|error| anyhow::anyhow!("cannot read {}: {error}", path.display()))?
+        }
+    };
+    say("Starting a Kubernetes API server, an emulator of Athena, and the operator");
+    let emulator = Emulator::start(config).await?;
+    println!("Athena is emulated at {}", emulator.url());
+    let stage = tokio::task::block_in_place(|| match &arguments.kubeconfig {
+        Some(kubeconfig) => Stage::given(kubeconfig),
+        None => Stage::start(),
+    })?;
+    let url = emulator.url();
+    let options = OperatorOptions { binary: &arguments.operator, scope: Scope::Everywhere, athena: &url, flags: &[], env: &[] };
+    let operator = Operator::start(&stage, &options)?;
+    operator.wait_until_ready()?;
+    println!("The operator is ready.");
+    kubectl(&stage, &["create", "namespace", NAMESPACE])?;
+
+    let shown = show(&stage, &emulator);
+    let cleaned = clean_up(&stage);
+    if shown.is_err() {
+        eprintln!("\nThe operator's log:\n{}", operator.raw_log());
+    }
+    shown.and(cleaned)
+}
+
+fn show(stage: &Stage, emulator: &Emulator) -> anyhow::Result<()> {
+    say("The reply to the first StartSession will be lost: the session starts, and the operator does not hear of it");
+    emulator.set_faults(vec![Fault::new("StartSession", FaultKind::DropAfter).times(1)]);
+
+    say("A session is asked for");
+    let manifest = environment::repository().join(MANIFEST);
+    kubectl(stage, &["apply", "-n", NAMESPACE, "-f", &manifest.display().to_string()])?;
+    let mut watch = stage.kubectl(&["get", "athenasession", NAME, "-n", NAMESPACE, "--watch"]);
+    let mut watch = watch.stdin(Stdio::null()).spawn().context("cannot run kubectl")?;
+    let available = stage.kubectl_output(&["wait", "--for=condition=Available", "-n", NAMESPACE, &format!("athenasession/{NAME}"), "--timeout=20s"]);
+    let _ = watch.kill();
+    let _ = watch.wait();
+    if !available?.status.success() {
+        let object = stage.kubectl_ok(&["get", "athenasession", NAME, "-n", NAMESPACE]).unwrap_or_default();
+        bail!("the session did not become Available within {} s:\n{object}", PATIENCE.as_secs());
+    }
+
+    say("What reached Athena");
+    let uid = stage.kubectl_ok(&["get", "athenasession", NAME, "-n", NAMESPACE, "-o", "jsonpath={.metadata.uid}"])?;
+    let starts: Vec<_> = emulator.calls().into_iter().filter(|call| call.operation == "StartSession").collect();
+    println!("UID of the AthenaSession: {uid}");
+    for call in &starts {
+        println!("{}", serde_json::to_string_pretty(call)?);
+    }
+    ensure!(starts.len() >= 2, "StartSession was called {} time(s), but the first reply was lost: the token was not replayed", starts.len());
+    ensure!(starts.iter().all(|call| call.token.as_deref() == Some(&*uid)), "a StartSession does not carry the UID as its token");
+    let sessions = emulator.sessions();
+    ensure!(sessions.len() == 1, "{} sessions were started for one AthenaSession: Athena did not honour the token", sessions.len());
+    let id = &sessions[0].session_id;
+    let recorded = stage.kubectl_ok(&["get", "athenasession", NAME, "-n", NAMESPACE, "-o", "jsonpath={.status.sessionId}"])?;
+    ensure!(recorded == *id, "the status names session {recorded}, but {id} was started");
+    println!("StartSession was called {} times with one token, and one session was started: {id}", starts.len());
+    kubectl(stage, &["get", "athenasession", "-n", NAMESPACE, "-o", "wide"])?;
+    kubectl(stage, &["events", "-n", NAMESPACE])?;
+
+    say("The AthenaSession is deleted");
+    kubectl(stage, &["delete", "athenasession", NAME, "-n", NAMESPACE, "--wait=false"])?;
+    until_gone(stage, emulator, id)?;
+    let session = emulator.sessions().into_iter().next().context("the session is not known any more")?;
+    ensure!(!session.live, "the AthenaSession is gone, but its session is {} and costs money", session.state);
+    println!("The AthenaSession is gone. Session {id} is {} after {:.0} s that are billed.", session.state, session.billed_seconds);
+    Ok(())
+}
+
+fn until_gone(stage: &Stage, emulator: &Emulator, id: &str) -> anyhow::Result<()> {
+    let start = Instant::now();
+    let mut last = String::new();
+    loop {
+        let object = stage.kubectl_ok(&["get", "athenasession", NAME, "-n", NAMESPACE, "--ignore-not-found"])?;
+        if object.is_empty() {
+            return Ok(());
+        }
+        if object != last {
+            print!("{object}");
+            last = object;
+        }
+        if start.elapsed() > PATIENCE {
+            let state = emulator.sessions().into_iter().find(|session| session.session_id == id).map(|session| session.state);
+            bail!(
+                "the AthenaSession is still there after {} s, since its session is {}: TerminateSession had no effect",
+                PATIENCE.as_secs(),
+                state.unwrap_or_default()
+            );
+        }
+        std::thread::sleep(Duration::from_millis(200));
+    }
+}
+
+/// Removes what the demo has put into the cluster, also when the emulator does not let a session end.
+fn clean_up(stage: &Stage) -> anyhow::Result<()> {
+    let release = r#"{"spec":{"deletionPolicy":"Retain"}}"#;
+    if !stage.kubectl_ok(&["get", "athenasession", NAME, "-n", NAMESPACE, "--ignore-not-found"])?.is_empty() {
+        stage.kubectl_ok(&["patch", "athenasession", NAME, "-n", NAMESPACE, "--type=merge", "-p", release])?;
+        stage.kubectl_ok(&["delete", "athenasession", NAME, "-n", NAMESPACE, "--timeout=20s"])?;
+    }
+    stage.kubectl_ok(&["delete", "namespace", NAMESPACE, "--wait=false"])?;
+    Ok(())
+}
+
+fn say(text: &str) {
+    println!("\n== {text}");
+}
+
+/// Runs kubectl as a user would, and shows it.
+fn kubectl(stage: &Stage, arguments: &[&str]) -> anyhow::Result<()> {
+    println!("$ kubectl {}", arguments.join(" "));
+    let mut command: Command = stage.kubectl(arguments);
+    let status = command.stdin(Stdio::null()).status().context("cannot run kubectl")?;
+    ensure!(status.success(), "kubectl {} failed", arguments.join(" "));
+    Ok(())
+}
