@@ -4,11 +4,13 @@
 
 #![allow(unreachable_pub, reason = "everything here is one program")]
 
+mod crash;
+mod deletion;
 mod harness;
 mod session;
 
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    harness::run(vec![("session", session::tests())])
+    harness::run(vec![("crash", crash::tests()), ("deletion", deletion::tests()), ("session", session::tests())])
 }

@@ -1,9 +1,7 @@
 //! A session starts, is mirrored and ends.
 
 use anyhow::ensure;
-use athena_emulator::{Change, Fault, FaultKind};
-use environment::Signal;
-use serde_json::json;
+use athena_emulator::Change;
 
 use crate::harness::{World, condition, ready_condition, status, tests, uid, until};
 

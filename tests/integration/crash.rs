@@ -1,0 +1,100 @@
+//! Crashes and deletions in the gap between StartSession's effect and the record of its session.
+
+use anyhow::ensure;
+use athena_emulator::{Fault, FaultKind};
+use environment::Signal;
+use kube::api::{DeleteParams, PostParams};
+use serde_json::json;
+use std::time::Duration;
+
+use crate::harness::{World, status, tests, uid, until};
+
+tests![
+    a_kill_between_start_and_record_leaves_one_session,
+    a_kill_and_a_deletion_between_start_and_record_leave_no_session,
+    a_deletion_while_the_start_is_unknown_ends_the_session,
+    a_session_whose_object_vanished_before_the_record_is_ended_at_once,
+    a_session_of_an_object_that_was_made_anew_is_ended_at_once,
+];
+
+/// Holds back the reply to the next StartSession after its effect, and the operator with it.
+fn hold_start(world: &World) {
+    world.emulator.set_faults(vec![Fault::new("StartSession", FaultKind::Hang { effect: true }).times(1)]);
+}
+
+async fn a_kill_between_start_and_record_leaves_one_session(world: World) -> anyhow::Result<()> {
+    hold_start(&world);
+    let operator = world.operator()?;
+    let object = world.create("gap").await?;
+    until("a session is started", || world.emulator.sessions().len() == 1).await?;
+    operator.end(Signal::KILL)?;
+    ensure!(status(&world.sessions.get("gap").await?).session_id.is_none(), "the id was recorded before the kill");
+
+    let _operator = world.operator()?;
+    let idle = world.until_reason("gap", "SessionIdle").await?;
+    let sessions = world.emulator.sessions();
+    ensure!(sessions.len() == 1, "{sessions:?}");
+    ensure!(status(&idle).session_id.as_deref() == Some(&*sessions[0].session_id));
+    ensure!(world.calls("StartSession").iter().all(|call| call.token.as_deref() == Some(&*uid(&object))));
+    world.delete("gap").await?;
+    world.until_gone("gap").await?;
+    ensure!(world.live().is_empty());
+    Ok(())
+}
+
+async fn a_kill_and_a_deletion_between_start_and_record_leave_no_session(world: World) -> anyhow::Result<()> {
+    hold_start(&world);
+    let operator = world.operator()?;
+    world.create("gap").await?;
+    until("a session is started", || world.emulator.sessions().len() == 1).await?;
+    operator.end(Signal::KILL)?;
+    world.delete("gap").await?;
+
+    let _operator = world.operator()?;
+    world.until_gone("gap").await?;
+    ensure!(world.emulator.sessions().len() == 1 && world.live().is_empty(), "{:?}", world.emulator.sessions());
+    Ok(())
+}
+
+async fn a_deletion_while_the_start_is_unknown_ends_the_session(world: World) -> anyhow::Result<()> {
+    world.emulator.set_faults(vec![Fault::new("StartSession", FaultKind::DropAfter).times(2)]);
+    let _operator = world.operator()?;
+    world.create("gap").await?;
+    until("a session is started", || world.emulator.sessions().len() == 1).await?;
+    world.delete("gap").await?;
+    world.until_gone("gap").await?;
+    ensure!(world.emulator.sessions().len() == 1 && world.live().is_empty(), "{:?}", world.emulator.sessions());
+    Ok(())
+}
+
+/// Lets StartSession answer late, and has `meanwhile` done between its call and its reply.
+async fn with_a_late_start(world: &World, name: &str) -> anyhow::Result<()> {
+    world.emulator.set_faults(vec![Fault::new("StartSession", FaultKind::Delay { duration: Duration::from_secs(1) }).times(1)]);
+    world.create(name).await?;
+    until("StartSession is called", || !world.calls("StartSession").is_empty()).await?;
+    world.patch(name, json!({ "metadata": { "finalizers": [] } })).await?;
+    world.sessions.delete(name, &DeleteParams::default()).await?;
+    world.until_gone(name).await
+}
+
+async fn a_session_whose_object_vanished_before_the_record_is_ended_at_once(world: World) -> anyhow::Result<()> {
+    let _operator = world.operator()?;
+    with_a_late_start(&world, "gone").await?;
+    until("the session was started and has been ended", || world.emulator.sessions().len() == 1 && world.live().is_empty()).await?;
+    ensure!(world.calls("TerminateSession").len() == 1);
+    Ok(())
+}
+
+async fn a_session_of_an_object_that_was_made_anew_is_ended_at_once(world: World) -> anyhow::Result<()> {
+    let _operator = world.operator()?;
+    with_a_late_start(&world, "anew").await?;
+    let object = json!({ "apiVersion": "athena-operator.io/v1alpha1", "kind": "AthenaSession", "metadata": { "name": "anew" }, "spec": { "workGroup": "spark-35" } });
+    let anew = world.sessions.create(&PostParams::default(), &serde_json::from_value(object)?).await?;
+    let idle = world.until_reason("anew", "SessionIdle").await?;
+    ensure!(uid(&idle) == uid(&anew));
+    until("only the new object's session lives", || {
+        let live = world.live();
+        world.emulator.sessions().len() == 2 && live.len() == 1 && live[0].token.as_deref() == Some(&*uid(&anew))
+    })
+    .await
+}

@@ -1,0 +1,156 @@
+//! Whole namespaces, strangers' sessions, and the way out.
+
+use anyhow::ensure;
+use athena_emulator::{Change, Fault, FaultKind};
+use kube::api::DeleteParams;
+use serde_json::json;
+
+use crate::harness::{World, condition, status, tests, uid, until};
+
+tests![
+    a_namespace_with_20_sessions_goes_and_each_session_is_ended_once,
+    a_namespace_goes_though_starts_are_denied_from_the_moment_of_its_deletion,
+    sessions_of_others_are_never_touched,
+    a_status_that_names_a_strangers_session_is_ignored,
+    retain_lets_the_object_go_and_the_session_run,
+    a_deletion_that_waits_says_for_what_and_retain_releases_it,
+    a_session_that_athena_has_forgotten_does_not_hold_its_object,
+];
+
+async fn with_20_sessions(world: &World, ready: bool) -> anyhow::Result<()> {
+    world.stage().start_controller_manager()?;
+    for number in 0..20 {
+        world.create(&format!("session-{number}")).await?;
+    }
+    if ready {
+        for number in 0..20 {
+            world.until_reason(&format!("session-{number}"), "SessionIdle").await?;
+        }
+    }
+    Ok(())
+}
+
+async fn until_namespace_gone(world: &World) -> anyhow::Result<()> {
+    let namespaces: kube::Api<k8s_openapi::api::core::v1::Namespace> = kube::Api::all(world.client.clone());
+    namespaces.delete(&world.namespace, &DeleteParams::default()).await?;
+    let gone = kube::runtime::wait::await_condition(namespaces, &world.namespace, |found: Option<&_>| found.is_none());
+    tokio::time::timeout(crate::harness::PATIENCE, gone).await??;
+    Ok(())
+}
+
+async fn a_namespace_with_20_sessions_goes_and_each_session_is_ended_once(world: World) -> anyhow::Result<()> {
+    let _operator = world.operator()?;
+    with_20_sessions(&world, true).await?;
+    until_namespace_gone(&world).await?;
+    ended_once(&world, 20)
+}
+
+/// Every session has ended, and one TerminateSession of each had an effect: the ones after it find a session that is ending.
+fn ended_once(world: &World, started: usize) -> anyhow::Result<()> {
+    let sessions = world.emulator.sessions();
+    ensure!(sessions.len() == started && world.live().is_empty(), "{sessions:?}");
+    for session in &sessions {
+        let ends = session.states.iter().filter(|entry| entry.0 == "TERMINATING").count();
+        ensure!(ends == 1, "{session:?}");
+    }
+    Ok(())
+}
+
+async fn a_namespace_goes_though_starts_are_denied_from_the_moment_of_its_deletion(world: World) -> anyhow::Result<()> {
+    // Some sessions run, some are refused for their quota, some are on their way.
+    world.emulator.configure(|config| config.max_sessions = Some(12));
+    let _operator = world.operator()?;
+    with_20_sessions(&world, false).await?;
+    until("the quota is used up", || world.live().len() == 12).await?;
+    world.emulator.configure(|config| config.deny = vec!["StartSession".into()]);
+    until_namespace_gone(&world).await?;
+    ended_once(&world, 12)
+}
+
+async fn sessions_of_others_are_never_touched(world: World) -> anyhow::Result<()> {
+    let _operator = world.operator()?;
+    let object = world.create("mine").await?;
+    world.until_reason("mine", "SessionIdle").await?;
+    let own = world.emulator.sessions()[0].session_id.clone();
+    let another_uid = "00000000-0000-4000-8000-000000000000";
+    for description in [
+        None,
+        Some("somebody's work".to_owned()),
+        Some(format!("a namesake [athena-operator/{another_uid}]")),
+        Some(format!("not at the end [athena-operator/{}] of it", uid(&object))),
+    ] {
+        world.emulator.create_foreign("spark-35", description.as_deref());
+    }
+    world.delete("mine").await?;
+    world.until_gone("mine").await?;
+    ensure!(world.live().len() == 4, "{:?}", world.emulator.sessions());
+    ensure!(world.calls("TerminateSession").iter().all(|call| call.session_id.as_deref() == Some(&own)));
+    Ok(())
+}
+
+async fn a_status_that_names_a_strangers_session_is_ignored(world: World) -> anyhow::Result<()> {
+    let stranger = world.emulator.create_foreign("spark-35", Some("not ours [athena-operator/00000000-0000-4000-8000-000000000000]"));
+    let operator = world.operator()?;
+    world.create("forged").await?;
+    let idle = world.until_reason("forged", "SessionIdle").await?;
+    let own = status(&idle).session_id.unwrap_or_default();
+    drop(operator);
+    world.kubectl(&["patch", "athenasession", "forged", "--subresource=status", "--type=merge", "-p", &json!({ "status": { "sessionId": stranger } }).to_string()])?;
+
+    let _operator = world.operator()?;
+    let named_own = |object: &_| status(object).session_id.as_deref() == Some(&*own);
+    world.until("forged", "naming its own session again", named_own).await?;
+    world.delete("forged").await?;
+    world.until_gone("forged").await?;
+    let live = world.live();
+    ensure!(live.len() == 1 && live[0].session_id == stranger, "{live:?}");
+    ensure!(world.calls("TerminateSession").iter().all(|call| call.session_id.as_deref() == Some(&own)));
+    Ok(())
+}
+
+async fn retain_lets_the_object_go_and_the_session_run(world: World) -> anyhow::Result<()> {
+    let _operator = world.operator()?;
+    world.create_with("kept", json!({ "workGroup": "spark-35", "deletionPolicy": "Retain" })).await?;
+    world.until_reason("kept", "SessionIdle").await?;
+    world.delete("kept").await?;
+    world.until_gone("kept").await?;
+    ensure!(world.live().len() == 1 && world.calls("TerminateSession").is_empty());
+    let id = world.emulator.sessions()[0].session_id.clone();
+    until("a warning names the session", || world.kubectl(&["events"]).is_ok_and(|events| events.contains("SessionRetained") && events.contains(&id))).await
+}
+
+async fn a_deletion_that_waits_says_for_what_and_retain_releases_it(world: World) -> anyhow::Result<()> {
+    world.emulator.configure(|config| config.deny = vec!["TerminateSession".into()]);
+    let _operator = world.operator()?;
+    world.create("stuck").await?;
+    world.until_reason("stuck", "SessionIdle").await?;
+    world.delete("stuck").await?;
+    let told = |object: &_| {
+        condition(object, "Ready").is_some_and(|ready| {
+            ready.reason == "Deleting" && ready.message.contains("athena:TerminateSession") && ready.message.contains("\"deletionPolicy\":\"Retain\"")
+        })
+    };
+    world.until("stuck", "told what it waits for", told).await?;
+    world.patch("stuck", json!({ "spec": { "deletionPolicy": "Retain" } })).await?;
+    world.until_gone("stuck").await
+}
+
+async fn a_session_that_athena_has_forgotten_does_not_hold_its_object(world: World) -> anyhow::Result<()> {
+    // Not finding a session proves something only after the time of uncertainty.
+    let _operator = world.operator_with(&["--uncertainty=3s"], &[])?;
+    world.create("forgotten").await?;
+    world.until_reason("forgotten", "SessionIdle").await?;
+    let id = world.emulator.sessions()[0].session_id.clone();
+    world.emulator.set_state(&id, Change::Vanish)?;
+    world.until_reason("forgotten", "SessionVanished").await?;
+    world.delete("forgotten").await?;
+    world.until_gone("forgotten").await?;
+
+    world.create("forgotten-while-deleted").await?;
+    world.until_reason("forgotten-while-deleted", "SessionIdle").await?;
+    let id = world.emulator.sessions()[1].session_id.clone();
+    world.emulator.set_faults(vec![Fault::new("TerminateSession", FaultKind::Throttle).times(1)]);
+    world.delete("forgotten-while-deleted").await?;
+    world.emulator.set_state(&id, Change::Vanish)?;
+    world.until_gone("forgotten-while-deleted").await
+}
