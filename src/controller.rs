@@ -50,7 +50,12 @@ pub async fn run(
         [] => vec![Api::all(client)],
         names => names.iter().map(|name| Api::namespaced(client.clone(), name)).collect(),
     };
-    join_all(scopes.into_iter().map(|api| run_scope(operator.clone(), api, concurrency, readiness.clone(), shutdown.clone()))).await;
+    join_all(
+        scopes
+            .into_iter()
+            .map(|api| run_scope(operator.clone(), api, concurrency, readiness.clone(), shutdown.clone())),
+    )
+    .await;
 }
 
 async fn run_scope(
@@ -64,7 +69,11 @@ async fn run_scope(
     let queue = trigger_self(touched(api, writer, readiness), ()).take_until(shutdown);
     let results = applier(
         // A task of its own spreads reconciles over the cores; a panic in one must end the process, not be lost.
-        |object, operator| tokio::spawn(reconcile(object, operator)).map(|result| result.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))).boxed(),
+        |object, operator| {
+            tokio::spawn(reconcile(object, operator))
+                .map(|result| result.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic())))
+                .boxed()
+        },
         error_policy,
         operator.clone(),
         reader,

@@ -18,8 +18,8 @@ pub struct Known {
     pub refused: Option<Refused>,
     /// When a look last succeeded, or when this process first met the object.
     pub seen_time: Option<Timestamp>,
-    /// A session that was started and could not yet be recorded.
-    pub unrecorded: Option<String>,
+    /// A session that was started and could not yet be recorded, and its attempt.
+    pub unrecorded: Option<(i32, Session)>,
     own_attempt: Option<(i32, Timestamp)>,
     in_doubt: bool,
     trusted: Option<String>,
@@ -60,7 +60,10 @@ pub enum Call {
 impl Known {
     /// What is known of an object that is met for the first time.
     pub fn met(now: Timestamp) -> Self {
-        Self { seen_time: Some(now), ..Self::default() }
+        Self {
+            seen_time: Some(now),
+            ..Self::default()
+        }
     }
 
     /// Whether a call may be made now.
@@ -88,6 +91,14 @@ impl Known {
         self.own_attempt == Some((made.number, made.time)) && !self.in_doubt
     }
 
+    /// The session that this process started for the attempt and could not record.
+    pub fn started_of(&self, made: &Recorded<'_>) -> Option<&Session> {
+        self.unrecorded
+            .as_ref()
+            .filter(|(number, _)| *number == made.number)
+            .map(|(_, session)| session)
+    }
+
     /// Whether Athena knows the attempt's token with something else behind it.
     pub fn has_conflict(&self) -> bool {
         self.refused.as_ref().is_some_and(|refused| refused.refusal.class == Class::TokenConflict)
@@ -96,7 +107,15 @@ impl Known {
     /// What an attempt of which nothing was found has come to.
     pub fn lost_reason(&self) -> EndReason {
         match &self.refused {
-            Some(Refused { refusal: Refusal { class: Class::TokenConflict, reason, .. }, .. }) => EndReason::from((*reason).to_owned()),
+            Some(Refused {
+                refusal:
+                    Refusal {
+                        class: Class::TokenConflict,
+                        reason,
+                        ..
+                    },
+                ..
+            }) => EndReason::from((*reason).to_owned()),
             _ => EndReason::SessionLost,
         }
     }
@@ -114,7 +133,12 @@ impl Known {
     pub fn recorded(&mut self, number: i32, time: Timestamp) {
         let again = self.own_attempt.is_some_and(|(own, _)| own == number) && !self.in_doubt;
         let refused = self.refused.take().filter(|_| again);
-        *self = Self { own_attempt: Some((number, time)), seen_time: Some(time), refused, ..Self::default() };
+        *self = Self {
+            own_attempt: Some((number, time)),
+            seen_time: Some(time),
+            refused,
+            ..Self::default()
+        };
     }
 
     /// StartSession is about to be called. Returns whether its outcome was in doubt before.
@@ -123,11 +147,18 @@ impl Known {
     }
 
     /// StartSession returned a session, which is this attempt's whatever its state.
-    pub fn started(&mut self, id: &str, now: Timestamp, limits: &Limits) {
+    pub fn started(&mut self, number: i32, id: &str, state: &str, now: Timestamp, limits: &Limits) {
         self.refused = None;
         self.trusted = Some(id.to_owned());
         self.disowned = None;
-        self.unrecorded = Some(id.to_owned());
+        self.unrecorded = Some((
+            number,
+            Session {
+                id: id.to_owned(),
+                state: state.to_owned(),
+                ..Session::default()
+            },
+        ));
         self.seen_time = Some(now);
         self.next_time = Some(now + limits.transition_interval);
         self.looks = 0;
@@ -156,7 +187,11 @@ impl Known {
                 if self.refused.as_ref().is_some_and(|refused| refused.call != Call::Terminate) {
                     self.refused = None;
                 }
-                if self.last_modified_time.is_some_and(|newest| session.last_modified_time.is_some_and(|time| time < newest)) && !session.ended() {
+                if self
+                    .last_modified_time
+                    .is_some_and(|newest| session.last_modified_time.is_some_and(|time| time < newest))
+                    && !session.ended()
+                {
                     self.schedule_look(&session, now, limits, jitter);
                     return Look::Failed(Refusal {
                         class: Class::Unanswered,
@@ -242,8 +277,11 @@ impl Known {
 
     fn schedule_look(&mut self, session: &Session, now: Timestamp, limits: &Limits, jitter: f64) {
         let settled = matches!(session.state.as_str(), "IDLE" | "BUSY");
-        let wait =
-            if settled { scaled(limits.observe_interval, 0.75 + 0.5 * jitter) } else { growing(limits.transition_interval, self.looks, jitter) };
+        let wait = if settled {
+            scaled(limits.observe_interval, 0.75 + 0.5 * jitter)
+        } else {
+            growing(limits.transition_interval, self.looks, jitter)
+        };
         self.looks = self.looks.saturating_add(1);
         self.next_time = (!session.ended()).then_some(now + wait);
     }

@@ -156,12 +156,21 @@ pub fn next_step(object: &AthenaSession, known: &Known, seen: &Seen, at: &Circum
             _ => Step::Wait,
         },
 
+        Attempt::Unknown(made) if let Some(session) = known.started_of(made) => Step::Adopt(made.number, session.clone()),
         Attempt::Unknown(made) if deleting && known.nothing_started(made) => Step::Release,
         Attempt::Unknown(made) if !known.has_conflict() && at.now < made.time + at.limits.uncertainty => {
-            if due { Step::Start(made.number) } else { Step::Wait }
+            if due {
+                Step::Start(made.number)
+            } else {
+                Step::Wait
+            }
         }
         Attempt::Unknown(made) if !known.has_conflict() && known.nothing_started(made) => {
-            if due { Step::Record(made.number) } else { Step::Wait }
+            if due {
+                Step::Record(made.number)
+            } else {
+                Step::Wait
+            }
         }
         Attempt::Unknown(made) => match &seen.search {
             Some(Search::Found { attempt, session }) => Step::Adopt(*attempt, session.clone()),
@@ -177,7 +186,11 @@ pub fn next_step(object: &AthenaSession, known: &Known, seen: &Seen, at: &Circum
             Some(Look::NotFound) if vanished(made, known, at) => Step::Conclude(EndReason::SessionVanished),
             // A session named by a status is touched only once its marker has been seen.
             None if !known.trusts(id) => {
-                if due { Step::Look } else { Step::Wait }
+                if due {
+                    Step::Look
+                } else {
+                    Step::Wait
+                }
             }
             look if wants_stopped(object) && known.may_terminate(id, newest_state(object, look.as_ref()), look.as_ref(), at.now) => Step::Terminate,
             Some(Look::Seen(session)) if session.state == "DEGRADED" && !wants_stopped(object) => Step::Stop(StopCause::Degraded, session.clone()),
@@ -192,8 +205,15 @@ pub fn next_step(object: &AthenaSession, known: &Known, seen: &Seen, at: &Circum
 /// The newest attempt of `object`. A session that is known not to carry the object's marker is none of it.
 pub fn attempt<'a>(object: &'a AthenaSession, known: &Known) -> Attempt<'a> {
     let Some(status) = &object.status else { return Attempt::None };
-    let (Some(number), Some(time), Some(region)) = (status.attempt, &status.attempt_time, &status.region) else { return Attempt::None };
-    let made = Recorded { number, time: time.0, region, account: status.account_id.as_deref() };
+    let (Some(number), Some(time), Some(region)) = (status.attempt, &status.attempt_time, &status.region) else {
+        return Attempt::None;
+    };
+    let made = Recorded {
+        number,
+        time: time.0,
+        region,
+        account: status.account_id.as_deref(),
+    };
     match (&status.end_reason, &status.session_id) {
         (Some(reason), _) => Attempt::Over(made, reason),
         (None, Some(id)) if !known.disowns(id) => Attempt::Live(made, id),
@@ -244,5 +264,9 @@ fn vanished(made: &Recorded<'_>, known: &Known, at: &Circumstances) -> bool {
 }
 
 fn absent_since_deletion(object: &AthenaSession, begun: Timestamp, at: &Circumstances) -> bool {
-    object.metadata.deletion_timestamp.as_ref().is_some_and(|deleted| begun >= deleted.0 + at.limits.uncertainty)
+    object
+        .metadata
+        .deletion_timestamp
+        .as_ref()
+        .is_some_and(|deleted| begun >= deleted.0 + at.limits.uncertainty)
 }

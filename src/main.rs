@@ -41,7 +41,9 @@ async fn run(options: &Run) -> anyhow::Result<()> {
     let athena = Athena::from_env(options.athena_timeout, metrics.clone()).await?;
     let client = kube::Client::try_default().await.context("cannot find a Kubernetes cluster")?;
     let readiness = Readiness::new(options.namespaces.len().max(1));
-    let listener = server::bind(options.listen).await.with_context(|| format!("cannot listen on {}", options.listen))?;
+    let listener = server::bind(options.listen)
+        .await
+        .with_context(|| format!("cannot listen on {}", options.listen))?;
     info!(address = %listener.local_addr()?, region = athena.region(), namespaces = ?options.namespaces, "starting");
     tokio::spawn(server::serve(listener, metrics.clone(), readiness.clone()));
 
@@ -56,7 +58,14 @@ async fn run(options: &Run) -> anyhow::Result<()> {
     let shutdown = async move {
         let _ = stopped.await;
     };
-    let mut running = std::pin::pin!(controller::run(operator, client, &options.namespaces, options.concurrency, readiness, shutdown));
+    let mut running = std::pin::pin!(controller::run(
+        operator,
+        client,
+        &options.namespaces,
+        options.concurrency,
+        readiness,
+        shutdown
+    ));
     tokio::select! {
         () = &mut running => anyhow::bail!("the controller ended by itself"),
         _ = terminate.recv() => {}

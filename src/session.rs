@@ -65,7 +65,10 @@ impl Details {
             asked.is_none() || asked == given
         }
         fn holds(asked: Option<&BTreeMap<String, String>>, given: Option<&BTreeMap<String, String>>) -> bool {
-            asked.into_iter().flatten().all(|(key, value)| given.and_then(|given| given.get(key)) == Some(value))
+            asked
+                .into_iter()
+                .flatten()
+                .all(|(key, value)| given.and_then(|given| given.get(key)) == Some(value))
         }
         let given = &self.engine_configuration;
         self.work_group.as_ref().is_none_or(|name| *name == spec.work_group)

@@ -7,8 +7,8 @@ mod status;
 
 pub use crd::{IMMUTABLE, crd};
 pub use spec::{
-    AthenaSession, AthenaSessionSpec, Classification, CloudWatchLoggingConfiguration, DeletionPolicy, EngineConfiguration, ManagedLoggingConfiguration,
-    MonitoringConfiguration, S3LoggingConfiguration,
+    AthenaSession, AthenaSessionSpec, Classification, CloudWatchLoggingConfiguration, DeletionPolicy, EngineConfiguration,
+    ManagedLoggingConfiguration, MonitoringConfiguration, S3LoggingConfiguration,
 };
 pub use status::{AthenaSessionStatus, EndReason, StopCause};
 

@@ -26,12 +26,18 @@ fn properties(rules: &[Value]) -> Schema {
 }
 
 pub(super) fn additional_configs(_: &mut SchemaGenerator) -> Schema {
-    properties(&[rule(&format!("self.all(k, {PROPERTY_KEY})"), &format!("additionalConfigs: {PROPERTY_KEY_MESSAGE}"))])
+    properties(&[rule(
+        &format!("self.all(k, {PROPERTY_KEY})"),
+        &format!("additionalConfigs: {PROPERTY_KEY_MESSAGE}"),
+    )])
 }
 
 pub(super) fn spark_properties(_: &mut SchemaGenerator) -> Schema {
     properties(&[
-        rule(&format!("self.all(k, {PROPERTY_KEY})"), &format!("sparkProperties: {PROPERTY_KEY_MESSAGE}")),
+        rule(
+            &format!("self.all(k, {PROPERTY_KEY})"),
+            &format!("sparkProperties: {PROPERTY_KEY_MESSAGE}"),
+        ),
         rule(
             &format!("self.all(k, {SPARK_KEY})"),
             "sparkProperties: keys must start with `spark.`; `spark.athena.` is reserved for Athena and must not be set",
@@ -40,7 +46,10 @@ pub(super) fn spark_properties(_: &mut SchemaGenerator) -> Schema {
 }
 
 pub(super) fn classification_properties(_: &mut SchemaGenerator) -> Schema {
-    properties(&[rule(&format!("self.all(k, {PROPERTY_KEY})"), &format!("properties: {PROPERTY_KEY_MESSAGE}"))])
+    properties(&[rule(
+        &format!("self.all(k, {PROPERTY_KEY})"),
+        &format!("properties: {PROPERTY_KEY_MESSAGE}"),
+    )])
 }
 
 /// Rules of one classification, which look at its name and its properties together.
@@ -93,8 +102,9 @@ pub(super) fn log_types(_: &mut SchemaGenerator) -> Schema {
 pub(super) fn kms_key(_: &mut SchemaGenerator) -> Schema {
     const NAME: &str = r"[a-zA-Z_0-9+=,.@\-_/]+";
     const ARN: &str = r"arn:aws[a-z\-]*:kms:([a-z0-9\-]+):\d{12}:";
-    let pattern =
-        format!("^({ARN}key/?{NAME}|{ARN}alias/?{NAME}|alias/[a-zA-Z0-9/_-]+|[a-f0-9]{{8}}-[a-f0-9]{{4}}-[a-f0-9]{{4}}-[a-f0-9]{{4}}-[a-f0-9]{{12}})$");
+    let pattern = format!(
+        "^({ARN}key/?{NAME}|{ARN}alias/?{NAME}|alias/[a-zA-Z0-9/_-]+|[a-f0-9]{{8}}-[a-f0-9]{{4}}-[a-f0-9]{{4}}-[a-f0-9]{{4}}-[a-f0-9]{{12}})$"
+    );
     json_schema!({ "type": "string", "minLength": 1, "maxLength": 2048, "pattern": pattern })
 }
 

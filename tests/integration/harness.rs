@@ -26,7 +26,10 @@ pub struct Test {
 
 /// A test made of an asynchronous function.
 pub fn test<F: Future<Output = anyhow::Result<()>> + Send + 'static>(name: &'static str, run: fn(World) -> F) -> Test {
-    Test { name, run: Box::new(move |world| Box::pin(run(world))) }
+    Test {
+        name,
+        run: Box::new(move |world| Box::pin(run(world))),
+    }
 }
 
 /// The tests of these functions, under their names.
@@ -44,7 +47,12 @@ pub fn run(modules: Vec<(&'static str, Vec<Test>)>) -> ExitCode {
     let mut arguments = Arguments::from_args();
     // They wait more than they work.
     arguments.test_threads = arguments.test_threads.or(Some(8));
-    let runtime = Arc::new(tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("threads can be started"));
+    let runtime = Arc::new(
+        tokio::runtime::Builder::new_multi_thread()
+            .enable_all()
+            .build()
+            .expect("threads can be started"),
+    );
     let stage: Arc<OnceLock<Result<Stage, String>>> = Arc::default();
     let trials = modules
         .into_iter()
@@ -58,7 +66,7 @@ pub fn run(modules: Vec<(&'static str, Vec<Test>)>) -> ExitCode {
                 }
                 let world = runtime.block_on(World::new(stage.clone(), test.name));
                 let result = world.and_then(|world| runtime.block_on((test.run)(world)));
-                result.map_err(|error| Failed::from(format!("{error:?}")))
+                result.map_err(|error| Failed::from(format!("{error:#}")))
             })
         })
         .collect();
@@ -102,7 +110,13 @@ impl World {
         let config = kube::Config::from_custom_kubeconfig(kubeconfig, &kube::config::KubeConfigOptions::default()).await?;
         let client = Client::try_from(config)?;
         let sessions = Api::namespaced(client.clone(), &namespace);
-        Ok(Self { stage, namespace, emulator, client, sessions })
+        Ok(Self {
+            stage,
+            namespace,
+            emulator,
+            client,
+            sessions,
+        })
     }
 
     /// The API server.
@@ -175,7 +189,8 @@ impl World {
 
     /// Waits until Ready has this reason.
     pub async fn until_reason(&self, name: &str, reason: &str) -> anyhow::Result<AthenaSession> {
-        self.until(name, reason, |object| ready_condition(object).is_some_and(|ready| ready.reason == reason)).await
+        self.until(name, reason, |object| ready_condition(object).is_some_and(|ready| ready.reason == reason))
+            .await
     }
 
     /// Waits until an object is gone.

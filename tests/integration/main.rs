@@ -4,13 +4,27 @@
 
 #![allow(unreachable_pub, reason = "everything here is one program")]
 
+mod admission;
 mod crash;
 mod deletion;
 mod harness;
+mod process;
+mod refusals;
+mod request;
 mod session;
+mod user;
 
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    harness::run(vec![("crash", crash::tests()), ("deletion", deletion::tests()), ("session", session::tests())])
+    harness::run(vec![
+        ("admission", admission::tests()),
+        ("crash", crash::tests()),
+        ("deletion", deletion::tests()),
+        ("process", process::tests()),
+        ("refusals", refusals::tests()),
+        ("request", request::tests()),
+        ("user", user::tests()),
+        ("session", session::tests()),
+    ])
 }

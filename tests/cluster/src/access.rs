@@ -22,12 +22,7 @@ pub(crate) struct Access {
 
 impl Access {
     /// Writes a kubeconfig of one user with a bearer token; JSON, which is YAML.
-    pub(crate) fn write_kubeconfig(
-        &self,
-        file: &Path,
-        user: &str,
-        token: &str,
-    ) -> Result<(), Error> {
+    pub(crate) fn write_kubeconfig(&self, file: &Path, user: &str, token: &str) -> Result<(), Error> {
         let cluster = json!({ "server": self.url, "certificate-authority": self.ca_file });
         let kubeconfig = json!({
             "apiVersion": "v1",
@@ -42,9 +37,7 @@ impl Access {
 
     pub(crate) fn kubectl_command(&self) -> Command {
         let mut command = Command::new(&self.kubectl);
-        command
-            .env("KUBECONFIG", &self.admin_kubeconfig)
-            .env("KUBECACHEDIR", &self.kubectl_cache);
+        command.env("KUBECONFIG", &self.admin_kubeconfig).env("KUBECACHEDIR", &self.kubectl_cache);
         command
     }
 }

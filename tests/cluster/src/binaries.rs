@@ -9,9 +9,8 @@ use crate::{Error, go_build};
 const GO_MOD: &str = include_str!("../kubernetes/go.mod");
 
 /// The versions of this crate's `go.mod`.
-pub(crate) static VERSIONS: LazyLock<Versions<'static>> = LazyLock::new(|| {
-    Versions::of(GO_MOD).expect("go.mod names the versions of Go, Kubernetes and etcd")
-});
+pub(crate) static VERSIONS: LazyLock<Versions<'static>> =
+    LazyLock::new(|| Versions::of(GO_MOD).expect("go.mod names the versions of Go, Kubernetes and etcd"));
 
 /// A program of the cluster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,27 +60,13 @@ impl Binary {
 /// # Errors
 /// [`Error::NotInAssets`] and [`Error::NoCacheFolder`], and those of a build.
 pub fn path(binary: Binary) -> Result<PathBuf, Error> {
-    let folder = |name| {
-        std::env::var_os(name)
-            .filter(|value| !value.is_empty())
-            .map(PathBuf::from)
-    };
+    let folder = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let assets = folder("KUBEBUILDER_ASSETS");
-    let user_cache = user_cache(
-        folder("XDG_CACHE_HOME"),
-        folder("HOME"),
-        cfg!(target_os = "macos"),
-    );
-    let cache = user_cache.map(|user_cache| {
-        user_cache
-            .join("athena-operator")
-            .join(VERSIONS.folder_name())
-    });
+    let user_cache = user_cache(folder("XDG_CACHE_HOME"), folder("HOME"), cfg!(target_os = "macos"));
+    let cache = user_cache.map(|user_cache| user_cache.join("athena-operator").join(VERSIONS.folder_name()));
 
     match source(binary, assets.as_deref(), cache.as_deref(), Path::is_file)? {
-        Source::Found(program) => {
-            std::path::absolute(&program).map_err(Error::on("find", &program))
-        }
+        Source::Found(program) => std::path::absolute(&program).map_err(Error::on("find", &program)),
         Source::Missing(program) => go_build::build(binary, &program).map(|()| program),
     }
 }
@@ -92,12 +77,7 @@ enum Source {
     Missing(PathBuf),
 }
 
-fn source(
-    binary: Binary,
-    assets: Option<&Path>,
-    cache: Option<&Path>,
-    is_file: impl Fn(&Path) -> bool,
-) -> Result<Source, Error> {
+fn source(binary: Binary, assets: Option<&Path>, cache: Option<&Path>, is_file: impl Fn(&Path) -> bool) -> Result<Source, Error> {
     if let Some(folder) = assets {
         let program = folder.join(binary.name());
         if is_file(&program) {
@@ -119,11 +99,7 @@ fn source(
     })
 }
 
-fn user_cache(
-    xdg_cache_home: Option<PathBuf>,
-    home: Option<PathBuf>,
-    macos: bool,
-) -> Option<PathBuf> {
+fn user_cache(xdg_cache_home: Option<PathBuf>, home: Option<PathBuf>, macos: bool) -> Option<PathBuf> {
     // The XDG specification has relative paths ignored.
     xdg_cache_home
         .filter(|path| path.is_absolute() && !macos)
@@ -145,14 +121,8 @@ impl<'a> Versions<'a> {
     fn of(go_mod: &'a str) -> Option<Self> {
         let version = |name: &str| {
             go_mod.lines().find_map(|line| {
-                let mut words = line
-                    .split_whitespace()
-                    .skip_while(|word| *word == "require");
-                if words.next() == Some(name) {
-                    words.next()
-                } else {
-                    None
-                }
+                let mut words = line.split_whitespace().skip_while(|word| *word == "require");
+                if words.next() == Some(name) { words.next() } else { None }
             })
         };
         Some(Self {
@@ -171,37 +141,20 @@ impl<'a> Versions<'a> {
 mod tests {
     use super::*;
 
-    fn looked_up(
-        binary: Binary,
-        assets: Option<&str>,
-        cache: Option<&str>,
-        files: &[&str],
-    ) -> Result<Source, String> {
+    fn looked_up(binary: Binary, assets: Option<&str>, cache: Option<&str>, files: &[&str]) -> Result<Source, String> {
         let is_file = |path: &Path| files.iter().any(|file| Path::new(file) == path);
-        source(binary, assets.map(Path::new), cache.map(Path::new), is_file)
-            .map_err(|error| error.to_string())
+        source(binary, assets.map(Path::new), cache.map(Path::new), is_file).map_err(|error| error.to_string())
     }
 
     #[test]
     fn assets_win_over_the_cache() {
-        let found = looked_up(
-            Binary::Etcd,
-            Some("/assets"),
-            Some("/cache"),
-            &["/assets/etcd", "/cache/etcd"],
-        );
+        let found = looked_up(Binary::Etcd, Some("/assets"), Some("/cache"), &["/assets/etcd", "/cache/etcd"]);
         assert_eq!(found, Ok(Source::Found("/assets/etcd".into())));
     }
 
     #[test]
     fn assets_must_hold_the_program_even_if_the_cache_does() {
-        let error = looked_up(
-            Binary::ApiServer,
-            Some("/assets"),
-            Some("/cache"),
-            &["/cache/kube-apiserver"],
-        )
-        .unwrap_err();
+        let error = looked_up(Binary::ApiServer, Some("/assets"), Some("/cache"), &["/cache/kube-apiserver"]).unwrap_err();
         assert_eq!(
             error,
             "cannot take kube-apiserver from KUBEBUILDER_ASSETS: /assets holds no such file; put it there, or unset the variable to have it built"
@@ -216,20 +169,9 @@ mod tests {
             Some("/cache"),
             &["/cache/kube-controller-manager"],
         );
-        assert_eq!(
-            cached,
-            Ok(Source::Found("/cache/kube-controller-manager".into()))
-        );
-        let missing = looked_up(
-            Binary::ControllerManager,
-            Some("/assets"),
-            Some("/cache"),
-            &[],
-        );
-        assert_eq!(
-            missing,
-            Ok(Source::Missing("/cache/kube-controller-manager".into()))
-        );
+        assert_eq!(cached, Ok(Source::Found("/cache/kube-controller-manager".into())));
+        let missing = looked_up(Binary::ControllerManager, Some("/assets"), Some("/cache"), &[]);
+        assert_eq!(missing, Ok(Source::Missing("/cache/kube-controller-manager".into())));
     }
 
     #[test]
@@ -247,33 +189,16 @@ mod tests {
     #[test]
     fn without_a_cache_folder_the_error_names_the_variables_to_set() {
         let error = looked_up(Binary::Kubectl, None, None, &[]).unwrap_err();
-        assert!(
-            error.contains("set HOME or XDG_CACHE_HOME, or KUBEBUILDER_ASSETS"),
-            "{error}"
-        );
+        assert!(error.contains("set HOME or XDG_CACHE_HOME, or KUBEBUILDER_ASSETS"), "{error}");
     }
 
     #[test]
     fn the_cache_folder_is_the_systems() {
-        let folder = |xdg: Option<&str>, home: Option<&str>, macos| {
-            user_cache(xdg.map(Into::into), home.map(Into::into), macos)
-        };
-        assert_eq!(
-            folder(Some("/xdg"), Some("/home"), false),
-            Some("/xdg".into())
-        );
-        assert_eq!(
-            folder(Some("relative"), Some("/home"), false),
-            Some("/home/.cache".into())
-        );
-        assert_eq!(
-            folder(None, Some("/home"), false),
-            Some("/home/.cache".into())
-        );
-        assert_eq!(
-            folder(Some("/xdg"), Some("/home"), true),
-            Some("/home/Library/Caches".into())
-        );
+        let folder = |xdg: Option<&str>, home: Option<&str>, macos| user_cache(xdg.map(Into::into), home.map(Into::into), macos);
+        assert_eq!(folder(Some("/xdg"), Some("/home"), false), Some("/xdg".into()));
+        assert_eq!(folder(Some("relative"), Some("/home"), false), Some("/home/.cache".into()));
+        assert_eq!(folder(None, Some("/home"), false), Some("/home/.cache".into()));
+        assert_eq!(folder(Some("/xdg"), Some("/home"), true), Some("/home/Library/Caches".into()));
         assert_eq!(folder(None, None, false), None);
     }
 

@@ -160,8 +160,6 @@ impl Cluster {
     }
 
     fn running_controller_manager(&self) -> MutexGuard<'_, Option<Process>> {
-        self.controller_manager
-            .lock()
-            .expect("no holder of this lock panics")
+        self.controller_manager.lock().expect("no holder of this lock panics")
     }
 }

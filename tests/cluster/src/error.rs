@@ -8,9 +8,7 @@ use std::path::{Path, PathBuf};
 #[non_exhaustive]
 pub enum Error {
     /// `KUBEBUILDER_ASSETS` is set, and the program is not there.
-    #[error(
-        "cannot take {binary} from KUBEBUILDER_ASSETS: {folder} holds no such file; put it there, or unset the variable to have it built"
-    )]
+    #[error("cannot take {binary} from KUBEBUILDER_ASSETS: {folder} holds no such file; put it there, or unset the variable to have it built")]
     NotInAssets {
         /// The program's file name.
         binary: &'static str,
@@ -18,14 +16,10 @@ pub enum Error {
         folder: PathBuf,
     },
     /// Neither `XDG_CACHE_HOME` nor `HOME` is set.
-    #[error(
-        "cannot tell the user's cache folder: set HOME or XDG_CACHE_HOME, or KUBEBUILDER_ASSETS to a folder with the programs"
-    )]
+    #[error("cannot tell the user's cache folder: set HOME or XDG_CACHE_HOME, or KUBEBUILDER_ASSETS to a folder with the programs")]
     NoCacheFolder,
     /// The sources of the build are not where they were when this crate was compiled.
-    #[error(
-        "cannot build {binary}: {module} is gone; compile this program again, or set KUBEBUILDER_ASSETS to a folder with {binary}"
-    )]
+    #[error("cannot build {binary}: {module} is gone; compile this program again, or set KUBEBUILDER_ASSETS to a folder with {binary}")]
     NoModule {
         /// The program's file name.
         binary: &'static str,
@@ -33,9 +27,7 @@ pub enum Error {
         module: PathBuf,
     },
     /// There is no `go` command.
-    #[error(
-        "cannot build {binary}: there is no `go` in PATH; install Go {needed} or newer, or set KUBEBUILDER_ASSETS to a folder with {binary}"
-    )]
+    #[error("cannot build {binary}: there is no `go` in PATH; install Go {needed} or newer, or set KUBEBUILDER_ASSETS to a folder with {binary}")]
     NoGo {
         /// The program's file name.
         binary: &'static str,
@@ -43,9 +35,7 @@ pub enum Error {
         needed: &'static str,
     },
     /// The `go` command is older than the module asks for.
-    #[error(
-        "cannot build {binary}: it needs Go {needed} and `go` is {found}; install a newer one, or set GOTOOLCHAIN=auto to let it fetch one"
-    )]
+    #[error("cannot build {binary}: it needs Go {needed} and `go` is {found}; install a newer one, or set GOTOOLCHAIN=auto to let it fetch one")]
     GoTooOld {
         /// The program's file name.
         binary: &'static str,
@@ -66,9 +56,7 @@ pub enum Error {
         output: String,
     },
     /// `go` failed for another reason.
-    #[error(
-        "cannot build {binary}; set KUBEBUILDER_ASSETS to a folder with {binary} to do without the build:\n{output}"
-    )]
+    #[error("cannot build {binary}; set KUBEBUILDER_ASSETS to a folder with {binary} to do without the build:\n{output}")]
     Build {
         /// The program's file name.
         binary: &'static str,
@@ -76,9 +64,7 @@ pub enum Error {
         output: String,
     },
     /// Another cluster works in the folder given.
-    #[error(
-        "cannot start a cluster in {folder}: another one runs there; stop it, or give another folder"
-    )]
+    #[error("cannot start a cluster in {folder}: another one runs there; stop it, or give another folder")]
     FolderInUse {
         /// The folder given.
         folder: PathBuf,
@@ -96,9 +82,7 @@ pub enum Error {
         tail: String,
     },
     /// A server did not become ready in time.
-    #[error(
-        "cannot start {component}: it is not ready after {seconds} s; the end of {log}:\n{tail}"
-    )]
+    #[error("cannot start {component}: it is not ready after {seconds} s; the end of {log}:\n{tail}")]
     NotReady {
         /// The server's name.
         component: &'static str,

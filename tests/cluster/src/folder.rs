@@ -77,9 +77,7 @@ fn lock(folder: &Path) -> Result<File, Error> {
     let file = File::open(folder).map_err(Error::on("open", folder))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(Error::FolderInUse {
-            folder: folder.to_owned(),
-        }),
+        Err(TryLockError::WouldBlock) => Err(Error::FolderInUse { folder: folder.to_owned() }),
         Err(TryLockError::Error(source)) => Err(Error::on("lock", folder)(source)),
     }
 }
@@ -87,8 +85,7 @@ fn lock(folder: &Path) -> Result<File, Error> {
 /// Removes the folders of killed processes: each holds over 100 MB.
 fn remove_abandoned(parent: &Path) {
     for entry in fs::read_dir(parent).into_iter().flatten().flatten() {
-        let is_ours = entry.file_name().to_string_lossy().starts_with(PREFIX)
-            && entry.file_type().is_ok_and(|kind| kind.is_dir());
+        let is_ours = entry.file_name().to_string_lossy().starts_with(PREFIX) && entry.file_type().is_ok_and(|kind| kind.is_dir());
         if is_ours && let Ok(_lock) = lock(&entry.path()) {
             let _ = fs::remove_dir_all(entry.path());
         }
@@ -111,30 +108,19 @@ mod tests {
     #[test]
     fn an_abandoned_folder_is_removed_and_a_used_one_is_not() {
         let parent = tempfile::tempdir().unwrap();
-        let [abandoned, used, other] = [
-            format!("{PREFIX}a"),
-            format!("{PREFIX}b"),
-            "other".to_owned(),
-        ]
-        .map(|name| parent.path().join(name));
+        let [abandoned, used, other] = [format!("{PREFIX}a"), format!("{PREFIX}b"), "other".to_owned()].map(|name| parent.path().join(name));
         drop(Folder::lasting(&abandoned).unwrap());
         let _used = Folder::lasting(&used).unwrap();
         fs::create_dir(&other).unwrap();
         remove_abandoned(parent.path());
-        assert_eq!(
-            [&abandoned, &used, &other].map(|path| path.exists()),
-            [false, true, true]
-        );
+        assert_eq!([&abandoned, &used, &other].map(|path| path.exists()), [false, true, true]);
     }
 
     #[test]
     fn a_folder_serves_one_cluster_at_a_time() {
         let parent = tempfile::tempdir().unwrap();
         let first = Folder::lasting(parent.path()).unwrap();
-        assert!(matches!(
-            Folder::lasting(parent.path()),
-            Err(Error::FolderInUse { .. })
-        ));
+        assert!(matches!(Folder::lasting(parent.path()), Err(Error::FolderInUse { .. })));
         drop(first);
         assert!(Folder::lasting(parent.path()).is_ok());
     }

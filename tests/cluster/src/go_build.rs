@@ -53,10 +53,7 @@ fn turn(binary: Binary, path: &Path) -> Result<File, Error> {
     let lock = File::create(path).map_err(Error::on("create", path))?;
     match lock.try_lock() {
         Ok(()) => return Ok(lock),
-        Err(TryLockError::WouldBlock) => tell(&format!(
-            "waiting for another process to build {}",
-            binary.name()
-        )),
+        Err(TryLockError::WouldBlock) => tell(&format!("waiting for another process to build {}", binary.name())),
         Err(TryLockError::Error(source)) => return Err(Error::on("lock", path)(source)),
     }
     lock.lock().map_err(Error::on("lock", path))?;
@@ -87,11 +84,7 @@ fn go_build(binary: Binary, target: &Path) -> Result<(), Error> {
     let start = Instant::now();
     let output = loop {
         match output.recv_timeout(PROGRESS_EVERY) {
-            Err(RecvTimeoutError::Timeout) => tell(&format!(
-                "building {}: {} s",
-                binary.name(),
-                start.elapsed().as_secs()
-            )),
+            Err(RecvTimeoutError::Timeout) => tell(&format!("building {}: {} s", binary.name(), start.elapsed().as_secs())),
             output => break output.unwrap_or_default(),
         }
     };
@@ -108,10 +101,7 @@ fn go_build(binary: Binary, target: &Path) -> Result<(), Error> {
 ///
 /// In the module's folder, so that with `GOTOOLCHAIN=auto` it is the version that will build.
 fn go_version() -> io::Result<Result<String, String>> {
-    let output = Command::new("go")
-        .current_dir(MODULE)
-        .args(["env", "GOVERSION"])
-        .output()?;
+    let output = Command::new("go").current_dir(MODULE).args(["env", "GOVERSION"]).output()?;
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
     Ok(if output.status.success() {
         Ok(text(&output.stdout))
@@ -123,10 +113,7 @@ fn go_version() -> io::Result<Result<String, String>> {
 fn usable_go(binary: Binary, version: io::Result<Result<String, String>>) -> Result<(), Error> {
     let (binary_name, needed) = (binary.name(), VERSIONS.go);
     match version {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Err(Error::NoGo {
-            binary: binary_name,
-            needed,
-        }),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Err(Error::NoGo { binary: binary_name, needed }),
         Err(source) => Err(Error::System {
             action: "run go".to_owned(),
             source,
@@ -144,16 +131,9 @@ fn usable_go(binary: Binary, version: io::Result<Result<String, String>>) -> Res
 /// The numbers of a version of Go, for comparison: `[1, 26, 8]` of `go1.26.8`, `[1, 27]` of `devel
 /// go1.27-4a1b`.
 fn numbers(version: &str) -> Vec<u32> {
-    let version = version
-        .rsplit_once("go")
-        .map_or(version, |(_, version)| version);
-    let end = version
-        .find(|c: char| c != '.' && !c.is_ascii_digit())
-        .unwrap_or(version.len());
-    version[..end]
-        .split('.')
-        .filter_map(|number| number.parse().ok())
-        .collect()
+    let version = version.rsplit_once("go").map_or(version, |(_, version)| version);
+    let end = version.find(|c: char| c != '.' && !c.is_ascii_digit()).unwrap_or(version.len());
+    version[..end].split('.').filter_map(|number| number.parse().ok()).collect()
 }
 
 fn failure(binary: Binary, output: &str) -> Error {
@@ -169,38 +149,23 @@ fn failure(binary: Binary, output: &str) -> Error {
     ];
     let (binary, end) = (binary.name(), tail(output));
     if NETWORK.iter().any(|sign| output.contains(sign)) {
-        Error::NoNetwork {
-            binary,
-            output: end,
-        }
+        Error::NoNetwork { binary, output: end }
     } else {
-        Error::Build {
-            binary,
-            output: end,
-        }
+        Error::Build { binary, output: end }
     }
 }
 
 fn version(binary: Binary) -> &'static str {
-    if binary == Binary::Etcd {
-        VERSIONS.etcd
-    } else {
-        VERSIONS.kubernetes
-    }
+    if binary == Binary::Etcd { VERSIONS.etcd } else { VERSIONS.kubernetes }
 }
 
 /// The linker flags: without the version in them a Kubernetes server takes itself for v0.0.0.
 fn stamp(versions: &Versions<'_>) -> String {
     let mut parts = versions.kubernetes.trim_start_matches('v').split('.');
-    let (major, minor) = (
-        parts.next().unwrap_or_default(),
-        parts.next().unwrap_or_default(),
-    );
+    let (major, minor) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
     let package = "k8s.io/component-base/version";
     let version = versions.kubernetes;
-    format!(
-        "-s -w -X {package}.gitVersion={version} -X {package}.gitMajor={major} -X {package}.gitMinor={minor}"
-    )
+    format!("-s -w -X {package}.gitVersion={version} -X {package}.gitMajor={major} -X {package}.gitMinor={minor}")
 }
 
 /// A line on stderr that shows in a test, too: the test harness holds back what `eprintln` writes,
@@ -235,42 +200,28 @@ mod tests {
     #[test]
     fn an_older_go_is_refused_with_both_versions() {
         let error = verdict(Ok(Ok("go1.9.12"))).unwrap_err();
-        assert!(
-            error.contains(VERSIONS.go) && error.contains("`go` is go1.9.12"),
-            "{error}"
-        );
+        assert!(error.contains(VERSIONS.go) && error.contains("`go` is go1.9.12"), "{error}");
     }
 
     #[test]
     fn no_go_in_path_says_what_to_install() {
         let error = verdict(Err(io::ErrorKind::NotFound.into())).unwrap_err();
-        assert!(
-            error.contains("there is no `go` in PATH; install Go"),
-            "{error}"
-        );
+        assert!(error.contains("there is no `go` in PATH; install Go"), "{error}");
     }
 
     #[test]
     fn a_toolchain_that_cannot_be_fetched_is_a_matter_of_the_network() {
         let said = "go: download go1.26.0: dial tcp: lookup proxy: no such host";
         let error = verdict(Ok(Err(said))).unwrap_err();
-        assert!(
-            error.contains("restore the network") && error.ends_with(said),
-            "{error}"
-        );
+        assert!(error.contains("restore the network") && error.ends_with(said), "{error}");
     }
 
     #[test]
     fn a_failing_build_shows_the_end_of_what_go_said() {
-        let said = (0..100)
-            .map(|line| format!("error {line}"))
-            .collect::<Vec<_>>()
-            .join("\n");
+        let said = (0..100).map(|line| format!("error {line}")).collect::<Vec<_>>().join("\n");
         let error = failure(Binary::Kubectl, &said).to_string();
         assert!(
-            error.starts_with("cannot build kubectl;")
-                && error.ends_with("error 99")
-                && !error.contains("error 50"),
+            error.starts_with("cannot build kubectl;") && error.ends_with("error 99") && !error.contains("error 50"),
             "{error}"
         );
     }

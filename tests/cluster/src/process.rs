@@ -60,12 +60,7 @@ impl Process {
     ///
     /// # Errors
     /// [`Error::System`] if it cannot be run or the file cannot be written.
-    pub fn start(
-        spawner: &Spawner,
-        name: &'static str,
-        mut command: Command,
-        log: PathBuf,
-    ) -> Result<Self, Error> {
+    pub fn start(spawner: &Spawner, name: &'static str, mut command: Command, log: PathBuf) -> Result<Self, Error> {
         let file = File::create(&log).map_err(Error::on("create", &log))?;
         let copy = file.try_clone().map_err(Error::on("write", &log))?;
         command.stdin(Stdio::null()).stdout(file).stderr(copy);
@@ -90,7 +85,9 @@ impl Process {
 
     /// What it has written so far, to standard output and standard error.
     pub fn log(&self) -> String {
-        std::fs::read(&self.log).map(|log| String::from_utf8_lossy(&log).into_owned()).unwrap_or_default()
+        std::fs::read(&self.log)
+            .map(|log| String::from_utf8_lossy(&log).into_owned())
+            .unwrap_or_default()
     }
 
     /// Sends it a signal, unless it has ended.
@@ -104,12 +101,7 @@ impl Process {
 
     /// Its exit status, once it has ended.
     pub fn exit_status(&self) -> Option<ExitStatus> {
-        self.child
-            .lock()
-            .expect("no holder of this lock panics")
-            .try_wait()
-            .ok()
-            .flatten()
+        self.child.lock().expect("no holder of this lock panics").try_wait().ok().flatten()
     }
 
     /// # Errors
@@ -130,11 +122,7 @@ impl Process {
     ///
     /// # Errors
     /// [`Error::Ended`] and [`Error::NotReady`].
-    pub(crate) fn wait_until(
-        &self,
-        timeout: Duration,
-        ready: impl Fn() -> bool,
-    ) -> Result<(), Error> {
+    pub(crate) fn wait_until(&self, timeout: Duration, ready: impl Fn() -> bool) -> Result<(), Error> {
         let start = Instant::now();
         while !ready() {
             self.check()?;

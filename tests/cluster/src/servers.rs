@@ -34,11 +34,7 @@ pub(crate) struct Servers {
 }
 
 /// Starts etcd and kube-apiserver, which serves requests when this returns.
-pub(crate) fn start(
-    programs: &Programs,
-    spawner: &Spawner,
-    folder: &Path,
-) -> Result<Servers, Error> {
+pub(crate) fn start(programs: &Programs, spawner: &Spawner, folder: &Path) -> Result<Servers, Error> {
     let [client_port, peer_port, port] = free_ports()?;
     let etcd = start_etcd(&programs.etcd, spawner, folder, client_port, peer_port)?;
 
@@ -76,10 +72,7 @@ pub(crate) fn start(
         // A pod would need a service account, which nothing makes without kube-controller-manager.
         .arg("--disable-admission-plugins=ServiceAccount")
         // The defaults of 400 and 200 would be what a benchmark measures.
-        .args([
-            "--max-requests-inflight=3000",
-            "--max-mutating-requests-inflight=1000",
-        ]);
+        .args(["--max-requests-inflight=3000", "--max-mutating-requests-inflight=1000"]);
     let log = folder.join("kube-apiserver.log");
     let api_server = Process::start(spawner, "kube-apiserver", command, log)?;
 
@@ -90,38 +83,18 @@ pub(crate) fn start(
     }
     // Had another etcd taken its port, the API server would have found that one.
     etcd.check()?;
-    Ok(Servers {
-        api_server,
-        etcd,
-        access,
-    })
+    Ok(Servers { api_server, etcd, access })
 }
 
-fn start_etcd(
-    program: &Path,
-    spawner: &Spawner,
-    folder: &Path,
-    client_port: u16,
-    peer_port: u16,
-) -> Result<Process, Error> {
+fn start_etcd(program: &Path, spawner: &Spawner, folder: &Path, client_port: u16, peer_port: u16) -> Result<Process, Error> {
     let client = format!("http://127.0.0.1:{client_port}");
     let peer = format!("http://127.0.0.1:{peer_port}");
     let mut command = Command::new(program);
     command
         .args(["--unsafe-no-fsync", "--log-level=warn", "--name=etcd"])
         .arg(flag("data-dir", &folder.join("etcd")))
-        .args([
-            "--listen-client-urls",
-            &client,
-            "--advertise-client-urls",
-            &client,
-        ])
-        .args([
-            "--listen-peer-urls",
-            &peer,
-            "--initial-advertise-peer-urls",
-            &peer,
-        ])
+        .args(["--listen-client-urls", &client, "--advertise-client-urls", &client])
+        .args(["--listen-peer-urls", &peer, "--initial-advertise-peer-urls", &peer])
         .arg(format!("--initial-cluster=etcd={peer}"));
     let etcd = Process::start(spawner, "etcd", command, folder.join("etcd.log"))?;
     etcd.wait_until(TIMEOUT, || listens(client_port))?;
@@ -129,22 +102,14 @@ fn start_etcd(
 }
 
 /// Starts kube-controller-manager, whose controllers run when this returns.
-pub(crate) fn start_controller_manager(
-    program: &Path,
-    access: &Access,
-    spawner: &Spawner,
-    folder: &Path,
-) -> Result<Process, Error> {
+pub(crate) fn start_controller_manager(program: &Path, access: &Access, spawner: &Spawner, folder: &Path) -> Result<Process, Error> {
     let [port] = free_ports()?;
     let certificates = folder.join("controller-manager-certificates");
     let mut command = Command::new(program);
     command
         .arg(flag("kubeconfig", &access.admin_kubeconfig))
         .arg(CONTROLLERS)
-        .args([
-            "--leader-elect=false",
-            "--use-service-account-credentials=false",
-        ])
+        .args(["--leader-elect=false", "--use-service-account-credentials=false"])
         // The default of 20 a second would make a test that deletes many objects wait.
         .args(["--kube-api-qps=500", "--kube-api-burst=1000"])
         .args(["--bind-address=127.0.0.1", &format!("--secure-port={port}")])

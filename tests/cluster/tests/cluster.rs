@@ -15,11 +15,7 @@ fn output(mut command: Command, args: &[&str]) -> Output {
 
 fn kubectl(cluster: &Cluster, args: &[&str]) -> String {
     let output = output(cluster.kubectl_command(), args);
-    assert!(
-        output.status.success(),
-        "kubectl {args:?}: {}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    assert!(output.status.success(), "kubectl {args:?}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap().trim().to_owned()
 }
 
@@ -33,8 +29,7 @@ fn until(what: &str, limit: Duration, holds: impl Fn() -> bool) {
 
 /// A zombie is gone: the first process of a container may never reap it.
 fn is_gone(pid: u32) -> bool {
-    let zombie = std::fs::read_to_string(format!("/proc/{pid}/stat"))
-        .is_ok_and(|stat| stat.contains(") Z "));
+    let zombie = std::fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| stat.contains(") Z "));
     zombie || test_kill_process(Pid::from_raw(pid.cast_signed()).unwrap()).is_err()
 }
 
@@ -51,13 +46,8 @@ fn two_clusters_run_side_by_side_and_leave_nothing_when_stopped() {
 
     let pids = [one.pids(), other.pids()].concat();
     assert!(pids.contains(&one.api_server_pid()) && !pids.iter().copied().any(is_gone));
-    let folders =
-        [&one, &other].map(|cluster| cluster.admin_kubeconfig().parent().unwrap().to_owned());
-    assert!(
-        folders
-            .iter()
-            .all(|folder| folder.join("kube-apiserver.log").is_file())
-    );
+    let folders = [&one, &other].map(|cluster| cluster.admin_kubeconfig().parent().unwrap().to_owned());
+    assert!(folders.iter().all(|folder| folder.join("kube-apiserver.log").is_file()));
     drop((one, other));
     assert!(pids.iter().copied().all(is_gone));
     assert!(!folders.iter().any(|folder| folder.exists()));
@@ -78,22 +68,11 @@ fn a_service_account_may_do_only_what_its_roles_allow() {
 
     let refused = String::from_utf8(list().stderr).unwrap();
     assert!(
-        refused
-            .contains(r#"User "system:serviceaccount:fresh:robot" cannot list resource "secrets""#),
+        refused.contains(r#"User "system:serviceaccount:fresh:robot" cannot list resource "secrets""#),
         "{refused}"
     );
 
-    kubectl(
-        &cluster,
-        &[
-            "create",
-            "role",
-            "reader",
-            "-n=fresh",
-            "--verb=list",
-            "--resource=secrets",
-        ],
-    );
+    kubectl(&cluster, &["create", "role", "reader", "-n=fresh", "--verb=list", "--resource=secrets"]);
     kubectl(
         &cluster,
         &[
@@ -105,9 +84,7 @@ fn a_service_account_may_do_only_what_its_roles_allow() {
             "--serviceaccount=fresh:robot",
         ],
     );
-    until("the role takes effect", Duration::from_secs(10), || {
-        list().status.success()
-    });
+    until("the role takes effect", Duration::from_secs(10), || list().status.success());
 }
 
 #[test]
@@ -139,48 +116,18 @@ fn the_controller_manager_empties_namespaces_and_follows_owner_references() {
     let create = |name: &str, extra: &[&str]| {
         kubectl(
             &cluster,
-            &[
-                &[
-                    "create",
-                    "configmap",
-                    name,
-                    "-n=fresh",
-                    "-o=jsonpath={.metadata.uid}",
-                ],
-                extra,
-            ]
-            .concat(),
+            &[&["create", "configmap", name, "-n=fresh", "-o=jsonpath={.metadata.uid}"], extra].concat(),
         )
     };
     kubectl(&cluster, &["create", "namespace", "fresh"]);
     let uid = create("owner", &[]);
     create("owned", &[]);
-    let owner = format!(
-        r#"{{"metadata":{{"ownerReferences":[{{"apiVersion":"v1","kind":"ConfigMap","name":"owner","uid":"{uid}"}}]}}}}"#
-    );
-    kubectl(
-        &cluster,
-        &["patch", "configmap", "owned", "-n=fresh", "-p", &owner],
-    );
+    let owner = format!(r#"{{"metadata":{{"ownerReferences":[{{"apiVersion":"v1","kind":"ConfigMap","name":"owner","uid":"{uid}"}}]}}}}"#);
+    kubectl(&cluster, &["patch", "configmap", "owned", "-n=fresh", "-p", &owner]);
     kubectl(&cluster, &["delete", "configmap", "owner", "-n=fresh"]);
-    until(
-        "what has lost its owner is removed",
-        Duration::from_mins(1),
-        || {
-            kubectl(
-                &cluster,
-                &[
-                    "get",
-                    "configmap",
-                    "owned",
-                    "-n=fresh",
-                    "-o=name",
-                    "--ignore-not-found",
-                ],
-            )
-            .is_empty()
-        },
-    );
+    until("what has lost its owner is removed", Duration::from_mins(1), || {
+        kubectl(&cluster, &["get", "configmap", "owned", "-n=fresh", "-o=name", "--ignore-not-found"]).is_empty()
+    });
 
     create("left", &[]);
     kubectl(&cluster, &["get", "serviceaccount", "default", "-n=fresh"]);
@@ -194,30 +141,19 @@ fn a_killed_process_leaves_no_servers() {
     use std::process::Stdio;
 
     let mut holder = Command::new(std::env::current_exe().unwrap())
-        .args([
-            "--exact",
-            "holds_a_cluster_until_killed",
-            "--ignored",
-            "--nocapture",
-        ])
+        .args(["--exact", "holds_a_cluster_until_killed", "--ignored", "--nocapture"])
         .env(HOLD, "")
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
-    let mut lines = BufReader::new(holder.stdout.take().unwrap())
-        .lines()
-        .map_while(Result::ok);
-    let said = lines
-        .find_map(|line| line.strip_prefix("running: ").map(str::to_owned))
-        .unwrap();
+    let mut lines = BufReader::new(holder.stdout.take().unwrap()).lines().map_while(Result::ok);
+    let said = lines.find_map(|line| line.strip_prefix("running: ").map(str::to_owned)).unwrap();
     let pids: Vec<u32> = said.split(' ').map(|pid| pid.parse().unwrap()).collect();
     assert!(pids.len() == 2 && !pids.iter().copied().any(is_gone));
 
     holder.kill().unwrap();
     holder.wait().unwrap();
-    until("the servers are gone", Duration::from_secs(10), || {
-        pids.iter().copied().all(is_gone)
-    });
+    until("the servers are gone", Duration::from_secs(10), || pids.iter().copied().all(is_gone));
 }
 
 #[test]
@@ -225,18 +161,8 @@ fn a_killed_process_leaves_no_servers() {
 fn holds_a_cluster_until_killed() {
     if std::env::var_os(HOLD).is_some() {
         // From a thread that ends, as the thread of the first test that uses a shared cluster does.
-        let cluster = std::thread::spawn(|| Cluster::start(Options::default()).unwrap())
-            .join()
-            .unwrap();
-        println!(
-            "\nrunning: {}",
-            cluster
-                .pids()
-                .iter()
-                .map(u32::to_string)
-                .collect::<Vec<_>>()
-                .join(" ")
-        );
+        let cluster = std::thread::spawn(|| Cluster::start(Options::default()).unwrap()).join().unwrap();
+        println!("\nrunning: {}", cluster.pids().iter().map(u32::to_string).collect::<Vec<_>>().join(" "));
         std::thread::sleep(Duration::from_mins(10));
     }
 }
@@ -252,15 +178,9 @@ fn a_failing_start_shows_the_log() {
     .err()
     .unwrap()
     .to_string();
+    assert!(error.starts_with("cannot start etcd: it ended with exit status"), "{error}");
     assert!(
-        error.starts_with("cannot start etcd: it ended with exit status"),
-        "{error}"
-    );
-    assert!(
-        error.contains(&format!(
-            "the end of {}",
-            Path::new(folder.path()).join("etcd.log").display()
-        )),
+        error.contains(&format!("the end of {}", Path::new(folder.path()).join("etcd.log").display())),
         "{error}"
     );
     assert!(error.contains("not a directory"), "{error}");

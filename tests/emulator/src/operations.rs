@@ -112,8 +112,9 @@ fn replayed(world: &World, token: Option<&str>, request: &Value, now: Timestamp)
 
 /// `GetSession`.
 pub(crate) fn get_session(world: &mut World, input: &Input, now: Timestamp) -> Result<Done, Refusal> {
+    let idle_minute = world.config.idle_minute;
     let session = visible(world, input, now)?;
-    Done::new(&FullSession::of(session, now), Some(session.id()))
+    Done::new(&FullSession::of(session, idle_minute, now), Some(session.id()))
 }
 
 /// `GetSessionStatus`.

@@ -1,5 +1,7 @@
 //! The replies as Athena writes them: members in a fixed order, absent ones left out, times in epoch seconds.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
@@ -133,7 +135,7 @@ impl<'a> SessionStatus<'a> {
 }
 
 impl<'a> FullSession<'a> {
-    pub(crate) fn of(session: &'a Session, now: Timestamp) -> Self {
+    pub(crate) fn of(session: &'a Session, idle_minute: Duration, now: Timestamp) -> Self {
         let start = &session.start;
         Self {
             session_id: session.id(),
@@ -145,7 +147,8 @@ impl<'a> FullSession<'a> {
             monitoring_configuration: start.request.get("MonitoringConfiguration"),
             session_configuration: SessionConfiguration {
                 execution_role: start.execution_role.as_deref(),
-                idle_timeout_seconds: u64::from(start.idle_minutes) * 60,
+                // The timeout in effect: whoever tells an idle timeout by its times must find it as short as it is.
+                idle_timeout_seconds: idle_minute.saturating_mul(start.idle_minutes).as_secs(),
                 session_idle_timeout_in_minutes: start.idle_minutes,
             },
             status: Status::of(session),

@@ -41,13 +41,20 @@ impl Operator {
         let mut command = Command::new(options.binary);
         command.arg("run").args(["--listen=127.0.0.1:0", "--log-format=json"]);
         command.env_remove("AWS_PROFILE").env("AWS_EC2_METADATA_DISABLED", "true");
-        command.envs([("AWS_REGION", "eu-west-1"), ("AWS_ACCESS_KEY_ID", "test"), ("AWS_SECRET_ACCESS_KEY", "test"), ("AWS_ENDPOINT_URL", options.athena)]);
+        command.envs([
+            ("AWS_REGION", "eu-west-1"),
+            ("AWS_ACCESS_KEY_ID", "test"),
+            ("AWS_SECRET_ACCESS_KEY", "test"),
+            ("AWS_ENDPOINT_URL", options.athena),
+        ]);
         command.env("KUBECONFIG", stage.operator_kubeconfig(options.scope)?);
         if let Scope::Namespace(namespace) = options.scope {
             command.arg(format!("--namespaces={namespace}"));
         }
         command.args(options.flags).envs(options.env.iter().copied());
-        Ok(Self { process: stage.spawn("athena-operator", command)? })
+        Ok(Self {
+            process: stage.spawn("athena-operator", command)?,
+        })
     }
 
     /// What it has logged, line by line.
@@ -98,7 +105,11 @@ impl Operator {
         let mut reply = String::new();
         connection.read_to_string(&mut reply)?;
         let (head, body) = reply.split_once("\r\n\r\n").context("no reply")?;
-        let status = head.split_whitespace().nth(1).and_then(|status| status.parse().ok()).context("no status")?;
+        let status = head
+            .split_whitespace()
+            .nth(1)
+            .and_then(|status| status.parse().ok())
+            .context("no status")?;
         Ok((status, body.to_owned()))
     }
 
@@ -123,4 +134,3 @@ impl Operator {
         bail!("the operator goes on after {signal:?}:\n{}", self.raw_log())
     }
 }
-

@@ -61,12 +61,30 @@ impl Stage {
 
     fn installed(server: Server, kubectl: PathBuf, kubeconfig: PathBuf) -> anyhow::Result<Self> {
         let folder = tempfile::tempdir()?;
-        let stage = Self { server, kubectl, kubeconfig, spawner: Spawner::new(), spawned: AtomicU32::new(0), folder };
+        let stage = Self {
+            server,
+            kubectl,
+            kubeconfig,
+            spawner: Spawner::new(),
+            spawned: AtomicU32::new(0),
+            folder,
+        };
         let repository = repository();
         stage.kubectl_ok(&["apply", "-f", &repository.join("crds").display().to_string()])?;
         stage.kubectl_ok(&["apply", "-f", &repository.join("deploy/rbac.yaml").display().to_string()])?;
-        stage.kubectl_ok(&["wait", "--for=condition=Established", "crd/athenasessions.athena-operator.io", "--timeout=60s"])?;
+        stage.kubectl_ok(&[
+            "wait",
+            "--for=condition=Established",
+            "crd/athenasessions.athena-operator.io",
+            "--timeout=60s",
+        ])?;
         Ok(stage)
+    }
+
+    /// A path inside the repository.
+    #[allow(clippy::unused_self, reason = "a test asks its stage")]
+    pub fn file(&self, path: impl AsRef<Path>) -> PathBuf {
+        repository().join(path)
     }
 
     /// Starts kube-controller-manager, unless it runs: for what needs the deletion of namespaces, quotas or owner references.
@@ -93,7 +111,10 @@ impl Stage {
     /// kubectl as the administrator.
     pub fn kubectl(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(&self.kubectl);
-        command.env("KUBECONFIG", &self.kubeconfig).env("KUBECACHEDIR", self.folder.path().join("kubectl")).args(arguments);
+        command
+            .env("KUBECONFIG", &self.kubeconfig)
+            .env("KUBECACHEDIR", self.folder.path().join("kubectl"))
+            .args(arguments);
         command
     }
 
@@ -123,7 +144,12 @@ impl Stage {
     /// When it cannot be run.
     pub fn spawn(&self, name: &'static str, command: Command) -> anyhow::Result<Process> {
         let number = self.spawned.fetch_add(1, Ordering::Relaxed);
-        Ok(Process::start(&self.spawner, name, command, self.folder.path().join(format!("{name}-{number}.log")))?)
+        Ok(Process::start(
+            &self.spawner,
+            name,
+            command,
+            self.folder.path().join(format!("{name}-{number}.log")),
+        )?)
     }
 
     /// A kubeconfig of the operator's service account, with the rights of the role `athena-operator` in `scope` and no others.
@@ -134,10 +160,22 @@ impl Stage {
         let namespace = match scope {
             Scope::Everywhere => ACCOUNT,
             Scope::Namespace(namespace) => {
-                if !self.kubectl_output(&["get", "serviceaccount", ACCOUNT, "-n", namespace])?.status.success() {
+                if !self
+                    .kubectl_output(&["get", "serviceaccount", ACCOUNT, "-n", namespace])?
+                    .status
+                    .success()
+                {
                     let subject = format!("--serviceaccount={namespace}:{ACCOUNT}");
                     self.kubectl_ok(&["create", "serviceaccount", ACCOUNT, "-n", namespace])?;
-                    self.kubectl_ok(&["create", "rolebinding", ACCOUNT, "--clusterrole=athena-operator", &subject, "-n", namespace])?;
+                    self.kubectl_ok(&[
+                        "create",
+                        "rolebinding",
+                        ACCOUNT,
+                        "--clusterrole=athena-operator",
+                        &subject,
+                        "-n",
+                        namespace,
+                    ])?;
                 }
                 namespace
             }
@@ -153,7 +191,12 @@ impl Stage {
         let mut config: Value = serde_json::from_str(&self.kubectl_ok(&["config", "view", "--raw", "--minify", "--flatten", "-o", "json"])?)?;
         let context = config["current-context"].clone();
         config["users"] = json!([{ "name": ACCOUNT, "user": { "token": token } }]);
-        for entry in config["contexts"].as_array_mut().into_iter().flatten().filter(|entry| entry["name"] == context) {
+        for entry in config["contexts"]
+            .as_array_mut()
+            .into_iter()
+            .flatten()
+            .filter(|entry| entry["name"] == context)
+        {
             entry["context"]["user"] = json!(ACCOUNT);
         }
         Ok(config)

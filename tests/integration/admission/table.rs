@@ -1,4 +1,4 @@
-//! The bounds of an AthenaSession's fields, written down from Athena's model (StartSession, API version 2017-05-18) and the design, and never
+//! The bounds of an `AthenaSession`'s fields, written down from Athena's model (`StartSession`, API version 2017-05-18) and the design, and never
 //! from the product's code.
 
 use serde_json::{Map, Value, json};
@@ -11,6 +11,8 @@ pub(super) struct Field {
     /// The first two differ in nothing but an allowed choice.
     pub(super) valid: Vec<Value>,
     pub(super) invalid: Vec<Value>,
+    /// Whether it is made of other fields, so that a change inside it is a change of one of them.
+    pub(super) structure: bool,
     /// What its parent needs for the field to be allowed.
     beside: Value,
 }
@@ -18,6 +20,10 @@ pub(super) struct Field {
 impl Field {
     fn beside(self, beside: Value) -> Self {
         Self { beside, ..self }
+    }
+
+    fn structure(self) -> Self {
+        Self { structure: true, ..self }
     }
 
     fn required(self) -> Self {
@@ -76,23 +82,175 @@ impl Field {
     }
 }
 
-fn field(path: &'static str, valid: impl Into<Values>, invalid: impl Into<Values>) -> Field {
-    Field { path, required: false, valid: valid.into().0, invalid: invalid.into().0, beside: json!({}) }
+/// A field with the values that it accepts and refuses. A macro, so that a row stays a row.
+macro_rules! field {
+    ($path:literal accepts [$($valid:tt)*] refuses [$($invalid:tt)*]) => {
+        field($path, json!([$($valid)*]), json!([$($invalid)*]))
+    };
 }
 
-/// A list, given as JSON or as it is.
-struct Values(Vec<Value>);
+/// Every field of the spec.
+pub(super) fn fields() -> Vec<Field> {
+    let role = "arn:aws:iam::123456789012:role/";
+    let enabled = json!({ "enabled": true });
+    let stdout = |count| json!({ "SPARK_DRIVER": vec!["STDOUT"; count] });
+    let lists = |count| many(count, "TYPE", &json!(["STDOUT"]));
+    let defaults = |key: &str| json!({ "name": "spark-defaults", "properties": { key: "1" } });
+    vec![
+        field!("workGroup" accepts ["etl", "dev", "a", "aZ0._-", x(128)] refuses ["", x(129), "a b", "a/b", "a:b", "é", "a\n"]).required(),
+        field!("description" accepts ["nightly", "weekly", "a", x(960), "é".repeat(960), "😀".repeat(960), "a\nb", "athena-operator/", "[athena-operator]"]
+            refuses ["", x(961), "😀".repeat(961), "[athena-operator/x]", "a [athena-operator/"]),
+        field!("engineConfiguration" accepts [{ "maxConcurrentDpus": 4 }, {}] refuses []).structure(),
+        field!("engineConfiguration.coordinatorDpuSize" accepts [1] refuses [0, 2, -1]),
+        field!("engineConfiguration.maxConcurrentDpus" accepts [4, 5, 2, 5000] refuses [1, 5001, 0, -2]),
+        field!("engineConfiguration.defaultExecutorDpuSize" accepts [1] refuses [0, 2, -1]),
+        field("engineConfiguration.additionalConfigs", properties("", &[]), not_properties("", &[])),
+        field("engineConfiguration.sparkProperties", properties("spark.", SPARK), not_properties("spark.", NOT_SPARK)),
+        field!("engineConfiguration.classifications"
+            accepts [[defaults("spark.a")], [defaults("spark.b")], [defaults("spark.a"), { "name": "other" }], [], vec![defaults("spark.a"); 10]]
+            refuses [vec![defaults("spark.a"); 11]]),
+        field!("engineConfiguration.classifications.0.name"
+            accepts ["one", "two", "a", x(128), "spark-defaults", "athena-query-engine-properties-2"]
+            refuses ["", x(129), "athena-query-engine-properties"]),
+        field("engineConfiguration.classifications.0.properties", properties("", NOT_SPARK), not_properties("", &[])).beside(json!({ "name": "other" })),
+        field("engineConfiguration.classifications.0.properties", properties("spark.", SPARK), not_properties("spark.", NOT_SPARK))
+            .beside(json!({ "name": "spark-defaults" })),
+        field!("executionRole"
+            accepts [format!("{role}etl"), format!("{role}dev"), format!("{role}a"), fill(role, 2048), "arn:aws-us-gov:iam::123456789012:role/a/B_9+=,.@-c",
+                "arn:aws:iam::123456789012:roles"]
+            refuses ["", fill(role, 2049), "etl", "arn:aws:iam::12345678901:role/etl", "arn:aws:iam::1234567890123:role/etl",
+                "arn:aws:iam::123456789012:role", "arn:aws:iam::123456789012:user/etl", "arn:Aws:iam::123456789012:role/etl", format!("{role}a b"),
+                format!("{role}é"), format!("{role}a\n"), format!("x{role}a")]),
+        field!("monitoringConfiguration" accepts [{ "managedLoggingConfiguration": { "enabled": true } }, {}] refuses []).structure(),
+        field!("monitoringConfiguration.cloudWatchLoggingConfiguration" accepts [{ "enabled": true }, { "enabled": false }] refuses []).structure(),
+        field!("monitoringConfiguration.cloudWatchLoggingConfiguration.enabled" accepts [true, false] refuses []).required(),
+        field!("monitoringConfiguration.cloudWatchLoggingConfiguration.logGroup"
+            accepts ["/spark/etl", "/spark/dev", "a", "aZ09._/-", x(512)]
+            refuses ["", x(513), "a b", "${workgroup}", "a:b", "a#b", "é", "a\n"]).beside(enabled.clone()),
+        field!("monitoringConfiguration.cloudWatchLoggingConfiguration.logStreamNamePrefix"
+            accepts ["etl", "dev", "a", x(512), "😀".repeat(512), "${a} b/c"]
+            refuses ["", x(513), "a:b", "*", "a*"]).beside(enabled.clone()),
+        field!("monitoringConfiguration.cloudWatchLoggingConfiguration.logTypes"
+            accepts [stdout(1), stdout(2), { "SPARK_DRIVER": ["STDERR"] }, { "SPARK_DRIVER": ["STDOUT"], "SPARK_EXECUTOR": ["STDOUT", "STDERR"] }, {},
+                stdout(0), stdout(10), { "A": [x(128)] }, { x(128): ["a"] }, { "é".repeat(128): ["a"] }, lists(10)]
+            refuses [stdout(11), { "A": [x(129)] }, { x(129): ["a"] }, { "": ["a"] }, { "A": "a" }, { "A": [1] }, lists(11)]).beside(enabled.clone()),
+        field!("monitoringConfiguration.managedLoggingConfiguration" accepts [{ "enabled": true }, { "enabled": false }] refuses []).structure(),
+        field!("monitoringConfiguration.managedLoggingConfiguration.enabled" accepts [true, false] refuses []).required(),
+        field("monitoringConfiguration.managedLoggingConfiguration.kmsKey", kms_keys(), not_kms_keys()).beside(enabled.clone()),
+        field!("monitoringConfiguration.s3LoggingConfiguration" accepts [{ "enabled": true }, { "enabled": false }] refuses []).structure(),
+        field!("monitoringConfiguration.s3LoggingConfiguration.enabled" accepts [true, false] refuses []).required(),
+        field("monitoringConfiguration.s3LoggingConfiguration.kmsKey", kms_keys(), not_kms_keys()).beside(enabled.clone()),
+        field!("monitoringConfiguration.s3LoggingConfiguration.logLocation"
+            accepts ["s3://logs/etl", "s3://logs/dev", "s3://ab", "s3://0-9/", "s3://logs/A b:*/é", fill("s3://logs/", 1024)]
+            refuses ["", fill("s3://logs/", 1025), "s3://", "s3://a", "s3://-a", "s3://a-", "s3://a.b", "s3://Logs", "s3a://logs", "logs", "xs3://logs",
+                "s3://logs/a\nb"]).beside(enabled),
+        field!("notebookVersion" accepts ["Athena notebook version 1", "Athena notebook version 2", "a", x(128)] refuses ["", x(129)])
+            .beside(json!({ "engineConfiguration": { "additionalConfigs": { "NotebookId": "notebook" } } })),
+        field!("sessionIdleTimeoutInMinutes" accepts [20, 30, 1, 480] refuses [0, 481, -1]),
+        field!("tags"
+            accepts [{ "team": "etl" }, { "team": "dev" }, { "team": "etl", "stage": "one" }, {}, { "a": "" }, { x(128): x(256) }, { "aws": "a" },
+                { "é".repeat(128): "é".repeat(256) }, { "aZ0 9_.:/=+@-": "aZ0 9_.:/=+@-" }, { "awsx:a": "a" }, { "x aws:": "a" }, many(50, "t", &json!("a"))]
+            refuses [{ "": "a" }, { x(129): "a" }, { "a": x(257) }, { "aws:": "a" }, { "aws:a": "a" }, { "a*": "a" }, { "a\tb": "a" }, { "a\n": "a" },
+                { "a#b": "a" }, { "a": "a*" }, { "a": "a\tb" }, { "a": "a\n" }, { "a": "a,b" }, { "a": 1 }, many(51, "t", &json!("a"))]),
+        field!("copyWorkGroupTags" accepts [true, false] refuses []),
+        field!("deletionPolicy" accepts ["Terminate", "Retain"] refuses ["", "Delete", "retain"]),
+    ]
+}
 
-impl From<Value> for Values {
-    fn from(list: Value) -> Self {
-        Self(list.as_array().cloned().expect("a list"))
+/// Specs that lack what a field needs elsewhere, and the field.
+pub(super) fn incomplete() -> Vec<(&'static str, Value)> {
+    let spec = |engine| json!({ "workGroup": "etl", "notebookVersion": "Athena notebook version 1", "engineConfiguration": engine });
+    let engines = [
+        json!({}),
+        json!({ "additionalConfigs": {} }),
+        json!({ "additionalConfigs": { "notebookId": "notebook" } }),
+    ];
+    let mut specs: Vec<_> = engines.map(|engine| ("notebookVersion", spec(engine))).into();
+    specs.push((
+        "notebookVersion",
+        json!({ "workGroup": "etl", "notebookVersion": "Athena notebook version 1" }),
+    ));
+    specs
+}
+
+/// Keys that Spark's rule for names allows and refuses.
+const SPARK: &[&str] = &["spark.athena", "spark.athenax.a", "spark.x.spark.athena.a"];
+const NOT_SPARK: &[&str] = &["a", "spark", "sparkx.a", "Spark.a", "x.spark.a", "spark.athena.", "spark.athena.a"];
+
+/// Maps of properties at their bounds, whose keys start with a prefix, and maps of other keys.
+fn properties(prefix: &str, keys: &[&str]) -> Value {
+    let key = |end: &str| format!("{prefix}{end}");
+    let long = key(&"😀".repeat(255 - prefix.len()));
+    let allowed = key("\t ~é\u{d7ff}\u{e000}\u{fffd}😀");
+    list(json!([{ key("a"): "1" }, { key("a"): "2" }, { key("a"): "1", key("b"): "2" }, {}, { key("a"): "" }, { fill(prefix, 255): "a" }, { long: "a" },
+        { key("a"): x(51_200) }, { key("a"): "é".repeat(51_200) }, { allowed: "\n" }, many(100, prefix, &json!("a"))]))
+    .into_iter()
+    .chain(keys.iter().map(|key| json!({ *key: "a" })))
+    .collect()
+}
+
+/// Maps of properties just past their bounds, whose keys start with a prefix, and maps of other keys.
+fn not_properties(prefix: &str, keys: &[&str]) -> Value {
+    let key = |end: &str| format!("{prefix}{end}");
+    let refused = ["a\n", "a\rb", "\u{0}", "\u{1f}a", "a\u{fffe}", "\u{ffff}"];
+    list(json!([{ "": "a" }, { fill(prefix, 256): "a" }, { key("a"): x(51_201) }, { key("a"): 1 }, many(101, prefix, &json!("a"))]))
+        .into_iter()
+        .chain(refused.map(|end| json!({ key(end): "a" })))
+        .chain(keys.iter().map(|key| json!({ *key: "a" })))
+        .collect()
+}
+
+const KEY: &str = "arn:aws:kms:eu-west-1:123456789012:key/";
+const UUID: &str = "0a1b2c3d-4e5f-6789-abcd-ef0123456789";
+
+fn kms_keys() -> Value {
+    json!([
+        format!("{KEY}{UUID}"),
+        UUID,
+        "alias/logs",
+        "alias/aZ09/_-",
+        "arn:aws-cn:kms:cn-north-1:123456789012:alias/logs",
+        fill(KEY, 2048),
+        fill("alias/", 2048),
+        format!("{KEY}aZ_0+=,.@-/")
+    ])
+}
+
+fn not_kms_keys() -> Value {
+    json!([
+        "",
+        "logs",
+        fill("alias/", 2049),
+        fill(KEY, 2049),
+        "alias/",
+        "alias/a b",
+        "alias/a.b",
+        "alias/é",
+        UUID.to_uppercase(),
+        format!("{UUID}0"),
+        &UUID[1..],
+        "arn:aws:kms:eu-west-1:12345678901:key/a",
+        "arn:aws:kms:EU:123456789012:key/a",
+        "arn:aws:kms:eu-west-1:123456789012:grant/a",
+        format!("{KEY}a\n"),
+        format!("x{KEY}a"),
+        format!("x{UUID}")
+    ])
+}
+
+fn field(path: &'static str, valid: Value, invalid: Value) -> Field {
+    Field {
+        path,
+        required: false,
+        structure: false,
+        valid: list(valid),
+        invalid: list(invalid),
+        beside: json!({}),
     }
 }
 
-impl From<Vec<Value>> for Values {
-    fn from(list: Vec<Value>) -> Self {
-        Self(list)
-    }
+fn list(values: Value) -> Vec<Value> {
+    serde_json::from_value(values).expect("a list")
 }
 
 fn x(length: usize) -> String {
@@ -105,46 +263,6 @@ fn fill(start: &str, length: usize) -> String {
 }
 
 /// A map of this many keys.
-fn map_of(count: usize, prefix: &str, value: &Value) -> Value {
+fn many(count: usize, prefix: &str, value: &Value) -> Value {
     (0..count).map(|number| (format!("{prefix}{number}"), value.clone())).collect()
-}
-
-/// Maps of one entry.
-fn maps(prefix: &str, keys: &[String], value: &str) -> Vec<Value> {
-    keys.iter().map(|key| json!({ format!("{prefix}{key}"): value })).collect()
-}
-
-fn maps_of(prefix: &str, keys: &[&str]) -> Vec<Value> {
-    keys.iter().map(|key| json!({ format!("{prefix}{key}"): "v" })).collect()
-}
-
-/// Maps of properties at the bounds, with keys that start with a prefix.
-fn properties(prefix: &str) -> Vec<Value> {
-    let key = |key: &str| format!("{prefix}{key}");
-    let mut maps = maps_of(prefix, &["tab\there", " \u{20}é\u{d7ff}\u{e000}\u{fffd}😀"]);
-    maps.splice(0..0, [json!({ key("a"): "1" }), json!({ key("a"): "2" }), json!({ key("a"): "1", key("b"): "1" }), json!({})]);
-    maps.extend([json!({ fill(prefix, 255): "" }), json!({ key("a"): x(51_200) }), json!({ key("a"): "é".repeat(51_200) })]);
-    maps.extend([json!({ format!("{prefix}{}", "é".repeat(255 - prefix.len())): "é" }), map_of(100, prefix, &json!("v"))]);
-    maps
-}
-
-/// Maps of properties just past the bounds.
-fn not_properties(prefix: &str) -> Vec<Value> {
-    let mut maps = maps_of(prefix, &["a\n", "\r", "a\u{0}b", "\u{1f}", "a\u{fffe}b", "\u{ffff}"]);
-    maps.extend([json!({ "": "v" }), json!({ fill(prefix, 256): "v" }), json!({ format!("{prefix}a"): x(51_201) }), json!({ format!("{prefix}a"): 1 })]);
-    maps.push(map_of(101, prefix, &json!("v")));
-    maps
-}
-
-/// What only Spark's own properties have to heed.
-fn not_spark_properties() -> Vec<Value> {
-    let mut maps = not_properties("spark.");
-    maps.extend(maps_of("", &["a", "spark", "sparkx.a", "Spark.a", "x.spark.a", "spark.athena.", "spark.athena.a"]));
-    maps
-}
-
-fn spark_properties() -> Vec<Value> {
-    let mut maps = properties("spark.");
-    maps.extend(maps_of("", &["spark.athena", "spark.athenax.a", "spark.x.spark.athena.a"]));
-    maps
 }

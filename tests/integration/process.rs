@@ -1,0 +1,123 @@
+//! The operator as a process: probes, metrics, logs, signals, flags.
+
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context, ensure};
+use environment::{Operator, OperatorOptions, Scope, Signal};
+use serde_json::Value;
+
+use crate::harness::{World, tests, uid, until};
+
+tests![
+    probes_and_metrics_answer,
+    it_is_alive_and_not_ready_without_a_list,
+    log_lines_carry_uid_attempt_and_session_id,
+    no_credential_is_logged,
+    sigterm_ends_it_with_success_and_leaves_sessions_alone,
+    without_a_region_it_says_what_to_set,
+    without_sts_it_works_and_records_no_account,
+];
+
+async fn probes_and_metrics_answer(world: World) -> anyhow::Result<()> {
+    let operator = world.operator()?;
+    world.create("measured").await?;
+    world.until_reason("measured", "SessionIdle").await?;
+    ensure!(operator.get("/livez")?.0 == 200 && operator.get("/readyz")?.0 == 200 && operator.get("/other")?.0 == 404);
+    let (status, metrics) = operator.get("/metrics")?;
+    ensure!(status == 200 && metrics.ends_with("# EOF\n"));
+    ensure!(
+        metrics.contains("athena_operator_athena_calls_total{operation=\"StartSession\",code=\"ok\"} 1"),
+        "{metrics}"
+    );
+    ensure!(
+        metrics.contains("controller_runtime_reconcile_total{controller=\"athenasession\",result=\"success\"}"),
+        "{metrics}"
+    );
+    Ok(())
+}
+
+async fn it_is_alive_and_not_ready_without_a_list(world: World) -> anyhow::Result<()> {
+    let url = world.emulator.url();
+    let binary = Path::new(env!("CARGO_BIN_EXE_athena-operator"));
+    // It may list its own namespace, and is told to watch another.
+    let flags = ["--namespaces=default"];
+    let options = OperatorOptions {
+        binary,
+        scope: Scope::Namespace(&world.namespace),
+        athena: &url,
+        flags: &flags,
+        env: &[],
+    };
+    let operator = Operator::start(world.stage(), &options)?;
+    until("it is alive", || operator.get("/livez").is_ok_and(|(status, _)| status == 200)).await?;
+    until("the refused list is logged", || operator.raw_log().contains("forbidden")).await?;
+    ensure!(operator.get("/readyz")?.0 == 503);
+    Ok(())
+}
+
+async fn log_lines_carry_uid_attempt_and_session_id(world: World) -> anyhow::Result<()> {
+    let operator = world.operator()?;
+    let object = world.create("logged").await?;
+    world.until_reason("logged", "SessionIdle").await?;
+    let id = world.emulator.sessions()[0].session_id.clone();
+    let text = |line: &Value, field: &str| line.pointer(&format!("/span/{field}")).or(line.get(field)).cloned().unwrap_or_default();
+    let lines = operator.log();
+    let changes: Vec<_> = lines
+        .iter()
+        .filter(|line| line.get("reason").is_some() && line.get("state").is_some())
+        .collect();
+    let states: Vec<_> = changes.iter().map(|line| text(line, "state")).collect();
+    ensure!(states.last() == Some(&Value::from("IDLE")), "{states:?}");
+    for line in changes {
+        ensure!(text(line, "uid") == Value::from(uid(&object)), "{line}");
+        ensure!(text(line, "session_id") == Value::from(id.clone()), "{line}");
+        ensure!(text(line, "attempt") == Value::from(0), "{line}");
+    }
+    Ok(())
+}
+
+async fn no_credential_is_logged(world: World) -> anyhow::Result<()> {
+    let canary = "canary-of-a-secret-key";
+    world.emulator.configure(|config| config.credentials[0].secret_access_key = canary.into());
+    let operator = world.operator_with(&["--log=trace"], &[("AWS_SECRET_ACCESS_KEY", canary)])?;
+    world.create("quiet").await?;
+    world.until_reason("quiet", "SessionIdle").await?;
+    ensure!(!operator.raw_log().contains(canary));
+    Ok(())
+}
+
+async fn sigterm_ends_it_with_success_and_leaves_sessions_alone(world: World) -> anyhow::Result<()> {
+    let operator = world.operator()?;
+    world.create("running").await?;
+    world.until_reason("running", "SessionIdle").await?;
+    let status = operator.end(Signal::TERM)?;
+    ensure!(status.success(), "{status}");
+    ensure!(world.live().len() == 1);
+    ensure!(world.calls("TerminateSession").is_empty());
+    Ok(())
+}
+
+async fn without_a_region_it_says_what_to_set(world: World) -> anyhow::Result<()> {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_athena-operator"));
+    command
+        .arg("run")
+        .env_clear()
+        .env("AWS_EC2_METADATA_DISABLED", "true")
+        .env("KUBECONFIG", world.stage().kubeconfig());
+    let output = command.output().context("cannot run the operator")?;
+    let message = String::from_utf8_lossy(&output.stderr).into_owned();
+    ensure!(!output.status.success() && message.contains("set AWS_REGION"), "{message}");
+    Ok(())
+}
+
+async fn without_sts_it_works_and_records_no_account(world: World) -> anyhow::Result<()> {
+    let url = world.emulator.url();
+    // Nothing listens on the port of discard.
+    let operator = world.operator_with(&[], &[("AWS_ENDPOINT_URL_STS", "http://127.0.0.1:9"), ("AWS_ENDPOINT_URL_ATHENA", &url)])?;
+    world.create("anonymous").await?;
+    let object = world.until_reason("anonymous", "SessionIdle").await?;
+    ensure!(crate::harness::status(&object).account_id.is_none());
+    ensure!(operator.raw_log().contains("cannot tell the AWS account"));
+    Ok(())
+}
