@@ -23,7 +23,6 @@ struct Arguments {
     emulator_config: Option<PathBuf>,
 }
 
-const NAMESPACE: &str = "athena-demo";
 const NAME: &str = "spark-35-minimal";
 const MANIFEST: &str = "examples/spark-35-minimal.yaml";
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -68,42 +67,44 @@ async fn demo(arguments: Arguments) -> anyhow::Result<()> {
     let operator = Operator::start(&stage, &options)?;
     operator.wait_until_ready()?;
     println!("The operator is ready.");
-    kubectl(&stage, &["create", "namespace", NAMESPACE])?;
+    // A namespace that an earlier run left on its way out must not be in the way.
+    let namespace = format!("athena-demo-{}", std::process::id());
+    kubectl(&stage, &["create", "namespace", &namespace])?;
 
-    let shown = show(&stage, &emulator);
-    let cleaned = clean_up(&stage);
+    let shown = show(&stage, &emulator, &namespace);
+    let cleaned = clean_up(&stage, &namespace);
     if shown.is_err() {
         eprintln!("\nThe operator's log:\n{}", operator.raw_log());
     }
     shown.and(cleaned)
 }
 
-fn show(stage: &Stage, emulator: &Emulator) -> anyhow::Result<()> {
+fn show(stage: &Stage, emulator: &Emulator, namespace: &str) -> anyhow::Result<()> {
     say("The reply to the first StartSession will be lost: the session starts, and the operator does not hear of it");
     emulator.set_faults(vec![Fault::new("StartSession", FaultKind::DropAfter).times(1)]);
 
     say("A session is asked for");
     let manifest = environment::repository().join(MANIFEST);
-    kubectl(stage, &["apply", "-n", NAMESPACE, "-f", &manifest.display().to_string()])?;
-    let mut watch = stage.kubectl(&["get", "athenasession", NAME, "-n", NAMESPACE, "--watch"]);
+    kubectl(stage, &["apply", "-n", namespace, "-f", &manifest.display().to_string()])?;
+    let mut watch = stage.kubectl(&["get", "athenasession", NAME, "-n", namespace, "--watch"]);
     let mut watch = watch.stdin(Stdio::null()).spawn().context("cannot run kubectl")?;
     let available = stage.kubectl_output(&[
         "wait",
         "--for=condition=Available",
         "-n",
-        NAMESPACE,
+        namespace,
         &format!("athenasession/{NAME}"),
         "--timeout=20s",
     ]);
     let _ = watch.kill();
     let _ = watch.wait();
     if !available?.status.success() {
-        let object = stage.kubectl_ok(&["get", "athenasession", NAME, "-n", NAMESPACE]).unwrap_or_default();
+        let object = stage.kubectl_ok(&["get", "athenasession", NAME, "-n", namespace]).unwrap_or_default();
         bail!("the session did not become Available within {} s:\n{object}", PATIENCE.as_secs());
     }
 
     say("What reached Athena");
-    let uid = stage.kubectl_ok(&["get", "athenasession", NAME, "-n", NAMESPACE, "-o", "jsonpath={.metadata.uid}"])?;
+    let uid = stage.kubectl_ok(&["get", "athenasession", NAME, "-n", namespace, "-o", "jsonpath={.metadata.uid}"])?;
     let starts: Vec<_> = emulator.calls().into_iter().filter(|call| call.operation == "StartSession").collect();
     println!("UID of the AthenaSession: {uid}");
     for call in &starts {
@@ -125,18 +126,18 @@ fn show(stage: &Stage, emulator: &Emulator) -> anyhow::Result<()> {
         sessions.len()
     );
     let id = &sessions[0].session_id;
-    let recorded = stage.kubectl_ok(&["get", "athenasession", NAME, "-n", NAMESPACE, "-o", "jsonpath={.status.sessionId}"])?;
+    let recorded = stage.kubectl_ok(&["get", "athenasession", NAME, "-n", namespace, "-o", "jsonpath={.status.sessionId}"])?;
     ensure!(recorded == *id, "the status names session {recorded}, but {id} was started");
     println!(
         "StartSession was called {} times with one token, and one session was started: {id}",
         starts.len()
     );
-    kubectl(stage, &["get", "athenasession", "-n", NAMESPACE, "-o", "wide"])?;
-    kubectl(stage, &["events", "-n", NAMESPACE])?;
+    kubectl(stage, &["get", "athenasession", "-n", namespace, "-o", "wide"])?;
+    kubectl(stage, &["events", "-n", namespace])?;
 
     say("The AthenaSession is deleted");
-    kubectl(stage, &["delete", "athenasession", NAME, "-n", NAMESPACE, "--wait=false"])?;
-    until_gone(stage, emulator, id)?;
+    kubectl(stage, &["delete", "athenasession", NAME, "-n", namespace, "--wait=false"])?;
+    until_gone(stage, emulator, namespace, id)?;
     let session = emulator.sessions().into_iter().next().context("the session is not known any more")?;
     ensure!(
         !session.live,
@@ -150,11 +151,11 @@ fn show(stage: &Stage, emulator: &Emulator) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn until_gone(stage: &Stage, emulator: &Emulator, id: &str) -> anyhow::Result<()> {
+fn until_gone(stage: &Stage, emulator: &Emulator, namespace: &str, id: &str) -> anyhow::Result<()> {
     let start = Instant::now();
     let mut last = String::new();
     loop {
-        let object = stage.kubectl_ok(&["get", "athenasession", NAME, "-n", NAMESPACE, "--ignore-not-found"])?;
+        let object = stage.kubectl_ok(&["get", "athenasession", NAME, "-n", namespace, "--ignore-not-found"])?;
         if object.is_empty() {
             return Ok(());
         }
@@ -179,16 +180,16 @@ fn until_gone(stage: &Stage, emulator: &Emulator, id: &str) -> anyhow::Result<()
 }
 
 /// Removes what the demo has put into the cluster, also when the emulator does not let a session end.
-fn clean_up(stage: &Stage) -> anyhow::Result<()> {
+fn clean_up(stage: &Stage, namespace: &str) -> anyhow::Result<()> {
     let release = r#"{"spec":{"deletionPolicy":"Retain"}}"#;
     if !stage
-        .kubectl_ok(&["get", "athenasession", NAME, "-n", NAMESPACE, "--ignore-not-found"])?
+        .kubectl_ok(&["get", "athenasession", NAME, "-n", namespace, "--ignore-not-found"])?
         .is_empty()
     {
-        stage.kubectl_ok(&["patch", "athenasession", NAME, "-n", NAMESPACE, "--type=merge", "-p", release])?;
-        stage.kubectl_ok(&["delete", "athenasession", NAME, "-n", NAMESPACE, "--timeout=20s"])?;
+        stage.kubectl_ok(&["patch", "athenasession", NAME, "-n", namespace, "--type=merge", "-p", release])?;
+        stage.kubectl_ok(&["delete", "athenasession", NAME, "-n", namespace, "--timeout=20s"])?;
     }
-    stage.kubectl_ok(&["delete", "namespace", NAMESPACE, "--wait=false"])?;
+    stage.kubectl_ok(&["delete", "namespace", namespace, "--wait=false"])?;
     Ok(())
 }
 
