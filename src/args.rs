@@ -95,12 +95,8 @@ impl Run {
 }
 
 fn duration(text: &str) -> Result<Duration, String> {
-    let parsed: SignedDuration = text
-        .parse()
-        .map_err(|_| format!("`{text}` is not a duration such as 500ms, 20s or 10m"))?;
-    let positive = Duration::try_from(parsed)
-        .ok()
-        .filter(|duration| !duration.is_zero() && *duration <= Duration::from_secs(86_400));
+    let parsed: SignedDuration = text.parse().map_err(|_| format!("`{text}` is not a duration such as 500ms, 20s or 10m"))?;
+    let positive = Duration::try_from(parsed).ok().filter(|duration| !duration.is_zero() && *duration <= Duration::from_hours(24));
     positive.ok_or_else(|| format!("`{text}` must be more than nothing and at most 24h"))
 }
 
@@ -125,10 +121,7 @@ mod tests {
     fn every_flag_has_an_environment_variable() {
         let command = <Cli as clap::CommandFactory>::command();
         for subcommand in command.get_subcommands() {
-            for argument in subcommand
-                .get_arguments()
-                .filter(|argument| !matches!(argument.get_id().as_str(), "help" | "version"))
-            {
+            for argument in subcommand.get_arguments().filter(|argument| !matches!(argument.get_id().as_str(), "help" | "version")) {
                 assert!(argument.get_env().is_some(), "{} has none", argument.get_id());
                 assert!(argument.get_help().is_some(), "{} has no help", argument.get_id());
             }
@@ -150,9 +143,7 @@ mod tests {
 
     #[test]
     fn namespaces_are_split_at_commas() {
-        let Command::Run(run) = parse(&["run", "--namespaces=team-a,team-b"]).expect("valid").command else {
-            panic!("run")
-        };
+        let Command::Run(run) = parse(&["run", "--namespaces=team-a,team-b"]).expect("valid").command else { panic!("run") };
         assert_eq!(run.namespaces, ["team-a", "team-b"]);
     }
 }

@@ -50,12 +50,7 @@ pub async fn run(
         [] => vec![Api::all(client)],
         names => names.iter().map(|name| Api::namespaced(client.clone(), name)).collect(),
     };
-    join_all(
-        scopes
-            .into_iter()
-            .map(|api| run_scope(operator.clone(), api, concurrency, readiness.clone(), shutdown.clone())),
-    )
-    .await;
+    join_all(scopes.into_iter().map(|api| run_scope(operator.clone(), api, concurrency, readiness.clone(), shutdown.clone()))).await;
 }
 
 async fn run_scope(

@@ -32,15 +32,12 @@ pub fn event(before: Option<&AthenaSessionStatus>, after: &AthenaSessionStatus, 
     match outcome {
         Outcome::Refused(refusal) if *step == Step::Terminate => Some(refused("TerminateRefused", refusal, action(step))),
         Outcome::Refused(refusal) => Some(refused(&new.reason, refusal, action(step))),
-        Outcome::Started { id, .. } => Some(Event {
-            warning: false,
-            reason: "SessionStarted".into(),
-            note: format!("session {id} was started"),
-            action: action(step),
-        }),
+        Outcome::Started { id, .. } => {
+            Some(Event { warning: false, reason: "SessionStarted".into(), note: format!("session {id} was started"), action: action(step) })
+        }
         // Between its start and its being idle a session has nothing to tell that is worth a write.
         Outcome::Nothing if matches!(new.reason.as_str(), "Starting" | "SessionCreating" | "SessionCreated") => None,
-        _ => Some(Event {
+        Outcome::Nothing => Some(Event {
             warning: new.status == "False" && new.reason != "Deleting" || new.reason == "ReplacingSession",
             reason: new.reason.clone(),
             note: short(&new.message),
@@ -55,11 +52,9 @@ pub fn release(object: &AthenaSession) -> Event {
     let id = status.and_then(|status| status.session_id.as_deref());
     let ended = status.is_some_and(|status| status.end_time.is_some());
     let (warning, reason, note) = match (object.spec.deletion_policy, id) {
-        (DeletionPolicy::Retain, Some(id)) if !ended => (
-            true,
-            "SessionRetained",
-            format!("session {id} may run on and be billed: nothing owns it now"),
-        ),
+        (DeletionPolicy::Retain, Some(id)) if !ended => {
+            (true, "SessionRetained", format!("session {id} may run on and be billed: nothing owns it now"))
+        }
         (DeletionPolicy::Retain, None) if status.is_some_and(|status| status.attempt.is_some() && !ended) => (
             true,
             "SessionRetained",
@@ -68,26 +63,12 @@ pub fn release(object: &AthenaSession) -> Event {
         (_, Some(id)) => (false, "SessionEnded", format!("session {id} has ended and the object is let go")),
         (_, None) => (false, "SessionEnded", "no session lives and the object is let go".into()),
     };
-    Event {
-        warning,
-        reason: reason.to_owned(),
-        note,
-        action: "Delete",
-    }
+    Event { warning, reason: reason.to_owned(), note, action: "Delete" }
 }
 
 fn refused(reason: &str, refusal: &Refusal, action: &'static str) -> Event {
-    let request = refusal
-        .request_id
-        .as_deref()
-        .map(|id| format!(" (AWS request id {id})"))
-        .unwrap_or_default();
-    Event {
-        warning: true,
-        reason: reason.to_owned(),
-        note: format!("{}{request}", short(&refusal.message)),
-        action,
-    }
+    let request = refusal.request_id.as_deref().map(|id| format!(" (AWS request id {id})")).unwrap_or_default();
+    Event { warning: true, reason: reason.to_owned(), note: format!("{}{request}", short(&refusal.message)), action }
 }
 
 fn action(step: &Step) -> &'static str {

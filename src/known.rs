@@ -60,10 +60,7 @@ pub enum Call {
 impl Known {
     /// What is known of an object that is met for the first time.
     pub fn met(now: Timestamp) -> Self {
-        Self {
-            seen_time: Some(now),
-            ..Self::default()
-        }
+        Self { seen_time: Some(now), ..Self::default() }
     }
 
     /// Whether a call may be made now.
@@ -93,10 +90,7 @@ impl Known {
 
     /// The session that this process started for the attempt and could not record.
     pub fn started_of(&self, made: &Recorded<'_>) -> Option<&Session> {
-        self.unrecorded
-            .as_ref()
-            .filter(|(number, _)| *number == made.number)
-            .map(|(_, session)| session)
+        self.unrecorded.as_ref().filter(|(number, _)| *number == made.number).map(|(_, session)| session)
     }
 
     /// Whether Athena knows the attempt's token with something else behind it.
@@ -107,15 +101,7 @@ impl Known {
     /// What an attempt of which nothing was found has come to.
     pub fn lost_reason(&self) -> EndReason {
         match &self.refused {
-            Some(Refused {
-                refusal:
-                    Refusal {
-                        class: Class::TokenConflict,
-                        reason,
-                        ..
-                    },
-                ..
-            }) => EndReason::from((*reason).to_owned()),
+            Some(Refused { refusal: Refusal { class: Class::TokenConflict, reason, .. }, .. }) => EndReason::from((*reason).to_owned()),
             _ => EndReason::SessionLost,
         }
     }
@@ -133,12 +119,7 @@ impl Known {
     pub fn recorded(&mut self, number: i32, time: Timestamp) {
         let again = self.own_attempt.is_some_and(|(own, _)| own == number) && !self.in_doubt;
         let refused = self.refused.take().filter(|_| again);
-        *self = Self {
-            own_attempt: Some((number, time)),
-            seen_time: Some(time),
-            refused,
-            ..Self::default()
-        };
+        *self = Self { own_attempt: Some((number, time)), seen_time: Some(time), refused, ..Self::default() };
     }
 
     /// StartSession is about to be called. Returns whether its outcome was in doubt before.
@@ -151,14 +132,7 @@ impl Known {
         self.refused = None;
         self.trusted = Some(id.to_owned());
         self.disowned = None;
-        self.unrecorded = Some((
-            number,
-            Session {
-                id: id.to_owned(),
-                state: state.to_owned(),
-                ..Session::default()
-            },
-        ));
+        self.unrecorded = Some((number, Session { id: id.to_owned(), state: state.to_owned(), ..Session::default() }));
         self.seen_time = Some(now);
         self.next_time = Some(now + limits.transition_interval);
         self.looks = 0;
@@ -187,11 +161,7 @@ impl Known {
                 if self.refused.as_ref().is_some_and(|refused| refused.call != Call::Terminate) {
                     self.refused = None;
                 }
-                if self
-                    .last_modified_time
-                    .is_some_and(|newest| session.last_modified_time.is_some_and(|time| time < newest))
-                    && !session.ended()
-                {
+                if self.last_modified_time.is_some_and(|newest| session.last_modified_time.is_some_and(|time| time < newest)) && !session.ended() {
                     self.schedule_look(&session, now, limits, jitter);
                     return Look::Failed(Refusal {
                         class: Class::Unanswered,
@@ -277,11 +247,8 @@ impl Known {
 
     fn schedule_look(&mut self, session: &Session, now: Timestamp, limits: &Limits, jitter: f64) {
         let settled = matches!(session.state.as_str(), "IDLE" | "BUSY");
-        let wait = if settled {
-            scaled(limits.observe_interval, 0.75 + 0.5 * jitter)
-        } else {
-            growing(limits.transition_interval, self.looks, jitter)
-        };
+        let wait =
+            if settled { scaled(limits.observe_interval, 0.75 + 0.5 * jitter) } else { growing(limits.transition_interval, self.looks, jitter) };
         self.looks = self.looks.saturating_add(1);
         self.next_time = (!session.ended()).then_some(now + wait);
     }

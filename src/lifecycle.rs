@@ -208,12 +208,7 @@ pub fn attempt<'a>(object: &'a AthenaSession, known: &Known) -> Attempt<'a> {
     let (Some(number), Some(time), Some(region)) = (status.attempt, &status.attempt_time, &status.region) else {
         return Attempt::None;
     };
-    let made = Recorded {
-        number,
-        time: time.0,
-        region,
-        account: status.account_id.as_deref(),
-    };
+    let made = Recorded { number, time: time.0, region, account: status.account_id.as_deref() };
     match (&status.end_reason, &status.session_id) {
         (Some(reason), _) => Attempt::Over(made, reason),
         (None, Some(id)) if !known.disowns(id) => Attempt::Live(made, id),
@@ -264,9 +259,5 @@ fn vanished(made: &Recorded<'_>, known: &Known, at: &Circumstances) -> bool {
 }
 
 fn absent_since_deletion(object: &AthenaSession, begun: Timestamp, at: &Circumstances) -> bool {
-    object
-        .metadata
-        .deletion_timestamp
-        .as_ref()
-        .is_some_and(|deleted| begun >= deleted.0 + at.limits.uncertainty)
+    object.metadata.deletion_timestamp.as_ref().is_some_and(|deleted| begun >= deleted.0 + at.limits.uncertainty)
 }

@@ -41,9 +41,7 @@ async fn run(options: &Run) -> anyhow::Result<()> {
     let athena = Athena::from_env(options.athena_timeout, metrics.clone()).await?;
     let client = kube::Client::try_default().await.context("cannot find a Kubernetes cluster")?;
     let readiness = Readiness::new(options.namespaces.len().max(1));
-    let listener = server::bind(options.listen)
-        .await
-        .with_context(|| format!("cannot listen on {}", options.listen))?;
+    let listener = server::bind(options.listen).await.with_context(|| format!("cannot listen on {}", options.listen))?;
     info!(address = %listener.local_addr()?, region = athena.region(), namespaces = ?options.namespaces, "starting");
     tokio::spawn(server::serve(listener, metrics.clone(), readiness.clone()));
 
@@ -58,14 +56,7 @@ async fn run(options: &Run) -> anyhow::Result<()> {
     let shutdown = async move {
         let _ = stopped.await;
     };
-    let mut running = std::pin::pin!(controller::run(
-        operator,
-        client,
-        &options.namespaces,
-        options.concurrency,
-        readiness,
-        shutdown
-    ));
+    let mut running = std::pin::pin!(controller::run(operator, client, &options.namespaces, options.concurrency, readiness, shutdown));
     tokio::select! {
         () = &mut running => anyhow::bail!("the controller ended by itself"),
         _ = terminate.recv() => {}
@@ -89,6 +80,6 @@ async fn learn_account(operator: Arc<Operator>, athena: Athena) {
             Err(error) if tries == 0 => warn!("cannot tell the AWS account, attempts are recorded without it until STS answers: {error}"),
             Err(_) => {}
         }
-        tokio::time::sleep(Duration::from_secs(60)).await;
+        tokio::time::sleep(Duration::from_mins(1)).await;
     }
 }

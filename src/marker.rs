@@ -44,10 +44,7 @@ mod tests {
 
     #[test]
     fn a_description_tells_its_attempt() {
-        let spec = AthenaSessionSpec {
-            description: Some("nightly".into()),
-            ..Default::default()
-        };
+        let spec = AthenaSessionSpec { description: Some("nightly".into()), ..Default::default() };
         for number in [0, 1, 7, i32::MAX] {
             let text = description(&spec, "team", "etl", &token(UID, number));
             assert!(text.starts_with("nightly ["));
@@ -59,10 +56,7 @@ mod tests {
 
     #[test]
     fn the_longest_description_fits_into_the_api() {
-        let spec = AthenaSessionSpec {
-            description: Some("x".repeat(960)),
-            ..Default::default()
-        };
+        let spec = AthenaSessionSpec { description: Some("x".repeat(960)), ..Default::default() };
         assert!(description(&spec, "n", "n", &token(UID, 999)).len() <= 1024);
     }
 

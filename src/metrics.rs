@@ -52,11 +52,7 @@ impl Default for Metrics {
         let reconciles = Family::default();
         let reconcile_seconds = Histogram::new(SECONDS);
         let writes = Family::default();
-        registry.register(
-            "athena_operator_athena_calls",
-            "Calls to Athena by operation and code",
-            athena_calls.clone(),
-        );
+        registry.register("athena_operator_athena_calls", "Calls to Athena by operation and code", athena_calls.clone());
         registry.register_with_unit(
             "athena_operator_athena_call_duration",
             "Duration of calls to Athena by operation",
@@ -64,21 +60,9 @@ impl Default for Metrics {
             athena_seconds.clone(),
         );
         registry.register("controller_runtime_reconcile", "Reconciles by result", reconciles.clone());
-        registry.register_with_unit(
-            "controller_runtime_reconcile_time",
-            "Duration of reconciles",
-            Unit::Seconds,
-            reconcile_seconds.clone(),
-        );
+        registry.register_with_unit("controller_runtime_reconcile_time", "Duration of reconciles", Unit::Seconds, reconcile_seconds.clone());
         registry.register("athena_operator_writes", "Writes to the API server by kind and result", writes.clone());
-        Self {
-            registry,
-            athena_calls,
-            athena_seconds,
-            reconciles,
-            reconcile_seconds,
-            writes,
-        }
+        Self { registry, athena_calls, athena_seconds, reconciles, reconcile_seconds, writes }
     }
 }
 
@@ -86,19 +70,12 @@ impl Metrics {
     /// Counts a call to Athena.
     pub fn athena_call(&self, operation: &'static str, code: String, duration: Duration) {
         self.athena_calls.get_or_create(&CallLabels { operation, code }).inc();
-        self.athena_seconds
-            .get_or_create(&OperationLabels { operation })
-            .observe(duration.as_secs_f64());
+        self.athena_seconds.get_or_create(&OperationLabels { operation }).observe(duration.as_secs_f64());
     }
 
     /// Counts a reconcile.
     pub fn reconciled(&self, result: &'static str, duration: Duration) {
-        self.reconciles
-            .get_or_create(&ReconcileLabels {
-                controller: "athenasession",
-                result,
-            })
-            .inc();
+        self.reconciles.get_or_create(&ReconcileLabels { controller: "athenasession", result }).inc();
         self.reconcile_seconds.observe(duration.as_secs_f64());
     }
 

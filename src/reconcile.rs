@@ -46,20 +46,9 @@ struct Memory {
 impl Operator {
     /// An operator that acts through these clients.
     pub fn new(client: Client, athena: Athena, limits: Limits, metrics: Arc<Metrics>) -> Self {
-        let reporter = Reporter {
-            controller: FIELD_MANAGER.into(),
-            instance: std::env::var("POD_NAME").ok(),
-        };
+        let reporter = Reporter { controller: FIELD_MANAGER.into(), instance: std::env::var("POD_NAME").ok() };
         let recorder = Recorder::new(client.clone(), reporter);
-        Self {
-            client,
-            athena,
-            account: OnceLock::new(),
-            limits,
-            recorder,
-            metrics,
-            objects: Mutex::default(),
-        }
+        Self { client, athena, account: OnceLock::new(), limits, recorder, metrics, objects: Mutex::default() }
     }
 
     /// Tells the operator in which AWS account it works.
@@ -68,42 +57,24 @@ impl Operator {
     }
 
     fn circumstances(&self) -> Circumstances {
-        let identity = Identity {
-            region: self.athena.region().to_owned(),
-            account: self.account.get().cloned(),
-        };
-        Circumstances {
-            now: Timestamp::now(),
-            identity,
-            limits: self.limits,
-        }
+        let identity = Identity { region: self.athena.region().to_owned(), account: self.account.get().cloned() };
+        Circumstances { now: Timestamp::now(), identity, limits: self.limits }
     }
 
     fn remembered(&self, object: &AthenaSession) -> Memory {
         let uid = object.uid().unwrap_or_default();
-        let before = self
-            .objects
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(&ObjectRef::from_obj(object));
+        let before = self.objects.lock().unwrap_or_else(PoisonError::into_inner).remove(&ObjectRef::from_obj(object));
         match before {
             Some(memory) if memory.uid == uid => memory,
             other => {
                 self.release_memory(other);
-                Memory {
-                    uid,
-                    known: Known::met(Timestamp::now()),
-                    ..Memory::default()
-                }
+                Memory { uid, known: Known::met(Timestamp::now()), ..Memory::default() }
             }
         }
     }
 
     fn remember(&self, object: &AthenaSession, memory: Memory) {
-        self.objects
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(ObjectRef::from_obj(object), memory);
+        self.objects.lock().unwrap_or_else(PoisonError::into_inner).insert(ObjectRef::from_obj(object), memory);
     }
 
     /// Forgets an object that is gone. A session of it that was started and never recorded has no owner any more and is ended.
@@ -230,11 +201,7 @@ impl Operator {
 
     async fn search(&self, object: &AthenaSession, known: &Known, begun: Timestamp) -> Search {
         let uid = object.uid().unwrap_or_default();
-        match self
-            .athena
-            .search(&object.spec.work_group, |description| marker::attempt_of(description, &uid).is_some())
-            .await
-        {
+        match self.athena.search(&object.spec.work_group, |description| marker::attempt_of(description, &uid).is_some()).await {
             Ok(sessions) => match found(sessions, object, known) {
                 Some((attempt, session)) => Search::Found { attempt, session },
                 None => Search::Absent { begun },
@@ -308,10 +275,7 @@ impl Operator {
                 if let Some((_, Session { id, .. })) = known.unrecorded.clone()
                     && (matches!(written, Written::Gone) || !writes::exists(&self.client, object).await?)
                 {
-                    warn!(
-                        session_id = id,
-                        "the object is gone before its session could be recorded: the session is ended"
-                    );
+                    warn!(session_id = id, "the object is gone before its session could be recorded: the session is ended");
                     known.session_recorded();
                     tokio::spawn(terminate_orphan(self.athena.clone(), id).in_current_span());
                 }
@@ -374,12 +338,7 @@ async fn terminate_orphan(athena: Athena, id: String) {
 }
 
 fn log_refusal(operation: &str, refusal: &Refusal) {
-    warn!(
-        reason = refusal.reason,
-        request_id = refusal.request_id,
-        "{operation} is refused: {}",
-        refusal.message
-    );
+    warn!(reason = refusal.reason, request_id = refusal.request_id, "{operation} is refused: {}", refusal.message);
 }
 
 fn log_change(before: Option<&AthenaSessionStatus>, after: &AthenaSessionStatus) {
@@ -393,8 +352,6 @@ fn log_change(before: Option<&AthenaSessionStatus>, after: &AthenaSessionStatus)
 
 /// How long until `time`; at least a little, so that a time in the past does not make a loop.
 fn until(time: Option<Timestamp>) -> Duration {
-    let wait = time.map_or(Duration::from_secs(30), |time| {
-        Duration::try_from(time.duration_since(Timestamp::now())).unwrap_or_default()
-    });
+    let wait = time.map_or(Duration::from_secs(30), |time| Duration::try_from(time.duration_since(Timestamp::now())).unwrap_or_default());
     wait.max(Duration::from_millis(10))
 }

@@ -38,10 +38,7 @@ pub async fn serve(listener: TcpListener, metrics: Arc<Metrics>, readiness: Read
         let (metrics, readiness) = (metrics.clone(), readiness.clone());
         tokio::spawn(async move {
             let service = service_fn(|request| std::future::ready(Ok::<_, Infallible>(answer(&request, &metrics, &readiness))));
-            if let Err(error) = hyper::server::conn::http1::Builder::new()
-                .serve_connection(TokioIo::new(connection), service)
-                .await
-            {
+            if let Err(error) = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(connection), service).await {
                 debug!("a connection ended: {error}");
             }
         });
@@ -52,21 +49,9 @@ fn answer(request: &Request<Incoming>, metrics: &Metrics, readiness: &Readiness)
     let (status, kind, body) = match (request.method(), request.uri().path()) {
         (&Method::GET, "/livez") => (StatusCode::OK, "text/plain", "ok\n".to_owned()),
         (&Method::GET, "/readyz") if readiness.is_ready() => (StatusCode::OK, "text/plain", "ok\n".to_owned()),
-        (&Method::GET, "/readyz") => (
-            StatusCode::SERVICE_UNAVAILABLE,
-            "text/plain",
-            "the first list of AthenaSessions is not complete\n".to_owned(),
-        ),
-        (&Method::GET, "/metrics") => (
-            StatusCode::OK,
-            "application/openmetrics-text; version=1.0.0; charset=utf-8",
-            metrics.encode(),
-        ),
-        _ => (
-            StatusCode::NOT_FOUND,
-            "text/plain",
-            "not found; there are /livez, /readyz and /metrics\n".to_owned(),
-        ),
+        (&Method::GET, "/readyz") => (StatusCode::SERVICE_UNAVAILABLE, "text/plain", "the first list of AthenaSessions is not complete\n".to_owned()),
+        (&Method::GET, "/metrics") => (StatusCode::OK, "application/openmetrics-text; version=1.0.0; charset=utf-8", metrics.encode()),
+        _ => (StatusCode::NOT_FOUND, "text/plain", "not found; there are /livez, /readyz and /metrics\n".to_owned()),
     };
     let mut response = Response::new(Full::from(body));
     *response.status_mut() = status;

@@ -24,7 +24,7 @@ pub struct Session {
     /// Since when it is idle.
     pub idle_since_time: Option<Timestamp>,
     /// What only GetSession tells.
-    pub details: Option<Details>,
+    pub details: Option<Box<Details>>,
 }
 
 impl Session {
@@ -65,10 +65,7 @@ impl Details {
             asked.is_none() || asked == given
         }
         fn holds(asked: Option<&BTreeMap<String, String>>, given: Option<&BTreeMap<String, String>>) -> bool {
-            asked
-                .into_iter()
-                .flatten()
-                .all(|(key, value)| given.and_then(|given| given.get(key)) == Some(value))
+            asked.into_iter().flatten().all(|(key, value)| given.and_then(|given| given.get(key)) == Some(value))
         }
         let given = &self.engine_configuration;
         self.work_group.as_ref().is_none_or(|name| *name == spec.work_group)

@@ -34,10 +34,7 @@ pub fn status_after(object: &AthenaSession, known: &Known, step: &Step, outcome:
     match (step, outcome) {
         (Step::Record(number), _) => *status = recorded(status, *number, at),
         (Step::Start(number), Outcome::Started { id, state }) => {
-            *status = AthenaSessionStatus {
-                attempt_time: status.attempt_time.clone(),
-                ..recorded(status, *number, at)
-            };
+            *status = AthenaSessionStatus { attempt_time: status.attempt_time.clone(), ..recorded(status, *number, at) };
             status.session_id = Some(id.clone());
             status.state = Some(state.clone());
         }
@@ -63,12 +60,7 @@ pub fn status_after(object: &AthenaSession, known: &Known, step: &Step, outcome:
     let situation = situation(&next, known, at);
     let status = next.status.get_or_insert_default();
     status.observed_generation = generation;
-    status.conditions = Some(conditions(
-        status.conditions.as_deref().unwrap_or_default(),
-        &situation,
-        generation,
-        at.now,
-    ));
+    status.conditions = Some(conditions(status.conditions.as_deref().unwrap_or_default(), &situation, generation, at.now));
     next.status.unwrap_or_default()
 }
 
@@ -110,11 +102,7 @@ fn mirror(status: &mut AthenaSessionStatus, session: &Session, now: Timestamp) {
     status.start_time = session.start_time.map(seconds).or(status.start_time.take());
     status.idle_since_time = session.idle_since_time.map(seconds);
     if let Some(details) = &session.details {
-        status.engine_version = details
-            .engine_version
-            .as_deref()
-            .map(|text| bounded(text, 128))
-            .or(status.engine_version.take());
+        status.engine_version = details.engine_version.as_deref().map(|text| bounded(text, 128)).or(status.engine_version.take());
         if session.ended() {
             status.dpu_execution_in_millis = details.dpu_execution_in_millis;
         }
@@ -199,29 +187,11 @@ impl Situation {
         let (ready, reason, flag, available, message): (_, &str, _, _, String) = match self {
             Self::Starting { message } => ("Unknown", "Starting", Some(Reconciling), "False", message.clone()),
             Self::Session { state } => match state.as_str() {
-                "CREATING" => (
-                    "Unknown",
-                    "SessionCreating",
-                    Some(Reconciling),
-                    "False",
-                    "Athena is creating the session".into(),
-                ),
-                "CREATED" => (
-                    "Unknown",
-                    "SessionCreated",
-                    Some(Reconciling),
-                    "False",
-                    "the session is created and not idle yet".into(),
-                ),
+                "CREATING" => ("Unknown", "SessionCreating", Some(Reconciling), "False", "Athena is creating the session".into()),
+                "CREATED" => ("Unknown", "SessionCreated", Some(Reconciling), "False", "the session is created and not idle yet".into()),
                 "IDLE" => ("True", "SessionIdle", None, "True", "the session waits for work".into()),
                 "BUSY" => ("True", "SessionBusy", None, "True", "the session is at work".into()),
-                "TERMINATING" => (
-                    "Unknown",
-                    "SessionTerminating",
-                    Some(Reconciling),
-                    "False",
-                    "the session is being ended from outside".into(),
-                ),
+                "TERMINATING" => ("Unknown", "SessionTerminating", Some(Reconciling), "False", "the session is being ended from outside".into()),
                 _ => (
                     "Unknown",
                     "UnknownState",
@@ -230,51 +200,21 @@ impl Situation {
                     format!("the session is in a state that this operator does not know: {state}"),
                 ),
             },
-            Self::Replacing => (
-                "Unknown",
-                "ReplacingSession",
-                Some(Reconciling),
-                "False",
-                "the session is degraded and is being ended".into(),
-            ),
-            Self::TerminateRefused { available, message } => (
-                "False",
-                "TerminateRefused",
-                Some(Stalled),
-                if *available { "True" } else { "False" },
-                message.clone(),
-            ),
+            Self::Replacing => ("Unknown", "ReplacingSession", Some(Reconciling), "False", "the session is degraded and is being ended".into()),
+            Self::TerminateRefused { available, message } => {
+                ("False", "TerminateRefused", Some(Stalled), if *available { "True" } else { "False" }, message.clone())
+            }
             Self::Deleting { message } => ("False", "Deleting", None, "False", message.clone()),
-            Self::Over {
-                reason: EndReason::IdleTimeout,
-                message,
-            } => ("True", "IdleTimeout", None, "False", message.clone()),
-            Self::Over {
-                reason: EndReason::SessionLost,
-                message,
-            } => ("Unknown", "Starting", Some(Reconciling), "False", message.clone()),
+            Self::Over { reason: EndReason::IdleTimeout, message } => ("True", "IdleTimeout", None, "False", message.clone()),
+            Self::Over { reason: EndReason::SessionLost, message } => ("Unknown", "Starting", Some(Reconciling), "False", message.clone()),
             Self::Over { reason, message } => ("False", reason.as_str(), Some(Stalled), "False", message.clone()),
             Self::Queued { reason, message } => ("Unknown", reason, Some(Reconciling), "False", message.clone()),
-            Self::Refused {
-                reason,
-                message,
-                stalled: false,
-            } => ("Unknown", reason, Some(Reconciling), "False", message.clone()),
-            Self::Refused {
-                reason,
-                message,
-                stalled: true,
-            } => ("False", reason, Some(Stalled), "False", message.clone()),
+            Self::Refused { reason, message, stalled: false } => ("Unknown", reason, Some(Reconciling), "False", message.clone()),
+            Self::Refused { reason, message, stalled: true } => ("False", reason, Some(Stalled), "False", message.clone()),
             Self::Stale { message } => ("Unknown", "ObservationStale", Some(Reconciling), "Unknown", message.clone()),
             Self::IdentityChanged { message } => ("False", "IdentityChanged", Some(Stalled), "Unknown", message.clone()),
         };
-        Row {
-            ready,
-            reason: reason.to_owned(),
-            flag,
-            available,
-            message: bounded(&message, 4096),
-        }
+        Row { ready, reason: reason.to_owned(), flag, available, message: bounded(&message, 4096) }
     }
 }
 
@@ -283,9 +223,7 @@ pub(crate) fn situation(object: &AthenaSession, known: &Known, at: &Circumstance
     let status = object.status.clone().unwrap_or_default();
     let attempt = attempt(object, known);
     if object.metadata.deletion_timestamp.is_some() {
-        return Situation::Deleting {
-            message: awaited(object, &attempt, known, at),
-        };
+        return Situation::Deleting { message: awaited(object, &attempt, known, at) };
     }
     match &attempt {
         Attempt::Unknown(made) | Attempt::Live(made, _) if elsewhere(made, &at.identity) => Situation::IdentityChanged {
@@ -299,10 +237,7 @@ pub(crate) fn situation(object: &AthenaSession, known: &Known, at: &Circumstance
         },
         Attempt::None | Attempt::Unknown(_) => waiting_for_start(&status, known, at),
         Attempt::Live(_, id) => live(&status, id, known, at),
-        Attempt::Over(_, reason) => Situation::Over {
-            reason: (*reason).clone(),
-            message: over(&status, reason, known),
-        },
+        Attempt::Over(_, reason) => Situation::Over { reason: (*reason).clone(), message: over(&status, reason, known) },
     }
 }
 
@@ -312,13 +247,12 @@ fn live(status: &AthenaSessionStatus, id: &str, known: &Known, at: &Circumstance
     // A new process has no memory of when looks began to fail.
     let was_stale = condition(status, "Ready").is_some_and(|ready| ready.reason == "ObservationStale");
     match &known.refused {
-        Some(refused) if refused.call == Call::Terminate && at.now >= refused.since + at.limits.healing => Situation::TerminateRefused {
-            available,
-            message: format!("TerminateSession is refused for session {id}: {}", refused.refusal.message),
-        },
-        Some(refused) if known.is_stale(at.now, &at.limits) || (refused.call == Call::Look && was_stale) => Situation::Stale {
-            message: format!("the session was last seen at {}, as {state}: {}", seen(known), refused.refusal.message),
-        },
+        Some(refused) if refused.call == Call::Terminate && at.now >= refused.since + at.limits.healing => {
+            Situation::TerminateRefused { available, message: format!("TerminateSession is refused for session {id}: {}", refused.refusal.message) }
+        }
+        Some(refused) if known.is_stale(at.now, &at.limits) || (refused.call == Call::Look && was_stale) => {
+            Situation::Stale { message: format!("the session was last seen at {}, as {state}: {}", seen(known), refused.refusal.message) }
+        }
         _ if status.stop_cause.is_some() => Situation::Replacing,
         _ => Situation::Session { state },
     }
@@ -326,29 +260,19 @@ fn live(status: &AthenaSessionStatus, id: &str, known: &Known, at: &Circumstance
 
 fn waiting_for_start(status: &AthenaSessionStatus, known: &Known, at: &Circumstances) -> Situation {
     let Some(refused) = &known.refused else {
-        return Situation::Starting {
-            message: "StartSession is being called".into(),
-        };
+        return Situation::Starting { message: "StartSession is being called".into() };
     };
     let Refusal { class, reason, message, .. } = &refused.refusal;
     let message = message.clone();
     // After a restart of the operator the row goes on where it stood.
     let was_stalled = condition(status, "Stalled").is_some();
     match class {
-        Class::Unanswered => Situation::Starting {
-            message: format!("no answer from Athena, asking again: {message}"),
-        },
+        Class::Unanswered => Situation::Starting { message: format!("no answer from Athena, asking again: {message}") },
         Class::Throttled | Class::Capacity => Situation::Queued { reason, message },
-        Class::MayHeal | Class::NotFound => Situation::Refused {
-            reason,
-            message,
-            stalled: was_stalled || at.now >= refused.since + at.limits.healing,
-        },
-        Class::Rejected | Class::TokenConflict => Situation::Refused {
-            reason,
-            message,
-            stalled: true,
-        },
+        Class::MayHeal | Class::NotFound => {
+            Situation::Refused { reason, message, stalled: was_stalled || at.now >= refused.since + at.limits.healing }
+        }
+        Class::Rejected | Class::TokenConflict => Situation::Refused { reason, message, stalled: true },
     }
 }
 
@@ -364,10 +288,7 @@ fn over(status: &AthenaSessionStatus, reason: &EndReason, known: &Known) -> Stri
         EndReason::SessionVanished => format!("Athena does not know session {id} any more; {another}"),
         EndReason::SessionLost => "what became of StartSession is not known and nothing of it lives: starting again".into(),
         EndReason::InvalidRequest | EndReason::TokenMismatch | EndReason::SessionAlreadyExists => match &known.refused {
-            Some(refused) => format!(
-                "StartSession refuses the request: {}; create another AthenaSession",
-                refused.refusal.message
-            ),
+            Some(refused) => format!("StartSession refuses the request: {}; create another AthenaSession", refused.refusal.message),
             None => message_of(status).unwrap_or_else(|| "StartSession refuses the request; create another AthenaSession".into()),
         },
         EndReason::Other(word) => format!("session {id} ended: {word}{athena}"),
@@ -382,10 +303,9 @@ fn awaited(object: &AthenaSession, attempt: &Attempt<'_>, known: &Known, at: &Ci
         }
         (Attempt::Live(_, id), Some(refused)) => format!("session {id} to end; the last call was refused: {}", refused.refusal.message),
         (Attempt::Live(_, id), None) => format!("session {id} to end"),
-        (Attempt::Unknown(_), Some(refused)) => format!(
-            "proof that StartSession started nothing; the last call was refused: {}",
-            refused.refusal.message
-        ),
+        (Attempt::Unknown(_), Some(refused)) => {
+            format!("proof that StartSession started nothing; the last call was refused: {}", refused.refusal.message)
+        }
         (Attempt::Unknown(_), None) => "the outcome of StartSession".into(),
         (Attempt::None, _) => "proof that nothing was started before the status was lost".into(),
         (Attempt::Over(..), _) => return "nothing of the session lives".into(),
@@ -412,37 +332,27 @@ fn message_of(status: &AthenaSessionStatus) -> Option<String> {
 
 /// The condition of `type_`, if it is present.
 pub fn condition<'a>(status: &'a AthenaSessionStatus, type_: &str) -> Option<&'a Condition> {
-    status
-        .conditions
-        .as_deref()
-        .unwrap_or_default()
-        .iter()
-        .find(|condition| condition.type_ == type_)
+    status.conditions.as_deref().unwrap_or_default().iter().find(|condition| condition.type_ == type_)
 }
 
 fn conditions(before: &[Condition], situation: &Situation, generation: Option<i64>, now: Timestamp) -> Vec<Condition> {
     let row = situation.row();
     let flag = |flag, type_| (row.flag == Some(flag)).then_some((type_, "True"));
-    [
-        Some(("Ready", row.ready)),
-        Some(("Available", row.available)),
-        flag(Flag::Reconciling, "Reconciling"),
-        flag(Flag::Stalled, "Stalled"),
-    ]
-    .into_iter()
-    .flatten()
-    .map(|(type_, status)| {
-        let unchanged = before.iter().find(|condition| condition.type_ == type_ && condition.status == status);
-        Condition {
-            type_: type_.to_owned(),
-            status: status.to_owned(),
-            reason: row.reason.clone(),
-            message: row.message.clone(),
-            last_transition_time: unchanged.map_or_else(|| seconds(now), |condition| condition.last_transition_time.clone()),
-            observed_generation: generation,
-        }
-    })
-    .collect()
+    [Some(("Ready", row.ready)), Some(("Available", row.available)), flag(Flag::Reconciling, "Reconciling"), flag(Flag::Stalled, "Stalled")]
+        .into_iter()
+        .flatten()
+        .map(|(type_, status)| {
+            let unchanged = before.iter().find(|condition| condition.type_ == type_ && condition.status == status);
+            Condition {
+                type_: type_.to_owned(),
+                status: status.to_owned(),
+                reason: row.reason.clone(),
+                message: row.message.clone(),
+                last_transition_time: unchanged.map_or_else(|| seconds(now), |condition| condition.last_transition_time.clone()),
+                observed_generation: generation,
+            }
+        })
+        .collect()
 }
 
 /// A time as the API server stores it: in whole seconds.

@@ -43,16 +43,8 @@ pub async fn write_finalizer(client: &Client, object: &AthenaSession, present: b
         finalizers.push(FINALIZER);
     }
     let patch = json!({ "metadata": { "resourceVersion": object.metadata.resource_version, "finalizers": finalizers } });
-    let request = async {
-        api(client, object)
-            .patch_metadata(&object.name_any(), &parameters(), &Patch::Merge(patch))
-            .await
-    };
-    outcome(
-        if present { "add the finalizer" } else { "remove the finalizer" },
-        timed(request).await,
-        |object| object.metadata.resource_version,
-    )
+    let request = async { api(client, object).patch_metadata(&object.name_any(), &parameters(), &Patch::Merge(patch)).await };
+    outcome(if present { "add the finalizer" } else { "remove the finalizer" }, timed(request).await, |object| object.metadata.resource_version)
 }
 
 /// Writes `status`, as a merge patch of what differs.
@@ -62,11 +54,7 @@ pub async fn write_finalizer(client: &Client, object: &AthenaSession, present: b
 pub async fn write_status(client: &Client, object: &AthenaSession, status: &AthenaSessionStatus) -> Result<Written, Error> {
     let before = object.status.clone().unwrap_or_default();
     let patch = json!({ "metadata": { "resourceVersion": object.metadata.resource_version }, "status": difference(&before, status) });
-    let request = async {
-        api(client, object)
-            .patch_status(&object.name_any(), &parameters(), &Patch::Merge(patch))
-            .await
-    };
+    let request = async { api(client, object).patch_status(&object.name_any(), &parameters(), &Patch::Merge(patch)).await };
     outcome("write the status", timed(request).await, |object| object.metadata.resource_version)
 }
 
@@ -88,10 +76,7 @@ fn api(client: &Client, object: &AthenaSession) -> Api<AthenaSession> {
 }
 
 fn parameters() -> PatchParams {
-    PatchParams {
-        field_manager: Some(FIELD_MANAGER.into()),
-        ..PatchParams::default()
-    }
+    PatchParams { field_manager: Some(FIELD_MANAGER.into()), ..PatchParams::default() }
 }
 
 async fn timed<T>(request: impl Future<Output = kube::Result<T>>) -> Option<kube::Result<T>> {
@@ -127,22 +112,9 @@ mod tests {
 
     #[test]
     fn a_patch_holds_what_differs_and_removes_what_is_gone() {
-        let before = AthenaSessionStatus {
-            attempt: Some(0),
-            state: Some("IDLE".into()),
-            session_id: Some("s".into()),
-            ..Default::default()
-        };
-        let after = AthenaSessionStatus {
-            attempt: Some(0),
-            state: Some("BUSY".into()),
-            engine_version: Some("3".into()),
-            ..Default::default()
-        };
-        assert_eq!(
-            difference(&before, &after),
-            json!({ "state": "BUSY", "engineVersion": "3", "sessionId": null })
-        );
+        let before = AthenaSessionStatus { attempt: Some(0), state: Some("IDLE".into()), session_id: Some("s".into()), ..Default::default() };
+        let after = AthenaSessionStatus { attempt: Some(0), state: Some("BUSY".into()), engine_version: Some("3".into()), ..Default::default() };
+        assert_eq!(difference(&before, &after), json!({ "state": "BUSY", "engineVersion": "3", "sessionId": null }));
         assert_eq!(difference(&after, &after), json!({}));
     }
 }

@@ -25,11 +25,7 @@ fn the_bytes_of_start_session_are_those_of_every_release() {
 
         let (token, body) = start_session(&object, 3);
         assert_eq!(token, format!("{UID}-3"));
-        assert_eq!(
-            String::from_utf8(body).expect("JSON"),
-            expected.replace("<uid>", &token),
-            "{name}, attempt 3"
-        );
+        assert_eq!(String::from_utf8(body).expect("JSON"), expected.replace("<uid>", &token), "{name}, attempt 3");
     }
 }
 

@@ -44,9 +44,7 @@ pub const IMMUTABLE: &[&str] = &[
 /// When the derived schema has not the shape that this function completes, which a test excludes.
 pub fn crd() -> CustomResourceDefinition {
     let mut crd = serde_json::to_value(AthenaSession::crd()).expect("a CRD is JSON");
-    let root = crd
-        .pointer_mut("/spec/versions/0/schema/openAPIV3Schema")
-        .expect("one version with a schema");
+    let root = crd.pointer_mut("/spec/versions/0/schema/openAPIV3Schema").expect("one version with a schema");
     strip_nullable(root);
     unwrap_descriptions(root);
 
@@ -103,19 +101,12 @@ fn immutable(path: &str, field: &str, whole: bool) -> Value {
 }
 
 fn property<'a>(schema: &'a mut Value, name: &str) -> &'a mut Value {
-    schema
-        .pointer_mut(&format!("/properties/{name}"))
-        .unwrap_or_else(|| panic!("the schema has a property {name}"))
+    schema.pointer_mut(&format!("/properties/{name}")).unwrap_or_else(|| panic!("the schema has a property {name}"))
 }
 
 fn add_rule(schema: &mut Value, rule: Value) {
     let schema: &mut Map<String, Value> = schema.as_object_mut().expect("a schema is an object");
-    schema
-        .entry("x-kubernetes-validations")
-        .or_insert_with(|| json!([]))
-        .as_array_mut()
-        .expect("rules are a list")
-        .push(rule);
+    schema.entry("x-kubernetes-validations").or_insert_with(|| json!([])).as_array_mut().expect("rules are a list").push(rule);
 }
 
 /// A doc comment breaks its lines for the editor; whoever reads the schema breaks them anew.

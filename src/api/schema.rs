@@ -26,18 +26,12 @@ fn properties(rules: &[Value]) -> Schema {
 }
 
 pub(super) fn additional_configs(_: &mut SchemaGenerator) -> Schema {
-    properties(&[rule(
-        &format!("self.all(k, {PROPERTY_KEY})"),
-        &format!("additionalConfigs: {PROPERTY_KEY_MESSAGE}"),
-    )])
+    properties(&[rule(&format!("self.all(k, {PROPERTY_KEY})"), &format!("additionalConfigs: {PROPERTY_KEY_MESSAGE}"))])
 }
 
 pub(super) fn spark_properties(_: &mut SchemaGenerator) -> Schema {
     properties(&[
-        rule(
-            &format!("self.all(k, {PROPERTY_KEY})"),
-            &format!("sparkProperties: {PROPERTY_KEY_MESSAGE}"),
-        ),
+        rule(&format!("self.all(k, {PROPERTY_KEY})"), &format!("sparkProperties: {PROPERTY_KEY_MESSAGE}")),
         rule(
             &format!("self.all(k, {SPARK_KEY})"),
             "sparkProperties: keys must start with `spark.`; `spark.athena.` is reserved for Athena and must not be set",
@@ -46,10 +40,7 @@ pub(super) fn spark_properties(_: &mut SchemaGenerator) -> Schema {
 }
 
 pub(super) fn classification_properties(_: &mut SchemaGenerator) -> Schema {
-    properties(&[rule(
-        &format!("self.all(k, {PROPERTY_KEY})"),
-        &format!("properties: {PROPERTY_KEY_MESSAGE}"),
-    )])
+    properties(&[rule(&format!("self.all(k, {PROPERTY_KEY})"), &format!("properties: {PROPERTY_KEY_MESSAGE}"))])
 }
 
 /// Rules of one classification, which look at its name and its properties together.

@@ -1,5 +1,7 @@
 //! The spec: StartSession's parameters under the API's names and bounds, and the operator's own fields.
 
+#![allow(clippy::duplicated_attributes, reason = "columns have attributes of the same names")]
+
 use std::collections::BTreeMap;
 
 use kube::CustomResource;
@@ -51,10 +53,7 @@ pub struct AthenaSessionSpec {
 
     /// Immutable. ARN of the IAM role with which the session reads and writes data; without it the role of the work group is used.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(
-        length(min = 20, max = 2048),
-        regex(pattern = r"^arn:aws[a-z\-]*:iam::\d{12}:role/?[a-zA-Z_0-9+=,.@\-_/]+$")
-    )]
+    #[schemars(length(min = 20, max = 2048), regex(pattern = r"^arn:aws[a-z\-]*:iam::\d{12}:role/?[a-zA-Z_0-9+=,.@\-_/]+$"))]
     pub execution_role: Option<String>,
 
     /// Immutable. Where the session's logs go. Apache Spark version 3.5 only.

@@ -43,18 +43,10 @@ impl Athena {
     /// # Errors
     /// When there is no region.
     pub async fn from_env(timeout: Duration, metrics: Arc<Metrics>) -> Result<Self, ConnectError> {
-        let timeouts = TimeoutConfig::builder()
-            .operation_attempt_timeout(timeout)
-            .operation_timeout(timeout * 3)
-            .build();
+        let timeouts = TimeoutConfig::builder().operation_attempt_timeout(timeout).operation_timeout(timeout * 3).build();
         let config = aws_config::defaults(BehaviorVersion::latest()).timeout_config(timeouts).load().await;
         let region = config.region().ok_or(ConnectError::NoRegion)?.to_string();
-        Ok(Self {
-            athena: aws_sdk_athena::Client::new(&config),
-            sts: aws_sdk_sts::Client::new(&config),
-            region,
-            metrics,
-        })
+        Ok(Self { athena: aws_sdk_athena::Client::new(&config), sts: aws_sdk_sts::Client::new(&config), region, metrics })
     }
 
     /// The region of all calls.
@@ -67,12 +59,7 @@ impl Athena {
     /// # Errors
     /// What STS or the way to it says.
     pub async fn account(&self) -> Result<String, String> {
-        let reply = self
-            .sts
-            .get_caller_identity()
-            .send()
-            .await
-            .map_err(|error| aws_sdk_sts::error::DisplayErrorContext(&error).to_string())?;
+        let reply = self.sts.get_caller_identity().send().await.map_err(|error| aws_sdk_sts::error::DisplayErrorContext(&error).to_string())?;
         reply.account.ok_or_else(|| "the reply of STS names no account".into())
     }
 
@@ -82,15 +69,10 @@ impl Athena {
     /// The refusal. Of class Unanswered, it leaves open whether a session was started.
     pub async fn start_session(&self, body: Vec<u8>) -> Result<(String, String), Refusal> {
         let once = aws_sdk_athena::Config::builder().retry_config(RetryConfig::disabled());
-        let call = self
-            .athena
-            .start_session()
-            .customize()
-            .config_override(once)
-            .mutate_request(move |request| {
-                request.headers_mut().insert("content-length", body.len().to_string());
-                *request.body_mut() = SdkBody::from(body.clone());
-            });
+        let call = self.athena.start_session().customize().config_override(once).mutate_request(move |request| {
+            request.headers_mut().insert("content-length", body.len().to_string());
+            *request.body_mut() = SdkBody::from(body.clone());
+        });
         let reply = self.measured("StartSession", call.send()).await?;
         match (reply.session_id, reply.state) {
             (Some(id), state) if !id.is_empty() => Ok((id, state.map(|state| state.as_str().to_owned()).unwrap_or_default())),
@@ -101,10 +83,7 @@ impl Athena {
     /// Looks at a session: at its state only or, with `full`, also at what it was started with. A session that has ended is always looked at in full.
     pub async fn look(&self, id: &str, full: bool) -> Look {
         if !full {
-            let session = match self
-                .measured("GetSessionStatus", self.athena.get_session_status().session_id(id).send())
-                .await
-            {
+            let session = match self.measured("GetSessionStatus", self.athena.get_session_status().session_id(id).send()).await {
                 Ok(reply) => session(id, reply.status.as_ref(), None),
                 Err(refusal) => return failed(refusal),
             };
@@ -130,18 +109,9 @@ impl Athena {
         let mut found = Vec::new();
         let mut page = None;
         loop {
-            let call = self
-                .athena
-                .list_sessions()
-                .work_group(work_group)
-                .max_results(100)
-                .set_next_token(page.take());
+            let call = self.athena.list_sessions().work_group(work_group).max_results(100).set_next_token(page.take());
             let reply = self.measured("ListSessions", call.send()).await?;
-            let ids = reply
-                .sessions
-                .iter()
-                .flatten()
-                .filter(|summary| summary.description.as_deref().is_some_and(&wanted));
+            let ids = reply.sessions.iter().flatten().filter(|summary| summary.description.as_deref().is_some_and(&wanted));
             found.extend(ids.filter_map(|summary| summary.session_id.clone()));
             page = reply.next_token.filter(|token| !token.is_empty());
             if page.is_none() {
@@ -164,9 +134,7 @@ impl Athena {
     /// # Errors
     /// The refusal.
     pub async fn terminate_session(&self, id: &str) -> Result<(), Refusal> {
-        self.measured("TerminateSession", self.athena.terminate_session().session_id(id).send())
-            .await
-            .map(|_| ())
+        self.measured("TerminateSession", self.athena.terminate_session().session_id(id).send()).await.map(|_| ())
     }
 
     async fn measured<T, E>(&self, operation: &'static str, call: impl Future<Output = Result<T, SdkError<E, HttpResponse>>>) -> Result<T, Refusal>
@@ -182,20 +150,11 @@ impl Athena {
 }
 
 fn failed(refusal: Refusal) -> Look {
-    if refusal.class == Class::NotFound {
-        Look::NotFound
-    } else {
-        Look::Failed(refusal)
-    }
+    if refusal.class == Class::NotFound { Look::NotFound } else { Look::Failed(refusal) }
 }
 
 fn empty(message: &str) -> Refusal {
-    Refusal {
-        class: Class::Unanswered,
-        reason: "AthenaUnavailable",
-        message: format!("the reply to {message}"),
-        request_id: None,
-    }
+    Refusal { class: Class::Unanswered, reason: "AthenaUnavailable", message: format!("the reply to {message}"), request_id: None }
 }
 
 fn session(id: &str, status: Option<&types::SessionStatus>, details: Option<Details>) -> Option<Session> {
@@ -208,15 +167,13 @@ fn session(id: &str, status: Option<&types::SessionStatus>, details: Option<Deta
         last_modified_time: status.last_modified_date_time.as_ref().and_then(time),
         end_time: status.end_date_time.as_ref().and_then(time),
         idle_since_time: status.idle_since_date_time.as_ref().and_then(time),
-        details,
+        details: details.map(Box::new),
     })
 }
 
 fn details(reply: &GetSessionOutput) -> Details {
     let configuration = reply.session_configuration.as_ref();
-    let minutes = configuration
-        .and_then(|configuration| configuration.session_idle_timeout_in_minutes)
-        .map(|minutes| i64::from(minutes) * 60);
+    let minutes = configuration.and_then(|configuration| configuration.session_idle_timeout_in_minutes).map(|minutes| i64::from(minutes) * 60);
     let idle_timeout = configuration.and_then(|configuration| configuration.idle_timeout_seconds).or(minutes);
     Details {
         description: reply.description.clone(),
@@ -239,10 +196,7 @@ fn engine_configuration(given: &types::EngineConfiguration) -> EngineConfigurati
         spark_properties: map(&given.spark_properties),
         classifications: given.classifications.as_ref().map(|list| {
             list.iter()
-                .map(|classification| Classification {
-                    name: classification.name.clone(),
-                    properties: map(&classification.properties),
-                })
+                .map(|classification| Classification { name: classification.name.clone(), properties: map(&classification.properties) })
                 .collect()
         }),
     }

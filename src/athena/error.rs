@@ -11,24 +11,8 @@ use crate::session::{Class, Refusal};
 
 /// What the catalogue tells of a refusal by code, and by a part of its message in lower case. The first row that fits counts; an empty part always does.
 const CATALOGUE: &[(&[&str], &str, Class, &str)] = &[
-    (
-        &[
-            "ThrottlingException",
-            "Throttling",
-            "TooManyRequestsException",
-            "RequestLimitExceeded",
-            "SlowDown",
-        ],
-        "",
-        Class::Throttled,
-        "Throttled",
-    ),
-    (
-        &["AccessDeniedException", "AccessDenied", "UnauthorizedOperation"],
-        "",
-        Class::MayHeal,
-        "AccessDenied",
-    ),
+    (&["ThrottlingException", "Throttling", "TooManyRequestsException", "RequestLimitExceeded", "SlowDown"], "", Class::Throttled, "Throttled"),
+    (&["AccessDeniedException", "AccessDenied", "UnauthorizedOperation"], "", Class::MayHeal, "AccessDenied"),
     (
         &[
             "ExpiredTokenException",
@@ -49,49 +33,19 @@ const CATALOGUE: &[(&[&str], &str, Class, &str)] = &[
         "CredentialsInvalid",
     ),
     (&["IDEMPOTENT_PARAMETER_MISMATCH"], "", Class::TokenConflict, "TokenMismatch"),
-    (
-        &["InvalidRequestException"],
-        "idempotent parameters do not match",
-        Class::TokenConflict,
-        "TokenMismatch",
-    ),
+    (&["InvalidRequestException"], "idempotent parameters do not match", Class::TokenConflict, "TokenMismatch"),
     (&["SessionAlreadyExistsException"], "", Class::TokenConflict, "SessionAlreadyExists"),
-    (
-        &["InvalidRequestException", "ResourceNotFoundException"],
-        "workgroup is not found",
-        Class::MayHeal,
-        "WorkGroupNotFound",
-    ),
+    (&["InvalidRequestException", "ResourceNotFoundException"], "workgroup is not found", Class::MayHeal, "WorkGroupNotFound"),
     (&["InvalidRequestException"], "workgroup is disabled", Class::MayHeal, "WorkGroupDisabled"),
     (&["InvalidRequestException"], "is disabled", Class::MayHeal, "WorkGroupDisabled"),
-    (
-        &["InvalidRequestException"],
-        "engineversion is not spark",
-        Class::MayHeal,
-        "WorkGroupNotSpark",
-    ),
+    (&["InvalidRequestException"], "engineversion is not spark", Class::MayHeal, "WorkGroupNotSpark"),
     (&["InvalidRequestException"], "maximum allowed sessions", Class::Capacity, "QuotaExceeded"),
-    (
-        &["InvalidRequestException"],
-        "required capacity not being available",
-        Class::Capacity,
-        "CapacityUnavailable",
-    ),
+    (&["InvalidRequestException"], "required capacity not being available", Class::Capacity, "CapacityUnavailable"),
     (&["ResourceNotFoundException"], "", Class::NotFound, "NotFound"),
     (&["InvalidRequestException"], "not found", Class::NotFound, "NotFound"),
     (&["InvalidRequestException"], "does not exist", Class::NotFound, "NotFound"),
-    (
-        &["InvalidRequestException", "ValidationException"],
-        "validation error",
-        Class::Rejected,
-        "InvalidRequest",
-    ),
-    (
-        &["InternalServerException", "InternalFailure", "InternalError", "ServiceUnavailable"],
-        "",
-        Class::Unanswered,
-        "AthenaUnavailable",
-    ),
+    (&["InvalidRequestException", "ValidationException"], "validation error", Class::Rejected, "InvalidRequest"),
+    (&["InternalServerException", "InternalFailure", "InternalError", "ServiceUnavailable"], "", Class::Unanswered, "AthenaUnavailable"),
 ];
 
 /// The class of a refusal with these codes (the exception's and Athena's own) and this message.
@@ -100,14 +54,9 @@ fn class(codes: &[&str], message: &str, status: u16) -> (Class, &'static str) {
     CATALOGUE
         .iter()
         .find(|(names, part, ..)| codes.iter().any(|code| names.contains(code)) && message.contains(part))
-        .map_or(
-            if status >= 500 {
-                (Class::Unanswered, "AthenaUnavailable")
-            } else {
-                (Class::MayHeal, "Refused")
-            },
-            |(_, _, class, reason)| (*class, reason),
-        )
+        .map_or(if status >= 500 { (Class::Unanswered, "AthenaUnavailable") } else { (Class::MayHeal, "Refused") }, |(_, _, class, reason)| {
+            (*class, reason)
+        })
 }
 
 /// What a failed call means.
@@ -122,17 +71,8 @@ where
             let message = failure.err().message().unwrap_or(code);
             let athena_code = athena_error_code(failure.raw());
             let (class, reason) = class(&[athena_code.as_str(), code], message, failure.raw().status().as_u16());
-            let message = if message.is_empty() {
-                format!("HTTP {}", failure.raw().status().as_u16())
-            } else {
-                message.to_owned()
-            };
-            Refusal {
-                class,
-                reason,
-                message,
-                request_id,
-            }
+            let message = if message.is_empty() { format!("HTTP {}", failure.raw().status().as_u16()) } else { message.to_owned() };
+            Refusal { class, reason, message, request_id }
         }
         _ if caused_by_credentials(error) => Refusal {
             class: Class::MayHeal,
@@ -140,12 +80,7 @@ where
             message: "the operator has no AWS credentials: give it a role by EKS Pod Identity or IRSA, or set AWS_PROFILE or the keys".into(),
             request_id,
         },
-        _ => Refusal {
-            class: Class::Unanswered,
-            reason: "AthenaUnavailable",
-            message: chain(error),
-            request_id,
-        },
+        _ => Refusal { class: Class::Unanswered, reason: "AthenaUnavailable", message: chain(error), request_id },
     }
 }
 
@@ -193,34 +128,10 @@ mod tests {
         for (code, athena, message, status, expected) in [
             ("ThrottlingException", "", "Rate exceeded", 400, (Class::Throttled, "Throttled")),
             ("TooManyRequestsException", "", "", 400, (Class::Throttled, "Throttled")),
-            (
-                "InvalidRequestException",
-                "INVALID_INPUT",
-                "Workgroup EngineVersion is not Spark.",
-                400,
-                (Class::MayHeal, "WorkGroupNotSpark"),
-            ),
-            (
-                "InvalidRequestException",
-                "INVALID_INPUT",
-                "WorkGroup is not found.",
-                400,
-                (Class::MayHeal, "WorkGroupNotFound"),
-            ),
-            (
-                "InvalidRequestException",
-                "",
-                "WorkGroup etl is disabled",
-                400,
-                (Class::MayHeal, "WorkGroupDisabled"),
-            ),
-            (
-                "InvalidRequestException",
-                "",
-                "Maximum allowed sessions reached",
-                400,
-                (Class::Capacity, "QuotaExceeded"),
-            ),
+            ("InvalidRequestException", "INVALID_INPUT", "Workgroup EngineVersion is not Spark.", 400, (Class::MayHeal, "WorkGroupNotSpark")),
+            ("InvalidRequestException", "INVALID_INPUT", "WorkGroup is not found.", 400, (Class::MayHeal, "WorkGroupNotFound")),
+            ("InvalidRequestException", "", "WorkGroup etl is disabled", 400, (Class::MayHeal, "WorkGroupDisabled")),
+            ("InvalidRequestException", "", "Maximum allowed sessions reached", 400, (Class::Capacity, "QuotaExceeded")),
             (
                 "InvalidRequestException",
                 "",
@@ -235,48 +146,12 @@ mod tests {
                 400,
                 (Class::TokenConflict, "TokenMismatch"),
             ),
-            (
-                "SessionAlreadyExistsException",
-                "",
-                "The specified session already exists.",
-                400,
-                (Class::TokenConflict, "SessionAlreadyExists"),
-            ),
-            (
-                "ResourceNotFoundException",
-                "",
-                "Session s-1 not found",
-                400,
-                (Class::NotFound, "NotFound"),
-            ),
-            (
-                "InvalidRequestException",
-                "INVALID_INPUT",
-                "Session s-1 was not found",
-                400,
-                (Class::NotFound, "NotFound"),
-            ),
-            (
-                "InvalidRequestException",
-                "INVALID_INPUT",
-                "1 validation error detected: Value at 'x'",
-                400,
-                (Class::Rejected, "InvalidRequest"),
-            ),
-            (
-                "InvalidRequestException",
-                "INVALID_INPUT",
-                "a text that nobody knows",
-                400,
-                (Class::MayHeal, "Refused"),
-            ),
-            (
-                "AccessDeniedException",
-                "",
-                "User: x is not authorized",
-                400,
-                (Class::MayHeal, "AccessDenied"),
-            ),
+            ("SessionAlreadyExistsException", "", "The specified session already exists.", 400, (Class::TokenConflict, "SessionAlreadyExists")),
+            ("ResourceNotFoundException", "", "Session s-1 not found", 400, (Class::NotFound, "NotFound")),
+            ("InvalidRequestException", "INVALID_INPUT", "Session s-1 was not found", 400, (Class::NotFound, "NotFound")),
+            ("InvalidRequestException", "INVALID_INPUT", "1 validation error detected: Value at 'x'", 400, (Class::Rejected, "InvalidRequest")),
+            ("InvalidRequestException", "INVALID_INPUT", "a text that nobody knows", 400, (Class::MayHeal, "Refused")),
+            ("AccessDeniedException", "", "User: x is not authorized", 400, (Class::MayHeal, "AccessDenied")),
             ("ExpiredTokenException", "", "", 400, (Class::MayHeal, "CredentialsInvalid")),
             ("InternalServerException", "", "", 500, (Class::Unanswered, "AthenaUnavailable")),
             ("", "", "", 503, (Class::Unanswered, "AthenaUnavailable")),

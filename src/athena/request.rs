@@ -102,12 +102,7 @@ struct Tag<'a> {
 pub fn start_session(object: &AthenaSession, number: i32) -> (String, Vec<u8>) {
     let meta = &object.metadata;
     let token = marker::token(meta.uid.as_deref().unwrap_or_default(), number);
-    let body = body(
-        &object.spec,
-        meta.namespace.as_deref().unwrap_or_default(),
-        meta.name.as_deref().unwrap_or_default(),
-        &token,
-    );
+    let body = body(&object.spec, meta.namespace.as_deref().unwrap_or_default(), meta.name.as_deref().unwrap_or_default(), &token);
     (token, body)
 }
 
@@ -138,10 +133,7 @@ fn body(spec: &AthenaSessionSpec, namespace: &str, name: &str, token: &str) -> V
         }),
         notebook_version: spec.notebook_version.as_deref(),
         session_idle_timeout_in_minutes: spec.session_idle_timeout_in_minutes,
-        tags: spec
-            .tags
-            .as_ref()
-            .map(|tags| tags.iter().map(|(key, value)| Tag { key, value }).collect()),
+        tags: spec.tags.as_ref().map(|tags| tags.iter().map(|(key, value)| Tag { key, value }).collect()),
         work_group: &spec.work_group,
     };
     serde_json::to_vec(&request).expect("strings, numbers and maps with string keys are JSON")
@@ -152,10 +144,7 @@ fn engine_configuration(asked: &crate::api::EngineConfiguration) -> EngineConfig
         additional_configs: asked.additional_configs.as_ref(),
         classifications: asked.classifications.as_ref().map(|list| {
             list.iter()
-                .map(|classification| Classification {
-                    name: classification.name.as_deref(),
-                    properties: classification.properties.as_ref(),
-                })
+                .map(|classification| Classification { name: classification.name.as_deref(), properties: classification.properties.as_ref() })
                 .collect()
         }),
         coordinator_dpu_size: asked.coordinator_dpu_size,

@@ -53,14 +53,9 @@ async fn values_past_the_bounds_and_of_other_types_are_refused(world: World) -> 
 
 async fn what_is_required_cannot_be_left_out(world: World) -> anyhow::Result<()> {
     let required = fields().into_iter().filter(|field| field.required);
-    let mut cases: Vec<_> = required
-        .map(|field| Case::new(Verdict::Refused(field.name()), &field.spec(None)))
-        .collect();
+    let mut cases: Vec<_> = required.map(|field| Case::new(Verdict::Refused(field.name()), &field.spec(None))).collect();
     cases.extend(incomplete().into_iter().map(|(name, spec)| Case::new(Verdict::Refused(name), &spec)));
-    cases.push(Case {
-        verdict: Verdict::Refused("spec"),
-        object: object(&Value::Null),
-    });
+    cases.push(Case { verdict: Verdict::Refused("spec"), object: object(&Value::Null) });
     check(&world, cases).await
 }
 
@@ -73,10 +68,7 @@ async fn unknown_fields_are_refused_at_every_level(world: World) -> anyhow::Resu
     let mut cases: Vec<_> = fields().into_iter().map(unknown).collect();
     let mut object = object(&json!({ "workGroup": "etl" }));
     object["specs"] = json!({});
-    cases.push(Case {
-        verdict: Verdict::Refused("specs"),
-        object,
-    });
+    cases.push(Case { verdict: Verdict::Refused("specs"), object });
     check(&world, cases).await
 }
 
@@ -87,9 +79,7 @@ async fn what_starts_a_session_cannot_be_changed_added_or_removed(world: World) 
         let keep = async |what: &str, spec: Value| {
             let mut object = object(&spec);
             object["metadata"]["name"] = json!(format!("{what}-{number}"));
-            send(world, &object, false)
-                .await?
-                .map_err(|status| anyhow!("{} cannot be kept: {}", field.path, status.message))
+            send(world, &object, false).await?.map_err(|status| anyhow!("{} cannot be kept: {}", field.path, status.message))
         };
         let with = keep("with", field.spec(field.valid.first())).await?;
         let mut cases = vec![];
@@ -114,29 +104,18 @@ async fn what_starts_a_session_cannot_be_changed_added_or_removed(world: World) 
 async fn deletion_policy_labels_and_annotations_can_change_at_any_time(world: World) -> anyhow::Result<()> {
     let before = world.create_with("full", full_spec()).await?;
     let metadata = json!({ "labels": { "team": "etl" }, "annotations": { "note": "kept" } });
-    let after = world
-        .patch("full", json!({ "metadata": metadata, "spec": { "deletionPolicy": "Retain" } }))
-        .await?;
+    let after = world.patch("full", json!({ "metadata": metadata, "spec": { "deletionPolicy": "Retain" } })).await?;
     let mut wanted = serde_json::to_value(&before.spec)?;
     wanted["deletionPolicy"] = json!("Retain");
-    ensure!(
-        serde_json::to_value(&after.spec)? == wanted && after.metadata.generation == Some(2),
-        "{after:?}"
-    );
+    ensure!(serde_json::to_value(&after.spec)? == wanted && after.metadata.generation == Some(2), "{after:?}");
     ensure!(after.labels()["team"] == "etl" && after.annotations()["note"] == "kept");
 
     // The status has a door of its own.
     let ignored = world.patch("full", json!({ "status": { "state": "BUSY" } })).await?;
-    ensure!(
-        ignored.metadata.resource_version == after.metadata.resource_version && status(&ignored).state.is_none(),
-        "{ignored:?}"
-    );
+    ensure!(ignored.metadata.resource_version == after.metadata.resource_version && status(&ignored).state.is_none(), "{ignored:?}");
     let state = Patch::Merge(json!({ "status": { "state": "BUSY" }, "spec": { "deletionPolicy": "Terminate" } }));
     let stated = world.sessions.patch_status("full", &PatchParams::default(), &state).await?;
-    ensure!(
-        status(&stated).state.as_deref() == Some("BUSY") && serde_json::to_value(&stated.spec)? == wanted,
-        "{stated:?}"
-    );
+    ensure!(status(&stated).state.as_deref() == Some("BUSY") && serde_json::to_value(&stated.spec)? == wanted, "{stated:?}");
     let back = world.patch("full", json!({ "spec": { "deletionPolicy": null } })).await?;
     ensure!(serde_json::to_value(&back.spec)? == serde_json::to_value(&before.spec)?, "{back:?}");
     ensure!(status(&back).state.as_deref() == Some("BUSY"), "{back:?}");
@@ -147,10 +126,7 @@ async fn a_new_object_has_no_further_defaults_and_is_observed_at_no_generation(w
     let mut minimal = object(&json!({ "workGroup": "etl" }));
     minimal["status"] = json!({ "state": "BUSY", "observedGeneration": 1 });
     let created = send(&world, &minimal, false).await??;
-    ensure!(
-        created["spec"] == json!({ "workGroup": "etl", "deletionPolicy": "Terminate" }),
-        "{created:#}"
-    );
+    ensure!(created["spec"] == json!({ "workGroup": "etl", "deletionPolicy": "Terminate" }), "{created:#}");
     ensure!(created["status"] == json!({ "observedGeneration": -1 }), "{created:#}");
     Ok(())
 }
@@ -174,10 +150,7 @@ struct Case {
 
 impl Case {
     fn new(verdict: Verdict, spec: &Value) -> Self {
-        Self {
-            verdict,
-            object: object(spec),
-        }
+        Self { verdict, object: object(spec) }
     }
 
     fn update(verdict: Verdict, before: &Value, spec: Value) -> Self {
@@ -233,10 +206,7 @@ fn object(spec: &Value) -> Value {
 /// Sends an object as it is, to be created or, where it has a version, replaced. The server refuses fields that it does not know.
 async fn send(world: &World, object: &Value, dry_run: bool) -> anyhow::Result<Result<Value, Box<Status>>> {
     let requests = Request::new(AthenaSession::url_path(&(), Some(&world.namespace)));
-    let params = PostParams {
-        dry_run,
-        ..PostParams::default()
-    };
+    let params = PostParams { dry_run, ..PostParams::default() };
     let body = serde_json::to_vec(object)?;
     let mut request = match object["metadata"]["resourceVersion"] {
         Value::Null => requests.create(&params, body)?,

@@ -88,19 +88,12 @@ async fn sessions_of_others_are_never_touched(world: World) -> anyhow::Result<()
     world.delete("mine").await?;
     world.until_gone("mine").await?;
     ensure!(world.live().len() == 4, "{:?}", world.emulator.sessions());
-    ensure!(
-        world
-            .calls("TerminateSession")
-            .iter()
-            .all(|call| call.session_id.as_deref() == Some(&own))
-    );
+    ensure!(world.calls("TerminateSession").iter().all(|call| call.session_id.as_deref() == Some(&own)));
     Ok(())
 }
 
 async fn a_status_that_names_a_strangers_session_is_ignored(world: World) -> anyhow::Result<()> {
-    let stranger = world
-        .emulator
-        .create_foreign("spark-35", Some("not ours [athena-operator/00000000-0000-4000-8000-000000000000]"));
+    let stranger = world.emulator.create_foreign("spark-35", Some("not ours [athena-operator/00000000-0000-4000-8000-000000000000]"));
     let operator = world.operator()?;
     world.create("forged").await?;
     let idle = world.until_reason("forged", "SessionIdle").await?;
@@ -123,31 +116,20 @@ async fn a_status_that_names_a_strangers_session_is_ignored(world: World) -> any
     world.until_gone("forged").await?;
     let live = world.live();
     ensure!(live.len() == 1 && live[0].session_id == stranger, "{live:?}");
-    ensure!(
-        world
-            .calls("TerminateSession")
-            .iter()
-            .all(|call| call.session_id.as_deref() == Some(&own))
-    );
+    ensure!(world.calls("TerminateSession").iter().all(|call| call.session_id.as_deref() == Some(&own)));
     Ok(())
 }
 
 async fn retain_lets_the_object_go_and_the_session_run(world: World) -> anyhow::Result<()> {
     let _operator = world.operator()?;
-    world
-        .create_with("kept", json!({ "workGroup": "spark-35", "deletionPolicy": "Retain" }))
-        .await?;
+    world.create_with("kept", json!({ "workGroup": "spark-35", "deletionPolicy": "Retain" })).await?;
     world.until_reason("kept", "SessionIdle").await?;
     world.delete("kept").await?;
     world.until_gone("kept").await?;
     ensure!(world.live().len() == 1 && world.calls("TerminateSession").is_empty());
     let id = world.emulator.sessions()[0].session_id.clone();
-    until("a warning names the session", || {
-        world
-            .kubectl(&["events"])
-            .is_ok_and(|events| events.contains("SessionRetained") && events.contains(&id))
-    })
-    .await
+    until("a warning names the session", || world.kubectl(&["events"]).is_ok_and(|events| events.contains("SessionRetained") && events.contains(&id)))
+        .await
 }
 
 async fn a_deletion_that_waits_says_for_what_and_retain_releases_it(world: World) -> anyhow::Result<()> {
@@ -180,9 +162,7 @@ async fn a_session_that_athena_has_forgotten_does_not_hold_its_object(world: Wor
     world.create("forgotten-while-deleted").await?;
     world.until_reason("forgotten-while-deleted", "SessionIdle").await?;
     let id = world.emulator.sessions()[1].session_id.clone();
-    world
-        .emulator
-        .set_faults(vec![Fault::new("TerminateSession", FaultKind::Throttle).times(1)]);
+    world.emulator.set_faults(vec![Fault::new("TerminateSession", FaultKind::Throttle).times(1)]);
     world.delete("forgotten-while-deleted").await?;
     world.emulator.set_state(&id, Change::Vanish)?;
     world.until_gone("forgotten-while-deleted").await

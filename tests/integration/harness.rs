@@ -18,18 +18,17 @@ use kube::{Api, Client, ResourceExt};
 use libtest_mimic::{Arguments, Failed, Trial};
 use serde_json::{Value, json};
 
+type Running = Pin<Box<dyn Future<Output = anyhow::Result<()>> + Send>>;
+
 /// A named test.
 pub struct Test {
     name: &'static str,
-    run: Box<dyn FnOnce(World) -> Pin<Box<dyn Future<Output = anyhow::Result<()>> + Send>> + Send>,
+    run: Box<dyn FnOnce(World) -> Running + Send>,
 }
 
 /// A test made of an asynchronous function.
 pub fn test<F: Future<Output = anyhow::Result<()>> + Send + 'static>(name: &'static str, run: fn(World) -> F) -> Test {
-    Test {
-        name,
-        run: Box::new(move |world| Box::pin(run(world))),
-    }
+    Test { name, run: Box::new(move |world| Box::pin(run(world))) }
 }
 
 /// The tests of these functions, under their names.
@@ -47,12 +46,7 @@ pub fn run(modules: Vec<(&'static str, Vec<Test>)>) -> ExitCode {
     let mut arguments = Arguments::from_args();
     // They wait more than they work.
     arguments.test_threads = arguments.test_threads.or(Some(8));
-    let runtime = Arc::new(
-        tokio::runtime::Builder::new_multi_thread()
-            .enable_all()
-            .build()
-            .expect("threads can be started"),
-    );
+    let runtime = Arc::new(tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("threads can be started"));
     let stage: Arc<OnceLock<Result<Stage, String>>> = Arc::default();
     let trials = modules
         .into_iter()
@@ -110,13 +104,7 @@ impl World {
         let config = kube::Config::from_custom_kubeconfig(kubeconfig, &kube::config::KubeConfigOptions::default()).await?;
         let client = Client::try_from(config)?;
         let sessions = Api::namespaced(client.clone(), &namespace);
-        Ok(Self {
-            stage,
-            namespace,
-            emulator,
-            client,
-            sessions,
-        })
+        Ok(Self { stage, namespace, emulator, client, sessions })
     }
 
     /// The API server.
@@ -189,8 +177,7 @@ impl World {
 
     /// Waits until Ready has this reason.
     pub async fn until_reason(&self, name: &str, reason: &str) -> anyhow::Result<AthenaSession> {
-        self.until(name, reason, |object| ready_condition(object).is_some_and(|ready| ready.reason == reason))
-            .await
+        self.until(name, reason, |object| ready_condition(object).is_some_and(|ready| ready.reason == reason)).await
     }
 
     /// Waits until an object is gone.
@@ -217,7 +204,7 @@ impl World {
 }
 
 /// Longest wait for a condition. It bounds a hanging test and says nothing about speed.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_mins(1);
 const PAUSE: Duration = Duration::from_millis(20);
 
 /// Waits until something is so.

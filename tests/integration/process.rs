@@ -26,14 +26,8 @@ async fn probes_and_metrics_answer(world: World) -> anyhow::Result<()> {
     ensure!(operator.get("/livez")?.0 == 200 && operator.get("/readyz")?.0 == 200 && operator.get("/other")?.0 == 404);
     let (status, metrics) = operator.get("/metrics")?;
     ensure!(status == 200 && metrics.ends_with("# EOF\n"));
-    ensure!(
-        metrics.contains("athena_operator_athena_calls_total{operation=\"StartSession\",code=\"ok\"} 1"),
-        "{metrics}"
-    );
-    ensure!(
-        metrics.contains("controller_runtime_reconcile_total{controller=\"athenasession\",result=\"success\"}"),
-        "{metrics}"
-    );
+    ensure!(metrics.contains("athena_operator_athena_calls_total{operation=\"StartSession\",code=\"ok\"} 1"), "{metrics}");
+    ensure!(metrics.contains("controller_runtime_reconcile_total{controller=\"athenasession\",result=\"success\"}"), "{metrics}");
     Ok(())
 }
 
@@ -42,13 +36,7 @@ async fn it_is_alive_and_not_ready_without_a_list(world: World) -> anyhow::Resul
     let binary = Path::new(env!("CARGO_BIN_EXE_athena-operator"));
     // It may list its own namespace, and is told to watch another.
     let flags = ["--namespaces=default"];
-    let options = OperatorOptions {
-        binary,
-        scope: Scope::Namespace(&world.namespace),
-        athena: &url,
-        flags: &flags,
-        env: &[],
-    };
+    let options = OperatorOptions { binary, scope: Scope::Namespace(&world.namespace), athena: &url, flags: &flags, env: &[] };
     let operator = Operator::start(world.stage(), &options)?;
     until("it is alive", || operator.get("/livez").is_ok_and(|(status, _)| status == 200)).await?;
     until("the refused list is logged", || operator.raw_log().contains("forbidden")).await?;
@@ -63,16 +51,13 @@ async fn log_lines_carry_uid_attempt_and_session_id(world: World) -> anyhow::Res
     let id = world.emulator.sessions()[0].session_id.clone();
     let text = |line: &Value, field: &str| line.pointer(&format!("/span/{field}")).or(line.get(field)).cloned().unwrap_or_default();
     let lines = operator.log();
-    let changes: Vec<_> = lines
-        .iter()
-        .filter(|line| line.get("reason").is_some() && line.get("state").is_some())
-        .collect();
+    let changes: Vec<_> = lines.iter().filter(|line| line.get("reason").is_some() && line.get("state").is_some()).collect();
     let states: Vec<_> = changes.iter().map(|line| text(line, "state")).collect();
     ensure!(states.last() == Some(&Value::from("IDLE")), "{states:?}");
     for line in changes {
-        ensure!(text(line, "uid") == Value::from(uid(&object)), "{line}");
-        ensure!(text(line, "session_id") == Value::from(id.clone()), "{line}");
-        ensure!(text(line, "attempt") == Value::from(0), "{line}");
+        ensure!(text(line, "uid") == uid(&object), "{line}");
+        ensure!(text(line, "session_id") == id, "{line}");
+        ensure!(text(line, "attempt") == 0, "{line}");
     }
     Ok(())
 }
@@ -100,11 +85,7 @@ async fn sigterm_ends_it_with_success_and_leaves_sessions_alone(world: World) ->
 
 async fn without_a_region_it_says_what_to_set(world: World) -> anyhow::Result<()> {
     let mut command = Command::new(env!("CARGO_BIN_EXE_athena-operator"));
-    command
-        .arg("run")
-        .env_clear()
-        .env("AWS_EC2_METADATA_DISABLED", "true")
-        .env("KUBECONFIG", world.stage().kubeconfig());
+    command.arg("run").env_clear().env("AWS_EC2_METADATA_DISABLED", "true").env("KUBECONFIG", world.stage().kubeconfig());
     let output = command.output().context("cannot run the operator")?;
     let message = String::from_utf8_lossy(&output.stderr).into_owned();
     ensure!(!output.status.success() && message.contains("set AWS_REGION"), "{message}");

@@ -24,30 +24,18 @@ tests![
 ];
 
 fn refuse(world: &World, operation: &str, code: &str, message: &str) {
-    let kind = FaultKind::Fail {
-        status: 400,
-        code: code.into(),
-        message: message.into(),
-    };
+    let kind = FaultKind::Fail { status: 400, code: code.into(), message: message.into() };
     world.emulator.set_faults(vec![Fault::new(operation, kind)]);
 }
 
 async fn a_request_that_is_refused_for_good_is_stalled_and_not_sent_again(world: World) -> anyhow::Result<()> {
-    refuse(
-        &world,
-        "StartSession",
-        "InvalidRequestException",
-        "1 validation error detected: Value at 'x' failed to satisfy constraint",
-    );
+    refuse(&world, "StartSession", "InvalidRequestException", "1 validation error detected: Value at 'x' failed to satisfy constraint");
     let operator = world.operator()?;
     world.create("rejected").await?;
     let object = world.until_reason("rejected", "InvalidRequest").await?;
     ensure!(condition(&object, "Stalled").is_some_and(|stalled| stalled.message.contains("Value at 'x'")));
     ensure!(condition(&object, "Reconciling").is_none());
-    until("the event carries the request id", || {
-        world.kubectl(&["events"]).is_ok_and(|events| events.contains("AWS request id"))
-    })
-    .await?;
+    until("the event carries the request id", || world.kubectl(&["events"]).is_ok_and(|events| events.contains("AWS request id"))).await?;
 
     world.create_with("other", json!({ "workGroup": "spark-35" })).await?;
     world.until_reason("other", "InvalidRequest").await?;
@@ -57,10 +45,7 @@ async fn a_request_that_is_refused_for_good_is_stalled_and_not_sent_again(world:
     world.emulator.set_faults(vec![]);
     world.create("third").await?;
     world.until_reason("third", "SessionIdle").await?;
-    ensure!(
-        world.calls("StartSession").len() == 3,
-        "a rejected request was sent again after a restart"
-    );
+    ensure!(world.calls("StartSession").len() == 3, "a rejected request was sent again after a restart");
     world.delete("rejected").await?;
     world.until_gone("rejected").await
 }
@@ -78,11 +63,7 @@ async fn a_quota_is_waited_for(world: World) -> anyhow::Result<()> {
 }
 
 async fn throttling_and_server_errors_are_ridden_out(world: World) -> anyhow::Result<()> {
-    let failed = FaultKind::Fail {
-        status: 500,
-        code: "InternalServerException".into(),
-        message: "try again".into(),
-    };
+    let failed = FaultKind::Fail { status: 500, code: "InternalServerException".into(), message: "try again".into() };
     world.emulator.set_faults(vec![
         Fault::new("StartSession", FaultKind::Throttle).times(1),
         Fault::new("StartSession", failed.clone()).times(1),
@@ -114,10 +95,7 @@ async fn a_missing_work_group_is_in_progress_and_heals(world: World) -> anyhow::
     let object = world.until_reason("early", "WorkGroupNotFound").await?;
     ensure!(ready_condition(&object).is_some_and(|ready| ready.status == "Unknown"));
     world.emulator.configure(|config| {
-        let group = athena_emulator::WorkGroup {
-            name: "to-come".into(),
-            ..athena_emulator::WorkGroup::default()
-        };
+        let group = athena_emulator::WorkGroup { name: "to-come".into(), ..athena_emulator::WorkGroup::default() };
         config.work_groups.push(group);
     });
     world.until_reason("early", "SessionIdle").await?;
@@ -138,16 +116,8 @@ async fn a_used_token_is_stalled_and_no_second_session_starts(world: World) -> a
         ("exists", TokenMismatch::SessionAlreadyExists, "SessionAlreadyExists"),
     ] {
         world.emulator.configure(|config| config.token_mismatch = mismatch);
-        let code = if reason == "TokenMismatch" {
-            "InvalidRequestException"
-        } else {
-            "SessionAlreadyExistsException"
-        };
-        let message = if reason == "TokenMismatch" {
-            "Idempotent parameters do not match"
-        } else {
-            "The specified session already exists."
-        };
+        let code = if reason == "TokenMismatch" { "InvalidRequestException" } else { "SessionAlreadyExistsException" };
+        let message = if reason == "TokenMismatch" { "Idempotent parameters do not match" } else { "The specified session already exists." };
         refuse(&world, "StartSession", code, message);
         let operator = world.operator_with(&["--uncertainty=2s"], &[])?;
         world.create(name).await?;
@@ -170,13 +140,7 @@ async fn started(world: &World, name: &str) -> anyhow::Result<String> {
 async fn an_unknown_state_is_mirrored_as_it_is(world: World) -> anyhow::Result<()> {
     let _operator = world.operator()?;
     let id = started(&world, "odd").await?;
-    world.emulator.set_state(
-        &id,
-        Change::State {
-            state: "HIBERNATING".into(),
-            reason: None,
-        },
-    )?;
+    world.emulator.set_state(&id, Change::State { state: "HIBERNATING".into(), reason: None })?;
     let object = world.until_reason("odd", "UnknownState").await?;
     ensure!(status(&object).state.as_deref() == Some("HIBERNATING"));
     ensure!(condition(&object, "Available").is_some_and(|available| available.status == "Unknown"));
@@ -189,13 +153,7 @@ async fn an_unknown_state_is_mirrored_as_it_is(world: World) -> anyhow::Result<(
 async fn a_failed_session_is_stalled_with_athenas_reason(world: World) -> anyhow::Result<()> {
     let _operator = world.operator()?;
     let id = started(&world, "failed").await?;
-    world.emulator.set_state(
-        &id,
-        Change::State {
-            state: "FAILED".into(),
-            reason: Some("the coordinator is gone".into()),
-        },
-    )?;
+    world.emulator.set_state(&id, Change::State { state: "FAILED".into(), reason: Some("the coordinator is gone".into()) })?;
     let object = world.until_reason("failed", "SessionFailed").await?;
     ensure!(condition(&object, "Stalled").is_some_and(|stalled| stalled.message.contains("the coordinator is gone")));
     Ok(())
@@ -204,13 +162,7 @@ async fn a_failed_session_is_stalled_with_athenas_reason(world: World) -> anyhow
 async fn a_degraded_session_is_ended(world: World) -> anyhow::Result<()> {
     let _operator = world.operator()?;
     let id = started(&world, "degraded").await?;
-    world.emulator.set_state(
-        &id,
-        Change::State {
-            state: "DEGRADED".into(),
-            reason: None,
-        },
-    )?;
+    world.emulator.set_state(&id, Change::State { state: "DEGRADED".into(), reason: None })?;
     let object = world.until_reason("degraded", "SessionDegraded").await?;
     ensure!(status(&object).stop_cause.is_some_and(|cause| cause.as_str() == "Degraded"));
     ensure!(world.live().is_empty() && world.calls("TerminateSession").len() == 1);
@@ -220,9 +172,7 @@ async fn a_degraded_session_is_ended(world: World) -> anyhow::Result<()> {
 async fn an_idle_timeout_is_no_failure(world: World) -> anyhow::Result<()> {
     world.emulator.configure(|config| config.idle_minute = Duration::from_secs(6));
     let _operator = world.operator()?;
-    world
-        .create_with("timed-out", json!({ "workGroup": "spark-35", "sessionIdleTimeoutInMinutes": 1 }))
-        .await?;
+    world.create_with("timed-out", json!({ "workGroup": "spark-35", "sessionIdleTimeoutInMinutes": 1 })).await?;
     let object = world.until_reason("timed-out", "IdleTimeout").await?;
     ensure!(ready_condition(&object).is_some_and(|ready| ready.status == "True"));
     ensure!(condition(&object, "Available").is_some_and(|available| available.status == "False"));
@@ -234,13 +184,7 @@ async fn a_session_that_failed_while_the_operator_was_away_is_noticed(world: Wor
     let operator = world.operator()?;
     let id = started(&world, "away").await?;
     drop(operator);
-    world.emulator.set_state(
-        &id,
-        Change::State {
-            state: "FAILED".into(),
-            reason: None,
-        },
-    )?;
+    world.emulator.set_state(&id, Change::State { state: "FAILED".into(), reason: None })?;
     let _operator = world.operator()?;
     world.until_reason("away", "SessionFailed").await?;
     Ok(())

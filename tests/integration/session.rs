@@ -23,13 +23,7 @@ async fn a_session_starts_with_the_uid_as_token_and_ends_with_its_object(world: 
     ensure!(status(&idle).observed_generation == Some(1));
     ensure!(condition(&idle, "Available").is_some_and(|available| available.status == "True"));
 
-    world.emulator.set_state(
-        &sessions[0].session_id,
-        Change::State {
-            state: "BUSY".into(),
-            reason: None,
-        },
-    )?;
+    world.emulator.set_state(&sessions[0].session_id, Change::State { state: "BUSY".into(), reason: None })?;
     let busy = world.until_reason("etl", "SessionBusy").await?;
     ensure!(ready_condition(&busy).map(|ready| ready.last_transition_time) == ready_condition(&idle).map(|ready| ready.last_transition_time));
 
@@ -50,14 +44,7 @@ async fn ended_sessions_are_never_asked_about_again(world: World) -> anyhow::Res
     ensure!(status(&ended).state.as_deref() == Some("TERMINATED") && status(&ended).dpu_execution_in_millis.is_some());
 
     // Another session is looked at meanwhile, so that time is seen to pass.
-    let calls = |id: &str| {
-        world
-            .emulator
-            .calls()
-            .into_iter()
-            .filter(|call| call.session_id.as_deref() == Some(id))
-            .count()
-    };
+    let calls = |id: &str| world.emulator.calls().into_iter().filter(|call| call.session_id.as_deref() == Some(id)).count();
     let before = calls(&id);
     world.create("other").await?;
     world.until_reason("other", "SessionIdle").await?;

@@ -67,8 +67,6 @@ pub(crate) fn write_secret(path: &Path, text: &str) -> Result<(), Error> {
 pub(crate) fn random_token() -> Result<String, Error> {
     let source = Path::new("/dev/urandom");
     let mut bytes = [0; 16];
-    File::open(source)
-        .and_then(|mut file| file.read_exact(&mut bytes))
-        .map_err(Error::on("read", source))?;
+    File::open(source).and_then(|mut file| file.read_exact(&mut bytes)).map_err(Error::on("read", source))?;
     Ok(format!("{:032x}", u128::from_ne_bytes(bytes)))
 }

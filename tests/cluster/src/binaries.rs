@@ -85,25 +85,16 @@ fn source(binary: Binary, assets: Option<&Path>, cache: Option<&Path>, is_file: 
         }
         // The archives that kubebuilder publishes have the other three.
         if binary != Binary::ControllerManager {
-            return Err(Error::NotInAssets {
-                binary: binary.name(),
-                folder: folder.to_owned(),
-            });
+            return Err(Error::NotInAssets { binary: binary.name(), folder: folder.to_owned() });
         }
     }
     let program = cache.ok_or(Error::NoCacheFolder)?.join(binary.name());
-    Ok(if is_file(&program) {
-        Source::Found(program)
-    } else {
-        Source::Missing(program)
-    })
+    Ok(if is_file(&program) { Source::Found(program) } else { Source::Missing(program) })
 }
 
 fn user_cache(xdg_cache_home: Option<PathBuf>, home: Option<PathBuf>, macos: bool) -> Option<PathBuf> {
     // The XDG specification has relative paths ignored.
-    xdg_cache_home
-        .filter(|path| path.is_absolute() && !macos)
-        .or_else(|| home.map(|home| home.join(if macos { "Library/Caches" } else { ".cache" })))
+    xdg_cache_home.filter(|path| path.is_absolute() && !macos).or_else(|| home.map(|home| home.join(if macos { "Library/Caches" } else { ".cache" })))
 }
 
 /// The versions a `go.mod` pins.
@@ -125,11 +116,7 @@ impl<'a> Versions<'a> {
                 if words.next() == Some(name) { words.next() } else { None }
             })
         };
-        Some(Self {
-            go: version("go")?,
-            kubernetes: version("k8s.io/kubernetes")?,
-            etcd: version("go.etcd.io/etcd/server/v3")?,
-        })
+        Some(Self { go: version("go")?, kubernetes: version("k8s.io/kubernetes")?, etcd: version("go.etcd.io/etcd/server/v3")? })
     }
 
     fn folder_name(&self) -> String {
@@ -163,12 +150,7 @@ mod tests {
 
     #[test]
     fn the_controller_manager_may_be_lacking_from_assets() {
-        let cached = looked_up(
-            Binary::ControllerManager,
-            Some("/assets"),
-            Some("/cache"),
-            &["/cache/kube-controller-manager"],
-        );
+        let cached = looked_up(Binary::ControllerManager, Some("/assets"), Some("/cache"), &["/cache/kube-controller-manager"]);
         assert_eq!(cached, Ok(Source::Found("/cache/kube-controller-manager".into())));
         let missing = looked_up(Binary::ControllerManager, Some("/assets"), Some("/cache"), &[]);
         assert_eq!(missing, Ok(Source::Missing("/cache/kube-controller-manager".into())));
@@ -176,14 +158,8 @@ mod tests {
 
     #[test]
     fn what_is_neither_in_assets_nor_in_the_cache_is_built_into_the_cache() {
-        assert_eq!(
-            looked_up(Binary::Kubectl, None, Some("/cache"), &["/cache/kubectl"]),
-            Ok(Source::Found("/cache/kubectl".into()))
-        );
-        assert_eq!(
-            looked_up(Binary::Kubectl, None, Some("/cache"), &["/cache/etcd"]),
-            Ok(Source::Missing("/cache/kubectl".into()))
-        );
+        assert_eq!(looked_up(Binary::Kubectl, None, Some("/cache"), &["/cache/kubectl"]), Ok(Source::Found("/cache/kubectl".into())));
+        assert_eq!(looked_up(Binary::Kubectl, None, Some("/cache"), &["/cache/etcd"]), Ok(Source::Missing("/cache/kubectl".into())));
     }
 
     #[test]
@@ -207,14 +183,7 @@ mod tests {
         let go_mod = "module m\n\ngo 1.30.1\n\nreplace k8s.io/api => k8s.io/api v0.2.0\n\ntool (\n\tk8s.io/kubernetes/cmd/kubectl\n)\n\n\
                       require k8s.io/kubernetes v1.2.3\n\nrequire (\n\tgo.etcd.io/etcd/server/v3 v3.4.5 // indirect\n)\n";
         let versions = Versions::of(go_mod).unwrap();
-        assert_eq!(
-            versions,
-            Versions {
-                go: "1.30.1",
-                kubernetes: "v1.2.3",
-                etcd: "v3.4.5"
-            }
-        );
+        assert_eq!(versions, Versions { go: "1.30.1", kubernetes: "v1.2.3", etcd: "v3.4.5" });
         assert_eq!(versions.folder_name(), "kubernetes-v1.2.3-etcd-v3.4.5");
         assert_eq!(Versions::of("go 1.30.1\n"), None);
     }

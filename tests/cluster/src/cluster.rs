@@ -43,10 +43,7 @@ impl Cluster {
     /// Those of [`binaries::path`], and [`Error::Ended`] or [`Error::NotReady`] with the end of the
     /// log of the server that failed.
     pub fn start(options: Options) -> Result<Self, Error> {
-        let Options {
-            controller_manager,
-            directory,
-        } = options;
+        let Options { controller_manager, directory } = options;
         let programs = Programs {
             etcd: binaries::path(Binary::Etcd)?,
             kubectl: binaries::path(Binary::Kubectl)?,
@@ -68,12 +65,7 @@ impl Cluster {
                 return Err(error);
             }
         };
-        let mut cluster = Self {
-            controller_manager: Mutex::default(),
-            servers,
-            spawner,
-            folder,
-        };
+        let mut cluster = Self { controller_manager: Mutex::default(), servers, spawner, folder };
         if controller_manager && let Err(error) = cluster.start_controller_manager() {
             cluster.folder.abandon();
             return Err(error);
@@ -98,9 +90,7 @@ impl Cluster {
         if running.is_none() {
             let program = binaries::path(Binary::ControllerManager)?;
             let (access, folder) = (&self.servers.access, self.folder.path());
-            *running = Some(with_free_ports(|| {
-                servers::start_controller_manager(&program, access, &self.spawner, folder)
-            })?);
+            *running = Some(with_free_ports(|| servers::start_controller_manager(&program, access, &self.spawner, folder))?);
         }
         Ok(())
     }

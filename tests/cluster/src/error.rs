@@ -106,10 +106,7 @@ pub enum Error {
 impl Error {
     /// For `map_err`: the system refused to `verb` this path.
     pub(crate) fn on<'a>(verb: &'a str, path: &'a Path) -> impl FnOnce(io::Error) -> Self + 'a {
-        move |source| Self::System {
-            action: format!("{verb} {}", path.display()),
-            source,
-        }
+        move |source| Self::System { action: format!("{verb} {}", path.display()), source }
     }
 
     /// Whether another program took the port between our choosing it and the server's listening on

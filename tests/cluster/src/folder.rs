@@ -23,35 +23,19 @@ impl Folder {
         remove_abandoned(&parent);
         let in_parent = Error::on("create a folder in", &parent);
         // Under another name until it is locked, so that nobody takes it for abandoned.
-        let unlocked = tempfile::Builder::new()
-            .prefix(&format!(".{PREFIX}"))
-            .tempdir_in(&parent)
-            .map_err(in_parent)?
-            .keep();
+        let unlocked = tempfile::Builder::new().prefix(&format!(".{PREFIX}")).tempdir_in(&parent).map_err(in_parent)?.keep();
         let lock = lock(&unlocked)?;
         let name = unlocked.file_name().unwrap_or_default().to_string_lossy();
         let path = unlocked.with_file_name(name.trim_start_matches('.'));
         fs::rename(&unlocked, &path).map_err(Error::on("rename", &unlocked))?;
-        Ok(Self {
-            path,
-            remove: true,
-            _lock: lock,
-        })
+        Ok(Self { path, remove: true, _lock: lock })
     }
 
     /// One that stays, with what an earlier cluster left in it.
     pub(crate) fn lasting(path: &Path) -> Result<Self, Error> {
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(path)
-            .map_err(Error::on("create", path))?;
+        DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(Error::on("create", path))?;
         let path = path.canonicalize().map_err(Error::on("find", path))?;
-        Ok(Self {
-            _lock: lock(&path)?,
-            path,
-            remove: false,
-        })
+        Ok(Self { _lock: lock(&path)?, path, remove: false })
     }
 
     pub(crate) fn path(&self) -> &Path {

@@ -26,19 +26,11 @@ pub(crate) fn build(binary: Binary, target: &Path) -> Result<(), Error> {
     }
 
     if !Path::new(MODULE).join("go.mod").is_file() {
-        return Err(Error::NoModule {
-            binary: binary.name(),
-            module: MODULE.into(),
-        });
+        return Err(Error::NoModule { binary: binary.name(), module: MODULE.into() });
     }
     usable_go(binary, go_version())?;
 
-    tell(&format!(
-        "building {} {}, once, usually {}",
-        binary.name(),
-        version(binary),
-        binary.usual_build_time()
-    ));
+    tell(&format!("building {} {}, once, usually {}", binary.name(), version(binary), binary.usual_build_time()));
     let unfinished = target.with_file_name(format!("{}.{}.tmp", binary.name(), process::id()));
     let built = go_build(binary, &unfinished);
     if built.is_err() {
@@ -89,11 +81,7 @@ fn go_build(binary: Binary, target: &Path) -> Result<(), Error> {
         }
     };
     let status = go.wait().map_err(Error::on("wait for", Path::new("go")))?;
-    if status.success() {
-        Ok(())
-    } else {
-        Err(failure(binary, &String::from_utf8_lossy(&output)))
-    }
+    if status.success() { Ok(()) } else { Err(failure(binary, &String::from_utf8_lossy(&output))) }
 }
 
 /// What `go env GOVERSION` prints, such as `go1.26.8`; outside an error of running `go`, the error
@@ -103,27 +91,16 @@ fn go_build(binary: Binary, target: &Path) -> Result<(), Error> {
 fn go_version() -> io::Result<Result<String, String>> {
     let output = Command::new("go").current_dir(MODULE).args(["env", "GOVERSION"]).output()?;
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
-    Ok(if output.status.success() {
-        Ok(text(&output.stdout))
-    } else {
-        Err(text(&output.stderr))
-    })
+    Ok(if output.status.success() { Ok(text(&output.stdout)) } else { Err(text(&output.stderr)) })
 }
 
 fn usable_go(binary: Binary, version: io::Result<Result<String, String>>) -> Result<(), Error> {
     let (binary_name, needed) = (binary.name(), VERSIONS.go);
     match version {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Err(Error::NoGo { binary: binary_name, needed }),
-        Err(source) => Err(Error::System {
-            action: "run go".to_owned(),
-            source,
-        }),
+        Err(source) => Err(Error::System { action: "run go".to_owned(), source }),
         Ok(Err(output)) => Err(failure(binary, &output)),
-        Ok(Ok(found)) if numbers(&found) < numbers(needed) => Err(Error::GoTooOld {
-            binary: binary_name,
-            needed,
-            found,
-        }),
+        Ok(Ok(found)) if numbers(&found) < numbers(needed) => Err(Error::GoTooOld { binary: binary_name, needed, found }),
         Ok(Ok(_)) => Ok(()),
     }
 }
@@ -148,11 +125,7 @@ fn failure(binary: Binary, output: &str) -> Error {
         "unrecognized import path",
     ];
     let (binary, end) = (binary.name(), tail(output));
-    if NETWORK.iter().any(|sign| output.contains(sign)) {
-        Error::NoNetwork { binary, output: end }
-    } else {
-        Error::Build { binary, output: end }
-    }
+    if NETWORK.iter().any(|sign| output.contains(sign)) { Error::NoNetwork { binary, output: end } } else { Error::Build { binary, output: end } }
 }
 
 fn version(binary: Binary) -> &'static str {
@@ -185,14 +158,7 @@ mod tests {
 
     #[test]
     fn a_go_of_at_least_the_modules_version_is_usable() {
-        for version in [
-            "go1.26.0",
-            "go1.26.8",
-            "go1.100.0",
-            "go2.0",
-            "devel go1.99-4a1b Mon",
-            "go1.26.8-X:nodwarf5",
-        ] {
+        for version in ["go1.26.0", "go1.26.8", "go1.100.0", "go2.0", "devel go1.99-4a1b Mon", "go1.26.8-X:nodwarf5"] {
             assert_eq!(verdict(Ok(Ok(version))), Ok(()), "{version}");
         }
     }
@@ -220,19 +186,12 @@ mod tests {
     fn a_failing_build_shows_the_end_of_what_go_said() {
         let said = (0..100).map(|line| format!("error {line}")).collect::<Vec<_>>().join("\n");
         let error = failure(Binary::Kubectl, &said).to_string();
-        assert!(
-            error.starts_with("cannot build kubectl;") && error.ends_with("error 99") && !error.contains("error 50"),
-            "{error}"
-        );
+        assert!(error.starts_with("cannot build kubectl;") && error.ends_with("error 99") && !error.contains("error 50"), "{error}");
     }
 
     #[test]
     fn the_stamp_carries_the_version_of_kubernetes() {
-        let stamp = stamp(&Versions {
-            go: "1",
-            kubernetes: "v1.36.3",
-            etcd: "v3",
-        });
+        let stamp = stamp(&Versions { go: "1", kubernetes: "v1.36.3", etcd: "v3" });
         assert_eq!(
             stamp,
             "-s -w -X k8s.io/component-base/version.gitVersion=v1.36.3 -X k8s.io/component-base/version.gitMajor=1 \

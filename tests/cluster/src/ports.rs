@@ -12,19 +12,14 @@ pub(crate) fn free_ports<const N: usize>() -> Result<[u16; N], Error> {
     let port = |listener: &TcpListener| listener.local_addr().map(|address| address.port());
     let find = || {
         // All are held until the last is known, so that they differ.
-        let listeners = (0..N)
-            .map(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)))
-            .collect::<io::Result<Vec<_>>>()?;
+        let listeners = (0..N).map(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0))).collect::<io::Result<Vec<_>>>()?;
         let mut ports = [0; N];
         for (slot, listener) in ports.iter_mut().zip(&listeners) {
             *slot = port(listener)?;
         }
         Ok(ports)
     };
-    find().map_err(|source| Error::System {
-        action: "find a free port on 127.0.0.1".to_owned(),
-        source,
-    })
+    find().map_err(|source| Error::System { action: "find a free port on 127.0.0.1".to_owned(), source })
 }
 
 /// Tries again if another program takes one of the ports before the server listens on it.
@@ -50,12 +45,7 @@ mod tests {
     use super::*;
 
     fn ended(tail: &str) -> Error {
-        Error::Ended {
-            component: "etcd",
-            status: std::process::ExitStatus::from_raw(256),
-            log: "etcd.log".into(),
-            tail: tail.to_owned(),
-        }
+        Error::Ended { component: "etcd", status: std::process::ExitStatus::from_raw(256), log: "etcd.log".into(), tail: tail.to_owned() }
     }
 
     #[test]
@@ -69,11 +59,7 @@ mod tests {
         let starts = Cell::new(0);
         let result = with_free_ports(|| {
             starts.set(starts.get() + 1);
-            if starts.get() < 3 {
-                Err(ended("bind: address already in use"))
-            } else {
-                Ok(())
-            }
+            if starts.get() < 3 { Err(ended("bind: address already in use")) } else { Ok(()) }
         });
         assert!(result.is_ok());
 

@@ -66,16 +66,8 @@ impl Process {
         command.stdin(Stdio::null()).stdout(file).stderr(copy);
         #[cfg(target_os = "linux")]
         die_with_parent(&mut command);
-        let child = spawner.spawn(command).map_err(|source| Error::System {
-            action: format!("run {name}"),
-            source,
-        })?;
-        Ok(Self {
-            name,
-            pid: child.id(),
-            child: Mutex::new(child),
-            log,
-        })
+        let child = spawner.spawn(command).map_err(|source| Error::System { action: format!("run {name}"), source })?;
+        Ok(Self { name, pid: child.id(), child: Mutex::new(child), log })
     }
 
     /// Its id.
@@ -85,9 +77,7 @@ impl Process {
 
     /// What it has written so far, to standard output and standard error.
     pub fn log(&self) -> String {
-        std::fs::read(&self.log)
-            .map(|log| String::from_utf8_lossy(&log).into_owned())
-            .unwrap_or_default()
+        std::fs::read(&self.log).map(|log| String::from_utf8_lossy(&log).into_owned()).unwrap_or_default()
     }
 
     /// Sends it a signal, unless it has ended.
@@ -109,12 +99,7 @@ impl Process {
     pub(crate) fn check(&self) -> Result<(), Error> {
         match self.exit_status() {
             None => Ok(()),
-            Some(status) => Err(Error::Ended {
-                component: self.name,
-                status,
-                log: self.log.clone(),
-                tail: self.log_tail(),
-            }),
+            Some(status) => Err(Error::Ended { component: self.name, status, log: self.log.clone(), tail: self.log_tail() }),
         }
     }
 
@@ -128,12 +113,7 @@ impl Process {
             self.check()?;
             if start.elapsed() > timeout {
                 let seconds = timeout.as_secs();
-                return Err(Error::NotReady {
-                    component: self.name,
-                    seconds,
-                    log: self.log.clone(),
-                    tail: self.log_tail(),
-                });
+                return Err(Error::NotReady { component: self.name, seconds, log: self.log.clone(), tail: self.log_tail() });
             }
             thread::sleep(POLL);
         }
@@ -141,9 +121,7 @@ impl Process {
     }
 
     fn log_tail(&self) -> String {
-        std::fs::read(&self.log)
-            .map(|log| tail(&String::from_utf8_lossy(&log)))
-            .unwrap_or_default()
+        std::fs::read(&self.log).map(|log| tail(&String::from_utf8_lossy(&log))).unwrap_or_default()
     }
 }
 
@@ -179,11 +157,7 @@ fn die_with_parent(command: &mut Command) {
         command.pre_exec(move || {
             rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
             // The parent may have died before the call above.
-            if rustix::process::getppid() == Some(parent) {
-                Ok(())
-            } else {
-                Err(rustix::io::Errno::SRCH.into())
-            }
+            if rustix::process::getppid() == Some(parent) { Ok(()) } else { Err(rustix::io::Errno::SRCH.into()) }
         });
     }
 }

@@ -121,9 +121,7 @@ pub(crate) fn start_controller_manager(program: &Path, access: &Access, spawner:
     let certificate = certificates.join("kube-controller-manager.crt");
     process.wait_until(TIMEOUT, || {
         let mut kubectl = access.kubectl_command();
-        kubectl
-            .arg(format!("--server=https://127.0.0.1:{port}"))
-            .arg(flag("certificate-authority", &certificate));
+        kubectl.arg(format!("--server=https://127.0.0.1:{port}")).arg(flag("certificate-authority", &certificate));
         answers(kubectl, "/healthz")
     })?;
     Ok(process)

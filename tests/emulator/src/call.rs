@@ -48,21 +48,10 @@ impl Request {
         } else {
             let target = text("x-amz-target").unwrap_or_default();
             let operation = target.strip_prefix("AmazonAthena.").unwrap_or(target).to_owned();
-            let input = if body.is_empty() {
-                Some(Map::new())
-            } else {
-                serde_json::from_slice(&body).ok()
-            };
+            let input = if body.is_empty() { Some(Map::new()) } else { serde_json::from_slice(&body).ok() };
             (Protocol::Json, operation, input)
         };
-        Self {
-            parts,
-            body,
-            protocol,
-            operation,
-            input,
-            id: uuid::Uuid::new_v4().to_string(),
-        }
+        Self { parts, body, protocol, operation, input, id: uuid::Uuid::new_v4().to_string() }
     }
 
     fn arrived(&self, now: Timestamp) -> Call {
@@ -173,14 +162,10 @@ fn perform(world: &mut World, request: &Request, now: Timestamp) -> Result<Done,
     }
     match request.protocol {
         Protocol::Json => athena(world, request, now),
-        Protocol::Query if request.operation == "GetCallerIdentity" => Ok(Done {
-            body: sts::caller_identity(&world.config, &request.id),
-            session_id: None,
-        }),
-        Protocol::Query => Err(Refusal::new(
-            "InvalidAction",
-            format!("Could not find operation {} for version 2011-06-15", request.operation),
-        )),
+        Protocol::Query if request.operation == "GetCallerIdentity" => {
+            Ok(Done { body: sts::caller_identity(&world.config, &request.id), session_id: None })
+        }
+        Protocol::Query => Err(Refusal::new("InvalidAction", format!("Could not find operation {} for version 2011-06-15", request.operation))),
     }
 }
 
@@ -189,10 +174,7 @@ fn athena(world: &mut World, request: &Request, now: Timestamp) -> Result<Done, 
         world.bucket.take(rate, now)?;
     }
     let members = shapes::input(&request.operation).ok_or_else(|| Refusal::without_message("UnknownOperationException"))?;
-    let input = request
-        .input
-        .as_ref()
-        .ok_or_else(|| Refusal::new("SerializationException", "The body is not a JSON object"))?;
+    let input = request.input.as_ref().ok_or_else(|| Refusal::new("SerializationException", "The body is not a JSON object"))?;
     check_permission(world, &request.operation, input)?;
 
     let token = input.get("ClientRequestToken");

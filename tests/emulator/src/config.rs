@@ -77,11 +77,7 @@ pub struct Config {
 
 impl Default for Config {
     fn default() -> Self {
-        let group = |name: &str, engine: &str| WorkGroup {
-            name: name.to_owned(),
-            engine: engine.to_owned(),
-            ..WorkGroup::default()
-        };
+        let group = |name: &str, engine: &str| WorkGroup { name: name.to_owned(), engine: engine.to_owned(), ..WorkGroup::default() };
         Self {
             region: None,
             account: "000000000000".to_owned(),
@@ -91,10 +87,7 @@ impl Default for Config {
                 group("spark-35", WorkGroup::SPARK_3_5),
                 group("pyspark-3", WorkGroup::PYSPARK_3),
                 group("sql", WorkGroup::SQL_3),
-                WorkGroup {
-                    state: WorkGroupState::Disabled,
-                    ..group("disabled", WorkGroup::SPARK_3_5)
-                },
+                WorkGroup { state: WorkGroupState::Disabled, ..group("disabled", WorkGroup::SPARK_3_5) },
             ],
             start_state: state::CREATING.to_owned(),
             creating: Duration::from_secs(1),
@@ -171,12 +164,7 @@ pub struct Credential {
 impl Default for Credential {
     /// Access key `test`, secret `test`.
     fn default() -> Self {
-        Self {
-            access_key_id: "test".to_owned(),
-            secret_access_key: "test".to_owned(),
-            session_token: None,
-            expired: false,
-        }
+        Self { access_key_id: "test".to_owned(), secret_access_key: "test".to_owned(), session_token: None, expired: false }
     }
 }
 

@@ -41,30 +41,17 @@ impl Engine {
         let configuration = request.get("EngineConfiguration").and_then(Value::as_object).unwrap_or(&nothing);
         self.refuse_foreign_members(request, configuration)?;
         refuse_sql_classifications(configuration)?;
-        let asked = configuration
-            .get("MaxConcurrentDpus")
-            .and_then(Value::as_u64)
-            .and_then(|dpus| u32::try_from(dpus).ok());
+        let asked = configuration.get("MaxConcurrentDpus").and_then(Value::as_u64).and_then(|dpus| u32::try_from(dpus).ok());
         match self {
             // Without a number, Spark 3.5 begins with the driver and one executor.
-            Self::Spark35 => Ok(Plan {
-                engine_configuration: Value::Object(configuration.clone()),
-                dpus: asked.unwrap_or(2),
-                doom: None,
-            }),
+            Self::Spark35 => Ok(Plan { engine_configuration: Value::Object(configuration.clone()), dpus: asked.unwrap_or(2), doom: None }),
             Self::PySpark3 => {
                 check_notebook(request, configuration)?;
                 let dpus = asked.unwrap_or(20);
                 if dpus > MAX_SESSION_DPUS {
-                    return Err(Refusal::invalid_input(format!(
-                        "MaxConcurrentDpus must be less than or equal to {MAX_SESSION_DPUS}."
-                    )));
+                    return Err(Refusal::invalid_input(format!("MaxConcurrentDpus must be less than or equal to {MAX_SESSION_DPUS}.")));
                 }
-                Ok(Plan {
-                    engine_configuration: with_defaults(configuration),
-                    dpus,
-                    doom: reserved_property(configuration),
-                })
+                Ok(Plan { engine_configuration: with_defaults(configuration), dpus, doom: reserved_property(configuration) })
             }
         }
     }
@@ -72,11 +59,7 @@ impl Engine {
     fn refuse_foreign_members(self, request: &Map<String, Value>, configuration: &Map<String, Value>) -> Result<(), Refusal> {
         let (version, of_request, of_configuration): (_, &[&str], &[&str]) = match self {
             Self::PySpark3 => (WorkGroup::PYSPARK_3, &["MonitoringConfiguration"], &[]),
-            Self::Spark35 => (
-                WorkGroup::SPARK_3_5,
-                &["NotebookVersion"],
-                &["CoordinatorDpuSize", "DefaultExecutorDpuSize", "SparkProperties"],
-            ),
+            Self::Spark35 => (WorkGroup::SPARK_3_5, &["NotebookVersion"], &["CoordinatorDpuSize", "DefaultExecutorDpuSize", "SparkProperties"]),
         };
         let given = |map: &Map<String, Value>, name: &str| map.get(name).is_some_and(|value| !value.is_null());
         let foreign = of_request.iter().find(|name| given(request, name));
@@ -137,11 +120,7 @@ mod tests {
 
     #[test]
     fn spark_3_5_refuses_what_only_notebooks_have() {
-        for (name, value) in [
-            ("CoordinatorDpuSize", json!(1)),
-            ("DefaultExecutorDpuSize", json!(1)),
-            ("SparkProperties", json!({})),
-        ] {
+        for (name, value) in [("CoordinatorDpuSize", json!(1)), ("DefaultExecutorDpuSize", json!(1)), ("SparkProperties", json!({}))] {
             let error = plan(Engine::Spark35, &json!({"EngineConfiguration": {name: value}}));
             assert_eq!(error, Err(format!("{name} is not supported for Apache Spark version 3.5.")));
         }

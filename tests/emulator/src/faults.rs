@@ -24,12 +24,7 @@ pub struct Fault {
 impl Fault {
     /// A fault of every call of an operation.
     pub fn new(operation: impl Into<String>, kind: FaultKind) -> Self {
-        Self {
-            operation: operation.into(),
-            kind,
-            times: None,
-            after: 0,
-        }
+        Self { operation: operation.into(), kind, times: None, after: 0 }
     }
 
     /// Limits the fault to the next calls.
@@ -125,10 +120,7 @@ mod tests {
 
     #[test]
     fn rules_apply_in_turn_and_are_used_up() {
-        let mut rules = vec![
-            Fault::new("StartSession", FaultKind::Throttle).times(2).after(1),
-            Fault::new("*", FaultKind::DropBefore).times(2),
-        ];
+        let mut rules = vec![Fault::new("StartSession", FaultKind::Throttle).times(2).after(1), Fault::new("*", FaultKind::DropBefore).times(2)];
         assert_eq!(take(&mut rules, "StartSession"), Some(FaultKind::DropBefore));
         assert_eq!(take(&mut rules, "StartSession"), Some(FaultKind::Throttle));
         assert_eq!(take(&mut rules, "GetSession"), Some(FaultKind::DropBefore));
@@ -139,10 +131,7 @@ mod tests {
 
     #[test]
     fn a_rule_without_times_stays() {
-        let mut rules = vec![
-            Fault::new("ListSessions", FaultKind::Throttle),
-            Fault::new("*", FaultKind::Throttle).times(0),
-        ];
+        let mut rules = vec![Fault::new("ListSessions", FaultKind::Throttle), Fault::new("*", FaultKind::Throttle).times(0)];
         for _ in 0..5 {
             assert!(take(&mut rules, "ListSessions").is_some());
             assert!(take(&mut rules, "GetSession").is_none());
@@ -158,9 +147,7 @@ mod tests {
             {"operation": "StartSession", "kind": {"hang": {"effect": true}}}
         ]"#;
         let rules: Vec<Fault> = serde_json::from_str(text).expect("rules");
-        let delay = FaultKind::Delay {
-            duration: Duration::from_millis(250),
-        };
+        let delay = FaultKind::Delay { duration: Duration::from_millis(250) };
         assert_eq!(rules[1], Fault::new("GetSession", delay));
         assert_eq!(rules[2], Fault::new("GetSession", FaultKind::malformed()).after(2));
     }

@@ -17,10 +17,7 @@ pub(crate) struct Bucket {
 impl Bucket {
     /// A full bucket, whatever its size.
     pub(crate) fn full() -> Self {
-        Self {
-            level: f64::INFINITY,
-            at: Timestamp::UNIX_EPOCH,
-        }
+        Self { level: f64::INFINITY, at: Timestamp::UNIX_EPOCH }
     }
 
     pub(crate) fn take(&mut self, rate: Rate, now: Timestamp) -> Result<(), Refusal> {
@@ -46,9 +43,7 @@ pub(crate) fn check_quotas<'a>(config: &Config, live: impl Iterator<Item = &'a S
         return Err(Refusal::invalid_input("Maximum allowed sessions reached"));
     }
     if config.max_dpus.is_some_and(|max| used.saturating_add(dpus) > max) {
-        return Err(Refusal::invalid_input(
-            "Failed to Provision session due to required capacity not being available for the account",
-        ));
+        return Err(Refusal::invalid_input("Failed to Provision session due to required capacity not being available for the account"));
     }
     Ok(())
 }

@@ -28,10 +28,7 @@ struct Arguments {
 async fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
     if !arguments.listen.ip().is_loopback() && !arguments.allow_remote {
-        bail!(
-            "will not listen on {}: others can reach it, and whoever does can drive the emulator; --allow-remote permits it",
-            arguments.listen
-        );
+        bail!("will not listen on {}: others can reach it, and whoever does can drive the emulator; --allow-remote permits it", arguments.listen);
     }
     let config = match &arguments.config {
         None => Config::default(),
@@ -41,13 +38,9 @@ async fn main() -> anyhow::Result<()> {
         }
     };
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    let emulator = Emulator::listen(arguments.listen, config)
-        .await
-        .with_context(|| format!("cannot listen on {}", arguments.listen))?;
+    let emulator = Emulator::listen(arguments.listen, config).await.with_context(|| format!("cannot listen on {}", arguments.listen))?;
     let mut stdout = std::io::stdout();
-    writeln!(stdout, "listening on {}", emulator.url())
-        .and_then(|()| stdout.flush())
-        .context("cannot write to stdout")?;
+    writeln!(stdout, "listening on {}", emulator.url()).and_then(|()| stdout.flush()).context("cannot write to stdout")?;
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}

@@ -29,10 +29,7 @@ pub(crate) struct Done {
 impl Done {
     fn new(reply: &impl Serialize, session_id: Option<&str>) -> Result<Self, Refusal> {
         let body = serde_json::to_string(reply).map_err(|error| Refusal::new("InternalServerException", error.to_string()))?;
-        Ok(Self {
-            body,
-            session_id: session_id.map(str::to_owned),
-        })
+        Ok(Self { body, session_id: session_id.map(str::to_owned) })
     }
 }
 
@@ -42,13 +39,7 @@ pub(crate) fn start_session(world: &mut World, input: &Input, now: Timestamp) ->
     let token = text(input, "ClientRequestToken");
     if let Some(session_id) = replayed(world, token, &request, now)? {
         let state = world.session(&session_id, now).map(|session| session.state()).unwrap_or_default();
-        return Done::new(
-            &Started {
-                session_id: &session_id,
-                state,
-            },
-            Some(&session_id),
-        );
+        return Done::new(&Started { session_id: &session_id, state }, Some(&session_id));
     }
 
     let group = work_group(&world.config, input)?;
@@ -68,9 +59,7 @@ pub(crate) fn start_session(world: &mut World, input: &Input, now: Timestamp) ->
         description: text(input, "Description").map(str::to_owned),
         engine_configuration: plan.engine_configuration,
         execution_role: text(input, "ExecutionRole").map(str::to_owned).or_else(|| group.execution_role.clone()),
-        idle_minutes: number(input, "SessionIdleTimeoutInMinutes")
-            .and_then(|minutes| u32::try_from(minutes).ok())
-            .unwrap_or(group.idle_minutes),
+        idle_minutes: number(input, "SessionIdleTimeoutInMinutes").and_then(|minutes| u32::try_from(minutes).ok()).unwrap_or(group.idle_minutes),
         dpus: plan.dpus,
         doom: plan.doom,
         request: request.clone(),
@@ -84,13 +73,7 @@ pub(crate) fn start_session(world: &mut World, input: &Input, now: Timestamp) ->
         world.tokens.remember(token, &request, &session_id, now);
     }
     let session = world.add(session);
-    Done::new(
-        &Started {
-            session_id: &session_id,
-            state: session.state(),
-        },
-        Some(&session_id),
-    )
+    Done::new(&Started { session_id: &session_id, state: session.state() }, Some(&session_id))
 }
 
 /// The session that this token has started already.
@@ -149,15 +132,8 @@ pub(crate) fn list_sessions(world: &mut World, input: &Input, now: Timestamp) ->
             && filter.is_none_or(|state| state == session.state())
             && later(session.started(), world.config.list_lag) <= now
     };
-    let mut found = world
-        .sessions()
-        .enumerate()
-        .rev()
-        .filter(|(place, _)| before.is_none_or(|before| *place < before));
-    let mut page = Page {
-        next_token: None,
-        sessions: Vec::new(),
-    };
+    let mut found = world.sessions().enumerate().rev().filter(|(place, _)| before.is_none_or(|before| *place < before));
+    let mut page = Page { next_token: None, sessions: Vec::new() };
     let mut last = None;
     for (place, session) in found.by_ref().filter(|(_, session)| listed(session)) {
         if page.sessions.len() == size {
@@ -203,11 +179,7 @@ fn visible<'a>(world: &'a mut World, input: &Input, now: Timestamp) -> Result<&'
     let lag = world.config.get_lag;
     let unknown = unknown_session(&world.config, input);
     let session = known(world, input, now)?;
-    if later(session.started(), lag) <= now {
-        Ok(session)
-    } else {
-        Err(unknown)
-    }
+    if later(session.started(), lag) <= now { Ok(session) } else { Err(unknown) }
 }
 
 /// The session an input names.

@@ -34,14 +34,7 @@ struct Body<'a> {
 
 impl Refusal {
     pub(crate) fn new(code: impl Into<String>, message: impl Into<String>) -> Self {
-        Self {
-            status: StatusCode::BAD_REQUEST,
-            code: code.into(),
-            message: message.into(),
-            athena_code: None,
-            resource: None,
-            front_end: false,
-        }
+        Self { status: StatusCode::BAD_REQUEST, code: code.into(), message: message.into(), athena_code: None, resource: None, front_end: false }
     }
 
     pub(crate) fn without_message(code: &str) -> Self {
@@ -50,10 +43,7 @@ impl Refusal {
 
     /// An error of AWS's front end.
     pub(crate) fn front_end(code: impl Into<String>, message: impl Into<String>) -> Self {
-        Self {
-            front_end: true,
-            ..Self::new(code, message)
-        }
+        Self { front_end: true, ..Self::new(code, message) }
     }
 
     /// `InvalidRequestException` with the code `INVALID_INPUT`.
@@ -62,17 +52,11 @@ impl Refusal {
     }
 
     pub(crate) fn invalid_request(athena_code: &'static str, message: impl Into<String>) -> Self {
-        Self {
-            athena_code: Some(athena_code),
-            ..Self::new("InvalidRequestException", message)
-        }
+        Self { athena_code: Some(athena_code), ..Self::new("InvalidRequestException", message) }
     }
 
     pub(crate) fn not_found(resource: &str, message: impl Into<String>) -> Self {
-        Self {
-            resource: Some(resource.to_owned()),
-            ..Self::new("ResourceNotFoundException", message)
-        }
+        Self { resource: Some(resource.to_owned()), ..Self::new("ResourceNotFoundException", message) }
     }
 
     pub(crate) fn throttled() -> Self {

@@ -127,10 +127,7 @@ struct WorkGroupConfiguration<'a> {
 
 impl<'a> SessionStatus<'a> {
     pub(crate) fn of(session: &'a Session) -> Self {
-        Self {
-            session_id: session.id(),
-            status: Status::of(session),
-        }
+        Self { session_id: session.id(), status: Status::of(session) }
     }
 }
 
@@ -152,9 +149,7 @@ impl<'a> FullSession<'a> {
                 session_idle_timeout_in_minutes: start.idle_minutes,
             },
             status: Status::of(session),
-            statistics: Statistics {
-                dpu_execution_in_millis: i64::try_from(session.billed(now).as_millis()).unwrap_or(i64::MAX),
-            },
+            statistics: Statistics { dpu_execution_in_millis: i64::try_from(session.billed(now).as_millis()).unwrap_or(i64::MAX) },
         }
     }
 }
@@ -189,10 +184,7 @@ impl<'a> FoundWorkGroup<'a> {
 
 impl<'a> EngineVersion<'a> {
     fn of(engine: &'a str) -> Self {
-        Self {
-            selected_engine_version: engine,
-            effective_engine_version: engine,
-        }
+        Self { selected_engine_version: engine, effective_engine_version: engine }
     }
 }
 

@@ -74,9 +74,7 @@ async fn serve_connection(stream: TcpStream, shared: Shared) {
         async move { route(&shared, request).await }
     });
     // An error is a client that left or a fault that closes the connection: nothing to do for either.
-    let _ = hyper::server::conn::http1::Builder::new()
-        .serve_connection(TokioIo::new(stream), service)
-        .await;
+    let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
 }
 
 async fn route(shared: &Shared, request: Request<Incoming>) -> Result<Answer, Closed> {

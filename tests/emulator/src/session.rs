@@ -48,12 +48,7 @@ pub(crate) struct Session {
 
 impl Session {
     pub(crate) fn new(start: Start, state: &str, now: Timestamp) -> Self {
-        let mut session = Self {
-            start,
-            states: Vec::new(),
-            settled: now,
-            vanished: None,
-        };
+        let mut session = Self { start, states: Vec::new(), settled: now, vanished: None };
         session.enter(state, now, None);
         session
     }
@@ -142,19 +137,11 @@ impl Session {
             TERMINATING => (config.terminating, TERMINATED, current.reason.clone()),
             _ => return None,
         };
-        Some(Entered {
-            state: state.to_owned(),
-            at: later(current.at, after),
-            reason,
-        })
+        Some(Entered { state: state.to_owned(), at: later(current.at, after), reason })
     }
 
     fn enter(&mut self, state: &str, at: Timestamp, reason: Option<String>) {
-        self.states.push(Entered {
-            state: state.to_owned(),
-            at,
-            reason,
-        });
+        self.states.push(Entered { state: state.to_owned(), at, reason });
         self.settled = self.settled.max(at);
     }
 

@@ -30,13 +30,7 @@ fn states(session: &Session) -> Vec<(&str, Timestamp)> {
 fn a_session_nobody_looked_at_has_entered_each_state_in_time() {
     let mut session = session(None);
     session.settle(&Config::default(), at(1000));
-    let expected = [
-        (CREATING, at(0)),
-        (CREATED, at(1)),
-        (IDLE, at(2)),
-        (TERMINATING, at(122)),
-        (TERMINATED, at(123)),
-    ];
+    let expected = [(CREATING, at(0)), (CREATED, at(1)), (IDLE, at(2)), (TERMINATING, at(122)), (TERMINATED, at(123))];
     assert_eq!(states(&session), expected);
     assert_eq!(session.reason(), Some(TERMINATED_PER_REQUEST));
     assert_eq!(session.ended(), Some(at(123)));
@@ -55,10 +49,7 @@ fn a_doomed_session_fails_with_its_reason() {
 #[test]
 fn a_stuck_session_goes_on_when_released_and_not_in_the_past() {
     let mut session = session(None);
-    let stuck = Config {
-        stick_in: Some(CREATING.to_owned()),
-        ..Config::default()
-    };
+    let stuck = Config { stick_in: Some(CREATING.to_owned()), ..Config::default() };
     session.settle(&stuck, at(50));
     assert_eq!(session.state(), CREATING);
     session.settle(&Config::default(), at(51));
@@ -69,10 +60,7 @@ fn a_stuck_session_goes_on_when_released_and_not_in_the_past() {
 fn a_busy_session_does_not_idle_out() {
     let mut session = session(None);
     session.settle(&Config::default(), at(3));
-    let busy = Change::State {
-        state: BUSY.to_owned(),
-        reason: None,
-    };
+    let busy = Change::State { state: BUSY.to_owned(), reason: None };
     session.change(busy, at(3));
     session.settle(&Config::default(), at(10_000));
     assert_eq!(session.state(), BUSY);
@@ -93,10 +81,7 @@ fn terminating_an_ended_session_has_no_effect() {
 #[test]
 fn an_ended_session_is_forgotten_after_its_time() {
     let mut session = session(None);
-    let config = Config {
-        forget_ended_after: Some(Duration::from_secs(10)),
-        ..Config::default()
-    };
+    let config = Config { forget_ended_after: Some(Duration::from_secs(10)), ..Config::default() };
     session.terminate(at(1));
     session.settle(&config, at(5));
     assert!(session.is_known(&config, at(11)));

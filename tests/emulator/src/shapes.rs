@@ -46,18 +46,11 @@ impl Pattern {
     }
 
     const fn translated(model: &'static str, source: &'static str) -> Self {
-        Self {
-            model,
-            source,
-            compiled: OnceLock::new(),
-        }
+        Self { model, source, compiled: OnceLock::new() }
     }
 
     pub(crate) fn matches(&self, value: &str) -> bool {
-        self.compiled
-            .get_or_init(|| Regex::new(&format!("^(?:{})$", self.source)).ok())
-            .as_ref()
-            .is_some_and(|regex| regex.is_match(value))
+        self.compiled.get_or_init(|| Regex::new(&format!("^(?:{})$", self.source)).ok()).as_ref().is_some_and(|regex| regex.is_match(value))
     }
 }
 
@@ -82,10 +75,8 @@ static KMS_KEY: Pattern = Pattern::new(concat!(
     r"|alias/[a-zA-Z0-9/_-]+|[a-f0-9]{8}-[a-f0-9]{4}-[a-f0-9]{4}-[a-f0-9]{4}-[a-f0-9]{12})$"
 ));
 // The model counts in UTF-16: its surrogate ranges are the characters beyond the basic plane.
-static PROPERTY_KEY: Pattern = Pattern::translated(
-    r"[\u0020-\uD7FF\uE000-\uFFFD\uD800\uDC00-\uDBFF\uDFFF\t]*",
-    r"[\x{20}-\x{D7FF}\x{E000}-\x{FFFD}\x{10000}-\x{10FFFF}\t]*",
-);
+static PROPERTY_KEY: Pattern =
+    Pattern::translated(r"[\u0020-\uD7FF\uE000-\uFFFD\uD800\uDC00-\uDBFF\uDFFF\t]*", r"[\x{20}-\x{D7FF}\x{E000}-\x{FFFD}\x{10000}-\x{10FFFF}\t]*");
 
 const ANY: usize = usize::MAX;
 
@@ -94,19 +85,11 @@ const fn text(min: usize, max: usize) -> Shape {
 }
 
 const fn matching(min: usize, max: usize, pattern: &'static Pattern) -> Shape {
-    Shape::Text(Text {
-        pattern: Some(pattern),
-        ..bounded(min, max)
-    })
+    Shape::Text(Text { pattern: Some(pattern), ..bounded(min, max) })
 }
 
 const fn bounded(min: usize, max: usize) -> Text {
-    Text {
-        min,
-        max,
-        pattern: None,
-        values: &[],
-    }
+    Text { min, max, pattern: None, values: &[] }
 }
 
 const fn required(name: &'static str, shape: &'static Shape) -> Member {
@@ -114,11 +97,7 @@ const fn required(name: &'static str, shape: &'static Shape) -> Member {
 }
 
 const fn optional(name: &'static str, shape: &'static Shape) -> Member {
-    Member {
-        name,
-        required: false,
-        shape,
-    }
+    Member { name, required: false, shape }
 }
 
 static BOOLEAN: Shape = Shape::Boolean;
@@ -133,20 +112,11 @@ static ONE_DPU: Shape = Shape::Integer { min: 1, max: 1 };
 static MAX_DPUS: Shape = Shape::Integer { min: 2, max: 5000 };
 static IDLE_MINUTES: Shape = Shape::Integer { min: 1, max: 480 };
 static PAGE: Shape = Shape::Integer { min: 1, max: 100 };
-static STATE: Shape = Shape::Text(Text {
-    values: &state::ALL,
-    ..bounded(0, ANY)
-});
+static STATE: Shape = Shape::Text(Text { values: &state::ALL, ..bounded(0, ANY) });
 
-static PROPERTY_NAME: Text = Text {
-    pattern: Some(&PROPERTY_KEY),
-    ..bounded(1, 255)
-};
+static PROPERTY_NAME: Text = Text { pattern: Some(&PROPERTY_KEY), ..bounded(1, 255) };
 static PROPERTY_VALUE: Shape = text(0, 51200);
-static PROPERTIES: Shape = Shape::Map {
-    key: &PROPERTY_NAME,
-    value: &PROPERTY_VALUE,
-};
+static PROPERTIES: Shape = Shape::Map { key: &PROPERTY_NAME, value: &PROPERTY_VALUE };
 
 static CLASSIFICATIONS: Shape = Shape::List(&Shape::Structure(&[optional("Name", &SHORT), optional("Properties", &PROPERTIES)]));
 
@@ -160,10 +130,7 @@ static ENGINE_CONFIGURATION: Shape = Shape::Structure(&[
 ]);
 
 static ANY_TEXT: Shape = text(0, ANY);
-static LOG_TYPES: Shape = Shape::Map {
-    key: &bounded(0, ANY),
-    value: &Shape::List(&ANY_TEXT),
-};
+static LOG_TYPES: Shape = Shape::Map { key: &bounded(0, ANY), value: &Shape::List(&ANY_TEXT) };
 static KEY: Shape = matching(1, 2048, &KMS_KEY);
 
 static MONITORING: Shape = Shape::Structure(&[
@@ -176,17 +143,10 @@ static MONITORING: Shape = Shape::Structure(&[
             optional("LogTypes", &LOG_TYPES),
         ]),
     ),
-    optional(
-        "ManagedLoggingConfiguration",
-        &Shape::Structure(&[required("Enabled", &BOOLEAN), optional("KmsKey", &KEY)]),
-    ),
+    optional("ManagedLoggingConfiguration", &Shape::Structure(&[required("Enabled", &BOOLEAN), optional("KmsKey", &KEY)])),
     optional(
         "S3LoggingConfiguration",
-        &Shape::Structure(&[
-            required("Enabled", &BOOLEAN),
-            optional("KmsKey", &KEY),
-            optional("LogLocation", &matching(0, 1024, &LOG_LOCATION)),
-        ]),
+        &Shape::Structure(&[required("Enabled", &BOOLEAN), optional("KmsKey", &KEY), optional("LogLocation", &matching(0, 1024, &LOG_LOCATION))]),
     ),
 ]);
 
@@ -207,11 +167,7 @@ static START_SESSION: &[Member] = &[
 
 static SESSION: &[Member] = &[required("SessionId", &SESSION_ID)];
 
-static LIST_SESSIONS: &[Member] = &[
-    required("WorkGroup", &WORK_GROUP),
-    optional("StateFilter", &STATE),
-    optional("MaxResults", &PAGE),
-    optional("NextToken", &NEXT_TOKEN),
-];
+static LIST_SESSIONS: &[Member] =
+    &[required("WorkGroup", &WORK_GROUP), optional("StateFilter", &STATE), optional("MaxResults", &PAGE), optional("NextToken", &NEXT_TOKEN)];
 
 static GET_WORK_GROUP: &[Member] = &[required("WorkGroup", &WORK_GROUP)];

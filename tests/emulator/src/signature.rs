@@ -52,14 +52,7 @@ impl<'a> Authorization<'a> {
         let [key, date, region, service, "aws4_request"] = scope[..] else {
             return None;
         };
-        Some(Self {
-            key,
-            date,
-            region,
-            service,
-            signed: field("SignedHeaders")?.split(';').collect(),
-            signature: field("Signature")?,
-        })
+        Some(Self { key, date, region, service, signed: field("SignedHeaders")?.split(';').collect(), signature: field("Signature")? })
     }
 }
 
@@ -95,15 +88,12 @@ pub(crate) fn check(request: &Parts, body: &[u8], service: &str, config: &Config
 
 fn check_scope(authorization: &Authorization, service: &str, config: &Config) -> Result<(), Unauthentic> {
     if authorization.service != service {
-        return Err(Unauthentic::Scope(format!(
-            "Credential should be scoped to correct service: '{service}'."
-        )));
+        return Err(Unauthentic::Scope(format!("Credential should be scoped to correct service: '{service}'.")));
     }
     match &config.region {
-        Some(region) if region != authorization.region => Err(Unauthentic::Scope(format!(
-            "Credential should be scoped to a valid region, not '{}'.",
-            authorization.region
-        ))),
+        Some(region) if region != authorization.region => {
+            Err(Unauthentic::Scope(format!("Credential should be scoped to a valid region, not '{}'.", authorization.region)))
+        }
         _ => Ok(()),
     }
 }
@@ -113,23 +103,17 @@ fn check_date(authorization: &Authorization, date: &str, now: Timestamp) -> Resu
     let civil = DateTime::strptime(DATE_FORMAT, date).map_err(|_| incomplete())?;
     let signed = civil.to_zoned(TimeZone::UTC).map_err(|_| incomplete())?.timestamp();
     if !date.starts_with(authorization.date) {
-        return Err(Unauthentic::Scope(
-            "Date in Credential scope does not match YYYYMMDD from ISO-8601 version of date from HTTP.".to_owned(),
-        ));
+        return Err(Unauthentic::Scope("Date in Credential scope does not match YYYYMMDD from ISO-8601 version of date from HTTP.".to_owned()));
     }
     let basic = |at: Timestamp| at.strftime(DATE_FORMAT).to_string();
     let skew = now.duration_since(signed);
     if skew > ALLOWED_SKEW {
         let (earliest, now) = (basic(now.saturating_sub(ALLOWED_SKEW).unwrap_or(now)), basic(now));
-        return Err(Unauthentic::Skewed(format!(
-            "Signature expired: {date} is now earlier than {earliest} ({now} - 5 min.)"
-        )));
+        return Err(Unauthentic::Skewed(format!("Signature expired: {date} is now earlier than {earliest} ({now} - 5 min.)")));
     }
     if -skew > ALLOWED_SKEW {
         let (latest, now) = (basic(now.saturating_add(ALLOWED_SKEW).unwrap_or(now)), basic(now));
-        return Err(Unauthentic::Skewed(format!(
-            "Signature not yet current: {date} is still later than {latest} ({now} + 5 min.)"
-        )));
+        return Err(Unauthentic::Skewed(format!("Signature not yet current: {date} is still later than {latest} ({now} + 5 min.)")));
     }
     Ok(())
 }
@@ -164,17 +148,11 @@ fn canonical_request(request: &Parts, signed: &[&str], body: &[u8]) -> Option<St
 }
 
 fn with_equals(pair: &str) -> String {
-    if pair.is_empty() || pair.contains('=') {
-        pair.to_owned()
-    } else {
-        format!("{pair}=")
-    }
+    if pair.is_empty() || pair.contains('=') { pair.to_owned() } else { format!("{pair}=") }
 }
 
 fn signature_of(credential: &Credential, authorization: &Authorization, date: &str, canonical: &str) -> Option<Hmac<Sha256>> {
-    let Authorization {
-        date: day, region, service, ..
-    } = authorization;
+    let Authorization { date: day, region, service, .. } = authorization;
     let mut key = format!("AWS4{}", credential.secret_access_key).into_bytes();
     for part in [*day, *region, *service, "aws4_request"] {
         key = keyed(&key, part)?.finalize().into_bytes().to_vec();

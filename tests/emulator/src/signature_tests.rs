@@ -12,11 +12,7 @@ fn now() -> Timestamp {
 
 fn config() -> Config {
     Config {
-        credentials: vec![Credential {
-            access_key_id: KEY.to_owned(),
-            secret_access_key: SECRET.to_owned(),
-            ..Credential::default()
-        }],
+        credentials: vec![Credential { access_key_id: KEY.to_owned(), secret_access_key: SECRET.to_owned(), ..Credential::default() }],
         ..Config::default()
     }
 }
@@ -55,10 +51,7 @@ fn the_signatures_of_the_test_suite_are_accepted() {
 fn a_changed_body_method_or_secret_is_refused() {
     let post = request("POST", DATE, POST_VANILLA);
     assert_eq!(check(&post, b"{}", "service", &config(), now()), Err(Unauthentic::Mismatch));
-    assert_eq!(
-        check(&request("GET", DATE, POST_VANILLA), b"", "service", &config(), now()),
-        Err(Unauthentic::Mismatch)
-    );
+    assert_eq!(check(&request("GET", DATE, POST_VANILLA), b"", "service", &config(), now()), Err(Unauthentic::Mismatch));
     let mut other = config();
     other.credentials[0].secret_access_key = "other".to_owned();
     assert_eq!(vanilla(&other, now()), Err(Unauthentic::Mismatch));
@@ -85,10 +78,7 @@ fn a_clock_may_be_five_minutes_off_and_no_more() {
 fn the_scope_must_name_the_service_and_the_configured_region() {
     let post = request("POST", DATE, POST_VANILLA);
     assert!(matches!(check(&post, b"", "athena", &config(), now()), Err(Unauthentic::Scope(_))));
-    let in_region = |region: &str| Config {
-        region: Some(region.to_owned()),
-        ..config()
-    };
+    let in_region = |region: &str| Config { region: Some(region.to_owned()), ..config() };
     assert_eq!(vanilla(&in_region("us-east-1"), now()), Ok(()));
     assert!(matches!(vanilla(&in_region("eu-west-1"), now()), Err(Unauthentic::Scope(_))));
 }
@@ -108,23 +98,13 @@ fn a_required_session_token_must_come_and_an_expired_one_is_told_apart() {
 #[test]
 fn a_broken_header_is_refused_and_no_header_is_missing() {
     let mut post = request("POST", DATE, POST_VANILLA);
-    for broken in [
-        "",
-        "AWS4-HMAC-SHA256",
-        "AWS4-HMAC-SHA256 Credential=a/b",
-        "Basic dGVzdA==",
-        "AWS4-HMAC-SHA256 Credential=////,SignedHeaders=,Signature=",
-    ] {
+    for broken in
+        ["", "AWS4-HMAC-SHA256", "AWS4-HMAC-SHA256 Credential=a/b", "Basic dGVzdA==", "AWS4-HMAC-SHA256 Credential=////,SignedHeaders=,Signature="]
+    {
         post.headers.insert("authorization", broken.parse().expect("a header"));
-        assert!(
-            matches!(check(&post, b"", "service", &config(), now()), Err(Unauthentic::Incomplete(_))),
-            "{broken}"
-        );
+        assert!(matches!(check(&post, b"", "service", &config(), now()), Err(Unauthentic::Incomplete(_))), "{broken}");
     }
     post.headers.remove("authorization");
     assert_eq!(check(&post, b"", "service", &config(), now()), Err(Unauthentic::Missing));
-    assert!(matches!(
-        check(&request("POST", "yesterday", POST_VANILLA), b"", "service", &config(), now()),
-        Err(Unauthentic::Incomplete(_))
-    ));
+    assert!(matches!(check(&request("POST", "yesterday", POST_VANILLA), b"", "service", &config(), now()), Err(Unauthentic::Incomplete(_))));
 }

@@ -40,11 +40,7 @@ impl Tokens {
     }
 
     pub(crate) fn remember(&mut self, token: &str, request: &Value, session_id: &str, now: Timestamp) {
-        let used = Used {
-            request: request.clone(),
-            session_id: session_id.to_owned(),
-            at: now,
-        };
+        let used = Used { request: request.clone(), session_id: session_id.to_owned(), at: now };
         self.0.insert(token.to_owned(), used);
     }
 }
@@ -60,10 +56,7 @@ mod tests {
     #[test]
     fn a_token_stands_for_one_request_until_it_lapses() {
         let now = Timestamp::UNIX_EPOCH;
-        let config = Config {
-            token_memory: Some(Duration::from_mins(1)),
-            ..Config::default()
-        };
+        let config = Config { token_memory: Some(Duration::from_mins(1)), ..Config::default() };
         let mut tokens = Tokens::default();
         assert_eq!(tokens.look_up("t", &json!({"a": 1, "b": 2}), &config, now), Token::New);
         tokens.remember("t", &json!({"a": 1, "b": 2}), "s", now);

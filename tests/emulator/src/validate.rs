@@ -13,10 +13,7 @@ pub(crate) fn validate(input: &Map<String, Value>, members: &[Member]) -> Result
         return Ok(());
     }
     let (count, noun) = (violations.len(), if violations.len() == 1 { "error" } else { "errors" });
-    Err(Refusal::invalid_input(format!(
-        "{count} validation {noun} detected: {}",
-        violations.join("; ")
-    )))
+    Err(Refusal::invalid_input(format!("{count} validation {noun} detected: {}", violations.join("; "))))
 }
 
 fn structure(input: &Map<String, Value>, members: &[Member], path: &str, violations: &mut Vec<String>) -> Result<(), Refusal> {
@@ -91,10 +88,7 @@ fn broken<'a>(text: &'a str, bounds: &'a Text) -> impl Iterator<Item = String> +
         bounds.pattern.is_some_and(|pattern| !pattern.matches(text)),
         !bounds.values.is_empty() && !bounds.values.contains(&text),
     ];
-    constraints(bounds)
-        .into_iter()
-        .zip(checks)
-        .filter_map(|(constraint, broken)| constraint.filter(|_| broken))
+    constraints(bounds).into_iter().zip(checks).filter_map(|(constraint, broken)| constraint.filter(|_| broken))
 }
 
 fn all(bounds: &Text) -> String {
@@ -121,10 +115,7 @@ fn join(path: &str, name: &str) -> String {
 
 fn lower_camel(name: &str) -> String {
     let mut characters = name.chars();
-    characters
-        .next()
-        .map(|first| first.to_ascii_lowercase().to_string() + characters.as_str())
-        .unwrap_or_default()
+    characters.next().map(|first| first.to_ascii_lowercase().to_string() + characters.as_str()).unwrap_or_default()
 }
 
 fn wrong_type(found: &Value, expected: &str) -> Refusal {

@@ -78,10 +78,7 @@ impl World {
 
     /// Starts a session as somebody else would, past every rule and quota.
     pub(crate) fn add_foreign(&mut self, work_group: &str, description: Option<&str>, now: Timestamp) -> &Session {
-        let group = self.config.work_group(work_group).cloned().unwrap_or_else(|| WorkGroup {
-            name: work_group.to_owned(),
-            ..WorkGroup::default()
-        });
+        let group = self.config.work_group(work_group).cloned().unwrap_or_else(|| WorkGroup { name: work_group.to_owned(), ..WorkGroup::default() });
         let start = Start {
             id: uuid::Uuid::new_v4().to_string(),
             token: None,

@@ -52,9 +52,7 @@ impl Operator {
             command.arg(format!("--namespaces={namespace}"));
         }
         command.args(options.flags).envs(options.env.iter().copied());
-        Ok(Self {
-            process: stage.spawn("athena-operator", command)?,
-        })
+        Ok(Self { process: stage.spawn("athena-operator", command)? })
     }
 
     /// What it has logged, line by line.
@@ -105,11 +103,7 @@ impl Operator {
         let mut reply = String::new();
         connection.read_to_string(&mut reply)?;
         let (head, body) = reply.split_once("\r\n\r\n").context("no reply")?;
-        let status = head
-            .split_whitespace()
-            .nth(1)
-            .and_then(|status| status.parse().ok())
-            .context("no status")?;
+        let status = head.split_whitespace().nth(1).and_then(|status| status.parse().ok()).context("no status")?;
         Ok((status, body.to_owned()))
     }
 

@@ -26,7 +26,7 @@ pub struct Stage {
 
 enum Server {
     /// Ends with the stage.
-    Own(Cluster),
+    Own(Box<Cluster>),
     /// Somebody else's.
     Given,
 }
@@ -48,7 +48,7 @@ impl Stage {
     pub fn start() -> anyhow::Result<Self> {
         let cluster = Cluster::start(Options::default())?;
         let (kubectl, kubeconfig) = (cluster.kubectl().to_owned(), cluster.admin_kubeconfig().to_owned());
-        Self::installed(Server::Own(cluster), kubectl, kubeconfig)
+        Self::installed(Server::Own(Box::new(cluster)), kubectl, kubeconfig)
     }
 
     /// Uses the cluster of a kubeconfig, and installs what the operator needs in it.
@@ -61,23 +61,11 @@ impl Stage {
 
     fn installed(server: Server, kubectl: PathBuf, kubeconfig: PathBuf) -> anyhow::Result<Self> {
         let folder = tempfile::tempdir()?;
-        let stage = Self {
-            server,
-            kubectl,
-            kubeconfig,
-            spawner: Spawner::new(),
-            spawned: AtomicU32::new(0),
-            folder,
-        };
+        let stage = Self { server, kubectl, kubeconfig, spawner: Spawner::new(), spawned: AtomicU32::new(0), folder };
         let repository = repository();
         stage.kubectl_ok(&["apply", "-f", &repository.join("crds").display().to_string()])?;
         stage.kubectl_ok(&["apply", "-f", &repository.join("deploy/rbac.yaml").display().to_string()])?;
-        stage.kubectl_ok(&[
-            "wait",
-            "--for=condition=Established",
-            "crd/athenasessions.athena-operator.io",
-            "--timeout=60s",
-        ])?;
+        stage.kubectl_ok(&["wait", "--for=condition=Established", "crd/athenasessions.athena-operator.io", "--timeout=60s"])?;
         Ok(stage)
     }
 
@@ -111,10 +99,7 @@ impl Stage {
     /// kubectl as the administrator.
     pub fn kubectl(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(&self.kubectl);
-        command
-            .env("KUBECONFIG", &self.kubeconfig)
-            .env("KUBECACHEDIR", self.folder.path().join("kubectl"))
-            .args(arguments);
+        command.env("KUBECONFIG", &self.kubeconfig).env("KUBECACHEDIR", self.folder.path().join("kubectl")).args(arguments);
         command
     }
 
@@ -144,12 +129,7 @@ impl Stage {
     /// When it cannot be run.
     pub fn spawn(&self, name: &'static str, command: Command) -> anyhow::Result<Process> {
         let number = self.spawned.fetch_add(1, Ordering::Relaxed);
-        Ok(Process::start(
-            &self.spawner,
-            name,
-            command,
-            self.folder.path().join(format!("{name}-{number}.log")),
-        )?)
+        Ok(Process::start(&self.spawner, name, command, self.folder.path().join(format!("{name}-{number}.log")))?)
     }
 
     /// A kubeconfig of the operator's service account, with the rights of the role `athena-operator` in `scope` and no others.
@@ -160,22 +140,10 @@ impl Stage {
         let namespace = match scope {
             Scope::Everywhere => ACCOUNT,
             Scope::Namespace(namespace) => {
-                if !self
-                    .kubectl_output(&["get", "serviceaccount", ACCOUNT, "-n", namespace])?
-                    .status
-                    .success()
-                {
+                if !self.kubectl_output(&["get", "serviceaccount", ACCOUNT, "-n", namespace])?.status.success() {
                     let subject = format!("--serviceaccount={namespace}:{ACCOUNT}");
                     self.kubectl_ok(&["create", "serviceaccount", ACCOUNT, "-n", namespace])?;
-                    self.kubectl_ok(&[
-                        "create",
-                        "rolebinding",
-                        ACCOUNT,
-                        "--clusterrole=athena-operator",
-                        &subject,
-                        "-n",
-                        namespace,
-                    ])?;
+                    self.kubectl_ok(&["create", "rolebinding", ACCOUNT, "--clusterrole=athena-operator", &subject, "-n", namespace])?;
                 }
                 namespace
             }
@@ -191,12 +159,7 @@ impl Stage {
         let mut config: Value = serde_json::from_str(&self.kubectl_ok(&["config", "view", "--raw", "--minify", "--flatten", "-o", "json"])?)?;
         let context = config["current-context"].clone();
         config["users"] = json!([{ "name": ACCOUNT, "user": { "token": token } }]);
-        for entry in config["contexts"]
-            .as_array_mut()
-            .into_iter()
-            .flatten()
-            .filter(|entry| entry["name"] == context)
-        {
+        for entry in config["contexts"].as_array_mut().into_iter().flatten().filter(|entry| entry["name"] == context) {
             entry["context"]["user"] = json!(ACCOUNT);
         }
         Ok(config)

@@ -15,17 +15,10 @@ pub(super) async fn the_crd_is_bounded_and_documented_throughout(world: World) -
     let schema = &crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"];
     let mut found = Found::default();
     found.property(".spec".into(), &schema["properties"]["spec"]);
-    let in_schema: BTreeSet<_> = found
-        .fields
-        .iter()
-        .map(|path| path.trim_start_matches(".spec").trim_start_matches('.'))
-        .collect();
+    let in_schema: BTreeSet<_> = found.fields.iter().map(|path| path.trim_start_matches(".spec").trim_start_matches('.')).collect();
     let known = fields();
     let in_table: BTreeSet<_> = known.iter().map(|field| field.path).chain([""]).collect();
-    let one_sided: Vec<_> = in_table
-        .symmetric_difference(&in_schema)
-        .map(|path| format!("{path}: only in the table or only in the CRD"))
-        .collect();
+    let one_sided: Vec<_> = in_table.symmetric_difference(&in_schema).map(|path| format!("{path}: only in the table or only in the CRD")).collect();
     found.faults.extend(one_sided);
     for field in known.iter().filter(|field| !field.mutable() && !field.in_list()) {
         let pointer = format!("/properties/spec/properties/{}/description", field.path.replace('.', "/properties/"));
@@ -59,11 +52,7 @@ pub(super) async fn the_crd_is_small_and_its_objects_are_easy_to_find(world: Wor
     ensure!(versions[0]["selectableFields"] == selectable, "{}", versions[0]["selectableFields"]);
 
     world.create("session").await?;
-    for (selector, count) in [
-        ("spec.workGroup=spark-35", 1),
-        ("spec.workGroup=other", 0),
-        ("spec.workGroup=spark-35,status.state=IDLE", 0),
-    ] {
+    for (selector, count) in [("spec.workGroup=spark-35", 1), ("spec.workGroup=other", 0), ("spec.workGroup=spark-35,status.state=IDLE", 0)] {
         let found = world.sessions.list(&ListParams::default().fields(selector)).await?;
         ensure!(found.items.len() == count, "{selector}: {}", found.items.len());
     }
@@ -75,10 +64,7 @@ pub(super) async fn the_crd_is_small_and_its_objects_are_easy_to_find(world: Wor
 
 async fn crd(world: &World) -> anyhow::Result<Value> {
     let requests = Request::new("/apis/apiextensions.k8s.io/v1/customresourcedefinitions");
-    Ok(world
-        .client
-        .request(requests.get("athenasessions.athena-operator.io", &GetParams::default())?)
-        .await?)
+    Ok(world.client.request(requests.get("athenasessions.athena-operator.io", &GetParams::default())?).await?)
 }
 
 /// What a schema holds.

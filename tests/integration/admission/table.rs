@@ -160,16 +160,9 @@ pub(super) fn fields() -> Vec<Field> {
 /// Specs that lack what a field needs elsewhere, and the field.
 pub(super) fn incomplete() -> Vec<(&'static str, Value)> {
     let spec = |engine| json!({ "workGroup": "etl", "notebookVersion": "Athena notebook version 1", "engineConfiguration": engine });
-    let engines = [
-        json!({}),
-        json!({ "additionalConfigs": {} }),
-        json!({ "additionalConfigs": { "notebookId": "notebook" } }),
-    ];
+    let engines = [json!({}), json!({ "additionalConfigs": {} }), json!({ "additionalConfigs": { "notebookId": "notebook" } })];
     let mut specs: Vec<_> = engines.map(|engine| ("notebookVersion", spec(engine))).into();
-    specs.push((
-        "notebookVersion",
-        json!({ "workGroup": "etl", "notebookVersion": "Athena notebook version 1" }),
-    ));
+    specs.push(("notebookVersion", json!({ "workGroup": "etl", "notebookVersion": "Athena notebook version 1" })));
     specs
 }
 
@@ -239,14 +232,7 @@ fn not_kms_keys() -> Value {
 }
 
 fn field(path: &'static str, valid: Value, invalid: Value) -> Field {
-    Field {
-        path,
-        required: false,
-        structure: false,
-        valid: list(valid),
-        invalid: list(invalid),
-        beside: json!({}),
-    }
+    Field { path, required: false, structure: false, valid: list(valid), invalid: list(invalid), beside: json!({}) }
 }
 
 fn list(values: Value) -> Vec<Value> {

@@ -9,10 +9,7 @@ use crate::client::{athena, error, eventually, listed, quick, start, started, st
 
 #[tokio::test]
 async fn an_idle_session_ends_after_its_timeout_with_the_reason_of_any_stop() {
-    let config = Config {
-        idle_minute: Duration::from_millis(10),
-        ..quick()
-    };
+    let config = Config { idle_minute: Duration::from_millis(10), ..quick() };
     let emulator = Emulator::start(config).await.expect("an emulator");
     let client = athena(&emulator);
     let output = start(&client, "idle").session_idle_timeout_in_minutes(2).send().await.expect("a session");
@@ -28,11 +25,7 @@ async fn an_idle_session_ends_after_its_timeout_with_the_reason_of_any_stop() {
 
 #[tokio::test]
 async fn a_session_can_be_stuck_and_a_termination_ignored() {
-    let config = Config {
-        stick_in: Some(states::CREATING.to_owned()),
-        ignore_terminate: true,
-        ..quick()
-    };
+    let config = Config { stick_in: Some(states::CREATING.to_owned()), ignore_terminate: true, ..quick() };
     let emulator = Emulator::start(config).await.expect("an emulator");
     let client = athena(&emulator);
     let id = started(&client, "stuck").await;
@@ -46,10 +39,7 @@ async fn a_session_can_be_stuck_and_a_termination_ignored() {
 
 #[tokio::test]
 async fn a_session_may_begin_in_another_state() {
-    let config = Config {
-        start_state: states::IDLE.to_owned(),
-        ..Config::default()
-    };
+    let config = Config { start_state: states::IDLE.to_owned(), ..Config::default() };
     let emulator = Emulator::start(config).await.expect("an emulator");
     let output = start(&athena(&emulator), "idle").send().await.expect("a session");
     assert_eq!(output.state, Some(SessionState::Idle));
@@ -64,35 +54,22 @@ async fn an_ended_session_may_be_forgotten() {
     assert_eq!(state(&client, &id).await, states::TERMINATED);
     emulator.configure(|config| config.forget_ended_after = Some(Duration::ZERO));
     assert_eq!(error(client.get_session().session_id(&id).send().await).0, "ResourceNotFoundException");
-    assert_eq!(
-        error(client.terminate_session().session_id(&id).send().await).0,
-        "ResourceNotFoundException"
-    );
+    assert_eq!(error(client.terminate_session().session_id(&id).send().await).0, "ResourceNotFoundException");
 }
 
 #[tokio::test]
 async fn quotas_have_their_texts_and_ended_sessions_make_room() {
-    let config = Config {
-        max_sessions: Some(2),
-        max_dpus: Some(8),
-        ..quick()
-    };
+    let config = Config { max_sessions: Some(2), max_dpus: Some(8), ..quick() };
     let emulator = Emulator::start(config).await.expect("an emulator");
     let client = athena(&emulator);
     let id = started(&client, "one").await;
     let engine = EngineConfiguration::builder().max_concurrent_dpus(5).build();
     let (code, message) = error(start(&client, "big").engine_configuration(engine).send().await);
     assert_eq!(code, "InvalidRequestException");
-    assert_eq!(
-        message,
-        "Failed to Provision session due to required capacity not being available for the account"
-    );
+    assert_eq!(message, "Failed to Provision session due to required capacity not being available for the account");
     started(&client, "two").await;
     let (code, message) = error(start(&client, "three").send().await);
-    assert_eq!(
-        (code.as_str(), message.as_str()),
-        ("InvalidRequestException", "Maximum allowed sessions reached")
-    );
+    assert_eq!((code.as_str(), message.as_str()), ("InvalidRequestException", "Maximum allowed sessions reached"));
     assert_eq!(started(&client, "one").await, id);
     client.terminate_session().session_id(&id).send().await.expect("a reply");
     started(&client, "three").await;
@@ -100,10 +77,7 @@ async fn quotas_have_their_texts_and_ended_sessions_make_room() {
 
 #[tokio::test]
 async fn the_rate_is_of_all_operations_together() {
-    let config = Config {
-        rate: Some(Rate { per_second: 0.001, burst: 2 }),
-        ..Config::default()
-    };
+    let config = Config { rate: Some(Rate { per_second: 0.001, burst: 2 }), ..Config::default() };
     let emulator = Emulator::start(config).await.expect("an emulator");
     let client = athena(&emulator);
     listed(&client).await;
@@ -118,11 +92,9 @@ async fn the_rate_is_of_all_operations_together() {
 async fn a_work_group_must_exist_be_enabled_and_be_spark() {
     let emulator = Emulator::start(Config::default()).await.expect("an emulator");
     let client = athena(&emulator);
-    for (group, text) in [
-        ("none", "WorkGroup is not found."),
-        ("sql", "Workgroup EngineVersion is not Spark."),
-        ("disabled", "WorkGroup is disabled."),
-    ] {
+    for (group, text) in
+        [("none", "WorkGroup is not found."), ("sql", "Workgroup EngineVersion is not Spark."), ("disabled", "WorkGroup is disabled.")]
+    {
         let (code, message) = error(start(&client, "group").work_group(group).send().await);
         assert_eq!((code.as_str(), message.as_str()), ("InvalidRequestException", text));
     }
@@ -136,14 +108,7 @@ async fn a_reserved_property_makes_the_session_fail_and_not_the_call() {
     let engine = EngineConfiguration::builder().spark_properties("spark.athena.x", "1").build();
     let output = start(&client, "doomed").work_group("pyspark-3").engine_configuration(engine).send().await;
     let id = output.expect("a session").session_id.expect("an id");
-    let status = client
-        .get_session_status()
-        .session_id(&id)
-        .send()
-        .await
-        .expect("a reply")
-        .status
-        .expect("a status");
+    let status = client.get_session_status().session_id(&id).send().await.expect("a reply").status.expect("a status");
     assert_eq!(status.state, Some(SessionState::Failed));
     assert!(status.state_change_reason.is_some_and(|reason| reason.contains("spark.athena.x")));
     assert!(status.end_date_time.is_some());
@@ -153,11 +118,7 @@ async fn a_reserved_property_makes_the_session_fail_and_not_the_call() {
 async fn a_session_has_at_most_fifty_tags() {
     let emulator = Emulator::start(Config::default()).await.expect("an emulator");
     let client = athena(&emulator);
-    let tags = |count| {
-        (0..count)
-            .map(|number| Tag::builder().key(number.to_string()).value("").build())
-            .collect()
-    };
+    let tags = |count| (0..count).map(|number| Tag::builder().key(number.to_string()).value("").build()).collect();
     start(&client, "fifty").set_tags(Some(tags(50))).send().await.expect("a session");
     let refused = start(&client, "more").set_tags(Some(tags(51))).send().await;
     assert_eq!(error(refused).0, "InvalidRequestException");

@@ -15,12 +15,7 @@ use tokio::net::TcpStream;
 
 /// Sessions are ready, and ended, at the next look.
 pub(crate) fn quick() -> Config {
-    Config {
-        creating: Duration::ZERO,
-        created: Duration::ZERO,
-        terminating: Duration::ZERO,
-        ..Config::default()
-    }
+    Config { creating: Duration::ZERO, created: Duration::ZERO, terminating: Duration::ZERO, ..Config::default() }
 }
 
 pub(crate) fn athena_config(emulator: &Emulator, key: &str, secret: &str, session_token: Option<&str>) -> aws_sdk_athena::config::Builder {
@@ -82,10 +77,7 @@ pub(crate) async fn listed(client: &aws_sdk_athena::Client) -> Vec<String> {
 pub(crate) fn error<T>(result: Result<T, impl ProvideErrorMetadata>) -> (String, String) {
     match result {
         Ok(_) => panic!("succeeded"),
-        Err(error) => (
-            error.code().unwrap_or_default().to_owned(),
-            error.message().unwrap_or_default().to_owned(),
-        ),
+        Err(error) => (error.code().unwrap_or_default().to_owned(), error.message().unwrap_or_default().to_owned()),
     }
 }
 

@@ -16,15 +16,9 @@ async fn calls_are_journaled_in_order() {
     assert_eq!(status, 200);
     let calls: Vec<Call> = serde_json::from_value(body).expect("calls");
     assert_eq!(calls, emulator.calls());
-    let seen: Vec<_> = calls
-        .iter()
-        .map(|call| (call.number, call.operation.as_str(), call.outcome.to_string()))
-        .collect();
-    let expected = [
-        (1, "StartSession", "ok".to_owned()),
-        (2, "GetSessionStatus", "ok".to_owned()),
-        (3, "StartSession", "InvalidRequestException".to_owned()),
-    ];
+    let seen: Vec<_> = calls.iter().map(|call| (call.number, call.operation.as_str(), call.outcome.to_string())).collect();
+    let expected =
+        [(1, "StartSession", "ok".to_owned()), (2, "GetSessionStatus", "ok".to_owned()), (3, "StartSession", "InvalidRequestException".to_owned())];
     assert_eq!(seen, expected);
     assert_eq!(calls[0].token, Some(token("journal")));
     assert_eq!(calls[0].session_id, Some(id.clone()));
@@ -50,10 +44,7 @@ async fn sessions_are_made_and_changed() {
 
     let path = format!("sessions/{id}");
     let (status, changed) = control(&url, "POST", &path, r#"{"set": "DEGRADED", "reason": "no coordinator"}"#).await;
-    assert_eq!(
-        (status, &changed["state"], &changed["reason"]),
-        (200, &json!("DEGRADED"), &json!("no coordinator"))
-    );
+    assert_eq!((status, &changed["state"], &changed["reason"]), (200, &json!("DEGRADED"), &json!("no coordinator")));
     assert_eq!(state(&client, &id).await, "DEGRADED");
     control(&url, "POST", &path, r#"{"set": "IDLE"}"#).await;
     control(&url, "POST", &path, r#"{"set": "idle-out"}"#).await;
@@ -65,10 +56,7 @@ async fn sessions_are_made_and_changed() {
     control(&url, "POST", &format!("sessions/{stopped}"), r#"{"set": "terminate"}"#).await;
     let (_, body) = control(&url, "GET", "sessions", "").await;
     let sessions: Vec<SessionRecord> = serde_json::from_value(body).expect("sessions");
-    let ends: Vec<_> = sessions
-        .iter()
-        .map(|session| (session.state.as_str(), session.vanished, session.live))
-        .collect();
+    let ends: Vec<_> = sessions.iter().map(|session| (session.state.as_str(), session.vanished, session.live)).collect();
     assert_eq!(ends, [("TERMINATED", false, false), ("IDLE", true, false), ("TERMINATED", false, false)]);
 }
 

@@ -32,39 +32,21 @@ struct Exchange {
 
 fn fixtures() -> Vec<Fixture> {
     let directory = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("fixtures");
-    let mut files: Vec<_> = fs::read_dir(directory)
-        .expect("fixtures")
-        .map(|entry| entry.expect("a file").path())
-        .collect();
+    let mut files: Vec<_> = fs::read_dir(directory).expect("fixtures").map(|entry| entry.expect("a file").path()).collect();
     files.sort();
     files
         .iter()
-        .map(|file| {
-            read(
-                file.file_stem().and_then(|name| name.to_str()).expect("a name"),
-                &fs::read_to_string(file).expect("text"),
-            )
-        })
+        .map(|file| read(file.file_stem().and_then(|name| name.to_str()).expect("a name"), &fs::read_to_string(file).expect("text")))
         .collect()
 }
 
 fn read(name: &str, text: &str) -> Fixture {
     let config = text.lines().find_map(|line| line.strip_prefix("# config: ")).expect("a configuration");
     let exchanges = text.split("\n>>>\n").skip(1).map(|exchange| match exchange.split_once("\n<<<\n") {
-        Some((request, reply)) => Exchange {
-            request: request.trim_end().to_owned(),
-            reply: Some(reply.trim_end().to_owned()),
-        },
-        None => Exchange {
-            request: exchange.trim_end().to_owned(),
-            reply: None,
-        },
+        Some((request, reply)) => Exchange { request: request.trim_end().to_owned(), reply: Some(reply.trim_end().to_owned()) },
+        None => Exchange { request: exchange.trim_end().to_owned(), reply: None },
     });
-    Fixture {
-        name: name.to_owned(),
-        config: Config::parse(config).expect("a configuration"),
-        exchanges: exchanges.collect(),
-    }
+    Fixture { name: name.to_owned(), config: Config::parse(config).expect("a configuration"), exchanges: exchanges.collect() }
 }
 
 /// Head and body with the length and the line ends of HTTP.
@@ -118,10 +100,7 @@ impl Seen {
         let mut text = format!("{}\n\n{body}", head.replace("\r\n", "\n"));
         let mut replace = |pattern: &str, with: &str| {
             let regex = Regex::new(pattern).expect("a pattern");
-            let last = regex
-                .captures_iter(&text)
-                .last()
-                .and_then(|found| Some(found.get(1)?.as_str().to_owned()));
+            let last = regex.captures_iter(&text).last().and_then(|found| Some(found.get(1)?.as_str().to_owned()));
             text = regex.replace_all(&text, with).into_owned();
             last
         };
@@ -177,22 +156,14 @@ fn expected(reply: &str) -> Option<(String, String)> {
 
 /// A fixture's reply with something in the place of everything that varies.
 fn example(reply: &str) -> String {
-    let reply = reply
-        .replace("<time>", "1763804243.125")
-        .replace("<millis>", "1500")
-        .replace("<date>", "Sat, 22 Nov 2025 09:37:23 GMT");
-    let reply = reply
-        .replace("<uuid>", "7f1c0f7e-4c3b-4e53-9d57-1d2f3a4b5c6d")
-        .replace("<session>", "7f1c0f7e");
+    let reply = reply.replace("<time>", "1763804243.125").replace("<millis>", "1500").replace("<date>", "Sat, 22 Nov 2025 09:37:23 GMT");
+    let reply = reply.replace("<uuid>", "7f1c0f7e-4c3b-4e53-9d57-1d2f3a4b5c6d").replace("<session>", "7f1c0f7e");
     http(&reply.replace("<token>", "abc").replace("<instant>", "20251122T093723Z"))
 }
 
 fn told<T>(result: Result<T, impl ProvideErrorMetadata>) -> Option<(String, String)> {
     let error = result.err()?;
-    Some((
-        error.code().unwrap_or_default().to_owned(),
-        error.message().unwrap_or_default().to_owned(),
-    ))
+    Some((error.code().unwrap_or_default().to_owned(), error.message().unwrap_or_default().to_owned()))
 }
 
 #[tokio::test]
@@ -202,13 +173,7 @@ async fn the_sdk_reads_every_reply() {
     // The clients want an emulator to talk to; what answers is the fixture.
     let emulator = Emulator::start(Config::default()).await.expect("an emulator");
     let client = aws_sdk_athena::Client::from_conf(athena(&emulator).config().to_builder().endpoint_url(format!("http://{proxy}")).build());
-    let sts = aws_sdk_sts::Client::from_conf(
-        sts(&emulator, "test")
-            .config()
-            .to_builder()
-            .endpoint_url(format!("http://{proxy}"))
-            .build(),
-    );
+    let sts = aws_sdk_sts::Client::from_conf(sts(&emulator, "test").config().to_builder().endpoint_url(format!("http://{proxy}")).build());
     let mut read = 0;
     for Fixture { name, exchanges, .. } in fixtures() {
         for Exchange { request, reply } in exchanges {

@@ -20,12 +20,7 @@ async fn a_session_reads_back_as_it_was_started() {
         .start_session()
         .work_group("spark-35")
         .description("nightly")
-        .engine_configuration(
-            EngineConfiguration::builder()
-                .max_concurrent_dpus(7)
-                .classifications(spark.clone())
-                .build(),
-        )
+        .engine_configuration(EngineConfiguration::builder().max_concurrent_dpus(7).classifications(spark.clone()).build())
         .execution_role("arn:aws:iam::123456789012:role/other")
         .session_idle_timeout_in_minutes(33)
         .client_request_token(token("whole"))
@@ -76,10 +71,7 @@ async fn an_unknown_state_is_read_as_unknown() {
     let emulator = Emulator::start(quick()).await.expect("an emulator");
     let client = athena(&emulator);
     let id = started(&client, "unknown").await;
-    let stopped = Change::State {
-        state: "STOPPED".to_owned(),
-        reason: Some("internal".to_owned()),
-    };
+    let stopped = Change::State { state: "STOPPED".to_owned(), reason: Some("internal".to_owned()) };
     emulator.set_state(&id, stopped).expect("a session");
     let output = client.get_session_status().session_id(&id).send().await.expect("a reply");
     let status = output.status.expect("a status");
@@ -131,10 +123,7 @@ async fn sts_says_who_calls() {
     assert_eq!(output.account(), Some("000000000000"));
     assert_eq!(output.arn(), Some("arn:aws:sts::000000000000:assumed-role/athena-operator/emulator"));
     let (code, message) = error(sts(&emulator, "nobody").get_caller_identity().send().await);
-    assert_eq!(
-        (code.as_str(), message.as_str()),
-        ("InvalidClientTokenId", "The security token included in the request is invalid.")
-    );
+    assert_eq!((code.as_str(), message.as_str()), ("InvalidClientTokenId", "The security token included in the request is invalid."));
     let calls = emulator.calls();
     assert_eq!(calls[0].operation, "GetCallerIdentity");
     assert!(calls[0].outcome.is_ok());
@@ -154,9 +143,7 @@ async fn start_error(change: impl FnOnce(&mut Config)) -> StartSessionError {
 
 #[tokio::test]
 async fn modelled_errors_are_read_as_their_variants() {
-    let StartSessionError::InvalidRequestException(mismatch) = start_error(|_| {}).await else {
-        panic!("another variant")
-    };
+    let StartSessionError::InvalidRequestException(mismatch) = start_error(|_| {}).await else { panic!("another variant") };
     assert_eq!(mismatch.athena_error_code(), Some("IDEMPOTENT_PARAMETER_MISMATCH"));
     assert_eq!(mismatch.message(), Some("Idempotent parameters do not match"));
 
@@ -177,11 +164,7 @@ async fn modelled_errors_are_read_as_their_variants() {
     assert!(unknown.is_invalid_request_exception());
     assert_eq!(unknown.message(), Some("Session nobody was not found"));
 
-    let fail = |status, code: &str| FaultKind::Fail {
-        status,
-        code: code.to_owned(),
-        message: "ordered".to_owned(),
-    };
+    let fail = |status, code: &str| FaultKind::Fail { status, code: code.to_owned(), message: "ordered".to_owned() };
     emulator.set_faults(vec![
         Fault::new("StartSession", fail(500, "InternalServerException")).times(1),
         Fault::new("StartSession", fail(400, "TooManyRequestsException")).times(1),
@@ -205,10 +188,7 @@ async fn errors_outside_the_model_are_read_by_code_and_message() {
         )
     );
     let throttled = start_error(|config| config.rate = Some(Rate { per_second: 0.001, burst: 1 })).await;
-    assert_eq!(
-        (throttled.code(), throttled.message()),
-        (Some("ThrottlingException"), Some("Rate exceeded"))
-    );
+    assert_eq!((throttled.code(), throttled.message()), (Some("ThrottlingException"), Some("Rate exceeded")));
 
     let expired = start_error(|config| config.credentials[0].expired = true).await;
     assert_eq!(expired.code(), Some("ExpiredTokenException"));

@@ -69,10 +69,7 @@ async fn a_request_changed_on_its_way_or_out_of_time_is_refused() {
     assert!(message.starts_with("The request signature we calculated does not match"));
     let (code, message) = refused(Tamper::Date(today_at_another_time())).await;
     assert_eq!(code, "InvalidSignatureException");
-    assert!(
-        message.starts_with("Signature expired: ") || message.starts_with("Signature not yet current: "),
-        "{message}"
-    );
+    assert!(message.starts_with("Signature expired: ") || message.starts_with("Signature not yet current: "), "{message}");
     assert!(emulator.sessions().is_empty());
 }
 
