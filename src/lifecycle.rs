@@ -261,3 +261,7 @@ fn vanished(made: &Recorded<'_>, known: &Known, at: &Circumstances) -> bool {
 fn absent_since_deletion(object: &AthenaSession, begun: Timestamp, at: &Circumstances) -> bool {
     object.metadata.deletion_timestamp.as_ref().is_some_and(|deleted| begun >= deleted.0 + at.limits.uncertainty)
 }
+
+#[cfg(test)]
+#[path = "lifecycle_tests.rs"]
+mod tests;
