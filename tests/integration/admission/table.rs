@@ -98,7 +98,8 @@ pub(super) fn fields() -> Vec<Field> {
     let defaults = |key: &str| json!({ "name": "spark-defaults", "properties": { key: "1" } });
     vec![
         field!("workGroup" accepts ["etl", "dev", "a", "aZ0._-", x(128)] refuses ["", x(129), "a b", "a/b", "a:b", "é", "a\n"]).required(),
-        field!("description" accepts ["nightly", "weekly", "a", x(960), "é".repeat(960), "😀".repeat(960), "a\nb", "athena-operator/", "[athena-operator]"]
+        field!("description"
+            accepts ["nightly", "weekly", "a", x(960), "é".repeat(960), "😀".repeat(960), "a\nb", "athena-operator/", "[athena-operator]"]
             refuses ["", x(961), "😀".repeat(961), "[athena-operator/x]", "a [athena-operator/"]),
         field!("engineConfiguration" accepts [{ "maxConcurrentDpus": 4 }, {}] refuses []).structure(),
         field!("engineConfiguration.coordinatorDpuSize" accepts [1] refuses [0, 2, -1]),
@@ -112,12 +113,13 @@ pub(super) fn fields() -> Vec<Field> {
         field!("engineConfiguration.classifications.0.name"
             accepts ["one", "two", "a", x(128), "spark-defaults", "athena-query-engine-properties-2"]
             refuses ["", x(129), "athena-query-engine-properties"]),
-        field("engineConfiguration.classifications.0.properties", properties("", NOT_SPARK), not_properties("", &[])).beside(json!({ "name": "other" })),
+        field("engineConfiguration.classifications.0.properties", properties("", NOT_SPARK), not_properties("", &[]))
+            .beside(json!({ "name": "other" })),
         field("engineConfiguration.classifications.0.properties", properties("spark.", SPARK), not_properties("spark.", NOT_SPARK))
             .beside(json!({ "name": "spark-defaults" })),
         field!("executionRole"
-            accepts [format!("{role}etl"), format!("{role}dev"), format!("{role}a"), fill(role, 2048), "arn:aws-us-gov:iam::123456789012:role/a/B_9+=,.@-c",
-                "arn:aws:iam::123456789012:roles"]
+            accepts [format!("{role}etl"), format!("{role}dev"), format!("{role}a"), fill(role, 2048),
+                "arn:aws-us-gov:iam::123456789012:role/a/B_9+=,.@-c", "arn:aws:iam::123456789012:roles"]
             refuses ["", fill(role, 2049), "etl", "arn:aws:iam::12345678901:role/etl", "arn:aws:iam::1234567890123:role/etl",
                 "arn:aws:iam::123456789012:role", "arn:aws:iam::123456789012:user/etl", "arn:Aws:iam::123456789012:role/etl", format!("{role}a b"),
                 format!("{role}é"), format!("{role}a\n"), format!("x{role}a")]),
@@ -126,14 +128,17 @@ pub(super) fn fields() -> Vec<Field> {
         field!("monitoringConfiguration.cloudWatchLoggingConfiguration.enabled" accepts [true, false] refuses []).required(),
         field!("monitoringConfiguration.cloudWatchLoggingConfiguration.logGroup"
             accepts ["/spark/etl", "/spark/dev", "a", "aZ09._/-", x(512)]
-            refuses ["", x(513), "a b", "${workgroup}", "a:b", "a#b", "é", "a\n"]).beside(enabled.clone()),
+            refuses ["", x(513), "a b", "${workgroup}", "a:b", "a#b", "é", "a\n"])
+        .beside(enabled.clone()),
         field!("monitoringConfiguration.cloudWatchLoggingConfiguration.logStreamNamePrefix"
             accepts ["etl", "dev", "a", x(512), "😀".repeat(512), "${a} b/c"]
-            refuses ["", x(513), "a:b", "*", "a*"]).beside(enabled.clone()),
+            refuses ["", x(513), "a:b", "*", "a*"])
+        .beside(enabled.clone()),
         field!("monitoringConfiguration.cloudWatchLoggingConfiguration.logTypes"
             accepts [stdout(1), stdout(2), { "SPARK_DRIVER": ["STDERR"] }, { "SPARK_DRIVER": ["STDOUT"], "SPARK_EXECUTOR": ["STDOUT", "STDERR"] }, {},
                 stdout(0), stdout(10), { "A": [x(128)] }, { x(128): ["a"] }, { "é".repeat(128): ["a"] }, lists(10)]
-            refuses [stdout(11), { "A": [x(129)] }, { x(129): ["a"] }, { "": ["a"] }, { "A": "a" }, { "A": [1] }, lists(11)]).beside(enabled.clone()),
+            refuses [stdout(11), { "A": [x(129)] }, { x(129): ["a"] }, { "": ["a"] }, { "A": "a" }, { "A": [1] }, lists(11)])
+        .beside(enabled.clone()),
         field!("monitoringConfiguration.managedLoggingConfiguration" accepts [{ "enabled": true }, { "enabled": false }] refuses []).structure(),
         field!("monitoringConfiguration.managedLoggingConfiguration.enabled" accepts [true, false] refuses []).required(),
         field("monitoringConfiguration.managedLoggingConfiguration.kmsKey", kms_keys(), not_kms_keys()).beside(enabled.clone()),
@@ -142,14 +147,16 @@ pub(super) fn fields() -> Vec<Field> {
         field("monitoringConfiguration.s3LoggingConfiguration.kmsKey", kms_keys(), not_kms_keys()).beside(enabled.clone()),
         field!("monitoringConfiguration.s3LoggingConfiguration.logLocation"
             accepts ["s3://logs/etl", "s3://logs/dev", "s3://ab", "s3://0-9/", "s3://logs/A b:*/é", fill("s3://logs/", 1024)]
-            refuses ["", fill("s3://logs/", 1025), "s3://", "s3://a", "s3://-a", "s3://a-", "s3://a.b", "s3://Logs", "s3a://logs", "logs", "xs3://logs",
-                "s3://logs/a\nb"]).beside(enabled),
+            refuses ["", fill("s3://logs/", 1025), "s3://", "s3://a", "s3://-a", "s3://a-", "s3://a.b", "s3://Logs", "s3a://logs", "logs",
+                "xs3://logs", "s3://logs/a\nb"])
+        .beside(enabled),
         field!("notebookVersion" accepts ["Athena notebook version 1", "Athena notebook version 2", "a", x(128)] refuses ["", x(129)])
             .beside(json!({ "engineConfiguration": { "additionalConfigs": { "NotebookId": "notebook" } } })),
         field!("sessionIdleTimeoutInMinutes" accepts [20, 30, 1, 480] refuses [0, 481, -1]),
         field!("tags"
             accepts [{ "team": "etl" }, { "team": "dev" }, { "team": "etl", "stage": "one" }, {}, { "a": "" }, { x(128): x(256) }, { "aws": "a" },
-                { "é".repeat(128): "é".repeat(256) }, { "aZ0 9_.:/=+@-": "aZ0 9_.:/=+@-" }, { "awsx:a": "a" }, { "x aws:": "a" }, many(50, "t", &json!("a"))]
+                { "é".repeat(128): "é".repeat(256) }, { "aZ0 9_.:/=+@-": "aZ0 9_.:/=+@-" }, { "awsx:a": "a" }, { "x aws:": "a" },
+                many(50, "t", &json!("a"))]
             refuses [{ "": "a" }, { x(129): "a" }, { "a": x(257) }, { "aws:": "a" }, { "aws:a": "a" }, { "a*": "a" }, { "a\tb": "a" }, { "a\n": "a" },
                 { "a#b": "a" }, { "a": "a*" }, { "a": "a\tb" }, { "a": "a\n" }, { "a": "a,b" }, { "a": 1 }, many(51, "t", &json!("a"))]),
         field!("copyWorkGroupTags" accepts [true, false] refuses []),
@@ -175,8 +182,8 @@ fn properties(prefix: &str, keys: &[&str]) -> Value {
     let key = |end: &str| format!("{prefix}{end}");
     let long = key(&"😀".repeat(255 - prefix.len()));
     let allowed = key("\t ~é\u{d7ff}\u{e000}\u{fffd}😀");
-    list(json!([{ key("a"): "1" }, { key("a"): "2" }, { key("a"): "1", key("b"): "2" }, {}, { key("a"): "" }, { fill(prefix, 255): "a" }, { long: "a" },
-        { key("a"): x(51_200) }, { key("a"): "é".repeat(51_200) }, { allowed: "\n" }, many(100, prefix, &json!("a"))]))
+    list(json!([{ key("a"): "1" }, { key("a"): "2" }, { key("a"): "1", key("b"): "2" }, {}, { key("a"): "" }, { fill(prefix, 255): "a" },
+        { long: "a" }, { key("a"): x(51_200) }, { key("a"): "é".repeat(51_200) }, { allowed: "\n" }, many(100, prefix, &json!("a"))]))
     .into_iter()
     .chain(keys.iter().map(|key| json!({ *key: "a" })))
     .collect()
