@@ -42,8 +42,8 @@ pub struct Run {
     #[arg(long, env = "ATHENA_OPERATOR_LOG_FORMAT", default_value = "json")]
     pub log_format: LogFormat,
 
-    /// What to log: a level, or directives such as `info,athena_operator=debug`
-    #[arg(long, env = "ATHENA_OPERATOR_LOG", default_value = "info,kube_runtime=warn", value_name = "FILTER")]
+    /// What to log: a level, or directives such as `warn,athena_operator=debug`
+    #[arg(long, env = "ATHENA_OPERATOR_LOG", default_value = "warn,athena_operator=info", value_name = "FILTER")]
     pub log: String,
 
     /// Reconciles that may run at a time in a watched scope

@@ -3,7 +3,7 @@
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
 use crate::api::EndReason;
-use crate::lifecycle::{Limits, Recorded};
+use crate::lifecycle::{Circumstances, Limits, Recorded};
 use crate::marker;
 use crate::session::{Class, Look, Refusal, Search, Session};
 
@@ -16,8 +16,12 @@ pub struct Known {
     pub not_found: u32,
     /// The newest refusal, while it stands.
     pub refused: Option<Refused>,
-    /// When a look last succeeded, or when this process first met the object.
+    /// When a look last succeeded.
     pub seen_time: Option<Timestamp>,
+    /// The newest failure of a look, while no look has succeeded since.
+    pub look_refused: Option<Refused>,
+    /// Whether a complete list without the attempt's marker has been read.
+    pub absent: bool,
     /// A session that was started and could not yet be recorded, and its attempt.
     pub unrecorded: Option<(i32, Session)>,
     own_attempt: Option<(i32, Timestamp)>,
@@ -25,7 +29,9 @@ pub struct Known {
     trusted: Option<String>,
     disowned: Option<String>,
     last_modified_time: Option<Timestamp>,
-    next_time: Option<Timestamp>,
+    met_time: Option<Timestamp>,
+    /// When the wait for the next call was set, and when it is over.
+    wait: Option<(Timestamp, Timestamp)>,
     looks: u32,
     terminations: u32,
     termination_time: Option<Timestamp>,
@@ -44,6 +50,22 @@ pub struct Refused {
     pub count: u32,
 }
 
+impl Refused {
+    /// The refusal for people.
+    pub fn message(&self) -> String {
+        let operation = match self.call {
+            Call::Start => "StartSession",
+            Call::Look => "GetSession",
+            Call::Search => "ListSessions",
+            Call::Terminate => "TerminateSession",
+        };
+        match self.refusal.class {
+            Class::Unanswered => format!("{operation} is not answered: {}", self.refusal.message),
+            _ => format!("{operation} is refused: {}", self.refusal.message),
+        }
+    }
+}
+
 /// A call to Athena whose refusal is worth reporting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Call {
@@ -60,17 +82,17 @@ pub enum Call {
 impl Known {
     /// What is known of an object that is met for the first time.
     pub fn met(now: Timestamp) -> Self {
-        Self { seen_time: Some(now), ..Self::default() }
+        Self { met_time: Some(now), ..Self::default() }
     }
 
-    /// Whether a call may be made now.
+    /// Whether a call may be made now. A wait that was set in the future is over: the clock has been put back.
     pub fn is_due(&self, now: Timestamp) -> bool {
-        self.next_time.is_none_or(|time| time <= now)
+        self.wait.is_none_or(|(set, over)| over <= now || now < set)
     }
 
     /// When the next call may be made.
     pub fn next_time(&self) -> Option<Timestamp> {
-        self.next_time
+        self.wait.map(|(_, over)| over)
     }
 
     /// Whether `id` came from this process's own StartSession, or a look has shown the object's marker on it.
@@ -119,7 +141,7 @@ impl Known {
     pub fn recorded(&mut self, number: i32, time: Timestamp) {
         let again = self.own_attempt.is_some_and(|(own, _)| own == number) && !self.in_doubt;
         let refused = self.refused.take().filter(|_| again);
-        *self = Self { own_attempt: Some((number, time)), seen_time: Some(time), refused, ..Self::default() };
+        *self = Self { own_attempt: Some((number, time)), met_time: Some(time), refused, ..Self::default() };
     }
 
     /// StartSession is about to be called. Returns whether its outcome was in doubt before.
@@ -130,12 +152,24 @@ impl Known {
     /// StartSession returned a session, which is this attempt's whatever its state.
     pub fn started(&mut self, number: i32, id: &str, state: &str, now: Timestamp, limits: &Limits) {
         self.refused = None;
-        self.trusted = Some(id.to_owned());
-        self.disowned = None;
+        self.trust(id);
         self.unrecorded = Some((number, Session { id: id.to_owned(), state: state.to_owned(), ..Session::default() }));
-        self.seen_time = Some(now);
-        self.next_time = Some(now + limits.transition_interval);
-        self.looks = 0;
+        self.wait_until(now, now + limits.transition_interval);
+    }
+
+    /// `id` is the object's own session. What was learnt of another does not hold for it.
+    fn trust(&mut self, id: &str) {
+        if self.trusted.as_deref() != Some(id) {
+            self.trusted = Some(id.to_owned());
+            self.disowned = None;
+            (self.last_modified_time, self.seen_time, self.termination_time) = (None, None, None);
+            (self.not_found, self.looks, self.terminations) = (0, 0, 0);
+            self.look_refused = None;
+        }
+    }
+
+    fn wait_until(&mut self, now: Timestamp, over: Timestamp) {
+        self.wait = Some((now, over));
     }
 
     /// StartSession was refused. `doubted` is what [`Known::starting`] returned.
@@ -151,24 +185,24 @@ impl Known {
             Look::Seen(session) => {
                 if let Some(details) = &session.details {
                     if details.description.as_deref().is_some_and(|text| marker::attempt_of(text, uid).is_some()) {
-                        self.trusted = Some(id.to_owned());
-                    } else if self.trusted.as_deref() != Some(id) {
+                        self.trust(id);
+                    } else if !self.trusts(id) {
                         self.disowned = Some(id.to_owned());
+                        self.wait = None;
+                        return Look::Seen(session);
                     }
                 }
                 self.not_found = 0;
                 self.seen_time = Some(now);
-                if self.refused.as_ref().is_some_and(|refused| refused.call != Call::Terminate) {
+                self.look_refused = None;
+                if session.ended() || session.state == "TERMINATING" {
                     self.refused = None;
                 }
-                if self.last_modified_time.is_some_and(|newest| session.last_modified_time.is_some_and(|time| time < newest)) && !session.ended() {
+                let older = matches!((session.last_modified_time, self.last_modified_time), (Some(time), Some(newest)) if time < newest);
+                if older && !session.ended() {
                     self.schedule_look(&session, now, limits, jitter);
-                    return Look::Failed(Refusal {
-                        class: Class::Unanswered,
-                        reason: "ReplyOutdated",
-                        message: "the reply is older than what was seen before".into(),
-                        request_id: None,
-                    });
+                    let message = "the reply is older than what was seen before".into();
+                    return Look::Failed(Refusal { class: Class::Unanswered, reason: "ReplyOutdated", message, request_id: None });
                 }
                 if session.last_modified_time != self.last_modified_time {
                     self.looks = 0;
@@ -180,11 +214,14 @@ impl Known {
             Look::NotFound => {
                 self.not_found = self.not_found.saturating_add(1);
                 self.looks = self.looks.saturating_add(1);
-                self.next_time = Some(now + growing(limits.transition_interval, self.looks, jitter));
+                self.wait_until(now, now + growing(limits.transition_interval, self.looks, jitter));
                 Look::NotFound
             }
             Look::Failed(refusal) => {
-                self.refused(Call::Look, refusal.clone(), now, jitter);
+                let count = self.look_refused.as_ref().map_or(0, |before| before.count.saturating_add(1));
+                let since = self.look_refused.as_ref().map_or(now, |before| before.since);
+                self.wait_until(now, now + backoff(refusal.class, count, jitter));
+                self.look_refused = Some(Refused { call: Call::Look, refusal: refusal.clone(), since, count });
                 Look::Failed(refusal)
             }
         }
@@ -194,18 +231,16 @@ impl Known {
     pub fn searched(&mut self, search: &Search, now: Timestamp, limits: &Limits, jitter: f64) {
         match search {
             Search::Found { session, .. } => {
-                self.trusted = Some(session.id.clone());
-                self.disowned = None;
-                self.next_time = None;
+                self.trust(&session.id);
+                self.wait = None;
             }
-            Search::Absent { .. } => self.next_time = Some(now + scaled(limits.uncertainty, 0.1 + 0.1 * jitter)),
-            Search::Failed(refusal) => {
-                if self.has_conflict() {
-                    self.next_time = Some(now + backoff(refusal.class, 3, jitter));
-                } else {
-                    self.refused(Call::Search, refusal.clone(), now, jitter);
-                }
+            Search::Absent { .. } => {
+                self.absent = true;
+                self.wait_until(now, now + scaled(limits.uncertainty, 0.1 + 0.1 * jitter));
             }
+            // What Athena says of the token stays the reason to be told.
+            Search::Failed(refusal) if self.has_conflict() => self.wait_until(now, now + backoff(refusal.class, 3, jitter)),
+            Search::Failed(refusal) => self.refused(Call::Search, refusal.clone(), now, jitter),
         }
     }
 
@@ -220,29 +255,54 @@ impl Known {
         self.terminations = self.terminations.saturating_add(1);
         self.termination_time = Some(now + backoff(Class::Throttled, self.terminations + 1, jitter));
         self.looks = 0;
-        self.next_time = Some(now + growing(limits.transition_interval, 0, jitter));
+        self.wait_until(now, now + growing(limits.transition_interval, 0, jitter));
     }
 
     /// TerminateSession was refused.
     pub fn terminate_refused(&mut self, refusal: Refusal, now: Timestamp, jitter: f64) {
         self.terminations = self.terminations.saturating_add(1);
         self.refused(Call::Terminate, refusal, now, jitter);
-        self.termination_time = self.next_time;
+        self.termination_time = self.next_time();
     }
 
-    /// Whether looks have failed for longer than `limits.stale`.
-    pub fn is_stale(&self, now: Timestamp, limits: &Limits) -> bool {
-        let failing = self.refused.as_ref().is_some_and(|refused| refused.call == Call::Look);
-        failing && self.seen_time.is_some_and(|seen| now >= seen + limits.stale)
+    /// When the refusal that stands stops counting as being in progress, if that is still to come.
+    pub fn healing_time(&self, at: &Circumstances) -> Option<Timestamp> {
+        let refused = self.refused.as_ref()?;
+        Some(refused.since + at.limits.healing).filter(|time| *time > at.now)
+    }
+
+    /// Whether TerminateSession was accepted before and a session still lives.
+    pub fn terminated_without_effect(&self) -> bool {
+        self.terminations > 1
+    }
+
+    /// Whether looks have failed, or have not found the session, for longer than `limits.stale`.
+    pub fn is_stale(&self, at: &Circumstances) -> bool {
+        self.stale_time(at).is_some_and(|time| time <= at.now)
+    }
+
+    /// When what was last seen is out of date, if looks fail.
+    pub fn stale_time(&self, at: &Circumstances) -> Option<Timestamp> {
+        let failing = self.look_refused.is_some() || self.not_found > 0;
+        let since = self.seen_time.or(self.met_time)?;
+        failing.then_some(since + at.limits.stale)
     }
 
     fn refused(&mut self, call: Call, refusal: Refusal, now: Timestamp, jitter: f64) {
-        let (since, count) = match &self.refused {
-            Some(before) if before.call == call && before.refusal.class == refusal.class => (before.since, before.count.saturating_add(1)),
-            _ => (now, 0),
+        let passing = |class| matches!(class, Class::Unanswered | Class::Throttled);
+        let class = refusal.class;
+        let standing = match self.refused.take() {
+            Some(before) if before.call == call && before.refusal.class == class => {
+                Refused { refusal, count: before.count.saturating_add(1), ..before }
+            }
+            // What passes by itself does not hide what somebody has to mend, nor begin its time anew.
+            Some(before) if before.call == call && passing(class) && !passing(before.refusal.class) => {
+                Refused { count: before.count.saturating_add(1), ..before }
+            }
+            _ => Refused { call, refusal, since: now, count: 0 },
         };
-        self.next_time = Some(now + backoff(refusal.class, count, jitter));
-        self.refused = Some(Refused { call, refusal, since, count });
+        self.wait_until(now, now + backoff(class, standing.count, jitter));
+        self.refused = Some(standing);
     }
 
     fn schedule_look(&mut self, session: &Session, now: Timestamp, limits: &Limits, jitter: f64) {
@@ -250,7 +310,7 @@ impl Known {
         let wait =
             if settled { scaled(limits.observe_interval, 0.75 + 0.5 * jitter) } else { growing(limits.transition_interval, self.looks, jitter) };
         self.looks = self.looks.saturating_add(1);
-        self.next_time = (!session.ended()).then_some(now + wait);
+        self.wait = (!session.ended()).then_some((now, now + wait));
     }
 }
 

@@ -6,10 +6,10 @@
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
 
-use crate::api::{AthenaSession, DeletionPolicy, EndReason, FINALIZER, StopCause};
+use crate::api::{AthenaSession, DeletionPolicy, EndReason, FINALIZER, RestartPolicy, StopCause};
 use crate::known::Known;
 use crate::marker;
-use crate::session::{Look, Search, Session};
+use crate::session::{Class, Look, Refusal, Search, Session};
 
 /// Where the operator works: an attempt is only ever looked at from the region and account in which it was made.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -63,6 +63,8 @@ pub struct Circumstances {
 pub struct Seen {
     /// The look at the session.
     pub look: Option<Look>,
+    /// When that look was asked for.
+    pub look_time: Option<Timestamp>,
     /// The search for the object's marker.
     pub search: Option<Search>,
 }
@@ -116,90 +118,241 @@ pub enum Step {
     Adopt(i32, Session),
     /// Record what the look showed.
     Mirror(Session),
-    /// Record why the session is to be stopped, and what the look showed.
-    Stop(StopCause, Session),
+    /// Record why the session is to be stopped, and what a look showed if there was one.
+    Stop(StopCause, Option<Session>),
     /// Call TerminateSession.
     Terminate,
     /// Record that nothing of the attempt lives.
     Conclude(EndReason),
+    /// Record that the object has been suspended since its attempt was over.
+    Suspend,
+    /// Delete the object.
+    Delete,
     /// Remove the finalizer.
     Release,
 }
 
-/// What to do next with `object`: the table of the operator.
+/// What to do next with `object`: the table of the operator, a part of it for each kind of attempt. In each part the first row that fits counts.
 pub fn next_step(object: &AthenaSession, known: &Known, seen: &Seen, at: &Circumstances) -> Step {
     let deleting = object.metadata.deletion_timestamp.is_some();
     let held = object.finalizers().iter().any(|name| name == FINALIZER);
-    let retain = object.spec.deletion_policy == DeletionPolicy::Retain;
-    let attempt = attempt(object, known);
-    let due = known.is_due(at.now);
-
-    match &attempt {
+    match attempt(object, known) {
         _ if deleting && !held => Step::Done,
-        _ if deleting && retain => Step::Release,
-        Attempt::Unknown(made) | Attempt::Live(made, _) if elsewhere(made, &at.identity) => Step::Rest,
-
-        Attempt::Over(..) if deleting => Step::Release,
-        Attempt::Over(made, EndReason::SessionLost) if held => Step::Record(made.number + 1),
-        Attempt::Over(_, reason) if **reason != EndReason::SessionLost => Step::Rest,
-
+        _ if deleting && object.spec.deletion_policy == DeletionPolicy::Retain => Step::Release,
+        Attempt::Unknown(made) | Attempt::Live(made, _) if elsewhere(&made, &at.identity) => Step::Rest,
+        Attempt::Over(..) => step_after_end(object, held, at),
+        Attempt::None if object.spec.suspend && !held => Step::Rest,
         _ if !held => Step::AddFinalizer,
-
-        // A finalizer of unknown origin without an attempt may stand on a status that was wiped.
-        Attempt::None if known.finalizer_added && deleting => Step::Release,
-        Attempt::None if known.finalizer_added => Step::Record(0),
-        Attempt::None => match &seen.search {
-            Some(Search::Found { attempt, session }) => Step::Adopt(*attempt, session.clone()),
-            Some(Search::Absent { .. }) if !deleting => Step::Record(0),
-            Some(Search::Absent { begun }) if absent_since_deletion(object, *begun, at) => Step::Release,
-            None if due => Step::Search,
-            _ => Step::Wait,
-        },
-
-        Attempt::Unknown(made) if let Some(session) = known.started_of(made) => Step::Adopt(made.number, session.clone()),
-        Attempt::Unknown(made) if deleting && known.nothing_started(made) => Step::Release,
-        Attempt::Unknown(made) if !known.has_conflict() && at.now < made.time + at.limits.uncertainty => {
-            if due {
-                Step::Start(made.number)
-            } else {
-                Step::Wait
-            }
-        }
-        Attempt::Unknown(made) if !known.has_conflict() && known.nothing_started(made) => {
-            if due {
-                Step::Record(made.number)
-            } else {
-                Step::Wait
-            }
-        }
-        Attempt::Unknown(made) => match &seen.search {
-            Some(Search::Found { attempt, session }) => Step::Adopt(*attempt, session.clone()),
-            Some(Search::Absent { begun }) if *begun >= made.time + at.limits.uncertainty * 2 => Step::Conclude(known.lost_reason()),
-            None if due => Step::Search,
-            _ => Step::Wait,
-        },
-
-        Attempt::Live(made, id) => match &seen.look {
-            Some(Look::Seen(session)) if session.ended() && deleting => Step::Release,
-            Some(Look::Seen(session)) if session.ended() => Step::Mirror(session.clone()),
-            Some(Look::NotFound) if vanished(made, known, at) && deleting => Step::Release,
-            Some(Look::NotFound) if vanished(made, known, at) => Step::Conclude(EndReason::SessionVanished),
-            // A session named by a status is touched only once its marker has been seen.
-            None if !known.trusts(id) => {
-                if due {
-                    Step::Look
-                } else {
-                    Step::Wait
-                }
-            }
-            look if wants_stopped(object) && known.may_terminate(id, newest_state(object, look.as_ref()), look.as_ref(), at.now) => Step::Terminate,
-            Some(Look::Seen(session)) if session.state == "DEGRADED" && !wants_stopped(object) => Step::Stop(StopCause::Degraded, session.clone()),
-            Some(Look::Seen(session)) => Step::Mirror(session.clone()),
-            None if due => Step::Look,
-            _ => Step::Wait,
-        },
-        Attempt::Over(..) => Step::Rest,
+        Attempt::None => step_without_attempt(object, known, seen, at),
+        Attempt::Unknown(made) => step_of_unknown(object, made, known, seen, at),
+        Attempt::Live(made, id) => step_of_live(object, made, id, known, seen, at),
     }
+}
+
+fn step_after_end(object: &AthenaSession, held: bool, at: &Circumstances) -> Step {
+    match sequel(object, at) {
+        _ if object.metadata.deletion_timestamp.is_some() => Step::Release,
+        _ if object.spec.suspend && has_stop_cause(object, &StopCause::Suspended) => Step::Rest,
+        _ if object.spec.suspend => Step::Suspend,
+        Sequel::Attempt { .. } if !held => Step::AddFinalizer,
+        Sequel::Attempt { number, time, .. } => once(time <= at.now, Step::Record(number)),
+        Sequel::Deletion { time } => once(time <= at.now, Step::Delete),
+        Sequel::None => Step::Rest,
+    }
+}
+
+/// A finalizer of unknown origin without an attempt may stand on a status that was wiped: the list tells.
+fn step_without_attempt(object: &AthenaSession, known: &Known, seen: &Seen, at: &Circumstances) -> Step {
+    let deleting = object.metadata.deletion_timestamp.is_some();
+    let idle = if object.spec.suspend { Step::Rest } else { Step::Record(0) };
+    match &seen.search {
+        _ if known.finalizer_added && deleting => Step::Release,
+        _ if known.finalizer_added || known.absent && !deleting => idle,
+        Some(Search::Found { attempt, session }) => Step::Adopt(*attempt, session.clone()),
+        Some(Search::Absent { .. }) if !deleting => idle,
+        Some(Search::Absent { begun }) if absent_since_deletion(object, *begun, at) => Step::Release,
+        None => once(known.is_due(at.now), Step::Search),
+        _ => Step::Wait,
+    }
+}
+
+fn step_of_unknown(object: &AthenaSession, made: Recorded<'_>, known: &Known, seen: &Seen, at: &Circumstances) -> Step {
+    let deleting = object.metadata.deletion_timestamp.is_some();
+    let nothing_started = known.nothing_started(&made);
+    let young = at.now < after(made.time, at.limits.uncertainty);
+    let due = known.is_due(at.now);
+    match &seen.search {
+        _ if let Some(session) = known.started_of(&made) => Step::Adopt(made.number, session.clone()),
+        _ if nothing_started && deleting => Step::Release,
+        _ if nothing_started && let Some(cause) = stop_asked(object, seen, at) => Step::Conclude(end_of(&cause)),
+        // Until it is known that this is the attempt's own account, a call could start a second session and no list proves anything.
+        _ if !is_own_account(&made, &at.identity) => Step::Wait,
+        _ if !known.has_conflict() && young => once(due, Step::Start(made.number)),
+        _ if !known.has_conflict() && nothing_started => once(due, Step::Record(made.number)),
+        Some(Search::Found { attempt, session }) => Step::Adopt(*attempt, session.clone()),
+        // A call may have been sent until the time of uncertainty was over, and the list may have lagged as long behind it.
+        Some(Search::Absent { begun }) if *begun >= after(made.time, at.limits.uncertainty * 2) => Step::Conclude(known.lost_reason()),
+        None => once(due, Step::Search),
+        _ => Step::Wait,
+    }
+}
+
+fn step_of_live(object: &AthenaSession, made: Recorded<'_>, id: &str, known: &Known, seen: &Seen, at: &Circumstances) -> Step {
+    let deleting = object.metadata.deletion_timestamp.is_some();
+    let stopping = wants_stopped(object);
+    let state = newest_state(object, seen.look.as_ref());
+    match &seen.look {
+        Some(Look::Seen(session)) if session.ended() && deleting => Step::Release,
+        Some(Look::Seen(session)) if session.ended() => Step::Mirror(session.clone()),
+        Some(Look::NotFound) if vanished(&made, known, at) && deleting => Step::Release,
+        Some(Look::NotFound) if vanished(&made, known, at) => Step::Conclude(EndReason::SessionVanished),
+        look if !stopping && let Some(cause) = stop_asked(object, seen, at) => Step::Stop(cause, session_of(look.as_ref())),
+        // A session that a status names is touched only once its marker has been seen.
+        look if stopping && known.may_terminate(id, state, look.as_ref(), at.now) => Step::Terminate,
+        Some(Look::Seen(session)) => Step::Mirror(session.clone()),
+        None => once(known.is_due(at.now), Step::Look),
+        _ => Step::Wait,
+    }
+}
+
+/// `step`, once it is `due`.
+fn once(due: bool, step: Step) -> Step {
+    if due { step } else { Step::Wait }
+}
+
+/// What follows an attempt that is over, on an object that is neither being deleted nor suspended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sequel {
+    /// Another attempt.
+    Attempt {
+        /// Its number: the same again where the attempt never became a session.
+        number: i32,
+        /// When it is due.
+        time: Timestamp,
+        /// How many failures in a row it follows.
+        restarts: i32,
+        /// Whether the deadlines count anew.
+        resumed: bool,
+    },
+    /// Nothing: the object has finished and deletes itself.
+    Deletion {
+        /// When.
+        time: Timestamp,
+    },
+    /// Nothing: the object has finished.
+    None,
+}
+
+/// What follows the attempt of `object`, which is over.
+pub fn sequel(object: &AthenaSession, at: &Circumstances) -> Sequel {
+    /// An attempt that ran this long is no failure of its start: what follows counts afresh.
+    const LONG_RUN: SignedDuration = SignedDuration::from_mins(10);
+    let status = object.status.clone().unwrap_or_default();
+    let spec = &object.spec;
+    let number = status.attempt.unwrap_or(0);
+    let Some(reason) = &status.end_reason else { return Sequel::None };
+    let ended = status.end_time.as_ref().map_or(at.now, |time| time.0);
+    let another = |time, restarts, resumed| {
+        let number = if *reason == EndReason::Suspended && status.session_id.is_none() { number } else { number.saturating_add(1) };
+        Sequel::Attempt { number, time, restarts, resumed }
+    };
+    let restarts = status.restarts.unwrap_or(0);
+    if *reason == EndReason::SessionLost {
+        return another(ended, restarts, false);
+    }
+    if status.stop_cause == Some(StopCause::Suspended) || *reason == EndReason::Suspended {
+        return another(ended, 0, true);
+    }
+    let ran_long = status.start_time.as_ref().is_some_and(|start| ended.duration_since(start.0) >= LONG_RUN);
+    let restarts = if ran_long { 0 } else { restarts };
+    if reason.is_failure() && spec.restart_policy == RestartPolicy::OnFailure && restarts < spec.max_restarts() {
+        let time = after(ended, restart_backoff(restarts));
+        if active_deadline(object).is_none_or(|deadline| time < deadline) {
+            return another(time, restarts + 1, false);
+        }
+    }
+    match spec.ttl_after_finished() {
+        Some(ttl) => Sequel::Deletion { time: after(ended, ttl) },
+        None => Sequel::None,
+    }
+}
+
+/// How long to wait before the restart that follows `restarts` others: 10 s, doubling to 5 min.
+pub fn restart_backoff(restarts: i32) -> SignedDuration {
+    SignedDuration::from_secs(10_i64 << restarts.clamp(0, 5)).min(SignedDuration::from_mins(5))
+}
+
+/// The next time at which something about `object` is due without anybody's doing.
+pub fn wake_time(object: &AthenaSession, known: &Known, at: &Circumstances) -> Option<Timestamp> {
+    /// How often to ask whether STS has told the account.
+    const ACCOUNT: SignedDuration = SignedDuration::from_secs(15);
+    let deleting = object.metadata.deletion_timestamp.is_some();
+    let future = |time: &Timestamp| *time > at.now;
+    match attempt(object, known) {
+        Attempt::Unknown(made) if !is_own_account(&made, &at.identity) => Some(at.now + ACCOUNT),
+        Attempt::None | Attempt::Unknown(_) => [known.next_time(), known.healing_time(at)].into_iter().flatten().min(),
+        Attempt::Live(..) => {
+            let deadline = active_deadline(object).filter(|_| !wants_stopped(object));
+            let reports = [known.healing_time(at), known.stale_time(at).filter(future)];
+            [known.next_time(), deadline].into_iter().chain(reports).flatten().min()
+        }
+        Attempt::Over(..) if deleting || object.spec.suspend => None,
+        Attempt::Over(..) => match sequel(object, at) {
+            Sequel::Attempt { time, .. } | Sequel::Deletion { time } => Some(time),
+            Sequel::None => None,
+        },
+    }
+}
+
+/// Why the session of `object` ought to be stopped from now on, though the object stays and no cause is recorded.
+fn stop_asked(object: &AthenaSession, seen: &Seen, at: &Circumstances) -> Option<StopCause> {
+    if object.metadata.deletion_timestamp.is_some() {
+        return None;
+    }
+    let started = |session: &Session| session.start_time.or(object.status.as_ref()?.attempt_time.as_ref().map(|time| time.0));
+    match session_of(seen.look.as_ref()) {
+        _ if object.spec.suspend => Some(StopCause::Suspended),
+        _ if active_deadline(object).is_some_and(|deadline| deadline <= at.now) => Some(StopCause::ActiveDeadline),
+        Some(session) if session.state == "DEGRADED" => Some(StopCause::Degraded),
+        Some(session) if matches!(session.state.as_str(), "CREATING" | "CREATED") => {
+            let deadline = after(started(&session)?, object.spec.startup_deadline());
+            (seen.look_time? >= deadline).then_some(StopCause::StartupDeadline)
+        }
+        _ => None,
+    }
+}
+
+/// The end that a cause leads to.
+pub fn end_of(cause: &StopCause) -> EndReason {
+    match cause {
+        StopCause::Suspended => EndReason::Suspended,
+        StopCause::ActiveDeadline => EndReason::DeadlineExceeded,
+        StopCause::StartupDeadline => EndReason::StartupDeadlineExceeded,
+        StopCause::Degraded => EndReason::SessionDegraded,
+        StopCause::Other(word) => EndReason::Other(word.clone()),
+    }
+}
+
+/// When the active deadline of `object` is over, once its first session was started.
+pub fn active_deadline(object: &AthenaSession) -> Option<Timestamp> {
+    let first = object.status.as_ref()?.first_start_time.as_ref()?.0;
+    Some(after(first, object.spec.active_deadline()?))
+}
+
+fn has_stop_cause(object: &AthenaSession, cause: &StopCause) -> bool {
+    object.status.as_ref().and_then(|status| status.stop_cause.as_ref()) == Some(cause)
+}
+
+fn session_of(look: Option<&Look>) -> Option<Session> {
+    match look {
+        Some(Look::Seen(session)) => Some(session.clone()),
+        _ => None,
+    }
+}
+
+/// A time that somebody may have written by hand, and so any, and a while after it.
+fn after(time: Timestamp, wait: SignedDuration) -> Timestamp {
+    time.saturating_add(wait).unwrap_or(Timestamp::MAX)
 }
 
 /// The newest attempt of `object`. A session that is known not to carry the object's marker is none of it.
@@ -226,22 +379,35 @@ pub fn elsewhere(made: &Recorded<'_>, here: &Identity) -> bool {
     made.region != here.region || matches!((made.account, here.account.as_deref()), (Some(there), Some(here)) if there != here)
 }
 
-/// The session of `object` among those that a search brought: of the recorded attempt or, where none is recorded, of the newest. A session with another
-/// role or engine configuration than the spec's is a forgery, or was started from another object: it is none of ours.
-pub fn found(sessions: Vec<Session>, object: &AthenaSession, known: &Known) -> Option<(i32, Session)> {
-    let uid = object.uid()?;
+/// What a complete list that was begun at `begun` shows of `object`, given the sessions in it that carry the object's marker: the session of the
+/// recorded attempt or, where none is recorded, of the newest. One with another role or engine configuration than the spec's was not started from this
+/// object and is not adopted; but with it in the list, nothing is proved.
+pub fn found(sessions: Vec<Session>, object: &AthenaSession, known: &Known, begun: Timestamp) -> Search {
+    let uid = object.uid().unwrap_or_default();
     let recorded = match attempt(object, known) {
         Attempt::Unknown(made) => Some(made.number),
         _ => None,
     };
-    sessions
-        .into_iter()
-        .filter_map(|session| {
-            let details = session.details.as_ref().filter(|details| details.satisfies(&object.spec))?;
-            let number = marker::attempt_of(details.description.as_deref()?, &uid)?;
-            recorded.is_none_or(|recorded| recorded == number).then_some((number, session))
-        })
-        .max_by_key(|(number, _)| *number)
+    let number_of = |session: &Session| marker::attempt_of(session.details.as_ref()?.description.as_deref()?, &uid);
+    let marked = sessions.into_iter().filter_map(|session| Some((number_of(&session)?, session)));
+    let (own, others): (Vec<_>, Vec<_>) = marked
+        .filter(|(number, _)| recorded.is_none_or(|recorded| recorded == *number))
+        .partition(|(_, session)| session.details.as_ref().is_some_and(|details| details.satisfies(&object.spec)));
+    match (own.into_iter().max_by_key(|(number, _)| *number), others.first()) {
+        (Some((attempt, session)), _) => Search::Found { attempt, session },
+        (None, None) => Search::Absent { begun },
+        (None, Some((_, stranger))) => Search::Failed(Refusal {
+            class: Class::MayHeal,
+            reason: "MarkerMismatch",
+            message: format!("session {} carries the marker of this object, with another role or engine configuration", stranger.id),
+            request_id: None,
+        }),
+    }
+}
+
+/// Whether the operator certainly works in the attempt's account, as far as that was recorded.
+fn is_own_account(made: &Recorded<'_>, here: &Identity) -> bool {
+    made.account.is_none() || made.account == here.account.as_deref()
 }
 
 /// Athena's newest state of the session, of this look or as recorded.
@@ -254,12 +420,11 @@ fn newest_state<'a>(object: &'a AthenaSession, look: Option<&'a Look>) -> Option
 
 /// Whether Athena's not knowing a session proves that nothing of it lives: seen twice, long enough after the start, from the attempt's own account.
 fn vanished(made: &Recorded<'_>, known: &Known, at: &Circumstances) -> bool {
-    let own_account = made.account.is_none() || made.account == at.identity.account.as_deref();
-    own_account && known.not_found >= 2 && at.now >= made.time + at.limits.uncertainty
+    is_own_account(made, &at.identity) && known.not_found >= 2 && at.now >= after(made.time, at.limits.uncertainty)
 }
 
 fn absent_since_deletion(object: &AthenaSession, begun: Timestamp, at: &Circumstances) -> bool {
-    object.metadata.deletion_timestamp.as_ref().is_some_and(|deleted| begun >= deleted.0 + at.limits.uncertainty)
+    object.metadata.deletion_timestamp.as_ref().is_some_and(|deleted| begun >= after(deleted.0, at.limits.uncertainty))
 }
 
 #[cfg(test)]

@@ -19,6 +19,7 @@ fn at(minutes: i64) -> Circumstances {
 }
 
 /// An object with our finalizer and this status.
+#[allow(clippy::needless_pass_by_value, reason = "rows read better")]
 fn object(status: Value) -> AthenaSession {
     serde_json::from_value(json!({
         "apiVersion": "athena-operator.io/v1alpha1", "kind": "AthenaSession",
@@ -55,6 +56,39 @@ fn unheld(object: AthenaSession) -> AthenaSession {
 
 fn retained(object: AthenaSession) -> AthenaSession {
     with(object, |object| object.spec.deletion_policy = DeletionPolicy::Retain)
+}
+
+fn suspended(object: AthenaSession) -> AthenaSession {
+    with(object, |object| object.spec.suspend = true)
+}
+
+fn suspended_since(object: AthenaSession) -> AthenaSession {
+    with(object, |object| object.status.get_or_insert_default().stop_cause = Some(StopCause::Suspended))
+}
+
+fn restarting(object: AthenaSession, restarts: i32) -> AthenaSession {
+    with(object, |object| {
+        object.spec.restart_policy = RestartPolicy::OnFailure;
+        object.status.get_or_insert_default().restarts = Some(restarts);
+    })
+}
+
+/// With an active deadline of that many minutes, counted from the first start at `BEGUN`.
+fn capped(object: AthenaSession, minutes: i32) -> AthenaSession {
+    with(object, |object| {
+        object.spec.active_deadline_seconds = Some(minutes * 60);
+        object.status.get_or_insert_default().first_start_time = Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(at(0).now));
+    })
+}
+
+fn mortal(object: AthenaSession, minutes: i32) -> AthenaSession {
+    with(object, |object| object.spec.ttl_seconds_after_finished = Some(minutes * 60))
+}
+
+/// A look at a session that Athena started at `BEGUN`, asked for that many minutes later.
+fn starting(state: &str, asked: i64) -> Seen {
+    let session = Session { start_time: Some(at(0).now), ..session(state) };
+    Seen { look: Some(Look::Seen(session)), look_time: Some(at(asked).now), ..nothing() }
 }
 
 fn stopping(object: AthenaSession) -> AthenaSession {
@@ -101,19 +135,23 @@ fn session(state: &str) -> Session {
 }
 
 fn seen(state: &str) -> Seen {
-    Seen { look: Some(Look::Seen(session(state))), search: None }
+    Seen { look: Some(Look::Seen(session(state))), ..nothing() }
+}
+
+fn session_since(state: &str) -> Session {
+    Session { start_time: Some(at(0).now), ..session(state) }
 }
 
 fn found() -> Seen {
-    Seen { search: Some(Search::Found { attempt: 0, session: session("IDLE") }), look: None }
+    Seen { search: Some(Search::Found { attempt: 0, session: session("IDLE") }), ..nothing() }
 }
 
 fn absent(begun: i64) -> Seen {
-    Seen { search: Some(Search::Absent { begun: at(begun).now }), look: None }
+    Seen { search: Some(Search::Absent { begun: at(begun).now }), ..nothing() }
 }
 
 fn not_found() -> Seen {
-    Seen { look: Some(Look::NotFound), search: None }
+    Seen { look: Some(Look::NotFound), ..nothing() }
 }
 
 fn nothing() -> Seen {
@@ -169,7 +207,7 @@ fn each_row_of_the_table_is_taken() {
         ("live, due", live("IDLE"), trusted(), nothing(), 1, Step::Look),
         ("live, looked", live("IDLE"), trusted(), seen("BUSY"), 1, Step::Mirror(session("BUSY"))),
         ("live, ended", live("IDLE"), trusted(), seen("TERMINATED"), 1, Step::Mirror(session("TERMINATED"))),
-        ("live, degraded", live("IDLE"), trusted(), seen("DEGRADED"), 1, Step::Stop(StopCause::Degraded, session("DEGRADED"))),
+        ("live, degraded", live("IDLE"), trusted(), seen("DEGRADED"), 1, Step::Stop(StopCause::Degraded, Some(session("DEGRADED")))),
         ("stopping", stopping(live("DEGRADED")), trusted(), nothing(), 0, Step::Terminate),
         ("stopping, ending", stopping(live("TERMINATING")), trusted(), nothing(), 1, Step::Look),
         ("stopping, seen ending", stopping(live("DEGRADED")), trusted(), seen("TERMINATING"), 1, Step::Mirror(session("TERMINATING"))),
@@ -185,10 +223,90 @@ fn each_row_of_the_table_is_taken() {
         ("over, deleting", deleted(over("IdleTimeout")), met(), nothing(), 0, Step::Release),
         ("lost", over("SessionLost"), met(), nothing(), 0, Step::Record(1)),
         ("lost, without our finalizer", unheld(over("SessionLost")), met(), nothing(), 0, Step::AddFinalizer),
+        ("suspended, new", suspended(unheld(object(json!({})))), met(), nothing(), 0, Step::Rest),
+        ("suspended, held", suspended(object(json!({}))), own_finalizer(), nothing(), 0, Step::Rest),
+        ("suspended, held by another process", suspended(object(json!({}))), met(), nothing(), 0, Step::Search),
+        ("suspended, nothing found", suspended(object(json!({}))), met(), absent(0), 0, Step::Rest),
+        ("suspended, found", suspended(object(json!({}))), met(), found(), 0, Step::Adopt(0, session("IDLE"))),
+        ("suspended, not tried", suspended(unknown()), own_attempt(), nothing(), 0, Step::Conclude(EndReason::Suspended)),
+        ("suspended, unanswered", suspended(unknown()), refused(Class::Unanswered), nothing(), 1, Step::Start(0)),
+        ("suspended, live", suspended(live("IDLE")), trusted(), nothing(), 0, Step::Stop(StopCause::Suspended, None)),
+        ("suspended, live, not yet trusted", suspended(live("IDLE")), met(), nothing(), 0, Step::Stop(StopCause::Suspended, None)),
+        ("suspended, cause recorded", suspended(suspended_since(live("IDLE"))), trusted(), nothing(), 0, Step::Terminate),
+        ("resumed before the end", suspended_since(live("IDLE")), trusted(), nothing(), 0, Step::Terminate),
+        ("suspended after a failure", suspended(over("SessionFailed")), met(), nothing(), 0, Step::Suspend),
+        ("suspended and over", suspended(suspended_since(over("Suspended"))), met(), nothing(), 0, Step::Rest),
+        ("resumed", suspended_since(over("Suspended")), met(), nothing(), 0, Step::Record(1)),
+        ("resumed after a failure", suspended_since(over("SessionFailed")), met(), nothing(), 0, Step::Record(1)),
+        ("past the active deadline", capped(live("IDLE"), 5), trusted(), nothing(), 5, Step::Stop(StopCause::ActiveDeadline, None)),
+        ("before the active deadline", capped(live("IDLE"), 6), trusted(), nothing(), 5, Step::Look),
+        ("ended by the active deadline", over("DeadlineExceeded"), met(), nothing(), 0, Step::Rest),
+        ("slow to start, looked at in time", live("CREATING"), trusted(), starting("CREATED", 4), 6, Step::Mirror(session_since("CREATED"))),
+        (
+            "slow to start",
+            live("CREATING"),
+            trusted(),
+            starting("CREATED", 5),
+            6,
+            Step::Stop(StopCause::StartupDeadline, Some(session_since("CREATED"))),
+        ),
+        ("slow and ready", live("CREATING"), trusted(), starting("IDLE", 5), 6, Step::Mirror(session_since("IDLE"))),
+        ("failed, to be restarted later", restarting(over("SessionFailed"), 0), met(), nothing(), 0, Step::Wait),
+        ("failed, to be restarted", restarting(over("SessionFailed"), 0), met(), nothing(), 1, Step::Record(1)),
+        ("vanished, to be restarted", restarting(over("SessionVanished"), 4), met(), nothing(), 5, Step::Record(1)),
+        ("failed too often", restarting(over("SessionFailed"), 5), met(), nothing(), 60, Step::Rest),
+        ("idle timeouts are no failures", restarting(over("IdleTimeout"), 0), met(), nothing(), 60, Step::Rest),
+        ("rejections are no failures", restarting(over("InvalidRequest"), 0), met(), nothing(), 60, Step::Rest),
+        ("no time left for a restart", capped(restarting(over("SessionFailed"), 5), 1), met(), nothing(), 1, Step::Rest),
+        ("finished, not long ago", mortal(over("IdleTimeout"), 2), met(), nothing(), 1, Step::Wait),
+        ("finished", mortal(over("IdleTimeout"), 2), met(), nothing(), 2, Step::Delete),
+        ("finished, suspended", suspended(suspended_since(mortal(over("IdleTimeout"), 2))), met(), nothing(), 2, Step::Rest),
         ("over for a reason of a later release", over("Other"), met(), nothing(), 0, Step::Rest),
     ];
     for (case, object, known, seen, minutes, expected) in cases {
         assert_eq!(next_step(&object, &known, &seen, &at(minutes)), expected, "{case}");
+    }
+}
+
+#[test]
+fn an_attempt_that_ran_long_counts_afresh() {
+    let ran = |minutes: i64| {
+        with(restarting(over("SessionFailed"), 5), |object| {
+            let status = object.status.get_or_insert_default();
+            status.start_time = Some(crate::status::seconds(at(-minutes).now));
+        })
+    };
+    assert_eq!(sequel(&ran(9), &at(0)), Sequel::None);
+    let expected = Sequel::Attempt { number: 1, time: at(0).now + SignedDuration::from_secs(10), restarts: 1, resumed: false };
+    assert_eq!(sequel(&ran(10), &at(0)), expected);
+}
+
+#[test]
+fn restarts_wait_twice_as_long_each_time() {
+    let waits: Vec<i64> = (0..8).map(|restarts| restart_backoff(restarts).as_secs()).collect();
+    assert_eq!(waits, [10, 20, 40, 80, 160, 300, 300, 300]);
+}
+
+#[test]
+fn an_attempt_that_never_became_a_session_keeps_its_number() {
+    let never = with(suspended_since(over("Suspended")), |object| object.status.get_or_insert_default().session_id = None);
+    assert_eq!(next_step(&never, &met(), &nothing(), &at(0)), Step::Record(0));
+}
+
+#[test]
+fn times_of_any_size_do_no_harm() {
+    for time in ["9999-12-30T22:00:00Z", "-009999-01-02T01:59:59Z"] {
+        for mut object in [unknown(), live("CREATING"), restarting(over("SessionFailed"), i32::MAX), mortal(over("IdleTimeout"), 1)] {
+            let status = object.status.get_or_insert_default();
+            let time = Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(time.parse().expect("a time")));
+            (status.attempt_time, status.end_time, status.start_time, status.first_start_time) = (time.clone(), time.clone(), time.clone(), time);
+            object.spec.active_deadline_seconds = Some(i32::MAX);
+            for seen in [nothing(), not_found(), absent(0), starting("CREATING", 5)] {
+                next_step(&object, &met(), &seen, &at(0));
+                next_step(&deleted(object.clone()), &met(), &seen, &at(0));
+                wake_time(&object, &met(), &at(0));
+            }
+        }
     }
 }
 
@@ -208,7 +326,7 @@ fn a_strangers_session_in_the_status_is_none_of_ours() {
     let strange = Session { details: Some(Box::new(Details { description: Some("theirs".into()), ..Details::default() })), ..session("IDLE") };
     let mut known = met();
     let look = known.looked(Look::Seen(strange), UID, "s", at(0).now, &Limits::default(), 0.0);
-    let seen = Seen { look: Some(look), search: None };
+    let seen = Seen { look: Some(look), ..nothing() };
     assert_eq!(next_step(&deleted(live("IDLE")), &known, &seen, &at(1)), Step::Start(0));
     assert_eq!(next_step(&live("IDLE"), &known, &seen, &at(11)), Step::Search);
 }
@@ -240,12 +358,60 @@ fn a_search_finds_the_attempt_with_the_role_and_configuration_of_the_spec() {
     let own = format!("x [athena-operator/{UID}]");
     let next = format!("x [athena-operator/{UID}-2]");
     for (case, sessions, object, expected) in [
-        ("own", vec![candidate(&own, Some("role"))], asked.clone(), Some(0)),
-        ("another role", vec![candidate(&own, Some("other"))], asked.clone(), None),
-        ("another attempt", vec![candidate(&next, Some("role"))], asked, None),
-        ("the newest of a wiped status", vec![candidate(&own, None), candidate(&next, None)], object(json!({})), Some(2)),
-        ("unmarked", vec![candidate("x", None)], object(json!({})), None),
+        ("own", vec![candidate(&own, Some("role"))], asked.clone(), "found 0"),
+        ("another role", vec![candidate(&own, Some("other"))], asked.clone(), "MarkerMismatch"),
+        ("another attempt", vec![candidate(&next, Some("role"))], asked.clone(), "absent"),
+        ("a forgery beside", vec![candidate(&own, Some("other")), candidate(&own, Some("role"))], asked, "found 0"),
+        ("the newest of a wiped status", vec![candidate(&own, None), candidate(&next, None)], object(json!({})), "found 2"),
+        ("unmarked", vec![candidate("x", None)], object(json!({})), "absent"),
     ] {
-        assert_eq!(super::found(sessions, &object, &met()).map(|(number, _)| number), expected, "{case}");
+        let found = match super::found(sessions, &object, &met(), at(0).now) {
+            Search::Found { attempt, .. } => format!("found {attempt}"),
+            Search::Absent { .. } => "absent".to_owned(),
+            Search::Failed(refusal) => refusal.reason.to_owned(),
+        };
+        assert_eq!(found, expected, "{case}");
     }
+}
+
+#[test]
+fn without_its_account_an_attempt_is_neither_started_nor_given_up() {
+    let mut circumstances = at(30);
+    circumstances.identity.account = None;
+    for seen in [nothing(), absent(30)] {
+        assert_eq!(next_step(&unknown(), &met(), &seen, &circumstances), Step::Wait);
+        assert_eq!(next_step(&deleted(unknown()), &met(), &seen, &circumstances), Step::Wait);
+    }
+    assert!(wake_time(&unknown(), &met(), &circumstances).is_some());
+    assert_eq!(next_step(&deleted(live("IDLE")), &trusted(), &nothing(), &circumstances), Step::Terminate);
+}
+
+#[test]
+fn a_refusal_wakes_the_object_when_it_stops_being_in_progress() {
+    let known = refused(Class::MayHeal);
+    assert_eq!(known.next_time(), Some(at(0).now + SignedDuration::from_millis(2500)));
+    let mut known = refused(Class::Rejected);
+    for _ in 0..5 {
+        let doubted = known.starting();
+        known.start_refused(refusal(Class::Rejected), doubted, at(0).now, 1.0);
+    }
+    assert_eq!(wake_time(&unknown(), &known, &at(1)), Some(at(5).now));
+}
+
+#[test]
+fn what_passes_by_itself_does_not_hide_what_has_to_be_mended() {
+    let mut known = refused(Class::MayHeal);
+    for class in [Class::Unanswered, Class::Throttled] {
+        let doubted = known.starting();
+        known.start_refused(refusal(class), doubted, at(1).now, 0.0);
+    }
+    let standing = known.refused.expect("a refusal");
+    assert_eq!((standing.refusal.class, standing.since, standing.count), (Class::MayHeal, at(0).now, 2));
+}
+
+#[test]
+fn a_clock_that_was_put_back_does_not_stop_the_calls() {
+    let known = refused(Class::MayHeal);
+    assert!(!known.is_due(at(0).now));
+    assert!(known.is_due(at(-60).now));
 }

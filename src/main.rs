@@ -1,5 +1,6 @@
 //! The operator's binary.
 
+use std::collections::BTreeSet;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -39,10 +40,12 @@ async fn run(options: &Run) -> anyhow::Result<()> {
     telemetry::init(options.log_format, &options.log)?;
     let metrics = Arc::new(Metrics::default());
     let athena = Athena::from_env(options.athena_timeout, metrics.clone()).await?;
-    let client = kube::Client::try_default().await.context("cannot find a Kubernetes cluster")?;
-    let readiness = Readiness::new(options.namespaces.len().max(1));
+    let client = kube::Client::try_default().await.map_err(|error| anyhow::anyhow!("cannot find a Kubernetes cluster: {error}"))?;
+    // A namespace given twice must not have two reconciles of one object at a time.
+    let namespaces: Vec<String> = options.namespaces.iter().cloned().collect::<BTreeSet<_>>().into_iter().collect();
+    let readiness = Readiness::new(namespaces.len().max(1));
     let listener = server::bind(options.listen).await.with_context(|| format!("cannot listen on {}", options.listen))?;
-    info!(address = %listener.local_addr()?, region = athena.region(), namespaces = ?options.namespaces, "starting");
+    info!(address = %listener.local_addr()?, region = athena.region(), ?namespaces, "starting");
     tokio::spawn(server::serve(listener, metrics.clone(), readiness.clone()));
 
     let operator = Arc::new(Operator::new(client.clone(), athena.clone(), options.limits(), metrics));
@@ -56,7 +59,7 @@ async fn run(options: &Run) -> anyhow::Result<()> {
     let shutdown = async move {
         let _ = stopped.await;
     };
-    let mut running = std::pin::pin!(controller::run(operator, client, &options.namespaces, options.concurrency, readiness, shutdown));
+    let mut running = std::pin::pin!(controller::run(operator.clone(), client, &namespaces, options.concurrency, readiness, shutdown));
     tokio::select! {
         () = &mut running => anyhow::bail!("the controller ended by itself"),
         _ = terminate.recv() => {}
@@ -64,8 +67,12 @@ async fn run(options: &Run) -> anyhow::Result<()> {
     }
     info!("stopping");
     let _ = stop.send(());
-    if tokio::time::timeout(options.shutdown_grace, running).await.is_err() {
-        warn!("some reconciles did not finish in time; the next operator takes them up");
+    let finished = async {
+        running.await;
+        operator.orphans_ended().await;
+    };
+    if tokio::time::timeout(options.shutdown_grace, finished).await.is_err() {
+        warn!("some work did not finish in time; the next operator takes up what objects tell of");
     }
     Ok(())
 }

@@ -9,16 +9,17 @@ use kube::runtime::controller::Action;
 use kube::runtime::events::{EventType, Recorder, Reporter};
 use kube::runtime::reflector::ObjectRef;
 use kube::{Client, Resource, ResourceExt};
+use tokio_util::task::TaskTracker;
 use tracing::{Instrument, Span, debug, field, info, info_span, warn};
 
 use crate::api::{AthenaSession, AthenaSessionStatus, FIELD_MANAGER};
 use crate::athena::{Athena, start_session};
 use crate::events::{self, Event};
 use crate::known::Known;
-use crate::lifecycle::{Attempt, Circumstances, Identity, Limits, Seen, Step, attempt, found, next_step};
+use crate::lifecycle::{Attempt, Circumstances, Identity, Limits, Seen, Step, attempt, found, next_step, wake_time};
 use crate::marker;
 use crate::metrics::Metrics;
-use crate::session::{Class, Refusal, Search, Session};
+use crate::session::{Class, Look, Refusal, Search, Session};
 use crate::status::{Outcome, condition, status_after};
 use crate::writes::{self, Error, Written};
 
@@ -31,6 +32,7 @@ pub struct Operator {
     recorder: Recorder,
     metrics: Arc<Metrics>,
     objects: Mutex<HashMap<ObjectRef<AthenaSession>, Memory>>,
+    orphans: TaskTracker,
 }
 
 /// What this process remembers of an object.
@@ -41,6 +43,8 @@ struct Memory {
     /// The resourceVersion of this process's last write: a cache that is older must not be acted on.
     written: Option<u64>,
     failures: u32,
+    /// Whether the object was let go: nothing of it needs to be remembered.
+    released: bool,
 }
 
 impl Operator {
@@ -48,7 +52,7 @@ impl Operator {
     pub fn new(client: Client, athena: Athena, limits: Limits, metrics: Arc<Metrics>) -> Self {
         let reporter = Reporter { controller: FIELD_MANAGER.into(), instance: std::env::var("POD_NAME").ok() };
         let recorder = Recorder::new(client.clone(), reporter);
-        Self { client, athena, account: OnceLock::new(), limits, recorder, metrics, objects: Mutex::default() }
+        Self { client, athena, account: OnceLock::new(), limits, recorder, metrics, objects: Mutex::default(), orphans: TaskTracker::new() }
     }
 
     /// Tells the operator in which AWS account it works.
@@ -77,6 +81,17 @@ impl Operator {
         self.objects.lock().unwrap_or_else(PoisonError::into_inner).insert(ObjectRef::from_obj(object), memory);
     }
 
+    /// Ends a session that no object owns, on the side.
+    fn end_orphan(&self, id: String) {
+        self.orphans.spawn(end_orphan(self.athena.clone(), id, self.limits).in_current_span());
+    }
+
+    /// Waits until every session without an object has been ended.
+    pub async fn orphans_ended(&self) {
+        self.orphans.close();
+        self.orphans.wait().await;
+    }
+
     /// Forgets an object that is gone. A session of it that was started and never recorded has no owner any more and is ended.
     pub fn forget(&self, object: &ObjectRef<AthenaSession>) {
         let memory = self.objects.lock().unwrap_or_else(PoisonError::into_inner).remove(object);
@@ -85,7 +100,7 @@ impl Operator {
 
     fn release_memory(&self, memory: Option<Memory>) {
         if let Some((_, session)) = memory.and_then(|memory| memory.known.unrecorded) {
-            tokio::spawn(terminate_orphan(self.athena.clone(), session.id).in_current_span());
+            self.end_orphan(session.id);
         }
     }
 }
@@ -102,12 +117,10 @@ pub async fn reconcile(object: Arc<AthenaSession>, operator: Arc<Operator>) -> R
         "athenasession",
         object = %ObjectRef::from_obj(&*object),
         uid = memory.uid,
-        attempt = status.and_then(|status| status.attempt),
+        attempt = field::Empty,
         session_id = field::Empty,
     );
-    if let Some(id) = status.and_then(|status| status.session_id.as_deref()) {
-        span.record("session_id", id);
-    }
+    span.in_scope(|| record_attempt(None, status));
     let result = operator.pass(&object, &mut memory).instrument(span.clone()).await;
     let (result, label) = match result {
         Ok(action) => {
@@ -120,7 +133,9 @@ pub async fn reconcile(object: Arc<AthenaSession>, operator: Arc<Operator>) -> R
             (Err(error), "error")
         }
     };
-    operator.remember(&object, memory);
+    if !memory.released {
+        operator.remember(&object, memory);
+    }
     operator.metrics.reconciled(label, begun.elapsed());
     result
 }
@@ -144,11 +159,18 @@ impl Operator {
         let step = self.observe(object, known).await;
         debug!(?step, "decided");
         let written = match &step {
-            Step::Done => return Ok(Action::await_change()),
+            Step::Done => {
+                memory.released = memory.known.unrecorded.is_none();
+                return Ok(Action::await_change());
+            }
             Step::AddFinalizer => {
                 let written = self.counted("finalizer", writes::write_finalizer(&self.client, object, true).await)?;
                 known.finalizer_added = matches!(written, Written::Yes(_));
                 written
+            }
+            Step::Delete => {
+                info!("the time after the end is over: the object is deleted");
+                self.counted("object", writes::delete(&self.client, object).await)?
             }
             Step::Release => {
                 let written = self.counted("finalizer", writes::write_finalizer(&self.client, object, false).await)?;
@@ -156,6 +178,7 @@ impl Operator {
                     let event = events::release(object);
                     info!(reason = event.reason, "{}", event.note);
                     self.publish(object, event);
+                    memory.released = known.unrecorded.is_none();
                 }
                 written
             }
@@ -169,9 +192,10 @@ impl Operator {
             Written::Conflict => return Ok(Action::requeue(Duration::from_secs(1))),
             Written::Gone => return Ok(Action::await_change()),
         }
-        Ok(match (&step, attempt(object, &memory.known)) {
-            (Step::Rest | Step::Release | Step::AddFinalizer, _) | (_, Attempt::Over(..)) => Action::await_change(),
-            _ => Action::requeue(until(memory.known.next_time())),
+        Ok(match step {
+            // The watch brings the change.
+            Step::Rest | Step::Release | Step::AddFinalizer | Step::Delete => Action::await_change(),
+            _ => wake_time(object, &memory.known, &self.circumstances()).map_or_else(Action::await_change, |time| Action::requeue(until(time))),
         })
     }
 
@@ -186,6 +210,7 @@ impl Operator {
                 (Step::Look, Some(id)) => {
                     let status = object.status.as_ref();
                     let full = !known.trusts(id) || status.is_some_and(|status| status.engine_version.is_none());
+                    seen.look_time = Some(Timestamp::now());
                     let look = self.athena.look(id, full).await;
                     seen.look = Some(known.looked(look, &uid, id, Timestamp::now(), &at.limits, fastrand::f64()));
                 }
@@ -202,10 +227,7 @@ impl Operator {
     async fn search(&self, object: &AthenaSession, known: &Known, begun: Timestamp) -> Search {
         let uid = object.uid().unwrap_or_default();
         match self.athena.search(&object.spec.work_group, |description| marker::attempt_of(description, &uid).is_some()).await {
-            Ok(sessions) => match found(sessions, object, known) {
-                Some((attempt, session)) => Search::Found { attempt, session },
-                None => Search::Absent { begun },
-            },
+            Ok(sessions) => found(sessions, object, known, begun),
             // A work group that does not exist has no sessions.
             Err(refusal) if refusal.reason == "WorkGroupNotFound" => Search::Absent { begun },
             Err(refusal) => Search::Failed(refusal),
@@ -217,10 +239,14 @@ impl Operator {
         match step {
             Step::Start(number) => {
                 let (_, body) = start_session(object, *number);
+                if let Some(refusal) = self.preflight(object, known).await {
+                    log_refusal("StartSession", &refusal);
+                    known.start_refused(refusal.clone(), false, Timestamp::now(), fastrand::f64());
+                    return Outcome::Refused(refusal);
+                }
                 let doubted = known.starting();
                 match self.athena.start_session(body).await {
                     Ok((id, state)) => {
-                        Span::current().record("session_id", &id);
                         known.started(*number, &id, &state, Timestamp::now(), &self.limits);
                         Outcome::Started { id, state }
                     }
@@ -252,6 +278,19 @@ impl Operator {
         }
     }
 
+    /// Why StartSession would be refused, as the work group tells before a call is spent. Whoever may not read work groups finds out by the call; and
+    /// an attempt that may have been started already is tried in any case, to learn its session.
+    async fn preflight(&self, object: &AthenaSession, known: &Known) -> Option<Refusal> {
+        match attempt(object, known) {
+            Attempt::Unknown(made) if known.nothing_started(&made) => {}
+            _ => return None,
+        }
+        match self.athena.work_group(&object.spec.work_group).await {
+            Ok(group) => group.refuses(&object.spec),
+            Err(refusal) => (refusal.reason == "WorkGroupNotFound").then_some(refusal),
+        }
+    }
+
     /// Writes the status if it differs, and tells people.
     async fn report(&self, object: &AthenaSession, known: &mut Known, step: &Step, outcome: &Outcome) -> Result<Written, Error> {
         let status = status_after(object, known, step, outcome, &self.circumstances());
@@ -277,7 +316,7 @@ impl Operator {
                 {
                     warn!(session_id = id, "the object is gone before its session could be recorded: the session is ended");
                     known.session_recorded();
-                    tokio::spawn(terminate_orphan(self.athena.clone(), id).in_current_span());
+                    self.end_orphan(id);
                 }
             }
         }
@@ -323,16 +362,22 @@ impl Operator {
     }
 }
 
-/// Ends a session that no object owns, trying until Athena has answered.
-async fn terminate_orphan(athena: Athena, id: String) {
+/// Ends a session that no object owns: asks until a look shows that it ends, or that Athena has not known it for so long that it cannot be late.
+async fn end_orphan(athena: Athena, id: String, limits: Limits) {
+    let begun = Timestamp::now();
     for failures in 0.. {
-        match athena.terminate_session(&id).await {
-            Ok(()) => return info!(session_id = id, "a session without an object is asked to end"),
-            Err(refusal) if refusal.class == Class::NotFound && failures >= 5 => return,
-            Err(refusal) => {
-                warn!(session_id = id, "cannot end a session without an object: {}", refusal.message);
-                tokio::time::sleep(crate::known::backoff(refusal.class, failures, fastrand::f64()).unsigned_abs()).await;
+        if let Err(refusal) = athena.terminate_session(&id).await {
+            warn!(session_id = id, "cannot end a session without an object: {}", refusal.message);
+        }
+        tokio::time::sleep(crate::known::backoff(Class::Throttled, failures, fastrand::f64()).unsigned_abs()).await;
+        match athena.look(&id, false).await {
+            Look::Seen(session) if session.ended() || session.state == "TERMINATING" => {
+                return info!(session_id = id, state = session.state, "a session without an object ends");
             }
+            Look::NotFound if Timestamp::now() >= begun + limits.uncertainty => {
+                return warn!(session_id = id, "Athena does not know a session without an object");
+            }
+            _ => {}
         }
     }
 }
@@ -344,14 +389,26 @@ fn log_refusal(operation: &str, refusal: &Refusal) {
 fn log_change(before: Option<&AthenaSessionStatus>, after: &AthenaSessionStatus) {
     let told = |status: &AthenaSessionStatus| (status.state.clone(), condition(status, "Ready").map(|ready| ready.reason.clone()));
     let (state, reason) = told(after);
+    record_attempt(before, Some(after));
     if before.map(told) != Some((state.clone(), reason.clone())) {
         let message = condition(after, "Ready").map(|ready| ready.message.as_str()).unwrap_or_default();
-        info!(state, reason, attempt = after.attempt, session_id = after.session_id, "{message}");
+        info!(state, reason, "{message}");
+    }
+}
+
+/// Has the lines of this reconcile carry the attempt and its session from here on.
+fn record_attempt(before: Option<&AthenaSessionStatus>, after: Option<&AthenaSessionStatus>) {
+    let attempt = |status: Option<&AthenaSessionStatus>| status.and_then(|status| status.attempt);
+    let session = |status: Option<&AthenaSessionStatus>| status.and_then(|status| status.session_id.clone());
+    if let Some(number) = attempt(after).filter(|_| attempt(before) != attempt(after)) {
+        Span::current().record("attempt", number);
+    }
+    if let Some(id) = session(after).filter(|_| session(before) != session(after)) {
+        Span::current().record("session_id", id);
     }
 }
 
 /// How long until `time`; at least a little, so that a time in the past does not make a loop.
-fn until(time: Option<Timestamp>) -> Duration {
-    let wait = time.map_or(Duration::from_secs(30), |time| Duration::try_from(time.duration_since(Timestamp::now())).unwrap_or_default());
-    wait.max(Duration::from_millis(10))
+fn until(time: Timestamp) -> Duration {
+    Duration::try_from(time.duration_since(Timestamp::now())).unwrap_or_default().max(Duration::from_millis(10))
 }

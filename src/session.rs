@@ -72,12 +72,57 @@ impl Details {
             && same(spec.execution_role.as_ref(), self.execution_role.as_ref())
             && spec.engine_configuration.as_ref().is_none_or(|asked| {
                 same(asked.coordinator_dpu_size.as_ref(), given.coordinator_dpu_size.as_ref())
-                    && same(asked.max_concurrent_dpus.as_ref(), given.max_concurrent_dpus.as_ref())
+                    // 20 may be the SDK's filling for a reply that says nothing.
+                    && (given.max_concurrent_dpus == Some(20) || same(asked.max_concurrent_dpus.as_ref(), given.max_concurrent_dpus.as_ref()))
                     && same(asked.default_executor_dpu_size.as_ref(), given.default_executor_dpu_size.as_ref())
                     && holds(asked.additional_configs.as_ref(), given.additional_configs.as_ref())
                     && holds(asked.spark_properties.as_ref(), given.spark_properties.as_ref())
                     && same(asked.classifications.as_ref(), given.classifications.as_ref())
             })
+    }
+}
+
+/// A work group, as far as it matters to a start.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct WorkGroup {
+    /// Whether sessions may be started in it.
+    pub enabled: bool,
+    /// Its engine, such as `Apache Spark version 3.5`.
+    pub engine_version: Option<String>,
+}
+
+impl WorkGroup {
+    /// Why a session of `spec` cannot be started in this work group, as far as that can be told without asking.
+    pub fn refuses(&self, spec: &AthenaSessionSpec) -> Option<Refusal> {
+        let group = &spec.work_group;
+        let refusal = |class, reason, message| Some(Refusal { class, reason, message, request_id: None });
+        if !self.enabled {
+            return refusal(Class::MayHeal, "WorkGroupDisabled", format!("workGroup: work group {group} is disabled; enable it"));
+        }
+        let engine = self.engine_version.as_deref()?;
+        let asked = spec.engine_configuration.clone().unwrap_or_default();
+        let fields: &[(&str, bool)] = if engine.starts_with("PySpark engine version") {
+            &[("monitoringConfiguration", spec.monitoring_configuration.is_some())]
+        } else if engine.starts_with("Apache Spark version") {
+            &[
+                ("engineConfiguration.coordinatorDpuSize", asked.coordinator_dpu_size.is_some()),
+                ("engineConfiguration.defaultExecutorDpuSize", asked.default_executor_dpu_size.is_some()),
+                ("engineConfiguration.sparkProperties", asked.spark_properties.is_some()),
+                ("notebookVersion", spec.notebook_version.is_some()),
+            ]
+        } else {
+            return refusal(
+                Class::MayHeal,
+                "WorkGroupNotSpark",
+                format!("workGroup: work group {group} runs {engine}; name one whose engine is Apache Spark"),
+            );
+        };
+        let (field, _) = fields.iter().find(|(_, set)| *set)?;
+        refusal(
+            Class::Rejected,
+            "InvalidRequest",
+            format!("spec.{field}: {engine}, the engine of work group {group}, does not take it; leave it out"),
+        )
     }
 }
 

@@ -6,9 +6,9 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
-use crate::api::{AthenaSession, AthenaSessionStatus, EndReason, StopCause};
-use crate::known::{Call, Known};
-use crate::lifecycle::{Attempt, Circumstances, Step, attempt, elsewhere};
+use crate::api::{AthenaSession, AthenaSessionStatus, EndReason, PreviousAttempt, StopCause};
+use crate::known::{Call, Known, Refused};
+use crate::lifecycle::{Attempt, Circumstances, Sequel, Step, attempt, elsewhere, end_of, sequel};
 use crate::session::{Class, Refusal, Session};
 
 /// What became of the call that a step asked for.
@@ -32,28 +32,33 @@ pub fn status_after(object: &AthenaSession, known: &Known, step: &Step, outcome:
     let mut next = object.clone();
     let status = next.status.get_or_insert_default();
     match (step, outcome) {
-        (Step::Record(number), _) => *status = recorded(status, *number, at),
+        (Step::Record(number), _) => *status = next_attempt(object, status, *number, at),
         (Step::Start(number), Outcome::Started { id, state }) => {
-            *status = AthenaSessionStatus { attempt_time: status.attempt_time.clone(), ..recorded(status, *number, at) };
-            status.session_id = Some(id.clone());
-            status.state = Some(state.clone());
+            *status = known_attempt(status, *number, at);
+            status.session_id = Some(bounded(id, 256));
+            status.state = Some(bounded(state, 64)).filter(|state| !state.is_empty());
         }
         (Step::Start(_), Outcome::Refused(refusal)) if refusal.class == Class::Rejected && rejected_for_good(object, known) => {
-            conclude(status, EndReason::InvalidRequest, at.now);
+            conclude(status, EndReason::InvalidRequest, known, at.now);
         }
         (Step::Adopt(number, session), _) => {
-            let known_time = status.attempt_time.clone().filter(|_| status.attempt == Some(*number));
-            *status = recorded(status, *number, at);
-            status.attempt_time = known_time.or(status.attempt_time.take());
-            status.session_id = Some(session.id.clone());
+            *status = known_attempt(status, *number, at);
+            status.session_id = Some(bounded(&session.id, 256));
             mirror(status, session, at.now);
         }
-        (Step::Mirror(session), _) => mirror(status, session, at.now),
-        (Step::Stop(cause, session), _) => {
+        (Step::Mirror(session), _) => {
             mirror(status, session, at.now);
+            // Athena has just answered for it from this account.
+            status.account_id = status.account_id.take().or(at.identity.account.clone());
+        }
+        (Step::Stop(cause, session), _) => {
+            if let Some(session) = session {
+                mirror(status, session, at.now);
+            }
             status.stop_cause = Some(cause.clone());
         }
-        (Step::Conclude(reason), _) => conclude(status, reason.clone(), at.now),
+        (Step::Suspend, _) => status.stop_cause = Some(StopCause::Suspended),
+        (Step::Conclude(reason), _) => conclude(status, reason.clone(), known, at.now),
         _ => {}
     }
     let generation = object.metadata.generation;
@@ -64,7 +69,7 @@ pub fn status_after(object: &AthenaSession, known: &Known, step: &Step, outcome:
     next.status.unwrap_or_default()
 }
 
-/// A status without a trace of earlier attempts, but for the conditions.
+/// A status of a new attempt: without a trace of the last one, but for what counts over all of them.
 fn recorded(before: &AthenaSessionStatus, number: i32, at: &Circumstances) -> AthenaSessionStatus {
     AthenaSessionStatus {
         conditions: before.conditions.clone(),
@@ -72,17 +77,67 @@ fn recorded(before: &AthenaSessionStatus, number: i32, at: &Circumstances) -> At
         attempt_time: Some(seconds(at.now)),
         region: Some(at.identity.region.clone()),
         account_id: at.identity.account.clone(),
+        first_start_time: before.first_start_time.clone(),
+        restarts: before.restarts,
+        previous_attempts: before.previous_attempts.clone(),
         ..AthenaSessionStatus::default()
     }
+}
+
+/// The status of attempt `number` with its session yet to be filled in: where and when it was recorded stays, if it was.
+fn known_attempt(before: &AthenaSessionStatus, number: i32, at: &Circumstances) -> AthenaSessionStatus {
+    let next = recorded(before, number, at);
+    if before.attempt != Some(number) {
+        return next;
+    }
+    AthenaSessionStatus {
+        attempt_time: before.attempt_time.clone(),
+        region: before.region.clone(),
+        account_id: before.account_id.clone().or(next.account_id.clone()),
+        ..next
+    }
+}
+
+/// The status with attempt `number` recorded after the one that is in it, if any.
+fn next_attempt(object: &AthenaSession, before: &AthenaSessionStatus, number: i32, at: &Circumstances) -> AthenaSessionStatus {
+    /// How many attempts are kept.
+    const KEPT: usize = 5;
+    let mut next = recorded(before, number, at);
+    if before.end_reason.is_none() {
+        return next;
+    }
+    if let Sequel::Attempt { restarts, resumed, .. } = sequel(object, at) {
+        next.restarts = (restarts > 0).then_some(restarts);
+        if resumed {
+            next.first_start_time = None;
+        }
+    }
+    if before.attempt != Some(number) {
+        let mut previous = next.previous_attempts.take().unwrap_or_default();
+        previous.push(PreviousAttempt {
+            attempt: before.attempt.unwrap_or_default(),
+            session_id: before.session_id.clone(),
+            start_time: before.start_time.clone(),
+            end_time: before.end_time.clone(),
+            end_reason: before.end_reason.clone(),
+            state_change_reason: before.state_change_reason.clone(),
+            dpu_execution_in_millis: before.dpu_execution_in_millis,
+        });
+        let surplus = previous.len().saturating_sub(KEPT);
+        previous.drain(..surplus);
+        next.previous_attempts = Some(previous);
+    }
+    next
 }
 
 fn rejected_for_good(object: &AthenaSession, known: &Known) -> bool {
     matches!(attempt(object, known), Attempt::Unknown(made) if known.nothing_started(&made))
 }
 
-fn conclude(status: &mut AthenaSessionStatus, reason: EndReason, now: Timestamp) {
+fn conclude(status: &mut AthenaSessionStatus, reason: EndReason, known: &Known, now: Timestamp) {
+    let refusal = known.refused.as_ref().filter(|refused| refused.call == Call::Start);
     status.state = None;
-    status.state_change_reason = None;
+    status.state_change_reason = refusal.map(|refused| bounded(&refused.refusal.message, 1024));
     status.idle_since_time = None;
     status.end_time = Some(seconds(now));
     status.end_reason = Some(reason);
@@ -100,11 +155,17 @@ fn mirror(status: &mut AthenaSessionStatus, session: &Session, now: Timestamp) {
     status.state = Some(bounded(&session.state, 64));
     status.state_change_reason = session.state_change_reason.as_deref().map(|text| bounded(text, 1024));
     status.start_time = session.start_time.map(seconds).or(status.start_time.take());
-    status.idle_since_time = session.idle_since_time.map(seconds);
+    status.first_start_time = status.first_start_time.take().or(status.start_time.clone());
+    // On its way out a session says no more since when it was idle, which tells an idle timeout from a stop.
+    let ending = session.ended() || session.state == "TERMINATING";
+    status.idle_since_time = session.idle_since_time.map(seconds).or(status.idle_since_time.take().filter(|_| ending));
+    if matches!(session.state.as_str(), "IDLE" | "BUSY") && status.ready_time.is_none() {
+        status.ready_time = Some(seconds(session.last_modified_time.unwrap_or(now)));
+    }
     if let Some(details) = &session.details {
         status.engine_version = details.engine_version.as_deref().map(|text| bounded(text, 128)).or(status.engine_version.take());
         if session.ended() {
-            status.dpu_execution_in_millis = details.dpu_execution_in_millis;
+            status.dpu_execution_in_millis = details.dpu_execution_in_millis.filter(|millis| *millis >= 0);
         }
     }
 }
@@ -112,22 +173,22 @@ fn mirror(status: &mut AthenaSessionStatus, session: &Session, now: Timestamp) {
 /// Why a session ended. Athena gives the same text for an idle timeout and for a stop by hand: only its times tell them apart.
 pub fn end_reason(before: &AthenaSessionStatus, session: &Session, now: Timestamp) -> EndReason {
     /// How much sooner than its timeout a session may be ended by it: Athena's clock for idleness is not the one it reports.
-    const SLACK: SignedDuration = SignedDuration::from_secs(5);
-    if before.stop_cause == Some(StopCause::Degraded) {
-        return EndReason::SessionDegraded;
+    const EARLY: SignedDuration = SignedDuration::from_secs(5);
+    /// How long it may take to end. A session that ends later has worked since, unseen.
+    const LATE: SignedDuration = SignedDuration::from_mins(2);
+    if let Some(cause) = &before.stop_cause {
+        return end_of(cause);
     }
     if session.state == "FAILED" {
         return EndReason::SessionFailed;
     }
     let idle_since = session.idle_since_time.or(before.idle_since_time.as_ref().map(|time| time.0));
-    let was_busy = before.state.as_deref() == Some("BUSY");
-    let quiet_since = idle_since.or(session.start_time.filter(|_| !was_busy));
     let timeout = session.details.as_ref().and_then(|details| details.idle_timeout);
     let end = session.end_time.unwrap_or(now);
-    match (quiet_since, timeout) {
-        (Some(since), Some(timeout)) if end >= since + timeout - SLACK => EndReason::IdleTimeout,
-        _ if idle_since.is_some() || was_busy => EndReason::StoppedOutside,
-        _ => EndReason::SessionFailed,
+    match (idle_since, timeout) {
+        (Some(since), Some(timeout)) if (timeout - EARLY..=timeout + LATE).contains(&end.duration_since(since)) => EndReason::IdleTimeout,
+        (None, _) if before.ready_time.is_none() => EndReason::SessionFailed,
+        _ => EndReason::StoppedOutside,
     }
 }
 
@@ -138,8 +199,12 @@ pub(crate) enum Situation {
     Starting { message: String },
     /// Athena's state of a session that nobody asked to stop.
     Session { state: String },
-    /// The operator ends a session to replace it.
-    Replacing,
+    /// The operator ends a session, or waits to learn which one to end.
+    Stopping { cause: StopCause },
+    /// The object is suspended and nothing lives.
+    Suspended,
+    /// A failure is followed by another attempt.
+    Restarting { message: String },
     /// The operator ends a session and TerminateSession is refused for too long.
     TerminateRefused { available: bool, message: String },
     /// The object is being deleted.
@@ -200,14 +265,29 @@ impl Situation {
                     format!("the session is in a state that this operator does not know: {state}"),
                 ),
             },
-            Self::Replacing => ("Unknown", "ReplacingSession", Some(Reconciling), "False", "the session is degraded and is being ended".into()),
+            Self::Stopping { cause } => match cause {
+                StopCause::Suspended => {
+                    ("Unknown", "Suspending", Some(Reconciling), "False", "the session is being ended: the object is suspended".into())
+                }
+                StopCause::ActiveDeadline => {
+                    ("Unknown", "DeadlineExceeded", Some(Reconciling), "False", "the session is being ended: its active deadline is over".into())
+                }
+                StopCause::StartupDeadline => {
+                    ("Unknown", "ReplacingSession", Some(Reconciling), "False", "the session is being ended: it was not ready in time".into())
+                }
+                StopCause::Degraded | StopCause::Other(_) => {
+                    ("Unknown", "ReplacingSession", Some(Reconciling), "False", "the session is being ended: it is degraded".into())
+                }
+            },
+            Self::Suspended => ("True", "Suspended", None, "False", "suspended: nothing lives; set suspend to false to start a session".into()),
+            Self::Restarting { message } => ("Unknown", "RestartingAfterFailure", Some(Reconciling), "False", message.clone()),
             Self::TerminateRefused { available, message } => {
                 ("False", "TerminateRefused", Some(Stalled), if *available { "True" } else { "False" }, message.clone())
             }
             Self::Deleting { message } => ("False", "Deleting", None, "False", message.clone()),
             Self::Over { reason: EndReason::IdleTimeout, message } => ("True", "IdleTimeout", None, "False", message.clone()),
-            Self::Over { reason: EndReason::SessionLost, message } => ("Unknown", "Starting", Some(Reconciling), "False", message.clone()),
-            Self::Over { reason, message } => ("False", reason.as_str(), Some(Stalled), "False", message.clone()),
+            Self::Over { reason: EndReason::DeadlineExceeded, message } => ("True", "DeadlineExceeded", None, "False", message.clone()),
+            Self::Over { reason, message } => ("False", reason_word(reason), Some(Stalled), "False", message.clone()),
             Self::Queued { reason, message } => ("Unknown", reason, Some(Reconciling), "False", message.clone()),
             Self::Refused { reason, message, stalled: false } => ("Unknown", reason, Some(Reconciling), "False", message.clone()),
             Self::Refused { reason, message, stalled: true } => ("False", reason, Some(Stalled), "False", message.clone()),
@@ -235,9 +315,19 @@ pub(crate) fn situation(object: &AthenaSession, known: &Known, at: &Circumstance
                 account(at.identity.account.as_deref()),
             ),
         },
+        Attempt::None | Attempt::Over(..) if object.spec.suspend => Situation::Suspended,
+        Attempt::Unknown(_) if object.spec.suspend => Situation::Stopping { cause: StopCause::Suspended },
         Attempt::None | Attempt::Unknown(_) => waiting_for_start(&status, known, at),
         Attempt::Live(_, id) => live(&status, id, known, at),
-        Attempt::Over(_, reason) => Situation::Over { reason: (*reason).clone(), message: over(&status, reason, known) },
+        Attempt::Over(_, reason) => match sequel(object, at) {
+            Sequel::Attempt { restarts, time, resumed: false, .. } if reason.is_failure() => Situation::Restarting {
+                message: format!("{}; restart {restarts} of {} follows at {}", over(&status, reason), object.spec.max_restarts(), seconds(time).0),
+            },
+            Sequel::Attempt { .. } => Situation::Starting { message: over(&status, reason) },
+            Sequel::Deletion { .. } | Sequel::None => {
+                Situation::Over { reason: (*reason).clone(), message: format!("{}{}", over(&status, reason), cure(reason)) }
+            }
+        },
     }
 }
 
@@ -246,14 +336,16 @@ fn live(status: &AthenaSessionStatus, id: &str, known: &Known, at: &Circumstance
     let available = matches!(state.as_str(), "IDLE" | "BUSY");
     // A new process has no memory of when looks began to fail.
     let was_stale = condition(status, "Ready").is_some_and(|ready| ready.reason == "ObservationStale");
-    match &known.refused {
-        Some(refused) if refused.call == Call::Terminate && at.now >= refused.since + at.limits.healing => {
-            Situation::TerminateRefused { available, message: format!("TerminateSession is refused for session {id}: {}", refused.refusal.message) }
+    match (&known.refused, &known.look_refused) {
+        (Some(refused), _) if refused.call == Call::Terminate && at.now >= refused.since + at.limits.healing => {
+            Situation::TerminateRefused { available, message: format!("session {id} lives on: {}", refused.message()) }
         }
-        Some(refused) if known.is_stale(at.now, &at.limits) || (refused.call == Call::Look && was_stale) => {
-            Situation::Stale { message: format!("the session was last seen at {}, as {state}: {}", seen(known), refused.refusal.message) }
+        (_, refused) if known.is_stale(at) || (refused.is_some() && was_stale) => {
+            let why = refused.as_ref().map_or_else(|| "Athena does not find it".to_owned(), Refused::message);
+            let seen = known.seen_time.map(|time| format!(" since {}", seconds(time).0)).unwrap_or_default();
+            Situation::Stale { message: format!("session {id} has not been seen{seen}: {why}") }
         }
-        _ if status.stop_cause.is_some() => Situation::Replacing,
+        _ if let Some(cause) = &status.stop_cause => Situation::Stopping { cause: cause.clone() },
         _ => Situation::Session { state },
     }
 }
@@ -262,36 +354,53 @@ fn waiting_for_start(status: &AthenaSessionStatus, known: &Known, at: &Circumsta
     let Some(refused) = &known.refused else {
         return Situation::Starting { message: "StartSession is being called".into() };
     };
-    let Refusal { class, reason, message, .. } = &refused.refusal;
-    let message = message.clone();
+    let Refusal { class, reason, .. } = &refused.refusal;
+    let message = refused.message();
     // After a restart of the operator the row goes on where it stood.
-    let was_stalled = condition(status, "Stalled").is_some();
+    let was_stalled = condition(status, "Stalled").is_some_and(|stalled| stalled.reason == *reason);
     match class {
-        Class::Unanswered => Situation::Starting { message: format!("no answer from Athena, asking again: {message}") },
+        Class::Unanswered => Situation::Starting { message },
         Class::Throttled | Class::Capacity => Situation::Queued { reason, message },
         Class::MayHeal | Class::NotFound => {
             Situation::Refused { reason, message, stalled: was_stalled || at.now >= refused.since + at.limits.healing }
         }
-        Class::Rejected | Class::TokenConflict => Situation::Refused { reason, message, stalled: true },
+        // Its session may be found yet.
+        Class::TokenConflict => Situation::Refused { reason, message, stalled: known.absent || was_stalled },
+        Class::Rejected => Situation::Refused { reason, message, stalled: true },
     }
 }
 
-fn over(status: &AthenaSessionStatus, reason: &EndReason, known: &Known) -> String {
+fn over(status: &AthenaSessionStatus, reason: &EndReason) -> String {
     let athena = status.state_change_reason.as_deref().map(|text| format!(": {text}")).unwrap_or_default();
     let id = status.session_id.as_deref().unwrap_or("of this attempt");
-    let another = "to run it again, create another AthenaSession";
     match reason {
+        EndReason::Suspended => "suspended before; starting again".into(),
+        EndReason::DeadlineExceeded => format!("session {id} was ended when the active deadline was over"),
         EndReason::IdleTimeout => format!("session {id} ended when it had been idle for its timeout"),
-        EndReason::StoppedOutside => format!("session {id} was ended from outside{athena}; {another}"),
-        EndReason::SessionFailed => format!("session {id} failed{athena}; {another}"),
-        EndReason::SessionDegraded => format!("session {id} was degraded and was ended; {another}"),
-        EndReason::SessionVanished => format!("Athena does not know session {id} any more; {another}"),
+        EndReason::StoppedOutside => format!("session {id} was ended from outside{athena}"),
+        EndReason::SessionFailed => format!("session {id} failed{athena}"),
+        EndReason::SessionDegraded => format!("session {id} was degraded and was ended"),
+        EndReason::StartupDeadlineExceeded => format!("session {id} was not ready within its startup deadline and was ended"),
+        EndReason::SessionVanished => format!("Athena does not know session {id} any more"),
         EndReason::SessionLost => "what became of StartSession is not known and nothing of it lives: starting again".into(),
-        EndReason::InvalidRequest | EndReason::TokenMismatch | EndReason::SessionAlreadyExists => match &known.refused {
-            Some(refused) => format!("StartSession refuses the request: {}; create another AthenaSession", refused.refusal.message),
-            None => message_of(status).unwrap_or_else(|| "StartSession refuses the request; create another AthenaSession".into()),
-        },
+        EndReason::InvalidRequest | EndReason::TokenMismatch | EndReason::SessionAlreadyExists => format!("StartSession refuses the request{athena}"),
         EndReason::Other(word) => format!("session {id} ended: {word}{athena}"),
+    }
+}
+
+/// A reason that conditions take; a status written by hand may hold any text.
+fn reason_word(reason: &EndReason) -> &str {
+    let word = reason.as_str();
+    let fits = word.starts_with(|letter: char| letter.is_ascii_alphabetic()) && word.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    if fits { word } else { "SessionEnded" }
+}
+
+/// What a person can do about an attempt that nothing follows.
+fn cure(reason: &EndReason) -> &'static str {
+    match reason {
+        EndReason::IdleTimeout | EndReason::DeadlineExceeded | EndReason::Suspended => "",
+        EndReason::InvalidRequest => "; create another AthenaSession",
+        _ => "; to run it again, suspend and resume the object, or create another AthenaSession",
     }
 }
 
@@ -301,13 +410,18 @@ fn awaited(object: &AthenaSession, attempt: &Attempt<'_>, known: &Known, at: &Ci
         (Attempt::Unknown(made) | Attempt::Live(made, _), _) if elsewhere(made, &at.identity) => {
             format!("an operator that works in region {}{}", made.region, account(made.account))
         }
-        (Attempt::Live(_, id), Some(refused)) => format!("session {id} to end; the last call was refused: {}", refused.refusal.message),
+        (Attempt::Live(_, id), Some(refused)) => format!("session {id} to end; {}", refused.message()),
+        (Attempt::Live(_, id), None) if let Some(refused) = &known.look_refused => format!("session {id} to end; {}", refused.message()),
+        (Attempt::Live(_, id), None) if known.terminated_without_effect() => {
+            format!("session {id} to end; TerminateSession has had no effect so far")
+        }
         (Attempt::Live(_, id), None) => format!("session {id} to end"),
         (Attempt::Unknown(_), Some(refused)) => {
-            format!("proof that StartSession started nothing; the last call was refused: {}", refused.refusal.message)
+            format!("proof that StartSession started nothing; {}", refused.message())
         }
         (Attempt::Unknown(_), None) => "the outcome of StartSession".into(),
-        (Attempt::None, _) => "proof that nothing was started before the status was lost".into(),
+        (Attempt::None, Some(refused)) => format!("proof that nothing was started before the status was lost; {}", refused.message()),
+        (Attempt::None, None) => "proof that nothing was started before the status was lost".into(),
         (Attempt::Over(..), _) => return "nothing of the session lives".into(),
     };
     let name = object.metadata.name.as_deref().unwrap_or_default();
@@ -320,14 +434,6 @@ fn awaited(object: &AthenaSession, attempt: &Attempt<'_>, known: &Known, at: &Ci
 
 fn account(id: Option<&str>) -> String {
     id.map(|id| format!(", account {id}")).unwrap_or_default()
-}
-
-fn seen(known: &Known) -> String {
-    known.seen_time.map(|time| seconds(time).0.to_string()).unwrap_or_default()
-}
-
-fn message_of(status: &AthenaSessionStatus) -> Option<String> {
-    condition(status, "Ready").map(|ready| ready.message.clone())
 }
 
 /// The condition of `type_`, if it is present.
@@ -364,3 +470,7 @@ pub fn seconds(time: Timestamp) -> Time {
 fn bounded(text: &str, characters: usize) -> String {
     text.chars().take(characters).collect()
 }
+
+#[cfg(test)]
+#[path = "status_tests.rs"]
+mod tests;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use kube::api::{Patch, PatchParams};
+use kube::api::{DeleteParams, Patch, PatchParams, Preconditions};
 use kube::{Api, Client, ResourceExt};
 use serde_json::{Map, Value, json};
 
@@ -56,6 +56,18 @@ pub async fn write_status(client: &Client, object: &AthenaSession, status: &Athe
     let patch = json!({ "metadata": { "resourceVersion": object.metadata.resource_version }, "status": difference(&before, status) });
     let request = async { api(client, object).patch_status(&object.name_any(), &parameters(), &Patch::Merge(patch)).await };
     outcome("write the status", timed(request).await, |object| object.metadata.resource_version)
+}
+
+/// Deletes `object`, as it was read: one that has changed since, or was made anew, stays.
+///
+/// # Errors
+/// When the outcome is not known or the server refuses it.
+pub async fn delete(client: &Client, object: &AthenaSession) -> Result<Written, Error> {
+    let meta = &object.metadata;
+    let preconditions = Preconditions { uid: meta.uid.clone(), resource_version: meta.resource_version.clone() };
+    let parameters = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() };
+    let request = async { api(client, object).delete(&object.name_any(), &parameters).await };
+    outcome("delete the object", timed(request).await, |_| None)
 }
 
 /// Whether `object` is still there, read from the server and not from the cache.

@@ -8,9 +8,9 @@ mod status;
 pub use crd::{IMMUTABLE, crd};
 pub use spec::{
     AthenaSession, AthenaSessionSpec, Classification, CloudWatchLoggingConfiguration, DeletionPolicy, EngineConfiguration,
-    ManagedLoggingConfiguration, MonitoringConfiguration, S3LoggingConfiguration,
+    ManagedLoggingConfiguration, MonitoringConfiguration, RestartPolicy, S3LoggingConfiguration,
 };
-pub use status::{AthenaSessionStatus, EndReason, StopCause};
+pub use status::{AthenaSessionStatus, EndReason, PreviousAttempt, StopCause};
 
 /// The finalizer that keeps an object until nothing of its session can be live.
 pub const FINALIZER: &str = "athena-operator.io/session";

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 
+use k8s_openapi::jiff::SignedDuration;
 use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -11,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::schema;
 use super::status::AthenaSessionStatus;
 
-/// What to start: the parameters of Athena's StartSession, which never change once the object exists, and what the operator does with the session.
+/// What to start, and what the operator does with it. The parameters of Athena's StartSession are immutable; the operator's own fields can change.
 #[derive(CustomResource, Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[kube(
     group = "athena-operator.io",
@@ -32,6 +33,7 @@ use super::status::AthenaSessionStatus;
     printcolumn(name = "Reason", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].reason"),
     printcolumn(name = "Workgroup", type_ = "string", json_path = ".spec.workGroup"),
     printcolumn(name = "Session-ID", type_ = "string", json_path = ".status.sessionId", priority = 1),
+    printcolumn(name = "Restarts", type_ = "integer", json_path = ".status.restarts", priority = 1),
     printcolumn(name = "Idle-Since", type_ = "date", json_path = ".status.idleSinceTime", priority = 1),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
@@ -80,10 +82,83 @@ pub struct AthenaSessionSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub copy_work_group_tags: Option<bool>,
 
+    /// Whether the session is to rest: true ends it and keeps the object, false again starts the next attempt.
+    #[serde(default)]
+    pub suspend: bool,
+
+    /// Whether a failure is followed by a new attempt: `Never`, or `OnFailure`: after an end that neither the object nor its idle timeout asked for, up
+    /// to `maxRestarts` times. More values may come.
+    #[serde(default)]
+    pub restart_policy: RestartPolicy,
+
+    /// How many failures in a row are followed by a new attempt, with `restartPolicy: OnFailure`. An attempt that ran for ten minutes counts afresh, and so
+    /// does a resume. Between them the operator waits 10 seconds, doubling to 5 minutes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 10_000), extend("default" = DEFAULT_MAX_RESTARTS))]
+    pub max_restarts: Option<i32>,
+
+    /// Seconds from Athena's start of the session to IDLE or BUSY; past them the attempt is ended and has failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 86_400), extend("default" = DEFAULT_STARTUP_DEADLINE_SECONDS))]
+    pub startup_deadline_seconds: Option<i32>,
+
+    /// Seconds from the first start since creation or resume, over all attempts; past them the session is ended for good. The cap on cost that Athena
+    /// itself does not have.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 31_536_000))]
+    pub active_deadline_seconds: Option<i32>,
+
+    /// Seconds after which the object deletes itself once it has finished: nothing lives and nothing will start. Not for objects that Flux or Argo CD
+    /// apply: they would make it anew, and a new session with it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 31_536_000))]
+    pub ttl_seconds_after_finished: Option<i32>,
+
     /// What becomes of the session when the object is deleted: `Terminate` ends it first, `Retain` lets it run, unowned and billed. Setting `Retain`
     /// on an object that hangs in deletion releases it. More values may come.
     #[serde(default)]
     pub deletion_policy: DeletionPolicy,
+}
+
+/// `maxRestarts` where it is not set.
+const DEFAULT_MAX_RESTARTS: i32 = 5;
+/// `startupDeadlineSeconds` where it is not set.
+const DEFAULT_STARTUP_DEADLINE_SECONDS: i32 = 300;
+
+impl AthenaSessionSpec {
+    /// How many failures in a row are followed by a new attempt.
+    pub fn max_restarts(&self) -> i32 {
+        self.max_restarts.unwrap_or(DEFAULT_MAX_RESTARTS)
+    }
+
+    /// Longest time from Athena's start of a session to IDLE or BUSY.
+    pub fn startup_deadline(&self) -> SignedDuration {
+        seconds(self.startup_deadline_seconds.unwrap_or(DEFAULT_STARTUP_DEADLINE_SECONDS))
+    }
+
+    /// Longest time from the first start on, over all attempts.
+    pub fn active_deadline(&self) -> Option<SignedDuration> {
+        self.active_deadline_seconds.map(seconds)
+    }
+
+    /// How long the object stays once it has finished.
+    pub fn ttl_after_finished(&self) -> Option<SignedDuration> {
+        self.ttl_seconds_after_finished.map(seconds)
+    }
+}
+
+fn seconds(seconds: i32) -> SignedDuration {
+    SignedDuration::from_secs(i64::from(seconds))
+}
+
+/// Whether a failure is followed by a new attempt.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum RestartPolicy {
+    /// It is not.
+    #[default]
+    Never,
+    /// It is, `maxRestarts` times in a row.
+    OnFailure,
 }
 
 /// What becomes of the session when the object is deleted.
@@ -126,7 +201,8 @@ pub struct EngineConfiguration {
     #[schemars(schema_with = "schema::spark_properties")]
     pub spark_properties: Option<BTreeMap<String, String>>,
 
-    /// Immutable. Configuration classifications, such as `spark-defaults` with Spark properties. At most 10. Apache Spark version 3.5.
+    /// Immutable. Configuration classifications, such as `spark-defaults` with Spark properties. At most 10. Apache Spark version 3.5
+    /// only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 10), extend("x-kubernetes-list-type" = "atomic"))]
     pub classifications: Option<Vec<Classification>>,

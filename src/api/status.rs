@@ -55,13 +55,15 @@ pub struct AthenaSessionStatus {
     #[schemars(length(max = 1024))]
     pub state_change_reason: Option<String>,
 
-    /// Why the operator ends the session though the object stays: `Degraded`. Recorded before TerminateSession is called. More values may come.
+    /// Why the operator ends the session though the object stays: `Suspended`, `ActiveDeadline`, `StartupDeadline` or `Degraded`. Recorded before
+    /// TerminateSession is called. More values may come.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::word")]
     pub stop_cause: Option<StopCause>,
 
-    /// Why the attempt is over: `IdleTimeout`, `StoppedOutside`, `SessionFailed`, `SessionDegraded`, `SessionVanished`, `SessionLost`,
-    /// `InvalidRequest`, `TokenMismatch` or `SessionAlreadyExists`; set together with `endTime`. More values may come.
+    /// Why the attempt is over: `Suspended`, `DeadlineExceeded`, `IdleTimeout`, `StoppedOutside`, `SessionFailed`, `SessionDegraded`,
+    /// `StartupDeadlineExceeded`, `SessionVanished`, `SessionLost`, `InvalidRequest`, `TokenMismatch` or `SessionAlreadyExists`; set together with
+    /// `endTime`. More values may come.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::word")]
     pub end_reason: Option<EndReason>,
@@ -76,7 +78,17 @@ pub struct AthenaSessionStatus {
     #[schemars(schema_with = "schema::time")]
     pub start_time: Option<Time>,
 
-    /// Since when the session has been idle, while it is.
+    /// When the first session since creation or resume was started: `activeDeadlineSeconds` counts from here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::time")]
+    pub first_start_time: Option<Time>,
+
+    /// When the session was first seen to be IDLE or BUSY.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::time")]
+    pub ready_time: Option<Time>,
+
+    /// Since when the session has been idle, while it is; of a session that ends, since when it was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::time")]
     pub idle_since_time: Option<Time>,
@@ -90,12 +102,68 @@ pub struct AthenaSessionStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = schema::MAX_SAFE_INTEGER))]
     pub dpu_execution_in_millis: Option<i64>,
+
+    /// How many failures in a row have been followed by a new attempt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = i32::MAX))]
+    pub restarts: Option<i32>,
+
+    /// The last 5 attempts before this one, oldest first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 5), extend("x-kubernetes-list-type" = "atomic"))]
+    pub previous_attempts: Option<Vec<PreviousAttempt>>,
+}
+
+/// An attempt that is over.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PreviousAttempt {
+    /// Its number.
+    #[schemars(range(min = 0, max = i32::MAX))]
+    pub attempt: i32,
+
+    /// Athena's id of its session, if there was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 256))]
+    pub session_id: Option<String>,
+
+    /// When Athena started the session.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::time")]
+    pub start_time: Option<Time>,
+
+    /// When it ended, or was found not to live.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::time")]
+    pub end_time: Option<Time>,
+
+    /// Why it is over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::word")]
+    pub end_reason: Option<EndReason>,
+
+    /// Athena's own reason for the last state.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 1024))]
+    pub state_change_reason: Option<String>,
+
+    /// DPU time that the session has used, in milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = schema::MAX_SAFE_INTEGER))]
+    pub dpu_execution_in_millis: Option<i64>,
+}
+
+impl EndReason {
+    /// Whether it is an end that neither the object nor its idle timeout asked for, after which another attempt may fare better.
+    pub fn is_failure(&self) -> bool {
+        matches!(self, Self::StoppedOutside | Self::SessionFailed | Self::SessionDegraded | Self::StartupDeadlineExceeded | Self::SessionVanished)
+    }
 }
 
 macro_rules! open_words {
     ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident),+ $(,)? }) => {
         $(#[$doc])*
-        #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+        #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
         #[serde(from = "String", into = "String")]
         pub enum $name {
             $($(#[$variant_doc])* $variant,)+
@@ -133,6 +201,12 @@ macro_rules! open_words {
 open_words! {
     /// Why the operator ends a session whose object stays.
     StopCause {
+        /// The object is suspended. On an attempt that is over it says that the object has been suspended since, so that what follows is a resume.
+        Suspended,
+        /// The active deadline is over.
+        ActiveDeadline,
+        /// The session was not ready within its startup deadline.
+        StartupDeadline,
         /// Athena reported the session as DEGRADED: it has no healthy coordinator and costs money.
         Degraded,
     }
@@ -141,6 +215,10 @@ open_words! {
 open_words! {
     /// Why an attempt is over.
     EndReason {
+        /// The operator ended the session since the object was suspended.
+        Suspended,
+        /// The operator ended the session since the active deadline was over.
+        DeadlineExceeded,
         /// Athena ended the session when it had been idle for its timeout.
         IdleTimeout,
         /// The session was ended by somebody else.
@@ -149,6 +227,8 @@ open_words! {
         SessionFailed,
         /// The session was DEGRADED and the operator ended it.
         SessionDegraded,
+        /// The session was not ready within its startup deadline and the operator ended it.
+        StartupDeadlineExceeded,
         /// Athena does not know the session any more.
         SessionVanished,
         /// The outcome of StartSession never came to be known, and no session of the attempt lives.

@@ -1,7 +1,8 @@
 //! The calls. Each has a timeout; StartSession is sent once per call and never again by the SDK, so that the caller knows of every try.
 
+use std::collections::HashMap;
 use std::future::Future;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use aws_config::BehaviorVersion;
@@ -15,10 +16,10 @@ use aws_smithy_types::DateTime;
 use aws_smithy_types::body::SdkBody;
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
-use super::error::{code, refusal};
+use super::error::{chain, code, refusal};
 use crate::api::{Classification, EngineConfiguration};
 use crate::metrics::Metrics;
-use crate::session::{Class, Details, Look, Refusal, Session};
+use crate::session::{Class, Details, Look, Refusal, Session, WorkGroup};
 
 /// Why there can be no client.
 #[derive(Debug, thiserror::Error)]
@@ -35,6 +36,7 @@ pub struct Athena {
     sts: aws_sdk_sts::Client,
     region: String,
     metrics: Arc<Metrics>,
+    work_groups: Arc<Mutex<HashMap<String, (Instant, WorkGroup)>>>,
 }
 
 impl Athena {
@@ -46,7 +48,13 @@ impl Athena {
         let timeouts = TimeoutConfig::builder().operation_attempt_timeout(timeout).operation_timeout(timeout * 3).build();
         let config = aws_config::defaults(BehaviorVersion::latest()).timeout_config(timeouts).load().await;
         let region = config.region().ok_or(ConnectError::NoRegion)?.to_string();
-        Ok(Self { athena: aws_sdk_athena::Client::new(&config), sts: aws_sdk_sts::Client::new(&config), region, metrics })
+        Ok(Self {
+            athena: aws_sdk_athena::Client::new(&config),
+            sts: aws_sdk_sts::Client::new(&config),
+            region,
+            metrics,
+            work_groups: Arc::default(),
+        })
     }
 
     /// The region of all calls.
@@ -59,7 +67,7 @@ impl Athena {
     /// # Errors
     /// What STS or the way to it says.
     pub async fn account(&self) -> Result<String, String> {
-        let reply = self.sts.get_caller_identity().send().await.map_err(|error| aws_sdk_sts::error::DisplayErrorContext(&error).to_string())?;
+        let reply = self.sts.get_caller_identity().send().await.map_err(|error| chain(&error))?;
         reply.account.ok_or_else(|| "the reply of STS names no account".into())
     }
 
@@ -101,32 +109,62 @@ impl Athena {
         }
     }
 
-    /// The active sessions of a work group whose description is `wanted`, in full. The list is read to its end or not at all.
+    /// The sessions of a work group whose description is `wanted`, in full: the active ones, and the degraded ones, which live on and are not counted
+    /// among them. The lists are read to their end or not at all.
     ///
     /// # Errors
     /// The first refusal.
     pub async fn search(&self, work_group: &str, wanted: impl Fn(&str) -> bool) -> Result<Vec<Session>, Refusal> {
         let mut found = Vec::new();
-        let mut page = None;
-        loop {
-            let call = self.athena.list_sessions().work_group(work_group).max_results(100).set_next_token(page.take());
-            let reply = self.measured("ListSessions", call.send()).await?;
-            let ids = reply.sessions.iter().flatten().filter(|summary| summary.description.as_deref().is_some_and(&wanted));
-            found.extend(ids.filter_map(|summary| summary.session_id.clone()));
-            page = reply.next_token.filter(|token| !token.is_empty());
-            if page.is_none() {
-                break;
+        for state in [None, Some(types::SessionState::Degraded)] {
+            let mut page = None;
+            loop {
+                let list = self.athena.list_sessions().work_group(work_group).set_state_filter(state.clone());
+                let reply = self.measured("ListSessions", list.max_results(100).set_next_token(page.take()).send()).await?;
+                let marked = reply.sessions.iter().flatten().filter(|summary| summary.description.as_deref().is_some_and(&wanted));
+                found.extend(marked.filter_map(|summary| summary.session_id.clone()));
+                page = reply.next_token.filter(|token| !token.is_empty());
+                if page.is_none() {
+                    break;
+                }
             }
         }
         let mut sessions = Vec::new();
         for id in found {
             match self.look(&id, true).await {
                 Look::Seen(session) => sessions.push(session),
-                Look::NotFound => {}
+                Look::NotFound => return Err(empty(&format!("ListSessions names session {id}, which GetSession does not find"))),
                 Look::Failed(refusal) => return Err(refusal),
             }
         }
         Ok(sessions)
+    }
+
+    /// A work group, by GetWorkGroup. What was told is kept for a minute, and a refusal is not.
+    ///
+    /// # Errors
+    /// The refusal.
+    pub async fn work_group(&self, name: &str) -> Result<WorkGroup, Refusal> {
+        /// How long an answer is used.
+        const KEPT: Duration = Duration::from_mins(1);
+        let kept = self.work_groups.lock().unwrap_or_else(PoisonError::into_inner).get(name).cloned();
+        if let Some((_, group)) = kept.filter(|(time, _)| time.elapsed() < KEPT) {
+            return Ok(group);
+        }
+        let reply = self.measured("GetWorkGroup", self.athena.get_work_group().work_group(name).send()).await?;
+        let group = reply.work_group.as_ref();
+        let engine = group.and_then(|group| group.configuration.as_ref()?.engine_version.as_ref());
+        let group = WorkGroup {
+            enabled: group.and_then(|group| group.state.as_ref()) != Some(&types::WorkGroupState::Disabled),
+            engine_version: engine.and_then(|engine| engine.effective_engine_version.clone().or(engine.selected_engine_version.clone())),
+        };
+        let mut kept = self.work_groups.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.retain(|_, (time, _)| time.elapsed() < KEPT);
+        // A group that does not take sessions is looked at anew by the next that asks: somebody may be mending it.
+        if group.enabled && group.engine_version.as_deref().is_some_and(|engine| engine.contains("Spark")) {
+            kept.insert(name.to_owned(), (Instant::now(), group.clone()));
+        }
+        Ok(group)
     }
 
     /// Ends a session. It has an effect only on a session that is neither ending nor ended.
@@ -187,7 +225,7 @@ fn details(reply: &GetSessionOutput) -> Details {
 }
 
 fn engine_configuration(given: &types::EngineConfiguration) -> EngineConfiguration {
-    let map = |map: &Option<std::collections::HashMap<String, String>>| map.as_ref().map(|map| map.clone().into_iter().collect());
+    let map = |map: &Option<HashMap<String, String>>| map.as_ref().map(|map| map.clone().into_iter().collect());
     EngineConfiguration {
         coordinator_dpu_size: given.coordinator_dpu_size,
         max_concurrent_dpus: Some(given.max_concurrent_dpus),

@@ -77,7 +77,7 @@ where
         _ if caused_by_credentials(error) => Refusal {
             class: Class::MayHeal,
             reason: "CredentialsInvalid",
-            message: "the operator has no AWS credentials: give it a role by EKS Pod Identity or IRSA, or set AWS_PROFILE or the keys".into(),
+            message: format!("the operator has no AWS credentials (EKS Pod Identity, IRSA, a profile or keys): {}", cause(error)),
             request_id,
         },
         _ => Refusal { class: Class::Unanswered, reason: "AthenaUnavailable", message: chain(error), request_id },
@@ -111,11 +111,16 @@ fn sources<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dy
     std::iter::successors(Some(error), |error: &&'a (dyn Error + 'static)| (*error).source())
 }
 
+/// The innermost cause.
+fn cause(error: &(dyn Error + 'static)) -> String {
+    sources(error).last().map(ToString::to_string).unwrap_or_default()
+}
+
 fn caused_by_credentials(error: &(dyn Error + 'static)) -> bool {
     sources(error).any(<dyn Error>::is::<CredentialsError>)
 }
 
-fn chain(error: &(dyn Error + 'static)) -> String {
+pub(super) fn chain(error: &(dyn Error + 'static)) -> String {
     sources(error).map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 

@@ -126,15 +126,32 @@ async fn a_new_object_has_no_further_defaults_and_is_observed_at_no_generation(w
     let mut minimal = object(&json!({ "workGroup": "etl" }));
     minimal["status"] = json!({ "state": "BUSY", "observedGeneration": 1 });
     let created = send(&world, &minimal, false).await??;
-    ensure!(created["spec"] == json!({ "workGroup": "etl", "deletionPolicy": "Terminate" }), "{created:#}");
+    ensure!(created["spec"] == with_defaults(json!({ "workGroup": "etl" })), "{created:#}");
     ensure!(created["status"] == json!({ "observedGeneration": -1 }), "{created:#}");
     Ok(())
+}
+
+/// A spec as it is stored: with the defaults of the operator's own fields, and of no others.
+fn with_defaults(mut spec: Value) -> Value {
+    let defaults = [
+        ("deletionPolicy", json!("Terminate")),
+        ("suspend", json!(false)),
+        ("restartPolicy", json!("Never")),
+        ("maxRestarts", json!(5)),
+        ("startupDeadlineSeconds", json!(300)),
+    ];
+    for (field, value) in defaults {
+        if spec[field].is_null() {
+            spec[field] = value;
+        }
+    }
+    spec
 }
 
 /// What the server must say.
 #[derive(Clone, Copy, Debug)]
 enum Verdict {
-    /// Kept, with nothing dropped and nothing added but the deletion policy.
+    /// Kept, with nothing dropped and nothing added but the operator's own defaults.
     Accepted,
     /// Refused by a message that names this field.
     Refused(&'static str),
@@ -163,13 +180,7 @@ impl Case {
     async fn fault(self, world: &World) -> anyhow::Result<Option<String>> {
         let answer = send(world, &self.object, true).await?;
         let fine = match (self.verdict, &answer) {
-            (Verdict::Accepted, Ok(kept)) => {
-                let mut wanted = self.object["spec"].clone();
-                if wanted["deletionPolicy"].is_null() {
-                    wanted["deletionPolicy"] = json!("Terminate");
-                }
-                kept["spec"] == wanted
-            }
+            (Verdict::Accepted, Ok(kept)) => kept["spec"] == with_defaults(self.object["spec"].clone()),
             (Verdict::Refused(field), Err(status)) => is_refusal(status) && names(&status.message, field),
             (Verdict::Immutable(field), Err(status)) => {
                 let causes = status.details.iter().flat_map(|details| &details.causes);

@@ -33,17 +33,18 @@ async fn with_20_sessions(world: &World, ready: bool) -> anyhow::Result<()> {
 async fn until_namespace_gone(world: &World) -> anyhow::Result<()> {
     let namespaces: kube::Api<k8s_openapi::api::core::v1::Namespace> = kube::Api::all(world.client.clone());
     namespaces.delete(&world.namespace, &DeleteParams::default()).await?;
-    let gone = kube::runtime::wait::await_condition(namespaces, &world.namespace, |found: Option<&_>| found.is_none());
+    let gone = kube::runtime::wait::await_condition(namespaces.clone(), &world.namespace, |found: Option<&_>| found.is_none());
     if let Ok(gone) = tokio::time::timeout(crate::harness::PATIENCE, gone).await {
         gone?;
         return Ok(());
     }
     let left = world.sessions.list(&kube::api::ListParams::default()).await?;
-    bail!("the namespace is still there, with {}", serde_json::to_string_pretty(&left.items)?)
+    let namespace = namespaces.get_opt(&world.namespace).await?;
+    bail!("the namespace is still there: {}\nwith {}", serde_json::to_string(&namespace)?, serde_json::to_string(&left.items)?)
 }
 
 async fn a_namespace_with_20_sessions_goes_and_each_session_is_ended_once(world: World) -> anyhow::Result<()> {
-    let _operator = world.operator()?;
+    let _operator = world.lasting_operator()?;
     with_20_sessions(&world, true).await?;
     until_namespace_gone(&world).await?;
     ended_once(&world, 20)
@@ -63,7 +64,7 @@ fn ended_once(world: &World, started: usize) -> anyhow::Result<()> {
 async fn a_namespace_goes_though_starts_are_denied_from_the_moment_of_its_deletion(world: World) -> anyhow::Result<()> {
     // Some sessions run, some are refused for their quota, some are on their way.
     world.emulator.configure(|config| config.max_sessions = Some(12));
-    let _operator = world.operator()?;
+    let _operator = world.lasting_operator()?;
     with_20_sessions(&world, false).await?;
     until("the quota is used up", || world.live().len() == 12).await?;
     world.emulator.configure(|config| config.deny = vec!["StartSession".into()]);

@@ -119,16 +119,19 @@ impl World {
 
     /// Starts an operator with further flags and environment variables, and waits until it is ready.
     pub fn operator_with(&self, flags: &[&str], env: &[(&str, &str)]) -> anyhow::Result<Operator> {
-        let flags = [&["--observe-interval=200ms", "--transition-interval=50ms"], flags].concat();
+        self.operator_of(Scope::Namespace(&self.namespace), flags, env)
+    }
+
+    /// Starts an operator whose account and rights stay when the namespace goes, and waits until it is ready.
+    pub fn lasting_operator(&self) -> anyhow::Result<Operator> {
+        self.operator_of(Scope::Everywhere, &[&format!("--namespaces={}", self.namespace)], &[])
+    }
+
+    fn operator_of(&self, scope: Scope<'_>, flags: &[&str], env: &[(&str, &str)]) -> anyhow::Result<Operator> {
+        let env = [&[("ATHENA_OPERATOR_OBSERVE_INTERVAL", "200ms"), ("ATHENA_OPERATOR_TRANSITION_INTERVAL", "50ms")], env].concat();
         let url = self.emulator.url();
-        let options = OperatorOptions {
-            binary: Path::new(env!("CARGO_BIN_EXE_athena-operator")),
-            scope: Scope::Namespace(&self.namespace),
-            athena: &url,
-            flags: &flags,
-            env,
-        };
-        let operator = Operator::start(self.stage(), &options)?;
+        let binary = Path::new(env!("CARGO_BIN_EXE_athena-operator"));
+        let operator = Operator::start(self.stage(), &OperatorOptions { binary, scope, athena: &url, flags, env: &env })?;
         operator.wait_until_ready()?;
         Ok(operator)
     }

@@ -8,6 +8,7 @@ mod admission;
 mod crash;
 mod deletion;
 mod harness;
+mod lifecycle;
 mod process;
 mod refusals;
 mod request;
@@ -21,6 +22,7 @@ fn main() -> ExitCode {
         ("admission", admission::tests()),
         ("crash", crash::tests()),
         ("deletion", deletion::tests()),
+        ("lifecycle", lifecycle::tests()),
         ("process", process::tests()),
         ("refusals", refusals::tests()),
         ("request", request::tests()),

@@ -37,7 +37,7 @@ async fn get_shows_the_columns(world: World) -> anyhow::Result<()> {
     world.until_reason("shown", "SessionIdle").await?;
     let id = world.emulator.sessions()[0].session_id.clone();
     let wide = world.kubectl(&["get", "athena", "-o", "wide"])?;
-    ensure!(columns(&wide) == "NAME READY STATE REASON WORKGROUP SESSION-ID IDLE-SINCE AGE", "{wide}");
+    ensure!(columns(&wide) == "NAME READY STATE REASON WORKGROUP SESSION-ID RESTARTS IDLE-SINCE AGE", "{wide}");
     let row: Vec<_> = wide.lines().nth(1).unwrap_or_default().split_whitespace().collect();
     ensure!(row[..6] == ["shown", "True", "IDLE", "SessionIdle", "spark-35", &id], "{wide}");
     Ok(())

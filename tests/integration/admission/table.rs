@@ -46,7 +46,16 @@ impl Field {
     }
 
     pub(super) fn mutable(&self) -> bool {
-        self.path == "deletionPolicy"
+        matches!(
+            self.path,
+            "deletionPolicy"
+                | "suspend"
+                | "restartPolicy"
+                | "maxRestarts"
+                | "startupDeadlineSeconds"
+                | "activeDeadlineSeconds"
+                | "ttlSecondsAfterFinished"
+        )
     }
 
     /// The least spec with this value, or with everything but the field.
@@ -161,6 +170,12 @@ pub(super) fn fields() -> Vec<Field> {
                 { "a#b": "a" }, { "a": "a*" }, { "a": "a\tb" }, { "a": "a\n" }, { "a": "a,b" }, { "a": 1 }, many(51, "t", &json!("a"))]),
         field!("copyWorkGroupTags" accepts [true, false] refuses []),
         field!("deletionPolicy" accepts ["Terminate", "Retain"] refuses ["", "Delete", "retain"]),
+        field!("suspend" accepts [true, false] refuses ["true", 1]),
+        field!("restartPolicy" accepts ["Never", "OnFailure"] refuses ["", "Always", "never"]),
+        field!("maxRestarts" accepts [0, 1, 10_000] refuses [-1, 10_001, "5", 1.5]),
+        field!("startupDeadlineSeconds" accepts [1, 86_400] refuses [0, -1, 86_401, "5m"]),
+        field!("activeDeadlineSeconds" accepts [1, 31_536_000] refuses [0, -1, 31_536_001, "8h"]),
+        field!("ttlSecondsAfterFinished" accepts [0, 31_536_000] refuses [-1, 31_536_001, "1h"]),
     ]
 }
 

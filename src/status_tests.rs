@@ -1,0 +1,268 @@
+//! The condition matrix, and how a session ended.
+
+use serde_json::{Value, json};
+
+use super::*;
+use crate::lifecycle::{Identity, Limits, Seen, next_step};
+use crate::session::{Details, Look};
+
+const UID: &str = "8f3f1f6e-8b0e-4b60-9d5c-6a4c1b0c7f11";
+
+fn at(minutes: i64) -> Circumstances {
+    let begun: Timestamp = "2026-01-01T00:00:00Z".parse().expect("a time");
+    Circumstances {
+        now: begun + SignedDuration::from_mins(minutes),
+        identity: Identity { region: "eu-west-1".into(), account: None },
+        limits: Limits::default(),
+    }
+}
+
+/// What kstatus makes of an object; `cli-utils: pkg/kstatus/status/{generic,status}.go`.
+fn kstatus(object: &AthenaSession) -> &'static str {
+    let Some(status) = &object.status else { return "Current" };
+    let conditions = status.conditions.as_deref().unwrap_or_default();
+    if object.metadata.deletion_timestamp.is_some() {
+        return "Terminating";
+    }
+    if status.observed_generation.is_some() && status.observed_generation != object.metadata.generation {
+        return "InProgress";
+    }
+    for condition in conditions {
+        match (condition.type_.as_str(), condition.status.as_str()) {
+            ("Reconciling", "True") => return "InProgress",
+            ("Stalled", "True") => return "Failed",
+            _ => {}
+        }
+    }
+    match conditions.iter().find(|condition| condition.type_ == "Ready").map(|ready| ready.status.as_str()) {
+        Some("True") | None => "Current",
+        Some(_) => "InProgress",
+    }
+}
+
+fn object(status: Value) -> AthenaSession {
+    let mut object = json!({
+        "apiVersion": "athena-operator.io/v1alpha1", "kind": "AthenaSession",
+        "metadata": { "name": "etl", "namespace": "team", "uid": UID, "generation": 3, "finalizers": [crate::api::FINALIZER] },
+        "spec": { "workGroup": "etl" },
+    });
+    object["status"] = status;
+    serde_json::from_value(object).expect("an AthenaSession")
+}
+
+#[allow(clippy::needless_pass_by_value, reason = "rows read better")]
+fn recorded_and(further: Value) -> AthenaSession {
+    let mut status = json!({ "attempt": 0, "attemptTime": "2026-01-01T00:00:00Z", "region": "eu-west-1" });
+    status.as_object_mut().expect("an object").extend(further.as_object().expect("an object").clone());
+    object(status)
+}
+
+fn live(state: &str) -> AthenaSession {
+    recorded_and(json!({ "sessionId": "s", "state": state }))
+}
+
+fn over(reason: &str) -> AthenaSession {
+    recorded_and(json!({ "sessionId": "s", "endTime": "2026-01-01T00:00:00Z", "endReason": reason }))
+}
+
+fn refused(call: Call, class: Class, minutes: i64) -> Known {
+    let mut known = Known::met(at(0).now);
+    known.recorded(0, at(0).now);
+    let reason = match class {
+        Class::Throttled => "Throttled",
+        Class::Capacity => "QuotaExceeded",
+        Class::TokenConflict => "TokenMismatch",
+        Class::Rejected => "InvalidRequest",
+        _ => "AccessDenied",
+    };
+    let refusal = Refusal { class, reason, message: "no".into(), request_id: None };
+    let now = at(minutes).now;
+    match call {
+        Call::Start | Call::Search => {
+            let doubted = known.starting();
+            known.start_refused(refusal, doubted, now, 0.0);
+        }
+        Call::Terminate => known.terminate_refused(refusal, now, 0.0),
+        Call::Look => {
+            known.looked(Look::Failed(refusal), UID, "s", now, &Limits::default(), 0.0);
+        }
+    }
+    known
+}
+
+fn with(mut object: AthenaSession, change: impl FnOnce(&mut AthenaSession)) -> AthenaSession {
+    change(&mut object);
+    object
+}
+
+#[test]
+fn every_row_of_the_matrix_is_reported_and_read_right_by_kstatus() {
+    let met = || Known::met(at(0).now);
+    let deleted = |object| with(object, |object: &mut AthenaSession| object.metadata.deletion_timestamp = Some(Time(at(0).now)));
+    let suspended = |object| with(object, |object: &mut AthenaSession| object.spec.suspend = true);
+    let stopping = |cause: StopCause| with(live("IDLE"), |object| object.status.get_or_insert_default().stop_cause = Some(cause));
+    let restarting = with(over("SessionFailed"), |object| object.spec.restart_policy = crate::api::RestartPolicy::OnFailure);
+    let moved = with(live("IDLE"), |object| object.status.get_or_insert_default().region = Some("us-east-1".into()));
+    let mut searched = refused(Call::Start, Class::TokenConflict, 0);
+    searched.absent = true;
+    let rows = vec![
+        (1, recorded_and(json!({})), met(), 0, "Unknown", "Starting", "False", "InProgress"),
+        (2, live("CREATING"), met(), 0, "Unknown", "SessionCreating", "False", "InProgress"),
+        (3, live("CREATED"), met(), 0, "Unknown", "SessionCreated", "False", "InProgress"),
+        (4, live("IDLE"), met(), 0, "True", "SessionIdle", "True", "Current"),
+        (5, live("BUSY"), met(), 0, "True", "SessionBusy", "True", "Current"),
+        (6, live("HIBERNATING"), met(), 0, "Unknown", "UnknownState", "Unknown", "InProgress"),
+        (7, live("TERMINATING"), met(), 0, "Unknown", "SessionTerminating", "False", "InProgress"),
+        (8, stopping(StopCause::Suspended), met(), 0, "Unknown", "Suspending", "False", "InProgress"),
+        (8, stopping(StopCause::ActiveDeadline), met(), 0, "Unknown", "DeadlineExceeded", "False", "InProgress"),
+        (8, stopping(StopCause::StartupDeadline), met(), 0, "Unknown", "ReplacingSession", "False", "InProgress"),
+        (8, stopping(StopCause::Degraded), met(), 0, "Unknown", "ReplacingSession", "False", "InProgress"),
+        (8, suspended(recorded_and(json!({}))), met(), 0, "Unknown", "Suspending", "False", "InProgress"),
+        (8, stopping(StopCause::Suspended), refused(Call::Terminate, Class::MayHeal, 0), 4, "Unknown", "Suspending", "False", "InProgress"),
+        (9, stopping(StopCause::Suspended), refused(Call::Terminate, Class::MayHeal, 0), 5, "False", "TerminateRefused", "True", "Failed"),
+        (10, deleted(live("IDLE")), met(), 0, "False", "Deleting", "False", "Terminating"),
+        (10, deleted(over("IdleTimeout")), met(), 0, "False", "Deleting", "False", "Terminating"),
+        (11, suspended(object(json!({}))), met(), 0, "True", "Suspended", "False", "Current"),
+        (11, suspended(over("SessionFailed")), met(), 0, "True", "Suspended", "False", "Current"),
+        (12, over("IdleTimeout"), met(), 0, "True", "IdleTimeout", "False", "Current"),
+        (13, over("DeadlineExceeded"), met(), 0, "True", "DeadlineExceeded", "False", "Current"),
+        (14, restarting, met(), 0, "Unknown", "RestartingAfterFailure", "False", "InProgress"),
+        (15, over("SessionFailed"), met(), 0, "False", "SessionFailed", "False", "Failed"),
+        (15, over("SessionDegraded"), met(), 0, "False", "SessionDegraded", "False", "Failed"),
+        (15, over("StartupDeadlineExceeded"), met(), 0, "False", "StartupDeadlineExceeded", "False", "Failed"),
+        (15, over("StoppedOutside"), met(), 0, "False", "StoppedOutside", "False", "Failed"),
+        (15, over("SessionVanished"), met(), 0, "False", "SessionVanished", "False", "Failed"),
+        (15, over("not a reason!"), met(), 0, "False", "SessionEnded", "False", "Failed"),
+        (16, over("InvalidRequest"), met(), 0, "False", "InvalidRequest", "False", "Failed"),
+        (16, recorded_and(json!({})), refused(Call::Start, Class::Rejected, 0), 0, "False", "InvalidRequest", "False", "Failed"),
+        (17, recorded_and(json!({})), refused(Call::Start, Class::MayHeal, 0), 4, "Unknown", "AccessDenied", "False", "InProgress"),
+        (18, recorded_and(json!({})), refused(Call::Start, Class::MayHeal, 0), 5, "False", "AccessDenied", "False", "Failed"),
+        (19, recorded_and(json!({})), refused(Call::Start, Class::Capacity, 0), 99, "Unknown", "QuotaExceeded", "False", "InProgress"),
+        (19, recorded_and(json!({})), refused(Call::Start, Class::Throttled, 0), 99, "Unknown", "Throttled", "False", "InProgress"),
+        (20, live("IDLE"), refused(Call::Look, Class::Unanswered, 9), 9, "True", "SessionIdle", "True", "Current"),
+        (21, live("IDLE"), refused(Call::Look, Class::Unanswered, 9), 10, "Unknown", "ObservationStale", "Unknown", "InProgress"),
+        (17, recorded_and(json!({})), refused(Call::Start, Class::TokenConflict, 0), 0, "Unknown", "TokenMismatch", "False", "InProgress"),
+        (22, recorded_and(json!({})), searched, 0, "False", "TokenMismatch", "False", "Failed"),
+        (22, over("SessionAlreadyExists"), met(), 0, "False", "SessionAlreadyExists", "False", "Failed"),
+        (23, moved, met(), 0, "False", "IdentityChanged", "Unknown", "Failed"),
+    ];
+    for (row, before, known, minutes, ready, reason, available, verdict) in rows {
+        let at = at(minutes);
+        let status = status_after(&before, &known, &Step::Wait, &Outcome::Nothing, &at);
+        let has = |type_: &str| condition(&status, type_).map(|condition| (condition.status.as_str(), condition.reason.as_str()));
+        assert_eq!(has("Ready"), Some((ready, reason)), "row {row}");
+        assert_eq!(has("Available"), Some((available, reason)), "row {row}");
+        let after = AthenaSession { status: Some(status.clone()), ..before };
+        assert_eq!(kstatus(&after), verdict, "row {row}");
+        let again = status_after(&after, &known, &Step::Wait, &Outcome::Nothing, &at);
+        assert_eq!(again, status, "row {row} is not stable");
+        let later = Circumstances { now: at.now + SignedDuration::from_secs(1), ..at };
+        assert_eq!(status_after(&after, &known, &Step::Wait, &Outcome::Nothing, &later), status, "row {row} changes with time alone");
+        for condition in status.conditions.iter().flatten() {
+            assert_eq!(condition.observed_generation, Some(3));
+            assert!(condition.type_ == "Ready" || condition.type_ == "Available" || condition.status == "True", "row {row}");
+        }
+    }
+}
+
+fn ended(state: &str, idle_for: Option<i64>, timeout: i64) -> Session {
+    let end = at(60).now;
+    Session {
+        id: "s".into(),
+        state: state.into(),
+        start_time: Some(at(0).now),
+        end_time: Some(end),
+        idle_since_time: idle_for.map(|minutes| end - SignedDuration::from_mins(minutes)),
+        details: Some(Box::new(Details { idle_timeout: Some(SignedDuration::from_mins(timeout)), ..Details::default() })),
+        ..Session::default()
+    }
+}
+
+#[test]
+fn athenas_times_tell_how_a_session_ended() {
+    let ready = || AthenaSessionStatus { ready_time: Some(seconds(at(1).now)), ..AthenaSessionStatus::default() };
+    let stopped = |cause| AthenaSessionStatus { stop_cause: Some(cause), ..ready() };
+    for (case, before, session, expected) in [
+        ("idle for its timeout", ready(), ended("TERMINATED", Some(20), 20), EndReason::IdleTimeout),
+        ("idle, and slow to end", ready(), ended("TERMINATED", Some(21), 20), EndReason::IdleTimeout),
+        ("idle for a while", ready(), ended("TERMINATED", Some(19), 20), EndReason::StoppedOutside),
+        ("busy since, unseen", ready(), ended("TERMINATED", Some(40), 20), EndReason::StoppedOutside),
+        ("busy", ready(), ended("TERMINATED", None, 20), EndReason::StoppedOutside),
+        ("never ready", AthenaSessionStatus::default(), ended("TERMINATED", None, 20), EndReason::SessionFailed),
+        ("failed", ready(), ended("FAILED", Some(20), 20), EndReason::SessionFailed),
+        ("suspended", stopped(StopCause::Suspended), ended("TERMINATED", Some(20), 20), EndReason::Suspended),
+        ("past its deadline", stopped(StopCause::ActiveDeadline), ended("TERMINATED", None, 20), EndReason::DeadlineExceeded),
+        ("too slow", stopped(StopCause::StartupDeadline), ended("TERMINATED", None, 20), EndReason::StartupDeadlineExceeded),
+        ("degraded", stopped(StopCause::Degraded), ended("FAILED", None, 20), EndReason::SessionDegraded),
+    ] {
+        assert_eq!(end_reason(&before, &session, at(60).now), expected, "{case}");
+    }
+}
+
+#[test]
+fn an_idle_timeout_is_told_though_the_session_was_seen_ending() {
+    let mut status = AthenaSessionStatus::default();
+    let idle = Session { state: "IDLE".into(), end_time: None, ..ended("IDLE", Some(20), 20) };
+    mirror(&mut status, &idle, at(41).now);
+    mirror(&mut status, &Session { state: "TERMINATING".into(), idle_since_time: None, ..idle.clone() }, at(60).now);
+    mirror(&mut status, &ended("TERMINATED", None, 20), at(60).now);
+    assert_eq!(status.end_reason, Some(EndReason::IdleTimeout));
+
+    let mut status = AthenaSessionStatus::default();
+    mirror(&mut status, &idle, at(41).now);
+    mirror(&mut status, &Session { state: "BUSY".into(), idle_since_time: None, ..idle.clone() }, at(50).now);
+    mirror(&mut status, &Session { state: "TERMINATING".into(), idle_since_time: None, ..idle }, at(60).now);
+    mirror(&mut status, &ended("TERMINATED", None, 20), at(60).now);
+    assert_eq!(status.end_reason, Some(EndReason::StoppedOutside));
+}
+
+#[test]
+fn terminating_leads_only_to_an_end() {
+    let mut status = AthenaSessionStatus { state: Some("TERMINATING".into()), ..AthenaSessionStatus::default() };
+    mirror(&mut status, &Session { state: "IDLE".into(), ..Session::default() }, at(0).now);
+    assert_eq!(status.state.as_deref(), Some("TERMINATING"));
+    mirror(&mut status, &Session { state: "TERMINATED".into(), ..Session::default() }, at(0).now);
+    assert_eq!(status.state.as_deref(), Some("TERMINATED"));
+}
+
+#[test]
+fn work_that_comes_and_goes_leaves_the_time_of_ready_alone() {
+    let mut object = live("IDLE");
+    let known = Known::met(at(0).now);
+    object.status = Some(status_after(&object, &known, &Step::Wait, &Outcome::Nothing, &at(0)));
+    let since = |object: &AthenaSession| condition(object.status.as_ref().expect("a status"), "Ready").expect("Ready").last_transition_time.clone();
+    let before = since(&object);
+    for minute in 1..=20 {
+        let state = if minute % 2 == 0 { "IDLE" } else { "BUSY" };
+        let session = Session { id: "s".into(), state: state.into(), ..Session::default() };
+        let status = status_after(&object, &known, &Step::Mirror(session), &Outcome::Nothing, &at(minute));
+        object.status = Some(status);
+        assert_eq!(since(&object), before);
+    }
+}
+
+#[test]
+fn restarts_are_counted_and_the_last_five_attempts_are_kept() {
+    let mut object = with(over("SessionFailed"), |object| {
+        object.spec.restart_policy = crate::api::RestartPolicy::OnFailure;
+        object.spec.max_restarts = Some(100);
+        object.status.get_or_insert_default().first_start_time = Some(seconds(at(0).now));
+    });
+    for restart in 1..=7_i32 {
+        let circumstances = at(10 * i64::from(restart));
+        let step = next_step(&object, &Known::met(at(0).now), &Seen::default(), &circumstances);
+        assert_eq!(step, Step::Record(restart));
+        let mut status = status_after(&object, &Known::default(), &step, &Outcome::Nothing, &circumstances);
+        assert_eq!((status.restarts, status.first_start_time.clone()), (Some(restart), Some(seconds(at(0).now))));
+        assert_eq!((status.session_id.as_ref(), status.end_reason.as_ref(), status.end_time.as_ref()), (None, None, None));
+        status.end_reason = Some(EndReason::SessionFailed);
+        status.end_time = Some(seconds(circumstances.now));
+        object.status = Some(status);
+    }
+    let kept: Vec<i32> = object.status.iter().flat_map(|status| status.previous_attempts.iter().flatten()).map(|attempt| attempt.attempt).collect();
+    assert_eq!(kept, [2, 3, 4, 5, 6]);
+
+    let resumed = with(object, |object| object.status.get_or_insert_default().stop_cause = Some(StopCause::Suspended));
+    let status = status_after(&resumed, &Known::default(), &Step::Record(8), &Outcome::Nothing, &at(99));
+    assert_eq!((status.restarts, status.first_start_time), (None, None));
+}
