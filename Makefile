@@ -33,6 +33,7 @@ lint: tools ## Check format, lints, documentation and dependencies
 generate: tools ## Write the files that are made from the code
 	@$(CARGO) build --locked --package athena-operator --bin athena-operator
 	@$(OPERATOR) crd > $(CRD)
+	@GENERATE=1 $(CARGO) test --locked --quiet --package athena-operator --test docs generated_sections
 
 tools:
 	@command -v $(CARGO) >/dev/null || { echo "cargo is missing: install Rust" >&2; exit 1; }

@@ -1,4 +1,4 @@
-//! Which event a change is.
+//! Which event a change is. What each event means stands in one table, [`EVENTS`], which also gives its type; the documentation is made from it.
 
 use crate::api::{AthenaSession, AthenaSessionStatus, DeletionPolicy};
 use crate::lifecycle::Step;
@@ -18,32 +18,162 @@ pub struct Event {
     pub action: &'static str,
 }
 
+/// What every event with one reason has in common.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Kind {
+    /// CamelCase reason.
+    pub reason: &'static str,
+    /// Whether it is a Warning, and not Normal.
+    pub warning: bool,
+    /// What it means. The condition of the same reason means the same.
+    pub meaning: &'static str,
+    /// What a person can do.
+    pub cure: &'static str,
+}
+
+const fn normal(reason: &'static str, meaning: &'static str, cure: &'static str) -> Kind {
+    Kind { reason, warning: false, meaning, cure }
+}
+
+const fn warning(reason: &'static str, meaning: &'static str, cure: &'static str) -> Kind {
+    Kind { reason, warning: true, meaning, cure }
+}
+
+const NOTHING: &str = "nothing";
+const RUN_AGAIN: &str = "read the message; to run it again, suspend and resume the object, or set `restartPolicy: OnFailure`";
+const WAIT: &str = "wait, end other sessions, or ask AWS for a larger quota";
+
+/// Every event, in the order of a session's life.
+pub const EVENTS: &[Kind] = &[
+    normal("SessionStarted", "StartSession named the session of the attempt", NOTHING),
+    normal("SessionIdle", "the session waits for work", NOTHING),
+    normal("SessionBusy", "the session is at work", NOTHING),
+    normal(
+        "UnknownState",
+        "Athena shows a state that this version does not know; the session counts as live",
+        "look at the session in Athena's console",
+    ),
+    normal("SessionTerminating", "the session is being ended, and not by the operator", "wait for the end"),
+    normal("Suspending", "the object is suspended and its session is being ended", NOTHING),
+    normal("Suspended", "the object is suspended and nothing of it lives", "set `suspend` to false to start a session"),
+    normal("IdleTimeout", "Athena ended the session when it had been idle for its timeout", "nothing, or suspend and resume to run it again"),
+    normal(
+        "DeadlineExceeded",
+        "the active deadline is over: the session is being ended, or has been",
+        "nothing, or suspend and resume to run it again",
+    ),
+    warning("ReplacingSession", "the session is degraded or was not ready in time and is being ended", "wait for the end"),
+    warning("RestartingAfterFailure", "the attempt has failed and another follows", "read the message; if it goes on, look at the session's logs"),
+    warning("SessionFailed", "the session failed, or ended before it was ever idle", RUN_AGAIN),
+    warning("SessionDegraded", "Athena reported the session as DEGRADED, and the operator ended it", RUN_AGAIN),
+    warning("StartupDeadlineExceeded", "the session was not ready within its startup deadline, and the operator ended it", RUN_AGAIN),
+    warning("StoppedOutside", "somebody else ended the session", RUN_AGAIN),
+    warning("SessionVanished", "Athena does not know the session any more", RUN_AGAIN),
+    warning("Throttled", "Athena refuses a call for its rate; it is tried for as long as it takes", "wait"),
+    warning("QuotaExceeded", "the account has no session left; the start is tried for as long as it takes", WAIT),
+    warning("CapacityUnavailable", "Athena has no capacity for the account; the start is tried for as long as it takes", WAIT),
+    warning("AthenaUnavailable", "Athena does not answer; the operator asks again with the same token", "if it goes on, look at the network"),
+    warning("WorkGroupNotFound", "the work group does not exist", "create it; if the name is wrong, create another AthenaSession"),
+    warning("WorkGroupDisabled", "the work group is disabled", "enable it"),
+    warning("WorkGroupNotSpark", "the engine of the work group is not Apache Spark", "change the engine, or create another AthenaSession"),
+    warning("AccessDenied", "IAM refuses a call; the message names caller, action and resource", "mend the operator's IAM policy"),
+    warning("CredentialsInvalid", "the operator's AWS credentials are missing, wrong or expired", "mend the credentials"),
+    warning("NotFound", "something that StartSession names does not exist", "read the message"),
+    warning("Refused", "a call is refused with a text that this version does not know", "read the message"),
+    warning("InvalidRequest", "StartSession refuses the request for good", "create another AthenaSession"),
+    warning(
+        "TokenMismatch",
+        "Athena has seen the token with another request; the operator looks for the session by its marker",
+        "wait; if none is found, suspend and resume the object, or create another AthenaSession",
+    ),
+    warning(
+        "SessionAlreadyExists",
+        "Athena says that the session exists already; the operator looks for it by its marker",
+        "wait; if none is found, suspend and resume the object, or create another AthenaSession",
+    ),
+    warning(
+        "MarkerMismatch",
+        "a session carries the marker of the object, with another role or engine configuration; it is not adopted",
+        "find out who started it, and end it",
+    ),
+    warning(
+        "ObservationStale",
+        "the session could not be looked at for ten minutes; the status shows what was seen last",
+        "read the message and the operator's log",
+    ),
+    warning(
+        "IdentityChanged",
+        "the operator works in another region or account than that of the attempt, and makes no call for it",
+        "run the operator there again, or delete the object with `deletionPolicy: Retain`",
+    ),
+    warning(
+        "TerminateRefused",
+        "the session lives on, and TerminateSession is refused",
+        "mend the operator's IAM policy, or end the session by hand",
+    ),
+    warning(
+        "TTLUnderGitOps",
+        "Flux or Argo CD applies the object and it has `ttlSecondsAfterFinished`: the tool will create it again each time, and a new session is paid for",
+        "remove `ttlSecondsAfterFinished`",
+    ),
+    normal("Deleting", "the object is being deleted; the message says what that waits for", "wait, or do what the message says"),
+    normal("SessionEnded", "nothing of the object lives, and it is let go", NOTHING),
+    warning(
+        "SessionRetained",
+        "the object is let go with `deletionPolicy: Retain`; its session may run on, unowned and billed",
+        "end the session by hand when it is not needed any more",
+    ),
+];
+
+/// Whether events with `reason` are Warnings. Those of a reason from a later release's status are.
+fn is_warning(reason: &str) -> bool {
+    EVENTS.iter().find(|kind| kind.reason == reason).is_none_or(|kind| kind.warning)
+}
+
+fn new(reason: &str, note: String, action: &'static str) -> Event {
+    Event { warning: is_warning(reason), reason: reason.to_owned(), note, action }
+}
+
 /// The event of a step and of the change of status that it led to. Work that comes and goes (IDLE and BUSY) is none.
 pub fn event(before: Option<&AthenaSessionStatus>, after: &AthenaSessionStatus, step: &Step, outcome: &Outcome) -> Option<Event> {
     let old = before.and_then(|status| condition(status, "Ready"));
-    let new = condition(after, "Ready")?;
+    let new_ready = condition(after, "Ready")?;
     let at_work = |reason: &str| matches!(reason, "SessionIdle" | "SessionBusy");
-    if old.is_some_and(|old| old.reason == new.reason && old.status == new.status || at_work(&old.reason) && at_work(&new.reason)) {
-        return match outcome {
-            Outcome::Refused(refusal) if *step == Step::Terminate => Some(refused("TerminateRefused", refusal, action(step))),
-            _ => None,
-        };
-    }
-    match outcome {
-        Outcome::Refused(refusal) if *step == Step::Terminate => Some(refused("TerminateRefused", refusal, action(step))),
-        Outcome::Refused(refusal) => Some(refused(&new.reason, refusal, action(step))),
-        Outcome::Started { id, .. } => {
-            Some(Event { warning: false, reason: "SessionStarted".into(), note: format!("session {id} was started"), action: action(step) })
+    let same =
+        old.is_some_and(|old| old.reason == new_ready.reason && old.status == new_ready.status || at_work(&old.reason) && at_work(&new_ready.reason));
+    match (outcome, new_ready.reason.as_str()) {
+        (Outcome::Refused(refusal), _) if *step == Step::Terminate => Some(refused("TerminateRefused", refusal, action(step))),
+        _ if same => None,
+        (Outcome::Refused(refusal), reason) if reason == refusal.reason || reason == "Starting" => {
+            Some(refused(refusal.reason, refusal, action(step)))
         }
+        (Outcome::Started { id, .. }, _) => Some(new("SessionStarted", format!("session {id} was started"), action(step))),
         // Between its start and its being idle a session has nothing to tell that is worth a write.
-        Outcome::Nothing if matches!(new.reason.as_str(), "Starting" | "SessionCreating" | "SessionCreated") => None,
-        Outcome::Nothing => Some(Event {
-            warning: new.status == "False" && new.reason != "Deleting" || new.reason == "ReplacingSession",
-            reason: new.reason.clone(),
-            note: short(&new.message),
-            action: action(step),
-        }),
+        (_, "Starting" | "SessionCreating" | "SessionCreated") => None,
+        (_, reason) => Some(new(reason, short(&new_ready.message), action(step))),
     }
+}
+
+/// The event of recording the first attempt of `object`, where a tool that applies it would undo its own deletion.
+pub fn ttl_under_gitops(object: &AthenaSession, step: &Step) -> Option<Event> {
+    let first = *step == Step::Record(0) && object.status.as_ref().is_none_or(|status| status.attempt.is_none());
+    let tool = applied_by(object).filter(|_| first && object.spec.ttl_seconds_after_finished.is_some())?;
+    let note =
+        format!("{tool} applies this object: each time ttlSecondsAfterFinished deletes it, {tool} creates it again, and a new session is paid for");
+    Some(new("TTLUnderGitOps", note, action(step)))
+}
+
+/// The tool that applies `object` from a repository, by the marks that it leaves. `app.kubernetes.io/instance`, which Argo CD may use too, is also Helm's.
+fn applied_by(object: &AthenaSession) -> Option<&'static str> {
+    /// Labels and annotations of the tools.
+    const MARKS: [(&str, &str); 4] = [
+        ("kustomize.toolkit.fluxcd.io/name", "Flux"),
+        ("helm.toolkit.fluxcd.io/name", "Flux"),
+        ("argocd.argoproj.io/instance", "Argo CD"),
+        ("argocd.argoproj.io/tracking-id", "Argo CD"),
+    ];
+    let carries = |key: &str| [&object.metadata.labels, &object.metadata.annotations].into_iter().flatten().any(|map| map.contains_key(key));
+    MARKS.iter().find(|(key, _)| carries(key)).map(|(_, tool)| *tool)
 }
 
 /// The event of letting an object go.
@@ -51,24 +181,21 @@ pub fn release(object: &AthenaSession) -> Event {
     let status = object.status.as_ref();
     let id = status.and_then(|status| status.session_id.as_deref());
     let ended = status.is_some_and(|status| status.end_time.is_some());
-    let (warning, reason, note) = match (object.spec.deletion_policy, id) {
-        (DeletionPolicy::Retain, Some(id)) if !ended => {
-            (true, "SessionRetained", format!("session {id} may run on and be billed: nothing owns it now"))
-        }
+    let (reason, note) = match (object.spec.deletion_policy, id) {
+        (DeletionPolicy::Retain, Some(id)) if !ended => ("SessionRetained", format!("session {id} may run on and be billed: nothing owns it now")),
         (DeletionPolicy::Retain, None) if status.is_some_and(|status| status.attempt.is_some() && !ended) => (
-            true,
             "SessionRetained",
             "a session may have been started and run on: look for the object's UID in the descriptions of the work group's sessions".into(),
         ),
-        (_, Some(id)) => (false, "SessionEnded", format!("session {id} has ended and the object is let go")),
-        (_, None) => (false, "SessionEnded", "no session lives and the object is let go".into()),
+        (_, Some(id)) => ("SessionEnded", format!("session {id} has ended and the object is let go")),
+        (_, None) => ("SessionEnded", "no session lives and the object is let go".into()),
     };
-    Event { warning, reason: reason.to_owned(), note, action: "Delete" }
+    new(reason, note, "Delete")
 }
 
 fn refused(reason: &str, refusal: &Refusal, action: &'static str) -> Event {
     let request = refusal.request_id.as_deref().map(|id| format!(" (AWS request id {id})")).unwrap_or_default();
-    Event { warning: true, reason: reason.to_owned(), note: format!("{}{request}", short(&refusal.message)), action }
+    new(reason, format!("{}{request}", short(&refusal.message)), action)
 }
 
 fn action(step: &Step) -> &'static str {
@@ -85,3 +212,7 @@ fn short(text: &str) -> String {
     let end = (0..=text.len().min(900)).rev().find(|&end| text.is_char_boundary(end)).unwrap_or(0);
     text[..end].to_owned()
 }
+
+#[cfg(test)]
+#[path = "events_tests.rs"]
+mod tests;

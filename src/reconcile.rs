@@ -295,9 +295,9 @@ impl Operator {
     async fn report(&self, object: &AthenaSession, known: &mut Known, step: &Step, outcome: &Outcome) -> Result<Written, Error> {
         let status = status_after(object, known, step, outcome, &self.circumstances());
         let before = object.status.as_ref();
-        let event = events::event(before, &status, step, outcome);
+        let events = events::event(before, &status, step, outcome).into_iter().chain(events::ttl_under_gitops(object, step));
         if before == Some(&status) {
-            self.publish_all(object, event);
+            self.publish_all(object, events);
             return Ok(Written::Yes(String::new()));
         }
         let written = self.counted("status", writes::write_status(&self.client, object, &status).await)?;
@@ -308,7 +308,7 @@ impl Operator {
                 }
                 known.session_recorded();
                 log_change(before, &status);
-                self.publish_all(object, event);
+                self.publish_all(object, events);
             }
             Written::Conflict | Written::Gone => {
                 if let Some((_, Session { id, .. })) = known.unrecorded.clone()
@@ -334,10 +334,8 @@ impl Operator {
         result
     }
 
-    fn publish_all(&self, object: &AthenaSession, event: Option<Event>) {
-        if let Some(event) = event {
-            self.publish(object, event);
-        }
+    fn publish_all(&self, object: &AthenaSession, events: impl Iterator<Item = Event>) {
+        events.for_each(|event| self.publish(object, event));
     }
 
     /// Publishes an event on the side: one that cannot be written, in a namespace that is going away for one, holds nothing up.

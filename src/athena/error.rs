@@ -9,11 +9,33 @@ use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 
 use crate::session::{Class, Refusal};
 
-/// What the catalogue tells of a refusal by code, and by a part of its message in lower case. The first row that fits counts; an empty part always does.
-const CATALOGUE: &[(&[&str], &str, Class, &str)] = &[
-    (&["ThrottlingException", "Throttling", "TooManyRequestsException", "RequestLimitExceeded", "SlowDown"], "", Class::Throttled, "Throttled"),
-    (&["AccessDeniedException", "AccessDenied", "UnauthorizedOperation"], "", Class::MayHeal, "AccessDenied"),
-    (
+/// A row of the catalogue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// Codes of the exception or Athena's own ones; `5xx` is any failure of the server. None: any code.
+    pub codes: &'static [&'static str],
+    /// A part of the message, in lower case; empty where the message does not matter.
+    pub text: &'static str,
+    /// What to make of it.
+    pub class: Class,
+    /// Reason for conditions and events.
+    pub reason: &'static str,
+}
+
+const fn entry(codes: &'static [&'static str], text: &'static str, class: Class, reason: &'static str) -> Entry {
+    Entry { codes, text, class, reason }
+}
+
+/// What a refusal means. The first row that fits counts.
+pub const CATALOGUE: &[Entry] = &[
+    entry(
+        &["ThrottlingException", "Throttling", "TooManyRequestsException", "RequestLimitExceeded", "LimitExceededException", "SlowDown"],
+        "",
+        Class::Throttled,
+        "Throttled",
+    ),
+    entry(&["AccessDeniedException", "AccessDenied", "UnauthorizedOperation"], "", Class::MayHeal, "AccessDenied"),
+    entry(
         &[
             "ExpiredTokenException",
             "ExpiredToken",
@@ -32,31 +54,47 @@ const CATALOGUE: &[(&[&str], &str, Class, &str)] = &[
         Class::MayHeal,
         "CredentialsInvalid",
     ),
-    (&["IDEMPOTENT_PARAMETER_MISMATCH"], "", Class::TokenConflict, "TokenMismatch"),
-    (&["InvalidRequestException"], "idempotent parameters do not match", Class::TokenConflict, "TokenMismatch"),
-    (&["SessionAlreadyExistsException"], "", Class::TokenConflict, "SessionAlreadyExists"),
-    (&["InvalidRequestException", "ResourceNotFoundException"], "workgroup is not found", Class::MayHeal, "WorkGroupNotFound"),
-    (&["InvalidRequestException"], "workgroup is disabled", Class::MayHeal, "WorkGroupDisabled"),
-    (&["InvalidRequestException"], "is disabled", Class::MayHeal, "WorkGroupDisabled"),
-    (&["InvalidRequestException"], "engineversion is not spark", Class::MayHeal, "WorkGroupNotSpark"),
-    (&["InvalidRequestException"], "maximum allowed sessions", Class::Capacity, "QuotaExceeded"),
-    (&["InvalidRequestException"], "required capacity not being available", Class::Capacity, "CapacityUnavailable"),
-    (&["ResourceNotFoundException"], "", Class::NotFound, "NotFound"),
-    (&["InvalidRequestException"], "not found", Class::NotFound, "NotFound"),
-    (&["InvalidRequestException"], "does not exist", Class::NotFound, "NotFound"),
-    (&["InvalidRequestException", "ValidationException"], "validation error", Class::Rejected, "InvalidRequest"),
-    (&["InternalServerException", "InternalFailure", "InternalError", "ServiceUnavailable"], "", Class::Unanswered, "AthenaUnavailable"),
+    entry(&["IDEMPOTENT_PARAMETER_MISMATCH"], "", Class::TokenConflict, "TokenMismatch"),
+    entry(&["InvalidRequestException"], "idempotent parameters do not match", Class::TokenConflict, "TokenMismatch"),
+    entry(&["SessionAlreadyExistsException"], "", Class::TokenConflict, "SessionAlreadyExists"),
+    entry(&["InvalidRequestException", "ResourceNotFoundException"], "workgroup is not found", Class::MayHeal, "WorkGroupNotFound"),
+    entry(&["InvalidRequestException"], "is disabled", Class::MayHeal, "WorkGroupDisabled"),
+    entry(&["InvalidRequestException"], "engineversion is not spark", Class::MayHeal, "WorkGroupNotSpark"),
+    entry(&["InvalidRequestException"], "maximum allowed sessions", Class::Capacity, "QuotaExceeded"),
+    entry(&["InvalidRequestException"], "required capacity not being available", Class::Capacity, "CapacityUnavailable"),
+    entry(&["ResourceNotFoundException"], "", Class::NotFound, "NotFound"),
+    entry(&["InvalidRequestException"], "not found", Class::NotFound, "NotFound"),
+    entry(&["InvalidRequestException"], "does not exist", Class::NotFound, "NotFound"),
+    entry(&["InvalidRequestException", "ValidationException"], "validation error", Class::Rejected, "InvalidRequest"),
+    entry(
+        &[
+            "InternalServerException",
+            "InternalFailure",
+            "InternalError",
+            "ServiceUnavailable",
+            "RequestTimeout",
+            "RequestTimeoutException",
+            SERVER_FAILURE,
+        ],
+        "",
+        Class::Unanswered,
+        "AthenaUnavailable",
+    ),
+    entry(&[], "", Class::MayHeal, "Refused"),
 ];
 
-/// The class of a refusal with these codes (the exception's and Athena's own) and this message.
+/// Stands in the catalogue for any status of 500 and more.
+const SERVER_FAILURE: &str = "5xx";
+
+/// The class and the reason of a refusal with these codes (the exception's and Athena's own) and this message.
 fn class(codes: &[&str], message: &str, status: u16) -> (Class, &'static str) {
     let message = message.to_lowercase();
+    let names = |row: &Entry, code: &str| row.codes.contains(&code) || row.codes.is_empty();
+    let server = if status >= 500 { SERVER_FAILURE } else { "" };
     CATALOGUE
         .iter()
-        .find(|(names, part, ..)| codes.iter().any(|code| names.contains(code)) && message.contains(part))
-        .map_or(if status >= 500 { (Class::Unanswered, "AthenaUnavailable") } else { (Class::MayHeal, "Refused") }, |(_, _, class, reason)| {
-            (*class, reason)
-        })
+        .find(|row| codes.iter().chain([&server]).any(|code| names(row, code)) && message.contains(row.text))
+        .map_or((Class::MayHeal, "Refused"), |row| (row.class, row.reason))
 }
 
 /// What a failed call means.
@@ -88,7 +126,7 @@ where
 pub(super) fn code<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> String {
     match error {
         SdkError::ServiceError(failure) => {
-            let known = |code: &&str| CATALOGUE.iter().any(|(names, ..)| names.contains(code));
+            let known = |code: &&str| CATALOGUE.iter().any(|row| row.codes.contains(code));
             failure.err().code().filter(known).unwrap_or("other").to_owned()
         }
         SdkError::TimeoutError(_) => "timeout".into(),
@@ -158,10 +196,41 @@ mod tests {
             ("InvalidRequestException", "INVALID_INPUT", "a text that nobody knows", 400, (Class::MayHeal, "Refused")),
             ("AccessDeniedException", "", "User: x is not authorized", 400, (Class::MayHeal, "AccessDenied")),
             ("ExpiredTokenException", "", "", 400, (Class::MayHeal, "CredentialsInvalid")),
+            ("AccessDenied", "", "", 503, (Class::MayHeal, "AccessDenied")),
+            ("LimitExceededException", "", "", 400, (Class::Throttled, "Throttled")),
             ("InternalServerException", "", "", 500, (Class::Unanswered, "AthenaUnavailable")),
+            ("RequestTimeoutException", "", "", 400, (Class::Unanswered, "AthenaUnavailable")),
+            ("a code that nobody knows", "", "", 500, (Class::Unanswered, "AthenaUnavailable")),
             ("", "", "", 503, (Class::Unanswered, "AthenaUnavailable")),
         ] {
             assert_eq!(class(&[athena, code], message, status), expected, "{code} {message}");
         }
+    }
+
+    #[test]
+    fn each_row_of_the_catalogue_is_taken() {
+        for row in CATALOGUE {
+            let code = row.codes.first().copied().unwrap_or("a code that nobody knows");
+            assert_eq!(class(&[code], &format!("It says: {}.", row.text.to_uppercase()), 400), (row.class, row.reason), "{row:?}");
+        }
+    }
+
+    #[test]
+    fn a_denied_call_names_caller_action_and_resource_in_athenas_own_words() {
+        use aws_sdk_athena::error::ErrorMetadata;
+        use aws_sdk_athena::operation::start_session::StartSessionError;
+        use aws_smithy_runtime_api::http::StatusCode;
+        use aws_smithy_types::body::SdkBody;
+
+        let text = "User: arn:aws:sts::000000000000:assumed-role/operator/x is not authorized to perform: athena:StartSession on resource: \
+                    arn:aws:athena:eu-west-1:000000000000:workgroup/etl because no identity-based policy allows the athena:StartSession action";
+        let denied = StartSessionError::generic(ErrorMetadata::builder().code("AccessDeniedException").message(text).build());
+        let reply = HttpResponse::new(StatusCode::try_from(400).expect("a status"), SdkBody::empty());
+        let refusal = refusal(&SdkError::service_error(denied, reply));
+        assert_eq!((refusal.reason, refusal.message.as_str()), ("AccessDenied", text));
+
+        let mut known = crate::known::Known::default();
+        known.start_refused(refusal, false, k8s_openapi::jiff::Timestamp::UNIX_EPOCH, 0.0);
+        assert_eq!(known.refused.map(|refused| refused.message()), Some(format!("StartSession is refused: {text}")));
     }
 }

@@ -5,4 +5,5 @@ mod error;
 mod request;
 
 pub use client::{Athena, ConnectError};
+pub use error::{CATALOGUE, Entry};
 pub use request::start_session;

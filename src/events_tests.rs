@@ -1,0 +1,148 @@
+//! The table of events, and what occurs.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+
+use super::*;
+use crate::api::{EndReason, StopCause};
+use crate::athena::CATALOGUE;
+use crate::session::Class;
+use crate::status::{Situation, seconds};
+
+fn object(metadata: Value, status: Value) -> AthenaSession {
+    let mut object = json!({ "apiVersion": "athena-operator.io/v1alpha1", "kind": "AthenaSession", "spec": { "workGroup": "etl" } });
+    (object["metadata"], object["status"]) = (metadata, status);
+    serde_json::from_value(object).expect("an AthenaSession")
+}
+
+fn refusal(class: Class, reason: &'static str) -> Refusal {
+    Refusal { class, reason, message: "no".into(), request_id: Some("r-1".into()) }
+}
+
+fn status_of(situation: &Situation) -> AthenaSessionStatus {
+    let row = situation.row();
+    let time = seconds(k8s_openapi::jiff::Timestamp::UNIX_EPOCH);
+    let condition = json!({ "type": "Ready", "status": row.ready, "reason": row.reason, "message": row.message, "lastTransitionTime": time });
+    serde_json::from_value(json!({ "conditions": [condition] })).expect("a status")
+}
+
+/// One situation of each kind, for each reason that it can have.
+fn situations() -> Vec<Situation> {
+    let message = String::new;
+    let states = ["CREATING", "CREATED", "IDLE", "BUSY", "TERMINATING", "HIBERNATING"];
+    let causes = [StopCause::Suspended, StopCause::ActiveDeadline, StopCause::StartupDeadline, StopCause::Degraded];
+    let ends = [
+        EndReason::IdleTimeout,
+        EndReason::DeadlineExceeded,
+        EndReason::StoppedOutside,
+        EndReason::SessionFailed,
+        EndReason::SessionDegraded,
+        EndReason::StartupDeadlineExceeded,
+        EndReason::SessionVanished,
+        EndReason::InvalidRequest,
+        EndReason::TokenMismatch,
+        EndReason::SessionAlreadyExists,
+        EndReason::Other("not a word".into()),
+    ];
+    let mut all = vec![
+        Situation::Starting { message: message() },
+        Situation::Suspended,
+        Situation::Restarting { message: message() },
+        Situation::TerminateRefused { available: true, message: message() },
+        Situation::Deleting { message: message() },
+        Situation::Stale { message: message() },
+        Situation::IdentityChanged { message: message() },
+        Situation::Refused { reason: "MarkerMismatch", message: message(), stalled: false },
+    ];
+    all.extend(states.map(|state| Situation::Session { state: state.into() }));
+    all.extend(causes.map(|cause| Situation::Stopping { cause }));
+    all.extend(ends.map(|reason| Situation::Over { reason, message: message() }));
+    all.extend(CATALOGUE.iter().map(|entry| match entry.class {
+        Class::Unanswered => Situation::Starting { message: message() },
+        Class::Throttled | Class::Capacity => Situation::Queued { reason: entry.reason, message: message() },
+        _ => Situation::Refused { reason: entry.reason, message: message(), stalled: true },
+    }));
+    all
+}
+
+#[test]
+fn every_event_that_occurs_is_in_the_table_and_every_row_occurs() {
+    let nothing = situations().into_iter().filter_map(|situation| event(None, &status_of(&situation), &Step::Wait, &Outcome::Nothing));
+    let refused = CATALOGUE.iter().flat_map(|entry| {
+        let reason = if entry.class == Class::Unanswered { "Starting" } else { entry.reason };
+        let outcome = Outcome::Refused(refusal(entry.class, entry.reason));
+        let after = status_of(&Situation::Queued { reason, message: "no".into() });
+        [Step::Start(0), Step::Terminate].into_iter().filter_map(move |step| event(None, &after, &step, &outcome))
+    });
+    let live = object(json!({}), json!({ "attempt": 0, "sessionId": "s" }));
+    let mut retained = live.clone();
+    retained.spec.deletion_policy = DeletionPolicy::Retain;
+    let started = Outcome::Started { id: "s".into(), state: "CREATING".into() };
+    let starting = status_of(&Situation::Session { state: "CREATING".into() });
+    let mut mortal = object(json!({ "labels": { "argocd.argoproj.io/instance": "etl" } }), Value::Null);
+    mortal.spec.ttl_seconds_after_finished = Some(1);
+    let others = [event(None, &starting, &Step::Start(0), &started), ttl_under_gitops(&mortal, &Step::Record(0))].into_iter().flatten();
+
+    let occurring: Vec<Event> = nothing.chain(refused).chain(others).chain([release(&live), release(&retained)]).collect();
+    let reasons: BTreeSet<&str> = occurring.iter().map(|event| event.reason.as_str()).collect();
+    let rows: BTreeSet<&str> = EVENTS.iter().map(|kind| kind.reason).collect();
+    assert_eq!(reasons, rows);
+    assert_eq!(EVENTS.len(), rows.len(), "a reason has two rows");
+    for kind in EVENTS {
+        assert!(occurring.iter().filter(|event| event.reason == kind.reason).all(|event| event.warning == kind.warning), "{}", kind.reason);
+        assert!(!kind.meaning.is_empty() && !kind.cure.is_empty(), "{}", kind.reason);
+    }
+}
+
+#[test]
+fn a_row_that_is_not_ready_is_a_warning_but_for_a_deletion() {
+    for situation in situations() {
+        let row = situation.row();
+        // `SessionEnded` stands in for a reason that is none.
+        if row.ready == "False" && !matches!(row.reason.as_str(), "Deleting" | "SessionEnded") {
+            assert!(is_warning(&row.reason), "{}", row.reason);
+        }
+    }
+    assert!(is_warning("AReasonOfALaterRelease"));
+}
+
+#[test]
+fn an_unanswered_start_is_told_once_and_never_as_its_row() {
+    let starting = status_of(&Situation::Starting { message: "no".into() });
+    let throttled = status_of(&Situation::Queued { reason: "Throttled", message: "no".into() });
+    let unanswered = Outcome::Refused(refusal(Class::Unanswered, "AthenaUnavailable"));
+    let told = event(Some(&throttled), &starting, &Step::Start(0), &unanswered).map(|event| (event.reason, event.note));
+    assert_eq!(told, Some(("AthenaUnavailable".to_owned(), "no (AWS request id r-1)".to_owned())));
+    assert_eq!(event(Some(&starting), &starting, &Step::Start(0), &unanswered), None);
+
+    let deleting = status_of(&Situation::Deleting { message: "waiting".into() });
+    let told = event(Some(&starting), &deleting, &Step::Start(0), &unanswered).map(|event| (event.warning, event.reason));
+    assert_eq!(told, Some((false, "Deleting".to_owned())));
+}
+
+#[test]
+fn a_ttl_on_what_flux_or_argo_cd_applies_is_warned_of_once() {
+    let told = |metadata: Value, status: Value, ttl: Option<i32>, step: Step| {
+        let mut object = object(metadata, status);
+        object.spec.ttl_seconds_after_finished = ttl;
+        ttl_under_gitops(&object, &step).map(|event| event.note.split(' ').next().unwrap_or_default().to_owned())
+    };
+    for (key, tool) in [
+        ("kustomize.toolkit.fluxcd.io/name", "Flux"),
+        ("helm.toolkit.fluxcd.io/name", "Flux"),
+        ("argocd.argoproj.io/instance", "Argo"),
+        ("argocd.argoproj.io/tracking-id", "Argo"),
+    ] {
+        for place in ["labels", "annotations"] {
+            let metadata = || json!({ place: { key: "x" } });
+            assert_eq!(told(metadata(), json!({ "observedGeneration": -1 }), Some(0), Step::Record(0)).as_deref(), Some(tool));
+            assert_eq!(told(metadata(), Value::Null, None, Step::Record(0)), None, "without a TTL");
+            assert_eq!(told(metadata(), json!({ "attempt": 0 }), Some(0), Step::Record(0)), None, "recorded again");
+            assert_eq!(told(metadata(), json!({ "attempt": 0 }), Some(0), Step::Record(1)), None, "a restart");
+            assert_eq!(told(metadata(), Value::Null, Some(0), Step::Rest), None);
+        }
+    }
+    let helm = json!({ "labels": { "app.kubernetes.io/instance": "etl", "app.kubernetes.io/managed-by": "Helm" } });
+    assert_eq!(told(helm, Value::Null, Some(0), Step::Record(0)), None);
+}

@@ -1,0 +1,461 @@
+//! The table of steps, run on every combination of what it can be given.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::OnceLock;
+
+use athena_operator::api::{AthenaSession, AthenaSessionStatus, FINALIZER};
+use athena_operator::athena::CATALOGUE;
+use athena_operator::events::{event, release, ttl_under_gitops};
+use athena_operator::known::Known;
+use athena_operator::lifecycle::{Attempt, Circumstances, Identity, Limits, Seen, Sequel, Step, attempt, next_step, sequel, wants_stopped};
+use athena_operator::session::{Class, Details, Look, Refusal, Search, Session};
+use athena_operator::status::{Outcome, condition, status_after};
+use k8s_openapi::jiff::{SignedDuration, Timestamp};
+use serde_json::{Value, json};
+
+const UID: &str = "8f3f1f6e-8b0e-4b60-9d5c-6a4c1b0c7f11";
+/// When everything that the objects carry happened.
+const BEGUN: &str = "2026-01-01T00:00:00Z";
+const ID: &str = "s";
+
+/// The name of a step, and which it is of its kind.
+pub(crate) type Label = (&'static str, String);
+
+/// What the table makes of all combinations.
+#[derive(Default)]
+pub(crate) struct Enumeration {
+    /// The steps that change something, by the kind of attempt before and after.
+    pub(crate) edges: BTreeMap<(&'static str, &'static str), BTreeSet<Label>>,
+    /// The names of all steps taken.
+    pub(crate) steps: BTreeSet<&'static str>,
+    /// The rows of conditions reported, and what Available was in them.
+    pub(crate) rows: BTreeMap<Row, BTreeSet<String>>,
+    /// The reasons of all events.
+    pub(crate) events: BTreeSet<String>,
+}
+
+/// A row of the condition matrix.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Row {
+    /// Reason of all conditions.
+    pub(crate) reason: String,
+    /// Status of Ready.
+    pub(crate) ready: String,
+    /// Reconciling, Stalled or nothing.
+    pub(crate) flag: &'static str,
+}
+
+/// The kinds of attempt that the diagram tells apart, in its order.
+pub(crate) const KINDS: [&str; 9] = ["NoAttempt", "Recorded", "Starting", "Running", "Ending", "Suspended", "Restarting", "Finished", "Gone"];
+
+fn kind(object: &AthenaSession, known: &Known, at: &Circumstances) -> &'static str {
+    match attempt(object, known) {
+        Attempt::None => "NoAttempt",
+        Attempt::Unknown(_) => "Recorded",
+        Attempt::Live(..) if wants_stopped(object) => "Ending",
+        Attempt::Live(..) => match object.status.as_ref().and_then(|status| status.state.as_deref()) {
+            None | Some("CREATING" | "CREATED") => "Starting",
+            Some("TERMINATING") => "Ending",
+            Some(_) => "Running",
+        },
+        Attempt::Over(..) => match sequel(object, at) {
+            Sequel::Attempt { resumed: true, .. } => "Suspended",
+            Sequel::Attempt { .. } => "Restarting",
+            Sequel::Deletion { .. } | Sequel::None => "Finished",
+        },
+    }
+}
+
+/// The names of all steps.
+pub(crate) const STEPS: [&str; 16] = [
+    "Done",
+    "Rest",
+    "Wait",
+    "Look",
+    "Search",
+    "AddFinalizer",
+    "Record",
+    "Start",
+    "Adopt",
+    "Mirror",
+    "Stop",
+    "Terminate",
+    "Conclude",
+    "Suspend",
+    "Delete",
+    "Release",
+];
+
+fn name(step: &Step) -> &'static str {
+    match step {
+        Step::Done => "Done",
+        Step::Rest => "Rest",
+        Step::Wait => "Wait",
+        Step::Look => "Look",
+        Step::Search => "Search",
+        Step::AddFinalizer => "AddFinalizer",
+        Step::Record(_) => "Record",
+        Step::Start(_) => "Start",
+        Step::Adopt(..) => "Adopt",
+        Step::Mirror(_) => "Mirror",
+        Step::Stop(..) => "Stop",
+        Step::Terminate => "Terminate",
+        Step::Conclude(_) => "Conclude",
+        Step::Suspend => "Suspend",
+        Step::Delete => "Delete",
+        Step::Release => "Release",
+    }
+}
+
+/// What the diagram calls a step with its outcome: its name, and which it is of its kind.
+fn label(step: &Step, outcome: &Outcome) -> Label {
+    let which = match (step, outcome) {
+        (Step::Stop(cause, _), _) => cause.as_str(),
+        (Step::Conclude(reason), _) => reason.as_str(),
+        (Step::Start(_), Outcome::Refused(refusal)) if refusal.class == Class::Rejected => "rejected",
+        (Step::Start(_), Outcome::Refused(_)) => "refused",
+        (Step::Start(_), _) => "started",
+        _ => "",
+    };
+    (name(step), which.to_owned())
+}
+
+/// All combinations, run once.
+pub(crate) fn all() -> &'static Enumeration {
+    static ALL: OnceLock<Enumeration> = OnceLock::new();
+    ALL.get_or_init(|| {
+        let statuses = statuses();
+        let halves = statuses.split_at(statuses.len() / 2);
+        std::thread::scope(|scope| {
+            let half = scope.spawn(|| run(halves.0));
+            let mut all = run(halves.1);
+            all.extend(half.join().expect("no combination fails"));
+            all
+        })
+    })
+}
+
+fn run(statuses: &[Option<AthenaSessionStatus>]) -> Enumeration {
+    let mut all = Enumeration::default();
+    for status in statuses {
+        for object in objects(status.as_ref()) {
+            for at in circumstances() {
+                for (known, seen) in knowledge(&object, &at) {
+                    all.decide(&object, &known, &seen, &at);
+                }
+            }
+        }
+    }
+    all
+}
+
+impl Enumeration {
+    fn extend(&mut self, other: Self) {
+        for (edge, labels) in other.edges {
+            self.edges.entry(edge).or_default().extend(labels);
+        }
+        for (row, available) in other.rows {
+            self.rows.entry(row).or_default().extend(available);
+        }
+        self.steps.extend(other.steps);
+        self.events.extend(other.events);
+    }
+
+    fn decide(&mut self, object: &AthenaSession, known: &Known, seen: &Seen, at: &Circumstances) {
+        let step = next_step(object, known, seen, at);
+        assert_eq!(step, next_step(&object.clone(), &known.clone(), &seen.clone(), &at.clone()), "the same, decided twice");
+        self.steps.insert(name(&step));
+        let mut told = |event: Option<athena_operator::events::Event>| self.events.extend(event.map(|event| event.reason));
+        told(ttl_under_gitops(object, &step));
+        let before = kind(object, known, at);
+        match step {
+            Step::Done => {}
+            Step::Release => {
+                told(Some(release(object)));
+                self.edge(before, &step, &Outcome::Nothing, "Gone");
+            }
+            Step::AddFinalizer => self.edge(before, &step, &Outcome::Nothing, before),
+            Step::Delete => {
+                let after = if object.metadata.finalizers.is_none() { "Gone" } else { before };
+                self.edge(before, &step, &Outcome::Nothing, after);
+            }
+            _ => {
+                for (outcome, known) in outcomes(&step, known, at) {
+                    let status = status_after(object, &known, &step, &outcome, at);
+                    self.events.extend(event(object.status.as_ref(), &status, &step, &outcome).map(|event| event.reason));
+                    self.row(object, &status);
+                    if plausible(object, seen) {
+                        let after = AthenaSession { status: Some(status), ..object.clone() };
+                        self.edge(before, &step, &outcome, kind(&after, &known, at));
+                    }
+                }
+            }
+        }
+    }
+
+    fn edge(&mut self, before: &'static str, step: &Step, outcome: &Outcome, after: &'static str) {
+        // What leads nowhere is of interest where it is tried again, and before the first attempt.
+        let again = matches!(step, Step::Start(_) | Step::Record(_) | Step::Terminate) || *step == Step::AddFinalizer && before == "NoAttempt";
+        if before != after || again {
+            self.edges.entry((before, after)).or_default().insert(label(step, outcome));
+        }
+    }
+
+    /// Notes the row of `status`, which must be exactly one, and one that kstatus reads right.
+    fn row(&mut self, object: &AthenaSession, status: &AthenaSessionStatus) {
+        let conditions = status.conditions.as_deref().unwrap_or_default();
+        let types: Vec<&str> = conditions.iter().map(|condition| condition.type_.as_str()).collect();
+        let ready = condition(status, "Ready").expect("Ready is always there");
+        let available = condition(status, "Available").expect("Available is always there");
+        let deleting = object.metadata.deletion_timestamp.is_some();
+        let flag = match (ready.status.as_str(), deleting, types.as_slice()) {
+            ("True", false, ["Ready", "Available"]) | ("False", true, ["Ready", "Available"]) => "",
+            ("Unknown", false, ["Ready", "Available", "Reconciling"]) => "Reconciling",
+            ("False", false, ["Ready", "Available", "Stalled"]) => "Stalled",
+            _ => panic!("not a row of the matrix: {conditions:?}"),
+        };
+        assert!(conditions.iter().all(|condition| condition.reason == ready.reason && condition.message == ready.message));
+        assert_eq!(status.observed_generation, object.metadata.generation);
+        let row = Row { reason: ready.reason.clone(), ready: ready.status.clone(), flag };
+        self.rows.entry(row).or_default().insert(available.status.clone());
+    }
+}
+
+/// Whether Athena can show this look of a session in the state that is recorded: its states lead only forward.
+fn plausible(object: &AthenaSession, seen: &Seen) -> bool {
+    let order = ["CREATING", "CREATED", "IDLE", "BUSY", "HIBERNATING", "DEGRADED", "TERMINATING", "TERMINATED", "FAILED"];
+    let rank = |state: &str| order.iter().position(|known| *known == state);
+    let recorded = object.status.as_ref().and_then(|status| rank(status.state.as_deref()?));
+    let Some(Look::Seen(session)) = &seen.look else { return true };
+    rank(&session.state) >= recorded || session.state == "IDLE" && recorded == rank("BUSY")
+}
+
+/// What can become of the call of `step`, and what is known then.
+fn outcomes(step: &Step, known: &Known, at: &Circumstances) -> Vec<(Outcome, Known)> {
+    let refusals: Vec<Refusal> = match step {
+        Step::Start(_) => refusals(),
+        Step::Terminate => vec![refusal(Class::MayHeal, "AccessDenied")],
+        _ => return vec![(Outcome::Nothing, known.clone())],
+    };
+    let refused = refusals.into_iter().map(|refusal| {
+        let mut known = known.clone();
+        if *step == Step::Terminate {
+            known.terminate_refused(refusal.clone(), at.now, 0.0);
+        } else {
+            let doubted = known.starting();
+            known.start_refused(refusal.clone(), doubted, at.now, 0.0);
+        }
+        (Outcome::Refused(refusal), known)
+    });
+    let mut done = known.clone();
+    let accepted = if let Step::Start(number) = step {
+        done.started(*number, ID, "CREATING", at.now, &at.limits);
+        Outcome::Started { id: ID.into(), state: "CREATING".into() }
+    } else {
+        done.terminated(at.now, &at.limits, 0.0);
+        Outcome::Nothing
+    };
+    refused.chain([(accepted, done)]).collect()
+}
+
+fn refusal(class: Class, reason: &'static str) -> Refusal {
+    Refusal { class, reason, message: "no".into(), request_id: None }
+}
+
+/// One refusal for each reason of the catalogue.
+fn refusals() -> Vec<Refusal> {
+    let reasons: BTreeMap<&'static str, Class> = CATALOGUE.iter().map(|entry| (entry.reason, entry.class)).collect();
+    reasons.into_iter().map(|(reason, class)| refusal(class, reason)).collect()
+}
+
+fn circumstances() -> Vec<Circumstances> {
+    let begun: Timestamp = BEGUN.parse().expect("a time");
+    let account = || Some("000000000000".to_owned());
+    // Before everything that waits is over, after the backoff, after all; and before STS has told the account.
+    [(0, account()), (1, account()), (30, account()), (30, None)]
+        .into_iter()
+        .map(|(minutes, account)| Circumstances {
+            now: begun + SignedDuration::from_mins(minutes),
+            identity: Identity { region: "eu-west-1".into(), account },
+            limits: Limits::default(),
+        })
+        .collect()
+}
+
+/// Every kind of status: no attempt, one that is recorded, live in each state, over for each reason.
+fn statuses() -> Vec<Option<AthenaSessionStatus>> {
+    let recorded = json!({ "attempt": 0, "attemptTime": BEGUN, "region": "eu-west-1", "accountId": "000000000000", "firstStartTime": BEGUN });
+    let and = |further: Value| {
+        let mut status = recorded.clone();
+        status.as_object_mut().expect("an object").extend(further.as_object().expect("an object").clone());
+        status
+    };
+    let mut all = vec![json!({ "observedGeneration": -1 }), recorded.clone()];
+    for state in [Value::Null, "CREATING".into(), "CREATED".into(), "IDLE".into(), "BUSY".into(), "TERMINATING".into(), "DEGRADED".into()] {
+        all.push(and(json!({ "sessionId": ID, "startTime": BEGUN, "state": state })));
+    }
+    for cause in ["Suspended", "ActiveDeadline", "StartupDeadline", "Degraded"] {
+        for state in ["CREATING", "IDLE", "TERMINATING", "DEGRADED"] {
+            all.push(and(json!({ "sessionId": ID, "startTime": BEGUN, "state": state, "stopCause": cause })));
+        }
+    }
+    for reason in ENDS.into_iter().chain(["not a word"]) {
+        for session in [Value::Null, ID.into()] {
+            for cause in [Value::Null, "Suspended".into()] {
+                for restarts in [0, 5] {
+                    all.push(and(json!({ "sessionId": session, "endTime": BEGUN, "endReason": reason, "stopCause": cause, "restarts": restarts })));
+                }
+            }
+        }
+    }
+    for further in [json!({}), json!({ "sessionId": ID, "state": "IDLE" }), json!({ "endReason": "SessionFailed", "endTime": BEGUN })] {
+        let mut elsewhere = and(further);
+        elsewhere["region"] = "us-east-1".into();
+        all.push(elsewhere);
+    }
+    let parsed = all.into_iter().map(|status| Some(serde_json::from_value(status).expect("a status")));
+    [None].into_iter().chain(parsed).collect()
+}
+
+/// The reasons of an end that this version gives.
+pub(crate) const ENDS: [&str; 12] = [
+    "Suspended",
+    "DeadlineExceeded",
+    "IdleTimeout",
+    "StoppedOutside",
+    "SessionFailed",
+    "SessionDegraded",
+    "StartupDeadlineExceeded",
+    "SessionVanished",
+    "SessionLost",
+    "InvalidRequest",
+    "TokenMismatch",
+    "SessionAlreadyExists",
+];
+
+/// An object with `status` for each combination of what people set.
+fn objects(status: Option<&AthenaSessionStatus>) -> Vec<AthenaSession> {
+    let both = [false, true];
+    let mut all = Vec::new();
+    for (deletion, policy) in [(Value::Null, "Terminate"), (BEGUN.into(), "Terminate"), (BEGUN.into(), "Retain")] {
+        for (suspend, held) in both.into_iter().flat_map(|suspend| both.map(|held| (suspend, held))) {
+            for restart in ["Never", "OnFailure"] {
+                for (deadline, ttl) in [(None, None), (Some(300), None), (None, Some(120)), (Some(300), Some(120))] {
+                    let object = json!({
+                        "apiVersion": "athena-operator.io/v1alpha1", "kind": "AthenaSession",
+                        "metadata": {
+                            "name": "etl", "namespace": "team", "uid": UID, "generation": 1, "deletionTimestamp": deletion,
+                            "finalizers": held.then_some([FINALIZER]), "labels": { "argocd.argoproj.io/instance": "etl" },
+                        },
+                        "spec": {
+                            "workGroup": "etl", "suspend": suspend, "restartPolicy": restart, "deletionPolicy": policy,
+                            "activeDeadlineSeconds": deadline, "ttlSecondsAfterFinished": ttl,
+                        },
+                    });
+                    let object: AthenaSession = serde_json::from_value(object).expect("an AthenaSession");
+                    all.push(AthenaSession { status: status.cloned(), ..object });
+                }
+            }
+        }
+    }
+    all
+}
+
+/// What can be known of `object`, and what can have been looked at.
+fn knowledge(object: &AthenaSession, at: &Circumstances) -> Vec<(Known, Seen)> {
+    let begun: Timestamp = BEGUN.parse().expect("a time");
+    let met = Known::met(begun);
+    let limits = &at.limits;
+    let nothing = Seen::default();
+    let mut all = Vec::new();
+    match attempt(object, &met) {
+        Attempt::Over(..) => all.push((met, nothing)),
+        Attempt::None => {
+            let mut own = met.clone();
+            own.finalizer_added = true;
+            for known in [own, met] {
+                all.extend(searches(&known, at));
+            }
+        }
+        Attempt::Unknown(made) => {
+            let mut own = met.clone();
+            own.recorded(made.number, begun);
+            let mut started = own.clone();
+            started.started(made.number, ID, "CREATING", begun, limits);
+            all.push((started, nothing));
+            all.extend(searches(&met, at).into_iter().chain(searches(&own, at)));
+            for refusal in refusals() {
+                for doubted in [false, true] {
+                    let mut refused = own.clone();
+                    refused.start_refused(refusal.clone(), doubted, begun, 0.0);
+                    all.extend(searches(&refused, at));
+                }
+            }
+        }
+        Attempt::Live(made, _) => {
+            let mut trusted = met.clone();
+            trusted.recorded(made.number, begun);
+            trusted.started(made.number, ID, "CREATING", begun, limits);
+            trusted.session_recorded();
+            let changed = |change: fn(&mut Known, Timestamp, &Limits)| {
+                let mut known = trusted.clone();
+                change(&mut known, begun, limits);
+                known
+            };
+            let terminated = changed(|known, now, limits| known.terminated(now, limits, 0.0));
+            let refused = changed(|known, now, _| known.terminate_refused(refusal(Class::MayHeal, "AccessDenied"), now, 0.0));
+            let lost = changed(|known, now, limits| drop(known.looked(Look::NotFound, UID, ID, now, limits, 0.0)));
+            let unseen = changed(|known, now, limits| {
+                known.looked(Look::Failed(refusal(Class::Throttled, "Throttled")), UID, ID, now, limits, 0.0);
+            });
+            for known in [met, trusted, terminated, refused, lost, unseen] {
+                for look in looks(begun) {
+                    let mut known = known.clone();
+                    let look = known.looked(look, UID, ID, at.now, limits, 0.0);
+                    all.push((known, Seen { look: Some(look), look_time: Some(at.now), search: None }));
+                }
+                all.push((known, nothing.clone()));
+            }
+        }
+    }
+    all
+}
+
+fn searches(known: &Known, at: &Circumstances) -> Vec<(Known, Seen)> {
+    let begun: Timestamp = BEGUN.parse().expect("a time");
+    let found = |state: &str| Search::Found { attempt: 0, session: session(state, begun) };
+    let failed = |reason| Search::Failed(refusal(Class::MayHeal, reason));
+    let searches = [found("IDLE"), found("CREATED"), Search::Absent { begun: at.now }, failed("MarkerMismatch"), failed("AccessDenied")];
+    let searched = searches.into_iter().map(|search| {
+        let mut known = known.clone();
+        known.searched(&search, at.now, &at.limits, 0.0);
+        (known, Seen { search: Some(search), ..Seen::default() })
+    });
+    let mut long_refused = known.clone();
+    long_refused.searched(&failed("MarkerMismatch"), begun, &at.limits, 0.0);
+    searched.chain([known.clone(), long_refused].map(|known| (known, Seen::default()))).collect()
+}
+
+fn session(state: &str, begun: Timestamp) -> Session {
+    let end = matches!(state, "TERMINATED" | "FAILED").then_some(begun + SignedDuration::from_mins(20));
+    Session { id: ID.into(), state: state.into(), start_time: Some(begun), end_time: end, ..Session::default() }
+}
+
+fn looks(begun: Timestamp) -> Vec<Look> {
+    let details = |description: String| Some(Box::new(Details { description: Some(description), ..Details::default() }));
+    let own = Session { details: details(format!("x [athena-operator/{UID}]")), ..session("IDLE", begun) };
+    let strange = Session { details: details("theirs".into()), ..session("IDLE", begun) };
+    let timeout = Some(SignedDuration::from_mins(20));
+    let idle = Session {
+        idle_since_time: Some(begun),
+        details: Some(Box::new(Details { idle_timeout: timeout, description: Some(format!("x [athena-operator/{UID}]")), ..Details::default() })),
+        ..session("TERMINATED", begun)
+    };
+    ["CREATING", "CREATED", "IDLE", "BUSY", "HIBERNATING", "DEGRADED", "TERMINATING", "TERMINATED", "FAILED"]
+        .into_iter()
+        .map(|state| session(state, begun))
+        .chain([own, strange, idle])
+        .map(Look::Seen)
+        .chain([Look::NotFound, Look::Failed(refusal(Class::Throttled, "Throttled"))])
+        .collect()
+}

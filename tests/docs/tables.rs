@@ -1,0 +1,198 @@
+//! The generated sections, as Markdown.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write;
+
+use athena_operator::api::{AthenaSession, EndReason};
+use athena_operator::athena::CATALOGUE;
+use athena_operator::events::{EVENTS, Kind};
+use athena_operator::known::backoff;
+use athena_operator::lifecycle::{Circumstances, Identity, Limits, Sequel, sequel};
+use athena_operator::session::Class;
+use k8s_openapi::jiff::Timestamp;
+use serde_json::json;
+
+use crate::enumeration::{ENDS, KINDS, Label, Row};
+
+/// What the conditions of reasons mean that are no events, or mean something else there.
+const CONDITIONS: [(&str, &str); 4] = [
+    ("Starting", "an attempt is recorded or about to be, and the outcome of StartSession is not known"),
+    ("SessionCreating", "Athena is creating the session"),
+    ("SessionCreated", "the session is created and not idle yet"),
+    ("SessionEnded", "stands in for a reason in the status that is not a word"),
+];
+
+/// All reasons that have a meaning, each once: first those of a start, then the others in the order of the events.
+pub(crate) fn reasons() -> impl Iterator<Item = &'static str> {
+    let own = CONDITIONS.into_iter().map(|(reason, _)| reason).filter(|reason| EVENTS.iter().all(|kind| kind.reason != *reason));
+    own.chain(EVENTS.iter().map(|kind| kind.reason))
+}
+
+/// Whether `reason` is never one of a condition.
+pub(crate) fn only_event(reason: &str) -> bool {
+    matches!(reason, "SessionStarted" | "SessionRetained" | "AthenaUnavailable" | "TTLUnderGitOps")
+}
+
+/// What conditions with `reason` mean.
+pub(crate) fn meaning(reason: &str) -> Option<&'static str> {
+    let own = CONDITIONS.iter().find(|(own, _)| *own == reason).map(|(_, meaning)| *meaning);
+    own.or_else(|| EVENTS.iter().find(|kind| kind.reason == reason).map(|kind| kind.meaning))
+}
+
+/// The diagram of the kinds of attempt and the steps between them.
+pub(crate) fn diagram(edges: &BTreeMap<(&'static str, &'static str), BTreeSet<Label>>) -> String {
+    let names = |kind: &'static str| if kind == "Gone" { "[*]" } else { kind };
+    let mut lines = String::from("```mermaid\nstateDiagram-v2\n    [*] --> NoAttempt\n");
+    for before in KINDS {
+        for after in KINDS {
+            if let Some(labels) = edges.get(&(before, after)) {
+                writeln!(lines, "    {} --> {} : {}", names(before), names(after), merged(labels)).expect("a string takes all");
+            }
+        }
+    }
+    lines + "```"
+}
+
+/// The labels of an edge, those of one step together.
+fn merged(labels: &BTreeSet<Label>) -> String {
+    let mut steps: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for (step, which) in labels {
+        steps.entry(step).or_default().push(which);
+    }
+    let label = |(step, which): (&str, Vec<&str>)| if which == [""] { step.to_owned() } else { format!("{step} ({})", which.join(", ")) };
+    steps.into_iter().map(label).collect::<Vec<_>>().join(", ")
+}
+
+fn table<const N: usize>(head: [&str; N], rows: impl IntoIterator<Item = [String; N]>) -> String {
+    let line = |cells: &[String]| format!("| {} |\n", cells.join(" | ").replace("|  |", "| |"));
+    let mut text = line(&head.map(str::to_owned)) + &format!("|{}\n", "---|".repeat(N));
+    text.extend(rows.into_iter().map(|row| line(&row)));
+    text
+}
+
+fn code(word: &str) -> String {
+    format!("`{word}`")
+}
+
+/// The matrix of conditions.
+pub(crate) fn conditions(rows: &BTreeMap<Row, BTreeSet<String>>) -> String {
+    let rows_of = |reason| rows.iter().filter(move |(row, _)| row.reason == reason).rev();
+    // What is under way comes first, and what it comes to after.
+    let then = |words: Vec<String>| if words.iter().all(|word| *word == words[0]) { words[0].clone() } else { words.join(", then ") };
+    table(
+        ["reason", "Ready", "Available", "also True", "meaning"],
+        reasons().filter(|reason| !only_event(reason)).map(|reason| {
+            let ready = then(rows_of(reason).map(|(row, _)| row.ready.clone()).collect());
+            let available = rows_of(reason).map(|(_, available)| available.iter().map(String::as_str).collect::<Vec<_>>().join(" or "));
+            let flags = then(rows_of(reason).map(|(row, _)| if row.flag.is_empty() { "–" } else { row.flag }.to_owned()).collect());
+            [code(reason), ready, then(available.collect()), flags, meaning(reason).unwrap_or_default().to_owned()]
+        }),
+    )
+}
+
+/// The events.
+pub(crate) fn events() -> String {
+    let row = |kind: &Kind| {
+        let type_ = if kind.warning { "Warning" } else { "Normal" };
+        [type_.to_owned(), code(kind.reason), kind.meaning.to_owned(), kind.cure.to_owned()]
+    };
+    table(["type", "reason", "meaning", "what to do"], EVENTS.iter().map(row))
+}
+
+/// The catalogue of refusals.
+pub(crate) fn refusals() -> String {
+    table(
+        ["code", "and in the message", "reason", "class"],
+        CATALOGUE.iter().map(|entry| {
+            let codes = entry.codes.iter().map(|name| code(name)).collect::<Vec<_>>().join(", ");
+            let codes = if codes.is_empty() { "any other".to_owned() } else { codes };
+            let text = if entry.text.is_empty() { String::new() } else { code(entry.text) };
+            [codes, text, code(entry.reason), class(entry.class).0.to_owned()]
+        }),
+    )
+}
+
+/// The classes of refusals.
+pub(crate) fn classes() -> String {
+    let all = [Class::Unanswered, Class::Throttled, Class::Capacity, Class::MayHeal, Class::NotFound, Class::TokenConflict, Class::Rejected];
+    assert!(CATALOGUE.iter().all(|entry| all.contains(&entry.class)));
+    table(
+        ["class", "what the operator does", "wait between tries, at most"],
+        all.map(|entry| {
+            let (name, action) = class(entry);
+            let waits = format!("{:#} doubling to {:#}", backoff(entry, 0, 1.0), backoff(entry, 16, 1.0));
+            [name.to_owned(), action.to_owned(), waits]
+        }),
+    )
+}
+
+fn class(class: Class) -> (&'static str, &'static str) {
+    match class {
+        Class::Unanswered => {
+            ("unanswered", "calls again, StartSession with the same token; until ten minutes after the attempt was recorded, then it searches")
+        }
+        Class::Throttled => ("throttled", "waits for as long as it takes; never Stalled"),
+        Class::Capacity => ("capacity", "waits for as long as it takes; never Stalled"),
+        Class::MayHeal => ("may heal", "goes on trying; Ready is Unknown for five minutes, then False with Stalled, and clears by itself"),
+        Class::NotFound => {
+            ("not found", "of StartSession: as *may heal*. Of a session: twice, and ten minutes after the attempt was recorded, it has vanished")
+        }
+        Class::TokenConflict => {
+            ("token conflict", "calls no more, searches for the session by its marker, and adopts it; without one the attempt is over")
+        }
+        Class::Rejected => (
+            "rejected",
+            "Ready is False with Stalled, and no call is made any more, if every call of the attempt was answered; else the attempt has to be proved lost first",
+        ),
+    }
+}
+
+/// The reasons of an end and what follows each.
+pub(crate) fn ends() -> String {
+    let row = |reason: &'static str| {
+        let reason = EndReason::from(reason.to_owned());
+        let failure = if reason.is_failure() { "yes" } else { "" };
+        let follows = ["Never", "OnFailure"].map(|policy| follows(&reason, policy).to_owned());
+        let [never, on_failure] = follows;
+        [code(reason.as_str()), told(&reason).to_owned(), failure.to_owned(), never, on_failure]
+    };
+    table(["`endReason`", "how it is told", "failure", "`Never`", "`OnFailure`"], ENDS.map(row))
+}
+
+fn follows(reason: &EndReason, policy: &str) -> &'static str {
+    let begun = Timestamp::UNIX_EPOCH;
+    let object: AthenaSession = serde_json::from_value(json!({
+        "apiVersion": "athena-operator.io/v1alpha1", "kind": "AthenaSession", "metadata": {},
+        "spec": { "workGroup": "etl", "restartPolicy": policy },
+        "status": { "attempt": 0, "sessionId": "s", "endTime": begun, "endReason": reason },
+    }))
+    .expect("an AthenaSession");
+    let at = Circumstances { now: begun, identity: Identity::default(), limits: Limits::default() };
+    match sequel(&object, &at) {
+        Sequel::Attempt { resumed: true, .. } => "an attempt, when resumed",
+        Sequel::Attempt { time, .. } if time == begun => "an attempt, at once",
+        Sequel::Attempt { .. } => "an attempt, after the backoff",
+        Sequel::Deletion { .. } | Sequel::None => "finished",
+    }
+}
+
+fn told(reason: &EndReason) -> &'static str {
+    match reason {
+        EndReason::Suspended => "the operator ended it, `stopCause` Suspended",
+        EndReason::DeadlineExceeded => "the operator ended it, `stopCause` ActiveDeadline",
+        EndReason::StartupDeadlineExceeded => "the operator ended it, `stopCause` StartupDeadline",
+        EndReason::SessionDegraded => "the operator ended it, `stopCause` Degraded",
+        EndReason::IdleTimeout => {
+            "TERMINATED, when it had been idle for the idle timeout that GetSession names: not more than 5 s sooner, nor 2 min later"
+        }
+        EndReason::StoppedOutside => "TERMINATED at any other time",
+        EndReason::SessionFailed => "FAILED, or it ended before it was ever IDLE or BUSY",
+        EndReason::SessionVanished => "Athena does not know it: seen twice, ten minutes or more after the attempt was recorded",
+        EndReason::SessionLost => "the outcome of StartSession was never learnt, and a complete list 20 minutes later has no session with its marker",
+        EndReason::InvalidRequest => "StartSession was rejected, and every call of the attempt was answered",
+        EndReason::TokenMismatch | EndReason::SessionAlreadyExists => {
+            "StartSession said so, and a complete list 20 minutes later has no session with the attempt's marker"
+        }
+        EndReason::Other(_) => "by another version of the operator",
+    }
+}
