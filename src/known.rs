@@ -8,7 +8,7 @@ use crate::marker;
 use crate::session::{Class, Look, Refusal, Search, Session};
 
 /// What this process knows of one object.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Known {
     /// Whether this process put the finalizer on: then no attempt can have been recorded before it.
     pub finalizer_added: bool,
@@ -38,7 +38,7 @@ pub struct Known {
 }
 
 /// A refusal and how long it has stood.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Refused {
     /// What was refused.
     pub call: Call,
@@ -67,7 +67,7 @@ impl Refused {
 }
 
 /// A call to Athena whose refusal is worth reporting.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Call {
     /// StartSession.
     Start,
@@ -107,7 +107,12 @@ impl Known {
 
     /// Whether nothing can have been started for this attempt: this process recorded it, made all of its calls, and each was answered with a refusal.
     pub fn nothing_started(&self, made: &Recorded<'_>) -> bool {
-        self.own_attempt == Some((made.number, made.time)) && !self.in_doubt
+        self.recorded_by_itself(made) && !self.in_doubt
+    }
+
+    /// Whether this process recorded the attempt, as its first record.
+    pub fn recorded_by_itself(&self, made: &Recorded<'_>) -> bool {
+        self.own_attempt == Some((made.number, made.time))
     }
 
     /// The session that this process started for the attempt and could not record.
@@ -137,11 +142,13 @@ impl Known {
         self.trusts(id) && !ending && waited && (self.terminations == 0 || looked)
     }
 
-    /// This process recorded an attempt: from here on it knows of every call of it.
+    /// This process recorded an attempt: from here on it knows of every call of it. Not so of a first attempt under a finalizer of unknown origin: it may
+    /// have been recorded before, and tried, and its status wiped.
     pub fn recorded(&mut self, number: i32, time: Timestamp) {
         let again = self.own_attempt.is_some_and(|(own, _)| own == number) && !self.in_doubt;
+        let certain = again || number > 0 || self.finalizer_added;
         let refused = self.refused.take().filter(|_| again);
-        *self = Self { own_attempt: Some((number, time)), met_time: Some(time), refused, ..Self::default() };
+        *self = Self { own_attempt: certain.then_some((number, time)), met_time: Some(time), refused, ..Self::default() };
     }
 
     /// StartSession is about to be called. Returns whether its outcome was in doubt before.
@@ -212,8 +219,8 @@ impl Known {
                 Look::Seen(session)
             }
             Look::NotFound => {
-                self.not_found = self.not_found.saturating_add(1);
-                self.looks = self.looks.saturating_add(1);
+                self.not_found = (self.not_found + 1).min(NOT_FOUND_OFTEN_ENOUGH);
+                self.looks = (self.looks + 1).min(LONGEST_AFTER);
                 self.wait_until(now, now + growing(limits.transition_interval, self.looks, jitter));
                 Look::NotFound
             }
@@ -309,7 +316,7 @@ impl Known {
         let settled = matches!(session.state.as_str(), "IDLE" | "BUSY");
         let wait =
             if settled { scaled(limits.observe_interval, 0.75 + 0.5 * jitter) } else { growing(limits.transition_interval, self.looks, jitter) };
-        self.looks = self.looks.saturating_add(1);
+        self.looks = (self.looks + 1).min(LONGEST_AFTER);
         self.wait = (!session.ended()).then_some((now, now + wait));
     }
 }
@@ -326,9 +333,15 @@ pub fn backoff(class: Class, count: u32, jitter: f64) -> SignedDuration {
     SignedDuration::from_secs_f64(base.min(most) * (0.5 + 0.5 * jitter))
 }
 
+/// How often in a row not finding a session counts; more prove no more.
+pub const NOT_FOUND_OFTEN_ENOUGH: u32 = 2;
+
+/// After how many looks the time between them grows no more.
+const LONGEST_AFTER: u32 = 4;
+
 /// `interval`, growing by half with each look to five times of it.
 fn growing(interval: SignedDuration, looks: u32, jitter: f64) -> SignedDuration {
-    let factor = 1.5_f64.powi(i32::try_from(looks.min(8)).unwrap_or(8)).min(5.0);
+    let factor = 1.5_f64.powi(i32::try_from(looks).unwrap_or(0)).min(5.0);
     scaled(interval, factor * (0.9 + 0.2 * jitter))
 }
 

@@ -7,7 +7,7 @@ use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
 
 use crate::api::{AthenaSession, DeletionPolicy, EndReason, FINALIZER, RestartPolicy, StopCause};
-use crate::known::Known;
+use crate::known::{Known, NOT_FOUND_OFTEN_ENOUGH};
 use crate::marker;
 use crate::session::{Class, Look, Refusal, Search, Session};
 
@@ -204,8 +204,8 @@ fn step_of_live(object: &AthenaSession, made: Recorded<'_>, id: &str, known: &Kn
     match &seen.look {
         Some(Look::Seen(session)) if session.ended() && deleting => Step::Release,
         Some(Look::Seen(session)) if session.ended() => Step::Mirror(session.clone()),
-        Some(Look::NotFound) if vanished(&made, known, at) && deleting => Step::Release,
-        Some(Look::NotFound) if vanished(&made, known, at) => Step::Conclude(EndReason::SessionVanished),
+        Some(Look::NotFound) if vanished(object, &made, known, at) && deleting => Step::Release,
+        Some(Look::NotFound) if vanished(object, &made, known, at) => Step::Conclude(EndReason::SessionVanished),
         look if !stopping && let Some(cause) = stop_asked(object, seen, at) => Step::Stop(cause, session_of(look.as_ref())),
         // A session that a status names is touched only once its marker has been seen.
         look if stopping && known.may_terminate(id, state, look.as_ref(), at.now) => Step::Terminate,
@@ -257,11 +257,11 @@ pub fn sequel(object: &AthenaSession, at: &Circumstances) -> Sequel {
         Sequel::Attempt { number, time, restarts, resumed }
     };
     let restarts = status.restarts.unwrap_or(0);
-    if *reason == EndReason::SessionLost {
-        return another(ended, restarts, false);
-    }
     if status.stop_cause == Some(StopCause::Suspended) || *reason == EndReason::Suspended {
         return another(ended, 0, true);
+    }
+    if *reason == EndReason::SessionLost {
+        return another(ended, restarts, false);
     }
     let ran_long = status.start_time.as_ref().is_some_and(|start| ended.duration_since(start.0) >= LONG_RUN);
     let restarts = if ran_long { 0 } else { restarts };
@@ -369,6 +369,17 @@ pub fn attempt<'a>(object: &'a AthenaSession, known: &Known) -> Attempt<'a> {
     }
 }
 
+/// A session that this process started and that no record can name any more, since its attempt is over or another: it has no owner and is to be ended.
+pub fn surplus<'a>(object: &AthenaSession, known: &'a Known) -> Option<&'a str> {
+    let (number, session) = known.unrecorded.as_ref()?;
+    let expected = match attempt(object, known) {
+        Attempt::Unknown(made) => made.number == *number,
+        Attempt::Live(_, id) => id == session.id,
+        Attempt::None | Attempt::Over(..) => false,
+    };
+    (!expected).then_some(&session.id)
+}
+
 /// Whether the session of `object` is to be stopped.
 pub fn wants_stopped(object: &AthenaSession) -> bool {
     object.metadata.deletion_timestamp.is_some() || object.status.as_ref().is_some_and(|status| status.stop_cause.is_some())
@@ -418,9 +429,12 @@ fn newest_state<'a>(object: &'a AthenaSession, look: Option<&'a Look>) -> Option
     }
 }
 
-/// Whether Athena's not knowing a session proves that nothing of it lives: seen twice, long enough after the start, from the attempt's own account.
-fn vanished(made: &Recorded<'_>, known: &Known, at: &Circumstances) -> bool {
-    is_own_account(made, &at.identity) && known.not_found >= 2 && at.now >= after(made.time, at.limits.uncertainty)
+/// Whether Athena's not knowing a session proves that nothing of it lives: seen twice, from the attempt's own account, and so long after the start that
+/// reads cannot be late. A start of which no look has told the time may have come at the end of the time in which the token is replayed.
+fn vanished(object: &AthenaSession, made: &Recorded<'_>, known: &Known, at: &Circumstances) -> bool {
+    let told = object.status.as_ref().and_then(|status| status.start_time.as_ref()).map(|time| time.0);
+    let started = told.unwrap_or_else(|| after(made.time, at.limits.uncertainty));
+    is_own_account(made, &at.identity) && known.not_found >= NOT_FOUND_OFTEN_ENOUGH && at.now >= after(started, at.limits.uncertainty)
 }
 
 fn absent_since_deletion(object: &AthenaSession, begun: Timestamp, at: &Circumstances) -> bool {

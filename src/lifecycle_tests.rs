@@ -106,7 +106,7 @@ fn own_finalizer() -> Known {
 }
 
 fn own_attempt() -> Known {
-    let mut known = met();
+    let mut known = own_finalizer();
     known.recorded(0, at(0).now);
     known
 }
@@ -136,6 +136,10 @@ fn session(state: &str) -> Session {
 
 fn seen(state: &str) -> Seen {
     Seen { look: Some(Look::Seen(session(state))), ..nothing() }
+}
+
+fn started(object: AthenaSession) -> AthenaSession {
+    with(object, |object| object.status.get_or_insert_default().start_time = Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(at(0).now)))
 }
 
 fn session_since(state: &str) -> Session {
@@ -214,10 +218,12 @@ fn each_row_of_the_table_is_taken() {
         ("deleting, live", deleted(live("IDLE")), trusted(), nothing(), 0, Step::Terminate),
         ("deleting, live, not yet trusted", deleted(live("IDLE")), met(), nothing(), 0, Step::Look),
         ("deleting, ended", deleted(live("IDLE")), trusted(), seen("FAILED"), 0, Step::Release),
-        ("not found too early", live("IDLE"), looked(2, &Look::NotFound), not_found(), 9, Step::Wait),
-        ("not found once", live("IDLE"), looked(1, &Look::NotFound), not_found(), 10, Step::Wait),
-        ("vanished", live("IDLE"), looked(2, &Look::NotFound), not_found(), 10, Step::Conclude(EndReason::SessionVanished)),
-        ("vanished, deleting", deleted(live("TERMINATING")), looked(2, &Look::NotFound), not_found(), 10, Step::Release),
+        ("not found too early", live("IDLE"), looked(2, &Look::NotFound), not_found(), 19, Step::Wait),
+        ("not found once", live("IDLE"), looked(1, &Look::NotFound), not_found(), 20, Step::Wait),
+        ("vanished", live("IDLE"), looked(2, &Look::NotFound), not_found(), 20, Step::Conclude(EndReason::SessionVanished)),
+        ("vanished, deleting", deleted(live("TERMINATING")), looked(2, &Look::NotFound), not_found(), 20, Step::Release),
+        ("known to have started, too early", started(live("IDLE")), looked(2, &Look::NotFound), not_found(), 9, Step::Wait),
+        ("known to have started", started(live("IDLE")), looked(2, &Look::NotFound), not_found(), 10, Step::Conclude(EndReason::SessionVanished)),
         ("over", over("SessionFailed"), met(), nothing(), 0, Step::Rest),
         ("over, without our finalizer", unheld(over("IdleTimeout")), met(), nothing(), 0, Step::Rest),
         ("over, deleting", deleted(over("IdleTimeout")), met(), nothing(), 0, Step::Release),
@@ -407,6 +413,13 @@ fn what_passes_by_itself_does_not_hide_what_has_to_be_mended() {
     }
     let standing = known.refused.expect("a refusal");
     assert_eq!((standing.refusal.class, standing.since, standing.count), (Class::MayHeal, at(0).now, 2));
+}
+
+#[test]
+fn a_first_attempt_under_a_finalizer_of_unknown_origin_may_have_been_tried() {
+    let mut known = met();
+    known.recorded(0, at(0).now);
+    assert_eq!(next_step(&deleted(unknown()), &known, &nothing(), &at(0)), Step::Start(0));
 }
 
 #[test]

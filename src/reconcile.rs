@@ -16,12 +16,12 @@ use crate::api::{AthenaSession, AthenaSessionStatus, FIELD_MANAGER};
 use crate::athena::{Athena, start_session};
 use crate::events::{self, Event};
 use crate::known::Known;
-use crate::lifecycle::{Attempt, Circumstances, Identity, Limits, Seen, Step, attempt, found, next_step, wake_time};
+use crate::lifecycle::{Attempt, Circumstances, Identity, Limits, Seen, Step, attempt, found, next_step, surplus, wake_time};
 use crate::marker;
 use crate::metrics::Metrics;
 use crate::session::{Class, Look, Refusal, Search, Session};
 use crate::status::{Outcome, condition, status_after};
-use crate::writes::{self, Error, Written};
+use crate::writes::{self, Error, Found, Written};
 
 /// What a reconcile works with.
 pub struct Operator {
@@ -156,6 +156,11 @@ impl Operator {
             return Ok(Action::requeue(Duration::from_secs(10)));
         }
         let known = &mut memory.known;
+        if let Some(id) = surplus(object, known).map(str::to_owned) {
+            warn!(session_id = id, "a session was started for an attempt that is over: it is ended");
+            known.session_recorded();
+            self.end_orphan(id);
+        }
         let step = self.observe(object, known).await;
         debug!(?step, "decided");
         let written = match &step {
@@ -181,6 +186,10 @@ impl Operator {
                     memory.released = known.unrecorded.is_none();
                 }
                 written
+            }
+            // After a restart the list may have lagged: what it shows to be in doubt may be over by now.
+            Step::Start(_) if !is_own_attempt(object, known) && writes::find(&self.client, object).await? != Found::Same => {
+                return Ok(Action::requeue(Duration::from_secs(1)));
             }
             _ => {
                 let outcome = self.act(object, known, &step).await;
@@ -281,9 +290,8 @@ impl Operator {
     /// Why StartSession would be refused, as the work group tells before a call is spent. Whoever may not read work groups finds out by the call; and
     /// an attempt that may have been started already is tried in any case, to learn its session.
     async fn preflight(&self, object: &AthenaSession, known: &Known) -> Option<Refusal> {
-        match attempt(object, known) {
-            Attempt::Unknown(made) if known.nothing_started(&made) => {}
-            _ => return None,
+        if !nothing_started(object, known) {
+            return None;
         }
         match self.athena.work_group(&object.spec.work_group).await {
             Ok(group) => group.refuses(&object.spec),
@@ -312,7 +320,7 @@ impl Operator {
             }
             Written::Conflict | Written::Gone => {
                 if let Some((_, Session { id, .. })) = known.unrecorded.clone()
-                    && (matches!(written, Written::Gone) || !writes::exists(&self.client, object).await?)
+                    && (matches!(written, Written::Gone) || writes::find(&self.client, object).await? == Found::Gone)
                 {
                     warn!(session_id = id, "the object is gone before its session could be recorded: the session is ended");
                     known.session_recorded();
@@ -378,6 +386,14 @@ async fn end_orphan(athena: Athena, id: String, limits: Limits) {
             _ => {}
         }
     }
+}
+
+fn nothing_started(object: &AthenaSession, known: &Known) -> bool {
+    matches!(attempt(object, known), Attempt::Unknown(made) if known.nothing_started(&made))
+}
+
+fn is_own_attempt(object: &AthenaSession, known: &Known) -> bool {
+    matches!(attempt(object, known), Attempt::Unknown(made) if known.recorded_by_itself(&made))
 }
 
 fn log_refusal(operation: &str, refusal: &Refusal) {

@@ -7,7 +7,7 @@ use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use crate::api::{AthenaSessionSpec, EngineConfiguration};
 
 /// A session as one reply showed it.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Session {
     /// Athena's id.
     pub id: String,
@@ -40,7 +40,7 @@ pub fn ended(state: &str) -> bool {
 }
 
 /// What only GetSession tells.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Details {
     /// The description, with the marker of whoever started it.
     pub description: Option<String>,
@@ -127,7 +127,7 @@ impl WorkGroup {
 }
 
 /// A call that did not do what it was asked to.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Refusal {
     /// What to make of it.
     pub class: Class,
@@ -140,7 +140,7 @@ pub struct Refusal {
 }
 
 /// What a failed call means for what comes next.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Class {
     /// No answer, or one that does not exclude an effect: transport, timeout, 5xx.
     Unanswered,

@@ -58,6 +58,11 @@ pub fn status_after(object: &AthenaSession, known: &Known, step: &Step, outcome:
             status.stop_cause = Some(cause.clone());
         }
         (Step::Suspend, _) => status.stop_cause = Some(StopCause::Suspended),
+        (Step::Conclude(EndReason::SessionVanished), _) => {
+            // Why it was being ended explains the end, however it came to be known.
+            let reason = status.stop_cause.as_ref().map_or(EndReason::SessionVanished, end_of);
+            conclude(status, reason, known, at.now);
+        }
         (Step::Conclude(reason), _) => conclude(status, reason.clone(), known, at.now),
         _ => {}
     }
@@ -252,6 +257,9 @@ impl Situation {
         let (ready, reason, flag, available, message): (_, &str, _, _, String) = match self {
             Self::Starting { message } => ("Unknown", "Starting", Some(Reconciling), "False", message.clone()),
             Self::Session { state } => match state.as_str() {
+                // What StartSession says of a session that it started long ago; a look tells the rest.
+                "" | "TERMINATED" | "FAILED" => ("Unknown", "Starting", Some(Reconciling), "False", "the session is being looked at".into()),
+                "DEGRADED" => ("Unknown", "ReplacingSession", Some(Reconciling), "False", "the session is degraded".into()),
                 "CREATING" => ("Unknown", "SessionCreating", Some(Reconciling), "False", "Athena is creating the session".into()),
                 "CREATED" => ("Unknown", "SessionCreated", Some(Reconciling), "False", "the session is created and not idle yet".into()),
                 "IDLE" => ("True", "SessionIdle", None, "True", "the session waits for work".into()),

@@ -67,6 +67,7 @@ fn over(reason: &str) -> AthenaSession {
 
 fn refused(call: Call, class: Class, minutes: i64) -> Known {
     let mut known = Known::met(at(0).now);
+    known.finalizer_added = true;
     known.recorded(0, at(0).now);
     let reason = match class {
         Class::Throttled => "Throttled",

@@ -70,14 +70,27 @@ pub async fn delete(client: &Client, object: &AthenaSession) -> Result<Written, 
     outcome("delete the object", timed(request).await, |_| None)
 }
 
-/// Whether `object` is still there, read from the server and not from the cache.
+/// What the server has in place of an object that was read before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// The same version.
+    Same,
+    /// Another version of the same object.
+    Changed,
+    /// Nothing, or another object of that name.
+    Gone,
+}
+
+/// Looks for `object` at the server and not in the cache.
 ///
 /// # Errors
 /// When the server cannot tell.
-pub async fn exists(client: &Client, object: &AthenaSession) -> Result<bool, Error> {
+pub async fn find(client: &Client, object: &AthenaSession) -> Result<Found, Error> {
     match timed(async { api(client, object).get_metadata(&object.name_any()).await }).await {
-        Some(Ok(found)) => Ok(found.metadata.uid == object.metadata.uid),
-        Some(Err(kube::Error::Api(status))) if status.is_not_found() => Ok(false),
+        Some(Ok(found)) if found.metadata.uid != object.metadata.uid => Ok(Found::Gone),
+        Some(Ok(found)) if found.metadata.resource_version == object.metadata.resource_version => Ok(Found::Same),
+        Some(Ok(_)) => Ok(Found::Changed),
+        Some(Err(kube::Error::Api(status))) if status.is_not_found() => Ok(Found::Gone),
         Some(Err(error)) => Err(Error::Api("read the object", Box::new(error))),
         None => Err(Error::Timeout("read the object")),
     }

@@ -172,7 +172,7 @@ pub enum DeletionPolicy {
 }
 
 /// DPUs and Spark properties of a session.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct EngineConfiguration {
     /// Immutable. DPUs of the coordinator; the API allows only 1. PySpark engine version 3 only.
@@ -209,7 +209,7 @@ pub struct EngineConfiguration {
 }
 
 /// A named set of properties.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Classification {
     /// Immutable. Name of the classification, such as `spark-defaults`.
@@ -225,7 +225,7 @@ pub struct Classification {
 }
 
 /// Where the logs of a session go.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct MonitoringConfiguration {
     /// Immutable. Delivery of logs to Amazon CloudWatch Logs.
@@ -242,7 +242,7 @@ pub struct MonitoringConfiguration {
 }
 
 /// Delivery of logs to Amazon CloudWatch Logs.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct CloudWatchLoggingConfiguration {
     /// Immutable. Whether logs are delivered.
@@ -265,7 +265,7 @@ pub struct CloudWatchLoggingConfiguration {
 }
 
 /// Logs that Athena keeps itself.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ManagedLoggingConfiguration {
     /// Immutable. Whether Athena keeps the logs.
@@ -278,7 +278,7 @@ pub struct ManagedLoggingConfiguration {
 }
 
 /// Delivery of logs to Amazon S3.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct S3LoggingConfiguration {
     /// Immutable. Whether logs are delivered.

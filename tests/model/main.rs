@@ -1,0 +1,18 @@
+//! A model check of the operator: its own decisions, carried out in every order against an API server, Athena and a user, with crashes, lost replies,
+//! refusals and stale caches; and broken variants of it, each of which must be caught.
+
+#![allow(unreachable_pub, reason = "everything here is one program")]
+
+mod controller;
+mod moves;
+mod mutant;
+mod object;
+mod scenario;
+mod world;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let arguments = libtest_mimic::Arguments::from_args();
+    libtest_mimic::run(&arguments, scenario::trials()).exit_code()
+}

@@ -1,0 +1,494 @@
+//! What may happen next, and what it leads to.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
+
+use athena_operator::api::{EndReason, StopCause};
+use athena_operator::known::Known;
+use athena_operator::lifecycle::{Attempt, Step, attempt};
+use athena_operator::session::Class;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use stateright::{Model, Property};
+
+use crate::controller::{Controller, reconcile};
+use crate::mutant::Mutant;
+use crate::object::{Object, time};
+use crate::world::{Budget, World};
+
+/// What the first call of a reconcile gets for an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Reply {
+    /// What is so.
+    Answer,
+    /// What was so a moment ago.
+    Late,
+    /// An answer that does not know the sessions of this tick.
+    Lagging,
+    /// None, after the effect.
+    Lost,
+    /// None, and no effect.
+    Dropped,
+    /// A refusal.
+    Refused(Class),
+}
+
+/// What may happen.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Move {
+    /// A controller decides, and calls Athena if it must.
+    Reconcile(usize, Reply),
+    /// Its write reaches the API server.
+    Write(usize),
+    /// The watch brings it the object.
+    Deliver(usize),
+    /// It is killed and starts again, with the object as it is or, listed late, as it was.
+    Crash(usize, bool),
+    /// The user edits the object.
+    Edit(Edit),
+    /// A session goes its way.
+    Session(usize, &'static str),
+    /// Athena forgets a token.
+    ForgetToken(usize),
+    /// Somebody damages the object.
+    Damage(Damage),
+    /// Half of the time of uncertainty passes.
+    Tick,
+}
+
+/// An edit by the user.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Edit {
+    Delete,
+    Suspend,
+    Resume,
+    Retain,
+    Deadline,
+}
+
+/// Damage by others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Damage {
+    /// The status is wiped.
+    Wipe,
+    /// The status names a stranger's session.
+    Forge,
+    /// The finalizer is removed by force, and the object deleted.
+    Force,
+    /// The operator is started again in another region.
+    Relocate,
+}
+
+/// A scenario to explore.
+#[derive(Clone)]
+pub struct Exploration {
+    pub spec: serde_json::Value,
+    pub controllers: usize,
+    pub budget: Budget,
+    pub edits: Vec<Edit>,
+    pub replies: Vec<Reply>,
+    pub upsets: Vec<&'static str>,
+    pub damage: Vec<Damage>,
+    pub stranger: bool,
+    /// Whether sessions may outlive their object, as with two controllers at once.
+    pub tolerant: bool,
+    pub mutant: Mutant,
+    /// What was reached: kinds of attempt with the steps taken, and reasons of Ready.
+    pub reached: Arc<Mutex<BTreeSet<String>>>,
+}
+
+impl World {
+    /// Whether nobody has damaged the object: a wiped status knows of no attempt.
+    pub fn budget_is_sound(&self) -> bool {
+        !self.damaged
+    }
+}
+
+impl Exploration {
+    fn note(&self, before: &World, index: usize, called: Option<&Step>, step: &Step) {
+        let Some(cache) = &before.controllers[index].cache else { return };
+        let kind = match attempt(cache.get(), &before.controllers[index].known) {
+            Attempt::None => "none",
+            Attempt::Unknown(_) => "unknown",
+            Attempt::Live(..) => "live",
+            Attempt::Over(..) => "over",
+        };
+        let deleting = if cache.is_deleting() { ", deleting" } else { "" };
+        let mut reached = self.reached.lock().expect("no holder panics");
+        for step in called.into_iter().chain([step]) {
+            let name = format!("{step:?}");
+            let name = name.split(['(', ' ']).next().unwrap_or_default();
+            reached.insert(format!("step {name} of {kind}{deleting}"));
+        }
+    }
+
+    fn note_reason(&self, object: &Object) {
+        let conditions = object.get().status.as_ref().and_then(|status| status.conditions.as_ref());
+        if let Some(ready) = conditions.into_iter().flatten().find(|condition| condition.type_ == "Ready") {
+            self.reached.lock().expect("no holder panics").insert(format!("Ready {} {}", ready.status, ready.reason));
+        }
+    }
+
+    fn write(&self, world: &mut World, index: usize) -> Option<()> {
+        let pending = world.controllers[index].pending.take()?;
+        let Some(current) = world.object.clone() else {
+            self.end_orphan(world, index);
+            return Some(());
+        };
+        if current != pending.base && self.mutant != Mutant::BlindWrites {
+            return Some(());
+        }
+        let next = match (&pending.next, self.mutant) {
+            (Some(next), Mutant::BlindWrites) => current.edited(|object| {
+                object.status.clone_from(&next.get().status);
+                object.metadata.finalizers.clone_from(&next.get().metadata.finalizers);
+            }),
+            (Some(next), _) => next.clone(),
+            (None, _) => current.edited(|object| object.metadata.deletion_timestamp = Some(Time(time(world.now)))),
+        };
+        if pending.next.is_none() && current.get().spec.suspend {
+            world.violate("rule 5: an object that was suspended meanwhile deleted itself");
+        }
+        // A record begins an attempt anew, under the same number where it never became a session.
+        if pending.records.is_none() {
+            Self::check_forward(world, &current, &next);
+        }
+        self.note_reason(&next);
+        let released = current.has_finalizer() && !next.has_finalizer();
+        if released && next.get().spec.deletion_policy == athena_operator::api::DeletionPolicy::Retain {
+            world.let_go = true;
+        }
+        let added = !current.has_finalizer() && next.has_finalizer();
+        let recorded = next.get().status.as_ref().and_then(|status| status.attempt_time.clone());
+        world.put(next);
+        let controller = &mut world.controllers[index];
+        controller.behind = true;
+        controller.known.finalizer_added |= added;
+        if let (Some(number), Some(time)) = (pending.records, recorded) {
+            controller.known.recorded(number, time.0);
+        }
+        if !added && !released {
+            controller.known.session_recorded();
+        }
+        Some(())
+    }
+
+    /// Rules 6 and 7: what is known only moves forward, and an end is written only of what has ended.
+    fn check_forward(world: &mut World, before: &Object, after: &Object) {
+        let (Some(before), Some(after)) = (&before.get().status, &after.get().status) else { return };
+        if before.attempt == after.attempt && before.attempt_time == after.attempt_time {
+            if before.end_reason.is_some() && after.end_reason.is_none() {
+                world.violate("rule 6: an end was taken back");
+            }
+            let ending = |state: Option<&str>| matches!(state, Some("TERMINATING" | "TERMINATED" | "FAILED") | None);
+            if before.state.as_deref() == Some("TERMINATING") && !ending(after.state.as_deref()) && !world.damaged {
+                world.violate("rule 6: a session came back from TERMINATING");
+            }
+        }
+        if after.attempt < before.attempt && !world.damaged {
+            world.violate("rule 6: an attempt was taken back");
+        }
+        let named = after.session_id.as_deref().and_then(World::index_of).and_then(|index| world.sessions.get(index));
+        if after.end_reason.is_some() && named.is_some_and(|session| session.is_own() && session.is_live()) {
+            world.violate("rule 7: an end was written of a session that lives");
+        }
+    }
+
+    /// Rule 9.
+    fn end_orphan(&self, world: &mut World, index: usize) {
+        let orphan = world.controllers[index].known.unrecorded.take();
+        if let Some((_, session)) = orphan.filter(|_| self.mutant != Mutant::ForgetOrphans) {
+            world.terminate(&session.id);
+        }
+    }
+
+    fn deliver(&self, world: &mut World, index: usize) {
+        let object = world.object.clone();
+        if object.is_none() {
+            self.end_orphan(world, index);
+            world.controllers[index] = Controller::default();
+        } else {
+            world.controllers[index].cache = object;
+            world.controllers[index].behind = false;
+        }
+    }
+
+    fn edit(world: &mut World, edit: Edit) -> Option<()> {
+        let object = world.object.clone()?;
+        let spec = &object.get().spec;
+        let useless = match edit {
+            Edit::Delete => object.is_deleting(),
+            Edit::Suspend => spec.suspend || object.is_deleting(),
+            Edit::Resume => !spec.suspend || object.is_deleting(),
+            Edit::Retain => spec.deletion_policy == athena_operator::api::DeletionPolicy::Retain,
+            Edit::Deadline => spec.active_deadline_seconds.is_some() || object.is_deleting(),
+        };
+        if useless {
+            return None;
+        }
+        let now = world.now;
+        let next = object.edited(|object| match edit {
+            Edit::Delete => object.metadata.deletion_timestamp = Some(Time(time(now))),
+            Edit::Suspend => object.spec.suspend = true,
+            Edit::Resume => object.spec.suspend = false,
+            Edit::Retain => object.spec.deletion_policy = athena_operator::api::DeletionPolicy::Retain,
+            Edit::Deadline => object.spec.active_deadline_seconds = Some(300),
+        });
+        world.put(next);
+        Some(())
+    }
+
+    fn damage(world: &mut World, damage: Damage) -> Option<()> {
+        let object = world.object.clone()?;
+        world.damaged = damage != Damage::Relocate;
+        match damage {
+            Damage::Relocate => {
+                world.elsewhere = true;
+                let (cache, known) = (world.object.clone(), Known::met(time(world.now)));
+                world.controllers.fill(Controller { cache, known, ..Controller::default() });
+            }
+            Damage::Wipe => {
+                object.get().status.as_ref()?.attempt?;
+                world.put(object.edited(|object| object.status = Some(serde_json::from_str(r#"{"observedGeneration":-1}"#).expect("a status"))));
+            }
+            Damage::Forge => {
+                let stranger = world.sessions.iter().position(|session| !session.is_own())?;
+                object.get().status.as_ref()?.session_id.as_ref()?;
+                world.put(object.edited(|object| object.status.get_or_insert_default().session_id = Some(format!("s{stranger}"))));
+            }
+            Damage::Force => {
+                // Outside of the promise but for a session that is being started: whatever is recorded is the user's to end.
+                let recorded = object.get().status.as_ref().is_some_and(|status| status.session_id.is_some());
+                if recorded {
+                    return None;
+                }
+                world.former = world.object.take();
+                (world.let_go, world.forced) = (true, true);
+            }
+        }
+        Some(())
+    }
+
+    /// What happens by itself when a session is left alone.
+    fn natural(state: &str) -> Option<&'static str> {
+        match state {
+            "CREATING" | "CREATED" => Some("IDLE"),
+            "TERMINATING" => Some("TERMINATED"),
+            _ => None,
+        }
+    }
+
+    /// Whether, when nothing else goes wrong, the object comes to rest where its spec asks.
+    fn comes_to_rest(&self, world: &World) -> bool {
+        let mut world = world.clone();
+        let mut quiet = 0;
+        for _ in 0..400 {
+            let before = world.clone();
+            for index in 0..world.controllers.len() {
+                self.deliver(&mut world, index);
+                if let Some(done) = reconcile(&world, index, Reply::Answer, self.mutant) {
+                    world = done.world;
+                }
+                self.write(&mut world, index);
+            }
+            for session in 0..world.sessions.len() {
+                if let Some(state) = Self::natural(world.sessions[session].state) {
+                    let now = world.now;
+                    world.sessions[session].enter(state, now);
+                }
+            }
+            // That is found on the way there.
+            if world.violated.is_some() {
+                return true;
+            }
+            let changed = world.object != before.object || world.sessions != before.sessions;
+            quiet = if changed { 0 } else { quiet + 1 };
+            // At rest for longer than anything waits.
+            if quiet > 16 {
+                return Self::is_as_asked(&world);
+            }
+            if !changed {
+                world.now = world.now.saturating_add(1);
+            }
+        }
+        false
+    }
+
+    fn is_as_asked(world: &World) -> bool {
+        let live: Vec<usize> = (0..world.sessions.len()).filter(|&index| world.sessions[index].is_own() && world.sessions[index].is_live()).collect();
+        let Some(object) = &world.object else { return live.is_empty() || world.let_go };
+        let status = object.get().status.clone().unwrap_or_default();
+        // After a suspension something follows, unless the object is still suspended.
+        let suspended = status.stop_cause == Some(StopCause::Suspended) || status.end_reason == Some(EndReason::Suspended);
+        let finished = status.end_reason.is_some() && !suspended;
+        match live[..] {
+            // An attempt in another region is nobody's to touch.
+            _ if world.elsewhere && status.region.is_some_and(|region| region == "eu-west-1") && !finished => true,
+            _ if object.is_deleting() => false,
+            [] => object.get().spec.suspend || finished,
+            [index] => !object.get().spec.suspend && !finished && status.session_id == Some(format!("s{index}")),
+            _ => false,
+        }
+    }
+}
+
+/// Whether a reconcile has changed nothing but the times of looks, on which no decision rests but when to look again.
+fn teaches_nothing(before: &World, after: &World, index: usize) -> bool {
+    let lesson = |world: &World| {
+        let controller = &world.controllers[index];
+        let known = &controller.known;
+        let id = controller.cache.as_ref().and_then(|object| object.get().status.as_ref()?.session_id.clone()).unwrap_or_default();
+        let refused = (known.refused.clone(), known.look_refused.is_some(), known.not_found, known.absent);
+        (controller.pending.clone(), refused, known.trusts(&id), known.disowns(&id), known.unrecorded.clone(), known.is_due(time(world.now)))
+    };
+    before.sessions == after.sessions && before.bodies == after.bodies && lesson(before) == lesson(after)
+}
+
+impl Model for Exploration {
+    type State = World;
+    type Action = Move;
+
+    fn init_states(&self) -> Vec<World> {
+        let stranger =
+            crate::world::Running { token: None, state: "IDLE", before: "IDLE", started: 0, ended: None, idle_since: Some(0), token_known: true };
+        let object = Object::created(&self.spec);
+        let controller = Controller { cache: Some(object.clone()), known: Known::met(time(0)), ..Controller::default() };
+        vec![World {
+            now: 0,
+            object: Some(object),
+            former: None,
+            sessions: if self.stranger { vec![stranger] } else { vec![] },
+            bodies: vec![],
+            controllers: vec![controller; self.controllers],
+            budget: self.budget,
+            let_go: false,
+            forced: false,
+            elsewhere: false,
+            tolerant: self.tolerant,
+            damaged: false,
+            violated: None,
+        }]
+    }
+
+    fn actions(&self, world: &World, moves: &mut Vec<Move>) {
+        if world.violated.is_some() {
+            return;
+        }
+        let budget = world.budget;
+        for (index, controller) in world.controllers.iter().enumerate() {
+            let stale = controller.cache != world.object;
+            if controller.pending.is_some() {
+                moves.push(Move::Write(index));
+            } else if stale || controller.behind {
+                moves.push(Move::Deliver(index));
+            }
+            if controller.pending.is_none() && !controller.behind && controller.cache.is_some() && (!stale || budget.lags > 0) {
+                moves.push(Move::Reconcile(index, Reply::Answer));
+                moves.extend(self.replies.iter().filter(|_| budget.faults > 0).map(|reply| Move::Reconcile(index, *reply)));
+                let young = world.sessions.iter().any(|session| session.is_young(world.now) && session.is_own());
+                // Two are as good as more.
+                if young && controller.known.not_found < 2 {
+                    moves.push(Move::Reconcile(index, Reply::Lagging));
+                }
+            }
+            if budget.crashes > 0 && controller.cache.is_some() {
+                moves.push(Move::Crash(index, false));
+                if budget.lags > 0 && world.former.is_some() {
+                    moves.push(Move::Crash(index, true));
+                }
+            }
+        }
+        if budget.edits > 0 {
+            moves.extend(self.edits.iter().map(|edit| Move::Edit(*edit)));
+        }
+        for (index, session) in world.sessions.iter().enumerate().filter(|(_, session)| session.is_own()) {
+            moves.extend(Self::natural(session.state).map(|state| Move::Session(index, state)));
+            if budget.upsets > 0 && session.is_live() {
+                moves.extend(self.upsets.iter().filter(|state| **state != session.state).map(|state| Move::Session(index, state)));
+                if session.token_known && world.now >= session.started.saturating_add(2) {
+                    moves.push(Move::ForgetToken(index));
+                }
+            }
+        }
+        if budget.damage > 0 {
+            moves.extend(self.damage.iter().map(|damage| Move::Damage(*damage)));
+        }
+        if budget.ticks > 0 {
+            moves.push(Move::Tick);
+        }
+    }
+
+    fn next_state(&self, before: &World, action: Move) -> Option<World> {
+        let mut world = before.clone();
+        match action {
+            Move::Reconcile(index, reply) => {
+                let done = reconcile(before, index, reply, self.mutant)?;
+                let called = done.called.is_some();
+                if !called && reply != Reply::Answer {
+                    return None;
+                }
+                self.note(before, index, done.called.as_ref(), &done.step);
+                world = done.world;
+                if matches!(reply, Reply::Answer | Reply::Lagging) && teaches_nothing(before, &world, index) {
+                    return None;
+                }
+                if !matches!(reply, Reply::Answer | Reply::Lagging) {
+                    world.budget.faults -= 1;
+                }
+                if before.controllers[index].cache != before.object {
+                    world.budget.lags -= 1;
+                }
+            }
+            Move::Write(index) => self.write(&mut world, index)?,
+            Move::Deliver(index) => self.deliver(&mut world, index),
+            Move::Crash(index, late) => {
+                world.budget.crashes -= 1;
+                world.budget.lags -= u8::from(late);
+                let cache = if late { world.former.clone() } else { world.object.clone() };
+                world.controllers[index] = Controller { cache, known: Known::met(time(world.now)), ..Controller::default() };
+            }
+            Move::Edit(edit) => {
+                world.budget.edits -= 1;
+                Self::edit(&mut world, edit)?;
+            }
+            Move::Session(index, state) => {
+                let now = world.now;
+                let session = &mut world.sessions[index];
+                let natural = Self::natural(session.state) == Some(state);
+                if matches!(
+                    (session.state, state),
+                    ("TERMINATING", "DEGRADED" | "FAILED" | "BUSY" | "HIBERNATING") | ("CREATING", "DEGRADED" | "BUSY")
+                ) {
+                    return None;
+                }
+                session.enter(state, now);
+                world.budget.upsets -= u8::from(!natural);
+            }
+            Move::ForgetToken(index) => {
+                world.budget.upsets -= 1;
+                world.sessions[index].token_known = false;
+            }
+            Move::Damage(damage) => {
+                world.budget.damage -= 1;
+                Self::damage(&mut world, damage)?;
+            }
+            Move::Tick => {
+                world.budget.ticks -= 1;
+                world.now += 1;
+            }
+        }
+        world.check_ownerless();
+        world.check_orphans();
+        Some(world)
+    }
+
+    fn properties(&self) -> Vec<Property<Self>> {
+        vec![
+            Property::always("the rules hold", |_, world: &World| world.violated.is_none()),
+            Property::always("rule 10: every object comes to rest where its spec asks", |exploration: &Exploration, world: &World| {
+                let quiet =
+                    world.budget.spent() && world.violated.is_none() && world.controllers.iter().all(|controller| controller.pending.is_none());
+                !quiet || exploration.comes_to_rest(world)
+            }),
+        ]
+    }
+}

@@ -1,0 +1,303 @@
+//! What is explored: scenarios that together reach every step and every row, and the broken variants with the scenario that catches each.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Instant;
+
+use athena_operator::session::Class;
+use libtest_mimic::{Failed, Trial};
+use serde_json::json;
+use stateright::{Checker, Model};
+
+use crate::moves::{Damage, Edit, Exploration, Reply};
+use crate::mutant::Mutant;
+use crate::world::{Budget, World};
+
+const LOST: [Reply; 2] = [Reply::Lost, Reply::Dropped];
+const REFUSED: [Reply; 5] = [
+    Reply::Refused(Class::Throttled),
+    Reply::Refused(Class::Capacity),
+    Reply::Refused(Class::MayHeal),
+    Reply::Refused(Class::Rejected),
+    Reply::Refused(Class::TokenConflict),
+];
+
+fn base(budget: Budget) -> Exploration {
+    Exploration {
+        spec: json!({}),
+        controllers: 1,
+        budget,
+        edits: vec![],
+        replies: vec![],
+        upsets: vec![],
+        damage: vec![],
+        stranger: false,
+        tolerant: false,
+        mutant: Mutant::None,
+        reached: Arc::default(),
+    }
+}
+
+/// Scenarios in which the operator as it is keeps every rule.
+fn scenarios() -> Vec<(&'static str, Exploration)> {
+    let budget = Budget::default();
+    let restarting = json!({ "restartPolicy": "OnFailure", "maxRestarts": 2 });
+    vec![
+        ("deleted at any moment, with a crash and a lost reply", {
+            let budget = Budget { ticks: 2, edits: 1, faults: 1, crashes: 1, ..budget };
+            Exploration { edits: vec![Edit::Delete], replies: LOST.into(), ..base(budget) }
+        }),
+        ("starts that are lost for good", {
+            let budget = Budget { ticks: 5, faults: 1, ..budget };
+            Exploration { replies: LOST.into(), ..base(budget) }
+        }),
+        ("refusals that come and go, deleted at any moment", {
+            let budget = Budget { ticks: 3, edits: 1, faults: 2, ..budget };
+            Exploration { edits: vec![Edit::Delete], replies: REFUSED.into(), ..base(budget) }
+        }),
+        ("looks that fail for long", {
+            let budget = Budget { ticks: 4, faults: 3, ..budget };
+            Exploration { replies: vec![Reply::Dropped], ..base(budget) }
+        }),
+        ("suspended and resumed at any moment", {
+            let budget = Budget { ticks: 1, edits: 3, faults: 1, ..budget };
+            Exploration { edits: vec![Edit::Suspend, Edit::Resume, Edit::Delete], replies: vec![Reply::Lost, Reply::Late], ..base(budget) }
+        }),
+        ("terminations that are refused", {
+            let budget = Budget { ticks: 2, edits: 1, faults: 3, ..budget };
+            Exploration { edits: vec![Edit::Suspend], replies: vec![Reply::Refused(Class::MayHeal)], ..base(budget) }
+        }),
+        ("sessions that fail and are restarted", {
+            let budget = Budget { ticks: 2, upsets: 2, ..budget };
+            let upsets = vec!["FAILED", "DEGRADED", "TERMINATING", "VANISHED", "HIBERNATING", "BUSY"];
+            Exploration { spec: restarting.clone(), upsets, ..base(budget) }
+        }),
+        ("sessions that end for good", {
+            let budget = Budget { ticks: 3, upsets: 1, ..budget };
+            Exploration { upsets: vec!["CREATED", "FAILED", "DEGRADED", "TERMINATING", "VANISHED"], ..base(budget) }
+        }),
+        ("an operator that is moved to another region", {
+            let budget = Budget { ticks: 1, edits: 2, faults: 1, damage: 1, ..budget };
+            let edits = vec![Edit::Delete, Edit::Retain];
+            Exploration { edits, replies: LOST.into(), damage: vec![Damage::Relocate], ..base(budget) }
+        }),
+        ("sessions that fail, suspended or deleted at any moment", {
+            let budget = Budget { ticks: 1, edits: 2, upsets: 1, ..budget };
+            let edits = vec![Edit::Suspend, Edit::Resume, Edit::Delete];
+            Exploration { spec: restarting, edits, upsets: vec!["FAILED", "DEGRADED", "TERMINATING", "VANISHED"], ..base(budget) }
+        }),
+        ("deadlines, and a time after the end", {
+            let budget = Budget { ticks: 3, edits: 1, upsets: 1, ..budget };
+            let edits = vec![Edit::Deadline, Edit::Suspend, Edit::Resume];
+            Exploration { spec: json!({ "ttlSecondsAfterFinished": 300 }), edits, upsets: vec!["FAILED", "TERMINATING"], ..base(budget) }
+        }),
+        ("a wiped or forged status, with a crash", {
+            let budget = Budget { ticks: 1, edits: 1, crashes: 1, damage: 1, ..budget };
+            Exploration { edits: vec![Edit::Delete], damage: vec![Damage::Wipe, Damage::Forge], stranger: true, ..base(budget) }
+        }),
+        ("a finalizer removed by force during the start", {
+            let budget = Budget { ticks: 1, damage: 1, lags: 2, ..budget };
+            Exploration { damage: vec![Damage::Force], ..base(budget) }
+        }),
+        ("Retain as the way out", {
+            let budget = Budget { ticks: 1, edits: 2, faults: 1, crashes: 1, ..budget };
+            Exploration { edits: vec![Edit::Delete, Edit::Retain], replies: LOST.into(), ..base(budget) }
+        }),
+        ("stale caches and late lists", {
+            let budget = Budget { edits: 2, crashes: 1, lags: 2, ..budget };
+            Exploration { edits: vec![Edit::Delete, Edit::Suspend, Edit::Resume], ..base(budget) }
+        }),
+        ("two controllers at once, with sessions that fail", {
+            let budget = Budget { faults: 1, upsets: 1, lags: 1, ..budget };
+            let spec = json!({ "restartPolicy": "OnFailure" });
+            Exploration { spec, controllers: 2, replies: vec![Reply::Lost], upsets: vec!["FAILED"], ..base(budget) }
+        }),
+        ("two controllers at once and a deletion, but for the rule that needs one", {
+            let budget = Budget { edits: 1, ..budget };
+            Exploration { controllers: 2, edits: vec![Edit::Delete], tolerant: true, ..base(budget) }
+        }),
+    ]
+}
+
+/// Each broken variant, with the scenario that catches it and the rule that it breaks.
+fn broken() -> Vec<(Mutant, &'static str, Exploration)> {
+    let budget = Budget::default();
+    let delete = vec![Edit::Delete];
+    let lost = |budget| Exploration { replies: LOST.into(), ..base(budget) };
+    vec![
+        (Mutant::FreshTokens, "rule 1", lost(Budget { ticks: 1, faults: 1, ..budget })),
+        (Mutant::BodyWithTime, "rule 1", lost(Budget { ticks: 1, faults: 1, ..budget })),
+        (Mutant::StartBeforeRecord, "rule 2", base(budget)),
+        (Mutant::TerminateBeforeCause, "rule 2", Exploration { edits: vec![Edit::Suspend], ..base(Budget { edits: 1, ..budget }) }),
+        (Mutant::RecordBeforeFinalizer, "rule 3", base(budget)),
+        (Mutant::ReleaseOnNotFound, "rule 3", Exploration { edits: delete.clone(), ..base(Budget { edits: 1, ..budget }) }),
+        (Mutant::ReleaseOnRefusal, "rule 3", {
+            let budget = Budget { ticks: 1, edits: 1, faults: 2, ..budget };
+            Exploration { edits: delete.clone(), replies: vec![Reply::Lost, Reply::Refused(Class::MayHeal)], ..base(budget) }
+        }),
+        (Mutant::TrustEarlyList, "rule 3", {
+            let budget = Budget { ticks: 2, edits: 1, faults: 2, ..budget };
+            Exploration { edits: delete.clone(), replies: LOST.into(), ..base(budget) }
+        }),
+        (Mutant::BlindWrites, "rule 5", {
+            let budget = Budget { ticks: 1, edits: 1, upsets: 1, ..budget };
+            let spec = json!({ "ttlSecondsAfterFinished": 300 });
+            Exploration { spec, edits: vec![Edit::Suspend], upsets: vec!["FAILED"], ..base(budget) }
+        }),
+        (Mutant::WriteEveryLook, "rule 10", base(budget)),
+        (Mutant::BackFromTerminating, "rule 6", {
+            let budget = Budget { edits: 1, faults: 1, ..budget };
+            Exploration { edits: vec![Edit::Suspend], replies: vec![Reply::Late], ..base(budget) }
+        }),
+        (Mutant::FailedLookIsAnEnd, "rule 7", lost(Budget { faults: 1, ..budget })),
+        (Mutant::TrustStatus, "rule 8", {
+            let budget = Budget { edits: 1, crashes: 1, damage: 1, ..budget };
+            Exploration { edits: delete, damage: vec![Damage::Forge], stranger: true, ..base(budget) }
+        }),
+        (Mutant::ForgetOrphans, "rule 9", Exploration { damage: vec![Damage::Force], ..base(Budget { damage: 1, lags: 2, ..budget }) }),
+        (Mutant::NoSearch, "rule 10", lost(Budget { ticks: 2, faults: 1, crashes: 1, ..budget })),
+        (Mutant::NoResume, "rule 10", Exploration { edits: vec![Edit::Suspend, Edit::Resume], ..base(Budget { edits: 2, ..budget }) }),
+    ]
+}
+
+/// How many states there are, and what is wrong in one of them, with the shortest way to it.
+fn explore(exploration: &Exploration) -> (usize, Option<String>) {
+    let checker = exploration.clone().checker().threads(2).spawn_bfs().join();
+    let found = checker.discoveries().into_iter().next().map(|(property, path)| {
+        let last = path.last_state().clone();
+        let moves: Vec<String> = path.into_actions().iter().enumerate().map(|(number, action)| format!("{:>4}. {action:?}", number + 1)).collect();
+        format!("{}\n{}\n{}", last.violated.unwrap_or(property), moves.join("\n"), summary(&last))
+    });
+    (checker.unique_state_count(), found)
+}
+
+fn summary(world: &World) -> String {
+    let sessions: Vec<String> =
+        world.sessions.iter().map(|session| format!("{} {}", session.token.as_deref().unwrap_or("a stranger's"), session.state)).collect();
+    let status = world.object.as_ref().and_then(|object| object.get().status.clone());
+    format!("sessions: {sessions:?}\nstatus: {}", serde_json::to_string(&status).unwrap_or_default())
+}
+
+/// Everything that the scenarios must reach together.
+const REACHED: &[&str] = &[
+    "Ready False AccessDenied",
+    "Ready False Deleting",
+    "Ready False IdentityChanged",
+    "Ready False InvalidRequest",
+    "Ready False SessionDegraded",
+    "Ready False SessionFailed",
+    "Ready False SessionVanished",
+    "Ready False StartupDeadlineExceeded",
+    "Ready False StoppedOutside",
+    "Ready False TerminateRefused",
+    "Ready False TokenMismatch",
+    "Ready True DeadlineExceeded",
+    "Ready True IdleTimeout",
+    "Ready True SessionBusy",
+    "Ready True SessionIdle",
+    "Ready True Suspended",
+    "Ready Unknown AccessDenied",
+    "Ready Unknown DeadlineExceeded",
+    "Ready Unknown ObservationStale",
+    "Ready Unknown QuotaExceeded",
+    "Ready Unknown ReplacingSession",
+    "Ready Unknown RestartingAfterFailure",
+    "Ready Unknown SessionCreated",
+    "Ready Unknown SessionCreating",
+    "Ready Unknown SessionTerminating",
+    "Ready Unknown Starting",
+    "Ready Unknown Suspending",
+    "Ready Unknown Throttled",
+    "Ready Unknown TokenMismatch",
+    "Ready Unknown UnknownState",
+    "step AddFinalizer of none",
+    "step Adopt of none",
+    "step Adopt of none, deleting",
+    "step Adopt of unknown",
+    "step Adopt of unknown, deleting",
+    "step Conclude of live",
+    "step Conclude of unknown",
+    "step Delete of over",
+    "step Look of live",
+    "step Look of live, deleting",
+    "step Mirror of live",
+    "step Mirror of live, deleting",
+    "step Record of none",
+    "step Record of over",
+    "step Record of unknown",
+    "step Release of live, deleting",
+    "step Release of none, deleting",
+    "step Release of over, deleting",
+    "step Release of unknown, deleting",
+    "step Rest of live",
+    "step Rest of live, deleting",
+    "step Rest of none",
+    "step Rest of over",
+    "step Rest of unknown",
+    "step Search of none",
+    "step Search of none, deleting",
+    "step Search of unknown",
+    "step Search of unknown, deleting",
+    "step Start of unknown",
+    "step Start of unknown, deleting",
+    "step Stop of live",
+    "step Suspend of over",
+    "step Terminate of live",
+    "step Terminate of live, deleting",
+    "step Wait of live",
+    "step Wait of none, deleting",
+    "step Wait of over",
+    "step Wait of unknown",
+];
+
+fn every_scenario_keeps_every_rule() -> Result<(), Failed> {
+    let mut reached = BTreeSet::new();
+    let mut total = 0;
+    for (name, exploration) in scenarios() {
+        let begun = Instant::now();
+        let (states, found) = explore(&exploration);
+        println!("  {states:>8} states in {:>3} s: {name}", begun.elapsed().as_secs());
+        if let Some(found) = found {
+            return Err(Failed::from(format!("{name}: {found}")));
+        }
+        total += states;
+        reached.extend(exploration.reached.lock().expect("no holder panics").iter().cloned());
+    }
+    println!("model: {total} states");
+    let missing: Vec<_> = REACHED.iter().filter(|wanted| !reached.contains(**wanted)).collect();
+    if !missing.is_empty() {
+        return Err(Failed::from(format!("not reached: {missing:?}, of {reached:#?}")));
+    }
+    Ok(())
+}
+
+fn caught(mutant: Mutant, rule: &str, exploration: Exploration) -> Result<(), Failed> {
+    let (states, found) = explore(&Exploration { mutant, ..exploration });
+    match found {
+        Some(found) if found.starts_with(rule) => {
+            println!("{mutant:?} is caught in {states} states: {found}");
+            Ok(())
+        }
+        Some(found) => Err(Failed::from(format!("{mutant:?} breaks another rule than {rule}: {found}"))),
+        None => Err(Failed::from(format!("{mutant:?} is not caught in {states} states"))),
+    }
+}
+
+/// With two controllers, a session can outlive its object: that, and nothing more, is why one is elected.
+fn two_controllers_break_one_rule() -> Result<(), Failed> {
+    let budget = Budget { edits: 1, lags: 1, ..Budget::default() };
+    let exploration = Exploration { controllers: 2, edits: vec![Edit::Delete], ..base(budget) };
+    caught(Mutant::None, "rule 3", exploration)
+}
+
+pub fn trials() -> Vec<Trial> {
+    let mutants = broken()
+        .into_iter()
+        .map(|(mutant, rule, exploration)| Trial::test(format!("{mutant:?} is caught"), move || caught(mutant, rule, exploration)));
+    mutants
+        .chain([
+            Trial::test("two controllers at once let a session outlive its object", two_controllers_break_one_rule),
+            Trial::test("every scenario keeps every rule", every_scenario_keeps_every_rule),
+        ])
+        .collect()
+}
