@@ -300,6 +300,12 @@ fn an_attempt_that_never_became_a_session_keeps_its_number() {
 }
 
 #[test]
+fn a_resume_counts_afresh_also_after_a_lost_attempt() {
+    let lost = suspended_since(restarting(over("SessionLost"), 3));
+    assert_eq!(sequel(&lost, &at(0)), Sequel::Attempt { number: 1, time: at(0).now, restarts: 0, resumed: true });
+}
+
+#[test]
 fn times_of_any_size_do_no_harm() {
     for time in ["9999-12-30T22:00:00Z", "-009999-01-02T01:59:59Z"] {
         for mut object in [unknown(), live("CREATING"), restarting(over("SessionFailed"), i32::MAX), mortal(over("IdleTimeout"), 1)] {

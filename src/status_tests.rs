@@ -218,6 +218,22 @@ fn an_idle_timeout_is_told_though_the_session_was_seen_ending() {
 }
 
 #[test]
+fn a_session_that_vanishes_while_it_is_ended_has_ended_for_that_cause() {
+    let stopped = with(live("IDLE"), |object| object.status.get_or_insert_default().stop_cause = Some(StopCause::ActiveDeadline));
+    let step = Step::Conclude(EndReason::SessionVanished);
+    let status = status_after(&stopped, &Known::met(at(0).now), &step, &Outcome::Nothing, &at(0));
+    assert_eq!(status.end_reason, Some(EndReason::DeadlineExceeded));
+}
+
+#[test]
+fn a_replayed_start_that_returns_an_ended_session_is_looked_at_first() {
+    let outcome = Outcome::Started { id: "s".into(), state: "TERMINATED".into() };
+    let status = status_after(&recorded_and(json!({})), &Known::met(at(0).now), &Step::Start(0), &outcome, &at(0));
+    assert_eq!(condition(&status, "Ready").map(|ready| ready.reason.as_str()), Some("Starting"));
+    assert_eq!(status.end_reason, None);
+}
+
+#[test]
 fn terminating_leads_only_to_an_end() {
     let mut status = AthenaSessionStatus { state: Some("TERMINATING".into()), ..AthenaSessionStatus::default() };
     mirror(&mut status, &Session { state: "IDLE".into(), ..Session::default() }, at(0).now);
