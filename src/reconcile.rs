@@ -170,7 +170,8 @@ impl Operator {
             }
             Step::AddFinalizer => {
                 let written = self.counted("finalizer", writes::write_finalizer(&self.client, object, true).await)?;
-                known.finalizer_added = matches!(written, Written::Yes(_));
+                // Put back on an object with an attempt, it tells nothing of what was recorded before.
+                known.finalizer_added = matches!(written, Written::Yes(_)) && attempt(object, known) == Attempt::None;
                 written
             }
             Step::Delete => {

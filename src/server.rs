@@ -16,7 +16,7 @@ use tracing::debug;
 use crate::controller::Readiness;
 use crate::metrics::Metrics;
 
-/// Answers `/livez`, `/readyz` and `/metrics` until it is dropped.
+/// Binds the address of [`serve`], so that a taken one is told at the start.
 ///
 /// # Errors
 /// When the address cannot be bound.
@@ -24,7 +24,7 @@ pub async fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
     TcpListener::bind(address).await
 }
 
-/// Serves connections of `listener` for ever.
+/// Answers `/livez`, `/readyz` and `/metrics` on `listener` for ever.
 pub async fn serve(listener: TcpListener, metrics: Arc<Metrics>, readiness: Readiness) {
     loop {
         let connection = match listener.accept().await {
