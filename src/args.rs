@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use k8s_openapi::jiff::SignedDuration;
 
 use crate::lifecycle::Limits;
@@ -54,6 +54,26 @@ pub struct Run {
     #[arg(long, env = "ATHENA_OPERATOR_ATHENA_TIMEOUT", default_value = "10s", value_parser = duration, value_name = "DURATION")]
     pub athena_timeout: Duration,
 
+    /// Longest wait for a connection to the API server and for the head of a reply
+    #[arg(long, env = "ATHENA_OPERATOR_KUBERNETES_TIMEOUT", default_value = "10s", value_parser = duration, value_name = "DURATION")]
+    pub kubernetes_timeout: Duration,
+
+    /// Whether to act only while holding a Lease: without it, run one replica only, since two may leave a session running after its object is gone
+    #[arg(long, env = "ATHENA_OPERATOR_LEADER_ELECTION", default_value_t = true, action = ArgAction::Set, value_name = "BOOLEAN")]
+    pub leader_election: bool,
+
+    /// Name of the Lease
+    #[arg(long, env = "ATHENA_OPERATOR_LEASE_NAME", default_value = "athena-operator", value_name = "NAME")]
+    pub lease_name: String,
+
+    /// Namespace of the Lease; the pod's own, or that of the kubeconfig's context, if unset
+    #[arg(long, env = "ATHENA_OPERATOR_LEASE_NAMESPACE", value_parser = namespace, value_name = "NAMESPACE")]
+    pub lease_namespace: Option<String>,
+
+    /// How long a leader that is not heard of stays the leader, in whole seconds; it stops acting after two thirds of that
+    #[arg(long, env = "ATHENA_OPERATOR_LEASE_DURATION", default_value = "15s", value_parser = lease_duration, value_name = "DURATION")]
+    pub lease_duration: Duration,
+
     /// Time between looks at a settled session, give or take a quarter
     #[arg(long, env = "ATHENA_OPERATOR_OBSERVE_INTERVAL", default_value = "20s", value_parser = duration, value_name = "DURATION")]
     pub observe_interval: Duration,
@@ -100,6 +120,11 @@ fn duration(text: &str) -> Result<Duration, String> {
     positive.ok_or_else(|| format!("`{text}` must be more than nothing and at most 24h"))
 }
 
+fn lease_duration(text: &str) -> Result<Duration, String> {
+    let given = duration(text)?;
+    if given.subsec_nanos() == 0 { Ok(given) } else { Err(format!("`{text}` must be whole seconds, such as 15s")) }
+}
+
 fn namespace(text: &str) -> Result<String, String> {
     let label = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
     if !text.is_empty() && text.len() <= 63 && text.bytes().all(label) && !text.starts_with('-') && !text.ends_with('-') {
@@ -135,6 +160,8 @@ mod tests {
             (["run", "--observe-interval=soon"], "is not a duration"),
             (["run", "--namespaces=a,B"], "`B` is not the name of a namespace"),
             (["run", "--concurrency=0"], "concurrency"),
+            (["run", "--lease-duration=1500ms"], "must be whole seconds"),
+            (["run", "--leader-election=perhaps"], "leader-election"),
         ] {
             let error = parse(&arguments).expect_err(part).to_string();
             assert!(error.contains(part), "{error}");

@@ -14,25 +14,29 @@ use kube::{Api, Client, ResourceExt};
 use tracing::{debug, warn};
 
 use crate::api::AthenaSession;
+use crate::leadership::Leadership;
 use crate::reconcile::{Operator, error_policy, reconcile};
 
-/// How many of the controller's first lists are still to come; it is ready at none.
-#[derive(Clone, Debug, Default)]
-pub struct Readiness(Arc<AtomicUsize>);
+/// Whether the process does its part: as the leader, once every first list is complete; else as the one that waits while another leads.
+#[derive(Clone, Debug)]
+pub struct Readiness {
+    missing: Arc<AtomicUsize>,
+    leadership: Leadership,
+}
 
 impl Readiness {
     /// Nothing has been listed in any of `scopes` yet.
-    pub fn new(scopes: usize) -> Self {
-        Self(Arc::new(AtomicUsize::new(scopes)))
+    pub fn new(scopes: usize, leadership: Leadership) -> Self {
+        Self { missing: Arc::new(AtomicUsize::new(scopes)), leadership }
     }
 
-    /// Whether every first list is complete.
+    /// Whether it does.
     pub fn is_ready(&self) -> bool {
-        self.0.load(Ordering::Acquire) == 0
+        self.missing.load(Ordering::Acquire) == 0 || self.leadership.is_elsewhere()
     }
 
     fn listed(&self) {
-        self.0.fetch_sub(1, Ordering::AcqRel);
+        self.missing.fetch_sub(1, Ordering::AcqRel);
     }
 }
 

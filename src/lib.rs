@@ -12,6 +12,9 @@
 //! writes      the writes to the API server
 //! reconcile   observe, decide, act, report
 //! controller  what wakes a reconcile
+//! kubernetes  the clients of the API server
+//! leadership  whether this process may act, and
+//! lease       how that is won and lost
 //! server, metrics, telemetry, args
 //! ```
 
@@ -21,6 +24,9 @@ pub mod athena;
 pub mod controller;
 pub mod events;
 pub mod known;
+pub mod kubernetes;
+pub mod leadership;
+pub mod lease;
 pub mod lifecycle;
 pub mod marker;
 pub mod metrics;

@@ -9,12 +9,16 @@ use anyhow::Context;
 use athena_operator::args::{Cli, Command, Run};
 use athena_operator::athena::Athena;
 use athena_operator::controller::{self, Readiness};
+use athena_operator::leadership::{self, Leadership};
+use athena_operator::lease::{self, Candidate};
 use athena_operator::metrics::Metrics;
 use athena_operator::reconcile::Operator;
-use athena_operator::{api, server, telemetry};
+use athena_operator::{api, kubernetes, server, telemetry};
 use clap::Parser;
-use tokio::signal::unix::{SignalKind, signal};
-use tracing::{info, warn};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+use tracing::{error, info, warn};
 
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
@@ -38,43 +42,114 @@ fn print_crd() -> anyhow::Result<()> {
 #[tokio::main]
 async fn run(options: &Run) -> anyhow::Result<()> {
     telemetry::init(options.log_format, &options.log)?;
+    end_on_panic();
     let metrics = Arc::new(Metrics::default());
-    let athena = Athena::from_env(options.athena_timeout, metrics.clone()).await?;
-    let client = kube::Client::try_default().await.map_err(|error| anyhow::anyhow!("cannot find a Kubernetes cluster: {error}"))?;
+    let config = kubernetes::config(options.kubernetes_timeout).await?;
+    let lease_client = kubernetes::client(config.clone(), options.kubernetes_timeout)?;
+    let (office, leadership) = leadership::contested();
+    let leadership = if options.leader_election { leadership } else { Leadership::unbounded() };
+    let candidate = Candidate {
+        namespace: options.lease_namespace.clone().unwrap_or_else(|| config.default_namespace.clone()),
+        name: options.lease_name.clone(),
+        identity: lease::identity(),
+        duration: options.lease_duration,
+    };
+    let client = kubernetes::leading_client(config, options.kubernetes_timeout, leadership.clone())?;
+    let athena = Athena::from_env(options.athena_timeout, leadership.clone(), metrics.clone()).await?;
     // A namespace given twice must not have two reconciles of one object at a time.
     let namespaces: Vec<String> = options.namespaces.iter().cloned().collect::<BTreeSet<_>>().into_iter().collect();
-    let readiness = Readiness::new(namespaces.len().max(1));
+    let readiness = Readiness::new(namespaces.len().max(1), leadership.clone());
     let listener = server::bind(options.listen).await.with_context(|| format!("cannot listen on {}", options.listen))?;
     info!(address = %listener.local_addr()?, region = athena.region(), ?namespaces, "starting");
     tokio::spawn(server::serve(listener, metrics.clone(), readiness.clone()));
 
+    let mut signals = Signals::new()?;
+    let (release, released) = oneshot::channel();
+    let mut election = options.leader_election.then(|| tokio::spawn(lease::run(lease_client, candidate, office, released)));
     let operator = Arc::new(Operator::new(client.clone(), athena.clone(), options.limits(), metrics));
     let learnt = tokio::spawn(learn_account(operator.clone(), athena));
-    // Attempts should carry the account from the first on, but an unreachable STS must not keep sessions from being ended.
-    let _ = tokio::time::timeout(Duration::from_secs(5), learnt).await;
-
-    let mut terminate = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;
-    let mut interrupt = signal(SignalKind::interrupt()).context("cannot wait for SIGINT")?;
-    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let (stop, stopped) = oneshot::channel::<()>();
     let shutdown = async move {
         let _ = stopped.await;
     };
-    let mut running = std::pin::pin!(controller::run(operator.clone(), client, &namespaces, options.concurrency, readiness, shutdown));
+    let work = {
+        let (operator, leadership) = (operator.clone(), leadership.clone());
+        async move {
+            leadership.held().await;
+            // Attempts should carry the account from the first on, but an unreachable STS must not keep sessions from being ended.
+            let _ = tokio::time::timeout(Duration::from_secs(5), learnt).await;
+            controller::run(operator, client, &namespaces, options.concurrency, readiness, shutdown).await;
+        }
+    };
+    let mut work = std::pin::pin!(work);
     tokio::select! {
-        () = &mut running => anyhow::bail!("the controller ended by itself"),
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+        () = &mut work => anyhow::bail!("the controller ended by itself"),
+        () = signals.any() => {}
+        () = lost(election.as_mut()) => anyhow::bail!("this process is not the leader any more"),
     }
     info!("stopping");
     let _ = stop.send(());
-    let finished = async {
-        running.await;
-        operator.orphans_ended().await;
-    };
-    if tokio::time::timeout(options.shutdown_grace, finished).await.is_err() {
-        warn!("some work did not finish in time; the next operator takes up what objects tell of");
+    if leadership.is_held() {
+        let finished = async {
+            work.await;
+            operator.orphans_ended().await;
+        };
+        tokio::select! {
+            () = finished => {}
+            () = tokio::time::sleep(options.shutdown_grace) => {
+                warn!("some work did not finish in time; the next operator takes up what objects tell of");
+            }
+            () = lost(election.as_mut()) => anyhow::bail!("this process is not the leader any more"),
+        }
+    }
+    let _ = release.send(());
+    if let Some(election) = election {
+        election.await?;
     }
     Ok(())
+}
+
+/// The signals that end the operator.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> anyhow::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?,
+            interrupt: signal(SignalKind::interrupt()).context("cannot wait for SIGINT")?,
+        })
+    }
+
+    async fn any(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
+/// Waits until the election has ended, which before the release means that the lease is lost.
+async fn lost(election: Option<&mut JoinHandle<()>>) {
+    match election {
+        Some(election) => {
+            let _ = election.await;
+        }
+        None => std::future::pending().await,
+    }
+}
+
+/// Has a panic in any task end the process: what it left half done is taken up by the next.
+fn end_on_panic() {
+    let report = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        let place = panic.location().map(ToString::to_string);
+        error!(place, "a panic: {}", panic.payload_as_str().unwrap_or("without a message"));
+        report(panic);
+        std::process::abort();
+    }));
 }
 
 async fn learn_account(operator: Arc<Operator>, athena: Athena) {

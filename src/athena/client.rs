@@ -18,6 +18,7 @@ use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
 use super::error::{chain, code, refusal};
 use crate::api::{Classification, EngineConfiguration};
+use crate::leadership::Leadership;
 use crate::metrics::Metrics;
 use crate::session::{Class, Details, Look, Refusal, Session, WorkGroup};
 
@@ -35,16 +36,18 @@ pub struct Athena {
     athena: aws_sdk_athena::Client,
     sts: aws_sdk_sts::Client,
     region: String,
+    leadership: Leadership,
     metrics: Arc<Metrics>,
     work_groups: Arc<Mutex<HashMap<String, (Instant, WorkGroup)>>>,
 }
 
 impl Athena {
-    /// A client with the credentials, region and endpoint of the environment. `timeout` bounds each try of a call, and three times of it the call.
+    /// A client with the credentials, region and endpoint of the environment. `timeout` bounds each try of a call, and three times of it the call. Calls
+    /// that start or end a session wait for `leadership`.
     ///
     /// # Errors
     /// When there is no region.
-    pub async fn from_env(timeout: Duration, metrics: Arc<Metrics>) -> Result<Self, ConnectError> {
+    pub async fn from_env(timeout: Duration, leadership: Leadership, metrics: Arc<Metrics>) -> Result<Self, ConnectError> {
         let timeouts = TimeoutConfig::builder().operation_attempt_timeout(timeout).operation_timeout(timeout * 3).build();
         let config = aws_config::defaults(BehaviorVersion::latest()).timeout_config(timeouts).load().await;
         let region = config.region().ok_or(ConnectError::NoRegion)?.to_string();
@@ -52,6 +55,7 @@ impl Athena {
             athena: aws_sdk_athena::Client::new(&config),
             sts: aws_sdk_sts::Client::new(&config),
             region,
+            leadership,
             metrics,
             work_groups: Arc::default(),
         })
@@ -81,6 +85,7 @@ impl Athena {
             request.headers_mut().insert("content-length", body.len().to_string());
             *request.body_mut() = SdkBody::from(body.clone());
         });
+        self.leadership.held().await;
         let reply = self.measured("StartSession", call.send()).await?;
         match (reply.session_id, reply.state) {
             (Some(id), state) if !id.is_empty() => Ok((id, state.map(|state| state.as_str().to_owned()).unwrap_or_default())),
@@ -172,6 +177,7 @@ impl Athena {
     /// # Errors
     /// The refusal.
     pub async fn terminate_session(&self, id: &str) -> Result<(), Refusal> {
+        self.leadership.held().await;
         self.measured("TerminateSession", self.athena.terminate_session().session_id(id).send()).await.map(|_| ())
     }
 

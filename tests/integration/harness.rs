@@ -127,13 +127,22 @@ impl World {
         self.operator_of(Scope::Everywhere, &[&format!("--namespaces={}", self.namespace)], &[])
     }
 
+    /// Starts an operator without waiting.
+    pub fn unready_operator(&self, flags: &[&str], env: &[(&str, &str)]) -> anyhow::Result<Operator> {
+        self.started(Scope::Namespace(&self.namespace), flags, env)
+    }
+
     fn operator_of(&self, scope: Scope<'_>, flags: &[&str], env: &[(&str, &str)]) -> anyhow::Result<Operator> {
+        let operator = self.started(scope, flags, env)?;
+        operator.wait_until_ready()?;
+        Ok(operator)
+    }
+
+    fn started(&self, scope: Scope<'_>, flags: &[&str], env: &[(&str, &str)]) -> anyhow::Result<Operator> {
         let env = [&[("ATHENA_OPERATOR_OBSERVE_INTERVAL", "200ms"), ("ATHENA_OPERATOR_TRANSITION_INTERVAL", "50ms")], env].concat();
         let url = self.emulator.url();
         let binary = Path::new(env!("CARGO_BIN_EXE_athena-operator"));
-        let operator = Operator::start(self.stage(), &OperatorOptions { binary, scope, athena: &url, flags, env: &env })?;
-        operator.wait_until_ready()?;
-        Ok(operator)
+        Operator::start(self.stage(), &OperatorOptions { binary, scope, athena: &url, flags, env: &env })
     }
 
     /// kubectl in the test's namespace, which must succeed.

@@ -8,6 +8,7 @@ mod admission;
 mod crash;
 mod deletion;
 mod harness;
+mod leader;
 mod lifecycle;
 mod process;
 mod refusals;
@@ -22,6 +23,7 @@ fn main() -> ExitCode {
         ("admission", admission::tests()),
         ("crash", crash::tests()),
         ("deletion", deletion::tests()),
+        ("leader", leader::tests()),
         ("lifecycle", lifecycle::tests()),
         ("process", process::tests()),
         ("refusals", refusals::tests()),

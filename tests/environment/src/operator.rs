@@ -23,7 +23,7 @@ pub struct OperatorOptions<'a> {
     pub athena: &'a str,
     /// Further flags.
     pub flags: &'a [&'a str],
-    /// Further environment variables.
+    /// Further environment variables. Without one that says otherwise, there is no leader election: what follows a kill need not wait for a lease.
     pub env: &'a [(&'a str, &'a str)],
 }
 
@@ -46,6 +46,7 @@ impl Operator {
             ("AWS_ACCESS_KEY_ID", "test"),
             ("AWS_SECRET_ACCESS_KEY", "test"),
             ("AWS_ENDPOINT_URL", options.athena),
+            ("ATHENA_OPERATOR_LEADER_ELECTION", "false"),
         ]);
         command.env("KUBECONFIG", stage.operator_kubeconfig(options.scope)?);
         if let Scope::Namespace(namespace) = options.scope {
@@ -110,6 +111,11 @@ impl Operator {
     /// Its exit status, once it has ended.
     pub fn exit_status(&self) -> Option<ExitStatus> {
         self.process.exit_status()
+    }
+
+    /// Sends it a signal.
+    pub fn signal(&self, signal: Signal) {
+        self.process.signal(signal);
     }
 
     /// Sends it a signal and waits, at most 30 s, until it has ended.

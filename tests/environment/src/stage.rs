@@ -144,6 +144,7 @@ impl Stage {
                     let subject = format!("--serviceaccount={namespace}:{ACCOUNT}");
                     self.kubectl_ok(&["create", "serviceaccount", ACCOUNT, "-n", namespace])?;
                     self.kubectl_ok(&["create", "rolebinding", ACCOUNT, "--clusterrole=athena-operator", &subject, "-n", namespace])?;
+                    self.grant_lease(namespace)?;
                 }
                 namespace
             }
@@ -152,6 +153,17 @@ impl Stage {
         let file = self.folder.path().join(format!("operator-{namespace}.kubeconfig"));
         std::fs::write(&file, self.with_token(token.trim())?.to_string()).with_context(|| format!("cannot write {}", file.display()))?;
         Ok(file)
+    }
+
+    /// Gives the account of a namespace the rights to its lease that `deploy/rbac.yaml` gives to the operator in its own.
+    fn grant_lease(&self, namespace: &str) -> anyhow::Result<()> {
+        let manifests = std::fs::read_to_string(repository().join("deploy/rbac.yaml"))?;
+        let leases = manifests.split("---").filter(|manifest| manifest.contains("name: athena-operator-lease"));
+        let moved = leases.map(|manifest| manifest.replace("namespace: athena-operator", &format!("namespace: {namespace}")));
+        let file = self.folder.path().join(format!("lease-{namespace}.yaml"));
+        std::fs::write(&file, moved.collect::<Vec<_>>().join("---"))?;
+        self.kubectl_ok(&["apply", "-f", &file.display().to_string()])?;
+        Ok(())
     }
 
     /// The administrator's kubeconfig, with a token in place of the administrator.

@@ -1,0 +1,56 @@
+//! Clients of the API server: every reply begins in time or not at all, nothing is sent twice behind the caller's back, and nothing is changed without
+//! the lease.
+
+use std::time::Duration;
+
+use http::{Method, Request};
+use kube::client::{Body, ClientBuilder};
+use kube::{Client, Config};
+use tower::service_fn;
+use tower::timeout::TimeoutLayer;
+
+use crate::leadership::Leadership;
+
+/// How the API server is reached, from the environment: the pod's service account, or a kubeconfig. `timeout` is the longest wait for a connection and
+/// for the head of a reply.
+///
+/// # Errors
+/// When there is neither.
+pub async fn config(timeout: Duration) -> anyhow::Result<Config> {
+    /// Twice as long as the server is silent on a watch of which nothing changes, and more.
+    const SILENCE: Duration = Duration::from_mins(3);
+    let mut config = Config::infer().await.map_err(|error| anyhow::anyhow!("cannot find a Kubernetes cluster: {error}"))?;
+    config.connect_timeout = Some(timeout);
+    config.read_timeout = Some(SILENCE);
+    config.reset_reader_on_write = true;
+    // Its tries take minutes; a reconcile that ends and comes again sees what has changed.
+    config.default_retry = false;
+    Ok(config)
+}
+
+/// A client that needs no lease: for the lease itself.
+///
+/// # Errors
+/// When the configuration cannot be used.
+pub fn client(config: Config, timeout: Duration) -> kube::Result<Client> {
+    Ok(ClientBuilder::try_from(config)?.with_layer(&TimeoutLayer::new(timeout)).build())
+}
+
+/// A client whose requests other than reads wait until this process is the leader.
+///
+/// # Errors
+/// When the configuration cannot be used.
+pub fn leading_client(config: Config, timeout: Duration, leadership: Leadership) -> kube::Result<Client> {
+    let namespace = config.default_namespace.clone();
+    let inner = client(config, timeout)?;
+    let gate = service_fn(move |request: Request<Body>| {
+        let (inner, leadership) = (inner.clone(), leadership.clone());
+        async move {
+            if request.method() != Method::GET {
+                leadership.held().await;
+            }
+            inner.send(request).await
+        }
+    });
+    Ok(Client::new(gate, namespace))
+}

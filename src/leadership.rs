@@ -1,0 +1,112 @@
+//! Whether this process may act: it holds the lease, or there is none to hold.
+
+use std::time::Instant;
+
+use tokio::sync::watch;
+
+/// How long this process is the leader.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Term {
+    /// Not at all, as far as it knows.
+    None,
+    /// Another process is the leader.
+    Other,
+    /// Until then, unless the lease is renewed.
+    Until(Instant),
+    /// As long as it runs: nobody else is to take part.
+    Unbounded,
+}
+
+/// What asks whether this process may act.
+#[derive(Clone, Debug)]
+pub struct Leadership(watch::Receiver<Term>);
+
+/// What says so.
+#[derive(Debug)]
+pub struct Office(watch::Sender<Term>);
+
+/// A leadership that is yet to be won.
+pub fn contested() -> (Office, Leadership) {
+    let (sender, receiver) = watch::channel(Term::None);
+    (Office(sender), Leadership(receiver))
+}
+
+impl Leadership {
+    /// The leadership of a process that runs alone.
+    pub fn unbounded() -> Self {
+        Self(watch::channel(Term::Unbounded).1)
+    }
+
+    /// Whether this process may act now.
+    pub fn is_held(&self) -> bool {
+        holds(*self.0.borrow(), Instant::now())
+    }
+
+    /// Whether another process is known to act in place of this one.
+    pub fn is_elsewhere(&self) -> bool {
+        *self.0.borrow() == Term::Other
+    }
+
+    /// Waits until this process may act. For one that has lost the lease that is for ever: it is about to end.
+    pub async fn held(&self) {
+        let mut term = self.0.clone();
+        if term.wait_for(|term| holds(*term, Instant::now())).await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+impl Office {
+    /// This process may act until `time`.
+    pub fn hold_until(&self, time: Instant) {
+        self.0.send_replace(Term::Until(time));
+    }
+
+    /// Another process acts.
+    pub fn wait(&self) {
+        self.0.send_replace(Term::Other);
+    }
+
+    /// This process may not act any more.
+    pub fn leave(&self) {
+        self.0.send_replace(Term::None);
+    }
+}
+
+fn holds(term: Term, now: Instant) -> bool {
+    match term {
+        Term::None | Term::Other => false,
+        Term::Until(time) => now < time,
+        Term::Unbounded => true,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_term_ends_by_itself() {
+        let (office, leadership) = contested();
+        assert!(!leadership.is_held());
+        office.hold_until(Instant::now() + Duration::from_hours(1));
+        assert!(leadership.is_held());
+        office.hold_until(Instant::now());
+        assert!(!leadership.is_held());
+        office.wait();
+        assert!(!leadership.is_held() && leadership.is_elsewhere());
+        office.leave();
+        assert!(!leadership.is_held() && !leadership.is_elsewhere());
+        assert!(Leadership::unbounded().is_held());
+    }
+
+    #[tokio::test]
+    async fn whoever_waits_goes_on_when_the_lease_is_won() {
+        let (office, leadership) = contested();
+        let waiting = tokio::spawn(async move { leadership.held().await });
+        office.hold_until(Instant::now() + Duration::from_hours(1));
+        waiting.await.expect("held");
+    }
+}

@@ -1,0 +1,160 @@
+//! Replicas: one acts, the others wait and take over.
+
+use anyhow::ensure;
+use athena_emulator::{Fault, FaultKind};
+use environment::{Operator, Signal};
+use k8s_openapi::api::coordination::v1::Lease;
+use kube::Api;
+use kube::api::DeleteParams;
+use serde_json::json;
+
+use crate::harness::{World, tests, until};
+
+tests![
+    another_replica_takes_over_when_the_leader_is_told_to_end,
+    another_replica_takes_over_when_the_leader_is_killed,
+    a_leader_that_was_stopped_for_longer_than_its_lease_ends_and_changes_nothing,
+    a_leader_that_loses_its_lease_to_another_ends,
+    without_the_right_to_the_lease_nothing_is_done_and_the_process_is_not_ready,
+    three_replicas_start_each_session_once_while_leaders_are_killed,
+    two_operators_without_election_start_each_session_once,
+];
+
+/// A replica that takes part in the election of the test's namespace.
+fn replica(world: &World) -> anyhow::Result<Operator> {
+    let namespace = format!("--lease-namespace={}", world.namespace);
+    world.operator_with(&[&namespace, "--lease-duration=2s"], &[("ATHENA_OPERATOR_LEADER_ELECTION", "true")])
+}
+
+fn lease(world: &World) -> Api<Lease> {
+    Api::namespaced(world.client.clone(), &world.namespace)
+}
+
+async fn holder(world: &World) -> anyhow::Result<String> {
+    let lease = lease(world).get_opt("athena-operator").await?;
+    Ok(lease.and_then(|lease| lease.spec?.holder_identity).unwrap_or_default())
+}
+
+fn leads(replica: &Operator) -> bool {
+    replica.raw_log().contains("this process is the leader")
+}
+
+/// A leader and a replica that waits.
+async fn pair(world: &World) -> anyhow::Result<(Operator, Operator)> {
+    let leader = replica(world)?;
+    until("the first replica leads", || leads(&leader)).await?;
+    let other = replica(world)?;
+    until("the second replica waits", || other.raw_log().contains("waiting for the lease")).await?;
+    ensure!(!leads(&other));
+    Ok((leader, other))
+}
+
+async fn another_replica_takes_over_when_the_leader_is_told_to_end(world: World) -> anyhow::Result<()> {
+    let (leader, other) = pair(&world).await?;
+    world.create("one").await?;
+    world.until_reason("one", "SessionIdle").await?;
+    ensure!(leader.end(Signal::TERM)?.success(), "{}", leader.raw_log());
+    ensure!(leader.raw_log().contains("the lease is given back"), "{}", leader.raw_log());
+    world.create("two").await?;
+    world.until_reason("two", "SessionIdle").await?;
+    ensure!(leads(&other));
+    for name in ["one", "two"] {
+        world.delete(name).await?;
+        world.until_gone(name).await?;
+    }
+    ensure!(world.emulator.sessions().len() == 2 && world.live().is_empty(), "{:?}", world.emulator.sessions());
+    Ok(())
+}
+
+async fn another_replica_takes_over_when_the_leader_is_killed(world: World) -> anyhow::Result<()> {
+    let (leader, other) = pair(&world).await?;
+    world.emulator.set_faults(vec![Fault::new("StartSession", FaultKind::Hang { effect: true }).times(1)]);
+    world.create("one").await?;
+    until("a session is started", || world.emulator.sessions().len() == 1).await?;
+    leader.end(Signal::KILL)?;
+    world.until_reason("one", "SessionIdle").await?;
+    ensure!(leads(&other));
+    ensure!(world.emulator.sessions().len() == 1, "{:?}", world.emulator.sessions());
+    Ok(())
+}
+
+async fn a_leader_that_was_stopped_for_longer_than_its_lease_ends_and_changes_nothing(world: World) -> anyhow::Result<()> {
+    let (leader, other) = pair(&world).await?;
+    leader.signal(Signal::STOP);
+    until("the other replica leads", || leads(&other)).await?;
+    world.create("one").await?;
+    world.until_reason("one", "SessionIdle").await?;
+    let calls = world.calls("StartSession").len();
+    leader.signal(Signal::CONT);
+    until("the former leader has ended", || leader.exit_status().is_some()).await?;
+    ensure!(leader.exit_status().is_some_and(|status| !status.success()), "{}", leader.raw_log());
+    ensure!(world.calls("StartSession").len() == calls && other.exit_status().is_none());
+    Ok(())
+}
+
+async fn a_leader_that_loses_its_lease_to_another_ends(world: World) -> anyhow::Result<()> {
+    let leader = replica(&world)?;
+    until("it leads", || leads(&leader)).await?;
+    let taken = json!({ "spec": { "holderIdentity": "somebody-else" } });
+    lease(&world).patch("athena-operator", &kube::api::PatchParams::default(), &kube::api::Patch::Merge(taken)).await?;
+    until("it has ended", || leader.exit_status().is_some()).await?;
+    ensure!(leader.exit_status().is_some_and(|status| !status.success()));
+    ensure!(holder(&world).await? == "somebody-else");
+    Ok(())
+}
+
+async fn without_the_right_to_the_lease_nothing_is_done_and_the_process_is_not_ready(world: World) -> anyhow::Result<()> {
+    let operator = world.unready_operator(&["--lease-name=another"], &[("ATHENA_OPERATOR_LEADER_ELECTION", "true")])?;
+    world.create("one").await?;
+    until("the refusal is logged", || operator.raw_log().contains("cannot take or renew the lease")).await?;
+    ensure!(operator.get("/readyz")?.0 == 503 && operator.get("/livez")?.0 == 200);
+    ensure!(world.sessions.get("one").await?.metadata.finalizers.is_none() && world.calls("StartSession").is_empty());
+    ensure!(operator.end(Signal::TERM)?.success());
+    Ok(())
+}
+
+async fn three_replicas_start_each_session_once_while_leaders_are_killed(world: World) -> anyhow::Result<()> {
+    const OBJECTS: usize = 12;
+    let mut replicas = vec![replica(&world)?, replica(&world)?, replica(&world)?];
+    for number in 0..OBJECTS {
+        world.create(&format!("s-{number}")).await?;
+        if number == 3 || number == 8 {
+            until("one leads", || replicas.iter().any(leads)).await?;
+            let leader = replicas.iter().position(leads).expect("one leads");
+            replicas.remove(leader).end(Signal::KILL)?;
+            replicas.push(replica(&world)?);
+        }
+    }
+    for number in 0..OBJECTS {
+        world.until_reason(&format!("s-{number}"), "SessionIdle").await?;
+    }
+    ensure!(world.emulator.sessions().len() == OBJECTS, "{:?}", world.emulator.sessions());
+    world.sessions.delete_collection(&DeleteParams::default(), &kube::api::ListParams::default()).await?;
+    for number in 0..OBJECTS {
+        world.until_gone(&format!("s-{number}")).await?;
+    }
+    ensure!(world.live().is_empty());
+    Ok(())
+}
+
+async fn two_operators_without_election_start_each_session_once(world: World) -> anyhow::Result<()> {
+    const OBJECTS: usize = 12;
+    let (_first, _second) = (world.operator()?, world.operator()?);
+    for number in 0..OBJECTS {
+        world.create(&format!("s-{number}")).await?;
+    }
+    for number in 0..OBJECTS {
+        world.until_reason(&format!("s-{number}"), "SessionIdle").await?;
+    }
+    for number in 0..OBJECTS / 2 {
+        world.patch(&format!("s-{number}"), json!({ "spec": { "suspend": true } })).await?;
+        world.until_reason(&format!("s-{number}"), "Suspended").await?;
+        world.patch(&format!("s-{number}"), json!({ "spec": { "suspend": false } })).await?;
+    }
+    for number in 0..OBJECTS {
+        world.until_reason(&format!("s-{number}"), "SessionIdle").await?;
+    }
+    ensure!(world.emulator.sessions().len() == OBJECTS + OBJECTS / 2, "{:?}", world.emulator.sessions());
+    ensure!(world.live().len() == OBJECTS);
+    Ok(())
+}
