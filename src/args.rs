@@ -21,7 +21,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Runs the operator
-    Run(Run),
+    Run(Box<Run>),
     /// Prints the CustomResourceDefinition as YAML
     Crd,
 }

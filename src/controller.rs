@@ -13,9 +13,8 @@ use kube::runtime::{WatchStreamExt, reflector};
 use kube::{Api, Client, ResourceExt};
 use tracing::{debug, warn};
 
-use crate::api::AthenaSession;
 use crate::leadership::Leadership;
-use crate::reconcile::{Operator, error_policy, reconcile};
+use crate::reconcile::{Operator, Received, error_policy, reconcile};
 
 /// Whether the process does its part: as the leader, once every first list is complete; else as the one that waits while another leads.
 #[derive(Clone, Debug)]
@@ -50,7 +49,7 @@ pub async fn run(
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) {
     let shutdown = shutdown.boxed().shared();
-    let scopes: Vec<Api<AthenaSession>> = match namespaces {
+    let scopes: Vec<Api<Received>> = match namespaces {
         [] => vec![Api::all(client)],
         names => names.iter().map(|name| Api::namespaced(client.clone(), name)).collect(),
     };
@@ -59,7 +58,7 @@ pub async fn run(
 
 async fn run_scope(
     operator: Arc<Operator>,
-    api: Api<AthenaSession>,
+    api: Api<Received>,
     concurrency: u16,
     readiness: Readiness,
     shutdown: impl Future<Output = ()> + Send + 'static,
@@ -98,11 +97,7 @@ fn forget(operator: &Operator, object: ObjectRef<kube::api::DynamicObject>) {
 }
 
 /// The objects that appear, change or go, after the store has them.
-fn touched(
-    api: Api<AthenaSession>,
-    writer: store::Writer<AthenaSession>,
-    readiness: Readiness,
-) -> impl Stream<Item = Result<AthenaSession, watcher::Error>> + Send {
+fn touched(api: Api<Received>, writer: store::Writer<Received>, readiness: Readiness) -> impl Stream<Item = Result<Received, watcher::Error>> + Send {
     let mut listed = false;
     watcher(api, watcher::Config::default())
         .default_backoff()

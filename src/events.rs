@@ -107,6 +107,11 @@ pub const EVENTS: &[Kind] = &[
         "run the operator there again, or delete the object with `deletionPolicy: Retain`",
     ),
     warning(
+        "ObjectInvalid",
+        "this version of the operator cannot read the object: it was stored under another schema, or somebody else wrote its status",
+        "mend the field that the message names, or run the version that wrote it",
+    ),
+    warning(
         "TerminateRefused",
         "the session lives on, and TerminateSession is refused",
         "mend the operator's IAM policy, or end the session by hand",
@@ -191,6 +196,11 @@ pub fn release(object: &AthenaSession) -> Event {
         (_, None) => ("SessionEnded", "no session lives and the object is let go".into()),
     };
     new(reason, note, "Delete")
+}
+
+/// The event of an object that cannot be read.
+pub fn unreadable(message: &str) -> Event {
+    new(crate::unreadable::REASON, short(message), "Observe")
 }
 
 fn refused(reason: &str, refusal: &Refusal, action: &'static str) -> Event {

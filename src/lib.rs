@@ -7,6 +7,7 @@
 //! status      what to report        │
 //! events      what to tell people   │
 //! marker      tokens and markers    │
+//! unreadable  what cannot be read   │
 //! session     what Athena said      ┘
 //! athena      the calls to Athena; the only place that knows its SDK
 //! writes      the writes to the API server
@@ -35,4 +36,5 @@ pub mod server;
 pub mod session;
 pub mod status;
 pub mod telemetry;
+pub mod unreadable;
 pub mod writes;

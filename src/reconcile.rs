@@ -4,7 +4,10 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
+use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::jiff::Timestamp;
+use kube::api::ObjectMeta;
+use kube::core::DeserializeGuard;
 use kube::runtime::controller::Action;
 use kube::runtime::events::{EventType, Recorder, Reporter};
 use kube::runtime::reflector::ObjectRef;
@@ -15,13 +18,17 @@ use tracing::{Instrument, Span, debug, field, info, info_span, warn};
 use crate::api::{AthenaSession, AthenaSessionStatus, FIELD_MANAGER};
 use crate::athena::{Athena, start_session};
 use crate::events::{self, Event};
-use crate::known::Known;
+use crate::known::{Known, backoff};
 use crate::lifecycle::{Attempt, Circumstances, Identity, Limits, Seen, Step, attempt, found, next_step, surplus, wake_time};
 use crate::marker;
 use crate::metrics::Metrics;
 use crate::session::{Class, Look, Refusal, Search, Session};
 use crate::status::{Outcome, condition, status_after};
+use crate::unreadable::{Measure, measure, unreadable_field};
 use crate::writes::{self, Error, Found, Written};
+
+/// How often the publication of an event is tried.
+const EVENT_TRIES: u32 = 3;
 
 /// What a reconcile works with.
 pub struct Operator {
@@ -34,6 +41,9 @@ pub struct Operator {
     objects: Mutex<HashMap<ObjectRef<AthenaSession>, Memory>>,
     orphans: TaskTracker,
 }
+
+/// An object of the watch, readable or not: one that is not does not hide the others.
+pub type Received = DeserializeGuard<AthenaSession>;
 
 /// What this process remembers of an object.
 #[derive(Clone, Debug, Default)]
@@ -65,9 +75,9 @@ impl Operator {
         Circumstances { now: Timestamp::now(), identity, limits: self.limits }
     }
 
-    fn remembered(&self, object: &AthenaSession) -> Memory {
-        let uid = object.uid().unwrap_or_default();
-        let before = self.objects.lock().unwrap_or_else(PoisonError::into_inner).remove(&ObjectRef::from_obj(object));
+    fn remembered(&self, received: &Received) -> Memory {
+        let uid = received.uid().unwrap_or_default();
+        let before = self.objects.lock().unwrap_or_else(PoisonError::into_inner).remove(&reference(received));
         match before {
             Some(memory) if memory.uid == uid => memory,
             other => {
@@ -77,8 +87,8 @@ impl Operator {
         }
     }
 
-    fn remember(&self, object: &AthenaSession, memory: Memory) {
-        self.objects.lock().unwrap_or_else(PoisonError::into_inner).insert(ObjectRef::from_obj(object), memory);
+    fn remember(&self, received: &Received, memory: Memory) {
+        self.objects.lock().unwrap_or_else(PoisonError::into_inner).insert(reference(received), memory);
     }
 
     /// Ends a session that no object owns, on the side.
@@ -109,19 +119,22 @@ impl Operator {
 ///
 /// # Errors
 /// When the API server refuses a write or does not answer. What Athena refuses is reported in the status.
-pub async fn reconcile(object: Arc<AthenaSession>, operator: Arc<Operator>) -> Result<Action, Error> {
+pub async fn reconcile(received: Arc<Received>, operator: Arc<Operator>) -> Result<Action, Error> {
     let begun = Instant::now();
-    let mut memory = operator.remembered(&object);
-    let status = object.status.as_ref();
+    let mut memory = operator.remembered(&received);
+    let status = received.0.as_ref().ok().and_then(|object| object.status.as_ref());
     let span = info_span!(
         "athenasession",
-        object = %ObjectRef::from_obj(&*object),
+        object = %reference(&received),
         uid = memory.uid,
         attempt = field::Empty,
         session_id = field::Empty,
     );
     span.in_scope(|| record_attempt(None, status));
-    let result = operator.pass(&object, &mut memory).instrument(span.clone()).await;
+    let result = match &received.0 {
+        Ok(object) => operator.pass(object, &mut memory).instrument(span.clone()).await,
+        Err(invalid) => operator.report_unreadable(&invalid.metadata).instrument(span.clone()).await,
+    };
     let (result, label) = match result {
         Ok(action) => {
             memory.failures = 0;
@@ -134,7 +147,7 @@ pub async fn reconcile(object: Arc<AthenaSession>, operator: Arc<Operator>) -> R
         }
     };
     if !memory.released {
-        operator.remember(&object, memory);
+        operator.remember(&received, memory);
     }
     operator.metrics.reconciled(label, begun.elapsed());
     result
@@ -142,10 +155,15 @@ pub async fn reconcile(object: Arc<AthenaSession>, operator: Arc<Operator>) -> R
 
 /// When to try again after the API server failed.
 #[allow(clippy::needless_pass_by_value, reason = "the signature that kube's applier asks for")]
-pub fn error_policy(object: Arc<AthenaSession>, _: &Error, operator: Arc<Operator>) -> Action {
+pub fn error_policy(received: Arc<Received>, error: &Error, operator: Arc<Operator>) -> Action {
     let objects = operator.objects.lock().unwrap_or_else(PoisonError::into_inner);
-    let failures = objects.get(&ObjectRef::from_obj(&*object)).map_or(0, |memory| memory.failures);
-    Action::requeue(crate::known::backoff(Class::Unanswered, failures.saturating_sub(1), fastrand::f64()).unsigned_abs())
+    let failures = objects.get(&reference(&received)).map_or(0, |memory| memory.failures);
+    let wait = backoff(Class::Unanswered, failures.saturating_sub(1), fastrand::f64()).unsigned_abs();
+    Action::requeue(error.retry_after().map_or(wait, |asked| wait.max(asked)))
+}
+
+fn reference(received: &Received) -> ObjectRef<AthenaSession> {
+    ObjectRef::new(&received.name_any()).within(&received.namespace().unwrap_or_default())
 }
 
 impl Operator {
@@ -207,6 +225,30 @@ impl Operator {
             Step::Rest | Step::Release | Step::AddFinalizer | Step::Delete => Action::await_change(),
             _ => wake_time(object, &memory.known, &self.circumstances()).map_or_else(Action::await_change, |time| Action::requeue(until(time))),
         })
+    }
+
+    /// Says in an object that cannot be read why that is, or lets it go.
+    async fn report_unreadable(&self, object: &ObjectMeta) -> Result<Action, Error> {
+        let Some(raw) = writes::read_raw(&self.client, object).await? else { return Ok(Action::await_change()) };
+        // It may have been mended since, of which the watch tells.
+        let Some(field) = unreadable_field(&raw) else { return Ok(Action::await_change()) };
+        let written = match measure(&raw, &field, Timestamp::now()) {
+            Measure::Nothing => return Ok(Action::await_change()),
+            Measure::Report { patch, message } => {
+                let written = self.counted("status", writes::write_raw(&self.client, object, &patch, true).await)?;
+                if matches!(written, Written::Yes(_)) {
+                    warn!(reason = crate::unreadable::REASON, "{message}");
+                    self.publish_about(reference_to(object), events::unreadable(&message));
+                }
+                written
+            }
+            Measure::Release(patch) => {
+                let written = self.counted("finalizer", writes::write_raw(&self.client, object, &patch, false).await)?;
+                info!("the object is let go, and a session that it may have runs on");
+                written
+            }
+        };
+        Ok(if matches!(written, Written::Conflict) { Action::requeue(Duration::from_secs(1)) } else { Action::await_change() })
     }
 
     /// Decides, looking at Athena as long as the decision asks for it.
@@ -349,10 +391,11 @@ impl Operator {
 
     /// Publishes an event on the side: one that cannot be written, in a namespace that is going away for one, holds nothing up.
     fn publish(&self, object: &AthenaSession, event: Event) {
+        self.publish_about(reference_to(&object.metadata), event);
+    }
+
+    fn publish_about(&self, reference: ObjectReference, event: Event) {
         let recorder = self.recorder.clone();
-        let mut reference = object.object_ref(&());
-        // With it, no two events of an object would be taken for the same.
-        reference.resource_version = None;
         let publish = async move {
             let event = kube::runtime::events::Event {
                 type_: if event.warning { EventType::Warning } else { EventType::Normal },
@@ -361,8 +404,12 @@ impl Operator {
                 action: event.action.into(),
                 secondary: None,
             };
-            if let Err(error) = recorder.publish(&event, &reference).await {
-                debug!("cannot publish an event: {error}");
+            for tries in 0..EVENT_TRIES {
+                match recorder.publish(&event, &reference).await {
+                    Ok(()) => return,
+                    Err(error) => debug!("cannot publish an event: {error}"),
+                }
+                tokio::time::sleep(backoff(Class::Unanswered, tries, fastrand::f64()).unsigned_abs()).await;
             }
         };
         tokio::spawn(publish.in_current_span());
@@ -376,7 +423,7 @@ async fn end_orphan(athena: Athena, id: String, limits: Limits) {
         if let Err(refusal) = athena.terminate_session(&id).await {
             warn!(session_id = id, "cannot end a session without an object: {}", refusal.message);
         }
-        tokio::time::sleep(crate::known::backoff(Class::Throttled, failures, fastrand::f64()).unsigned_abs()).await;
+        tokio::time::sleep(backoff(Class::Throttled, failures, fastrand::f64()).unsigned_abs()).await;
         match athena.look(&id, false).await {
             Look::Seen(session) if session.ended() || session.state == "TERMINATING" => {
                 return info!(session_id = id, state = session.state, "a session without an object ends");
@@ -386,6 +433,18 @@ async fn end_orphan(athena: Athena, id: String, limits: Limits) {
             }
             _ => {}
         }
+    }
+}
+
+/// What events are about. With a resourceVersion, no two events of an object would be taken for the same.
+fn reference_to(object: &ObjectMeta) -> ObjectReference {
+    ObjectReference {
+        api_version: Some(AthenaSession::api_version(&()).into()),
+        kind: Some(AthenaSession::kind(&()).into()),
+        name: object.name.clone(),
+        namespace: object.namespace.clone(),
+        uid: object.uid.clone(),
+        ..ObjectReference::default()
     }
 }
 

@@ -1,14 +1,14 @@
-//! The writes to the API server: the finalizer and the status, each compare-and-swap by `resourceVersion`.
+//! The writes to the API server, each compare-and-swap by `resourceVersion`.
 
 use std::time::Duration;
 
-use kube::api::{DeleteParams, Patch, PatchParams, Preconditions};
+use kube::api::{ApiResource, DeleteParams, DynamicObject, ObjectMeta, Patch, PatchParams, Preconditions};
 use kube::{Api, Client, ResourceExt};
 use serde_json::{Map, Value, json};
 
 use crate::api::{AthenaSession, AthenaSessionStatus, FIELD_MANAGER, FINALIZER};
 
-/// Longest time for one request to the API server, the client's own retries included.
+/// Longest time for one request to the API server, the reading of its reply included.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// What became of a write.
@@ -31,6 +31,16 @@ pub enum Error {
     /// There was no answer in time.
     #[error("cannot {0}: no answer from the API server in time")]
     Timeout(&'static str),
+}
+
+impl Error {
+    /// How long the server asks to wait before the next try.
+    pub fn retry_after(&self) -> Option<Duration> {
+        let Self::Api(_, error) = self else { return None };
+        let kube::Error::Api(status) = error.as_ref() else { return None };
+        let seconds = status.details.as_ref()?.retry_after_seconds;
+        (seconds > 0).then(|| Duration::from_secs(seconds.into()))
+    }
 }
 
 /// Puts the operator's finalizer on `object`, or takes it off; those of others stay.
@@ -56,6 +66,32 @@ pub async fn write_status(client: &Client, object: &AthenaSession, status: &Athe
     let patch = json!({ "metadata": { "resourceVersion": object.metadata.resource_version }, "status": difference(&before, status) });
     let request = async { api(client, object).patch_status(&object.name_any(), &parameters(), &Patch::Merge(patch)).await };
     outcome("write the status", timed(request).await, |object| object.metadata.resource_version)
+}
+
+/// `object` as the server has it, though it may not be readable; nothing, if it is gone.
+///
+/// # Errors
+/// When the server cannot tell.
+pub async fn read_raw(client: &Client, object: &ObjectMeta) -> Result<Option<Value>, Error> {
+    let request = async { raw_api(client, object).get_opt(object.name.as_deref().unwrap_or_default()).await };
+    match timed(request).await {
+        Some(Ok(found)) => Ok(found.filter(|found| found.metadata.uid == object.uid).and_then(|found| serde_json::to_value(found).ok())),
+        Some(Err(error)) => Err(Error::Api("read the object", Box::new(error))),
+        None => Err(Error::Timeout("read the object")),
+    }
+}
+
+/// Writes a merge patch, of the status or of the rest, to an object that may not be readable. The patch carries the resourceVersion.
+///
+/// # Errors
+/// When the outcome is not known or the server refuses it.
+pub async fn write_raw(client: &Client, object: &ObjectMeta, patch: &Value, status: bool) -> Result<Written, Error> {
+    let (api, name) = (raw_api(client, object), object.name.as_deref().unwrap_or_default());
+    let request = async {
+        let patch = Patch::Merge(patch);
+        if status { api.patch_status(name, &parameters(), &patch).await } else { api.patch(name, &parameters(), &patch).await }
+    };
+    outcome("write the object", timed(request).await, |object| object.metadata.resource_version)
 }
 
 /// Deletes `object`, as it was read: one that has changed since, or was made anew, stays.
@@ -98,6 +134,10 @@ pub async fn find(client: &Client, object: &AthenaSession) -> Result<Found, Erro
 
 fn api(client: &Client, object: &AthenaSession) -> Api<AthenaSession> {
     Api::namespaced(client.clone(), object.metadata.namespace.as_deref().unwrap_or_default())
+}
+
+fn raw_api(client: &Client, object: &ObjectMeta) -> Api<DynamicObject> {
+    Api::namespaced_with(client.clone(), object.namespace.as_deref().unwrap_or_default(), &ApiResource::erase::<AthenaSession>(&()))
 }
 
 fn parameters() -> PatchParams {

@@ -8,6 +8,7 @@ mod admission;
 mod crash;
 mod deletion;
 mod harness;
+mod hostile;
 mod leader;
 mod lifecycle;
 mod process;
@@ -23,6 +24,7 @@ fn main() -> ExitCode {
         ("admission", admission::tests()),
         ("crash", crash::tests()),
         ("deletion", deletion::tests()),
+        ("hostile", hostile::tests()),
         ("leader", leader::tests()),
         ("lifecycle", lifecycle::tests()),
         ("process", process::tests()),

@@ -1,0 +1,156 @@
+//! What others wrote: objects that cannot be read, forged statuses and markers, foreign finalizers.
+
+use anyhow::ensure;
+use athena_emulator::Change;
+use environment::{Operator, OperatorOptions, Scope, Stage};
+use kube::api::{Patch, PatchParams};
+use serde_json::{Value, json};
+use std::path::Path;
+
+use crate::harness::{World, condition, ready_condition, status, tests, uid, until};
+
+tests![
+    one_object_that_cannot_be_read_does_not_stop_the_others,
+    an_object_of_an_older_schema_says_so_and_can_be_let_go,
+    a_status_that_names_a_foreign_session_leaves_that_session_alone,
+    a_forged_marker_with_another_configuration_is_not_adopted,
+    finalizers_of_others_stay,
+];
+
+async fn patch_status(world: &World, name: &str, patch: Value) -> anyhow::Result<()> {
+    world.sessions.patch_status(name, &PatchParams::default(), &Patch::Merge(json!({ "status": patch }))).await?;
+    Ok(())
+}
+
+/// Writes the time of the attempt of `bad`. The schema takes any offset; a time must be one of this world.
+fn write_time(world: &World, time: &str) -> anyhow::Result<()> {
+    let patch = json!({ "status": { "attemptTime": time } }).to_string();
+    world.kubectl(&["patch", "athenasession/bad", "--subresource=status", "--type=merge", "-p", &patch])?;
+    Ok(())
+}
+
+async fn one_object_that_cannot_be_read_does_not_stop_the_others(world: World) -> anyhow::Result<()> {
+    let operator = world.operator()?;
+    world.create("bad").await?;
+    world.until_reason("bad", "SessionIdle").await?;
+    let time = world.kubectl(&["get", "athenasession/bad", "-o", "jsonpath={.status.attemptTime}"])?;
+    write_time(&world, "2026-01-01T00:00:00+99:00")?;
+    world.kubectl(&[
+        "wait",
+        "athenasession/bad",
+        "--for=jsonpath={.status.conditions[?(@.type==\"Ready\")].reason}=ObjectInvalid",
+        "--timeout=60s",
+    ])?;
+    let message = world.kubectl(&["get", "athenasession/bad", "-o", "jsonpath={.status.conditions[?(@.type==\"Stalled\")].message}"])?;
+    ensure!(message.contains("status.attemptTime") && message.contains("kubectl patch athenasession bad"), "{message}");
+    world.create("good").await?;
+    until("the other is started", || world.emulator.sessions().len() == 2).await?;
+    world.kubectl(&["wait", "athenasession/good", "--for=condition=Ready", "--timeout=60s"])?;
+
+    let calls = world.emulator.calls().iter().filter(|call| call.operation == "TerminateSession").count();
+    ensure!(calls == 0 && world.live().len() == 2, "{}", operator.raw_log());
+    write_time(&world, &time)?;
+    world.until_reason("bad", "SessionIdle").await?;
+    ensure!(condition(&world.sessions.get("bad").await?, "Stalled").is_none() && world.emulator.sessions().len() == 2);
+    Ok(())
+}
+
+/// The CRD without the bounds of `deletionPolicy`, as if an older release had not known them.
+fn loosened(crd: &str) -> anyhow::Result<String> {
+    let mut crd: Value = serde_json::from_str(crd)?;
+    let policy = crd.pointer_mut("/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties/deletionPolicy");
+    if let Some(policy) = policy.and_then(Value::as_object_mut) {
+        policy.remove("enum");
+    }
+    Ok(crd.to_string())
+}
+
+async fn an_object_of_an_older_schema_says_so_and_can_be_let_go(world: World) -> anyhow::Result<()> {
+    // The schema is the whole server's, so this test has one of its own.
+    let stage = Stage::start()?;
+    let replace = |text: &str| -> anyhow::Result<()> {
+        let file = tempfile::NamedTempFile::new()?;
+        std::fs::write(file.path(), text)?;
+        stage.kubectl_ok(&["replace", "-f", &file.path().display().to_string()])?;
+        Ok(())
+    };
+    let crd = stage.kubectl_ok(&["get", "crd", "athenasessions.athena-operator.io", "-o", "json"])?;
+    replace(&loosened(&crd)?)?;
+    let manifest = |name: &str, policy: &str| {
+        json!({ "apiVersion": "athena-operator.io/v1alpha1", "kind": "AthenaSession",
+            "metadata": { "name": name, "namespace": "default", "finalizers": ["athena-operator.io/session"] },
+            "spec": { "workGroup": "spark-35", "deletionPolicy": policy } })
+    };
+    let list = json!({ "apiVersion": "v1", "kind": "List", "items": [manifest("old", "Orphan"), manifest("new", "Terminate")] });
+    let file = tempfile::NamedTempFile::new()?;
+    std::fs::write(file.path(), list.to_string())?;
+    until("the looser schema is served", || stage.kubectl_ok(&["apply", "-f", &file.path().display().to_string()]).is_ok()).await?;
+    let mut strict: Value = serde_json::from_str(&crd)?;
+    strict["metadata"]["resourceVersion"] = Value::Null;
+    replace(&strict.to_string())?;
+
+    let url = world.emulator.url();
+    let env = [("ATHENA_OPERATOR_OBSERVE_INTERVAL", "200ms"), ("ATHENA_OPERATOR_TRANSITION_INTERVAL", "50ms")];
+    let binary = Path::new(env!("CARGO_BIN_EXE_athena-operator"));
+    let options = OperatorOptions { binary, scope: Scope::Everywhere, athena: &url, flags: &[], env: &env };
+    let operator = Operator::start(&stage, &options)?;
+    operator.wait_until_ready()?;
+    stage.kubectl_ok(&["wait", "athenasession/new", "--for=condition=Ready", "--timeout=60s"])?;
+    stage.kubectl_ok(&["wait", "athenasession/old", "--for=condition=Stalled", "--timeout=60s"])?;
+    stage.kubectl_ok(&["delete", "athenasession/old", "--wait=false"])?;
+    let message = stage.kubectl_ok(&["get", "athenasession/old", "-o", "jsonpath={.status.conditions[?(@.type==\"Ready\")].message}"])?;
+    let command = message.split_once("kubectl ").map(|(_, command)| command.to_owned()).unwrap_or_default();
+    ensure!(message.contains("spec.deletionPolicy") && !message.contains("Orphan"), "{message}");
+    // The way out, as the object itself tells it.
+    let words: Vec<&str> = command.split(' ').map(|word| word.trim_matches('\'')).collect();
+    stage.kubectl_ok(&words)?;
+    stage.kubectl_ok(&["wait", "athenasession/old", "--for=delete", "--timeout=60s"])?;
+    Ok(())
+}
+
+async fn a_status_that_names_a_foreign_session_leaves_that_session_alone(world: World) -> anyhow::Result<()> {
+    let foreign = world.emulator.create_foreign("spark-35", Some("a notebook of somebody"));
+    world.emulator.set_state(&foreign, Change::State { state: "IDLE".into(), reason: None })?;
+    world.create_with("thief", json!({ "workGroup": "spark-35", "suspend": true })).await?;
+    let time = "2026-01-01T00:00:00Z";
+    let forged = json!({ "attempt": 0, "attemptTime": time, "region": "eu-west-1", "sessionId": foreign, "state": "IDLE" });
+    patch_status(&world, "thief", forged).await?;
+    let _operator = world.operator_with(&[], &[("ATHENA_OPERATOR_UNCERTAINTY", "1s")])?;
+    // The attempt is older than the uncertainty and has no session: it is lost, and the object is suspended.
+    world.until_reason("thief", "Suspended").await?;
+    world.delete("thief").await?;
+    world.until_gone("thief").await?;
+    ensure!(world.calls("TerminateSession").is_empty() && world.live().len() == 1, "{:?}", world.calls("TerminateSession"));
+    Ok(())
+}
+
+async fn a_forged_marker_with_another_configuration_is_not_adopted(world: World) -> anyhow::Result<()> {
+    let object = world.create_with("victim", json!({ "workGroup": "spark-35", "executionRole": "arn:aws:iam::000000000000:role/own" })).await?;
+    let forged = world.emulator.create_foreign("spark-35", Some(&format!("[athena-operator/{}]", uid(&object))));
+    world.emulator.set_state(&forged, Change::State { state: "IDLE".into(), reason: None })?;
+    let time = "2026-01-01T00:00:00Z";
+    patch_status(&world, "victim", json!({ "attempt": 0, "attemptTime": time, "region": "eu-west-1" })).await?;
+    let _operator = world.operator_with(&[], &[("ATHENA_OPERATOR_UNCERTAINTY", "1s")])?;
+    let held = world.until_reason("victim", "MarkerMismatch").await?;
+    ensure!(status(&held).session_id.is_none() && ready_condition(&held).is_some_and(|ready| ready.message.contains(&forged)));
+    ensure!(world.calls("StartSession").is_empty() && world.calls("TerminateSession").is_empty());
+    // Its owner ends the forged one, and the object goes on.
+    world.emulator.set_state(&forged, Change::Terminate)?;
+    world.until_reason("victim", "SessionIdle").await?;
+    ensure!(world.calls("StartSession").len() == 1);
+    Ok(())
+}
+
+async fn finalizers_of_others_stay(world: World) -> anyhow::Result<()> {
+    let others: Vec<String> = (0..20).map(|number| format!("example.com/finalizer-{number}")).collect();
+    world.create("crowded").await?;
+    world.patch("crowded", json!({ "metadata": { "finalizers": others } })).await?;
+    let _operator = world.operator()?;
+    world.until_reason("crowded", "SessionIdle").await?;
+    world.delete("crowded").await?;
+    let let_go = |object: &athena_operator::api::AthenaSession| object.metadata.finalizers.as_ref() == Some(&others);
+    world.until("crowded", "let go by the operator only", let_go).await?;
+    ensure!(world.live().is_empty());
+    world.patch("crowded", json!({ "metadata": { "finalizers": [] } })).await?;
+    world.until_gone("crowded").await
+}
