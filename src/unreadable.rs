@@ -54,15 +54,15 @@ pub fn measure(object: &Value, field: &str, now: Timestamp) -> Measure {
         let others: Vec<&Value> = finalizers.into_iter().filter(|name| *name != FINALIZER).collect();
         return Measure::Release(json!({ "metadata": { "resourceVersion": version, "finalizers": others } }));
     }
-    let mut message = format!("this version of the operator cannot read the object, and makes no call for it: mend {field}");
-    if held {
-        message += &format!(
-            "; to let the object go and leave a session that it may have: kubectl patch athenasession {} -n {} --type merge -p '{}'",
-            text("/metadata/name"),
-            text("/metadata/namespace"),
-            json!({ "spec": { "deletionPolicy": "Retain" } }),
-        );
-    }
+    let (name, namespace, retain) = (text("/metadata/name"), text("/metadata/namespace"), json!({ "spec": { "deletionPolicy": "Retain" } }));
+    let way_out = if held {
+        format!(
+            "; to let the object go and leave a session that it may have: kubectl patch athenasession {name} -n {namespace} --type merge -p '{retain}'"
+        )
+    } else {
+        String::new()
+    };
+    let message = format!("this version of the operator cannot read the object, and makes no call for it: mend {field}{way_out}");
     let generation = object.pointer("/metadata/generation").and_then(Value::as_i64);
     let before: Vec<Condition> =
         object.pointer("/status/conditions").and_then(|conditions| serde_json::from_value(conditions.clone()).ok()).unwrap_or_default();

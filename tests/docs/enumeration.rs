@@ -5,11 +5,12 @@ use std::sync::OnceLock;
 
 use athena_operator::api::{AthenaSession, AthenaSessionStatus, FINALIZER};
 use athena_operator::athena::CATALOGUE;
-use athena_operator::events::{event, release, ttl_under_gitops};
+use athena_operator::events::{self, event, release, ttl_under_gitops};
 use athena_operator::known::Known;
 use athena_operator::lifecycle::{Attempt, Circumstances, Identity, Limits, Seen, Sequel, Step, attempt, next_step, sequel, wants_stopped};
 use athena_operator::session::{Class, Details, Look, Refusal, Search, Session};
 use athena_operator::status::{Outcome, condition, status_after};
+use athena_operator::unreadable::{Measure, measure};
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
@@ -130,6 +131,7 @@ pub(crate) fn all() -> &'static Enumeration {
             let half = scope.spawn(|| run(halves.0));
             let mut all = run(halves.1);
             all.extend(half.join().expect("no combination fails"));
+            all.unreadable();
             all
         })
     })
@@ -159,6 +161,17 @@ impl Enumeration {
         }
         self.steps.extend(other.steps);
         self.events.extend(other.events);
+    }
+
+    /// Notes what is said of an object that cannot be read.
+    fn unreadable(&mut self) {
+        let object = json!({ "metadata": { "name": "unreadable", "namespace": "n", "resourceVersion": "1", "generation": 1 } });
+        let Measure::Report { patch, message } = measure(&object, "spec", Timestamp::UNIX_EPOCH) else { panic!("it is reported") };
+        let status: AthenaSessionStatus = serde_json::from_value(patch["status"].clone()).expect("a status");
+        let mut readable = AthenaSession::new("unreadable", serde_json::from_value(json!({ "workGroup": "w" })).expect("a spec"));
+        readable.metadata.generation = Some(1);
+        self.row(&readable, &status);
+        self.events.insert(events::unreadable(&message).reason);
     }
 
     fn decide(&mut self, object: &AthenaSession, known: &Known, seen: &Seen, at: &Circumstances) {
