@@ -7,6 +7,7 @@ use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use k8s_openapi::jiff::SignedDuration;
 
 use crate::lifecycle::Limits;
+use crate::limiter::Rate;
 
 /// Kubernetes operator for Amazon Athena for Apache Spark.
 #[derive(Debug, Parser)]
@@ -50,7 +51,7 @@ pub struct Run {
     #[arg(long, env = "ATHENA_OPERATOR_CONCURRENCY", default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub concurrency: u16,
 
-    /// Longest time for one try of a call to Athena, such as 10s
+    /// Longest time for a call to Athena, such as 10s
     #[arg(long, env = "ATHENA_OPERATOR_ATHENA_TIMEOUT", default_value = "10s", value_parser = duration, value_name = "DURATION")]
     pub athena_timeout: Duration,
 
@@ -74,7 +75,15 @@ pub struct Run {
     #[arg(long, env = "ATHENA_OPERATOR_LEASE_DURATION", default_value = "15s", value_parser = lease_duration, value_name = "DURATION")]
     pub lease_duration: Duration,
 
-    /// Time between looks at a settled session, give or take a quarter
+    /// Calls to Athena a second, of all kinds together; the account's limit in the region is shared with everybody else in it
+    #[arg(long, env = "ATHENA_OPERATOR_ATHENA_RATE", default_value_t = 5.0, value_parser = rate, value_name = "CALLS")]
+    pub athena_rate: f64,
+
+    /// Calls to Athena that may come at once after a pause
+    #[arg(long, env = "ATHENA_OPERATOR_ATHENA_BURST", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub athena_burst: u32,
+
+    /// Time between lists of a work group in which sessions live, give or take a quarter: they show what becomes of settled sessions
     #[arg(long, env = "ATHENA_OPERATOR_OBSERVE_INTERVAL", default_value = "20s", value_parser = duration, value_name = "DURATION")]
     pub observe_interval: Duration,
 
@@ -102,6 +111,11 @@ pub enum LogFormat {
 }
 
 impl Run {
+    /// The rate of calls that the flags give.
+    pub fn rate(&self) -> Rate {
+        Rate { per_second: self.athena_rate, burst: self.athena_burst }
+    }
+
     /// The limits that the flags give.
     pub fn limits(&self) -> Limits {
         let signed = |duration: Duration| SignedDuration::try_from(duration).unwrap_or(SignedDuration::MAX);
@@ -118,6 +132,11 @@ fn duration(text: &str) -> Result<Duration, String> {
     let parsed: SignedDuration = text.parse().map_err(|_| format!("`{text}` is not a duration such as 500ms, 20s or 10m"))?;
     let positive = Duration::try_from(parsed).ok().filter(|duration| !duration.is_zero() && *duration <= Duration::from_hours(24));
     positive.ok_or_else(|| format!("`{text}` must be more than nothing and at most 24h"))
+}
+
+fn rate(text: &str) -> Result<f64, String> {
+    let rate: f64 = text.parse().map_err(|_| format!("`{text}` is not a number such as 5 or 0.5"))?;
+    if (0.01..=10_000.0).contains(&rate) { Ok(rate) } else { Err(format!("`{text}` must be at least 0.01 and at most 10000")) }
 }
 
 fn lease_duration(text: &str) -> Result<Duration, String> {
@@ -160,6 +179,8 @@ mod tests {
             (["run", "--observe-interval=soon"], "is not a duration"),
             (["run", "--namespaces=a,B"], "`B` is not the name of a namespace"),
             (["run", "--concurrency=0"], "concurrency"),
+            (["run", "--athena-rate=0"], "must be at least 0.01"),
+            (["run", "--athena-rate=NaN"], "must be at least 0.01"),
             (["run", "--lease-duration=1500ms"], "must be whole seconds"),
             (["run", "--leader-election=perhaps"], "leader-election"),
         ] {

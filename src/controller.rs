@@ -5,16 +5,18 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use futures::future::{FutureExt, join_all};
-use futures::{Stream, StreamExt};
+use futures::stream::{self, Stream, StreamExt};
 use kube::runtime::controller::{Config, Error as ControllerError, applier, trigger_self};
 use kube::runtime::reflector::{ObjectRef, store};
 use kube::runtime::watcher::{self, Event, watcher};
 use kube::runtime::{WatchStreamExt, reflector};
 use kube::{Api, Client, ResourceExt};
+use tokio_stream::wrappers::UnboundedReceiverStream;
 use tracing::{debug, warn};
 
 use crate::leadership::Leadership;
-use crate::reconcile::{Operator, Received, error_policy, reconcile};
+use crate::reconcile::{Operator, error_policy, reconcile};
+use crate::wakes::Received;
 
 /// Whether the process does its part: as the leader, once every first list is complete; else as the one that waits while another leads.
 #[derive(Clone, Debug)]
@@ -49,22 +51,28 @@ pub async fn run(
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) {
     let shutdown = shutdown.boxed().shared();
-    let scopes: Vec<Api<Received>> = match namespaces {
-        [] => vec![Api::all(client)],
-        names => names.iter().map(|name| Api::namespaced(client.clone(), name)).collect(),
+    let scopes: Vec<(Option<String>, Api<Received>)> = match namespaces {
+        [] => vec![(None, Api::all(client))],
+        names => names.iter().map(|name| (Some(name.clone()), Api::namespaced(client.clone(), name))).collect(),
     };
-    join_all(scopes.into_iter().map(|api| run_scope(operator.clone(), api, concurrency, readiness.clone(), shutdown.clone()))).await;
+    let turns = operator.clone();
+    let turns = tokio::spawn(async move { turns.give_turns().await });
+    let run = |(namespace, api)| run_scope(operator.clone(), namespace, api, concurrency, readiness.clone(), shutdown.clone());
+    join_all(scopes.into_iter().map(run)).await;
+    turns.abort();
 }
 
 async fn run_scope(
     operator: Arc<Operator>,
+    namespace: Option<String>,
     api: Api<Received>,
     concurrency: u16,
     readiness: Readiness,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) {
     let (reader, writer) = reflector::store();
-    let queue = trigger_self(touched(api, writer, readiness), ()).take_until(shutdown);
+    let woken = UnboundedReceiverStream::new(operator.wakes().of(namespace)).map(|object| Ok(object.into()));
+    let queue = stream::select(trigger_self(touched(api, writer, readiness), ()), woken).take_until(shutdown);
     let results = applier(
         // A task of its own spreads reconciles over the cores; a panic in one must end the process, not be lost.
         |object, operator| {

@@ -32,6 +32,9 @@ pub struct Known {
     met_time: Option<Timestamp>,
     /// When the wait for the next call was set, and when it is over.
     wait: Option<(Timestamp, Timestamp)>,
+    /// The session that the sweeps of its work group look out for, so that it need not be looked at.
+    swept: Option<String>,
+    was_swept: bool,
     looks: u32,
     terminations: u32,
     termination_time: Option<Timestamp>,
@@ -87,12 +90,61 @@ impl Known {
 
     /// Whether a call may be made now. A wait that was set in the future is over: the clock has been put back.
     pub fn is_due(&self, now: Timestamp) -> bool {
-        self.wait.is_none_or(|(set, over)| over <= now || now < set)
+        self.swept.is_none() && self.wait.is_none_or(|(set, over)| over <= now || now < set)
     }
 
     /// When the next call may be made.
     pub fn next_time(&self) -> Option<Timestamp> {
         self.wait.map(|(_, over)| over)
+    }
+
+    /// The same without the wait for the next call, which waits for its turn instead.
+    #[must_use]
+    pub fn in_turn(&self) -> Self {
+        Self { wait: None, ..self.clone() }
+    }
+
+    /// When Athena last changed the session, as far as it was seen.
+    pub fn last_modified_time(&self) -> Option<Timestamp> {
+        self.last_modified_time
+    }
+
+    /// Sweeps tell of the session `id` from here on.
+    pub fn settle(&mut self, id: &str) {
+        self.swept = Some(id.to_owned());
+        self.was_swept = true;
+        self.wait = None;
+    }
+
+    /// Whether nothing was learnt of the session yet, by a look or by a sweep.
+    pub fn is_new(&self) -> bool {
+        self.trusted.is_none() && !self.was_swept
+    }
+
+    /// Whether StartSession was refused for something that somebody has to mend, or that takes its time.
+    pub fn was_refused(&self) -> bool {
+        let lasting = |refused: &Refused| !matches!(refused.refusal.class, Class::Unanswered | Class::Throttled);
+        self.refused.as_ref().is_some_and(|refused| refused.call == Call::Start && lasting(refused))
+    }
+
+    /// Sweeps tell nothing of any session but `id`, if that is given: what there is, is looked at.
+    pub fn unsettle_but(&mut self, id: Option<&str>) {
+        if self.swept.as_deref() != id {
+            self.swept = None;
+        }
+    }
+
+    /// The session is not in the lists, in which it was last seen at `seen`, if ever.
+    pub fn missed(&mut self, seen: Option<Timestamp>) {
+        self.swept = None;
+        self.wait = None;
+        self.seen_time = seen.max(self.seen_time);
+    }
+
+    /// A list showed the session, as asked at `asked`. Returns what of it counts, if anything does.
+    pub fn sighted(&mut self, session: Session, uid: &str, id: &str, asked: Timestamp, limits: &Limits) -> Option<Look> {
+        let older = matches!((session.last_modified_time, self.last_modified_time), (Some(time), Some(newest)) if time < newest);
+        (!older).then(|| self.looked(Look::Seen(session), uid, id, asked, limits, 0.5))
     }
 
     /// Whether `id` came from this process's own StartSession, or a look has shown the object's marker on it.
@@ -219,12 +271,14 @@ impl Known {
                 Look::Seen(session)
             }
             Look::NotFound => {
+                self.swept = None;
                 self.not_found = (self.not_found + 1).min(NOT_FOUND_OFTEN_ENOUGH);
                 self.looks = (self.looks + 1).min(LONGEST_AFTER);
                 self.wait_until(now, now + growing(limits.transition_interval, self.looks, jitter));
                 Look::NotFound
             }
             Look::Failed(refusal) => {
+                self.swept = None;
                 let count = self.look_refused.as_ref().map_or(0, |before| before.count.saturating_add(1));
                 let since = self.look_refused.as_ref().map_or(now, |before| before.since);
                 self.wait_until(now, now + backoff(refusal.class, count, jitter));
@@ -259,6 +313,7 @@ impl Known {
     /// TerminateSession was accepted; a look tells whether it had an effect.
     pub fn terminated(&mut self, now: Timestamp, limits: &Limits, jitter: f64) {
         self.refused = None;
+        self.swept = None;
         self.terminations = self.terminations.saturating_add(1);
         self.termination_time = Some(now + backoff(Class::Throttled, self.terminations + 1, jitter));
         self.looks = 0;
@@ -313,9 +368,11 @@ impl Known {
     }
 
     fn schedule_look(&mut self, session: &Session, now: Timestamp, limits: &Limits, jitter: f64) {
-        let settled = matches!(session.state.as_str(), "IDLE" | "BUSY");
-        let wait =
-            if settled { scaled(limits.observe_interval, 0.75 + 0.5 * jitter) } else { growing(limits.transition_interval, self.looks, jitter) };
+        let wait = if session.settled() {
+            scaled(limits.observe_interval, 0.75 + 0.5 * jitter)
+        } else {
+            growing(limits.transition_interval, self.looks, jitter)
+        };
         self.looks = (self.looks + 1).min(LONGEST_AFTER);
         self.wait = (!session.ended()).then_some((now, now + wait));
     }

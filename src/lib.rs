@@ -10,9 +10,12 @@
 //! unreadable  what cannot be read   │
 //! session     what Athena said      ┘
 //! athena      the calls to Athena; the only place that knows its SDK
+//! limiter     how many calls are made, and whose turn it is
+//! observer    sweeps of the work groups, which show what has changed
 //! writes      the writes to the API server
 //! reconcile   observe, decide, act, report
 //! controller  what wakes a reconcile
+//! wakes       what else wakes one
 //! kubernetes  the clients of the API server
 //! leadership  whether this process may act, and
 //! lease       how that is won and lost
@@ -29,12 +32,17 @@ pub mod kubernetes;
 pub mod leadership;
 pub mod lease;
 pub mod lifecycle;
+pub mod limiter;
 pub mod marker;
 pub mod metrics;
+pub mod observer;
+pub(crate) mod orphans;
+pub(crate) mod publish;
 pub mod reconcile;
 pub mod server;
 pub mod session;
 pub mod status;
 pub mod telemetry;
 pub mod unreadable;
+pub mod wakes;
 pub mod writes;

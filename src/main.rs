@@ -11,6 +11,7 @@ use athena_operator::athena::Athena;
 use athena_operator::controller::{self, Readiness};
 use athena_operator::leadership::{self, Leadership};
 use athena_operator::lease::{self, Candidate};
+use athena_operator::limiter::Limiter;
 use athena_operator::metrics::Metrics;
 use athena_operator::reconcile::Operator;
 use athena_operator::{api, kubernetes, server, telemetry};
@@ -55,7 +56,8 @@ async fn run(options: &Run) -> anyhow::Result<()> {
         duration: options.lease_duration,
     };
     let client = kubernetes::leading_client(config, options.kubernetes_timeout, leadership.clone())?;
-    let athena = Athena::from_env(options.athena_timeout, leadership.clone(), metrics.clone()).await?;
+    let limiter = Arc::new(Limiter::new(options.rate()));
+    let athena = Athena::from_env(options.athena_timeout, leadership.clone(), limiter.clone(), metrics.clone()).await?;
     // A namespace given twice must not have two reconciles of one object at a time.
     let namespaces: Vec<String> = options.namespaces.iter().cloned().collect::<BTreeSet<_>>().into_iter().collect();
     let readiness = Readiness::new(namespaces.len().max(1), leadership.clone());
@@ -66,7 +68,7 @@ async fn run(options: &Run) -> anyhow::Result<()> {
     let mut signals = Signals::new()?;
     let (release, released) = oneshot::channel();
     let mut election = options.leader_election.then(|| tokio::spawn(lease::run(lease_client, candidate, office, released)));
-    let operator = Arc::new(Operator::new(client.clone(), athena.clone(), options.limits(), metrics));
+    let operator = Arc::new(Operator::new(client.clone(), athena.clone(), limiter, options.limits(), metrics));
     let learnt = tokio::spawn(learn_account(operator.clone(), athena));
     let (stop, stopped) = oneshot::channel::<()>();
     let shutdown = async move {

@@ -4,14 +4,12 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
-use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::jiff::Timestamp;
 use kube::api::ObjectMeta;
-use kube::core::DeserializeGuard;
 use kube::runtime::controller::Action;
-use kube::runtime::events::{EventType, Recorder, Reporter};
+use kube::runtime::events::{Recorder, Reporter};
 use kube::runtime::reflector::ObjectRef;
-use kube::{Client, Resource, ResourceExt};
+use kube::{Client, ResourceExt};
 use tokio_util::task::TaskTracker;
 use tracing::{Instrument, Span, debug, field, info, info_span, warn};
 
@@ -19,31 +17,33 @@ use crate::api::{AthenaSession, AthenaSessionStatus, FIELD_MANAGER};
 use crate::athena::{Athena, start_session};
 use crate::events::{self, Event};
 use crate::known::{Known, backoff};
-use crate::lifecycle::{Attempt, Circumstances, Identity, Limits, Seen, Step, attempt, found, next_step, surplus, wake_time};
+use crate::lifecycle::{Attempt, Circumstances, Identity, Limits, Seen, Step, attempt, found, next_step, surplus, wake_time, wants_stopped};
+use crate::limiter::{Lane, Limiter, Turn};
 use crate::marker;
 use crate::metrics::Metrics;
-use crate::session::{Class, Look, Refusal, Search, Session};
+use crate::observer::{Observer, Sighting};
+use crate::orphans::end_orphan;
+use crate::publish::publish;
+use crate::session::{Class, Refusal, Search, Session};
 use crate::status::{Outcome, condition, status_after};
 use crate::unreadable::{Measure, measure, unreadable_field};
+use crate::wakes::{Key, Received, Wakes};
 use crate::writes::{self, Error, Found, Written};
-
-/// How often the publication of an event is tried.
-const EVENT_TRIES: u32 = 3;
 
 /// What a reconcile works with.
 pub struct Operator {
     client: Client,
     athena: Athena,
+    limiter: Arc<Limiter<Key>>,
+    observer: Arc<Observer<Key>>,
+    wakes: Arc<Wakes>,
     account: OnceLock<String>,
     limits: Limits,
     recorder: Recorder,
     metrics: Arc<Metrics>,
-    objects: Mutex<HashMap<ObjectRef<AthenaSession>, Memory>>,
+    objects: Mutex<HashMap<Key, Memory>>,
     orphans: TaskTracker,
 }
-
-/// An object of the watch, readable or not: one that is not does not hide the others.
-pub type Received = DeserializeGuard<AthenaSession>;
 
 /// What this process remembers of an object.
 #[derive(Clone, Debug, Default)]
@@ -58,11 +58,24 @@ struct Memory {
 }
 
 impl Operator {
-    /// An operator that acts through these clients.
-    pub fn new(client: Client, athena: Athena, limits: Limits, metrics: Arc<Metrics>) -> Self {
+    /// An operator that acts through these clients. `limiter` is the one that `athena` passes.
+    pub fn new(client: Client, athena: Athena, limiter: Arc<Limiter<Key>>, limits: Limits, metrics: Arc<Metrics>) -> Self {
         let reporter = Reporter { controller: FIELD_MANAGER.into(), instance: std::env::var("POD_NAME").ok() };
         let recorder = Recorder::new(client.clone(), reporter);
-        Self { client, athena, account: OnceLock::new(), limits, recorder, metrics, objects: Mutex::default(), orphans: TaskTracker::new() }
+        let observer = Arc::new(Observer::new(limits.observe_interval.unsigned_abs(), limits.stale.unsigned_abs()));
+        let wakes = Arc::new(Wakes::default());
+        let (account, objects, orphans) = (OnceLock::new(), Mutex::default(), TaskTracker::new());
+        Self { client, athena, limiter, observer, wakes, account, limits, recorder, metrics, objects, orphans }
+    }
+
+    /// What wakes the operator's objects.
+    pub fn wakes(&self) -> &Wakes {
+        &self.wakes
+    }
+
+    /// Wakes the objects whose turn it is to call Athena, for ever.
+    pub async fn give_turns(&self) {
+        self.limiter.run(|key| self.wakes.wake(&key)).await;
     }
 
     /// Tells the operator in which AWS account it works.
@@ -103,7 +116,9 @@ impl Operator {
     }
 
     /// Forgets an object that is gone. A session of it that was started and never recorded has no owner any more and is ended.
-    pub fn forget(&self, object: &ObjectRef<AthenaSession>) {
+    pub fn forget(&self, object: &Key) {
+        self.limiter.leave(object);
+        self.observer.forget(object);
         let memory = self.objects.lock().unwrap_or_else(PoisonError::into_inner).remove(object);
         self.release_memory(memory);
     }
@@ -142,11 +157,15 @@ pub async fn reconcile(received: Arc<Received>, operator: Arc<Operator>) -> Resu
         }
         Err(error) => {
             memory.failures = memory.failures.saturating_add(1);
+            // What a list showed may not have been written: a look shows it again.
+            memory.known.unsettle_but(None);
             span.in_scope(|| warn!("{error}"));
             (Err(error), "error")
         }
     };
-    if !memory.released {
+    if memory.released {
+        operator.forget(&reference(&received));
+    } else {
         operator.remember(&received, memory);
     }
     operator.metrics.reconciled(label, begun.elapsed());
@@ -162,7 +181,7 @@ pub fn error_policy(received: Arc<Received>, error: &Error, operator: Arc<Operat
     Action::requeue(error.retry_after().map_or(wait, |asked| wait.max(asked)))
 }
 
-fn reference(received: &Received) -> ObjectRef<AthenaSession> {
+fn reference(received: &Received) -> Key {
     ObjectRef::new(&received.name_any()).within(&received.namespace().unwrap_or_default())
 }
 
@@ -179,8 +198,16 @@ impl Operator {
             known.session_recorded();
             self.end_orphan(id);
         }
-        let step = self.observe(object, known).await;
-        debug!(?step, "decided");
+        self.sight(object, known);
+        let mut turn = Turn::none();
+        let (step, queued) = match self.observe(object, known, &mut turn).await {
+            Some(step) if self.is_in_turn(object, known, &step, &mut turn) => (step, false),
+            _ => (Step::Wait, true),
+        };
+        if !queued && !matches!(step, Step::Record(_)) {
+            self.limiter.leave(&ObjectRef::from_obj(object));
+        }
+        debug!(?step, queued, "decided");
         let written = match &step {
             Step::Done => {
                 memory.released = memory.known.unrecorded.is_none();
@@ -201,7 +228,7 @@ impl Operator {
                 if matches!(written, Written::Yes(_)) {
                     let event = events::release(object);
                     info!(reason = event.reason, "{}", event.note);
-                    self.publish(object, event);
+                    self.publish(&object.metadata, event);
                     memory.released = known.unrecorded.is_none();
                 }
                 written
@@ -211,20 +238,91 @@ impl Operator {
                 return Ok(Action::requeue(Duration::from_secs(1)));
             }
             _ => {
-                let outcome = self.act(object, known, &step).await;
+                let outcome = self.act(object, known, &step, &mut turn).await;
                 self.report(object, known, &step, &outcome).await?
             }
         };
         match written {
             Written::Yes(version) => memory.written = version.parse().ok().or(memory.written),
-            Written::Conflict => return Ok(Action::requeue(Duration::from_secs(1))),
+            Written::Conflict => {
+                memory.known.unsettle_but(None);
+                return Ok(Action::requeue(Duration::from_secs(1)));
+            }
             Written::Gone => return Ok(Action::await_change()),
         }
+        self.look_out(object, &mut memory.known, &step);
+        let known = if queued { &memory.known.in_turn() } else { &memory.known };
         Ok(match step {
             // The watch brings the change.
             Step::Rest | Step::Release | Step::AddFinalizer | Step::Delete => Action::await_change(),
-            _ => wake_time(object, &memory.known, &self.circumstances()).map_or_else(Action::await_change, |time| Action::requeue(until(time))),
+            _ => wake_time(object, known, &self.circumstances()).map_or_else(Action::await_change, |time| Action::requeue(until(time))),
         })
+    }
+
+    /// Whether the call of `step`, if it makes one, may be made now. The first call of a reconcile waits for its turn; what has been begun is finished.
+    fn is_in_turn(&self, object: &AthenaSession, known: &Known, step: &Step, turn: &mut Turn) -> bool {
+        let lane = match step {
+            Step::Terminate => Lane::Terminate,
+            Step::Look if wants_stopped(object) => Lane::Terminate,
+            Step::Look | Step::Search => Lane::Look,
+            Step::Record(_) | Step::Start(_) if known.was_refused() => Lane::Retry,
+            Step::Record(_) | Step::Start(_) => Lane::Start,
+            _ => return true,
+        };
+        if turn.is_begun() {
+            return true;
+        }
+        let key = ObjectRef::from_obj(object);
+        let may = self.limiter.ask(&key, object.metadata.namespace.as_deref().unwrap_or_default(), lane);
+        // The turn to record an attempt is kept for its start.
+        if may && !matches!(step, Step::Record(_)) {
+            self.limiter.take(&key);
+            *turn = Turn::had();
+        }
+        may
+    }
+
+    /// Takes in what the sweeps have shown of the object's session. After a restart, they tell of a settled one in place of a look.
+    fn sight(&self, object: &AthenaSession, known: &mut Known) {
+        let id = match attempt(object, known) {
+            Attempt::Live(_, id) if !wants_stopped(object) => id,
+            _ => return known.unsettle_but(None),
+        };
+        known.unsettle_but(Some(id));
+        if recorded_session(object, id, known).settled() && known.is_new() && self.watch(object, &recorded_session(object, id, known)) {
+            known.settle(id);
+        }
+    }
+
+    /// Has the sweeps look out for `session`. Returns whether they can.
+    fn watch(&self, object: &AthenaSession, session: &Session) -> bool {
+        self.observer.watch(&ObjectRef::from_obj(object), &object.spec.work_group, session, |work_group| {
+            let (athena, wakes) = (self.athena.clone(), self.wakes.clone());
+            let list = move |work_group: String, next| {
+                let athena = athena.clone();
+                async move { athena.list(&work_group, next).await }
+            };
+            tokio::spawn(self.observer.clone().sweep(work_group, list, move |key| wakes.wake(&key)));
+        })
+    }
+
+    /// Has the sweeps look out for the object's session as `step` has left it.
+    fn look_out(&self, object: &AthenaSession, known: &mut Known, step: &Step) {
+        let live = match attempt(object, known) {
+            Attempt::Live(_, id) if !wants_stopped(object) && !matches!(step, Step::Stop(..) | Step::Conclude(_)) => Some(id),
+            _ => None,
+        };
+        let Some(id) = live else { return self.observer.forget(&ObjectRef::from_obj(object)) };
+        let newest = match step {
+            Step::Mirror(session) => session.clone(),
+            _ => recorded_session(object, id, known),
+        };
+        if newest.ended() || newest.state == "TERMINATING" {
+            return self.observer.forget(&ObjectRef::from_obj(object));
+        }
+        if self.watch(object, &newest) && known.trusts(id) && newest.settled() {
+            known.settle(id);
+        }
     }
 
     /// Says in an object that cannot be read why that is, or lets it go.
@@ -238,7 +336,7 @@ impl Operator {
                 let written = self.counted("status", writes::write_raw(&self.client, object, &patch, true).await)?;
                 if matches!(written, Written::Yes(_)) {
                     warn!(reason = crate::unreadable::REASON, "{message}");
-                    self.publish_about(reference_to(object), events::unreadable(&message));
+                    self.publish(object, events::unreadable(&message));
                 }
                 written
             }
@@ -251,34 +349,53 @@ impl Operator {
         Ok(if matches!(written, Written::Conflict) { Action::requeue(Duration::from_secs(1)) } else { Action::await_change() })
     }
 
-    /// Decides, looking at Athena as long as the decision asks for it.
-    async fn observe(&self, object: &AthenaSession, known: &mut Known) -> Step {
-        let uid = object.uid().unwrap_or_default();
+    /// What the sweeps have shown of the object's session since the last time.
+    fn sighting(&self, object: &AthenaSession, known: &mut Known) -> Seen {
         let mut seen = Seen::default();
+        let Some(id) = object.status.as_ref().and_then(|status| status.session_id.as_deref()) else { return seen };
+        match self.observer.sighting(&ObjectRef::from_obj(object), id) {
+            Some(Sighting::Missed(time)) => known.missed(time),
+            Some(Sighting::Shown(session, asked)) => {
+                seen.look = known.sighted(*session, &object.uid().unwrap_or_default(), id, asked, &self.limits);
+                seen.look_time = seen.look.is_some().then_some(asked);
+            }
+            None => {}
+        }
+        seen
+    }
+
+    /// Decides, looking at Athena as long as the decision asks for it. Returns nothing if a look has to wait for its turn.
+    async fn observe(&self, object: &AthenaSession, known: &mut Known, turn: &mut Turn) -> Option<Step> {
+        let uid = object.uid().unwrap_or_default();
+        let mut seen = self.sighting(object, known);
         loop {
             let at = self.circumstances();
             let id = object.status.as_ref().and_then(|status| status.session_id.as_deref());
-            match (next_step(object, known, &seen, &at), id) {
+            let step = next_step(object, known, &seen, &at);
+            if matches!(step, Step::Look | Step::Search) && !self.is_in_turn(object, known, &step, turn) {
+                return None;
+            }
+            match (step, id) {
                 (Step::Look, Some(id)) => {
                     let status = object.status.as_ref();
                     let full = !known.trusts(id) || status.is_some_and(|status| status.engine_version.is_none());
                     seen.look_time = Some(Timestamp::now());
-                    let look = self.athena.look(id, full).await;
+                    let look = self.athena.look(id, full, turn).await;
                     seen.look = Some(known.looked(look, &uid, id, Timestamp::now(), &at.limits, fastrand::f64()));
                 }
                 (Step::Search, _) => {
-                    let search = self.search(object, known, at.now).await;
+                    let search = self.search(object, known, at.now, turn).await;
                     known.searched(&search, Timestamp::now(), &at.limits, fastrand::f64());
                     seen.search = Some(search);
                 }
-                (step, _) => return step,
+                (step, _) => return Some(step),
             }
         }
     }
 
-    async fn search(&self, object: &AthenaSession, known: &Known, begun: Timestamp) -> Search {
+    async fn search(&self, object: &AthenaSession, known: &Known, begun: Timestamp, turn: &mut Turn) -> Search {
         let uid = object.uid().unwrap_or_default();
-        match self.athena.search(&object.spec.work_group, |description| marker::attempt_of(description, &uid).is_some()).await {
+        match self.athena.search(&object.spec.work_group, |description| marker::attempt_of(description, &uid).is_some(), turn).await {
             Ok(sessions) => found(sessions, object, known, begun),
             // A work group that does not exist has no sessions.
             Err(refusal) if refusal.reason == "WorkGroupNotFound" => Search::Absent { begun },
@@ -287,7 +404,7 @@ impl Operator {
     }
 
     /// Makes the call to Athena that a step asks for.
-    async fn act(&self, object: &AthenaSession, known: &mut Known, step: &Step) -> Outcome {
+    async fn act(&self, object: &AthenaSession, known: &mut Known, step: &Step, turn: &mut Turn) -> Outcome {
         match step {
             Step::Start(number) => {
                 let (_, body) = start_session(object, *number);
@@ -297,7 +414,7 @@ impl Operator {
                     return Outcome::Refused(refusal);
                 }
                 let doubted = known.starting();
-                match self.athena.start_session(body).await {
+                match self.athena.start_session(body, turn).await {
                     Ok((id, state)) => {
                         known.started(*number, &id, &state, Timestamp::now(), &self.limits);
                         Outcome::Started { id, state }
@@ -313,7 +430,7 @@ impl Operator {
                 let Some(id) = object.status.as_ref().and_then(|status| status.session_id.as_deref()) else {
                     return Outcome::Nothing;
                 };
-                match self.athena.terminate_session(id).await {
+                match self.athena.terminate_session(id, turn).await {
                     Ok(()) => {
                         info!("the session is asked to end");
                         known.terminated(Timestamp::now(), &self.limits, fastrand::f64());
@@ -348,7 +465,7 @@ impl Operator {
         let before = object.status.as_ref();
         let events = events::event(before, &status, step, outcome).into_iter().chain(events::ttl_under_gitops(object, step));
         if before == Some(&status) {
-            self.publish_all(object, events);
+            events.for_each(|event| self.publish(&object.metadata, event));
             return Ok(Written::Yes(String::new()));
         }
         let written = self.counted("status", writes::write_status(&self.client, object, &status).await)?;
@@ -359,7 +476,7 @@ impl Operator {
                 }
                 known.session_recorded();
                 log_change(before, &status);
-                self.publish_all(object, events);
+                events.for_each(|event| self.publish(&object.metadata, event));
             }
             Written::Conflict | Written::Gone => {
                 if let Some((_, Session { id, .. })) = known.unrecorded.clone()
@@ -385,67 +502,16 @@ impl Operator {
         result
     }
 
-    fn publish_all(&self, object: &AthenaSession, events: impl Iterator<Item = Event>) {
-        events.for_each(|event| self.publish(object, event));
-    }
-
     /// Publishes an event on the side: one that cannot be written, in a namespace that is going away for one, holds nothing up.
-    fn publish(&self, object: &AthenaSession, event: Event) {
-        self.publish_about(reference_to(&object.metadata), event);
-    }
-
-    fn publish_about(&self, reference: ObjectReference, event: Event) {
-        let recorder = self.recorder.clone();
-        let publish = async move {
-            let event = kube::runtime::events::Event {
-                type_: if event.warning { EventType::Warning } else { EventType::Normal },
-                reason: event.reason,
-                note: Some(event.note),
-                action: event.action.into(),
-                secondary: None,
-            };
-            for tries in 0..EVENT_TRIES {
-                match recorder.publish(&event, &reference).await {
-                    Ok(()) => return,
-                    Err(error) => debug!("cannot publish an event: {error}"),
-                }
-                tokio::time::sleep(backoff(Class::Unanswered, tries, fastrand::f64()).unsigned_abs()).await;
-            }
-        };
-        tokio::spawn(publish.in_current_span());
+    fn publish(&self, object: &ObjectMeta, event: Event) {
+        tokio::spawn(publish(self.recorder.clone(), object.clone(), event).in_current_span());
     }
 }
 
-/// Ends a session that no object owns: asks until a look shows that it ends, or that Athena has not known it for so long that it cannot be late.
-async fn end_orphan(athena: Athena, id: String, limits: Limits) {
-    let begun = Timestamp::now();
-    for failures in 0.. {
-        if let Err(refusal) = athena.terminate_session(&id).await {
-            warn!(session_id = id, "cannot end a session without an object: {}", refusal.message);
-        }
-        tokio::time::sleep(backoff(Class::Throttled, failures, fastrand::f64()).unsigned_abs()).await;
-        match athena.look(&id, false).await {
-            Look::Seen(session) if session.ended() || session.state == "TERMINATING" => {
-                return info!(session_id = id, state = session.state, "a session without an object ends");
-            }
-            Look::NotFound if Timestamp::now() >= begun + limits.uncertainty => {
-                return warn!(session_id = id, "Athena does not know a session without an object");
-            }
-            _ => {}
-        }
-    }
-}
-
-/// What events are about. With a resourceVersion, no two events of an object would be taken for the same.
-fn reference_to(object: &ObjectMeta) -> ObjectReference {
-    ObjectReference {
-        api_version: Some(AthenaSession::api_version(&()).into()),
-        kind: Some(AthenaSession::kind(&()).into()),
-        name: object.name.clone(),
-        namespace: object.namespace.clone(),
-        uid: object.uid.clone(),
-        ..ObjectReference::default()
-    }
+/// The session `id` of `object` as its status has it.
+fn recorded_session(object: &AthenaSession, id: &str, known: &Known) -> Session {
+    let state = object.status.as_ref().and_then(|status| status.state.clone()).unwrap_or_default();
+    Session { id: id.to_owned(), state, last_modified_time: known.last_modified_time(), ..Session::default() }
 }
 
 fn nothing_started(object: &AthenaSession, known: &Known) -> bool {

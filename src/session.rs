@@ -28,6 +28,11 @@ pub struct Session {
 }
 
 impl Session {
+    /// Whether the session takes work, and changes by that only.
+    pub fn settled(&self) -> bool {
+        matches!(self.state.as_str(), "IDLE" | "BUSY") && !self.ended()
+    }
+
     /// Whether nothing of the session lives any more.
     pub fn ended(&self) -> bool {
         self.end_time.is_some() || ended(&self.state)

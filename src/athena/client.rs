@@ -1,4 +1,4 @@
-//! The calls. Each has a timeout; StartSession is sent once per call and never again by the SDK, so that the caller knows of every try.
+//! The calls. Each has a timeout, passes the limiter, and is sent once: the caller knows of every try.
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -10,6 +10,7 @@ use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_sdk_athena::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_athena::operation::get_session::GetSessionOutput;
+use aws_sdk_athena::operation::list_sessions::ListSessionsOutput;
 use aws_sdk_athena::types;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_types::DateTime;
@@ -19,8 +20,11 @@ use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use super::error::{chain, code, refusal};
 use crate::api::{Classification, EngineConfiguration};
 use crate::leadership::Leadership;
+use crate::limiter::{Limiter, Turn};
 use crate::metrics::Metrics;
+use crate::observer::Page;
 use crate::session::{Class, Details, Look, Refusal, Session, WorkGroup};
+use crate::wakes::Key;
 
 /// Why there can be no client.
 #[derive(Debug, thiserror::Error)]
@@ -37,25 +41,36 @@ pub struct Athena {
     sts: aws_sdk_sts::Client,
     region: String,
     leadership: Leadership,
+    limiter: Arc<Limiter<Key>>,
     metrics: Arc<Metrics>,
-    work_groups: Arc<Mutex<HashMap<String, (Instant, WorkGroup)>>>,
+    work_groups: Arc<Mutex<HashMap<String, KeptWorkGroup>>>,
 }
 
+/// What was told of a work group, and when. Whoever asks while it is being told waits for that.
+type KeptWorkGroup = Arc<tokio::sync::Mutex<Option<(Instant, Result<WorkGroup, Refusal>)>>>;
+
 impl Athena {
-    /// A client with the credentials, region and endpoint of the environment. `timeout` bounds each try of a call, and three times of it the call. Calls
-    /// that start or end a session wait for `leadership`.
+    /// A client with the credentials, region and endpoint of the environment. `timeout` bounds each call, and no call is sent twice: who
+    /// calls knows of every try. Calls that start or end a session wait for `leadership`, and all pass `limiter`.
     ///
     /// # Errors
     /// When there is no region.
-    pub async fn from_env(timeout: Duration, leadership: Leadership, metrics: Arc<Metrics>) -> Result<Self, ConnectError> {
-        let timeouts = TimeoutConfig::builder().operation_attempt_timeout(timeout).operation_timeout(timeout * 3).build();
+    pub async fn from_env(
+        timeout: Duration,
+        leadership: Leadership,
+        limiter: Arc<Limiter<Key>>,
+        metrics: Arc<Metrics>,
+    ) -> Result<Self, ConnectError> {
+        let timeouts = TimeoutConfig::builder().operation_attempt_timeout(timeout).operation_timeout(timeout).build();
         let config = aws_config::defaults(BehaviorVersion::latest()).timeout_config(timeouts).load().await;
         let region = config.region().ok_or(ConnectError::NoRegion)?.to_string();
+        let once = aws_sdk_athena::config::Builder::from(&config).retry_config(RetryConfig::disabled()).build();
         Ok(Self {
-            athena: aws_sdk_athena::Client::new(&config),
+            athena: aws_sdk_athena::Client::from_conf(once),
             sts: aws_sdk_sts::Client::new(&config),
             region,
             leadership,
+            limiter,
             metrics,
             work_groups: Arc::default(),
         })
@@ -79,14 +94,14 @@ impl Athena {
     ///
     /// # Errors
     /// The refusal. Of class Unanswered, it leaves open whether a session was started.
-    pub async fn start_session(&self, body: Vec<u8>) -> Result<(String, String), Refusal> {
-        let once = aws_sdk_athena::Config::builder().retry_config(RetryConfig::disabled());
-        let call = self.athena.start_session().customize().config_override(once).mutate_request(move |request| {
+    pub async fn start_session(&self, body: Vec<u8>, turn: &mut Turn) -> Result<(String, String), Refusal> {
+        let call = self.athena.start_session().customize().mutate_request(move |request| {
             request.headers_mut().insert("content-length", body.len().to_string());
             *request.body_mut() = SdkBody::from(body.clone());
         });
+        self.limiter.pay(turn).await;
         self.leadership.held().await;
-        let reply = self.measured("StartSession", call.send()).await?;
+        let reply = self.measured("StartSession", &mut Turn::had(), call.send()).await?;
         match (reply.session_id, reply.state) {
             (Some(id), state) if !id.is_empty() => Ok((id, state.map(|state| state.as_str().to_owned()).unwrap_or_default())),
             _ => Err(empty("StartSession names no session")),
@@ -94,9 +109,9 @@ impl Athena {
     }
 
     /// Looks at a session: at its state only or, with `full`, also at what it was started with. A session that has ended is always looked at in full.
-    pub async fn look(&self, id: &str, full: bool) -> Look {
+    pub async fn look(&self, id: &str, full: bool, turn: &mut Turn) -> Look {
         if !full {
-            let session = match self.measured("GetSessionStatus", self.athena.get_session_status().session_id(id).send()).await {
+            let session = match self.measured("GetSessionStatus", turn, self.athena.get_session_status().session_id(id).send()).await {
                 Ok(reply) => session(id, reply.status.as_ref(), None),
                 Err(refusal) => return failed(refusal),
             };
@@ -106,7 +121,7 @@ impl Athena {
                 Some(_) => {}
             }
         }
-        match self.measured("GetSession", self.athena.get_session().session_id(id).send()).await {
+        match self.measured("GetSession", turn, self.athena.get_session().session_id(id).send()).await {
             Ok(reply) => {
                 session(id, reply.status.as_ref(), Some(details(&reply))).map_or_else(|| Look::Failed(empty("GetSession tells no state")), Look::Seen)
             }
@@ -119,13 +134,12 @@ impl Athena {
     ///
     /// # Errors
     /// The first refusal.
-    pub async fn search(&self, work_group: &str, wanted: impl Fn(&str) -> bool) -> Result<Vec<Session>, Refusal> {
+    pub async fn search(&self, work_group: &str, wanted: impl Fn(&str) -> bool, turn: &mut Turn) -> Result<Vec<Session>, Refusal> {
         let mut found = Vec::new();
         for state in [None, Some(types::SessionState::Degraded)] {
             let mut page = None;
             loop {
-                let list = self.athena.list_sessions().work_group(work_group).set_state_filter(state.clone());
-                let reply = self.measured("ListSessions", list.max_results(100).set_next_token(page.take()).send()).await?;
+                let reply = self.list_page(work_group, state.clone(), page.take(), turn).await?;
                 let marked = reply.sessions.iter().flatten().filter(|summary| summary.description.as_deref().is_some_and(&wanted));
                 found.extend(marked.filter_map(|summary| summary.session_id.clone()));
                 page = reply.next_token.filter(|token| !token.is_empty());
@@ -136,7 +150,7 @@ impl Athena {
         }
         let mut sessions = Vec::new();
         for id in found {
-            match self.look(&id, true).await {
+            match self.look(&id, true, turn).await {
                 Look::Seen(session) => sessions.push(session),
                 Look::NotFound => return Err(empty(&format!("ListSessions names session {id}, which GetSession does not find"))),
                 Look::Failed(refusal) => return Err(refusal),
@@ -145,46 +159,94 @@ impl Athena {
         Ok(sessions)
     }
 
-    /// A work group, by GetWorkGroup. What was told is kept for a minute, and a refusal is not.
+    async fn list_page(
+        &self,
+        work_group: &str,
+        state: Option<types::SessionState>,
+        token: Option<String>,
+        turn: &mut Turn,
+    ) -> Result<ListSessionsOutput, Refusal> {
+        let list = self.athena.list_sessions().work_group(work_group).set_state_filter(state);
+        self.measured("ListSessions", turn, list.max_results(100).set_next_token(token).send()).await
+    }
+
+    /// A page of the active sessions of a work group, newest first.
+    ///
+    /// # Errors
+    /// The refusal.
+    pub async fn list(&self, work_group: &str, token: Option<String>) -> Result<Page, Refusal> {
+        let reply = self.list_page(work_group, None, token, &mut Turn::none()).await?;
+        let next = reply.next_token.filter(|token| !token.is_empty());
+        let sessions = reply.sessions.unwrap_or_default().into_iter().filter_map(|summary| {
+            let details = Details {
+                description: summary.description,
+                engine_version: summary.engine_version.and_then(|engine| engine.effective_engine_version.or(engine.selected_engine_version)),
+                ..Details::default()
+            };
+            session(summary.session_id.as_deref()?, summary.status.as_ref(), Some(details))
+        });
+        Ok(Page { sessions: sessions.collect(), next })
+    }
+
+    /// A work group, by GetWorkGroup. What was told is kept for a minute, and what is to be mended for five seconds.
     ///
     /// # Errors
     /// The refusal.
     pub async fn work_group(&self, name: &str) -> Result<WorkGroup, Refusal> {
         /// How long an answer is used.
         const KEPT: Duration = Duration::from_mins(1);
-        let kept = self.work_groups.lock().unwrap_or_else(PoisonError::into_inner).get(name).cloned();
-        if let Some((_, group)) = kept.filter(|(time, _)| time.elapsed() < KEPT) {
-            return Ok(group);
-        }
-        let reply = self.measured("GetWorkGroup", self.athena.get_work_group().work_group(name).send()).await?;
-        let group = reply.work_group.as_ref();
-        let engine = group.and_then(|group| group.configuration.as_ref()?.engine_version.as_ref());
-        let group = WorkGroup {
-            enabled: group.and_then(|group| group.state.as_ref()) != Some(&types::WorkGroupState::Disabled),
-            engine_version: engine.and_then(|engine| engine.effective_engine_version.clone().or(engine.selected_engine_version.clone())),
+        /// How long one that somebody may be mending is.
+        const KEPT_BRIEFLY: Duration = Duration::from_secs(5);
+        let kept = {
+            let mut groups = self.work_groups.lock().unwrap_or_else(PoisonError::into_inner);
+            groups.retain(|other, kept| {
+                other == name
+                    || Arc::strong_count(kept) > 1
+                    || kept.try_lock().is_ok_and(|kept| kept.as_ref().is_some_and(|(time, _)| time.elapsed() < KEPT))
+            });
+            groups.entry(name.to_owned()).or_default().clone()
         };
-        let mut kept = self.work_groups.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.retain(|_, (time, _)| time.elapsed() < KEPT);
-        // A group that does not take sessions is looked at anew by the next that asks: somebody may be mending it.
-        if group.enabled && group.engine_version.as_deref().is_some_and(|engine| engine.contains("Spark")) {
-            kept.insert(name.to_owned(), (Instant::now(), group.clone()));
+        let mut kept = kept.lock().await;
+        let fit = |group: &WorkGroup| group.enabled && group.engine_version.as_deref().is_some_and(|engine| engine.contains("Spark"));
+        if let Some((time, told)) = kept.as_ref() {
+            let lasting = if told.as_ref().is_ok_and(fit) { KEPT } else { KEPT_BRIEFLY };
+            if time.elapsed() < lasting {
+                return told.clone();
+            }
         }
-        Ok(group)
+        let reply = self.measured("GetWorkGroup", &mut Turn::none(), self.athena.get_work_group().work_group(name).send()).await;
+        let told = reply.map(|reply| {
+            let group = reply.work_group.as_ref();
+            let engine = group.and_then(|group| group.configuration.as_ref()?.engine_version.as_ref());
+            WorkGroup {
+                enabled: group.and_then(|group| group.state.as_ref()) != Some(&types::WorkGroupState::Disabled),
+                engine_version: engine.and_then(|engine| engine.effective_engine_version.clone().or(engine.selected_engine_version.clone())),
+            }
+        });
+        *kept = Some((Instant::now(), told.clone()));
+        told
     }
 
     /// Ends a session. It has an effect only on a session that is neither ending nor ended.
     ///
     /// # Errors
     /// The refusal.
-    pub async fn terminate_session(&self, id: &str) -> Result<(), Refusal> {
+    pub async fn terminate_session(&self, id: &str, turn: &mut Turn) -> Result<(), Refusal> {
+        self.limiter.pay(turn).await;
         self.leadership.held().await;
-        self.measured("TerminateSession", self.athena.terminate_session().session_id(id).send()).await.map(|_| ())
+        self.measured("TerminateSession", &mut Turn::had(), self.athena.terminate_session().session_id(id).send()).await.map(|_| ())
     }
 
-    async fn measured<T, E>(&self, operation: &'static str, call: impl Future<Output = Result<T, SdkError<E, HttpResponse>>>) -> Result<T, Refusal>
+    async fn measured<T, E>(
+        &self,
+        operation: &'static str,
+        turn: &mut Turn,
+        call: impl Future<Output = Result<T, SdkError<E, HttpResponse>>>,
+    ) -> Result<T, Refusal>
     where
         E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
     {
+        self.limiter.pay(turn).await;
         let begun = Instant::now();
         let reply = call.await;
         let code = reply.as_ref().map_or_else(code, |_| "ok".to_owned());

@@ -139,7 +139,16 @@ impl World {
     }
 
     fn started(&self, scope: Scope<'_>, flags: &[&str], env: &[(&str, &str)]) -> anyhow::Result<Operator> {
-        let env = [&[("ATHENA_OPERATOR_OBSERVE_INTERVAL", "200ms"), ("ATHENA_OPERATOR_TRANSITION_INTERVAL", "50ms")], env].concat();
+        let env = [
+            &[
+                ("ATHENA_OPERATOR_OBSERVE_INTERVAL", "200ms"),
+                ("ATHENA_OPERATOR_TRANSITION_INTERVAL", "50ms"),
+                ("ATHENA_OPERATOR_ATHENA_RATE", "1000"),
+                ("ATHENA_OPERATOR_ATHENA_BURST", "1000"),
+            ],
+            env,
+        ]
+        .concat();
         let url = self.emulator.url();
         let binary = Path::new(env!("CARGO_BIN_EXE_athena-operator"));
         Operator::start(self.stage(), &OperatorOptions { binary, scope, athena: &url, flags, env: &env })

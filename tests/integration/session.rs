@@ -2,13 +2,19 @@
 
 use anyhow::ensure;
 use athena_emulator::Change;
+use environment::{Operator, Signal};
+use serde_json::json;
 
 use crate::harness::{World, condition, ready_condition, status, tests, uid, until};
 
 tests![
     a_session_starts_with_the_uid_as_token_and_ends_with_its_object,
     ended_sessions_are_never_asked_about_again,
-    an_unchanged_session_is_looked_at_without_a_write,
+    an_unchanged_session_is_swept_without_a_look_or_a_write,
+    a_settled_session_is_swept_and_not_looked_at_after_a_restart_too,
+    without_the_right_to_list_sessions_are_looked_at_one_by_one,
+    nothing_is_called_once_nothing_lives,
+    a_degraded_session_that_leaves_the_list_is_found,
 ];
 
 async fn a_session_starts_with_the_uid_as_token_and_ends_with_its_object(world: World) -> anyhow::Result<()> {
@@ -43,25 +49,109 @@ async fn ended_sessions_are_never_asked_about_again(world: World) -> anyhow::Res
     let ended = world.until_reason("ended", "StoppedOutside").await?;
     ensure!(status(&ended).state.as_deref() == Some("TERMINATED") && status(&ended).dpu_execution_in_millis.is_some());
 
-    // Another session is looked at meanwhile, so that time is seen to pass.
+    // Another session is swept meanwhile, so that time is seen to pass.
     let calls = |id: &str| world.emulator.calls().into_iter().filter(|call| call.session_id.as_deref() == Some(id)).count();
     let before = calls(&id);
     world.create("other").await?;
     world.until_reason("other", "SessionIdle").await?;
-    let other = world.emulator.sessions()[1].session_id.clone();
-    until("the other session is looked at 10 times", || calls(&other) > 10).await?;
+    let sweeps = world.calls("ListSessions").len();
+    until("10 sweeps have been made", || world.calls("ListSessions").len() >= sweeps + 10).await?;
     ensure!(calls(&id) == before);
     Ok(())
 }
 
-async fn an_unchanged_session_is_looked_at_without_a_write(world: World) -> anyhow::Result<()> {
-    let _operator = world.operator()?;
+async fn an_unchanged_session_is_swept_without_a_look_or_a_write(world: World) -> anyhow::Result<()> {
+    let operator = world.operator()?;
     world.create("quiet").await?;
     let idle = world.until_reason("quiet", "SessionIdle").await?;
-    let looks = || world.calls("GetSessionStatus").len();
-    let before = looks();
-    until("20 looks have been taken", || looks() >= before + 20).await?;
+    // The look that found it idle may not have been the last one under way.
+    sweeps(&world, 2).await?;
+    let (looks, reconciles) = (looks(&world), reconciles(&operator)?);
+    sweeps(&world, 20).await?;
     let after = world.sessions.get("quiet").await?;
     ensure!(after.metadata.resource_version == idle.metadata.resource_version);
+    ensure!(self::looks(&world) == looks && self::reconciles(&operator)? == reconciles, "{:?}", world.emulator.calls());
+    Ok(())
+}
+
+/// Waits for so many more lists.
+async fn sweeps(world: &World, count: usize) -> anyhow::Result<()> {
+    let before = world.calls("ListSessions").len();
+    until("sweeps have been made", || world.calls("ListSessions").len() >= before + count).await
+}
+
+fn looks(world: &World) -> usize {
+    world.calls("GetSessionStatus").len() + world.calls("GetSession").len()
+}
+
+/// How many reconciles the operator counts.
+fn reconciles(operator: &Operator) -> anyhow::Result<f64> {
+    let metrics = operator.get("/metrics")?.1;
+    let counts = metrics.lines().filter(|line| line.starts_with("controller_runtime_reconcile_total"));
+    Ok(counts.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum())
+}
+
+async fn a_settled_session_is_swept_and_not_looked_at_after_a_restart_too(world: World) -> anyhow::Result<()> {
+    let operator = world.operator()?;
+    for number in 0..5 {
+        world.create(&format!("s-{number}")).await?;
+    }
+    for number in 0..5 {
+        world.until_reason(&format!("s-{number}"), "SessionIdle").await?;
+    }
+    operator.end(Signal::TERM)?;
+    let before = looks(&world);
+    let _operator = world.operator()?;
+    sweeps(&world, 5).await?;
+    let busy = status(&world.sessions.get("s-2").await?).session_id.unwrap_or_default();
+    world.emulator.set_state(&busy, Change::State { state: "BUSY".into(), reason: None })?;
+    let object = world.until_reason("s-2", "SessionBusy").await;
+    ensure!(looks(&world) == before, "{:?}", world.emulator.calls());
+    ensure!(status(&object?).session_id == Some(busy));
+    world.delete("s-1").await?;
+    world.until_gone("s-1").await?;
+    ensure!(world.live().len() == 4);
+    Ok(())
+}
+
+async fn without_the_right_to_list_sessions_are_looked_at_one_by_one(world: World) -> anyhow::Result<()> {
+    world.emulator.configure(|config| config.deny = vec!["ListSessions".into()]);
+    let _operator = world.operator()?;
+    world.create("one").await?;
+    world.until_reason("one", "SessionIdle").await?;
+    let id = world.emulator.sessions()[0].session_id.clone();
+    world.emulator.set_state(&id, Change::State { state: "BUSY".into(), reason: None })?;
+    world.until_reason("one", "SessionBusy").await?;
+    world.emulator.set_state(&id, Change::Terminate)?;
+    world.until_reason("one", "StoppedOutside").await?;
+    Ok(())
+}
+
+async fn nothing_is_called_once_nothing_lives(world: World) -> anyhow::Result<()> {
+    let operator = world.operator_with(&["--log=warn,athena_operator=debug"], &[])?;
+    world.create("one").await?;
+    world.until_reason("one", "SessionIdle").await?;
+    world.patch("one", json!({ "spec": { "suspend": true } })).await?;
+    world.until_reason("one", "Suspended").await?;
+    // Another session in another work group, so that time is seen to pass.
+    until("the last sweep is over", || operator.raw_log().contains("nothing in the work group is looked out for")).await?;
+    let calls = world.emulator.calls().len();
+    world.create_with("other", json!({ "workGroup": "pyspark-3", "engineConfiguration": { "maxConcurrentDpus": 2 } })).await?;
+    world.until_reason("other", "SessionIdle").await?;
+    sweeps(&world, 5).await?;
+    let of_first = |call: &athena_emulator::Call| call.request.to_string().contains("spark-35");
+    ensure!(!world.emulator.calls().iter().skip(calls).any(of_first), "{:?}", world.emulator.calls());
+    Ok(())
+}
+
+async fn a_degraded_session_that_leaves_the_list_is_found(world: World) -> anyhow::Result<()> {
+    let _operator = world.operator()?;
+    world.create("worn").await?;
+    world.until_reason("worn", "SessionIdle").await?;
+    sweeps(&world, 3).await?;
+    let id = world.emulator.sessions()[0].session_id.clone();
+    world.emulator.set_state(&id, Change::State { state: "DEGRADED".into(), reason: None })?;
+    world.until_reason("worn", "SessionDegraded").await?;
+    ensure!(world.live().is_empty());
     Ok(())
 }

@@ -1,0 +1,292 @@
+//! How many calls to Athena are made, and whose turn it is: one token bucket for all calls of an account and region. Nobody sleeps in a queue: an object
+//! that has to wait is woken when it is its turn, and decides anew.
+
+use std::collections::{HashMap, VecDeque};
+use std::hash::Hash;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::Notify;
+
+/// What a call is for. Under pressure terminations come first, then starts; looks have a share of their own, so that a wave of starts cannot blind the
+/// operator, and starts that were refused before have a small one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Lane {
+    /// TerminateSession.
+    Terminate,
+    /// StartSession.
+    Start,
+    /// GetSession, GetSessionStatus, ListSessions.
+    Look,
+    /// StartSession again, after a refusal that somebody has to mend.
+    Retry,
+}
+
+const LANES: [Lane; 4] = [Lane::Terminate, Lane::Start, Lane::Look, Lane::Retry];
+/// Of so many turns one is a look's, if one waits.
+const LOOKS: u32 = 4;
+/// Of so many turns one is a retry's, if one waits.
+const RETRIES: u32 = 16;
+/// How long a turn is kept for an object that does not take it.
+const KEPT: Duration = Duration::from_mins(1);
+
+/// Whether the next call has had its turn, as the first of a reconcile has; those after it are paid for by whoever comes next.
+#[derive(Debug)]
+pub struct Turn {
+    had: bool,
+    begun: bool,
+}
+
+impl Turn {
+    /// The turn of one call.
+    pub fn had() -> Self {
+        Self { had: true, begun: true }
+    }
+
+    /// No turn.
+    pub fn none() -> Self {
+        Self { had: false, begun: false }
+    }
+
+    /// Whether there was a turn, used or not.
+    pub fn is_begun(&self) -> bool {
+        self.begun
+    }
+}
+
+/// Calls per second, and how many may come at once after a pause.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Rate {
+    /// Calls per second; more than nothing.
+    pub per_second: f64,
+    /// Calls at once; at least one.
+    pub burst: u32,
+}
+
+/// The turns of a lane: the namespaces one after the other, and first come, first served in each.
+#[derive(Debug)]
+struct Queue<K>(VecDeque<(String, VecDeque<(K, u64)>)>);
+
+impl<K> Queue<K> {
+    fn push(&mut self, namespace: &str, key: K, ticket: u64) {
+        match self.0.iter_mut().find(|(name, _)| name == namespace) {
+            Some((_, waiting)) => waiting.push_back((key, ticket)),
+            None => self.0.push_back((namespace.to_owned(), VecDeque::from([(key, ticket)]))),
+        }
+    }
+
+    /// The next key whose ticket is still `valid`.
+    fn pop(&mut self, valid: impl Fn(&K, u64) -> bool) -> Option<K> {
+        while let Some((namespace, mut waiting)) = self.0.pop_front() {
+            while let Some((key, ticket)) = waiting.pop_front() {
+                if valid(&key, ticket) {
+                    if !waiting.is_empty() {
+                        self.0.push_back((namespace, waiting));
+                    }
+                    return Some(key);
+                }
+            }
+        }
+        None
+    }
+}
+
+/// Whose turn it is. It has no clock.
+#[derive(Debug)]
+struct Turns<K> {
+    rate: Rate,
+    level: f64,
+    at: Instant,
+    queues: HashMap<Lane, Queue<K>>,
+    waiting: HashMap<K, (Lane, u64)>,
+    counts: HashMap<Lane, usize>,
+    granted: HashMap<K, (Lane, Instant)>,
+    tickets: u64,
+    turn: u32,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Next<K> {
+    Turn(K),
+    At(Instant),
+    Nobody,
+}
+
+impl<K: Clone + Eq + Hash> Turns<K> {
+    fn new(rate: Rate, now: Instant) -> Self {
+        let queues = LANES.into_iter().map(|lane| (lane, Queue(VecDeque::new()))).collect();
+        let (waiting, counts, granted) = (HashMap::new(), HashMap::new(), HashMap::new());
+        Self { rate, level: f64::from(rate.burst), at: now, queues, waiting, counts, granted, tickets: 0, turn: 0 }
+    }
+
+    fn refill(&mut self, now: Instant) {
+        let gained = now.saturating_duration_since(self.at).as_secs_f64() * self.rate.per_second;
+        self.level = (self.level + gained).min(f64::from(self.rate.burst));
+        self.at = self.at.max(now);
+    }
+
+    /// Whether `key` may make a call now. If not, it stands in the lane from now on.
+    fn ask(&mut self, key: &K, namespace: &str, lane: Lane, now: Instant) -> bool {
+        match self.granted.get(key) {
+            Some((granted, _)) if *granted == lane => return true,
+            Some(_) => {
+                self.leave(key, now);
+            }
+            None => {}
+        }
+        match self.waiting.get(key) {
+            Some((place, _)) if *place == lane => return false,
+            Some(_) => {
+                self.leave(key, now);
+            }
+            None => {}
+        }
+        self.refill(now);
+        if self.waiting.is_empty() && self.level >= 1.0 {
+            self.level -= 1.0;
+            self.granted.insert(key.clone(), (lane, now));
+            return true;
+        }
+        self.tickets += 1;
+        self.waiting.insert(key.clone(), (lane, self.tickets));
+        *self.counts.entry(lane).or_default() += 1;
+        if let Some(queue) = self.queues.get_mut(&lane) {
+            queue.push(namespace, key.clone(), self.tickets);
+        }
+        false
+    }
+
+    /// `key` makes the call for which its turn came.
+    fn take(&mut self, key: &K) {
+        self.granted.remove(key);
+    }
+
+    /// `key` neither waits nor calls. Returns whether it gave back a turn, which goes to another.
+    fn leave(&mut self, key: &K, now: Instant) -> bool {
+        if let Some((lane, _)) = self.waiting.remove(key) {
+            self.uncount(lane);
+        }
+        let unused = self.granted.remove(key).is_some();
+        if unused {
+            self.refill(now);
+            self.level = (self.level + 1.0).min(f64::from(self.rate.burst));
+        }
+        unused
+    }
+
+    fn uncount(&mut self, lane: Lane) {
+        if let Some(count) = self.counts.get_mut(&lane) {
+            *count -= 1;
+        }
+    }
+
+    /// A call that cannot wait for a turn: how long it has to wait until the calls before it are paid for.
+    fn reserve(&mut self, now: Instant) -> Duration {
+        self.refill(now);
+        self.level -= 1.0;
+        Duration::from_secs_f64((-self.level).max(0.0) / self.rate.per_second)
+    }
+
+    /// Who is next, if anybody waits: the turn is given.
+    fn next(&mut self, now: Instant) -> Next<K> {
+        self.granted.retain(|_, (_, time)| now.saturating_duration_since(*time) < KEPT);
+        if self.waiting.is_empty() {
+            return Next::Nobody;
+        }
+        self.refill(now);
+        if self.level < 1.0 {
+            return Next::At(now + Duration::from_secs_f64((1.0 - self.level) / self.rate.per_second));
+        }
+        self.turn = self.turn.wrapping_add(1);
+        let order = if self.turn.is_multiple_of(RETRIES) {
+            [Lane::Retry, Lane::Terminate, Lane::Start, Lane::Look]
+        } else if self.turn.is_multiple_of(LOOKS) {
+            [Lane::Look, Lane::Terminate, Lane::Start, Lane::Retry]
+        } else {
+            LANES
+        };
+        for lane in order.into_iter().filter(|lane| self.counts.get(lane).is_some_and(|count| *count > 0)) {
+            let waiting = &self.waiting;
+            let found = self.queues.get_mut(&lane).and_then(|queue| queue.pop(|key, ticket| waiting.get(key) == Some(&(lane, ticket))));
+            if let Some(key) = found {
+                self.waiting.remove(&key);
+                self.uncount(lane);
+                self.level -= 1.0;
+                self.granted.insert(key.clone(), (lane, now));
+                return Next::Turn(key);
+            }
+        }
+        Next::Nobody
+    }
+}
+
+/// The limiter of all calls to Athena.
+#[derive(Debug)]
+pub struct Limiter<K> {
+    turns: Mutex<Turns<K>>,
+    asked: Notify,
+}
+
+impl<K: Clone + Eq + Hash> Limiter<K> {
+    /// A limiter of so many calls.
+    pub fn new(rate: Rate) -> Self {
+        Self { turns: Mutex::new(Turns::new(rate, Instant::now())), asked: Notify::new() }
+    }
+
+    fn turns(&self) -> MutexGuard<'_, Turns<K>> {
+        self.turns.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether `key` may make a call now. If not, [`Limiter::run`] tells when its turn has come, and it is to ask again.
+    pub fn ask(&self, key: &K, namespace: &str, lane: Lane) -> bool {
+        let may = self.turns().ask(key, namespace, lane, Instant::now());
+        if !may {
+            self.asked.notify_one();
+        }
+        may
+    }
+
+    /// `key` makes the call for which it had its turn.
+    pub fn take(&self, key: &K) {
+        self.turns().take(key);
+    }
+
+    /// `key` does not want a turn any more.
+    pub fn leave(&self, key: &K) {
+        if self.turns().leave(key, Instant::now()) {
+            self.asked.notify_one();
+        }
+    }
+
+    /// Waits until a call may be made, unless it has had its `turn`, which is used up.
+    pub async fn pay(&self, turn: &mut Turn) {
+        if std::mem::take(&mut turn.had) {
+            return;
+        }
+        let wait = self.turns().reserve(Instant::now());
+        if !wait.is_zero() {
+            tokio::time::sleep(wait).await;
+        }
+    }
+
+    /// How many wait for their turn.
+    pub fn waiting(&self) -> usize {
+        self.turns().waiting.len()
+    }
+
+    /// Gives the turns, for ever: `wake` is told whose it is.
+    pub async fn run(&self, wake: impl Fn(K)) {
+        loop {
+            let next = self.turns().next(Instant::now());
+            match next {
+                Next::Turn(key) => wake(key),
+                Next::Nobody => self.asked.notified().await,
+                Next::At(time) => tokio::time::sleep_until(time.into()).await,
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "limiter_tests.rs"]
+mod tests;

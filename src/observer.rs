@@ -1,0 +1,275 @@
+//! Athena has no watch, so this makes one: each work group in which sessions live is listed from time to time, and just the objects whose session has
+//! changed, or is not in the list, are woken.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use k8s_openapi::jiff::Timestamp;
+use tracing::{debug, warn};
+
+use crate::session::{Class, Refusal, Session};
+
+/// What a sweep shows of a session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Sighting {
+    /// It has changed, and was so when the page was asked for.
+    Shown(Box<Session>, Timestamp),
+    /// It is not in a complete list, or there is none: only a look at it tells. It was last in a list at that time.
+    Missed(Option<Timestamp>),
+}
+
+/// A page of a list.
+#[derive(Clone, Debug, Default)]
+pub struct Page {
+    /// The sessions in it.
+    pub sessions: Vec<Session>,
+    /// Where the next page begins, if there is one.
+    pub next: Option<String>,
+}
+
+/// A session that is looked out for.
+#[derive(Debug)]
+struct Entry<K> {
+    object: K,
+    /// Since when: a page that was asked for before tells nothing new.
+    since: Instant,
+    /// What was last seen of it.
+    state: String,
+    modified: Option<Timestamp>,
+    /// The sweep in which it was last.
+    sweep: u64,
+    seen: Option<Timestamp>,
+}
+
+/// The sessions that are looked out for in one work group. It has no clock and makes no calls.
+#[derive(Debug)]
+struct Group<K> {
+    sessions: HashMap<String, Entry<K>>,
+    sweep: u64,
+    failing: Option<Instant>,
+    refused: Option<Instant>,
+}
+
+impl<K> Default for Group<K> {
+    fn default() -> Self {
+        Self { sessions: HashMap::new(), sweep: 0, failing: None, refused: None }
+    }
+}
+
+impl<K: Clone> Group<K> {
+    /// Takes in a page that was asked for at `asked`. Returns whose session has changed.
+    fn page(&mut self, sessions: Vec<Session>, asked: Instant, time: Timestamp) -> Vec<(K, Sighting)> {
+        let mut changed = Vec::new();
+        for session in sessions {
+            let Some(entry) = self.sessions.get_mut(&session.id) else { continue };
+            entry.sweep = self.sweep;
+            if asked < entry.since {
+                continue;
+            }
+            entry.seen = Some(time);
+            if entry.state != session.state || entry.modified != session.last_modified_time {
+                entry.state.clone_from(&session.state);
+                entry.modified = session.last_modified_time;
+                changed.push((entry.object.clone(), Sighting::Shown(Box::new(session), time)));
+            }
+        }
+        changed
+    }
+
+    /// The list is complete, and was begun at `begun`. Returns who is not in it, though it was looked out for before.
+    fn complete(&mut self, begun: Instant) -> Vec<(K, Sighting)> {
+        (self.failing, self.refused) = (None, None);
+        let sweep = self.sweep;
+        self.expel(|entry| entry.sweep < sweep && entry.since <= begun)
+    }
+
+    /// The list has failed. Returns who has to be looked at in another way: all of them, if somebody has to mend it or if it has failed for too long.
+    fn failed(&mut self, refusal: &Refusal, now: Instant, patience: Duration) -> Vec<(K, Sighting)> {
+        let since = *self.failing.get_or_insert(now);
+        let passing = matches!(refusal.class, Class::Unanswered | Class::Throttled | Class::Capacity);
+        if !passing {
+            self.refused = Some(now);
+        }
+        if passing && now.duration_since(since) < patience { Vec::new() } else { self.expel(|_| true) }
+    }
+
+    fn expel(&mut self, whom: impl Fn(&Entry<K>) -> bool) -> Vec<(K, Sighting)> {
+        let missed = self.sessions.extract_if(|_, entry| whom(entry));
+        missed.map(|(_, entry)| (entry.object, Sighting::Missed(entry.seen))).collect()
+    }
+}
+
+#[derive(Debug)]
+struct Roster<K> {
+    groups: HashMap<String, Group<K>>,
+    places: HashMap<K, (String, String)>,
+    sightings: HashMap<K, (String, Sighting)>,
+}
+
+/// Looks out for sessions.
+#[derive(Debug)]
+pub struct Observer<K> {
+    roster: Mutex<Roster<K>>,
+    interval: Duration,
+    patience: Duration,
+}
+
+impl<K: Clone + Eq + Hash + Send + 'static> Observer<K> {
+    /// An observer that lists a work group every `interval`, give or take a quarter, and trusts in what it saw for `patience`.
+    pub fn new(interval: Duration, patience: Duration) -> Self {
+        let roster = Roster { groups: HashMap::new(), places: HashMap::new(), sightings: HashMap::new() };
+        Self { roster: Mutex::new(roster), interval, patience }
+    }
+
+    fn roster(&self) -> MutexGuard<'_, Roster<K>> {
+        self.roster.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How long a refused list counts as one that cannot be read.
+    const REFUSED: Duration = Duration::from_mins(5);
+
+    /// Looks out for `session` of `object`, which was last seen as it is given here. Returns whether anybody does: where lists are refused, nobody
+    /// can. `sweep` begins to list a work group that was not listed before.
+    pub fn watch(&self, object: &K, work_group: &str, session: &Session, sweep: impl FnOnce(String)) -> bool {
+        let now = Instant::now();
+        let mut roster = self.roster();
+        let roster = &mut *roster;
+        let begin = !roster.groups.contains_key(work_group);
+        let group = roster.groups.entry(work_group.to_owned()).or_default();
+        if group.refused.is_some_and(|time| now.duration_since(time) < Self::REFUSED) {
+            return false;
+        }
+        let place = (work_group.to_owned(), session.id.clone());
+        if let Some(entry) = group.sessions.get_mut(&session.id).filter(|_| roster.places.get(object) == Some(&place)) {
+            if entry.state != session.state || entry.modified != session.last_modified_time && session.last_modified_time.is_some() {
+                (entry.state, entry.modified, entry.since) = (session.state.clone(), session.last_modified_time, now);
+            }
+            return true;
+        }
+        let entry = Entry {
+            object: object.clone(),
+            since: now,
+            state: session.state.clone(),
+            modified: session.last_modified_time,
+            sweep: group.sweep,
+            seen: None,
+        };
+        group.sessions.insert(session.id.clone(), entry);
+        if let Some((group, id)) = roster.places.insert(object.clone(), place.clone())
+            && (&group, &id) != (&place.0, &place.1)
+            && let Some(group) = roster.groups.get_mut(&group)
+        {
+            group.sessions.remove(&id);
+        }
+        if begin {
+            sweep(work_group.to_owned());
+        }
+        true
+    }
+
+    /// Looks out for nothing of `object` any more.
+    pub fn forget(&self, object: &K) {
+        let mut roster = self.roster();
+        roster.sightings.remove(object);
+        if let Some((group, id)) = roster.places.remove(object)
+            && let Some(group) = roster.groups.get_mut(&group)
+        {
+            group.sessions.remove(&id);
+        }
+    }
+
+    /// What was seen of the session `id` of `object` since the last time, if anything.
+    pub fn sighting(&self, object: &K, id: &str) -> Option<Sighting> {
+        self.roster().sightings.remove(object).filter(|(seen, _)| seen == id).map(|(_, sighting)| sighting)
+    }
+
+    /// Lists `work_group` from time to time, as long as anything in it is looked out for. `list` reads a page, and `wake` is told whose session has
+    /// changed.
+    pub async fn sweep<L: Future<Output = Result<Page, Refusal>>>(
+        self: Arc<Self>,
+        work_group: String,
+        list: impl Fn(String, Option<String>) -> L,
+        wake: impl Fn(K),
+    ) {
+        loop {
+            let failed = self.sweep_once(&work_group, &list, &wake).await;
+            // A list that fails is not asked for more often than one that does not.
+            let pause = self.interval.mul_f64(if failed { 1.0 } else { 0.75 } + 0.5 * fastrand::f64());
+            tokio::time::sleep(pause).await;
+            let mut roster = self.roster();
+            let refused = |group: &Group<K>| group.refused.is_some_and(|time| time.elapsed() < Self::REFUSED);
+            match roster.groups.get(&work_group) {
+                Some(group) if !group.sessions.is_empty() => {}
+                // Kept, so that nobody asks for it anew.
+                Some(group) if refused(group) => {}
+                _ => {
+                    roster.groups.remove(&work_group);
+                    return debug!(work_group, "nothing in the work group is looked out for");
+                }
+            }
+        }
+    }
+
+    async fn sweep_once<L: Future<Output = Result<Page, Refusal>>>(
+        &self,
+        work_group: &str,
+        list: &impl Fn(String, Option<String>) -> L,
+        wake: &impl Fn(K),
+    ) -> bool {
+        let begun = Instant::now();
+        let mut next = None;
+        {
+            let mut roster = self.roster();
+            let Some(group) = roster.groups.get_mut(work_group).filter(|group| !group.sessions.is_empty()) else { return false };
+            group.sweep += 1;
+        }
+        loop {
+            let (asked, time) = (Instant::now(), Timestamp::now());
+            let page = list(work_group.to_owned(), next.take()).await;
+            let failed = page.is_err();
+            let told = self.in_group(work_group, |group| match page {
+                Ok(page) => {
+                    next = page.next;
+                    let mut told = group.page(page.sessions, asked, time);
+                    if next.is_none() {
+                        told.extend(group.complete(begun));
+                    }
+                    told
+                }
+                Err(refusal) => {
+                    warn!(work_group, reason = refusal.reason, "cannot list the sessions: {}", refusal.message);
+                    group.failed(&refusal, Instant::now(), self.patience)
+                }
+            });
+            told.into_iter().for_each(wake);
+            if failed || next.is_none() {
+                return failed;
+            }
+        }
+    }
+
+    /// Has `act` change what is known of a work group, and keeps what is to be told. Returns whom.
+    fn in_group(&self, work_group: &str, act: impl FnOnce(&mut Group<K>) -> Vec<(K, Sighting)>) -> Vec<K> {
+        let mut roster = self.roster();
+        let roster = &mut *roster;
+        let Some(group) = roster.groups.get_mut(work_group) else { return Vec::new() };
+        let mut whom = Vec::new();
+        for (object, sighting) in act(group) {
+            let place = match &sighting {
+                Sighting::Shown(..) => roster.places.get(&object).cloned(),
+                Sighting::Missed(_) => roster.places.remove(&object),
+            };
+            if let Some((_, id)) = place {
+                roster.sightings.insert(object.clone(), (id, sighting));
+                whom.push(object);
+            }
+        }
+        whom
+    }
+}
+
+#[cfg(test)]
+#[path = "observer_tests.rs"]
+mod tests;

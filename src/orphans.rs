@@ -1,0 +1,30 @@
+//! Sessions that were started and that no object can own any more.
+
+use k8s_openapi::jiff::Timestamp;
+use tracing::{info, warn};
+
+use crate::athena::Athena;
+use crate::known::backoff;
+use crate::lifecycle::Limits;
+use crate::limiter::Turn;
+use crate::session::{Class, Look};
+
+/// Ends a session that no object owns: asks until a look shows that it ends, or that Athena has not known it for so long that it cannot be late.
+pub(crate) async fn end_orphan(athena: Athena, id: String, limits: Limits) {
+    let begun = Timestamp::now();
+    for failures in 0.. {
+        if let Err(refusal) = athena.terminate_session(&id, &mut Turn::none()).await {
+            warn!(session_id = id, "cannot end a session without an object: {}", refusal.message);
+        }
+        tokio::time::sleep(backoff(Class::Throttled, failures, fastrand::f64()).unsigned_abs()).await;
+        match athena.look(&id, false, &mut Turn::none()).await {
+            Look::Seen(session) if session.ended() || session.state == "TERMINATING" => {
+                return info!(session_id = id, state = session.state, "a session without an object ends");
+            }
+            Look::NotFound if Timestamp::now() >= begun + limits.uncertainty => {
+                return warn!(session_id = id, "Athena does not know a session without an object");
+            }
+            _ => {}
+        }
+    }
+}
