@@ -159,13 +159,24 @@ pub fn event(before: Option<&AthenaSessionStatus>, after: &AthenaSessionStatus, 
     }
 }
 
-/// The event of recording the first attempt of `object`, where a tool that applies it would undo its own deletion.
-pub fn ttl_under_gitops(object: &AthenaSession, step: &Step) -> Option<Event> {
-    let first = *step == Step::Record(0) && object.status.as_ref().is_none_or(|status| status.attempt.is_none());
-    let tool = applied_by(object).filter(|_| first && object.spec.ttl_seconds_after_finished.is_some())?;
+/// The event of an object that is to delete itself and that a tool would then create again. It is told once: when that comes to be so or, by a process
+/// that meets the object, while its generation has not been reported. `before` is what [`undoes_ttl`] said when the process last saw it.
+pub fn ttl_under_gitops(object: &AthenaSession, before: Option<bool>) -> Option<Event> {
+    let observed = object.status.as_ref().and_then(|status| status.observed_generation) == object.metadata.generation;
+    let told = before.unwrap_or(observed) || object.metadata.deletion_timestamp.is_some();
+    let tool = undone_by(object).filter(|_| !told)?;
     let note =
         format!("{tool} applies this object: each time ttlSecondsAfterFinished deletes it, {tool} creates it again, and a new session is paid for");
-    Some(new("TTLUnderGitOps", note, action(step)))
+    Some(new("TTLUnderGitOps", note, "Observe"))
+}
+
+/// Whether `object` is to delete itself and a tool would then create it again.
+pub fn undoes_ttl(object: &AthenaSession) -> bool {
+    undone_by(object).is_some()
+}
+
+fn undone_by(object: &AthenaSession) -> Option<&'static str> {
+    object.spec.ttl_seconds_after_finished.and_then(|_| applied_by(object))
 }
 
 /// The tool that applies `object` from a repository, by the marks that it leaves. `app.kubernetes.io/instance`, which Argo CD may use too, is also Helm's.

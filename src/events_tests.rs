@@ -82,7 +82,7 @@ fn every_event_that_occurs_is_in_the_table_and_every_row_occurs() {
     let starting = status_of(&Situation::Session { state: "CREATING".into() });
     let mut mortal = object(json!({ "labels": { "argocd.argoproj.io/instance": "etl" } }), Value::Null);
     mortal.spec.ttl_seconds_after_finished = Some(1);
-    let others = [event(None, &starting, &Step::Start(0), &started), ttl_under_gitops(&mortal, &Step::Record(0))].into_iter().flatten();
+    let others = [event(None, &starting, &Step::Start(0), &started), ttl_under_gitops(&mortal, Some(false))].into_iter().flatten();
 
     let occurring: Vec<Event> = nothing.chain(refused).chain(others).chain([release(&live), release(&retained), unreadable("mend spec")]).collect();
     let reasons: BTreeSet<&str> = occurring.iter().map(|event| event.reason.as_str()).collect();
@@ -123,11 +123,14 @@ fn an_unanswered_start_is_told_once_and_never_as_its_row() {
 
 #[test]
 fn a_ttl_on_what_flux_or_argo_cd_applies_is_warned_of_once() {
-    let told = |metadata: Value, status: Value, ttl: Option<i32>, step: Step| {
+    let told = |mut metadata: Value, status: Value, ttl: Option<i32>, before: Option<bool>| {
+        metadata["generation"] = json!(2);
         let mut object = object(metadata, status);
         object.spec.ttl_seconds_after_finished = ttl;
-        ttl_under_gitops(&object, &step).map(|event| event.note.split(' ').next().unwrap_or_default().to_owned())
+        ttl_under_gitops(&object, before).map(|event| event.note.split(' ').next().unwrap_or_default().to_owned())
     };
+    let unseen = || json!({ "observedGeneration": -1 });
+    let reported = || json!({ "observedGeneration": 2 });
     for (key, tool) in [
         ("kustomize.toolkit.fluxcd.io/name", "Flux"),
         ("helm.toolkit.fluxcd.io/name", "Flux"),
@@ -136,13 +139,17 @@ fn a_ttl_on_what_flux_or_argo_cd_applies_is_warned_of_once() {
     ] {
         for place in ["labels", "annotations"] {
             let metadata = || json!({ place: { key: "x" } });
-            assert_eq!(told(metadata(), json!({ "observedGeneration": -1 }), Some(0), Step::Record(0)).as_deref(), Some(tool));
-            assert_eq!(told(metadata(), Value::Null, None, Step::Record(0)), None, "without a TTL");
-            assert_eq!(told(metadata(), json!({ "attempt": 0 }), Some(0), Step::Record(0)), None, "recorded again");
-            assert_eq!(told(metadata(), json!({ "attempt": 0 }), Some(0), Step::Record(1)), None, "a restart");
-            assert_eq!(told(metadata(), Value::Null, Some(0), Step::Rest), None);
+            assert_eq!(told(metadata(), Value::Null, Some(0), None).as_deref(), Some(tool));
+            assert_eq!(told(metadata(), unseen(), Some(0), None).as_deref(), Some(tool));
+            assert_eq!(told(metadata(), json!({ "observedGeneration": 1 }), Some(0), None).as_deref(), Some(tool), "set while no operator ran");
+            assert_eq!(told(metadata(), reported(), Some(0), Some(false)).as_deref(), Some(tool), "the TTL or the mark has come since");
+            assert_eq!(told(metadata(), reported(), Some(0), None), None, "told by another process");
+            assert_eq!(told(metadata(), unseen(), Some(0), Some(true)), None, "told before its generation could be reported");
+            assert_eq!(told(metadata(), unseen(), None, Some(false)), None, "without a TTL");
         }
     }
     let helm = json!({ "labels": { "app.kubernetes.io/instance": "etl", "app.kubernetes.io/managed-by": "Helm" } });
-    assert_eq!(told(helm, Value::Null, Some(0), Step::Record(0)), None);
+    assert_eq!(told(helm, unseen(), Some(0), None), None);
+    let deleted = json!({ "labels": { "argocd.argoproj.io/instance": "etl" }, "deletionTimestamp": "2026-01-01T00:00:00Z" });
+    assert_eq!(told(deleted, unseen(), Some(0), None), None);
 }

@@ -53,6 +53,8 @@ struct Memory {
     /// The resourceVersion of this process's last write: a cache that is older must not be acted on.
     written: Option<u64>,
     failures: u32,
+    /// Whether the object, as this process last saw it, is to delete itself though a tool would create it again.
+    ttl_under_gitops: Option<bool>,
     /// Whether the object was let go: nothing of it needs to be remembered.
     released: bool,
 }
@@ -192,6 +194,8 @@ impl Operator {
             // The watch brings what was written; the time is for a watch that lost it.
             return Ok(Action::requeue(Duration::from_secs(10)));
         }
+        let before = memory.ttl_under_gitops.replace(events::undoes_ttl(object));
+        self.publish_all(object, events::ttl_under_gitops(object, before).into_iter());
         let known = &mut memory.known;
         if let Some(id) = surplus(object, known).map(str::to_owned) {
             warn!(session_id = id, "a session was started for an attempt that is over: it is ended");
@@ -463,7 +467,7 @@ impl Operator {
     async fn report(&self, object: &AthenaSession, known: &mut Known, step: &Step, outcome: &Outcome) -> Result<Written, Error> {
         let status = status_after(object, known, step, outcome, &self.circumstances());
         let before = object.status.as_ref();
-        let events = events::event(before, &status, step, outcome).into_iter().chain(events::ttl_under_gitops(object, step));
+        let events = events::event(before, &status, step, outcome).into_iter();
         if before == Some(&status) {
             events.for_each(|event| self.publish(&object.metadata, event));
             return Ok(Written::Yes(String::new()));

@@ -329,7 +329,14 @@ pub(crate) fn situation(object: &AthenaSession, known: &Known, at: &Circumstance
         Attempt::Live(_, id) => live(&status, id, known, at),
         Attempt::Over(_, reason) => match sequel(object, at) {
             Sequel::Attempt { restarts, time, resumed: false, .. } if reason.is_failure() => Situation::Restarting {
-                message: format!("{}; restart {restarts} of {} follows at {}", over(&status, reason), object.spec.max_restarts(), seconds(time).0),
+                // The reason of the row says what follows; this is where a person reads how it ended.
+                message: format!(
+                    "{}: {}; restart {restarts} of {} follows at {}",
+                    reason.as_str(),
+                    over(&status, reason),
+                    object.spec.max_restarts(),
+                    seconds(time).0
+                ),
             },
             Sequel::Attempt { .. } => Situation::Starting { message: over(&status, reason) },
             Sequel::Deletion { .. } | Sequel::None => {

@@ -97,6 +97,18 @@ fn with(mut object: AthenaSession, change: impl FnOnce(&mut AthenaSession)) -> A
 }
 
 #[test]
+fn while_a_restart_waits_message_and_event_begin_with_how_the_attempt_ended() {
+    for reason in ["StoppedOutside", "SessionFailed", "SessionDegraded", "StartupDeadlineExceeded", "SessionVanished"] {
+        let restarting = with(over(reason), |object| object.spec.restart_policy = crate::api::RestartPolicy::OnFailure);
+        let status = status_after(&restarting, &Known::met(at(0).now), &Step::Wait, &Outcome::Nothing, &at(0));
+        let message = &condition(&status, "Ready").expect("Ready is always there").message;
+        assert!(message.starts_with(&format!("{reason}: ")) && message.contains("; restart 1 of 5 follows at "), "{message}");
+        let event = crate::events::event(None, &status, &Step::Wait, &Outcome::Nothing).expect("it is told");
+        assert_eq!((event.reason.as_str(), &event.note), ("RestartingAfterFailure", message));
+    }
+}
+
+#[test]
 fn every_row_of_the_matrix_is_reported_and_read_right_by_kstatus() {
     let met = || Known::met(at(0).now);
     let deleted = |object| with(object, |object: &mut AthenaSession| object.metadata.deletion_timestamp = Some(Time(at(0).now)));

@@ -179,7 +179,7 @@ impl Enumeration {
         assert_eq!(step, next_step(&object.clone(), &known.clone(), &seen.clone(), &at.clone()), "the same, decided twice");
         self.steps.insert(name(&step));
         let mut told = |event: Option<athena_operator::events::Event>| self.events.extend(event.map(|event| event.reason));
-        told(ttl_under_gitops(object, &step));
+        told(ttl_under_gitops(object, None));
         let before = kind(object, known, at);
         match step {
             Step::Done => {}
