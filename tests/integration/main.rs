@@ -7,10 +7,12 @@
 mod admission;
 mod crash;
 mod deletion;
+mod fields;
 mod harness;
 mod hostile;
 mod leader;
 mod lifecycle;
+mod outcome;
 mod process;
 mod refusals;
 mod request;
@@ -20,7 +22,7 @@ mod user;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    harness::run(vec![
+    let mut modules = vec![
         ("admission", admission::tests()),
         ("crash", crash::tests()),
         ("deletion", deletion::tests()),
@@ -32,5 +34,7 @@ fn main() -> ExitCode {
         ("request", request::tests()),
         ("user", user::tests()),
         ("session", session::tests()),
-    ])
+    ];
+    modules.extend(fields::tests());
+    harness::run(modules)
 }
