@@ -31,6 +31,8 @@ async fn a_change_takes_effect_before_the_next_look(world: World) -> anyhow::Res
         vec![
             case("suspend", json!({}), [Reach(row::IDLE), set(json!({ "suspend": true }))], row::SUSPENDED, suspended, ended),
             case("active-deadline", json!({}), [Reach(row::IDLE), set(json!({ "activeDeadlineSeconds": 1 }))], row::EXCEEDED, exceeded, ended),
+            // Its end is between two looks.
+            case("active-deadline-to-come", json!({ "activeDeadlineSeconds": 4 }), [], row::EXCEEDED, exceeded, ended),
             case("deleted", json!({}), [Reach(row::IDLE), Delete], row::GONE, "", ended),
             case("retain", json!({}), [Reach(row::IDLE), set(json!({ "deletionPolicy": "Retain" })), Delete], row::GONE, "", "start 0"),
             // What changes nothing now is reported at once all the same: the rows are of the newest generation.
