@@ -195,7 +195,7 @@ impl Operator {
             return Ok(Action::requeue(Duration::from_secs(10)));
         }
         let before = memory.ttl_under_gitops.replace(events::undoes_ttl(object));
-        self.publish_all(object, events::ttl_under_gitops(object, before).into_iter());
+        events::ttl_under_gitops(object, before).into_iter().for_each(|event| self.publish(&object.metadata, event));
         let known = &mut memory.known;
         if let Some(id) = surplus(object, known).map(str::to_owned) {
             warn!(session_id = id, "a session was started for an attempt that is over: it is ended");
