@@ -15,7 +15,8 @@ use tokio_stream::wrappers::UnboundedReceiverStream;
 use tracing::{debug, warn};
 
 use crate::leadership::Leadership;
-use crate::reconcile::{Operator, error_policy, reconcile};
+use crate::operator::Operator;
+use crate::reconcile::{error_policy, reconcile};
 use crate::wakes::Received;
 
 /// Whether the process does its part: as the leader, once every first list is complete; else as the one that waits while another leads.

@@ -13,6 +13,8 @@
 //! limiter     how many calls are made, and whose turn it is
 //! observer    sweeps of the work groups, which show what has changed
 //! writes      the writes to the API server
+//! operator    what reconciles work with and remember
+//! observation what is seen of a session, and when
 //! reconcile   observe, decide, act, report
 //! controller  what wakes a reconcile
 //! wakes       what else wakes one
@@ -35,7 +37,9 @@ pub mod lifecycle;
 pub mod limiter;
 pub mod marker;
 pub mod metrics;
+mod observation;
 pub mod observer;
+pub mod operator;
 pub(crate) mod orphans;
 pub(crate) mod publish;
 pub mod reconcile;

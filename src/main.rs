@@ -13,7 +13,7 @@ use athena_operator::leadership::{self, Leadership};
 use athena_operator::lease::{self, Candidate};
 use athena_operator::limiter::Limiter;
 use athena_operator::metrics::Metrics;
-use athena_operator::reconcile::Operator;
+use athena_operator::operator::Operator;
 use athena_operator::{api, kubernetes, server, telemetry};
 use clap::Parser;
 use tokio::signal::unix::{Signal, SignalKind, signal};

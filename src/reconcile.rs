@@ -1,136 +1,27 @@
 //! One reconcile: observe, decide, act, report. Everything that decides is in the pure modules; here it is carried out.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use k8s_openapi::jiff::Timestamp;
 use kube::api::ObjectMeta;
 use kube::runtime::controller::Action;
-use kube::runtime::events::{Recorder, Reporter};
 use kube::runtime::reflector::ObjectRef;
-use kube::{Client, ResourceExt};
-use tokio_util::task::TaskTracker;
 use tracing::{Instrument, Span, debug, field, info, info_span, warn};
 
-use crate::api::{AthenaSession, AthenaSessionStatus, FIELD_MANAGER};
-use crate::athena::{Athena, start_session};
+use crate::api::{AthenaSession, AthenaSessionStatus};
+use crate::athena::start_session;
 use crate::events::{self, Event};
 use crate::known::{Known, backoff};
-use crate::lifecycle::{Attempt, Circumstances, Identity, Limits, Seen, Step, attempt, found, next_step, surplus, wake_time, wants_stopped};
-use crate::limiter::{Lane, Limiter, Turn};
-use crate::marker;
-use crate::metrics::Metrics;
-use crate::observer::{Observer, Sighting};
-use crate::orphans::end_orphan;
+use crate::lifecycle::{Attempt, Step, attempt, surplus, wake_time};
+use crate::limiter::Turn;
+use crate::operator::{Memory, Operator, reference};
 use crate::publish::publish;
-use crate::session::{Class, Refusal, Search, Session};
+use crate::session::{Class, Refusal, Session};
 use crate::status::{Outcome, condition, status_after};
 use crate::unreadable::{Measure, measure, unreadable_field};
-use crate::wakes::{Key, Received, Wakes};
+use crate::wakes::Received;
 use crate::writes::{self, Error, Found, Written};
-
-/// What a reconcile works with.
-pub struct Operator {
-    client: Client,
-    athena: Athena,
-    limiter: Arc<Limiter<Key>>,
-    observer: Arc<Observer<Key>>,
-    wakes: Arc<Wakes>,
-    account: OnceLock<String>,
-    limits: Limits,
-    recorder: Recorder,
-    metrics: Arc<Metrics>,
-    objects: Mutex<HashMap<Key, Memory>>,
-    orphans: TaskTracker,
-}
-
-/// What this process remembers of an object.
-#[derive(Clone, Debug, Default)]
-struct Memory {
-    uid: String,
-    known: Known,
-    /// The resourceVersion of this process's last write: a cache that is older must not be acted on.
-    written: Option<u64>,
-    failures: u32,
-    /// Whether the object, as this process last saw it, is to delete itself though a tool would create it again.
-    ttl_under_gitops: Option<bool>,
-    /// Whether the object was let go: nothing of it needs to be remembered.
-    released: bool,
-}
-
-impl Operator {
-    /// An operator that acts through these clients. `limiter` is the one that `athena` passes.
-    pub fn new(client: Client, athena: Athena, limiter: Arc<Limiter<Key>>, limits: Limits, metrics: Arc<Metrics>) -> Self {
-        let reporter = Reporter { controller: FIELD_MANAGER.into(), instance: std::env::var("POD_NAME").ok() };
-        let recorder = Recorder::new(client.clone(), reporter);
-        let observer = Arc::new(Observer::new(limits.observe_interval.unsigned_abs(), limits.stale.unsigned_abs()));
-        let wakes = Arc::new(Wakes::default());
-        let (account, objects, orphans) = (OnceLock::new(), Mutex::default(), TaskTracker::new());
-        Self { client, athena, limiter, observer, wakes, account, limits, recorder, metrics, objects, orphans }
-    }
-
-    /// What wakes the operator's objects.
-    pub fn wakes(&self) -> &Wakes {
-        &self.wakes
-    }
-
-    /// Wakes the objects whose turn it is to call Athena, for ever.
-    pub async fn give_turns(&self) {
-        self.limiter.run(|key| self.wakes.wake(&key)).await;
-    }
-
-    /// Tells the operator in which AWS account it works.
-    pub fn set_account(&self, account: String) {
-        let _ = self.account.set(account);
-    }
-
-    fn circumstances(&self) -> Circumstances {
-        let identity = Identity { region: self.athena.region().to_owned(), account: self.account.get().cloned() };
-        Circumstances { now: Timestamp::now(), identity, limits: self.limits }
-    }
-
-    fn remembered(&self, received: &Received) -> Memory {
-        let uid = received.uid().unwrap_or_default();
-        let before = self.objects.lock().unwrap_or_else(PoisonError::into_inner).remove(&reference(received));
-        match before {
-            Some(memory) if memory.uid == uid => memory,
-            other => {
-                self.release_memory(other);
-                Memory { uid, known: Known::met(Timestamp::now()), ..Memory::default() }
-            }
-        }
-    }
-
-    fn remember(&self, received: &Received, memory: Memory) {
-        self.objects.lock().unwrap_or_else(PoisonError::into_inner).insert(reference(received), memory);
-    }
-
-    /// Ends a session that no object owns, on the side.
-    fn end_orphan(&self, id: String) {
-        self.orphans.spawn(end_orphan(self.athena.clone(), id, self.limits).in_current_span());
-    }
-
-    /// Waits until every session without an object has been ended.
-    pub async fn orphans_ended(&self) {
-        self.orphans.close();
-        self.orphans.wait().await;
-    }
-
-    /// Forgets an object that is gone. A session of it that was started and never recorded has no owner any more and is ended.
-    pub fn forget(&self, object: &Key) {
-        self.limiter.leave(object);
-        self.observer.forget(object);
-        let memory = self.objects.lock().unwrap_or_else(PoisonError::into_inner).remove(object);
-        self.release_memory(memory);
-    }
-
-    fn release_memory(&self, memory: Option<Memory>) {
-        if let Some((_, session)) = memory.and_then(|memory| memory.known.unrecorded) {
-            self.end_orphan(session.id);
-        }
-    }
-}
 
 /// Reconciles one object once: at most one change, and the status if it differs.
 ///
@@ -181,10 +72,6 @@ pub fn error_policy(received: Arc<Received>, error: &Error, operator: Arc<Operat
     let failures = objects.get(&reference(&received)).map_or(0, |memory| memory.failures);
     let wait = backoff(Class::Unanswered, failures.saturating_sub(1), fastrand::f64()).unsigned_abs();
     Action::requeue(error.retry_after().map_or(wait, |asked| wait.max(asked)))
-}
-
-fn reference(received: &Received) -> Key {
-    ObjectRef::new(&received.name_any()).within(&received.namespace().unwrap_or_default())
 }
 
 impl Operator {
@@ -263,72 +150,6 @@ impl Operator {
         })
     }
 
-    /// Whether the call of `step`, if it makes one, may be made now. The first call of a reconcile waits for its turn; what has been begun is finished.
-    fn is_in_turn(&self, object: &AthenaSession, known: &Known, step: &Step, turn: &mut Turn) -> bool {
-        let lane = match step {
-            Step::Terminate => Lane::Terminate,
-            Step::Look if wants_stopped(object) => Lane::Terminate,
-            Step::Look | Step::Search => Lane::Look,
-            Step::Record(_) | Step::Start(_) if known.was_refused() => Lane::Retry,
-            Step::Record(_) | Step::Start(_) => Lane::Start,
-            _ => return true,
-        };
-        if turn.is_begun() {
-            return true;
-        }
-        let key = ObjectRef::from_obj(object);
-        let may = self.limiter.ask(&key, object.metadata.namespace.as_deref().unwrap_or_default(), lane);
-        // The turn to record an attempt is kept for its start.
-        if may && !matches!(step, Step::Record(_)) {
-            self.limiter.take(&key);
-            *turn = Turn::had();
-        }
-        may
-    }
-
-    /// Takes in what the sweeps have shown of the object's session. After a restart, they tell of a settled one in place of a look.
-    fn sight(&self, object: &AthenaSession, known: &mut Known) {
-        let id = match attempt(object, known) {
-            Attempt::Live(_, id) if !wants_stopped(object) => id,
-            _ => return known.unsettle_but(None),
-        };
-        known.unsettle_but(Some(id));
-        if recorded_session(object, id, known).settled() && known.is_new() && self.watch(object, &recorded_session(object, id, known)) {
-            known.settle(id);
-        }
-    }
-
-    /// Has the sweeps look out for `session`. Returns whether they can.
-    fn watch(&self, object: &AthenaSession, session: &Session) -> bool {
-        self.observer.watch(&ObjectRef::from_obj(object), &object.spec.work_group, session, |work_group| {
-            let (athena, wakes) = (self.athena.clone(), self.wakes.clone());
-            let list = move |work_group: String, next| {
-                let athena = athena.clone();
-                async move { athena.list(&work_group, next).await }
-            };
-            tokio::spawn(self.observer.clone().sweep(work_group, list, move |key| wakes.wake(&key)));
-        })
-    }
-
-    /// Has the sweeps look out for the object's session as `step` has left it.
-    fn look_out(&self, object: &AthenaSession, known: &mut Known, step: &Step) {
-        let live = match attempt(object, known) {
-            Attempt::Live(_, id) if !wants_stopped(object) && !matches!(step, Step::Stop(..) | Step::Conclude(_)) => Some(id),
-            _ => None,
-        };
-        let Some(id) = live else { return self.observer.forget(&ObjectRef::from_obj(object)) };
-        let newest = match step {
-            Step::Mirror(session) => session.clone(),
-            _ => recorded_session(object, id, known),
-        };
-        if newest.ended() || newest.state == "TERMINATING" {
-            return self.observer.forget(&ObjectRef::from_obj(object));
-        }
-        if self.watch(object, &newest) && known.trusts(id) && newest.settled() {
-            known.settle(id);
-        }
-    }
-
     /// Says in an object that cannot be read why that is, or lets it go.
     async fn report_unreadable(&self, object: &ObjectMeta) -> Result<Action, Error> {
         let Some(raw) = writes::read_raw(&self.client, object).await? else { return Ok(Action::await_change()) };
@@ -351,60 +172,6 @@ impl Operator {
             }
         };
         Ok(if matches!(written, Written::Conflict) { Action::requeue(Duration::from_secs(1)) } else { Action::await_change() })
-    }
-
-    /// What the sweeps have shown of the object's session since the last time.
-    fn sighting(&self, object: &AthenaSession, known: &mut Known) -> Seen {
-        let mut seen = Seen::default();
-        let Some(id) = object.status.as_ref().and_then(|status| status.session_id.as_deref()) else { return seen };
-        match self.observer.sighting(&ObjectRef::from_obj(object), id) {
-            Some(Sighting::Missed(time)) => known.missed(time),
-            Some(Sighting::Shown(session, asked)) => {
-                seen.look = known.sighted(*session, &object.uid().unwrap_or_default(), id, asked, &self.limits);
-                seen.look_time = seen.look.is_some().then_some(asked);
-            }
-            None => {}
-        }
-        seen
-    }
-
-    /// Decides, looking at Athena as long as the decision asks for it. Returns nothing if a look has to wait for its turn.
-    async fn observe(&self, object: &AthenaSession, known: &mut Known, turn: &mut Turn) -> Option<Step> {
-        let uid = object.uid().unwrap_or_default();
-        let mut seen = self.sighting(object, known);
-        loop {
-            let at = self.circumstances();
-            let id = object.status.as_ref().and_then(|status| status.session_id.as_deref());
-            let step = next_step(object, known, &seen, &at);
-            if matches!(step, Step::Look | Step::Search) && !self.is_in_turn(object, known, &step, turn) {
-                return None;
-            }
-            match (step, id) {
-                (Step::Look, Some(id)) => {
-                    let status = object.status.as_ref();
-                    let full = !known.trusts(id) || status.is_some_and(|status| status.engine_version.is_none());
-                    seen.look_time = Some(Timestamp::now());
-                    let look = self.athena.look(id, full, turn).await;
-                    seen.look = Some(known.looked(look, &uid, id, Timestamp::now(), &at.limits, fastrand::f64()));
-                }
-                (Step::Search, _) => {
-                    let search = self.search(object, known, at.now, turn).await;
-                    known.searched(&search, Timestamp::now(), &at.limits, fastrand::f64());
-                    seen.search = Some(search);
-                }
-                (step, _) => return Some(step),
-            }
-        }
-    }
-
-    async fn search(&self, object: &AthenaSession, known: &Known, begun: Timestamp, turn: &mut Turn) -> Search {
-        let uid = object.uid().unwrap_or_default();
-        match self.athena.search(&object.spec.work_group, |description| marker::attempt_of(description, &uid).is_some(), turn).await {
-            Ok(sessions) => found(sessions, object, known, begun),
-            // A work group that does not exist has no sessions.
-            Err(refusal) if refusal.reason == "WorkGroupNotFound" => Search::Absent { begun },
-            Err(refusal) => Search::Failed(refusal),
-        }
     }
 
     /// Makes the call to Athena that a step asks for.
@@ -510,12 +277,6 @@ impl Operator {
     fn publish(&self, object: &ObjectMeta, event: Event) {
         tokio::spawn(publish(self.recorder.clone(), object.clone(), event).in_current_span());
     }
-}
-
-/// The session `id` of `object` as its status has it.
-fn recorded_session(object: &AthenaSession, id: &str, known: &Known) -> Session {
-    let state = object.status.as_ref().and_then(|status| status.state.clone()).unwrap_or_default();
-    Session { id: id.to_owned(), state, last_modified_time: known.last_modified_time(), ..Session::default() }
 }
 
 fn nothing_started(object: &AthenaSession, known: &Known) -> bool {

@@ -1,0 +1,142 @@
+//! What is seen of an object's session, by looks at it and by the sweeps of its work group, and when it is its turn to be looked at.
+
+use k8s_openapi::jiff::Timestamp;
+use kube::ResourceExt;
+use kube::runtime::reflector::ObjectRef;
+
+use crate::api::AthenaSession;
+use crate::known::Known;
+use crate::lifecycle::{Attempt, Seen, Step, attempt, elsewhere, found, next_step, wants_stopped};
+use crate::limiter::{Lane, Turn};
+use crate::marker;
+use crate::observer::Sighting;
+use crate::operator::Operator;
+use crate::session::{Search, Session};
+
+impl Operator {
+    /// Whether the call of `step`, if it makes one, may be made now. The first call of a reconcile waits for its turn; what has been begun is finished.
+    pub(crate) fn is_in_turn(&self, object: &AthenaSession, known: &Known, step: &Step, turn: &mut Turn) -> bool {
+        let lane = match step {
+            Step::Terminate => Lane::Terminate,
+            Step::Look | Step::Start(_) if wants_stopped(object) => Lane::Terminate,
+            Step::Look | Step::Search => Lane::Look,
+            Step::Record(_) | Step::Start(_) if known.was_refused() => Lane::Retry,
+            Step::Record(_) | Step::Start(_) => Lane::Start,
+            _ => return true,
+        };
+        if turn.is_begun() {
+            return true;
+        }
+        let key = ObjectRef::from_obj(object);
+        let may = self.limiter.ask(&key, object.metadata.namespace.as_deref().unwrap_or_default(), lane);
+        // The turn to record an attempt is kept for its start.
+        if may && !matches!(step, Step::Record(_)) {
+            self.limiter.take(&key);
+            *turn = Turn::had();
+        }
+        may
+    }
+
+    /// Takes in what the sweeps have shown of the object's session. After a restart, they tell of a settled one in place of a look.
+    pub(crate) fn sight(&self, object: &AthenaSession, known: &mut Known) {
+        let id = match attempt(object, known) {
+            Attempt::Live(made, id) if !wants_stopped(object) && !elsewhere(&made, &self.circumstances().identity) => id,
+            _ => return known.unsettle_but(None),
+        };
+        known.unsettle_but(Some(id));
+        if recorded_session(object, id, known).settled() && known.is_new() && self.watch(object, &recorded_session(object, id, known)) {
+            known.settle(id);
+        }
+    }
+
+    /// Has the sweeps look out for `session`. Returns whether they can.
+    fn watch(&self, object: &AthenaSession, session: &Session) -> bool {
+        self.observer.watch(&ObjectRef::from_obj(object), &object.spec.work_group, session, |work_group| {
+            let (athena, wakes) = (self.athena.clone(), self.wakes.clone());
+            let list = move |work_group: String, next| {
+                let athena = athena.clone();
+                async move { athena.list(&work_group, next).await }
+            };
+            tokio::spawn(self.observer.clone().sweep(work_group, list, move |key| wakes.wake(&key)));
+        })
+    }
+
+    /// Has the sweeps look out for the object's session as `step` has left it.
+    pub(crate) fn look_out(&self, object: &AthenaSession, known: &mut Known, step: &Step) {
+        let live = match attempt(object, known) {
+            Attempt::Live(_, id) if !wants_stopped(object) && !matches!(step, Step::Rest | Step::Stop(..) | Step::Conclude(_)) => Some(id),
+            _ => None,
+        };
+        let Some(id) = live else { return self.observer.forget(&ObjectRef::from_obj(object)) };
+        let newest = match step {
+            Step::Mirror(session) => session.clone(),
+            _ => recorded_session(object, id, known),
+        };
+        if newest.ended() || newest.state == "TERMINATING" {
+            return self.observer.forget(&ObjectRef::from_obj(object));
+        }
+        if self.watch(object, &newest) && known.trusts(id) && newest.settled() {
+            known.settle(id);
+        }
+    }
+
+    /// What the sweeps have shown of the object's session since the last time.
+    fn sighting(&self, object: &AthenaSession, known: &mut Known) -> Seen {
+        let mut seen = Seen::default();
+        let Some(id) = object.status.as_ref().and_then(|status| status.session_id.as_deref()) else { return seen };
+        match self.observer.sighting(&ObjectRef::from_obj(object), id) {
+            Some(Sighting::Missed(time)) => known.missed(time),
+            Some(Sighting::Shown(session, asked)) => {
+                seen.look = known.sighted(*session, &object.uid().unwrap_or_default(), id, asked, &self.limits);
+                seen.look_time = seen.look.is_some().then_some(asked);
+            }
+            None => {}
+        }
+        seen
+    }
+
+    /// Decides, looking at Athena as long as the decision asks for it. Returns nothing if a look has to wait for its turn.
+    pub(crate) async fn observe(&self, object: &AthenaSession, known: &mut Known, turn: &mut Turn) -> Option<Step> {
+        let uid = object.uid().unwrap_or_default();
+        let mut seen = self.sighting(object, known);
+        loop {
+            let at = self.circumstances();
+            let id = object.status.as_ref().and_then(|status| status.session_id.as_deref());
+            let step = next_step(object, known, &seen, &at);
+            if matches!(step, Step::Look | Step::Search) && !self.is_in_turn(object, known, &step, turn) {
+                return None;
+            }
+            match (step, id) {
+                (Step::Look, Some(id)) => {
+                    let status = object.status.as_ref();
+                    let full = !known.trusts(id) || status.is_some_and(|status| status.engine_version.is_none());
+                    seen.look_time = Some(Timestamp::now());
+                    let look = self.athena.look(id, full, turn).await;
+                    seen.look = Some(known.looked(look, &uid, id, Timestamp::now(), &at.limits, fastrand::f64()));
+                }
+                (Step::Search, _) => {
+                    let search = self.search(object, known, at.now, turn).await;
+                    known.searched(&search, Timestamp::now(), &at.limits, fastrand::f64());
+                    seen.search = Some(search);
+                }
+                (step, _) => return Some(step),
+            }
+        }
+    }
+
+    async fn search(&self, object: &AthenaSession, known: &Known, begun: Timestamp, turn: &mut Turn) -> Search {
+        let uid = object.uid().unwrap_or_default();
+        match self.athena.search(&object.spec.work_group, |description| marker::attempt_of(description, &uid).is_some(), turn).await {
+            Ok(sessions) => found(sessions, object, known, begun),
+            // A work group that does not exist has no sessions.
+            Err(refusal) if refusal.reason == "WorkGroupNotFound" => Search::Absent { begun },
+            Err(refusal) => Search::Failed(refusal),
+        }
+    }
+}
+
+/// The session `id` of `object` as its status has it.
+fn recorded_session(object: &AthenaSession, id: &str, known: &Known) -> Session {
+    let state = object.status.as_ref().and_then(|status| status.state.clone()).unwrap_or_default();
+    Session { id: id.to_owned(), state, last_modified_time: known.last_modified_time(), ..Session::default() }
+}
