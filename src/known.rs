@@ -32,12 +32,22 @@ pub struct Known {
     met_time: Option<Timestamp>,
     /// When the wait for the next call was set, and when it is over.
     wait: Option<(Timestamp, Timestamp)>,
-    /// The session that the sweeps of its work group look out for, so that it need not be looked at.
-    swept: Option<String>,
-    was_swept: bool,
+    swept: Swept,
     looks: u32,
     terminations: u32,
     termination_time: Option<Timestamp>,
+}
+
+/// Whether the sweeps of its work group look out for a session, so that it need not be looked at.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+enum Swept {
+    /// They never have.
+    #[default]
+    Never,
+    /// They did, and do not now.
+    Before,
+    /// They do, for this one.
+    Now(String),
 }
 
 /// A refusal and how long it has stood.
@@ -90,7 +100,7 @@ impl Known {
 
     /// Whether a call may be made now. A wait that was set in the future is over: the clock has been put back.
     pub fn is_due(&self, now: Timestamp) -> bool {
-        self.swept.is_none() && self.wait.is_none_or(|(set, over)| over <= now || now < set)
+        !matches!(self.swept, Swept::Now(_)) && self.wait.is_none_or(|(set, over)| over <= now || now < set)
     }
 
     /// When the next call may be made.
@@ -111,14 +121,13 @@ impl Known {
 
     /// Sweeps tell of the session `id` from here on.
     pub fn settle(&mut self, id: &str) {
-        self.swept = Some(id.to_owned());
-        self.was_swept = true;
+        self.swept = Swept::Now(id.to_owned());
         self.wait = None;
     }
 
     /// Whether nothing was learnt of the session yet, by a look or by a sweep.
     pub fn is_new(&self) -> bool {
-        self.trusted.is_none() && !self.was_swept
+        self.trusted.is_none() && self.swept == Swept::Never
     }
 
     /// Whether StartSession was refused for something that somebody has to mend, or that takes its time.
@@ -129,14 +138,15 @@ impl Known {
 
     /// Sweeps tell nothing of any session but `id`, if that is given: what there is, is looked at.
     pub fn unsettle_but(&mut self, id: Option<&str>) {
-        if self.swept.as_deref() != id {
-            self.swept = None;
+        match &self.swept {
+            Swept::Now(swept) if Some(swept.as_str()) != id => self.swept = Swept::Before,
+            _ => {}
         }
     }
 
     /// The session is not in the lists, in which it was last seen at `seen`, if ever.
     pub fn missed(&mut self, seen: Option<Timestamp>) {
-        self.swept = None;
+        self.unsettle_but(None);
         self.wait = None;
         self.seen_time = seen.max(self.seen_time);
     }
@@ -271,14 +281,14 @@ impl Known {
                 Look::Seen(session)
             }
             Look::NotFound => {
-                self.swept = None;
+                self.unsettle_but(None);
                 self.not_found = (self.not_found + 1).min(NOT_FOUND_OFTEN_ENOUGH);
                 self.looks = (self.looks + 1).min(LONGEST_AFTER);
                 self.wait_until(now, now + growing(limits.transition_interval, self.looks, jitter));
                 Look::NotFound
             }
             Look::Failed(refusal) => {
-                self.swept = None;
+                self.unsettle_but(None);
                 let count = self.look_refused.as_ref().map_or(0, |before| before.count.saturating_add(1));
                 let since = self.look_refused.as_ref().map_or(now, |before| before.since);
                 self.wait_until(now, now + backoff(refusal.class, count, jitter));
@@ -313,7 +323,7 @@ impl Known {
     /// TerminateSession was accepted; a look tells whether it had an effect.
     pub fn terminated(&mut self, now: Timestamp, limits: &Limits, jitter: f64) {
         self.refused = None;
-        self.swept = None;
+        self.unsettle_but(None);
         self.terminations = self.terminations.saturating_add(1);
         self.termination_time = Some(now + backoff(Class::Throttled, self.terminations + 1, jitter));
         self.looks = 0;

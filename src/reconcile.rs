@@ -82,7 +82,9 @@ impl Operator {
             return Ok(Action::requeue(Duration::from_secs(10)));
         }
         let before = memory.ttl_under_gitops.replace(events::undoes_ttl(object));
-        events::ttl_under_gitops(object, before).into_iter().for_each(|event| self.publish(&object.metadata, event));
+        if let Some(event) = events::ttl_under_gitops(object, before) {
+            self.publish(&object.metadata, event);
+        }
         let known = &mut memory.known;
         if let Some(id) = surplus(object, known).map(str::to_owned) {
             warn!(session_id = id, "a session was started for an attempt that is over: it is ended");

@@ -85,10 +85,10 @@ fn looks(world: &World) -> usize {
 }
 
 /// How many reconciles the operator counts.
-fn reconciles(operator: &Operator) -> anyhow::Result<f64> {
+fn reconciles(operator: &Operator) -> anyhow::Result<u64> {
     let metrics = operator.get("/metrics")?.1;
     let counts = metrics.lines().filter(|line| line.starts_with("controller_runtime_reconcile_total"));
-    Ok(counts.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum())
+    Ok(counts.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).sum())
 }
 
 async fn a_settled_session_is_swept_and_not_looked_at_after_a_restart_too(world: World) -> anyhow::Result<()> {
