@@ -21,7 +21,7 @@ use serde_json::{Value, json};
 use enumeration::Enumeration;
 
 /// Files with generated sections.
-const PAGES: [&str; 2] = ["docs/lifecycle.md", "README.md"];
+const PAGES: [&str; 3] = ["docs/lifecycle.md", "docs/operating.md", "README.md"];
 
 fn repository(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
@@ -56,6 +56,7 @@ fn section(name: &str, all: &Enumeration) -> String {
         None if name == "refusals" => tables::refusals(),
         None if name == "classes" => tables::classes(),
         None if name == "ends" => tables::ends(),
+        None if name == "flags" => tables::flags(),
         _ => panic!("there is no section {name}"),
     }
 }

@@ -4,11 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
 use athena_operator::api::{AthenaSession, EndReason};
+use athena_operator::args::Cli;
 use athena_operator::athena::CATALOGUE;
 use athena_operator::events::{EVENTS, Kind};
 use athena_operator::known::backoff;
 use athena_operator::lifecycle::{Circumstances, Identity, Limits, Sequel, sequel};
 use athena_operator::session::Class;
+use clap::CommandFactory;
 use k8s_openapi::jiff::Timestamp;
 use serde_json::json;
 
@@ -86,6 +88,23 @@ pub(crate) fn conditions(rows: &BTreeMap<Row, BTreeSet<String>>) -> String {
             let available = rows_of(reason).map(|(_, available)| available.iter().map(String::as_str).collect::<Vec<_>>().join(" or "));
             let flags = then(rows_of(reason).map(|(row, _)| if row.flag.is_empty() { "–" } else { row.flag }.to_owned()).collect());
             [code(reason), ready, then(available.collect()), flags, meaning(reason).unwrap_or_default().to_owned()]
+        }),
+    )
+}
+
+/// The flags of `athena-operator run`.
+pub(crate) fn flags() -> String {
+    let command = Cli::command();
+    let run = command.find_subcommand("run").expect("it runs");
+    let shown = run.get_arguments().filter(|argument| argument.get_long().is_some_and(|long| long != "help"));
+    table(
+        ["flag", "variable", "default", "meaning"],
+        shown.map(|argument| {
+            let variable = argument.get_env().and_then(|name| name.to_str()).unwrap_or_default();
+            let default = argument.get_default_values().iter().filter_map(|value| value.to_str()).collect::<Vec<_>>().join(",");
+            let flag = format!("--{}", argument.get_long().unwrap_or_default());
+            let help = argument.get_help().map(ToString::to_string).unwrap_or_default();
+            [code(&flag), code(variable), if default.is_empty() { "–".into() } else { code(&default) }, help]
         }),
     )
 }
