@@ -7,7 +7,7 @@ CRD := crds/athenasessions.athena-operator.io.yaml
 # A kubeconfig counts only when it is given on purpose: make demo KUBECONFIG=FILE
 DEMO_FLAGS := $(if $(filter command line,$(origin KUBECONFIG)),--kubeconfig $(KUBECONFIG)) $(if $(EMULATOR_CONFIG),--emulator-config $(EMULATOR_CONFIG))
 
-.PHONY: help demo dev test lint generate tools
+.PHONY: help demo dev test lint handover generate tools
 
 help: ## Show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -29,6 +29,10 @@ lint: tools ## Check format, lints, documentation and dependencies
 	@$(CARGO) clippy --locked --workspace --all-targets -- --deny warnings
 	@RUSTDOCFLAGS="--deny warnings" $(CARGO) doc --locked --workspace --no-deps --quiet
 	@.ci/deny
+
+handover: tools ## Measure how long it takes until another replica acts
+	@$(CARGO) build --locked --package athena-operator --bin athena-operator
+	@$(CARGO) run --locked --quiet --package environment --bin handover -- --operator $(OPERATOR)
 
 generate: tools ## Write the files that are made from the code
 	@$(CARGO) build --locked --package athena-operator --bin athena-operator

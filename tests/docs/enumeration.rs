@@ -12,6 +12,7 @@ use athena_operator::session::{Class, Details, Look, Refusal, Search, Session};
 use athena_operator::status::{Outcome, condition, status_after};
 use athena_operator::unreadable::{Measure, measure};
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
+use kube::ResourceExt;
 use serde_json::{Value, json};
 
 const UID: &str = "8f3f1f6e-8b0e-4b60-9d5c-6a4c1b0c7f11";
@@ -229,6 +230,10 @@ impl Enumeration {
         };
         assert!(conditions.iter().all(|condition| condition.reason == ready.reason && condition.message == ready.message));
         assert_eq!(status.observed_generation, object.metadata.generation);
+        let held = object.finalizers().iter().any(|name| name == FINALIZER);
+        // Where nothing lives, the next step lets it go.
+        let waits = deleting && held && ready.message != "nothing of the session lives";
+        assert!(!waits || ready.message.contains("kubectl patch athenasession"), "what lets it go? {}", ready.message);
         let row = Row { reason: ready.reason.clone(), ready: ready.status.clone(), flag };
         self.rows.entry(row).or_default().insert(available.status.clone());
     }

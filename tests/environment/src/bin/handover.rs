@@ -1,0 +1,115 @@
+//! Measures the hand-over between two replicas: from the end of the leader to the first call for a new object by the other.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+use athena_emulator::{Config, Emulator};
+use clap::Parser;
+use environment::{Operator, OperatorOptions, Scope, Signal, Stage};
+
+/// Measures how long it takes until another replica acts, after SIGTERM and after kill -9, and fails when it takes too long.
+#[derive(Parser)]
+struct Arguments {
+    /// The operator's binary
+    #[arg(long)]
+    operator: PathBuf,
+    /// How often each is measured
+    #[arg(long, default_value_t = 5)]
+    rounds: u32,
+    /// How long a lease lasts, in seconds
+    #[arg(long, default_value_t = 15)]
+    lease_seconds: u32,
+}
+
+const NAMESPACE: &str = "handover";
+/// Longest time after SIGTERM.
+const GOAL: Duration = Duration::from_secs(2);
+/// How long after a lease has lapsed another replica may need to see it: a look at the lease each second, and the first list.
+const RETRY: Duration = Duration::from_secs(2);
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match measure(&Arguments::parse()).await {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("the measurement failed: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn measure(arguments: &Arguments) -> anyhow::Result<bool> {
+    let emulator = Emulator::start(Config::default()).await?;
+    let stage = tokio::task::block_in_place(Stage::start)?;
+    stage.kubectl_ok(&["create", "namespace", NAMESPACE])?;
+    let mut slowest = Vec::new();
+    for (name, signal) in [("SIGTERM", Signal::TERM), ("kill -9", Signal::KILL)] {
+        let mut times = Vec::new();
+        for round in 0..arguments.rounds {
+            let time = one_round(arguments, &stage, &emulator, signal, &format!("s-{}-{round}", times.len() + slowest.len() * 100))?;
+            println!("{name}: {} ms", time.as_millis());
+            times.push(time);
+        }
+        slowest.push(times.into_iter().max().context("no round")?);
+    }
+    let lease = Duration::from_secs(arguments.lease_seconds.into()) + RETRY;
+    let (term, kill) = (slowest[0], slowest[1]);
+    println!(
+        "handover rounds={} sigterm_max_ms={} goal_ms={} kill_max_ms={} bound_ms={}",
+        arguments.rounds,
+        term.as_millis(),
+        GOAL.as_millis(),
+        kill.as_millis(),
+        lease.as_millis()
+    );
+    Ok(term <= GOAL && kill <= lease)
+}
+
+fn replica(arguments: &Arguments, stage: &Stage, emulator: &Emulator) -> anyhow::Result<Operator> {
+    let (url, lease) = (emulator.url(), format!("--lease-duration={}s", arguments.lease_seconds));
+    let options = OperatorOptions {
+        binary: &arguments.operator,
+        scope: Scope::Namespace(NAMESPACE),
+        athena: &url,
+        flags: &["--lease-namespace=handover", &lease],
+        env: &[("ATHENA_OPERATOR_LEADER_ELECTION", "true"), ("ATHENA_OPERATOR_ATHENA_RATE", "1000")],
+    };
+    Operator::start(stage, &options)
+}
+
+/// From the signal to the leader until StartSession for an object that was made after it.
+fn one_round(arguments: &Arguments, stage: &Stage, emulator: &Emulator, signal: Signal, name: &str) -> anyhow::Result<Duration> {
+    let leader = replica(arguments, stage, emulator)?;
+    until("the first replica leads", || leader.raw_log().contains("this process is the leader"))?;
+    let other = replica(arguments, stage, emulator)?;
+    until("the second replica waits", || other.raw_log().contains("waiting for the lease"))?;
+    let calls = || emulator.calls().iter().filter(|call| call.operation == "StartSession").count();
+    let before = calls();
+    let begun = Instant::now();
+    leader.signal(signal);
+    let manifest = format!(
+        "{{\"apiVersion\":\"athena-operator.io/v1alpha1\",\"kind\":\"AthenaSession\",\"metadata\":{{\"name\":\"{name}\"}},\"spec\":{{\"workGroup\":\"spark-35\"}}}}"
+    );
+    let file = tempfile::NamedTempFile::new()?;
+    std::fs::write(file.path(), manifest)?;
+    stage.kubectl_ok(&["apply", "-n", NAMESPACE, "-f", &file.path().display().to_string()])?;
+    until("the session is started", || calls() > before)?;
+    let time = begun.elapsed();
+    stage.kubectl_ok(&["delete", "athenasession", name, "-n", NAMESPACE])?;
+    other.end(Signal::TERM)?;
+    Ok(time)
+}
+
+fn until(what: &str, mut so: impl FnMut() -> bool) -> anyhow::Result<()> {
+    let start = Instant::now();
+    while !so() {
+        if start.elapsed() > Duration::from_mins(1) {
+            bail!("it did not come to be that {what}");
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    Ok(())
+}
