@@ -3,13 +3,19 @@
 //! [`next_step`] is a function of the object, of what this process knows beyond it, and of what it has just looked at. It has no clock, no client and
 //! no I/O. Whoever acts on a step does nothing that the step does not say.
 
+mod attempt;
+mod sequel;
+
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
 
-use crate::api::{AthenaSession, DeletionPolicy, EndReason, FINALIZER, RestartPolicy, StopCause};
+use self::attempt::is_own_account;
+pub use self::attempt::{Attempt, Recorded, attempt, elsewhere, found, surplus};
+use self::sequel::after;
+pub use self::sequel::{Sequel, active_deadline, restart_backoff, sequel};
+use crate::api::{AthenaSession, DeletionPolicy, EndReason, FINALIZER, StopCause};
 use crate::known::{Known, NOT_FOUND_OFTEN_ENOUGH};
-use crate::marker;
-use crate::session::{Class, Look, Refusal, Search, Session};
+use crate::session::{Look, Search, Session};
 
 /// Where the operator works: an attempt is only ever looked at from the region and account in which it was made.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -67,32 +73,6 @@ pub struct Seen {
     pub look_time: Option<Timestamp>,
     /// The search for the object's marker.
     pub search: Option<Search>,
-}
-
-/// The newest attempt, as far as the status tells.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Attempt<'a> {
-    /// None is recorded.
-    None,
-    /// Recorded; what became of StartSession is not known.
-    Unknown(Recorded<'a>),
-    /// A session that has not ended.
-    Live(Recorded<'a>, &'a str),
-    /// Nothing of it lives.
-    Over(Recorded<'a>, &'a EndReason),
-}
-
-/// What is recorded of an attempt before it is tried.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Recorded<'a> {
-    /// Its number.
-    pub number: i32,
-    /// When it was recorded.
-    pub time: Timestamp,
-    /// The region of the attempt.
-    pub region: &'a str,
-    /// Its account, where it was known.
-    pub account: Option<&'a str>,
 }
 
 /// The one thing to do.
@@ -220,68 +200,6 @@ fn once(due: bool, step: Step) -> Step {
     if due { step } else { Step::Wait }
 }
 
-/// What follows an attempt that is over, on an object that is neither being deleted nor suspended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Sequel {
-    /// Another attempt.
-    Attempt {
-        /// Its number: the same again where the attempt never became a session.
-        number: i32,
-        /// When it is due.
-        time: Timestamp,
-        /// How many failures in a row it follows.
-        restarts: i32,
-        /// Whether the deadlines count anew.
-        resumed: bool,
-    },
-    /// Nothing: the object has finished and deletes itself.
-    Deletion {
-        /// When.
-        time: Timestamp,
-    },
-    /// Nothing: the object has finished.
-    None,
-}
-
-/// What follows the attempt of `object`, which is over.
-pub fn sequel(object: &AthenaSession, at: &Circumstances) -> Sequel {
-    /// An attempt that ran this long is no failure of its start: what follows counts afresh.
-    const LONG_RUN: SignedDuration = SignedDuration::from_mins(10);
-    let status = object.status.clone().unwrap_or_default();
-    let spec = &object.spec;
-    let number = status.attempt.unwrap_or(0);
-    let Some(reason) = &status.end_reason else { return Sequel::None };
-    let ended = status.end_time.as_ref().map_or(at.now, |time| time.0);
-    let another = |time, restarts, resumed| {
-        let number = if *reason == EndReason::Suspended && status.session_id.is_none() { number } else { number.saturating_add(1) };
-        Sequel::Attempt { number, time, restarts, resumed }
-    };
-    let restarts = status.restarts.unwrap_or(0);
-    if status.stop_cause == Some(StopCause::Suspended) || *reason == EndReason::Suspended {
-        return another(ended, 0, true);
-    }
-    if *reason == EndReason::SessionLost {
-        return another(ended, restarts, false);
-    }
-    let ran_long = status.start_time.as_ref().is_some_and(|start| ended.duration_since(start.0) >= LONG_RUN);
-    let restarts = if ran_long { 0 } else { restarts };
-    if reason.is_failure() && spec.restart_policy == RestartPolicy::OnFailure && restarts < spec.max_restarts() {
-        let time = after(ended, restart_backoff(restarts));
-        if active_deadline(object).is_none_or(|deadline| time < deadline) {
-            return another(time, restarts + 1, false);
-        }
-    }
-    match spec.ttl_after_finished() {
-        Some(ttl) => Sequel::Deletion { time: after(ended, ttl) },
-        None => Sequel::None,
-    }
-}
-
-/// How long to wait before the restart that follows `restarts` others: 10 s, doubling to 5 min.
-pub fn restart_backoff(restarts: i32) -> SignedDuration {
-    SignedDuration::from_secs(10_i64 << restarts.clamp(0, 5)).min(SignedDuration::from_mins(5))
-}
-
 /// The next time at which something about `object` is due without anybody's doing.
 pub fn wake_time(object: &AthenaSession, known: &Known, at: &Circumstances) -> Option<Timestamp> {
     /// How often to ask whether STS has told the account.
@@ -333,12 +251,6 @@ pub fn end_of(cause: &StopCause) -> EndReason {
     }
 }
 
-/// When the active deadline of `object` is over, once its first session was started.
-pub fn active_deadline(object: &AthenaSession) -> Option<Timestamp> {
-    let first = object.status.as_ref()?.first_start_time.as_ref()?.0;
-    Some(after(first, object.spec.active_deadline()?))
-}
-
 fn has_stop_cause(object: &AthenaSession, cause: &StopCause) -> bool {
     object.status.as_ref().and_then(|status| status.stop_cause.as_ref()) == Some(cause)
 }
@@ -350,75 +262,9 @@ fn session_of(look: Option<&Look>) -> Option<Session> {
     }
 }
 
-/// A time that somebody may have written by hand, and so any, and a while after it.
-fn after(time: Timestamp, wait: SignedDuration) -> Timestamp {
-    time.saturating_add(wait).unwrap_or(Timestamp::MAX)
-}
-
-/// The newest attempt of `object`. A session that is known not to carry the object's marker is none of it.
-pub fn attempt<'a>(object: &'a AthenaSession, known: &Known) -> Attempt<'a> {
-    let Some(status) = &object.status else { return Attempt::None };
-    let (Some(number), Some(time), Some(region)) = (status.attempt, &status.attempt_time, &status.region) else {
-        return Attempt::None;
-    };
-    let made = Recorded { number, time: time.0, region, account: status.account_id.as_deref() };
-    match (&status.end_reason, &status.session_id) {
-        (Some(reason), _) => Attempt::Over(made, reason),
-        (None, Some(id)) if !known.disowns(id) => Attempt::Live(made, id),
-        (None, _) => Attempt::Unknown(made),
-    }
-}
-
-/// A session that this process started and that no record can name any more, since its attempt is over or another: it has no owner and is to be ended.
-pub fn surplus<'a>(object: &AthenaSession, known: &'a Known) -> Option<&'a str> {
-    let (number, session) = known.unrecorded.as_ref()?;
-    let expected = match attempt(object, known) {
-        Attempt::Unknown(made) => made.number == *number,
-        Attempt::Live(_, id) => id == session.id,
-        Attempt::None | Attempt::Over(..) => false,
-    };
-    (!expected).then_some(&session.id)
-}
-
 /// Whether the session of `object` is to be stopped.
 pub fn wants_stopped(object: &AthenaSession) -> bool {
     object.metadata.deletion_timestamp.is_some() || object.status.as_ref().is_some_and(|status| status.stop_cause.is_some())
-}
-
-/// Whether an attempt was made in another region or account. An account that either side does not know is no difference.
-pub fn elsewhere(made: &Recorded<'_>, here: &Identity) -> bool {
-    made.region != here.region || matches!((made.account, here.account.as_deref()), (Some(there), Some(here)) if there != here)
-}
-
-/// What a complete list that was begun at `begun` shows of `object`, given the sessions in it that carry the object's marker: the session of the
-/// recorded attempt or, where none is recorded, of the newest. One with another role or engine configuration than the spec's was not started from this
-/// object and is not adopted; but with it in the list, nothing is proved.
-pub fn found(sessions: Vec<Session>, object: &AthenaSession, known: &Known, begun: Timestamp) -> Search {
-    let uid = object.uid().unwrap_or_default();
-    let recorded = match attempt(object, known) {
-        Attempt::Unknown(made) => Some(made.number),
-        _ => None,
-    };
-    let number_of = |session: &Session| marker::attempt_of(session.details.as_ref()?.description.as_deref()?, &uid);
-    let marked = sessions.into_iter().filter_map(|session| Some((number_of(&session)?, session)));
-    let (own, others): (Vec<_>, Vec<_>) = marked
-        .filter(|(number, _)| recorded.is_none_or(|recorded| recorded == *number))
-        .partition(|(_, session)| session.details.as_ref().is_some_and(|details| details.satisfies(&object.spec)));
-    match (own.into_iter().max_by_key(|(number, _)| *number), others.first()) {
-        (Some((attempt, session)), _) => Search::Found { attempt, session },
-        (None, None) => Search::Absent { begun },
-        (None, Some((_, stranger))) => Search::Failed(Refusal {
-            class: Class::MayHeal,
-            reason: "MarkerMismatch",
-            message: format!("session {} carries the marker of this object, with another role or engine configuration", stranger.id),
-            request_id: None,
-        }),
-    }
-}
-
-/// Whether the operator certainly works in the attempt's account, as far as that was recorded.
-fn is_own_account(made: &Recorded<'_>, here: &Identity) -> bool {
-    made.account.is_none() || made.account == here.account.as_deref()
 }
 
 /// Athena's newest state of the session, of this look or as recorded.

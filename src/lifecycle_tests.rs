@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::*;
+use crate::api::RestartPolicy;
 use crate::session::{Class, Details, Refusal};
 
 const UID: &str = "8f3f1f6e-8b0e-4b60-9d5c-6a4c1b0c7f11";

@@ -1,0 +1,97 @@
+//! The newest attempt of an object, and which sessions are its.
+
+use k8s_openapi::jiff::Timestamp;
+use kube::ResourceExt;
+
+use super::Identity;
+use crate::api::{AthenaSession, EndReason};
+use crate::known::Known;
+use crate::marker;
+use crate::session::{Class, Refusal, Search, Session};
+
+/// The newest attempt, as far as the status tells.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Attempt<'a> {
+    /// None is recorded.
+    None,
+    /// Recorded; what became of StartSession is not known.
+    Unknown(Recorded<'a>),
+    /// A session that has not ended.
+    Live(Recorded<'a>, &'a str),
+    /// Nothing of it lives.
+    Over(Recorded<'a>, &'a EndReason),
+}
+
+/// What is recorded of an attempt before it is tried.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Recorded<'a> {
+    /// Its number.
+    pub number: i32,
+    /// When it was recorded.
+    pub time: Timestamp,
+    /// The region of the attempt.
+    pub region: &'a str,
+    /// Its account, where it was known.
+    pub account: Option<&'a str>,
+}
+
+/// The newest attempt of `object`. A session that is known not to carry the object's marker is none of it.
+pub fn attempt<'a>(object: &'a AthenaSession, known: &Known) -> Attempt<'a> {
+    let Some(status) = &object.status else { return Attempt::None };
+    let (Some(number), Some(time), Some(region)) = (status.attempt, &status.attempt_time, &status.region) else {
+        return Attempt::None;
+    };
+    let made = Recorded { number, time: time.0, region, account: status.account_id.as_deref() };
+    match (&status.end_reason, &status.session_id) {
+        (Some(reason), _) => Attempt::Over(made, reason),
+        (None, Some(id)) if !known.disowns(id) => Attempt::Live(made, id),
+        (None, _) => Attempt::Unknown(made),
+    }
+}
+
+/// A session that this process started and that no record can name any more, since its attempt is over or another: it has no owner and is to be ended.
+pub fn surplus<'a>(object: &AthenaSession, known: &'a Known) -> Option<&'a str> {
+    let (number, session) = known.unrecorded.as_ref()?;
+    let expected = match attempt(object, known) {
+        Attempt::Unknown(made) => made.number == *number,
+        Attempt::Live(_, id) => id == session.id,
+        Attempt::None | Attempt::Over(..) => false,
+    };
+    (!expected).then_some(&session.id)
+}
+
+/// Whether an attempt was made in another region or account. An account that either side does not know is no difference.
+pub fn elsewhere(made: &Recorded<'_>, here: &Identity) -> bool {
+    made.region != here.region || matches!((made.account, here.account.as_deref()), (Some(there), Some(here)) if there != here)
+}
+
+/// What a complete list that was begun at `begun` shows of `object`, given the sessions in it that carry the object's marker: the session of the
+/// recorded attempt or, where none is recorded, of the newest. One with another role or engine configuration than the spec's was not started from this
+/// object and is not adopted; but with it in the list, nothing is proved.
+pub fn found(sessions: Vec<Session>, object: &AthenaSession, known: &Known, begun: Timestamp) -> Search {
+    let uid = object.uid().unwrap_or_default();
+    let recorded = match attempt(object, known) {
+        Attempt::Unknown(made) => Some(made.number),
+        _ => None,
+    };
+    let number_of = |session: &Session| marker::attempt_of(session.details.as_ref()?.description.as_deref()?, &uid);
+    let marked = sessions.into_iter().filter_map(|session| Some((number_of(&session)?, session)));
+    let (own, others): (Vec<_>, Vec<_>) = marked
+        .filter(|(number, _)| recorded.is_none_or(|recorded| recorded == *number))
+        .partition(|(_, session)| session.details.as_ref().is_some_and(|details| details.satisfies(&object.spec)));
+    match (own.into_iter().max_by_key(|(number, _)| *number), others.first()) {
+        (Some((attempt, session)), _) => Search::Found { attempt, session },
+        (None, None) => Search::Absent { begun },
+        (None, Some((_, stranger))) => Search::Failed(Refusal {
+            class: Class::MayHeal,
+            reason: "MarkerMismatch",
+            message: format!("session {} carries the marker of this object, with another role or engine configuration", stranger.id),
+            request_id: None,
+        }),
+    }
+}
+
+/// Whether the operator certainly works in the attempt's account, as far as that was recorded.
+pub(super) fn is_own_account(made: &Recorded<'_>, here: &Identity) -> bool {
+    made.account.is_none() || made.account == here.account.as_deref()
+}

@@ -1,0 +1,261 @@
+//! The situation of an object, and its row of the condition matrix.
+
+use super::{bounded, condition, seconds};
+use crate::api::{AthenaSession, AthenaSessionStatus, EndReason, StopCause};
+use crate::known::{Call, Known, Refused};
+use crate::lifecycle::{Attempt, Circumstances, Sequel, attempt, elsewhere, sequel};
+use crate::session::{Class, Refusal};
+
+/// The situation of an object, as the condition matrix has it.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Situation {
+    /// An attempt is recorded, or about to be, and the outcome of StartSession is not known.
+    Starting { message: String },
+    /// Athena's state of a session that nobody asked to stop.
+    Session { state: String },
+    /// The operator ends a session, or waits to learn which one to end.
+    Stopping { cause: StopCause },
+    /// The object is suspended and nothing lives.
+    Suspended,
+    /// A failure is followed by another attempt.
+    Restarting { message: String },
+    /// The operator ends a session and TerminateSession is refused for too long.
+    TerminateRefused { available: bool, message: String },
+    /// The object is being deleted.
+    Deleting { message: String },
+    /// Nothing of the attempt lives.
+    Over { reason: EndReason, message: String },
+    /// A call is refused; the start waits for as long as it takes.
+    Queued { reason: &'static str, message: String },
+    /// A call is refused for what people can mend; `stalled` once it has lasted.
+    Refused { reason: &'static str, message: String, stalled: bool },
+    /// Looks have failed for too long.
+    Stale { message: String },
+    /// The operator works in another region or account than the attempt.
+    IdentityChanged { message: String },
+}
+
+/// Which of kstatus' own conditions is present.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Flag {
+    /// Reconciling.
+    Reconciling,
+    /// Stalled.
+    Stalled,
+}
+
+/// One row of the condition matrix.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Row {
+    /// Status of Ready.
+    pub ready: &'static str,
+    /// Reason of all conditions.
+    pub reason: String,
+    /// The flag that is present, if any.
+    pub flag: Option<Flag>,
+    /// Status of Available.
+    pub available: &'static str,
+    /// Message of all conditions.
+    pub message: String,
+}
+
+impl Situation {
+    /// The row of the condition matrix.
+    pub(crate) fn row(&self) -> Row {
+        use Flag::{Reconciling, Stalled};
+        let (ready, reason, flag, available, message): (_, &str, _, _, String) = match self {
+            Self::Starting { message } => ("Unknown", "Starting", Some(Reconciling), "False", message.clone()),
+            Self::Session { state } => match state.as_str() {
+                // What StartSession says of a session that it started long ago; a look tells the rest.
+                "" | "TERMINATED" | "FAILED" => ("Unknown", "Starting", Some(Reconciling), "False", "the session is being looked at".into()),
+                "DEGRADED" => ("Unknown", "ReplacingSession", Some(Reconciling), "False", "the session is degraded".into()),
+                "CREATING" => ("Unknown", "SessionCreating", Some(Reconciling), "False", "Athena is creating the session".into()),
+                "CREATED" => ("Unknown", "SessionCreated", Some(Reconciling), "False", "the session is created and not idle yet".into()),
+                "IDLE" => ("True", "SessionIdle", None, "True", "the session waits for work".into()),
+                "BUSY" => ("True", "SessionBusy", None, "True", "the session is at work".into()),
+                "TERMINATING" => ("Unknown", "SessionTerminating", Some(Reconciling), "False", "the session is being ended from outside".into()),
+                _ => (
+                    "Unknown",
+                    "UnknownState",
+                    Some(Reconciling),
+                    "Unknown",
+                    format!("the session is in a state that this operator does not know: {state}"),
+                ),
+            },
+            Self::Stopping { cause } => match cause {
+                StopCause::Suspended => {
+                    ("Unknown", "Suspending", Some(Reconciling), "False", "the session is being ended: the object is suspended".into())
+                }
+                StopCause::ActiveDeadline => {
+                    ("Unknown", "DeadlineExceeded", Some(Reconciling), "False", "the session is being ended: its active deadline is over".into())
+                }
+                StopCause::StartupDeadline => {
+                    ("Unknown", "ReplacingSession", Some(Reconciling), "False", "the session is being ended: it was not ready in time".into())
+                }
+                StopCause::Degraded | StopCause::Other(_) => {
+                    ("Unknown", "ReplacingSession", Some(Reconciling), "False", "the session is being ended: it is degraded".into())
+                }
+            },
+            Self::Suspended => ("True", "Suspended", None, "False", "suspended: nothing lives; set suspend to false to start a session".into()),
+            Self::Restarting { message } => ("Unknown", "RestartingAfterFailure", Some(Reconciling), "False", message.clone()),
+            Self::TerminateRefused { available, message } => {
+                ("False", "TerminateRefused", Some(Stalled), if *available { "True" } else { "False" }, message.clone())
+            }
+            Self::Deleting { message } => ("False", "Deleting", None, "False", message.clone()),
+            Self::Over { reason: EndReason::IdleTimeout, message } => ("True", "IdleTimeout", None, "False", message.clone()),
+            Self::Over { reason: EndReason::DeadlineExceeded, message } => ("True", "DeadlineExceeded", None, "False", message.clone()),
+            Self::Over { reason, message } => ("False", reason_word(reason), Some(Stalled), "False", message.clone()),
+            Self::Queued { reason, message } => ("Unknown", reason, Some(Reconciling), "False", message.clone()),
+            Self::Refused { reason, message, stalled: false } => ("Unknown", reason, Some(Reconciling), "False", message.clone()),
+            Self::Refused { reason, message, stalled: true } => ("False", reason, Some(Stalled), "False", message.clone()),
+            Self::Stale { message } => ("Unknown", "ObservationStale", Some(Reconciling), "Unknown", message.clone()),
+            Self::IdentityChanged { message } => ("False", "IdentityChanged", Some(Stalled), "Unknown", message.clone()),
+        };
+        Row { ready, reason: reason.to_owned(), flag, available, message: bounded(&message, 4096) }
+    }
+}
+
+/// The situation of an object with its newest status.
+pub(crate) fn situation(object: &AthenaSession, known: &Known, at: &Circumstances) -> Situation {
+    let status = object.status.clone().unwrap_or_default();
+    let attempt = attempt(object, known);
+    if object.metadata.deletion_timestamp.is_some() {
+        return Situation::Deleting { message: awaited(object, &attempt, known, at) };
+    }
+    match &attempt {
+        Attempt::Unknown(made) | Attempt::Live(made, _) if elsewhere(made, &at.identity) => Situation::IdentityChanged {
+            message: format!(
+                "the attempt was made in region {}{}, and the operator now works in {}{}: run it there again, or delete this object with deletionPolicy Retain",
+                made.region,
+                account(made.account),
+                at.identity.region,
+                account(at.identity.account.as_deref()),
+            ),
+        },
+        Attempt::None | Attempt::Over(..) if object.spec.suspend => Situation::Suspended,
+        Attempt::Unknown(_) if object.spec.suspend => Situation::Stopping { cause: StopCause::Suspended },
+        Attempt::None | Attempt::Unknown(_) => waiting_for_start(&status, known, at),
+        Attempt::Live(_, id) => live(&status, id, known, at),
+        Attempt::Over(_, reason) => match sequel(object, at) {
+            Sequel::Attempt { restarts, time, resumed: false, .. } if reason.is_failure() => Situation::Restarting {
+                // The reason of the row says what follows; this is where a person reads how it ended.
+                message: format!(
+                    "{}: {}; restart {restarts} of {} follows at {}",
+                    reason.as_str(),
+                    over(&status, reason),
+                    object.spec.max_restarts(),
+                    seconds(time).0
+                ),
+            },
+            Sequel::Attempt { .. } => Situation::Starting { message: over(&status, reason) },
+            Sequel::Deletion { .. } | Sequel::None => {
+                Situation::Over { reason: (*reason).clone(), message: format!("{}{}", over(&status, reason), cure(reason)) }
+            }
+        },
+    }
+}
+
+fn live(status: &AthenaSessionStatus, id: &str, known: &Known, at: &Circumstances) -> Situation {
+    let state = status.state.clone().unwrap_or_default();
+    let available = matches!(state.as_str(), "IDLE" | "BUSY");
+    // A new process has no memory of when looks began to fail.
+    let was_stale = condition(status, "Ready").is_some_and(|ready| ready.reason == "ObservationStale");
+    match (&known.refused, &known.look_refused) {
+        (Some(refused), _) if refused.call == Call::Terminate && at.now >= refused.since + at.limits.healing => {
+            Situation::TerminateRefused { available, message: format!("session {id} lives on: {}", refused.message()) }
+        }
+        (_, refused) if known.is_stale(at) || (refused.is_some() && was_stale) => {
+            let why = refused.as_ref().map_or_else(|| "Athena does not find it".to_owned(), Refused::message);
+            let seen = known.seen_time.map(|time| format!(" since {}", seconds(time).0)).unwrap_or_default();
+            Situation::Stale { message: format!("session {id} has not been seen{seen}: {why}") }
+        }
+        _ if let Some(cause) = &status.stop_cause => Situation::Stopping { cause: cause.clone() },
+        _ => Situation::Session { state },
+    }
+}
+
+fn waiting_for_start(status: &AthenaSessionStatus, known: &Known, at: &Circumstances) -> Situation {
+    let Some(refused) = &known.refused else {
+        return Situation::Starting { message: "StartSession is being called".into() };
+    };
+    let Refusal { class, reason, .. } = &refused.refusal;
+    let message = refused.message();
+    // After a restart of the operator the row goes on where it stood.
+    let was_stalled = condition(status, "Stalled").is_some_and(|stalled| stalled.reason == *reason);
+    match class {
+        Class::Unanswered => Situation::Starting { message },
+        Class::Throttled | Class::Capacity => Situation::Queued { reason, message },
+        Class::MayHeal | Class::NotFound => {
+            Situation::Refused { reason, message, stalled: was_stalled || at.now >= refused.since + at.limits.healing }
+        }
+        // Its session may be found yet.
+        Class::TokenConflict => Situation::Refused { reason, message, stalled: known.absent || was_stalled },
+        Class::Rejected => Situation::Refused { reason, message, stalled: true },
+    }
+}
+
+fn over(status: &AthenaSessionStatus, reason: &EndReason) -> String {
+    let athena = status.state_change_reason.as_deref().map(|text| format!(": {text}")).unwrap_or_default();
+    let id = status.session_id.as_deref().unwrap_or("of this attempt");
+    match reason {
+        EndReason::Suspended => "suspended before; starting again".into(),
+        EndReason::DeadlineExceeded => format!("session {id} was ended when the active deadline was over"),
+        EndReason::IdleTimeout => format!("session {id} ended when it had been idle for its timeout"),
+        EndReason::StoppedOutside => format!("session {id} was ended from outside{athena}"),
+        EndReason::SessionFailed => format!("session {id} failed{athena}"),
+        EndReason::SessionDegraded => format!("session {id} was degraded and was ended"),
+        EndReason::StartupDeadlineExceeded => format!("session {id} was not ready within its startup deadline and was ended"),
+        EndReason::SessionVanished => format!("Athena does not know session {id} any more"),
+        EndReason::SessionLost => "what became of StartSession is not known and nothing of it lives: starting again".into(),
+        EndReason::InvalidRequest | EndReason::TokenMismatch | EndReason::SessionAlreadyExists => format!("StartSession refuses the request{athena}"),
+        EndReason::Other(word) => format!("session {id} ended: {word}{athena}"),
+    }
+}
+
+/// A reason that conditions take; a status written by hand may hold any text.
+fn reason_word(reason: &EndReason) -> &str {
+    let word = reason.as_str();
+    let fits = word.starts_with(|letter: char| letter.is_ascii_alphabetic()) && word.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    if fits { word } else { "SessionEnded" }
+}
+
+/// What a person can do about an attempt that nothing follows.
+fn cure(reason: &EndReason) -> &'static str {
+    match reason {
+        EndReason::IdleTimeout | EndReason::DeadlineExceeded | EndReason::Suspended => "",
+        EndReason::InvalidRequest => "; create another AthenaSession",
+        _ => "; to run it again, suspend and resume the object, or create another AthenaSession",
+    }
+}
+
+/// What a deletion waits for, and the way out.
+fn awaited(object: &AthenaSession, attempt: &Attempt<'_>, known: &Known, at: &Circumstances) -> String {
+    let awaited = match (attempt, &known.refused) {
+        (Attempt::Unknown(made) | Attempt::Live(made, _), _) if elsewhere(made, &at.identity) => {
+            format!("an operator that works in region {}{}", made.region, account(made.account))
+        }
+        (Attempt::Live(_, id), Some(refused)) => format!("session {id} to end; {}", refused.message()),
+        (Attempt::Live(_, id), None) if let Some(refused) = &known.look_refused => format!("session {id} to end; {}", refused.message()),
+        (Attempt::Live(_, id), None) if known.terminated_without_effect() => {
+            format!("session {id} to end; TerminateSession has had no effect so far")
+        }
+        (Attempt::Live(_, id), None) => format!("session {id} to end"),
+        (Attempt::Unknown(_), Some(refused)) => {
+            format!("proof that StartSession started nothing; {}", refused.message())
+        }
+        (Attempt::Unknown(_), None) => "the outcome of StartSession".into(),
+        (Attempt::None, Some(refused)) => format!("proof that nothing was started before the status was lost; {}", refused.message()),
+        (Attempt::None, None) => "proof that nothing was started before the status was lost".into(),
+        (Attempt::Over(..), _) => return "nothing of the session lives".into(),
+    };
+    let name = object.metadata.name.as_deref().unwrap_or_default();
+    let namespace = object.metadata.namespace.as_deref().unwrap_or_default();
+    format!(
+        "waiting for {awaited}; to let the object go though its session may run on: \
+         kubectl patch athenasession {name} -n {namespace} --type merge -p '{{\"spec\":{{\"deletionPolicy\":\"Retain\"}}}}'"
+    )
+}
+
+fn account(id: Option<&str>) -> String {
+    id.map(|id| format!(", account {id}")).unwrap_or_default()
+}
