@@ -149,7 +149,6 @@ fn step_without_attempt(object: &AthenaSession, known: &Known, seen: &Seen, at: 
         _ if known.finalizer_added && deleting => Step::Release,
         _ if known.finalizer_added || known.absent && !deleting => idle,
         Some(Search::Found { attempt, session }) => Step::Adopt(*attempt, session.clone()),
-        Some(Search::Absent { .. }) if !deleting => idle,
         Some(Search::Absent { begun }) if absent_since_deletion(object, *begun, at) => Step::Release,
         None => once(known.is_due(at.now), Step::Search),
         _ => Step::Wait,

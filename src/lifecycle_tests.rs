@@ -100,6 +100,13 @@ fn met() -> Known {
     Known::met(at(0).now)
 }
 
+/// A list without the object's marker was read that many minutes later.
+fn searched(minutes: i64) -> Known {
+    let mut known = met();
+    known.searched(&Search::Absent { begun: at(minutes).now }, at(minutes).now, &Limits::default(), 0.0);
+    known
+}
+
 fn own_finalizer() -> Known {
     let mut known = met();
     known.finalizer_added = true;
@@ -155,6 +162,10 @@ fn absent(begun: i64) -> Seen {
     Seen { search: Some(Search::Absent { begun: at(begun).now }), ..nothing() }
 }
 
+fn search_refused() -> Seen {
+    Seen { search: Some(Search::Failed(refusal(Class::MayHeal))), ..nothing() }
+}
+
 fn not_found() -> Seen {
     Seen { look: Some(Look::NotFound), ..nothing() }
 }
@@ -186,13 +197,15 @@ fn each_row_of_the_table_is_taken() {
         ("live without our finalizer", unheld(live("IDLE")), met(), nothing(), 0, Step::AddFinalizer),
         ("held by this process", object(json!({})), own_finalizer(), nothing(), 0, Step::Record(0)),
         ("held by another process", object(json!({})), met(), nothing(), 0, Step::Search),
-        ("held by another process, nothing found", object(json!({})), met(), absent(0), 0, Step::Record(0)),
+        ("held by another process, nothing found", object(json!({})), searched(0), absent(0), 0, Step::Record(0)),
+        ("held by another process, the search refused", object(json!({})), met(), search_refused(), 0, Step::Wait),
         ("held by another process, found", object(json!({})), met(), found(), 0, Step::Adopt(0, session("IDLE"))),
         ("deleting, never tried", deleted(object(json!({}))), own_finalizer(), nothing(), 0, Step::Release),
         ("deleting, held by another process", deleted(object(json!({}))), met(), nothing(), 0, Step::Search),
         ("deleting, found", deleted(object(json!({}))), met(), found(), 0, Step::Adopt(0, session("IDLE"))),
-        ("deleting, absent too early", deleted(object(json!({}))), met(), absent(9), 10, Step::Wait),
-        ("deleting, absent", deleted(object(json!({}))), met(), absent(10), 10, Step::Release),
+        ("deleting, absent too early", deleted(object(json!({}))), searched(9), absent(9), 10, Step::Wait),
+        ("deleting, absent since long before", deleted(object(json!({}))), searched(0), nothing(), 10, Step::Search),
+        ("deleting, absent", deleted(object(json!({}))), searched(10), absent(10), 10, Step::Release),
         ("recorded", unknown(), own_attempt(), nothing(), 0, Step::Start(0)),
         ("recorded by another process", unknown(), met(), nothing(), 9, Step::Start(0)),
         ("recorded, deleting, not tried", deleted(unknown()), own_attempt(), nothing(), 0, Step::Release),
@@ -214,6 +227,8 @@ fn each_row_of_the_table_is_taken() {
         ("live, ended", live("IDLE"), trusted(), seen("TERMINATED"), 1, Step::Mirror(session("TERMINATED"))),
         ("live, degraded", live("IDLE"), trusted(), seen("DEGRADED"), 1, Step::Stop(StopCause::Degraded, Some(session("DEGRADED")))),
         ("stopping", stopping(live("DEGRADED")), trusted(), nothing(), 0, Step::Terminate),
+        ("stopping, seen ended", stopping(live("DEGRADED")), trusted(), seen("TERMINATED"), 1, Step::Mirror(session("TERMINATED"))),
+        ("suspended, seen ended", suspended(live("IDLE")), trusted(), seen("TERMINATED"), 1, Step::Mirror(session("TERMINATED"))),
         ("stopping, ending", stopping(live("TERMINATING")), trusted(), nothing(), 1, Step::Look),
         ("stopping, seen ending", stopping(live("DEGRADED")), trusted(), seen("TERMINATING"), 1, Step::Mirror(session("TERMINATING"))),
         ("deleting, live", deleted(live("IDLE")), trusted(), nothing(), 0, Step::Terminate),
@@ -233,7 +248,7 @@ fn each_row_of_the_table_is_taken() {
         ("suspended, new", suspended(unheld(object(json!({})))), met(), nothing(), 0, Step::Rest),
         ("suspended, held", suspended(object(json!({}))), own_finalizer(), nothing(), 0, Step::Rest),
         ("suspended, held by another process", suspended(object(json!({}))), met(), nothing(), 0, Step::Search),
-        ("suspended, nothing found", suspended(object(json!({}))), met(), absent(0), 0, Step::Rest),
+        ("suspended, nothing found", suspended(object(json!({}))), searched(0), absent(0), 0, Step::Rest),
         ("suspended, found", suspended(object(json!({}))), met(), found(), 0, Step::Adopt(0, session("IDLE"))),
         ("suspended, not tried", suspended(unknown()), own_attempt(), nothing(), 0, Step::Conclude(EndReason::Suspended)),
         ("suspended, unanswered", suspended(unknown()), refused(Class::Unanswered), nothing(), 1, Step::Start(0)),

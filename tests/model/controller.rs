@@ -1,11 +1,11 @@
 //! A controller: the operator's own decisions, carried out as `reconcile` does, with the write to the API server as a move of its own.
 
-use athena_operator::api::{AthenaSession, AthenaSessionStatus, EndReason, FINALIZER};
+use crate::known::Known;
+use crate::lifecycle::{Attempt, Seen, Step, attempt, found, next_step, surplus};
+use crate::status::{Outcome, status_after};
+use athena_operator::api::{AthenaSession, AthenaSessionStatus, EndReason};
 use athena_operator::athena::start_session;
-use athena_operator::known::Known;
-use athena_operator::lifecycle::{Attempt, Seen, Step, attempt, found, next_step, surplus};
 use athena_operator::session::{Class, Look, Refusal, Search};
-use athena_operator::status::{Outcome, status_after};
 
 use crate::moves::Reply;
 use crate::mutant::Mutant;
@@ -204,11 +204,10 @@ fn check_cause(world: &mut World) {
 
 fn write_of(base: &Object, known: &Known, step: &Step, outcome: &Outcome, world: &World, mutant: Mutant) -> Option<Pending> {
     let at = world.at();
-    let finalizers = |present: bool| base.edited(|object| object.metadata.finalizers = present.then(|| vec![FINALIZER.to_owned()]));
     let next = match step {
         Step::Done => return None,
-        Step::AddFinalizer => Some(finalizers(true)),
-        Step::Release => Some(finalizers(false)),
+        Step::AddFinalizer => Some(base.with_finalizer(true)),
+        Step::Release => Some(base.with_finalizer(false)),
         Step::Delete => None,
         _ => {
             let mut status = status_after(base.get(), known, step, outcome, &at);

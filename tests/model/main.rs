@@ -1,5 +1,7 @@
 //! A model check of the operator: its own decisions, carried out in every order against an API server, Athena and a user, with crashes, lost replies,
 //! refusals and stale caches; and broken variants of it, each of which must be caught.
+//!
+//! The modules that decide are compiled anew here, so that each arm of the table and of the condition matrix can be seen to be taken.
 
 #![allow(unreachable_pub, reason = "everything here is one program")]
 
@@ -11,6 +13,10 @@ mod scenario;
 mod world;
 
 use std::process::ExitCode;
+
+use athena_operator::{api, marker, session};
+
+mark_arms::modules!(Step, Row, Situation; "src/known.rs", "src/lifecycle.rs", "src/status.rs");
 
 fn main() -> ExitCode {
     let arguments = libtest_mimic::Arguments::from_args();

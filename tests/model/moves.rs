@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
+use crate::known::Known;
+use crate::lifecycle::{Attempt, Step, attempt};
 use athena_operator::api::{EndReason, StopCause};
-use athena_operator::known::Known;
-use athena_operator::lifecycle::{Attempt, Step, attempt};
 use athena_operator::session::Class;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use stateright::{Model, Property};
@@ -63,6 +63,8 @@ pub enum Edit {
     Resume,
     Retain,
     Deadline,
+    /// Somebody else puts a finalizer on.
+    Hold,
 }
 
 /// Damage by others.
@@ -76,7 +78,14 @@ pub enum Damage {
     Force,
     /// The operator is started again in another region.
     Relocate,
+    /// The operator is started again and STS is slow to tell the account.
+    Account,
+    /// The finalizer is removed by force while nothing lives.
+    Strip,
 }
+
+/// A finalizer of somebody else.
+const OTHER: &str = "example.com/other";
 
 /// A scenario to explore.
 #[derive(Clone)]
@@ -92,8 +101,17 @@ pub struct Exploration {
     /// Whether sessions may outlive their object, as with two controllers at once.
     pub tolerant: bool,
     pub mutant: Mutant,
-    /// What was reached: kinds of attempt with the steps taken, and reasons of Ready.
-    pub reached: Arc<Mutex<BTreeSet<String>>>,
+    /// What was reached.
+    pub reached: Arc<Mutex<Reached>>,
+}
+
+/// What an exploration has reached.
+#[derive(Default)]
+pub struct Reached {
+    /// Kinds of attempt with the steps taken, and reasons of Ready.
+    pub names: BTreeSet<String>,
+    /// The arms taken: a bit for each of [`crate::arms::NAMES`].
+    pub arms: u128,
 }
 
 impl World {
@@ -114,17 +132,18 @@ impl Exploration {
         };
         let deleting = if cache.is_deleting() { ", deleting" } else { "" };
         let mut reached = self.reached.lock().expect("no holder panics");
+        reached.arms |= crate::arms::take();
         for step in called.into_iter().chain([step]) {
             let name = format!("{step:?}");
             let name = name.split(['(', ' ']).next().unwrap_or_default();
-            reached.insert(format!("step {name} of {kind}{deleting}"));
+            reached.names.insert(format!("step {name} of {kind}{deleting}"));
         }
     }
 
     fn note_reason(&self, object: &Object) {
         let conditions = object.get().status.as_ref().and_then(|status| status.conditions.as_ref());
         if let Some(ready) = conditions.into_iter().flatten().find(|condition| condition.type_ == "Ready") {
-            self.reached.lock().expect("no holder panics").insert(format!("Ready {} {}", ready.status, ready.reason));
+            self.reached.lock().expect("no holder panics").names.insert(format!("Ready {} {}", ready.status, ready.reason));
         }
     }
 
@@ -220,6 +239,7 @@ impl Exploration {
             Edit::Suspend => spec.suspend || object.is_deleting(),
             Edit::Resume => !spec.suspend || object.is_deleting(),
             Edit::Retain => spec.deletion_policy == athena_operator::api::DeletionPolicy::Retain,
+            Edit::Hold => object.get().metadata.finalizers.iter().flatten().any(|name| name == OTHER) || object.is_deleting(),
             Edit::Deadline => spec.active_deadline_seconds.is_some() || object.is_deleting(),
         };
         if useless {
@@ -231,6 +251,7 @@ impl Exploration {
             Edit::Suspend => object.spec.suspend = true,
             Edit::Resume => object.spec.suspend = false,
             Edit::Retain => object.spec.deletion_policy = athena_operator::api::DeletionPolicy::Retain,
+            Edit::Hold => object.metadata.finalizers.get_or_insert_default().push(OTHER.to_owned()),
             Edit::Deadline => object.spec.active_deadline_seconds = Some(300),
         });
         world.put(next);
@@ -239,12 +260,17 @@ impl Exploration {
 
     fn damage(world: &mut World, damage: Damage) -> Option<()> {
         let object = world.object.clone()?;
-        world.damaged = damage != Damage::Relocate;
+        world.damaged = matches!(damage, Damage::Wipe | Damage::Forge | Damage::Force);
         match damage {
-            Damage::Relocate => {
-                world.elsewhere = true;
+            Damage::Relocate | Damage::Account => {
+                world.elsewhere = damage == Damage::Relocate;
+                world.accountless = damage == Damage::Account;
                 let (cache, known) = (world.object.clone(), Known::met(time(world.now)));
                 world.controllers.fill(Controller { cache, known, ..Controller::default() });
+            }
+            Damage::Strip => {
+                object.get().status.as_ref()?.end_reason.as_ref()?;
+                world.put(object.with_finalizer(false));
             }
             Damage::Wipe => {
                 object.get().status.as_ref()?.attempt?;
@@ -307,7 +333,7 @@ impl Exploration {
                 return Self::is_as_asked(&world);
             }
             if !changed {
-                world.now = world.now.saturating_add(1);
+                world.tick();
             }
         }
         false
@@ -323,7 +349,8 @@ impl Exploration {
         match live[..] {
             // An attempt in another region is nobody's to touch.
             _ if world.elsewhere && status.region.is_some_and(|region| region == "eu-west-1") && !finished => true,
-            _ if object.is_deleting() => false,
+            _ if object.is_deleting() && object.has_finalizer() => false,
+            [] if object.is_deleting() => true,
             [] => object.get().spec.suspend || finished,
             [index] => !object.get().spec.suspend && !finished && status.session_id == Some(format!("s{index}")),
             _ => false,
@@ -363,6 +390,7 @@ impl Model for Exploration {
             let_go: false,
             forced: false,
             elsewhere: false,
+            accountless: false,
             tolerant: self.tolerant,
             damaged: false,
             violated: None,
@@ -421,6 +449,8 @@ impl Model for Exploration {
         let mut world = before.clone();
         match action {
             Move::Reconcile(index, reply) => {
+                // What was taken on the way to rest is not of this move.
+                crate::arms::take();
                 let done = reconcile(before, index, reply, self.mutant)?;
                 let called = done.called.is_some();
                 if !called && reply != Reply::Answer {
@@ -473,7 +503,7 @@ impl Model for Exploration {
             }
             Move::Tick => {
                 world.budget.ticks -= 1;
-                world.now += 1;
+                world.tick();
             }
         }
         world.check_ownerless();

@@ -3,7 +3,7 @@
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
-use athena_operator::api::AthenaSession;
+use athena_operator::api::{AthenaSession, FINALIZER};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use serde_json::json;
@@ -61,7 +61,21 @@ impl Object {
     }
 
     pub fn has_finalizer(&self) -> bool {
-        self.get().metadata.finalizers.as_ref().is_some_and(|names| !names.is_empty())
+        self.get().metadata.finalizers.iter().flatten().any(|name| name == FINALIZER)
+    }
+
+    /// The same with our finalizer or without it; others stay.
+    pub fn with_finalizer(&self, present: bool) -> Self {
+        self.edited(|object| {
+            let others = object.metadata.finalizers.take().into_iter().flatten().filter(|name| name != FINALIZER);
+            let all: Vec<String> = others.chain(present.then(|| FINALIZER.to_owned())).collect();
+            object.metadata.finalizers = (!all.is_empty()).then_some(all);
+        })
+    }
+
+    /// Whether the API server lets it go.
+    pub fn is_gone(&self) -> bool {
+        self.is_deleting() && self.get().metadata.finalizers.is_none()
     }
 }
 

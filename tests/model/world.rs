@@ -1,6 +1,6 @@
 //! What surrounds a controller: the API server's one object, Athena, the clock, and what may still go wrong.
 
-use athena_operator::lifecycle::{Circumstances, Identity, Limits};
+use crate::lifecycle::{Circumstances, Identity, Limits};
 use athena_operator::marker;
 use athena_operator::session::{Details, Session};
 use k8s_openapi::jiff::SignedDuration;
@@ -120,6 +120,8 @@ pub struct World {
     pub forced: bool,
     /// Whether the operator works in another region by now.
     pub elsewhere: bool,
+    /// Whether the operator was started again and STS has not told the account yet.
+    pub accountless: bool,
     /// Whether sessions may outlive their object, as with two controllers at once.
     pub tolerant: bool,
     /// Whether somebody has damaged the object.
@@ -132,19 +134,25 @@ impl World {
     pub fn at(&self) -> Circumstances {
         Circumstances {
             now: time(self.now),
-            identity: Identity { region: if self.elsewhere { "us-east-1" } else { "eu-west-1" }.into(), account: Some("000000000000".into()) },
+            identity: Identity {
+                region: if self.elsewhere { "us-east-1" } else { "eu-west-1" }.into(),
+                account: (!self.accountless).then(|| "000000000000".into()),
+            },
             limits: Limits { transition_interval: SignedDuration::ZERO, observe_interval: SignedDuration::ZERO, ..Limits::default() },
         }
     }
 
+    /// The next tick of the clock.
+    pub fn tick(&mut self) {
+        self.now = self.now.saturating_add(1);
+        self.accountless = false;
+    }
+
     /// Puts a version of the object in place of the last one.
     pub fn put(&mut self, object: Object) {
-        let gone = object.is_deleting() && !object.has_finalizer();
         self.former = self.object.take();
-        self.object = (!gone).then_some(object);
-        if gone {
-            self.check_ownerless();
-        }
+        self.object = (!object.is_gone()).then_some(object);
+        self.check_ownerless();
     }
 
     pub fn violate(&mut self, rule: &'static str) {
@@ -152,11 +160,12 @@ impl World {
         self.violated = self.violated.or(Some(rule).filter(|_| !tolerated));
     }
 
-    /// No money without an owner: when the object has gone by itself, nothing of it lives.
+    /// No money without an owner: when the object has gone by itself, or has been let go, nothing of it lives.
     pub fn check_ownerless(&mut self) {
         // Lists do not show what is ending, so after a wiped status the object may go just before its session has.
         let lives = |session: &Running| session.is_own() && session.is_live() && !(self.damaged && session.state == "TERMINATING");
-        if self.object.is_none() && !self.let_go && self.sessions.iter().any(lives) {
+        let owned = self.object.as_ref().is_some_and(|object| !object.is_deleting() || object.has_finalizer());
+        if !owned && !self.let_go && self.sessions.iter().any(lives) {
             self.violate("rule 3: a session lives without its object");
         }
     }
