@@ -6,9 +6,9 @@ use super::*;
 use crate::lifecycle::{Identity, Limits, Seen, next_step};
 use crate::session::{Details, Look};
 
-const UID: &str = "8f3f1f6e-8b0e-4b60-9d5c-6a4c1b0c7f11";
+pub(crate) const UID: &str = "8f3f1f6e-8b0e-4b60-9d5c-6a4c1b0c7f11";
 
-fn at(minutes: i64) -> Circumstances {
+pub(crate) fn at(minutes: i64) -> Circumstances {
     let begun: Timestamp = "2026-01-01T00:00:00Z".parse().expect("a time");
     Circumstances {
         now: begun + SignedDuration::from_mins(minutes),
@@ -40,7 +40,7 @@ fn kstatus(object: &AthenaSession) -> &'static str {
     }
 }
 
-fn object(status: Value) -> AthenaSession {
+pub(crate) fn object(status: Value) -> AthenaSession {
     let mut object = json!({
         "apiVersion": "athena-operator.io/v1alpha1", "kind": "AthenaSession",
         "metadata": { "name": "etl", "namespace": "team", "uid": UID, "generation": 3, "finalizers": [crate::api::FINALIZER] },
@@ -51,21 +51,21 @@ fn object(status: Value) -> AthenaSession {
 }
 
 #[allow(clippy::needless_pass_by_value, reason = "rows read better")]
-fn recorded_and(further: Value) -> AthenaSession {
+pub(crate) fn recorded_and(further: Value) -> AthenaSession {
     let mut status = json!({ "attempt": 0, "attemptTime": "2026-01-01T00:00:00Z", "region": "eu-west-1" });
     status.as_object_mut().expect("an object").extend(further.as_object().expect("an object").clone());
     object(status)
 }
 
-fn live(state: &str) -> AthenaSession {
+pub(crate) fn live(state: &str) -> AthenaSession {
     recorded_and(json!({ "sessionId": "s", "state": state }))
 }
 
-fn over(reason: &str) -> AthenaSession {
+pub(crate) fn over(reason: &str) -> AthenaSession {
     recorded_and(json!({ "sessionId": "s", "endTime": "2026-01-01T00:00:00Z", "endReason": reason }))
 }
 
-fn refused(call: Call, class: Class, minutes: i64) -> Known {
+pub(crate) fn refused(call: Call, class: Class, minutes: i64) -> Known {
     let mut known = Known::met(at(0).now);
     known.finalizer_added = true;
     known.recorded(0, at(0).now);
@@ -91,7 +91,7 @@ fn refused(call: Call, class: Class, minutes: i64) -> Known {
     known
 }
 
-fn with(mut object: AthenaSession, change: impl FnOnce(&mut AthenaSession)) -> AthenaSession {
+pub(crate) fn with(mut object: AthenaSession, change: impl FnOnce(&mut AthenaSession)) -> AthenaSession {
     change(&mut object);
     object
 }

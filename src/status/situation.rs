@@ -259,3 +259,7 @@ fn awaited(object: &AthenaSession, attempt: &Attempt<'_>, known: &Known, at: &Ci
 fn account(id: Option<&str>) -> String {
     id.map(|id| format!(", account {id}")).unwrap_or_default()
 }
+
+#[cfg(test)]
+#[path = "situation_tests.rs"]
+mod tests;
