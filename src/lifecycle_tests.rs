@@ -279,6 +279,8 @@ fn each_row_of_the_table_is_taken() {
         ("failed too often", restarting(over("SessionFailed"), 5), met(), nothing(), 60, Step::Rest),
         ("idle timeouts are no failures", restarting(over("IdleTimeout"), 0), met(), nothing(), 60, Step::Rest),
         ("rejections are no failures", restarting(over("InvalidRequest"), 0), met(), nothing(), 60, Step::Rest),
+        ("time left for a restart", capped(restarting(over("SessionFailed"), 4), 3), met(), nothing(), 3, Step::Record(1)),
+        ("a restart at the deadline itself", capped(restarting(over("SessionFailed"), 5), 5), met(), nothing(), 5, Step::Rest),
         ("no time left for a restart", capped(restarting(over("SessionFailed"), 5), 1), met(), nothing(), 1, Step::Rest),
         ("finished, not long ago", mortal(over("IdleTimeout"), 2), met(), nothing(), 1, Step::Wait),
         ("finished", mortal(over("IdleTimeout"), 2), met(), nothing(), 2, Step::Delete),
@@ -449,4 +451,75 @@ fn a_clock_that_was_put_back_does_not_stop_the_calls() {
     let known = refused(Class::MayHeal);
     assert!(!known.is_due(at(0).now));
     assert!(known.is_due(at(-60).now));
+}
+
+#[test]
+fn an_object_wakes_when_something_is_due() {
+    let due = |wait: i64| Some(at(0).now + SignedDuration::from_secs(wait));
+    let changed = |change: fn(&mut Known)| {
+        let mut known = trusted();
+        change(&mut known);
+        known
+    };
+    let looked_long_ago = changed(|known| {
+        known.looked(Look::NotFound, UID, "s", at(0).now, &Limits::default(), 0.0);
+        known.seen_time = Some(at(-9).now);
+    });
+    let stale = changed(|known| {
+        known.looked(Look::NotFound, UID, "s", at(0).now, &Limits::default(), 0.0);
+        known.seen_time = Some(at(-10).now);
+    });
+    let not_due = looked_long_ago.next_time();
+    let failing = changed(|known| {
+        for _ in 0..6 {
+            known.looked(Look::Failed(refusal(Class::MayHeal)), UID, "s", at(0).now, &Limits::default(), 1.0);
+        }
+        known.seen_time = Some(at(-9).now);
+    });
+    let mut failed_for_long = failing.clone();
+    failed_for_long.seen_time = Some(at(-10).now);
+    let in_use = |object| with(object, |object: &mut AthenaSession| object.spec.active_deadline_seconds = Some(1));
+    for (case, object, known, expected) in [
+        ("nothing recorded", object(json!({})), met(), None),
+        ("refused", unknown(), refused(Class::Throttled), refused(Class::Throttled).next_time()),
+        ("live", live("IDLE"), trusted(), due(2)),
+        ("live, without a deadline begun", in_use(live("IDLE")), trusted(), due(2)),
+        ("live, before its deadline", capped(live("IDLE"), 0), trusted(), due(0)),
+        ("stopping, past its deadline", stopping(capped(live("IDLE"), 0)), trusted(), due(2)),
+        ("unseen, about to be out of date", live("IDLE"), failing.clone(), due(60)),
+        ("unseen and out of date", live("IDLE"), failed_for_long.clone(), failed_for_long.next_time()),
+        ("not found", live("IDLE"), looked_long_ago, not_due),
+        ("not found and out of date", live("IDLE"), stale.clone(), stale.next_time()),
+        ("lost", over("SessionLost"), met(), due(0)),
+        ("failed, to be restarted", restarting(over("SessionFailed"), 0), met(), due(10)),
+        ("finished, to be deleted", mortal(over("IdleTimeout"), 2), met(), due(120)),
+        ("finished, deleting", deleted(mortal(over("IdleTimeout"), 2)), met(), None),
+        ("finished, suspended", suspended(mortal(over("IdleTimeout"), 2)), met(), None),
+        ("finished", over("IdleTimeout"), met(), None),
+    ] {
+        assert_eq!(wake_time(&object, &known, &at(0)), expected, "{case}");
+    }
+    let mut circumstances = at(7);
+    circumstances.identity.account = None;
+    assert_eq!(wake_time(&unknown(), &met(), &circumstances), Some(at(7).now + SignedDuration::from_secs(15)));
+}
+
+#[test]
+fn a_session_that_no_record_can_name_any_more_is_surplus() {
+    let mut known = own_attempt();
+    assert_eq!(surplus(&unknown(), &known), None, "nothing was started");
+    known.starting();
+    known.started(0, "s", "CREATING", at(0).now, &Limits::default());
+    let next = with(unknown(), |object| object.status.get_or_insert_default().attempt = Some(1));
+    let another = with(live("IDLE"), |object| object.status.get_or_insert_default().session_id = Some("other".into()));
+    for (case, object, expected) in [
+        ("its attempt waits for it", unknown(), None),
+        ("it is recorded", live("IDLE"), None),
+        ("another attempt is recorded", next, Some("s")),
+        ("another session is recorded", another, Some("s")),
+        ("its attempt is over", over("SessionFailed"), Some("s")),
+        ("no attempt is recorded", object(json!({})), Some("s")),
+    ] {
+        assert_eq!(surplus(&object, &known), expected, "{case}");
+    }
 }

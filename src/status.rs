@@ -239,3 +239,7 @@ fn bounded(text: &str, characters: usize) -> String {
 #[cfg(test)]
 #[path = "status_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "status_after_tests.rs"]
+mod after_tests;

@@ -1,0 +1,167 @@
+//! The status that each step leads to.
+
+use serde_json::{Value, json};
+
+use super::tests::{at, live, object, over, recorded_and, refused, with};
+use super::*;
+use crate::session::Details;
+
+const ACCOUNT: &str = "000000000000";
+
+/// The circumstances of an operator that knows its account.
+fn told(minutes: i64) -> Circumstances {
+    let mut circumstances = at(minutes);
+    circumstances.identity.account = Some(ACCOUNT.into());
+    circumstances
+}
+
+/// The status after a step, without what is reported.
+fn after(object: &AthenaSession, known: &Known, step: &Step, outcome: &Outcome, at: &Circumstances) -> Value {
+    let status = status_after(object, known, step, outcome, at);
+    serde_json::to_value(AthenaSessionStatus { conditions: None, observed_generation: None, ..status }).expect("JSON")
+}
+
+fn met() -> Known {
+    Known::met(at(0).now)
+}
+
+fn session(state: &str) -> Session {
+    Session { id: "s".into(), state: state.into(), start_time: Some(at(1).now), ..Session::default() }
+}
+
+#[test]
+fn each_step_leads_to_its_status() {
+    const BEGUN: &str = "2026-01-01T00:00:00Z";
+    const FIRST: &str = "2026-01-01T00:01:00Z";
+    const NOW: &str = "2026-01-01T00:05:00Z";
+    let rejection = |object: &AthenaSession, known: &Known| {
+        let refusal = Refusal { class: Class::Rejected, reason: "InvalidRequest", message: "no".into(), request_id: None };
+        after(object, known, &Step::Start(0), &Outcome::Refused(refusal), &told(5))
+    };
+    let step = |object: &AthenaSession, step: Step| after(object, &met(), &step, &Outcome::Nothing, &told(5));
+    let started = |state: &str| Outcome::Started { id: "s".into(), state: state.into() };
+    let unknown = recorded_and(json!({ "restarts": 2, "firstStartTime": FIRST }));
+    let before = |further: Value| recorded_and(further).status;
+
+    let status = step(&object(json!({})), Step::Record(0));
+    assert_eq!(status, json!({ "attempt": 0, "attemptTime": NOW, "region": "eu-west-1", "accountId": ACCOUNT }));
+
+    // The same attempt again, with a new time; what counts over all attempts stays.
+    let status = step(&unknown, Step::Record(0));
+    let expected = json!({ "attempt": 0, "attemptTime": NOW, "region": "eu-west-1", "accountId": ACCOUNT, "restarts": 2, "firstStartTime": FIRST });
+    assert_eq!(status, expected);
+
+    let known = json!({
+        "attempt": 0, "attemptTime": BEGUN, "region": "eu-west-1", "accountId": ACCOUNT, "restarts": 2, "firstStartTime": FIRST, "sessionId": "s",
+    });
+    let and = |further: Value| {
+        let mut status = known.clone();
+        status.as_object_mut().expect("an object").extend(further.as_object().expect("an object").clone());
+        status
+    };
+    let status = after(&unknown, &met(), &Step::Start(0), &started("CREATING"), &told(5));
+    assert_eq!(status, and(json!({ "state": "CREATING" })));
+    assert_eq!(after(&unknown, &met(), &Step::Start(0), &started(""), &told(5)), known);
+    // Where the attempt was made stays, whatever the operator has become.
+    let moved = with(unknown.clone(), |object| {
+        let status = object.status.get_or_insert_default();
+        (status.region, status.account_id) = (Some("us-east-1".into()), Some("111111111111".into()));
+    });
+    let status = after(&moved, &met(), &Step::Start(0), &started(""), &told(5));
+    assert_eq!(status, and(json!({ "region": "us-east-1", "accountId": "111111111111" })));
+
+    let status = step(&unknown, Step::Adopt(0, session("DEGRADED")));
+    assert_eq!(status, and(json!({ "state": "DEGRADED", "startTime": FIRST })));
+    let status = step(&object(json!({})), Step::Adopt(3, session("CREATED")));
+    let expected = json!({
+        "attempt": 3, "attemptTime": NOW, "region": "eu-west-1", "accountId": ACCOUNT, "sessionId": "s", "state": "CREATED",
+        "startTime": FIRST, "firstStartTime": FIRST,
+    });
+    assert_eq!(status, expected);
+
+    let running = with(live("CREATING"), |object| object.status.get_or_insert_default().restarts = Some(2));
+    let seen = json!({ "state": "CREATED", "startTime": FIRST });
+    assert_eq!(step(&running, Step::Mirror(session("CREATED"))), and(seen.clone()));
+    let status = step(&running, Step::Stop(StopCause::Suspended, Some(session("CREATED"))));
+    let mut expected = and(seen);
+    expected["stopCause"] = "Suspended".into();
+    expected.as_object_mut().expect("an object").remove("accountId");
+    assert_eq!(status, expected, "a stop is recorded of what was seen");
+    let stop = Step::Stop(StopCause::ActiveDeadline, None);
+    assert_eq!(step(&live("IDLE"), stop)["stopCause"], "ActiveDeadline");
+    assert_eq!(step(&over("SessionFailed"), Step::Suspend)["stopCause"], "Suspended");
+
+    let ended = |reason: &str, why: Value| {
+        let mut status = serde_json::to_value(before(json!({ "endTime": NOW, "endReason": reason }))).expect("JSON");
+        if why.is_string() {
+            status["stateChangeReason"] = why;
+        }
+        status
+    };
+    let unknown = recorded_and(json!({}));
+    assert_eq!(step(&unknown, Step::Conclude(EndReason::Suspended)), ended("Suspended", Value::Null));
+    let lost = Step::Conclude(EndReason::SessionLost);
+    let conclude = |known: &Known| after(&unknown, known, &lost, &Outcome::Nothing, &told(5));
+    assert_eq!(conclude(&refused(Call::Start, Class::MayHeal, 0)), ended("SessionLost", "no".into()), "Athena's refusal explains it");
+    assert_eq!(conclude(&refused(Call::Terminate, Class::MayHeal, 0)), ended("SessionLost", Value::Null), "that of another call does not");
+
+    // A rejection ends the attempt only if no earlier call of it can have started anything.
+    assert_eq!(rejection(&unknown, &refused(Call::Start, Class::Rejected, 0)), ended("InvalidRequest", "no".into()));
+    let untouched = serde_json::to_value(&unknown.status).expect("JSON");
+    assert_eq!(rejection(&unknown, &refused(Call::Start, Class::Unanswered, 0)), untouched);
+    assert_eq!(rejection(&unknown, &met()), untouched);
+    let throttled = Outcome::Refused(Refusal { class: Class::Throttled, reason: "Throttled", message: "no".into(), request_id: None });
+    assert_eq!(after(&unknown, &refused(Call::Start, Class::Throttled, 0), &Step::Start(0), &throttled, &told(5)), untouched);
+    for step in [Step::Wait, Step::Rest, Step::Terminate] {
+        assert_eq!(after(&unknown, &met(), &step, &Outcome::Nothing, &told(5)), untouched);
+    }
+}
+
+#[test]
+fn a_new_record_keeps_the_times_of_the_conditions() {
+    let first = status_after(&recorded_and(json!({})), &met(), &Step::Wait, &Outcome::Nothing, &at(0));
+    let before = AthenaSession { status: Some(first.clone()), ..recorded_and(json!({})) };
+    let again = status_after(&before, &met(), &Step::Record(0), &Outcome::Nothing, &at(5));
+    assert_eq!(again.conditions, first.conditions);
+}
+
+#[test]
+fn a_condition_that_flips_has_a_new_time_and_no_other() {
+    let first = status_after(&live("CREATING"), &met(), &Step::Wait, &Outcome::Nothing, &at(0));
+    let before = AthenaSession { status: Some(first), ..live("CREATING") };
+    let ready = Step::Mirror(session("IDLE"));
+    let status = status_after(&before, &met(), &ready, &Outcome::Nothing, &at(5));
+    for condition in status.conditions.iter().flatten() {
+        assert_eq!(condition.last_transition_time, seconds(at(5).now), "{}", condition.type_);
+    }
+    let before = AthenaSession { status: Some(status), ..live("IDLE") };
+    let stopped = Step::Stop(StopCause::Suspended, None);
+    let status = status_after(&before, &met(), &stopped, &Outcome::Nothing, &at(9));
+    let times: Vec<_> = status.conditions.iter().flatten().map(|condition| condition.last_transition_time.clone()).collect();
+    assert_eq!(times, vec![seconds(at(9).now); 3]);
+}
+
+#[test]
+fn a_session_is_ready_from_the_first_time_that_it_is_idle_or_busy() {
+    let mut status = AthenaSessionStatus::default();
+    mirror(&mut status, &session("CREATED"), at(1).now);
+    assert_eq!(status.ready_time, None);
+    let modified = Session { last_modified_time: Some(at(2).now), ..session("IDLE") };
+    mirror(&mut status, &modified, at(3).now);
+    assert_eq!(status.ready_time, Some(seconds(at(2).now)));
+    mirror(&mut status, &session("BUSY"), at(4).now);
+    mirror(&mut status, &session("DEGRADED"), at(5).now);
+    assert_eq!(status.ready_time, Some(seconds(at(2).now)));
+}
+
+#[test]
+fn what_a_session_has_used_is_told_at_its_end() {
+    for (state, used, expected) in
+        [("IDLE", Some(7), None), ("TERMINATED", Some(7), Some(7)), ("TERMINATED", Some(0), Some(0)), ("TERMINATED", Some(-1), None)]
+    {
+        let mut status = AthenaSessionStatus::default();
+        let details = Details { dpu_execution_in_millis: used, engine_version: Some("Apache Spark version 3.5".into()), ..Details::default() };
+        mirror(&mut status, &Session { details: Some(Box::new(details)), ..session(state) }, at(9).now);
+        assert_eq!((status.dpu_execution_in_millis, status.engine_version.as_deref()), (expected, Some("Apache Spark version 3.5")));
+    }
+}
