@@ -9,7 +9,7 @@ use athena_operator::session::{Class, Look, Refusal, Search};
 
 use crate::moves::Reply;
 use crate::mutant::Mutant;
-use crate::object::{Object, UID, time};
+use crate::object::{Object, UIDS, time};
 use crate::world::World;
 
 /// One process of the operator.
@@ -82,16 +82,25 @@ pub fn reconcile(before: &World, index: usize, reply: Reply, mutant: Mutant) -> 
                 let id = object.status.as_ref()?.session_id.clone()?;
                 let look = look(&world, &id, if first { reply } else { Reply::Answer });
                 seen.look_time = Some(time(world.now));
-                seen.look = Some(known.looked(look, UID, &id, time(world.now), &at.limits, 0.0));
+                seen.look = Some(known.looked(look, world.uid, &id, time(world.now), &at.limits, 0.0));
                 if mutant == Mutant::TrustStatus {
                     known.started(0, &id, "IDLE", time(world.now), &at.limits);
                     known.session_recorded();
                 }
             }
             Step::Search => {
+                let listed = |lagging| {
+                    let mut sessions = world.listed(lagging);
+                    for description in sessions.iter_mut().filter_map(|session| session.details.as_mut()?.description.as_mut()) {
+                        if mutant == Mutant::AnyMarker {
+                            UIDS.iter().for_each(|uid| *description = description.replace(uid, world.uid));
+                        }
+                    }
+                    sessions
+                };
                 let search = match if first { reply } else { Reply::Answer } {
-                    Reply::Answer | Reply::Late => found(world.listed(false), object, &known, at.now),
-                    Reply::Lagging => found(world.listed(true), object, &known, at.now),
+                    Reply::Answer | Reply::Late => found(listed(false), object, &known, at.now),
+                    Reply::Lagging => found(listed(true), object, &known, at.now),
                     Reply::Lost | Reply::Dropped => Search::Failed(refusal(Class::Unanswered)),
                     Reply::Refused(class) => Search::Failed(refusal(class)),
                 };
@@ -137,14 +146,16 @@ fn act(world: &mut World, object: &AthenaSession, known: &mut Known, step: &Step
                 _ => {}
             }
             let doubted = known.starting();
+            let full = world.is_full_for(&token);
             let unanswered = match reply {
                 Reply::Refused(class) => Some(refusal(class)),
                 Reply::Dropped => Some(refusal(Class::Unanswered)),
+                Reply::Lost if full => Some(refusal(Class::Unanswered)),
                 Reply::Lost => {
                     world.start(&token, body.clone());
                     Some(refusal(Class::Unanswered))
                 }
-                _ => None,
+                _ => full.then(|| refusal(Class::Capacity)),
             };
             if let Some(refusal) = unanswered {
                 known.start_refused(refusal.clone(), doubted, now, 0.0);

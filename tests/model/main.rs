@@ -9,6 +9,7 @@ mod controller;
 mod moves;
 mod mutant;
 mod object;
+mod pair;
 mod scenario;
 mod world;
 

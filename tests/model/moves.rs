@@ -12,7 +12,7 @@ use stateright::{Model, Property};
 
 use crate::controller::{Controller, reconcile};
 use crate::mutant::Mutant;
-use crate::object::{Object, time};
+use crate::object::{Object, UIDS, time};
 use crate::world::{Budget, World};
 
 /// What the first call of a reconcile gets for an answer.
@@ -98,6 +98,8 @@ pub struct Exploration {
     pub upsets: Vec<&'static str>,
     pub damage: Vec<Damage>,
     pub stranger: bool,
+    /// How many sessions may live at once, if that is limited.
+    pub quota: Option<usize>,
     /// Whether sessions may outlive their object, as with two controllers at once.
     pub tolerant: bool,
     pub mutant: Mutant,
@@ -122,6 +124,32 @@ impl World {
 }
 
 impl Exploration {
+    /// The world in the beginning, with the object `uid`.
+    pub fn begun(&self, uid: &'static str) -> World {
+        let stranger =
+            crate::world::Running { token: None, state: "IDLE", before: "IDLE", started: 0, ended: None, idle_since: Some(0), token_known: true };
+        let object = Object::created(uid, &self.spec);
+        let controller = Controller { cache: Some(object.clone()), known: Known::met(time(0)), ..Controller::default() };
+        World {
+            uid,
+            now: 0,
+            object: Some(object),
+            former: None,
+            sessions: if self.stranger { vec![stranger] } else { vec![] },
+            bodies: vec![],
+            controllers: vec![controller; self.controllers],
+            budget: self.budget,
+            quota: self.quota,
+            let_go: false,
+            forced: false,
+            elsewhere: false,
+            accountless: false,
+            tolerant: self.tolerant,
+            damaged: false,
+            violated: None,
+        }
+    }
+
     fn note(&self, before: &World, index: usize, called: Option<&Step>, step: &Step) {
         let Some(cache) = &before.controllers[index].cache else { return };
         let kind = match attempt(cache.get(), &before.controllers[index].known) {
@@ -191,7 +219,7 @@ impl Exploration {
         Some(())
     }
 
-    /// Rules 6 and 7: what is known only moves forward, and an end is written only of what has ended.
+    /// Rules 6 to 8: what is known only moves forward, an end is written only of what has ended, and no session is recorded but the object's own.
     fn check_forward(world: &mut World, before: &Object, after: &Object) {
         let (Some(before), Some(after)) = (&before.get().status, &after.get().status) else { return };
         if before.attempt == after.attempt && before.attempt_time == after.attempt_time {
@@ -207,8 +235,12 @@ impl Exploration {
             world.violate("rule 6: an attempt was taken back");
         }
         let named = after.session_id.as_deref().and_then(World::index_of).and_then(|index| world.sessions.get(index));
-        if after.end_reason.is_some() && named.is_some_and(|session| session.is_own() && session.is_live()) {
+        let named = named.map(|session| (session.is_of(world.uid), session.is_live()));
+        if after.end_reason.is_some() && named == Some((true, true)) {
             world.violate("rule 7: an end was written of a session that lives");
+        }
+        if after.session_id != before.session_id && named.is_some_and(|(own, _)| !own) {
+            world.violate("rule 8: a session was recorded that is not the object's");
         }
     }
 
@@ -277,7 +309,7 @@ impl Exploration {
                 world.put(object.edited(|object| object.status = Some(serde_json::from_str(r#"{"observedGeneration":-1}"#).expect("a status"))));
             }
             Damage::Forge => {
-                let stranger = world.sessions.iter().position(|session| !session.is_own())?;
+                let stranger = world.sessions.iter().position(|session| !session.is_of(world.uid))?;
                 object.get().status.as_ref()?.session_id.as_ref()?;
                 world.put(object.edited(|object| object.status.get_or_insert_default().session_id = Some(format!("s{stranger}"))));
             }
@@ -303,44 +335,51 @@ impl Exploration {
         }
     }
 
-    /// Whether, when nothing else goes wrong, the object comes to rest where its spec asks.
-    fn comes_to_rest(&self, world: &World) -> bool {
-        let mut world = world.clone();
+    /// Whether, when nothing else goes wrong, every object comes to rest where its spec asks. What surrounds the objects is the same in all `worlds`.
+    pub fn comes_to_rest(&self, worlds: &[World]) -> bool {
+        let mut worlds = worlds.to_vec();
         let mut quiet = 0;
         for _ in 0..400 {
-            let before = world.clone();
-            for index in 0..world.controllers.len() {
-                self.deliver(&mut world, index);
-                if let Some(done) = reconcile(&world, index, Reply::Answer, self.mutant) {
-                    world = done.world;
+            let before = worlds.clone();
+            for side in 0..worlds.len() {
+                for index in 0..worlds[side].controllers.len() {
+                    self.deliver(&mut worlds[side], index);
+                    if let Some(done) = reconcile(&worlds[side], index, Reply::Answer, self.mutant) {
+                        worlds[side] = done.world;
+                    }
+                    self.write(&mut worlds[side], index);
                 }
-                self.write(&mut world, index);
+                share(&mut worlds, side);
             }
-            for session in 0..world.sessions.len() {
-                if let Some(state) = Self::natural(world.sessions[session].state) {
-                    let now = world.now;
-                    world.sessions[session].enter(state, now);
+            for session in 0..worlds[0].sessions.len() {
+                if let Some(state) = Self::natural(worlds[0].sessions[session].state) {
+                    let now = worlds[0].now;
+                    worlds[0].sessions[session].enter(state, now);
                 }
             }
+            share(&mut worlds, 0);
             // That is found on the way there.
-            if world.violated.is_some() {
+            if worlds.iter().any(|world| world.violated.is_some()) {
                 return true;
             }
-            let changed = world.object != before.object || world.sessions != before.sessions;
+            // A start that a quota refuses is recorded anew for as long as it does.
+            let changed = |(world, before): (&World, &World)| world.object != before.object && !world.is_full() || world.sessions != before.sessions;
+            let changed = worlds.iter().zip(&before).any(changed);
             quiet = if changed { 0 } else { quiet + 1 };
             // At rest for longer than anything waits.
             if quiet > 16 {
-                return Self::is_as_asked(&world);
+                return worlds.iter().all(Self::is_as_asked);
             }
             if !changed {
-                world.tick();
+                worlds.iter_mut().for_each(World::tick);
             }
         }
         false
     }
 
     fn is_as_asked(world: &World) -> bool {
-        let live: Vec<usize> = (0..world.sessions.len()).filter(|&index| world.sessions[index].is_own() && world.sessions[index].is_live()).collect();
+        let live: Vec<usize> =
+            (0..world.sessions.len()).filter(|&index| world.sessions[index].is_of(world.uid) && world.sessions[index].is_live()).collect();
         let Some(object) = &world.object else { return live.is_empty() || world.let_go };
         let status = object.get().status.clone().unwrap_or_default();
         // After a suspension something follows, unless the object is still suspended.
@@ -351,10 +390,20 @@ impl Exploration {
             _ if world.elsewhere && status.region.is_some_and(|region| region == "eu-west-1") && !finished => true,
             _ if object.is_deleting() && object.has_finalizer() => false,
             [] if object.is_deleting() => true,
-            [] => object.get().spec.suspend || finished,
+            [] => object.get().spec.suspend || finished || world.is_full(),
             [index] => !object.get().spec.suspend && !finished && status.session_id == Some(format!("s{index}")),
             _ => false,
         }
+    }
+}
+
+/// Makes what surrounds the objects the same as in the world of object `side`.
+pub fn share(worlds: &mut [World], side: usize) {
+    let World { now, sessions, bodies, budget, accountless, .. } = worlds[side].clone();
+    for world in worlds {
+        (world.now, world.budget, world.accountless) = (now, budget, accountless);
+        world.sessions.clone_from(&sessions);
+        world.bodies.clone_from(&bodies);
     }
 }
 
@@ -375,26 +424,7 @@ impl Model for Exploration {
     type Action = Move;
 
     fn init_states(&self) -> Vec<World> {
-        let stranger =
-            crate::world::Running { token: None, state: "IDLE", before: "IDLE", started: 0, ended: None, idle_since: Some(0), token_known: true };
-        let object = Object::created(&self.spec);
-        let controller = Controller { cache: Some(object.clone()), known: Known::met(time(0)), ..Controller::default() };
-        vec![World {
-            now: 0,
-            object: Some(object),
-            former: None,
-            sessions: if self.stranger { vec![stranger] } else { vec![] },
-            bodies: vec![],
-            controllers: vec![controller; self.controllers],
-            budget: self.budget,
-            let_go: false,
-            forced: false,
-            elsewhere: false,
-            accountless: false,
-            tolerant: self.tolerant,
-            damaged: false,
-            violated: None,
-        }]
+        vec![self.begun(UIDS[0])]
     }
 
     fn actions(&self, world: &World, moves: &mut Vec<Move>) {
@@ -412,7 +442,7 @@ impl Model for Exploration {
             if controller.pending.is_none() && !controller.behind && controller.cache.is_some() && (!stale || budget.lags > 0) {
                 moves.push(Move::Reconcile(index, Reply::Answer));
                 moves.extend(self.replies.iter().filter(|_| budget.faults > 0).map(|reply| Move::Reconcile(index, *reply)));
-                let young = world.sessions.iter().any(|session| session.is_young(world.now) && session.is_own());
+                let young = world.sessions.iter().any(|session| session.is_young(world.now) && session.is_of(world.uid));
                 // Two are as good as more.
                 if young && controller.known.not_found < 2 {
                     moves.push(Move::Reconcile(index, Reply::Lagging));
@@ -428,7 +458,7 @@ impl Model for Exploration {
         if budget.edits > 0 {
             moves.extend(self.edits.iter().map(|edit| Move::Edit(*edit)));
         }
-        for (index, session) in world.sessions.iter().enumerate().filter(|(_, session)| session.is_own()) {
+        for (index, session) in world.sessions.iter().enumerate().filter(|(_, session)| session.is_of(world.uid)) {
             moves.extend(Self::natural(session.state).map(|state| Move::Session(index, state)));
             if budget.upsets > 0 && session.is_live() {
                 moves.extend(self.upsets.iter().filter(|state| **state != session.state).map(|state| Move::Session(index, state)));
@@ -517,7 +547,7 @@ impl Model for Exploration {
             Property::always("rule 10: every object comes to rest where its spec asks", |exploration: &Exploration, world: &World| {
                 let quiet =
                     world.budget.spent() && world.violated.is_none() && world.controllers.iter().all(|controller| controller.pending.is_none());
-                !quiet || exploration.comes_to_rest(world)
+                !quiet || exploration.comes_to_rest(std::slice::from_ref(world))
             }),
         ]
     }

@@ -31,6 +31,8 @@ pub enum Mutant {
     FailedLookIsAnEnd,
     /// Rule 8: whatever session the status names is the object's.
     TrustStatus,
+    /// Rule 8: a marker of any object counts.
+    AnyMarker,
     /// Rule 9: a session whose object is gone is forgotten.
     ForgetOrphans,
     /// Rule 10: a start whose token is too old to be replayed is never searched for.

@@ -8,7 +8,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 
-pub const UID: &str = "8f3f1f6e-8b0e-4b60-9d5c-6a4c1b0c7f11";
+/// UIDs of the objects.
+pub const UIDS: [&str; 2] = ["8f3f1f6e-8b0e-4b60-9d5c-6a4c1b0c7f11", "8f3f1f6e-8b0e-4b60-9d5c-6a4c1b0c7f12"];
 
 /// Minutes of a tick: half the time of uncertainty.
 pub const TICK: i64 = 5;
@@ -36,10 +37,10 @@ impl Object {
     }
 
     /// A new object with these fields in its spec.
-    pub fn created(spec: &serde_json::Value) -> Self {
+    pub fn created(uid: &str, spec: &serde_json::Value) -> Self {
         let mut object = json!({
             "apiVersion": "athena-operator.io/v1alpha1", "kind": "AthenaSession",
-            "metadata": { "name": "etl", "namespace": "team", "uid": UID, "generation": 1 },
+            "metadata": { "name": "etl", "namespace": "team", "uid": uid, "generation": 1 },
             "spec": { "workGroup": "etl" }, "status": { "observedGeneration": -1 },
         });
         object["spec"].as_object_mut().expect("an object").extend(spec.as_object().expect("an object").clone());

@@ -1,16 +1,19 @@
 //! What is explored: scenarios that together reach every step and every row, and the broken variants with the scenario that catches each.
 
+use std::fmt::Debug;
+use std::hash::Hash;
 use std::sync::Arc;
 use std::time::Instant;
 
 use athena_operator::session::Class;
 use libtest_mimic::{Failed, Trial};
 use serde_json::json;
-use stateright::{Checker, Model};
+use stateright::{Checker, HasDiscoveries, Model};
 
 use crate::arms::NAMES;
 use crate::moves::{Damage, Edit, Exploration, Reached, Reply};
 use crate::mutant::Mutant;
+use crate::pair::Pair;
 use crate::world::{Budget, World};
 
 const LOST: [Reply; 2] = [Reply::Lost, Reply::Dropped];
@@ -32,6 +35,7 @@ fn base(budget: Budget) -> Exploration {
         upsets: vec![],
         damage: vec![],
         stranger: false,
+        quota: None,
         tolerant: false,
         mutant: Mutant::None,
         reached: Arc::default(),
@@ -140,6 +144,21 @@ fn scenarios() -> Vec<(&'static str, Exploration)> {
     ]
 }
 
+/// Scenarios with two objects in one work group.
+fn pairs() -> Vec<(&'static str, Exploration)> {
+    let budget = Budget::default();
+    vec![
+        ("two objects, one with a wiped status", {
+            let budget = Budget { damage: 1, ..budget };
+            Exploration { damage: vec![Damage::Wipe], ..base(budget) }
+        }),
+        ("two objects and a quota of one session, deleted at any moment", {
+            let budget = Budget { edits: 1, ..budget };
+            Exploration { edits: vec![Edit::Delete], quota: Some(1), ..base(budget) }
+        }),
+    ]
+}
+
 /// Each broken variant, with the scenario that catches it and the rule that it breaks.
 fn broken() -> Vec<(Mutant, &'static str, Exploration)> {
     let budget = Budget::default();
@@ -182,14 +201,27 @@ fn broken() -> Vec<(Mutant, &'static str, Exploration)> {
 }
 
 /// How many states there are, and what is wrong in one of them, with the shortest way to it.
-fn explore(exploration: &Exploration) -> (usize, Option<String>) {
-    let checker = exploration.clone().checker().threads(2).spawn_bfs().join();
+fn explore<M>(model: M, worlds: fn(&M::State) -> &[World]) -> (usize, Option<String>)
+where
+    M: Model<State: Clone + Debug + Hash + PartialEq + Send + Sync, Action: Clone + Debug + PartialEq + Send + Sync> + Send + Sync + 'static,
+{
+    let checker = model.checker().threads(2).finish_when(HasDiscoveries::Any).spawn_bfs().join();
     let found = checker.discoveries().into_iter().next().map(|(property, path)| {
         let last = path.last_state().clone();
+        let worlds = worlds(&last);
+        let rule = worlds.iter().find_map(|world| world.violated).unwrap_or(property);
         let moves: Vec<String> = path.into_actions().iter().enumerate().map(|(number, action)| format!("{:>4}. {action:?}", number + 1)).collect();
-        format!("{}\n{}\n{}", last.violated.unwrap_or(property), moves.join("\n"), summary(&last))
+        format!("{rule}\n{}\n{}", moves.join("\n"), worlds.iter().map(summary).collect::<Vec<_>>().join("\n"))
     });
     (checker.unique_state_count(), found)
+}
+
+fn explore_one(exploration: &Exploration) -> (usize, Option<String>) {
+    explore(exploration.clone(), std::slice::from_ref)
+}
+
+fn explore_pair(exploration: &Exploration) -> (usize, Option<String>) {
+    explore(Pair(exploration.clone()), <[World; 2]>::as_slice)
 }
 
 fn summary(world: &World) -> String {
@@ -274,9 +306,10 @@ const REACHED: &[&str] = &[
 fn every_scenario_keeps_every_rule() -> Result<(), Failed> {
     let mut reached = Reached::default();
     let mut total = 0;
-    for (name, exploration) in scenarios() {
+    let alone = scenarios().into_iter().map(|(name, exploration)| (name, exploration, false));
+    for (name, exploration, paired) in alone.chain(pairs().into_iter().map(|(name, exploration)| (name, exploration, true))) {
         let begun = Instant::now();
-        let (states, found) = explore(&exploration);
+        let (states, found) = if paired { explore_pair(&exploration) } else { explore_one(&exploration) };
         println!("  {states:>8} states in {:>3} s: {name}", begun.elapsed().as_secs());
         if let Some(found) = found {
             return Err(Failed::from(format!("{name}: {found}")));
@@ -293,8 +326,7 @@ fn every_scenario_keeps_every_rule() -> Result<(), Failed> {
     if missing.is_empty() { Ok(()) } else { Err(Failed::from(format!("not reached: {missing:#?}"))) }
 }
 
-fn caught(mutant: Mutant, rule: &str, exploration: Exploration) -> Result<(), Failed> {
-    let (states, found) = explore(&Exploration { mutant, ..exploration });
+fn caught(mutant: Mutant, rule: &str, (states, found): (usize, Option<String>)) -> Result<(), Failed> {
     match found {
         Some(found) if found.starts_with(rule) => {
             println!("{mutant:?} is caught in {states} states: {found}");
@@ -309,15 +341,23 @@ fn caught(mutant: Mutant, rule: &str, exploration: Exploration) -> Result<(), Fa
 fn two_controllers_break_one_rule() -> Result<(), Failed> {
     let budget = Budget { edits: 1, lags: 1, ..Budget::default() };
     let exploration = Exploration { controllers: 2, edits: vec![Edit::Delete], ..base(budget) };
-    caught(Mutant::None, "rule 3", exploration)
+    caught(Mutant::None, "rule 3", explore_one(&exploration))
+}
+
+fn another_objects_marker_does_not_count() -> Result<(), Failed> {
+    let mutant = Mutant::AnyMarker;
+    let budget = Budget { damage: 1, ..Budget::default() };
+    caught(mutant, "rule 8", explore_pair(&Exploration { damage: vec![Damage::Wipe], mutant, ..base(budget) }))
 }
 
 pub fn trials() -> Vec<Trial> {
-    let mutants = broken()
-        .into_iter()
-        .map(|(mutant, rule, exploration)| Trial::test(format!("{mutant:?} is caught"), move || caught(mutant, rule, exploration)));
+    let mutants = broken().into_iter().map(|(mutant, rule, exploration)| {
+        let run = move || caught(mutant, rule, explore_one(&Exploration { mutant, ..exploration }));
+        Trial::test(format!("{mutant:?} is caught"), run)
+    });
     mutants
         .chain([
+            Trial::test("AnyMarker is caught", another_objects_marker_does_not_count),
             Trial::test("two controllers at once let a session outlive its object", two_controllers_break_one_rule),
             Trial::test("every scenario keeps every rule", every_scenario_keeps_every_rule),
         ])

@@ -1,12 +1,11 @@
 //! What surrounds a controller: the API server's one object, Athena, the clock, and what may still go wrong.
 
 use crate::lifecycle::{Circumstances, Identity, Limits};
-use athena_operator::marker;
 use athena_operator::session::{Details, Session};
 use k8s_openapi::jiff::SignedDuration;
 
 use crate::controller::Controller;
-use crate::object::{Object, UID, time};
+use crate::object::{Object, time};
 
 /// A session at Athena.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -70,9 +69,9 @@ impl Running {
         }
     }
 
-    /// Whether it is the object's, started by the operator.
-    pub fn is_own(&self) -> bool {
-        self.token.as_deref().is_some_and(|token| token.starts_with(UID))
+    /// Whether it is that object's, started by the operator.
+    pub fn is_of(&self, uid: &str) -> bool {
+        self.token.as_deref().is_some_and(|token| token.starts_with(uid))
     }
 }
 
@@ -105,6 +104,8 @@ impl Budget {
 #[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct World {
+    /// The object's.
+    pub uid: &'static str,
     pub now: u8,
     pub object: Option<Object>,
     /// The version before, which a lagging list still shows.
@@ -114,6 +115,8 @@ pub struct World {
     pub bodies: Vec<(String, Vec<u8>)>,
     pub controllers: Vec<Controller>,
     pub budget: Budget,
+    /// How many sessions may live at once, if that is limited.
+    pub quota: Option<usize>,
     /// Whether the object was let go by Retain, or by force: what lives on is then nobody's fault.
     pub let_go: bool,
     /// Whether the finalizer was removed by force.
@@ -163,7 +166,7 @@ impl World {
     /// No money without an owner: when the object has gone by itself, or has been let go, nothing of it lives.
     pub fn check_ownerless(&mut self) {
         // Lists do not show what is ending, so after a wiped status the object may go just before its session has.
-        let lives = |session: &Running| session.is_own() && session.is_live() && !(self.damaged && session.state == "TERMINATING");
+        let lives = |session: &Running| session.is_of(self.uid) && session.is_live() && !(self.damaged && session.state == "TERMINATING");
         let owned = self.object.as_ref().is_some_and(|object| !object.is_deleting() || object.has_finalizer());
         if !owned && !self.let_go && self.sessions.iter().any(lives) {
             self.violate("rule 3: a session lives without its object");
@@ -173,7 +176,7 @@ impl World {
     /// Rule 9: once every controller knows that the object is gone, what it was starting is being ended.
     pub fn check_orphans(&mut self) {
         let known = self.controllers.iter().all(|controller| controller.pending.is_none() && controller.cache.is_none());
-        let runs = |session: &Running| session.is_own() && session.is_live() && session.state != "TERMINATING";
+        let runs = |session: &Running| session.is_of(self.uid) && session.is_live() && session.state != "TERMINATING";
         if self.forced && known && self.sessions.iter().any(runs) {
             self.violate("rule 9: a session whose object vanished runs on");
         }
@@ -182,6 +185,16 @@ impl World {
     /// The session with this id.
     pub fn index_of(id: &str) -> Option<usize> {
         id.strip_prefix('s')?.parse().ok()
+    }
+
+    /// Whether the quota keeps StartSession with this token from starting anything.
+    pub fn is_full_for(&self, token: &str) -> bool {
+        let replayed = self.sessions.iter().any(|session| session.token_known && session.token.as_deref() == Some(token));
+        !replayed && self.is_full()
+    }
+
+    pub fn is_full(&self) -> bool {
+        self.quota.is_some_and(|quota| self.sessions.iter().filter(|session| session.is_live()).count() >= quota)
     }
 
     /// StartSession with this token: the session behind it.
@@ -203,7 +216,7 @@ impl World {
         if self.object.is_none() && !self.let_go {
             self.violate("rule 3: a session was started without its object");
         }
-        if self.sessions.iter().any(|session| session.is_own() && session.is_live() && session.state != "TERMINATING") {
+        if self.sessions.iter().any(|session| session.is_of(self.uid) && session.is_live() && session.state != "TERMINATING") {
             self.violate("rule 1: a session was started beside a live one");
         }
         self.sessions.push(Running {
@@ -220,24 +233,20 @@ impl World {
 
     /// TerminateSession.
     pub fn terminate(&mut self, id: &str) {
-        let now = self.now;
+        let (now, uid) = (self.now, self.uid);
         let Some(session) = Self::index_of(id).and_then(|index| self.sessions.get_mut(index)) else { return };
-        if !session.is_own() {
+        if !session.is_of(uid) {
             self.violate("rule 8: a stranger's session was ended");
         } else if session.is_live() {
             session.enter("TERMINATING", now);
         }
     }
 
-    /// Descriptions that carry the object's marker, of the sessions that ListSessions and a list of the degraded show; those of this very tick may lag.
+    /// What ListSessions and a list of the degraded show; sessions of this very tick may lag.
     pub fn listed(&self, lagging: bool) -> Vec<Session> {
         let shown = |session: &Running| matches!(session.state, "CREATING" | "CREATED" | "IDLE" | "BUSY" | "DEGRADED");
-        let own = |session: &Session| {
-            let description = session.details.as_ref().and_then(|details| details.description.clone());
-            description.is_some_and(|description| marker::attempt_of(&description, UID).is_some())
-        };
         let sessions = self.sessions.iter().enumerate();
         let listed = sessions.filter(|(_, session)| shown(session) && !(lagging && session.is_young(self.now)));
-        listed.map(|(index, session)| session.seen(index, false)).filter(own).collect()
+        listed.map(|(index, session)| session.seen(index, false)).collect()
     }
 }
