@@ -7,7 +7,7 @@ CRD := crds/athenasessions.athena-operator.io.yaml
 # A kubeconfig counts only when it is given on purpose: make demo KUBECONFIG=FILE
 DEMO_FLAGS := $(if $(filter command line,$(origin KUBECONFIG)),--kubeconfig $(KUBECONFIG)) $(if $(EMULATOR_CONFIG),--emulator-config $(EMULATOR_CONFIG))
 
-.PHONY: help demo dev test lint handover generate tools
+.PHONY: help demo dev test lint handover mutants generate tools
 
 help: ## Show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -33,6 +33,9 @@ lint: tools ## Check format, lints, documentation and dependencies
 handover: tools ## Measure how long it takes until another replica acts
 	@$(CARGO) build --locked --package athena-operator --bin athena-operator
 	@$(CARGO) run --locked --quiet --package environment --bin handover -- --operator $(OPERATOR)
+
+mutants: tools ## Break each branch of what decides and see a unit test fail; takes about an hour
+	@.ci/mutants
 
 generate: tools ## Write the files that are made from the code
 	@$(CARGO) build --locked --package athena-operator --bin athena-operator

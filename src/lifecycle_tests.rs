@@ -183,6 +183,7 @@ fn looked(times: u32, look: &Look) -> Known {
 }
 
 #[test]
+#[allow(clippy::too_many_lines, reason = "a line for each row")]
 fn each_row_of_the_table_is_taken() {
     let elsewhere = |object| with(object, |object: &mut AthenaSession| object.status.get_or_insert_default().region = Some("us-east-1".into()));
     let cases: Vec<(&str, AthenaSession, Known, Seen, i64, Step)> = vec![
@@ -479,7 +480,7 @@ fn an_object_wakes_when_something_is_due() {
     let mut failed_for_long = failing.clone();
     failed_for_long.seen_time = Some(at(-10).now);
     let in_use = |object| with(object, |object: &mut AthenaSession| object.spec.active_deadline_seconds = Some(1));
-    for (case, object, known, expected) in [
+    for (case, object, known, expected) in vec![
         ("nothing recorded", object(json!({})), met(), None),
         ("refused", unknown(), refused(Class::Throttled), refused(Class::Throttled).next_time()),
         ("live", live("IDLE"), trusted(), due(2)),

@@ -9,6 +9,7 @@ use crate::session::{Look, Search};
 use crate::status::tests::{UID, at, live as live_in, object, over as over_for, recorded_and, refused, with};
 
 /// A combination.
+#[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 #[derive(Clone, Copy, Debug)]
 struct Case {
     attempt: &'static str,
@@ -88,7 +89,8 @@ impl Case {
 
     /// Nobody deletes the object, and the operator works where the attempt was made.
     fn here(self) -> bool {
-        !self.deleting && !(self.elsewhere && matches!(self.attempt, "unknown" | "live"))
+        let foreign = self.elsewhere && matches!(self.attempt, "unknown" | "live");
+        !self.deleting && !foreign
     }
 
     fn waits_for_start(self, classes: &[Class]) -> bool {
@@ -292,7 +294,7 @@ fn a_deletion_tells_what_it_waits_for() {
     let mut without_effect = terminated.clone();
     without_effect.terminated(at(1).now, &at(0).limits, 0.0);
     let start_refused = || refused(Call::Start, Class::MayHeal, 0);
-    for (object, known, awaited) in [
+    for (object, known, awaited) in vec![
         (object(json!({})), met(), "proof that nothing was started before the status was lost"),
         (object(json!({})), start_refused(), "proof that nothing was started before the status was lost; StartSession is refused: no"),
         (recorded_and(json!({})), met(), "the outcome of StartSession"),

@@ -93,7 +93,7 @@ pub fn reconcile(before: &World, index: usize, reply: Reply, mutant: Mutant) -> 
                     let mut sessions = world.listed(lagging);
                     for description in sessions.iter_mut().filter_map(|session| session.details.as_mut()?.description.as_mut()) {
                         if mutant == Mutant::AnyMarker {
-                            UIDS.iter().for_each(|uid| *description = description.replace(uid, world.uid));
+                            *description = UIDS.iter().fold(description.clone(), |text, uid| text.replace(uid, world.uid));
                         }
                     }
                     sessions
