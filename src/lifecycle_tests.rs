@@ -82,6 +82,10 @@ fn capped(object: AthenaSession, minutes: i32) -> AthenaSession {
     })
 }
 
+fn capped_exactly(object: AthenaSession, seconds: i32) -> AthenaSession {
+    with(capped(object, 0), |object| object.spec.active_deadline_seconds = Some(seconds))
+}
+
 fn mortal(object: AthenaSession, minutes: i32) -> AthenaSession {
     with(object, |object| object.spec.ttl_seconds_after_finished = Some(minutes * 60))
 }
@@ -281,8 +285,8 @@ fn each_row_of_the_table_is_taken() {
         ("idle timeouts are no failures", restarting(over("IdleTimeout"), 0), met(), nothing(), 60, Step::Rest),
         ("rejections are no failures", restarting(over("InvalidRequest"), 0), met(), nothing(), 60, Step::Rest),
         ("time left for a restart", capped(restarting(over("SessionFailed"), 4), 3), met(), nothing(), 3, Step::Record(1)),
-        ("a restart at the deadline itself", capped(restarting(over("SessionFailed"), 5), 5), met(), nothing(), 5, Step::Rest),
-        ("no time left for a restart", capped(restarting(over("SessionFailed"), 5), 1), met(), nothing(), 1, Step::Rest),
+        ("a restart at the deadline itself", capped_exactly(restarting(over("SessionFailed"), 4), 160), met(), nothing(), 5, Step::Rest),
+        ("no time left for a restart", capped(restarting(over("SessionFailed"), 4), 2), met(), nothing(), 5, Step::Rest),
         ("finished, not long ago", mortal(over("IdleTimeout"), 2), met(), nothing(), 1, Step::Wait),
         ("finished", mortal(over("IdleTimeout"), 2), met(), nothing(), 2, Step::Delete),
         ("finished, suspended", suspended(suspended_since(mortal(over("IdleTimeout"), 2))), met(), nothing(), 2, Step::Rest),

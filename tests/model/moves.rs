@@ -1,6 +1,7 @@
 //! What may happen next, and what it leads to.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, Mutex};
 
 use crate::known::Known;
@@ -105,6 +106,8 @@ pub struct Exploration {
     pub mutant: Mutant,
     /// What was reached.
     pub reached: Arc<Mutex<Reached>>,
+    /// Worlds, as hashes, that are known to come to rest as they should: many ways to rest join.
+    pub resting: Arc<Mutex<HashSet<u64>>>,
 }
 
 /// What an exploration has reached.
@@ -338,8 +341,19 @@ impl Exploration {
     /// Whether, when nothing else goes wrong, every object comes to rest where its spec asks. What surrounds the objects is the same in all `worlds`.
     pub fn comes_to_rest(&self, worlds: &[World]) -> bool {
         let mut worlds = worlds.to_vec();
+        for world in &mut worlds {
+            // Neither matters from here on.
+            (world.budget, world.former) = (Budget::default(), None);
+        }
+        let mut way = Vec::new();
         let mut quiet = 0;
         for _ in 0..400 {
+            let mut hasher = DefaultHasher::new();
+            worlds.hash(&mut hasher);
+            way.push(hasher.finish());
+            if self.resting.lock().expect("no holder panics").contains(&way[way.len() - 1]) {
+                return self.remember(way);
+            }
             let before = worlds.clone();
             for side in 0..worlds.len() {
                 for index in 0..worlds[side].controllers.len() {
@@ -360,7 +374,7 @@ impl Exploration {
             share(&mut worlds, 0);
             // That is found on the way there.
             if worlds.iter().any(|world| world.violated.is_some()) {
-                return true;
+                return self.remember(way);
             }
             // A start that a quota refuses is recorded anew for as long as it does.
             let changed = |(world, before): (&World, &World)| world.object != before.object && !world.is_full() || world.sessions != before.sessions;
@@ -368,13 +382,19 @@ impl Exploration {
             quiet = if changed { 0 } else { quiet + 1 };
             // At rest for longer than anything waits.
             if quiet > 16 {
-                return worlds.iter().all(Self::is_as_asked);
+                return worlds.iter().all(Self::is_as_asked) && self.remember(way);
             }
             if !changed {
                 worlds.iter_mut().for_each(World::tick);
             }
         }
         false
+    }
+
+    /// That everything on this way comes to rest.
+    fn remember(&self, way: Vec<u64>) -> bool {
+        self.resting.lock().expect("no holder panics").extend(way);
+        true
     }
 
     fn is_as_asked(world: &World) -> bool {

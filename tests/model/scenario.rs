@@ -39,6 +39,7 @@ fn base(budget: Budget) -> Exploration {
         tolerant: false,
         mutant: Mutant::None,
         reached: Arc::default(),
+        resting: Arc::default(),
     }
 }
 
