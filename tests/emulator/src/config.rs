@@ -35,6 +35,8 @@ pub struct Config {
     /// How long a session stays in TERMINATING.
     #[serde(with = "duration::required")]
     pub terminating: Duration,
+    /// Whether a look at a session in CREATING, CREATED or TERMINATING ends that state, so that what a client sees does not depend on its pace.
+    pub step_by_looks: bool,
     /// A state that no session leaves by itself.
     pub stick_in: Option<String>,
     /// Makes `TerminateSession` answer TERMINATING and do nothing.
@@ -93,6 +95,7 @@ impl Default for Config {
             creating: Duration::from_secs(1),
             created: Duration::from_secs(1),
             terminating: Duration::from_secs(1),
+            step_by_looks: false,
             stick_in: None,
             ignore_terminate: false,
             idle_minute: Duration::from_mins(1),

@@ -97,6 +97,11 @@ impl Emulator {
         self.shared.world().journal.calls().to_vec()
     }
 
+    /// The calls that arrived after the first `count`.
+    pub fn calls_after(&self, count: usize) -> Vec<Call> {
+        self.shared.world().journal.calls().get(count..).unwrap_or_default().to_vec()
+    }
+
     /// Every session that ever was, oldest first.
     pub fn sessions(&self) -> Vec<SessionRecord> {
         self.shared.world().records(Timestamp::now())

@@ -179,7 +179,11 @@ fn visible<'a>(world: &'a mut World, input: &Input, now: Timestamp) -> Result<&'
     let lag = world.config.get_lag;
     let unknown = unknown_session(&world.config, input);
     let session = known(world, input, now)?;
-    if later(session.started(), lag) <= now { Ok(session) } else { Err(unknown) }
+    if later(session.started(), lag) > now {
+        return Err(unknown);
+    }
+    session.show();
+    Ok(session)
 }
 
 /// The session an input names.

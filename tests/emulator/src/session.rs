@@ -44,11 +44,13 @@ pub(crate) struct Session {
     /// What the clock owed until here has been paid.
     settled: Timestamp,
     vanished: Option<Timestamp>,
+    /// Whether a look has shown the state of now.
+    shown: bool,
 }
 
 impl Session {
     pub(crate) fn new(start: Start, state: &str, now: Timestamp) -> Self {
-        let mut session = Self { start, states: Vec::new(), settled: now, vanished: None };
+        let mut session = Self { start, states: Vec::new(), settled: now, vanished: None, shown: false };
         session.enter(state, now, None);
         session
     }
@@ -126,15 +128,16 @@ impl Session {
         if config.stick_in.as_deref() == Some(&current.state) {
             return None;
         }
+        let waiting = |after| if config.step_by_looks && self.shown { Duration::ZERO } else { after };
         let (after, state, reason) = match current.state.as_str() {
-            CREATING if self.start.doom.is_some() => (config.creating, FAILED, self.start.doom.clone()),
-            CREATING => (config.creating, CREATED, None),
-            CREATED => (config.created, IDLE, None),
+            CREATING if self.start.doom.is_some() => (waiting(config.creating), FAILED, self.start.doom.clone()),
+            CREATING => (waiting(config.creating), CREATED, None),
+            CREATED => (waiting(config.created), IDLE, None),
             IDLE => {
                 let timeout = config.idle_minute.saturating_mul(self.start.idle_minutes);
                 (timeout, TERMINATING, Some(TERMINATED_PER_REQUEST.to_owned()))
             }
-            TERMINATING => (config.terminating, TERMINATED, current.reason.clone()),
+            TERMINATING => (waiting(config.terminating), TERMINATED, current.reason.clone()),
             _ => return None,
         };
         Some(Entered { state: state.to_owned(), at: later(current.at, after), reason })
@@ -142,7 +145,13 @@ impl Session {
 
     fn enter(&mut self, state: &str, at: Timestamp, reason: Option<String>) {
         self.states.push(Entered { state: state.to_owned(), at, reason });
+        self.shown = false;
         self.settled = self.settled.max(at);
+    }
+
+    /// Notes that a look shows the state of now.
+    pub(crate) fn show(&mut self) {
+        self.shown = true;
     }
 
     /// Begins the end, unless it has begun.

@@ -96,3 +96,22 @@ fn a_vanished_session_is_unknown_and_no_longer_billed() {
     assert!(!session.is_known(&Config::default(), at(500)));
     assert_eq!(session.billed(at(500)), SignedDuration::from_secs(7));
 }
+
+#[test]
+fn a_look_ends_a_state_where_sessions_step_by_looks() {
+    let config = Config { step_by_looks: true, ..Config::default() };
+    let mut session = session(None);
+    session.settle(&config, at(0));
+    assert_eq!(session.state(), CREATING);
+    session.show();
+    session.settle(&config, at(0));
+    assert_eq!(session.state(), CREATED);
+    session.settle(&config, at(0));
+    assert_eq!(session.state(), CREATED);
+    session.show();
+    session.settle(&config, at(0));
+    assert_eq!(session.state(), IDLE);
+    session.terminate(at(0));
+    session.settle(&config, at(1));
+    assert_eq!(session.state(), TERMINATED);
+}

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use anyhow::{Context, bail};
@@ -21,6 +22,7 @@ pub struct Stage {
     kubeconfig: PathBuf,
     spawner: Spawner,
     spawned: AtomicU32,
+    everywhere: OnceLock<PathBuf>,
     folder: tempfile::TempDir,
 }
 
@@ -61,7 +63,7 @@ impl Stage {
 
     fn installed(server: Server, kubectl: PathBuf, kubeconfig: PathBuf) -> anyhow::Result<Self> {
         let folder = tempfile::tempdir()?;
-        let stage = Self { server, kubectl, kubeconfig, spawner: Spawner::new(), spawned: AtomicU32::new(0), folder };
+        let stage = Self { server, kubectl, kubeconfig, spawner: Spawner::new(), spawned: AtomicU32::new(0), everywhere: OnceLock::new(), folder };
         let repository = repository();
         stage.kubectl_ok(&["apply", "-f", &repository.join("crds").display().to_string()])?;
         stage.kubectl_ok(&["apply", "-f", &repository.join("deploy/rbac.yaml").display().to_string()])?;
@@ -137,6 +139,9 @@ impl Stage {
     /// # Errors
     /// When the account or its token cannot be made.
     pub fn operator_kubeconfig(&self, scope: Scope<'_>) -> anyhow::Result<PathBuf> {
+        if let (Scope::Everywhere, Some(file)) = (scope, self.everywhere.get()) {
+            return Ok(file.clone());
+        }
         let namespace = match scope {
             Scope::Everywhere => ACCOUNT,
             Scope::Namespace(namespace) => {
@@ -152,6 +157,9 @@ impl Stage {
         let token = self.kubectl_ok(&["create", "token", ACCOUNT, "-n", namespace, "--duration=24h"])?;
         let file = self.folder.path().join(format!("operator-{namespace}.kubeconfig"));
         std::fs::write(&file, self.with_token(token.trim())?.to_string()).with_context(|| format!("cannot write {}", file.display()))?;
+        if scope == Scope::Everywhere {
+            let _ = self.everywhere.set(file.clone());
+        }
         Ok(file)
     }
 

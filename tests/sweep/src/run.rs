@@ -1,0 +1,129 @@
+//! One run of a scenario.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+
+use crate::call::Call;
+use crate::end::End;
+use crate::ground::Ground;
+use crate::scenario::Scenario;
+use crate::strike::Strike;
+use crate::verdict::{Verdict, duplicates, leaks};
+use crate::world::World;
+
+/// Longest time for a run.
+const LONGEST: Duration = Duration::from_mins(4);
+
+/// What became of a run.
+#[derive(Clone, Debug)]
+pub struct Run {
+    /// The scenario's name.
+    pub scenario: &'static str,
+    /// What was to be struck.
+    pub strikes: Vec<Strike>,
+    /// What the operator called.
+    pub calls: Vec<Call>,
+    /// What did not hold.
+    pub verdict: Verdict,
+    /// What was not struck.
+    pub unstruck: Vec<Strike>,
+    /// What all sessions together were billed for, in seconds.
+    pub billed: f64,
+    /// How long it took.
+    pub took: Duration,
+    /// Logs and journals, of a run in which something did not hold.
+    pub log: Option<PathBuf>,
+}
+
+impl Run {
+    /// Whether everything held and everything was struck.
+    pub fn is_good(&self) -> bool {
+        self.verdict.is_good() && self.unstruck.is_empty()
+    }
+}
+
+impl fmt::Display for Run {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let strikes: Vec<String> = self.strikes.iter().map(ToString::to_string).collect();
+        write!(formatter, "{} {}:", self.scenario, if strikes.is_empty() { "without a fault".to_owned() } else { strikes.join("+") })?;
+        let Verdict { duplicates, leaks, stuck } = &self.verdict;
+        write!(formatter, " duplicates={duplicates} leaks={leaks}")?;
+        if let Some(stuck) = stuck {
+            write!(formatter, " stuck: {stuck}")?;
+        }
+        if !self.unstruck.is_empty() {
+            write!(formatter, " unstruck")?;
+        }
+        Ok(())
+    }
+}
+
+/// Runs a scenario without a fault.
+///
+/// # Errors
+/// When its world cannot be made.
+pub async fn record(ground: &Arc<Ground>, scenario: &'static Scenario) -> anyhow::Result<Run> {
+    perform(ground, scenario, &[]).await
+}
+
+/// Runs a scenario with these faults.
+///
+/// # Errors
+/// When its world cannot be made.
+pub async fn perform(ground: &Arc<Ground>, scenario: &'static Scenario, strikes: &[Strike]) -> anyhow::Result<Run> {
+    let begun = Instant::now();
+    let world = World::new(ground.clone(), scenario, strikes).await.with_context(|| format!("cannot prepare {}", scenario.name))?;
+    let outcome = tokio::select! {
+        outcome = tokio::time::timeout(LONGEST, to_the_end(&world)) => outcome.unwrap_or_else(|_| anyhow::bail!("the run does not end")),
+        () = world.strike() => unreachable!("it never ends"),
+    };
+    let object = world.object().await?;
+    let sessions = world.emulator.sessions();
+    let verdict = match &outcome {
+        Ok(end) => Verdict {
+            duplicates: duplicates(&sessions, object.as_ref(), scenario.attempts),
+            leaks: leaks(&sessions, end).max(world.abandoned()),
+            stuck: None,
+        },
+        Err(error) => Verdict {
+            duplicates: duplicates(&sessions, object.as_ref(), scenario.attempts),
+            leaks: world.abandoned(),
+            stuck: Some(format!("{error:#}")),
+        },
+    };
+    let unstruck = world.unstruck();
+    let log = tokio::task::block_in_place(|| world.close(!verdict.is_good() || !unstruck.is_empty()));
+    Ok(Run {
+        scenario: scenario.name,
+        strikes: strikes.to_vec(),
+        calls: world.calls(),
+        verdict,
+        unstruck,
+        billed: sessions.iter().map(|session| session.billed_seconds).sum(),
+        took: begun.elapsed(),
+        log,
+    })
+}
+
+/// Does what the scenario says, or what a fault makes of it, and waits for its end.
+async fn to_the_end(world: &World) -> anyhow::Result<End> {
+    let end = tokio::select! {
+        end = (world.scenario.script)(world) => end?,
+        () = world.diverted() => End::Gone,
+    };
+    world.until_end(&end).await?;
+    let end = tokio::select! {
+        () = world.await_strikes() => end,
+        () = world.diverted() => End::Gone,
+    };
+    world.quiet().await;
+    world.proxy.deliver().await?;
+    world.until_end(&end).await?;
+    world.quiet().await;
+    world.until_end(&end).await?;
+    Ok(end)
+}

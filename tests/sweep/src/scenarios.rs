@@ -1,0 +1,142 @@
+//! The scenarios.
+
+use athena_emulator::Config;
+use serde_json::json;
+
+use crate::end::End;
+use crate::scenario::{Scenario, Script};
+use crate::world::World;
+
+/// A scenario of one operator and one attempt.
+const fn scenario(name: &'static str, script: for<'a> fn(&'a World) -> Script<'a>) -> Scenario {
+    Scenario { name, quick: false, attempts: 1, replicas: 1, athena: |_| {}, flags: &[], script }
+}
+
+fn stuck_in_creating(config: &mut Config) {
+    config.stick_in = Some("CREATING".into());
+}
+
+/// Every scenario.
+pub const SCENARIOS: &[Scenario] = &[
+    Scenario { quick: true, ..scenario("start", |world| Box::pin(start(world))) },
+    Scenario { athena: stuck_in_creating, ..scenario("delete-starting", |world| Box::pin(delete_starting(world))) },
+    Scenario { quick: true, ..scenario("delete-idle", |world| Box::pin(delete_idle(world))) },
+    scenario("delete-busy", |world| Box::pin(delete_busy(world))),
+    scenario("delete-suspended", |world| Box::pin(delete_suspended(world))),
+    Scenario { quick: true, ..scenario("delete-away", |world| Box::pin(delete_away(world))) },
+    Scenario { attempts: 2, ..scenario("restart", |world| Box::pin(restart(world))) },
+    Scenario { quick: true, attempts: 2, ..scenario("resume", |world| Box::pin(resume(world))) },
+    Scenario { athena: stuck_in_creating, ..scenario("startup-deadline", |world| Box::pin(startup_deadline(world))) },
+    scenario("active-deadline", |world| Box::pin(active_deadline(world))),
+    scenario("ttl", |world| Box::pin(ttl(world))),
+    scenario("retain", |world| Box::pin(retain(world))),
+];
+
+async fn idle(world: &World, further: serde_json::Value) -> anyhow::Result<()> {
+    world.phase("boot").await;
+    world.boot().await?;
+    world.phase("start").await;
+    world.create(further).await?;
+    world.until_ready("SessionIdle").await
+}
+
+async fn delete(world: &World) -> anyhow::Result<End> {
+    world.phase("delete").await;
+    world.delete().await?;
+    Ok(End::Gone)
+}
+
+async fn start(world: &World) -> anyhow::Result<End> {
+    idle(world, json!({})).await?;
+    Ok(End::Idle(0))
+}
+
+async fn delete_starting(world: &World) -> anyhow::Result<End> {
+    world.phase("boot").await;
+    world.boot().await?;
+    world.phase("start").await;
+    world.create(json!({})).await?;
+    world.until_ready("SessionStarting").await?;
+    world.until("a session is started", || Ok(!world.emulator.sessions().is_empty())).await?;
+    delete(world).await
+}
+
+async fn delete_idle(world: &World) -> anyhow::Result<End> {
+    idle(world, json!({})).await?;
+    delete(world).await
+}
+
+async fn delete_busy(world: &World) -> anyhow::Result<End> {
+    idle(world, json!({})).await?;
+    world.phase("busy").await;
+    world.set_state("BUSY")?;
+    world.until_ready("SessionBusy").await?;
+    delete(world).await
+}
+
+async fn suspended(world: &World) -> anyhow::Result<()> {
+    idle(world, json!({})).await?;
+    world.phase("suspend").await;
+    world.suspend(true).await?;
+    world.until_ready("Suspended").await
+}
+
+async fn delete_suspended(world: &World) -> anyhow::Result<End> {
+    suspended(world).await?;
+    delete(world).await
+}
+
+async fn delete_away(world: &World) -> anyhow::Result<End> {
+    idle(world, json!({})).await?;
+    world.phase("away").await;
+    world.leave()?;
+    world.delete().await?;
+    world.start()?;
+    Ok(End::Gone)
+}
+
+async fn restart(world: &World) -> anyhow::Result<End> {
+    idle(world, json!({ "restartPolicy": "OnFailure" })).await?;
+    world.phase("fail").await;
+    world.set_state("FAILED")?;
+    world.until_ready("RestartingAfterFailure").await?;
+    world.phase("restart").await;
+    world.until_ready("SessionIdle").await?;
+    Ok(End::Idle(1))
+}
+
+async fn resume(world: &World) -> anyhow::Result<End> {
+    suspended(world).await?;
+    world.phase("resume").await;
+    world.suspend(false).await?;
+    world.until_ready("SessionIdle").await?;
+    Ok(End::Idle(1))
+}
+
+async fn startup_deadline(world: &World) -> anyhow::Result<End> {
+    world.phase("boot").await;
+    world.boot().await?;
+    world.phase("start").await;
+    world.create(json!({ "startupDeadlineSeconds": 1 })).await?;
+    Ok(End::Over("StartupDeadlineExceeded"))
+}
+
+async fn active_deadline(world: &World) -> anyhow::Result<End> {
+    idle(world, json!({ "activeDeadlineSeconds": 3 })).await?;
+    world.phase("deadline").await;
+    Ok(End::Over("DeadlineExceeded"))
+}
+
+async fn ttl(world: &World) -> anyhow::Result<End> {
+    idle(world, json!({ "ttlSecondsAfterFinished": 1 })).await?;
+    world.phase("fail").await;
+    world.set_state("FAILED")?;
+    Ok(End::Gone)
+}
+
+async fn retain(world: &World) -> anyhow::Result<End> {
+    idle(world, json!({ "deletionPolicy": "Retain" })).await?;
+    world.phase("delete").await;
+    world.delete().await?;
+    Ok(End::Retained)
+}

@@ -1,0 +1,51 @@
+//! What must hold at the end of a run.
+
+use std::collections::BTreeMap;
+
+use athena_emulator::SessionRecord;
+use kube::api::DynamicObject;
+
+use crate::end::End;
+
+/// What did not hold at the end of a run.
+#[derive(Clone, Debug, Default)]
+pub struct Verdict {
+    /// Sessions beyond the first of each attempt, and attempts that nothing explains.
+    pub duplicates: usize,
+    /// Sessions that live, or lived, without their object.
+    pub leaks: usize,
+    /// Why the scenario did not come to its end in time.
+    pub stuck: Option<String>,
+}
+
+impl Verdict {
+    /// Whether everything held.
+    pub fn is_good(&self) -> bool {
+        self.duplicates == 0 && self.leaks == 0 && self.stuck.is_none()
+    }
+}
+
+/// The token in the marker of a session.
+fn marker(session: &SessionRecord) -> Option<&str> {
+    let description = session.description.as_deref()?;
+    description.rsplit_once("[athena-operator/")?.1.strip_suffix(']')
+}
+
+/// Sessions beyond the first of each attempt, and attempts beyond `planned` that were not lost.
+pub(crate) fn duplicates(sessions: &[SessionRecord], object: Option<&DynamicObject>, planned: usize) -> usize {
+    let mut attempts: BTreeMap<&str, usize> = BTreeMap::new();
+    for session in sessions {
+        *attempts.entry(marker(session).unwrap_or("none")).or_default() += 1;
+    }
+    let lost = object.map_or(0, |object| {
+        let previous = object.data["status"]["previousAttempts"].as_array();
+        previous.into_iter().flatten().filter(|attempt| attempt["endReason"] == "SessionLost").count()
+    });
+    let twice: usize = attempts.values().map(|count| count - 1).sum();
+    twice + attempts.len().saturating_sub(planned + lost)
+}
+
+/// Sessions that live and may not.
+pub(crate) fn leaks(sessions: &[SessionRecord], end: &End) -> usize {
+    sessions.iter().filter(|session| session.live).count().saturating_sub(end.may_live())
+}
