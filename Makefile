@@ -7,7 +7,7 @@ CRD := crds/athenasessions.athena-operator.io.yaml
 # A kubeconfig counts only when it is given on purpose: make demo KUBECONFIG=FILE
 DEMO_FLAGS := $(if $(filter command line,$(origin KUBECONFIG)),--kubeconfig $(KUBECONFIG)) $(if $(EMULATOR_CONFIG),--emulator-config $(EMULATOR_CONFIG))
 
-.PHONY: help demo dev test lint handover mutants generate tools
+.PHONY: help demo dev test lint handover mutants # What make sweep does: all, with the mutants, unless a part is named. SWEEP_FLAGS := $(if $(SCENARIO),--scenario $(SCENARIO)) $(FAULT),--fault '$(FAULT)') $(SEED),--seed $(SEED)) $(SCENARIO)$(FAULT),,--mutants) generate tools
 
 help: ## Show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -23,6 +23,9 @@ dev: tools ## Keep the same environment up until Ctrl-C
 test: tools ## Run all tests
 	@$(CARGO) run --locked --quiet --package cluster --bin kubernetes-assets -- path --controller-manager >/dev/null
 	@$(CARGO) test --locked --workspace
+
+sweep: tools ## Strike every outgoing call of the operator; SCENARIO=... FAULT=... SEED=... repeat a part
+	@$(CARGO) run --locked --quiet --package sweep --bin sweep -- $(SWEEP_FLAGS)
 
 lint: tools ## Check format, lints, documentation and dependencies
 	@$(CARGO) fmt --all --check

@@ -14,6 +14,8 @@ pub struct Request {
     pub number: usize,
     /// When it arrived.
     pub time: SystemTime,
+    /// Who sent it, where that was told by [`crate::FaultProxy::url_for`].
+    pub client: Option<String>,
     /// Its method.
     pub method: Method,
     /// What it asks of which resource.
@@ -63,9 +65,9 @@ impl Journal {
         &self.requests
     }
 
-    pub(crate) fn arrive(&mut self, method: Method, operation: Operation, body: Value) -> usize {
+    pub(crate) fn arrive(&mut self, client: Option<String>, method: Method, operation: Operation, body: Value) -> usize {
         let number = self.requests.len() + 1;
-        self.requests.push(Request { number, time: SystemTime::now(), method, operation, body, outcome: Outcome::Pending });
+        self.requests.push(Request { number, time: SystemTime::now(), client, method, operation, body, outcome: Outcome::Pending });
         number
     }
 

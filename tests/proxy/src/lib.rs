@@ -21,7 +21,7 @@ pub use faults::{Fault, FaultKind};
 pub use journal::{Outcome, Request};
 pub use request::Operation;
 
-use server::Shared;
+use server::{CLIENTS, Shared};
 use upstream::Upstream;
 
 /// A running proxy. Dropping it closes its port and its connections.
@@ -49,6 +49,11 @@ impl FaultProxy {
     /// Where it listens, such as `http://127.0.0.1:8001`.
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
+    }
+
+    /// The same for one of several clients, which is then named in the journal.
+    pub fn url_for(&self, client: &str) -> String {
+        format!("http://{}{CLIENTS}{client}", self.address)
     }
 
     /// Every request so far, in the order of arrival.

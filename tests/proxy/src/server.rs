@@ -8,7 +8,7 @@ use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper::service::service_fn;
-use hyper::{Request, Response};
+use hyper::{Request, Response, Uri};
 use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -23,6 +23,9 @@ use crate::watch::{Versions, events, note_list};
 
 pub(crate) type Body = BoxBody<Bytes, Closed>;
 pub(crate) type Answer = Response<Body>;
+
+/// What stands before the name of a client in an address.
+pub(crate) const CLIENTS: &str = "/clients/";
 
 /// The connection is to be closed without a reply, or without the rest of it.
 #[derive(Debug)]
@@ -111,8 +114,18 @@ async fn serve_connection(stream: TcpStream, shared: Shared) {
     let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
 }
 
+/// Takes the name of the client out of an address.
+fn take_client(address: &mut Uri) -> Option<String> {
+    let told = address.path_and_query()?.as_str().strip_prefix(CLIENTS)?;
+    let (client, path) = told.split_once('/').unwrap_or((told, ""));
+    let (client, path) = (client.to_owned(), format!("/{path}"));
+    *address = path.parse().ok()?;
+    Some(client)
+}
+
 async fn answer(shared: &Shared, request: Request<Incoming>) -> Result<Answer, Closed> {
-    let (parts, body) = request.into_parts();
+    let (mut parts, body) = request.into_parts();
+    let client = take_client(&mut parts.uri);
     let body = body.collect().await.map_err(|_| Closed)?.to_bytes();
     let operation = Operation::new(&parts.method, &parts.uri);
     let (whole, verb) = (Whole { parts, body }, operation.verb.clone());
@@ -120,7 +133,7 @@ async fn answer(shared: &Shared, request: Request<Incoming>) -> Result<Answer, C
         let mut state = shared.state();
         let fault = faults::take(&mut state.faults, &operation);
         let body = serde_json::from_slice(&whole.body).unwrap_or_default();
-        (state.journal.arrive(whole.parts.method.clone(), operation, body), fault)
+        (state.journal.arrive(client, whole.parts.method.clone(), operation, body), fault)
     };
     match fault {
         None => pass(shared, number, whole, &verb).await,

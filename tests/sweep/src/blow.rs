@@ -25,6 +25,8 @@ pub enum Blow {
     Drop,
     /// The call is refused with this status, without effect; Athena's with the fitting code.
     Error(u16),
+    /// The call and those that follow it are refused, more often than a client retries by itself.
+    Outage,
     /// No reply ever comes, and there is no effect.
     Hang,
     /// No reply ever comes, and there is an effect.
@@ -40,6 +42,7 @@ const NAMES: &[(&str, Blow)] = &[
     ("kill-delete", Blow::KillDelete),
     ("kill-late", Blow::KillLate),
     ("drop", Blow::Drop),
+    ("outage", Blow::Outage),
     ("hang", Blow::Hang),
     ("hang-effect", Blow::HangEffect),
     ("gone", Blow::Gone),
@@ -72,9 +75,14 @@ impl Blow {
         matches!(self, Self::KillBefore | Self::KillAfter | Self::KillStale | Self::KillDelete | Self::KillLate)
     }
 
+    /// How many calls are struck.
+    pub(crate) fn times(self) -> u32 {
+        if self == Self::Outage { 5 } else { 1 }
+    }
+
     /// Everything that `call` can be struck with; `turn` chooses among errors.
     pub fn all(call: &Call, turn: usize) -> Vec<Self> {
-        let mut blows = vec![Self::KillBefore, Self::KillAfter, Self::KillDelete, Self::Drop, Self::Hang];
+        let mut blows = vec![Self::KillBefore, Self::KillAfter, Self::KillDelete, Self::Drop, Self::Outage, Self::Hang];
         let (verb, resource) = call.verb_and_resource();
         let codes: &[u16] = match (call.target, verb) {
             (Target::Athena, "GetSession" | "GetSessionStatus") => &[400, 404, 500],
@@ -104,6 +112,7 @@ impl Blow {
             Self::KillBefore | Self::KillLate | Self::Hang => AthenaKind::Hang { effect: false },
             Self::KillAfter | Self::KillStale | Self::KillDelete | Self::HangEffect => AthenaKind::Hang { effect: true },
             Self::Drop | Self::Gone => AthenaKind::DropAfter,
+            Self::Outage => fail(500, "InternalServerException", "an outage that a test ordered"),
             Self::Error(404) => fail(400, "ResourceNotFoundException", "Session was not found"),
             Self::Error(400) => AthenaKind::Throttle,
             Self::Error(status) => fail(status, "InternalServerException", "a fault that a test ordered"),
@@ -117,6 +126,7 @@ impl Blow {
             Self::KillAfter | Self::KillStale | Self::KillDelete | Self::HangEffect => KubernetesKind::Hang { effect: true },
             Self::KillLate => KubernetesKind::Late,
             Self::Drop => KubernetesKind::DropAfter,
+            Self::Outage => KubernetesKind::Fail { code: 503, retry_after: None },
             Self::Error(code) => KubernetesKind::Fail { code, retry_after: (code == 429).then_some(1) },
             Self::Gone => KubernetesKind::Gone,
         };

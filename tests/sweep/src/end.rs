@@ -6,7 +6,7 @@ use serde_json::Value;
 
 /// Where an object and its sessions must end.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum End {
+pub(crate) enum End {
     /// The object is gone, and nothing of it lives.
     Gone,
     /// The object is gone; its session may live on.

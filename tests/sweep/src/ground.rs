@@ -1,6 +1,7 @@
 //! What all runs share: one API server, and the operator's binary.
 
-use std::path::{Path, PathBuf};
+use std::ffi::OsString;
+use std::path::PathBuf;
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -15,11 +16,15 @@ use serde_json::{Value, json};
 /// # Errors
 /// When it cannot be built.
 pub fn operator() -> anyhow::Result<PathBuf> {
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let mut build = Command::new(cargo);
+    let mut build = Command::new(program("CARGO", "cargo"));
     build.current_dir(repository()).args(["build", "--locked", "--quiet", "--package", "athena-operator", "--bin", "athena-operator"]);
     ensure!(build.status().context("cannot run cargo")?.success(), "the operator cannot be built");
     Ok(target_folder()?.join("athena-operator"))
+}
+
+/// The program that a variable names, or else this one.
+pub(crate) fn program(variable: &str, otherwise: &str) -> OsString {
+    std::env::var_os(variable).unwrap_or_else(|| otherwise.into())
 }
 
 /// The folder of the binaries that are built beside this one.
@@ -33,6 +38,7 @@ pub(crate) fn target_folder() -> anyhow::Result<PathBuf> {
 pub struct Ground {
     pub(crate) stage: Stage,
     pub(crate) operator: PathBuf,
+    pub(crate) mutant: Option<&'static str>,
     pub(crate) client: Client,
     /// The way to the API server, without credentials.
     pub(crate) server: kube::Config,
@@ -60,12 +66,12 @@ impl Ground {
         }
         let server = kube::Config::from_custom_kubeconfig(anonymous, &KubeConfigOptions::default()).await?;
         let client = Client::try_from(kube::Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?)?;
-        Ok(Self { stage, operator, client, server, operator_access, folder: tempfile::tempdir()?, number: AtomicU32::new(0) })
+        Ok(Self { stage, operator, mutant: None, client, server, operator_access, folder: tempfile::tempdir()?, number: AtomicU32::new(0) })
     }
 
-    /// The same ground for another operator.
-    pub fn set_operator(&mut self, operator: PathBuf) {
-        self.operator = operator;
+    /// Has the runs that follow be those of a broken variant, from the binary that [`crate::mutants::build`] made.
+    pub fn set_mutant(&mut self, binary: PathBuf, name: &'static str) {
+        (self.operator, self.mutant) = (binary, Some(name));
     }
 
     /// A name that no other run has.
@@ -73,7 +79,7 @@ impl Ground {
         format!("{prefix}-{}", self.number.fetch_add(1, Ordering::Relaxed))
     }
 
-    /// A kubeconfig of the operator's own account, by way of a proxy.
+    /// A kubeconfig of the operator's own account, by way of a proxy; another for each of several operators.
     pub(crate) fn kubeconfig(&self, name: &str, proxy: &str) -> anyhow::Result<PathBuf> {
         let mut config = self.operator_access.clone();
         for entry in config["clusters"].as_array_mut().into_iter().flatten() {
@@ -84,8 +90,10 @@ impl Ground {
         Ok(file)
     }
 
-    /// Where the logs of failed runs are kept.
-    pub(crate) fn folder(&self) -> &Path {
-        self.folder.path()
+    /// Where the logs of failed runs are kept, also when this process has ended.
+    pub(crate) fn logs(&self) -> anyhow::Result<PathBuf> {
+        let folder = target_folder()?.join("sweep");
+        std::fs::create_dir_all(&folder)?;
+        Ok(folder)
     }
 }

@@ -6,16 +6,18 @@
 //! `verdict`.
 //!
 //! Where to look: `ground` is what all runs share, `world` what one run has, `strike` and `blow` how a fault is brought about, `plan` which runs there
-//! are, `sweep` how they are done side by side, `mutants` the broken operators that the sweep must find out.
+//! are, `side_by_side` how they are done, `mutants` the broken operators that the sweep must find out.
 
 mod blow;
 mod call;
 mod end;
 mod ground;
+pub mod mutants;
 mod plan;
 mod run;
 mod scenario;
 mod scenarios;
+mod side_by_side;
 mod strike;
 mod table;
 mod verdict;
@@ -24,10 +26,11 @@ mod world;
 pub use blow::Blow;
 pub use call::{Call, Target};
 pub use ground::{Ground, operator};
-pub use plan::{Selection, pairs, plan};
-pub use run::{Run, perform, record};
+pub use plan::Selection;
+pub use run::Run;
 pub use scenario::{Scenario, named};
 pub use scenarios::SCENARIOS;
+pub use side_by_side::{Extent, Order, side_by_side, sweep};
 pub use strike::Strike;
 pub use table::{Tally, table};
 pub use verdict::Verdict;

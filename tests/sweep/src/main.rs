@@ -5,9 +5,8 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use clap::Parser;
-use sweep::{Ground, Run, SCENARIOS, Scenario, Selection, Strike, Tally, named, pairs, perform, plan, record, table};
-use tokio::sync::Semaphore;
-use tokio::task::JoinSet;
+use sweep::mutants::{self, MUTANTS};
+use sweep::{Extent, Ground, Order, Run, SCENARIOS, Scenario, Selection, Strike, Tally, named, side_by_side, table};
 
 /// Strikes every outgoing call of the operator with every fault, in every scenario.
 #[derive(Parser)]
@@ -19,8 +18,8 @@ struct Arguments {
     #[arg(long)]
     fault: Option<String>,
     /// Chooses the pairs of faults
-    #[arg(long)]
-    seed: Option<u64>,
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
     /// Pairs of faults for each scenario
     #[arg(long, default_value_t = 20)]
     pairs: usize,
@@ -30,6 +29,9 @@ struct Arguments {
     /// Only the quick form
     #[arg(long)]
     quick: bool,
+    /// Runs the broken variants too
+    #[arg(long)]
+    mutants: bool,
     /// Prints the recorded calls
     #[arg(long)]
     calls: bool,
@@ -53,61 +55,69 @@ async fn sweep(arguments: &Arguments) -> anyhow::Result<bool> {
         None => SCENARIOS.iter().filter(|scenario| scenario.quick || !arguments.quick).collect(),
     };
     let ground = Arc::new(Ground::new(sweep::operator()?).await?);
-    let mut runs = Vec::new();
-    if let Some(fault) = &arguments.fault {
-        let strikes = fault.split('+').map(str::parse).collect::<Result<Vec<Strike>, _>>()?;
-        let all = scenarios.into_iter().map(|scenario| (scenario, strikes.clone())).collect();
-        runs = perform_all(&ground, all, arguments.jobs).await?;
-    } else {
-        let selection = if arguments.quick { Selection::Quick } else { Selection::Full };
-        let seed = arguments.seed.unwrap_or(1);
-        let recorded = perform_all(&ground, scenarios.iter().map(|scenario| (*scenario, Vec::new())).collect(), arguments.jobs).await?;
-        let mut all = Vec::new();
-        for run in &recorded {
-            let scenario = named(run.scenario).context("a scenario has its name")?;
-            if arguments.calls {
-                println!("{}", run.scenario);
-                run.calls.iter().for_each(|call| println!("  {call}"));
-            }
-            let singles = plan(&run.calls, selection);
-            if selection == Selection::Full {
-                all.extend(pairs(&singles, seed, arguments.pairs).into_iter().map(|pair| (scenario, pair)));
-            }
-            all.extend(singles.into_iter().map(|strike| (scenario, vec![strike])));
+    let runs = match &arguments.fault {
+        Some(fault) => {
+            let strikes = fault.split('+').map(str::parse).collect::<Result<Vec<Strike>, _>>()?;
+            let orders: Vec<Order> = scenarios.into_iter().map(|scenario| (scenario, strikes.clone())).collect();
+            side_by_side(&ground, orders, arguments.jobs, |run| {
+                tell(run, 0, 1);
+                true
+            })
+            .await?
         }
-        runs.extend(recorded);
-        runs.extend(perform_all(&ground, all, arguments.jobs).await?);
+        None => {
+            let (selection, pairs) = if arguments.quick { (Selection::Quick, 0) } else { (Selection::Full, arguments.pairs) };
+            sweep::sweep(&ground, &scenarios, Extent { selection, pairs, seed: arguments.seed, jobs: arguments.jobs }, tell).await?
+        }
+    };
+    if arguments.calls {
+        for run in runs.iter().filter(|run| run.strikes.is_empty()) {
+            println!("{}", run.scenario);
+            run.calls.iter().for_each(|call| println!("  {call}"));
+        }
     }
     print!("{}", table(&runs));
+    let survivors = if arguments.mutants { survivors(ground, arguments).await? } else { Vec::new() };
     let tally = Tally::of(&runs);
     println!("{tally}");
-    Ok(tally.is_good())
+    Ok(tally.is_good() && survivors.is_empty())
 }
 
-async fn perform_all(ground: &Arc<Ground>, all: Vec<(&'static Scenario, Vec<Strike>)>, jobs: usize) -> anyhow::Result<Vec<Run>> {
-    let (slots, total) = (Arc::new(Semaphore::new(jobs)), all.len());
-    let mut running = JoinSet::new();
-    for (scenario, strikes) in all {
-        let (ground, slots) = (ground.clone(), slots.clone());
-        running.spawn(async move {
-            let _slot = slots.acquire().await?;
-            let run = perform(&ground, scenario, &strikes).await?;
-            // Time may have brought the call under another number.
-            if run.verdict.is_good() && !run.unstruck.is_empty() { perform(&ground, scenario, &strikes).await } else { Ok(run) }
-        });
-    }
-    let mut runs = Vec::new();
-    while let Some(run) = running.join_next().await {
-        let run = run??;
-        if !run.is_good() {
-            println!("FAILED {run}");
-            let faults: Vec<String> = run.strikes.iter().map(ToString::to_string).collect();
-            println!("  repeat: make sweep SCENARIO={} FAULT={}", run.scenario, faults.join("+"));
-        }
-        runs.push(run);
-        if runs.len() % 50 == 0 {
-            eprintln!("{} of {total} runs", runs.len());
+/// Runs every broken variant where it is to be found out, and tells which are not.
+async fn survivors(ground: Arc<Ground>, arguments: &Arguments) -> anyhow::Result<Vec<&'static str>> {
+    let mut ground = Arc::into_inner(ground).context("no run goes on")?;
+    eprintln!("building the mutants");
+    let binary = tokio::task::spawn_blocking(mutants::build).await??;
+    let mut survivors = Vec::new();
+    for mutant in MUTANTS {
+        ground.set_mutant(binary.clone(), mutant.name);
+        let (scenario, fault) = mutant.caught_by;
+        let strikes: Vec<Strike> = fault.map(str::parse).transpose()?.into_iter().collect();
+        let shared = Arc::new(ground);
+        let run = side_by_side(&shared, vec![(named(scenario).context("a scenario of a mutant")?, strikes)], arguments.jobs, |_| true).await?;
+        ground = Arc::into_inner(shared).context("no run goes on")?;
+        for run in run {
+            let verdict = if run.verdict.is_good() { "NOT CAUGHT" } else { "caught" };
+            println!("mutant {}: {verdict} by {run}", mutant.name);
+            if run.verdict.is_good() {
+                survivors.push(mutant.name);
+            }
         }
     }
-    Ok(runs)
+    Ok(survivors)
+}
+
+/// Says how far it is, and how to repeat a run that fails.
+fn tell(run: &Run, count: usize, total: usize) {
+    if !run.is_good() {
+        println!("FAILED {run}");
+        let faults: Vec<String> = run.strikes.iter().map(ToString::to_string).collect();
+        println!("  repeat: make sweep SCENARIO={} FAULT='{}'", run.scenario, faults.join("+"));
+        if let Some(log) = &run.log {
+            println!("  log: {}", log.display());
+        }
+    }
+    if count > 0 && count % 50 == 0 {
+        eprintln!("{count} of {total} runs");
+    }
 }

@@ -14,9 +14,9 @@ pub enum Selection {
 }
 
 /// The single faults of a scenario in which these calls were recorded.
-pub fn plan(calls: &[Call], selection: Selection) -> Vec<Strike> {
+pub(crate) fn plan(calls: &[Call], selection: Selection) -> Vec<Strike> {
     let mut strikes = Vec::new();
-    for (turn, call) in calls.iter().enumerate() {
+    for (turn, call) in calls.iter().enumerate().filter(|(_, call)| !repeats(call)) {
         let blows = match selection {
             Selection::Full => Blow::all(call, turn),
             Selection::Quick if call.writes() && !call.is_event() => vec![Blow::KillBefore, Blow::KillAfter, Blow::Drop],
@@ -35,7 +35,7 @@ pub fn plan(calls: &[Call], selection: Selection) -> Vec<Strike> {
 }
 
 /// Pairs of faults, chosen by a seed.
-pub fn pairs(strikes: &[Strike], seed: u64, count: usize) -> Vec<Vec<Strike>> {
+pub(crate) fn pairs(strikes: &[Strike], seed: u64, count: usize) -> Vec<Vec<Strike>> {
     let mut random = fastrand::Rng::with_seed(seed);
     let position = |strike: &Strike| strikes.iter().position(|other| other.call == strike.call);
     (0..count)
@@ -48,7 +48,9 @@ pub fn pairs(strikes: &[Strike], seed: u64, count: usize) -> Vec<Vec<Strike>> {
         .collect()
 }
 
-/// Whether the same call need not be there again: how often is looked at something that does not change is a matter of time.
-pub fn repeats(call: &Call) -> bool {
-    call.target == Target::Athena && call.operation.starts_with("GetSession")
+/// Whether a renewal of the lease, or a look, only repeats the ones before it: those show every state that a session goes through in a phase, and how often it is looked at after
+/// that is a matter of time.
+fn repeats(call: &Call) -> bool {
+    let looks = call.target == Target::Athena && call.operation.starts_with("GetSession");
+    looks && call.occurrence > 4 || call.verb_and_resource().1 == "leases" && call.occurrence > 2
 }

@@ -11,7 +11,7 @@ use crate::world::World;
 pub(crate) type Script<'a> = Pin<Box<dyn Future<Output = anyhow::Result<End>> + Send + 'a>>;
 
 /// A scenario.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub struct Scenario {
     /// Its name.
     pub name: &'static str,
@@ -21,6 +21,8 @@ pub struct Scenario {
     pub attempts: usize,
     /// How many operators run side by side.
     pub replicas: usize,
+    /// Where it ends when the object is deleted on the way.
+    pub(crate) deleted: End,
     pub(crate) athena: fn(&mut Config),
     pub(crate) flags: &'static [&'static str],
     pub(crate) script: for<'a> fn(&'a World) -> Script<'a>,

@@ -1,5 +1,7 @@
 //! The scenarios.
 
+use std::time::Duration;
+
 use athena_emulator::Config;
 use serde_json::json;
 
@@ -9,12 +11,14 @@ use crate::world::World;
 
 /// A scenario of one operator and one attempt.
 const fn scenario(name: &'static str, script: for<'a> fn(&'a World) -> Script<'a>) -> Scenario {
-    Scenario { name, quick: false, attempts: 1, replicas: 1, athena: |_| {}, flags: &[], script }
+    Scenario { name, quick: false, attempts: 1, replicas: 1, deleted: End::Gone, athena: |_| {}, flags: &[], script }
 }
 
 fn stuck_in_creating(config: &mut Config) {
     config.stick_in = Some("CREATING".into());
 }
+
+const ELECTION: &[&str] = &["--leader-election=true", "--lease-duration=3s"];
 
 /// Every scenario.
 pub const SCENARIOS: &[Scenario] = &[
@@ -29,7 +33,12 @@ pub const SCENARIOS: &[Scenario] = &[
     Scenario { athena: stuck_in_creating, ..scenario("startup-deadline", |world| Box::pin(startup_deadline(world))) },
     scenario("active-deadline", |world| Box::pin(active_deadline(world))),
     scenario("ttl", |world| Box::pin(ttl(world))),
-    scenario("retain", |world| Box::pin(retain(world))),
+    Scenario { quick: true, ..scenario("unseen-resume", |world| Box::pin(unseen_resume(world))) },
+    Scenario { attempts: 2, ..scenario("unseen-recreate", |world| Box::pin(unseen_recreate(world))) },
+    Scenario { replicas: 2, flags: ELECTION, ..scenario("two-replicas", |world| Box::pin(with_a_lease(world))) },
+    Scenario { replicas: 3, flags: ELECTION, ..scenario("three-replicas", |world| Box::pin(with_a_lease(world))) },
+    Scenario { replicas: 2, ..scenario("two-at-once", |world| Box::pin(start(world))) },
+    Scenario { deleted: End::Retained, ..scenario("retain", |world| Box::pin(retain(world))) },
 ];
 
 async fn idle(world: &World, further: serde_json::Value) -> anyhow::Result<()> {
@@ -56,8 +65,7 @@ async fn delete_starting(world: &World) -> anyhow::Result<End> {
     world.boot().await?;
     world.phase("start").await;
     world.create(json!({})).await?;
-    world.until_ready("SessionStarting").await?;
-    world.until("a session is started", || Ok(!world.emulator.sessions().is_empty())).await?;
+    world.until_ready("SessionCreating").await?;
     delete(world).await
 }
 
@@ -117,12 +125,16 @@ async fn startup_deadline(world: &World) -> anyhow::Result<End> {
     world.phase("boot").await;
     world.boot().await?;
     world.phase("start").await;
-    world.create(json!({ "startupDeadlineSeconds": 1 })).await?;
+    world.create(json!({ "startupDeadlineSeconds": 2 })).await?;
+    world.until_ready("SessionCreating").await?;
+    world.past("startTime", 2).await?;
+    world.phase("deadline").await;
     Ok(End::Over("StartupDeadlineExceeded"))
 }
 
 async fn active_deadline(world: &World) -> anyhow::Result<End> {
     idle(world, json!({ "activeDeadlineSeconds": 3 })).await?;
+    world.past("firstStartTime", 3).await?;
     world.phase("deadline").await;
     Ok(End::Over("DeadlineExceeded"))
 }
@@ -139,4 +151,38 @@ async fn retain(world: &World) -> anyhow::Result<End> {
     world.phase("delete").await;
     world.delete().await?;
     Ok(End::Retained)
+}
+
+/// What was suspended and resumed before the operator has seen either is as it was.
+async fn unseen_resume(world: &World) -> anyhow::Result<End> {
+    idle(world, json!({})).await?;
+    world.phase("unseen").await;
+    world.cut_watches();
+    world.suspend(true).await?;
+    world.suspend(false).await?;
+    world.let_watch();
+    world.until("the operator lists anew", || Ok(world.has_listed())).await?;
+    Ok(End::Idle(0))
+}
+
+/// The operator lets an object go, and sees next another one of that name.
+async fn unseen_recreate(world: &World) -> anyhow::Result<End> {
+    idle(world, json!({})).await?;
+    world.phase("delete").await;
+    world.slow_patches(Some(Duration::from_millis(300)));
+    world.delete().await?;
+    world.until("the finalizer is being removed", || Ok(world.is_patching())).await?;
+    world.cut_watches();
+    world.until_gone(0).await?;
+    world.phase("recreate").await;
+    world.slow_patches(None);
+    world.create(json!({})).await?;
+    world.let_watch();
+    Ok(End::Idle(0))
+}
+
+async fn with_a_lease(world: &World) -> anyhow::Result<End> {
+    world.allow_lease().await?;
+    idle(world, json!({})).await?;
+    delete(world).await
 }

@@ -49,3 +49,41 @@ pub(crate) fn duplicates(sessions: &[SessionRecord], object: Option<&DynamicObje
 pub(crate) fn leaks(sessions: &[SessionRecord], end: &End) -> usize {
     sessions.iter().filter(|session| session.live).count().saturating_sub(end.may_live())
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn session(token: &str, live: bool) -> SessionRecord {
+        let record = json!({
+            "session_id": "id", "token": token, "work_group": "w", "description": format!("n/s [athena-operator/{token}]"),
+            "state": if live { "IDLE" } else { "TERMINATED" }, "reason": null, "states": [], "billed_seconds": 1.0, "vanished": false,
+            "live": live, "request": null,
+        });
+        serde_json::from_value(record).expect("a record")
+    }
+
+    #[test]
+    fn a_second_session_of_an_attempt_and_an_attempt_too_many_are_duplicates() {
+        let sessions = [session("a", false), session("a-1", true)];
+        assert_eq!(duplicates(&sessions, None, 2), 0);
+        assert_eq!(duplicates(&sessions, None, 1), 1);
+        assert_eq!(duplicates(&[session("a", false), session("a", true)], None, 2), 1);
+    }
+
+    #[test]
+    fn an_attempt_that_was_lost_explains_the_next() {
+        let object = json!({ "metadata": {}, "status": { "previousAttempts": [{ "endReason": "SessionLost" }] } });
+        let object: DynamicObject = serde_json::from_value(object).expect("an object");
+        assert_eq!(duplicates(&[session("a", false), session("a-1", true)], Some(&object), 1), 0);
+    }
+
+    #[test]
+    fn what_lives_beyond_what_may_is_a_leak() {
+        let sessions = [session("a", true), session("a-1", false)];
+        assert_eq!(leaks(&sessions, &End::Gone), 1);
+        assert_eq!(leaks(&sessions, &End::Retained), 0);
+    }
+}

@@ -1,13 +1,15 @@
 //! What one run has: a namespace, an emulator of Athena, a proxy before the API server, and its operators.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
-use athena_emulator::{Change, Config, Emulator, SessionRecord};
+use athena_emulator::{Change, Config, Credential, Emulator, SessionRecord};
 use environment::{Operator, OperatorOptions, Scope, Signal};
 use fault_proxy::{Fault as KubernetesFault, FaultKind, FaultProxy};
+use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
+use k8s_openapi::jiff::Timestamp;
 use kube::Api;
 use kube::api::{ApiResource, DeleteParams, DynamicObject, GroupVersionKind, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
@@ -17,6 +19,7 @@ use crate::blow::Blow;
 use crate::call::{Call, Target};
 use crate::end::{End, ready};
 use crate::ground::Ground;
+use crate::mutants::VARIABLE;
 use crate::scenario::Scenario;
 use crate::strike::Strike;
 
@@ -36,8 +39,7 @@ pub(crate) struct World {
     pub(crate) proxy: FaultProxy,
     sessions: Api<DynamicObject>,
     namespace: String,
-    kubeconfig: PathBuf,
-    operator: Mutex<Option<Operator>>,
+    operators: Mutex<Vec<Option<Operator>>>,
     state: Mutex<State>,
     diverted: watch::Sender<bool>,
 }
@@ -49,10 +51,24 @@ struct State {
     /// Whether the operator is to run.
     wanted: bool,
     list_is_stale: bool,
+    watching: Watching,
+    /// How late patches of objects arrive.
+    slow_patch: Option<Duration>,
     /// Sessions that lived when their object was gone.
     abandoned: usize,
     complaints: Vec<String>,
     logs: Vec<String>,
+}
+
+/// What becomes of watches.
+#[derive(Clone, Copy, Default)]
+enum Watching {
+    #[default]
+    Open,
+    /// They are refused.
+    Cut,
+    /// The next is told that its version is too old, so that what happened meanwhile is never seen.
+    Outdated,
 }
 
 /// A part of a scenario, and how many calls came before it.
@@ -77,28 +93,31 @@ impl World {
         let second = Duration::from_secs(1);
         let mut config = Config { creating: second, created: second, terminating: second, step_by_looks: true, ..Config::default() };
         (scenario.athena)(&mut config);
+        config.credentials = (0..scenario.replicas).map(credential).collect();
         let emulator = Emulator::start(config).await?;
         let proxy = FaultProxy::start(&ground.server).await?;
-        let kubeconfig = ground.kubeconfig(&namespace, &proxy.url())?;
         let kind = ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk("athena-operator.io", "v1alpha1", "AthenaSession"), "athenasessions");
         let sessions = Api::namespaced_with(ground.client.clone(), &namespace, &kind);
         let strikes = strikes.iter().map(|strike| Active { strike: strike.clone(), struck: None }).collect();
         let state = Mutex::new(State { strikes, ..State::default() });
         let diverted = watch::Sender::new(false);
-        Ok(Self { ground, scenario, emulator, proxy, sessions, namespace, kubeconfig, operator: Mutex::default(), state, diverted })
+        Ok(Self { ground, scenario, emulator, proxy, sessions, namespace, operators: Mutex::default(), state, diverted })
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn operator(&self) -> MutexGuard<'_, Option<Operator>> {
-        self.operator.lock().unwrap_or_else(PoisonError::into_inner)
+    fn operators(&self) -> MutexGuard<'_, Vec<Option<Operator>>> {
+        self.operators.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Begins a part of the scenario, once what is to be struck in the one before has been.
+    /// Begins a part of the scenario, once what is to be struck in the one before has been and nothing of it goes on but looks.
     pub(crate) async fn phase(&self, name: &'static str) {
         self.await_strikes().await;
+        if !self.state().phases.is_empty() {
+            self.quiet(Duration::from_millis(150)).await;
+        }
         let (athena, kubernetes) = (self.emulator.calls().len(), self.proxy.arrived());
         self.state().phases.push(Phase { name, athena, kubernetes });
         self.set_faults();
@@ -136,15 +155,23 @@ impl World {
             let arrived = recent.iter().filter(|recent| recent.is(call)).count();
             let after = call.occurrence.saturating_sub(1).saturating_sub(u32::try_from(arrived).unwrap_or(u32::MAX));
             match call.target {
-                Target::Athena => athena.push(blow.of_athena(&call.operation).after(after).times(1)),
+                Target::Athena => athena.push(blow.of_athena(&call.operation).after(after).times(blow.times())),
                 Target::Kubernetes => {
                     let (verb, resource) = call.verb_and_resource();
-                    kubernetes.push(blow.of_kubernetes(verb, resource).after(after).times(1));
+                    kubernetes.push(blow.of_kubernetes(verb, resource).after(after).times(blow.times()));
                 }
             }
         }
         if state.list_is_stale {
             kubernetes.push(KubernetesFault::new("list", "athenasessions", FaultKind::StaleList { back: 2 }).times(1));
+        }
+        match state.watching {
+            Watching::Open => {}
+            Watching::Cut => kubernetes.push(KubernetesFault::new("watch", "athenasessions", FaultKind::DropBefore)),
+            Watching::Outdated => kubernetes.push(KubernetesFault::new("watch", "athenasessions", FaultKind::Gone).times(1)),
+        }
+        if let Some(delay) = state.slow_patch {
+            kubernetes.push(KubernetesFault::new("patch", "athenasessions", FaultKind::Delay(delay)));
         }
         drop(state);
         self.emulator.set_faults(athena);
@@ -165,23 +192,26 @@ impl World {
                 let phase = state.phases.last().map(|phase| phase.name);
                 for active in &mut state.strikes {
                     let call = &active.strike.call;
-                    let is_struck = |recent: &Recent| recent.is(call) && recent.struck;
-                    if active.struck.is_none() && Some(call.phase.as_str()) == phase && recent.iter().any(is_struck) {
+                    let is_struck = |recent: &&Recent| recent.is(call) && recent.struck;
+                    if active.struck.is_none()
+                        && Some(call.phase.as_str()) == phase
+                        && let Some(recent) = recent.iter().find(is_struck)
+                    {
                         active.struck = Some(Instant::now());
-                        blows.push(active.strike.blow);
+                        blows.push((active.strike.blow, recent.replica));
                     }
                 }
             }
-            for blow in blows.into_iter().filter(|blow| blow.kills()) {
-                if let Err(error) = self.kill_and_start(blow).await {
+            for (blow, replica) in blows.into_iter().filter(|(blow, _)| blow.kills()) {
+                if let Err(error) = self.kill_and_start(blow, replica).await {
                     self.complain(format!("{error:#}"));
                 }
             }
         }
     }
 
-    async fn kill_and_start(&self, blow: Blow) -> anyhow::Result<()> {
-        self.kill()?;
+    async fn kill_and_start(&self, blow: Blow, replica: usize) -> anyhow::Result<()> {
+        self.kill(replica)?;
         match blow {
             Blow::KillDelete => {
                 self.delete().await?;
@@ -193,45 +223,98 @@ impl World {
             }
             _ => {}
         }
-        if self.state().wanted { self.start() } else { Ok(()) }
+        if self.state().wanted { self.start_replica(replica) } else { Ok(()) }
     }
 
     /// Starts the operator and waits until it is ready.
     pub(crate) async fn boot(&self) -> anyhow::Result<()> {
         self.start()?;
         self.until("the operator is ready", || {
-            let operator = self.operator();
-            Ok(operator.as_ref().is_some_and(|operator| matches!(operator.get("/readyz"), Ok((200, _)))))
+            let ready = |operator: &Option<Operator>| operator.as_ref().is_some_and(|operator| matches!(operator.get("/readyz"), Ok((200, _))));
+            Ok(self.operators().iter().all(ready))
         })
         .await
     }
 
-    /// Starts the operator.
+    /// Starts the operator, or each of several.
     pub(crate) fn start(&self) -> anyhow::Result<()> {
         self.state().wanted = true;
-        let (url, kubeconfig) = (self.emulator.url(), self.kubeconfig.display().to_string());
+        self.operators().resize_with(self.scenario.replicas, || None);
+        (0..self.scenario.replicas).try_for_each(|replica| self.start_replica(replica))
+    }
+
+    fn start_replica(&self, replica: usize) -> anyhow::Result<()> {
+        let key = credential(replica).access_key_id;
+        let kubeconfig = self.ground.kubeconfig(&format!("{}-{replica}", self.namespace), &self.proxy.url_for(&replica.to_string()))?;
+        let (url, kubeconfig) = (self.emulator.url(), kubeconfig.display().to_string());
+        let lease_namespace = format!("--lease-namespace={}", self.namespace);
         let namespaces = format!("--namespaces={}", self.namespace);
-        let flags = [&[namespaces.as_str(), "--athena-timeout=1s", "--uncertainty=10s", "--shutdown-grace=2s"], self.scenario.flags].concat();
+        let flags = [&[namespaces.as_str(), "--athena-timeout=1s", "--uncertainty=10s", "--kubernetes-timeout=1s", "--shutdown-grace=2s", &lease_namespace], self.scenario.flags].concat();
         let env = [
             ("KUBECONFIG", kubeconfig.as_str()),
-            ("ATHENA_OPERATOR_OBSERVE_INTERVAL", "200ms"),
+            ("AWS_ACCESS_KEY_ID", key.as_str()),
+            ("ATHENA_OPERATOR_OBSERVE_INTERVAL", "600ms"),
             ("ATHENA_OPERATOR_TRANSITION_INTERVAL", "50ms"),
             ("ATHENA_OPERATOR_LOG", "warn,athena_operator=debug"),
+            (VARIABLE, self.ground.mutant.unwrap_or_default()),
         ];
         let options = OperatorOptions { binary: &self.ground.operator, scope: Scope::Everywhere, athena: &url, flags: &flags, env: &env };
         let started = tokio::task::block_in_place(|| Operator::start(&self.ground.stage, &options))?;
-        *self.operator() = Some(started);
+        self.operators()[replica] = Some(started);
         Ok(())
     }
 
-    /// Kills the operator, which is not started again until somebody does.
-    pub(crate) fn leave(&self) -> anyhow::Result<()> {
-        self.state().wanted = false;
-        self.kill()
+    /// Gives the operators' account the rights of a lease in the run's namespace.
+    pub(crate) async fn allow_lease(&self) -> anyhow::Result<()> {
+        let rules = json!([{ "apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["create", "get", "update"] }]);
+        let role = json!({ "metadata": { "name": "lease" }, "rules": rules });
+        let reference = json!({ "apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "lease" });
+        let subjects = json!([{ "kind": "ServiceAccount", "name": "athena-operator", "namespace": "athena-operator" }]);
+        let binding = json!({ "metadata": { "name": "lease" }, "roleRef": reference, "subjects": subjects });
+        let (client, namespace) = (self.ground.client.clone(), &self.namespace);
+        Api::<Role>::namespaced(client.clone(), namespace).create(&PostParams::default(), &serde_json::from_value(role)?).await?;
+        Api::<RoleBinding>::namespaced(client, namespace).create(&PostParams::default(), &serde_json::from_value(binding)?).await?;
+        Ok(())
     }
 
-    fn kill(&self) -> anyhow::Result<()> {
-        let Some(operator) = self.operator().take() else { return Ok(()) };
+    /// Has every patch of an object arrive late.
+    pub(crate) fn slow_patches(&self, delay: Option<Duration>) {
+        self.state().slow_patch = delay;
+        self.set_faults();
+    }
+
+    /// Whether a patch of the object is on its way.
+    pub(crate) fn is_patching(&self) -> bool {
+        let pending = |recent: Recent| recent.operation == "patch athenasessions" && !recent.struck && recent.pending;
+        self.recent().into_iter().any(pending)
+    }
+
+    /// Whether a list was read in this phase.
+    pub(crate) fn has_listed(&self) -> bool {
+        self.recent().into_iter().any(|recent| recent.operation == "list athenasessions" && !recent.struck && !recent.pending)
+    }
+
+    /// Cuts the operator off from events.
+    pub(crate) fn cut_watches(&self) {
+        self.state().watching = Watching::Cut;
+        self.set_faults();
+        self.proxy.cut_watches();
+    }
+
+    /// Lets it watch again, from now on.
+    pub(crate) fn let_watch(&self) {
+        self.state().watching = Watching::Outdated;
+        self.set_faults();
+    }
+
+    /// Kills every operator; they are not started again until somebody does.
+    pub(crate) fn leave(&self) -> anyhow::Result<()> {
+        self.state().wanted = false;
+        (0..self.scenario.replicas).try_for_each(|replica| self.kill(replica))
+    }
+
+    fn kill(&self, replica: usize) -> anyhow::Result<()> {
+        let Some(operator) = self.operators().get_mut(replica).and_then(Option::take) else { return Ok(()) };
         tokio::task::block_in_place(|| operator.end(Signal::KILL))?;
         self.state().logs.push(operator.raw_log());
         Ok(())
@@ -255,9 +338,15 @@ impl World {
         if let Some(complaint) = self.state().complaints.first() {
             bail!("{complaint}");
         }
-        let ended = self.operator().as_ref().and_then(Operator::exit_status);
-        if let Some(status) = ended {
-            bail!("the operator ended by itself with {status}");
+        let has_ended = |operator: &Option<Operator>| operator.as_ref().is_some_and(|operator| operator.exit_status().is_some());
+        let ended: Vec<usize> = self.operators().iter().enumerate().filter(|(_, operator)| has_ended(operator)).map(|(replica, _)| replica).collect();
+        for replica in ended {
+            if self.scenario.replicas == 1 {
+                bail!("the operator ended by itself");
+            }
+            // One that has lost its lease ends, and Kubernetes starts it again.
+            self.kill(replica)?;
+            self.start_replica(replica)?;
         }
         Ok(())
     }
@@ -299,6 +388,17 @@ impl World {
         self.until_object(reason, |object| object.is_some_and(|object| ready(object)["reason"] == *reason)).await
     }
 
+    /// Waits until shortly before so many seconds after a time of the status.
+    pub(crate) async fn past(&self, member: &str, seconds: i64) -> anyhow::Result<()> {
+        let told = |object: Option<&DynamicObject>| object.is_some_and(|object| object.data["status"][member].is_string());
+        self.until_object(&format!("told a {member}"), told).await?;
+        let object = self.object().await?.context("the object is there")?;
+        let time: Timestamp = serde_json::from_value(object.data["status"][member].clone())?;
+        let left = time.as_millisecond() + seconds * 1000 - 30 - Timestamp::now().as_millisecond();
+        tokio::time::sleep(Duration::from_millis(u64::try_from(left).unwrap_or(0))).await;
+        Ok(())
+    }
+
     /// Waits until the object is as `wanted` says.
     pub(crate) async fn until_object(&self, what: &str, wanted: impl Fn(Option<&DynamicObject>) -> bool) -> anyhow::Result<()> {
         let begun = Instant::now();
@@ -319,7 +419,8 @@ impl World {
     pub(crate) async fn until_gone(&self, may_live: usize) -> anyhow::Result<()> {
         self.until_object("gone", |object| object.is_none()).await?;
         let live = self.live().len();
-        self.state().abandoned += live.saturating_sub(may_live);
+        let mut state = self.state();
+        state.abandoned = state.abandoned.max(live.saturating_sub(may_live));
         Ok(())
     }
 
@@ -376,11 +477,13 @@ impl World {
     }
 
     /// Waits until the operator makes no further call but looks.
-    pub(crate) async fn quiet(&self) {
+    pub(crate) async fn quiet(&self, pause: Duration) {
         let mut last = (0, Instant::now());
-        while last.1.elapsed() < Duration::from_millis(400) {
+        while last.1.elapsed() < pause {
             let looks = |operation: &str| matches!(operation, "GetSession" | "GetSessionStatus");
-            let count = self.proxy.arrived() + self.emulator.calls().iter().filter(|call| !looks(&call.operation)).count();
+            let requests = self.proxy.requests();
+            let writes = requests.iter().filter(|request| request.operation.resource != "leases").count();
+            let count = writes + self.emulator.calls().iter().filter(|call| !looks(&call.operation)).count();
             if count != last.0 {
                 last = (count, Instant::now());
             }
@@ -415,18 +518,27 @@ impl World {
         for session in self.emulator.sessions() {
             text.push_str(&format!("{session:?}\n"));
         }
-        let file = self.ground.folder().join(format!("{}.log", self.namespace));
-        std::fs::write(&file, text).ok().map(|()| Path::to_owned(&file))
+        let file = self.ground.logs().ok()?.join(format!("{}.log", self.namespace));
+        std::fs::write(&file, text).ok().map(|()| file)
     }
+}
+
+/// The credential of one of several operators.
+fn credential(replica: usize) -> Credential {
+    Credential { access_key_id: format!("replica-{replica}"), ..Credential::default() }
 }
 
 /// A call as it arrived.
 struct Recent {
+    /// Which of several operators made it.
+    replica: usize,
     target: Target,
     operation: String,
     nanos: i128,
     /// Whether a fault has come about.
     struck: bool,
+    /// Whether it has not been answered.
+    pending: bool,
 }
 
 impl Recent {
@@ -438,8 +550,9 @@ impl Recent {
 impl From<athena_emulator::Call> for Recent {
     fn from(call: athena_emulator::Call) -> Self {
         use athena_emulator::Outcome;
-        let struck = !matches!(call.outcome, Outcome::Pending | Outcome::Ok);
-        Self { target: Target::Athena, operation: call.operation, nanos: call.time.as_nanosecond(), struck }
+        let (struck, pending) = (!matches!(call.outcome, Outcome::Pending | Outcome::Ok), call.outcome == Outcome::Pending);
+        let replica = call.access_key_id.and_then(|key| key.strip_prefix("replica-")?.parse().ok()).unwrap_or(0);
+        Self { replica, target: Target::Athena, operation: call.operation, nanos: call.time.as_nanosecond(), struck, pending }
     }
 }
 
@@ -448,6 +561,8 @@ impl From<fault_proxy::Request> for Recent {
         use fault_proxy::Outcome;
         let nanos = request.time.duration_since(std::time::UNIX_EPOCH).map_or(0, |time| i128::try_from(time.as_nanos()).unwrap_or(i128::MAX));
         let struck = !matches!(request.outcome, Outcome::Pending | Outcome::Passed(_) | Outcome::Unreachable | Outcome::Stale(_));
-        Self { target: Target::Kubernetes, operation: request.operation.to_string(), nanos, struck }
+        let pending = request.outcome == Outcome::Pending;
+        let replica = request.client.and_then(|client| client.parse().ok()).unwrap_or(0);
+        Self { replica, target: Target::Kubernetes, operation: request.operation.to_string(), nanos, struck, pending }
     }
 }

@@ -1,0 +1,215 @@
+//! Broken variants of the operator, which the sweep must find out.
+//!
+//! The operator's sources stay as they are: a copy of the repository is changed and built beside it, once for all variants, and a variable chooses one.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, ensure};
+use environment::repository;
+
+use crate::ground::{program, target_folder};
+
+/// The variable that chooses a variant.
+pub(crate) const VARIABLE: &str = "ATHENA_OPERATOR_MUTANT";
+
+/// A broken variant.
+#[derive(Clone, Copy, Debug)]
+pub struct Mutant {
+    /// Its name.
+    pub name: &'static str,
+    /// The scenario and the fault that find it out; none where the scenario alone does.
+    pub caught_by: (&'static str, Option<&'static str>),
+    changes: &'static [Change],
+}
+
+/// A place in the sources, which must be there once, and what stands there in the copy.
+#[derive(Clone, Copy, Debug)]
+struct Change {
+    file: &'static str,
+    before: &'static str,
+    after: &'static str,
+}
+
+const LIFECYCLE: &str = "src/lifecycle.rs";
+const RECONCILE: &str = "src/reconcile.rs";
+
+/// Every broken variant.
+pub const MUTANTS: &[Mutant] = &[
+    Mutant {
+        name: "start-before-record",
+        caught_by: ("resume", Some("kill-delete@resume/StartSession#1")),
+        changes: &[Change {
+            file: RECONCILE,
+            before: "            _ => Outcome::Nothing,\n",
+            after: "            Step::Record(number) if crate::mutant::is(\"start-before-record\") => {\n                \
+                    let _ = self.athena.start_session(start_session(object, *number).1).await;\n                \
+                    Outcome::Nothing\n            }\n            _ => Outcome::Nothing,\n",
+        }],
+    },
+    Mutant {
+        name: "random-token",
+        caught_by: ("start", Some("drop@start/StartSession#1")),
+        changes: &[Change {
+            file: RECONCILE,
+            before: "let (_, body) = start_session(object, *number);\n",
+            after: "let (_, body) = start_session(object, *number);\n                let body = crate::mutant::token(body);\n",
+        }],
+    },
+    Mutant {
+        name: "release-while-ending",
+        caught_by: ("delete-idle", None),
+        changes: &[Change {
+            file: LIFECYCLE,
+            before: "Some(Look::Seen(session)) if session.ended() && deleting => Step::Release,",
+            after: "Some(Look::Seen(session)) if deleting && (session.ended() || session.state == \"TERMINATING\" && crate::mutant::is(\"release-while-ending\")) => Step::Release,",
+        }],
+    },
+    Mutant {
+        name: "blind-status",
+        caught_by: ("resume", Some("kill-late@start/patch:athenasessions/status#2")),
+        changes: &[Change {
+            file: "src/writes.rs",
+            before: "let patch = json!({ \"metadata\": { \"resourceVersion\": object.metadata.resource_version }, \"status\": difference(&before, status) });",
+            after: "let version = object.metadata.resource_version.clone().filter(|_| !crate::mutant::is(\"blind-status\"));\n    \
+                    let patch = json!({ \"metadata\": { \"resourceVersion\": version }, \"status\": difference(&before, status) });",
+        }],
+    },
+    Mutant {
+        name: "terminate-once",
+        caught_by: ("delete-idle", Some("outage@delete/TerminateSession#1")),
+        changes: &[Change {
+            file: "src/known.rs",
+            before: "(self.terminations == 0 || looked)",
+            after: "(self.terminations == 0 || looked && !crate::mutant::is(\"terminate-once\"))",
+        }],
+    },
+    Mutant {
+        name: "forget-id",
+        caught_by: ("start", None),
+        changes: &[
+            Change {
+                file: RECONCILE,
+                before: "                    Ok((id, state)) => {\n                        known.started(",
+                after: "                    Ok(_) if crate::mutant::is(\"forget-id\") => Outcome::Nothing,\n                    \
+                        Ok((id, state)) => {\n                        known.started(",
+            },
+            Change {
+                file: LIFECYCLE,
+                before: "(Some((attempt, session)), _) => Search::Found { attempt, session },",
+                after: "(Some(_), _) if crate::mutant::is(\"forget-id\") => Search::Absent { begun },\n        \
+                        (Some((attempt, session)), _) => Search::Found { attempt, session },",
+            },
+        ],
+    },
+    Mutant {
+        name: "not-found-once",
+        caught_by: ("start", Some("error-404@start/GetSessionStatus#2")),
+        changes: &[Change {
+            file: LIFECYCLE,
+            before: "    let told = object.status.as_ref().and_then(|status| status.start_time.as_ref()).map(|time| time.0);\n    let started = told",
+            after: "    if crate::mutant::is(\"not-found-once\") {\n        return known.not_found > 0;\n    }\n    \
+                    let told = object.status.as_ref().and_then(|status| status.start_time.as_ref()).map(|time| time.0);\n    let started = told",
+        }],
+    },
+    Mutant {
+        name: "finalizer-last",
+        caught_by: ("start", Some("kill-delete@start/StartSession#1")),
+        changes: &[Change {
+            file: LIFECYCLE,
+            before: "        _ if !held => Step::AddFinalizer,\n        Attempt::None =>",
+            after: "        ref attempt if !held && (matches!(attempt, Attempt::Live(..)) || !crate::mutant::is(\"finalizer-last\")) => Step::AddFinalizer,\n        \
+                    Attempt::None =>",
+        }],
+    },
+];
+
+const MODULE: &str = r#"//! Which broken variant runs.
+
+/// Whether it is this one.
+pub fn is(name: &str) -> bool {
+    std::env::var("ATHENA_OPERATOR_MUTANT").as_deref() == Ok(name)
+}
+
+/// The body of StartSession, with a token of its own in the variant without stable tokens.
+pub fn token(body: Vec<u8>) -> Vec<u8> {
+    match serde_json::from_slice::<serde_json::Value>(&body) {
+        Ok(mut value) if is("random-token") => {
+            value["ClientRequestToken"] = format!("{:032x}", fastrand::u128(..)).into();
+            value.to_string().into_bytes()
+        }
+        _ => body,
+    }
+}
+"#;
+
+/// The binary that holds every variant.
+///
+/// # Errors
+/// When a place to change is not in the sources any more, or the copy cannot be built.
+pub fn build() -> anyhow::Result<PathBuf> {
+    const BINARY: &str = "athena-operator-mutants";
+    let target = target_folder()?;
+    let copy = target.join(BINARY.to_owned() + "-sources");
+    let mut changed = Vec::new();
+    for mutant in MUTANTS {
+        for change in mutant.changes {
+            let place = changed.iter().position(|(file, _)| *file == change.file);
+            let text = match place {
+                Some(place) => &mut changed[place].1,
+                None => {
+                    changed.push((change.file, std::fs::read_to_string(repository().join(change.file))?));
+                    let last = changed.len() - 1;
+                    &mut changed[last].1
+                }
+            };
+            let found = text.matches(change.before).count();
+            ensure!(found == 1, "the place that mutant {} changes is {found} times in {}: `{}`", mutant.name, change.file, change.before);
+            *text = text.replace(change.before, change.after);
+        }
+    }
+    let changed_text = |file: &Path| changed.iter().find(|(name, _)| Path::new(name) == file).map(|(_, text)| text.clone());
+    mirror(&repository(), &copy, Path::new(""), &|file| {
+        let text = std::fs::read_to_string(repository().join(file)).ok();
+        match file.to_str() {
+            Some("src/lib.rs") => text.map(|text| format!("{text}\n#[allow(missing_docs)]\npub mod mutant;\n")),
+            Some("Cargo.toml") => text.map(|text| format!("{text}\n[[bin]]\nname = \"{BINARY}\"\npath = \"src/main.rs\"\n")),
+            _ => changed_text(file),
+        }
+    })?;
+    write(&copy.join("src/mutant.rs"), MODULE.as_bytes())?;
+    let mut build = Command::new(program("CARGO", "cargo"));
+    build.current_dir(&copy).args(["build", "--locked", "--quiet", "--package", "athena-operator", "--bin", BINARY]);
+    build.env("CARGO_TARGET_DIR", target.parent().context("a target folder has profiles")?);
+    ensure!(build.status().context("cannot run cargo")?.success(), "the mutants cannot be built");
+    Ok(target.join(BINARY))
+}
+
+/// Copies a folder, without what is built, and with what `change` makes of a file.
+fn mirror(from: &Path, to: &Path, below: &Path, change: &dyn Fn(&Path) -> Option<String>) -> anyhow::Result<()> {
+    for entry in std::fs::read_dir(from.join(below))? {
+        let entry = entry?;
+        let path = below.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            if !matches!(entry.file_name().to_str(), Some("target" | ".git")) {
+                mirror(from, to, &path, change)?;
+            }
+        } else if let Some(text) = change(&path) {
+            write(&to.join(&path), text.as_bytes())?;
+        } else {
+            write(&to.join(&path), &std::fs::read(entry.path())?)?;
+        }
+    }
+    Ok(())
+}
+
+/// Writes a file unless it is so already: what has not changed is not built again.
+fn write(file: &Path, bytes: &[u8]) -> anyhow::Result<()> {
+    if std::fs::read(file).is_ok_and(|before| before == bytes) {
+        return Ok(());
+    }
+    if let Some(folder) = file.parent() {
+        std::fs::create_dir_all(folder)?;
+    }
+    std::fs::write(file, bytes).with_context(|| format!("cannot write {}", file.display()))
+}
