@@ -35,7 +35,8 @@ pub struct Config {
     /// How long a session stays in TERMINATING.
     #[serde(with = "duration::required")]
     pub terminating: Duration,
-    /// Whether a look at a session in CREATING, CREATED or TERMINATING ends that state, so that what a client sees does not depend on its pace.
+    /// Whether a session in CREATING, CREATED or TERMINATING leaves that state with the look after the one that has shown it, so that what a client
+    /// sees does not depend on its pace. The durations hold for one that is not looked at.
     pub step_by_looks: bool,
     /// A state that no session leaves by itself.
     pub stick_in: Option<String>,

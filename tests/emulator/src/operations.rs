@@ -178,10 +178,10 @@ fn work_group<'a>(config: &'a Config, input: &Input) -> Result<&'a WorkGroup, Re
 fn visible<'a>(world: &'a mut World, input: &Input, now: Timestamp) -> Result<&'a Session, Refusal> {
     let lag = world.config.get_lag;
     let unknown = unknown_session(&world.config, input);
-    let session = known(world, input, now)?;
-    if later(session.started(), lag) > now {
+    let found = world.looked_at(text(input, "SessionId").unwrap_or_default(), now);
+    let Some(session) = found.filter(|session| later(session.started(), lag) <= now) else {
         return Err(unknown);
-    }
+    };
     session.show();
     Ok(session)
 }

@@ -46,11 +46,13 @@ pub(crate) struct Session {
     vanished: Option<Timestamp>,
     /// Whether a look has shown the state of now.
     shown: bool,
+    /// Whether that state ends now.
+    stepping: bool,
 }
 
 impl Session {
     pub(crate) fn new(start: Start, state: &str, now: Timestamp) -> Self {
-        let mut session = Self { start, states: Vec::new(), settled: now, vanished: None, shown: false };
+        let mut session = Self { start, states: Vec::new(), settled: now, vanished: None, shown: false, stepping: false };
         session.enter(state, now, None);
         session
     }
@@ -128,7 +130,7 @@ impl Session {
         if config.stick_in.as_deref() == Some(&current.state) {
             return None;
         }
-        let waiting = |after| if config.step_by_looks && self.shown { Duration::ZERO } else { after };
+        let waiting = |after| if self.stepping { Duration::ZERO } else { after };
         let (after, state, reason) = match current.state.as_str() {
             CREATING if self.start.doom.is_some() => (waiting(config.creating), FAILED, self.start.doom.clone()),
             CREATING => (waiting(config.creating), CREATED, None),
@@ -145,8 +147,15 @@ impl Session {
 
     fn enter(&mut self, state: &str, at: Timestamp, reason: Option<String>) {
         self.states.push(Entered { state: state.to_owned(), at, reason });
-        self.shown = false;
+        (self.shown, self.stepping) = (false, false);
         self.settled = self.settled.max(at);
+    }
+
+    /// Ends the state that the look before this one has shown, where sessions step by looks.
+    pub(crate) fn step(&mut self, config: &Config, now: Timestamp) {
+        self.stepping = config.step_by_looks && self.shown;
+        self.settle(config, now);
+        self.stepping = false;
     }
 
     /// Notes that a look shows the state of now.

@@ -98,18 +98,20 @@ fn a_vanished_session_is_unknown_and_no_longer_billed() {
 }
 
 #[test]
-fn a_look_ends_a_state_where_sessions_step_by_looks() {
+fn a_look_ends_the_state_that_the_one_before_has_shown_where_sessions_step_by_looks() {
     let config = Config { step_by_looks: true, ..Config::default() };
     let mut session = session(None);
     session.settle(&config, at(0));
     assert_eq!(session.state(), CREATING);
     session.show();
     session.settle(&config, at(0));
+    assert_eq!(session.state(), CREATING);
+    session.step(&config, at(0));
     assert_eq!(session.state(), CREATED);
-    session.settle(&config, at(0));
+    session.step(&config, at(0));
     assert_eq!(session.state(), CREATED);
     session.show();
-    session.settle(&config, at(0));
+    session.step(&config, at(0));
     assert_eq!(session.state(), IDLE);
     session.terminate(at(0));
     session.settle(&config, at(1));

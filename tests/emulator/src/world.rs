@@ -64,6 +64,13 @@ impl World {
         session.is_known(&self.config, now).then_some(session)
     }
 
+    /// The session of this id as a look finds it.
+    pub(crate) fn looked_at(&mut self, id: &str, now: Timestamp) -> Option<&mut Session> {
+        let session = self.sessions.get_mut(*self.places.get(id)?)?;
+        session.step(&self.config, now);
+        session.is_known(&self.config, now).then_some(session)
+    }
+
     pub(crate) fn work_group_of(&self, session_id: &str) -> Option<&str> {
         let session = self.sessions.get(*self.places.get(session_id)?)?;
         Some(&session.start.work_group)

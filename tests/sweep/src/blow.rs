@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::time::Duration;
 
 use athena_emulator::{Fault as AthenaFault, FaultKind as AthenaKind};
 use fault_proxy::{Fault as KubernetesFault, FaultKind as KubernetesKind};
@@ -75,9 +76,26 @@ impl Blow {
         matches!(self, Self::KillBefore | Self::KillAfter | Self::KillStale | Self::KillDelete | Self::KillLate)
     }
 
-    /// How many calls are struck.
-    pub(crate) fn times(self) -> u32 {
-        if self == Self::Outage { 5 } else { 1 }
+    /// How many calls are struck, from `call` on.
+    pub(crate) fn times(self, call: &Call) -> u32 {
+        match self {
+            // It is not retried by the client, and what is refused for longer than the time of uncertainty counts as lost.
+            Self::Outage if call.operation == "StartSession" => 3,
+            Self::Outage => 5,
+            _ => 1,
+        }
+    }
+
+    /// How much longer a session may live because of it: the time until an operator is back, until a call is given up, and until it is tried again.
+    pub(crate) fn explains(self) -> Duration {
+        let seconds = match self {
+            Self::KillBefore | Self::KillAfter | Self::KillStale | Self::KillDelete | Self::KillLate | Self::Drop | Self::Error(_) => 4,
+            Self::Hang | Self::HangEffect => 8,
+            // A reconcile that waits for its own write to come back does so for 10 s.
+            Self::Gone => 12,
+            Self::Outage => 25,
+        };
+        Duration::from_secs(seconds)
     }
 
     /// Everything that `call` can be struck with; `turn` chooses among errors.

@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::Command;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use anyhow::{Context, ensure};
@@ -35,16 +36,17 @@ pub(crate) fn target_folder() -> anyhow::Result<PathBuf> {
 }
 
 /// What all runs share.
+#[derive(Clone)]
 pub struct Ground {
-    pub(crate) stage: Stage,
+    pub(crate) stage: Arc<Stage>,
     pub(crate) operator: PathBuf,
     pub(crate) mutant: Option<&'static str>,
     pub(crate) client: Client,
     /// The way to the API server, without credentials.
     pub(crate) server: kube::Config,
     operator_access: Value,
-    folder: tempfile::TempDir,
-    number: AtomicU32,
+    folder: Arc<tempfile::TempDir>,
+    number: Arc<AtomicU32>,
 }
 
 impl Ground {
@@ -66,12 +68,14 @@ impl Ground {
         }
         let server = kube::Config::from_custom_kubeconfig(anonymous, &KubeConfigOptions::default()).await?;
         let client = Client::try_from(kube::Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?)?;
-        Ok(Self { stage, operator, mutant: None, client, server, operator_access, folder: tempfile::tempdir()?, number: AtomicU32::new(0) })
+        let folder = Arc::new(tempfile::tempdir()?);
+        Ok(Self { stage: Arc::new(stage), operator, mutant: None, client, server, operator_access, folder, number: Arc::default() })
     }
 
-    /// Has the runs that follow be those of a broken variant, from the binary that [`crate::mutants::build`] made.
-    pub fn set_mutant(&mut self, binary: PathBuf, name: &'static str) {
-        (self.operator, self.mutant) = (binary, Some(name));
+    /// The same API server for runs of a broken variant, from the binary that [`crate::mutants::build`] made.
+    #[must_use]
+    pub fn with_mutant(&self, binary: PathBuf, name: &'static str) -> Self {
+        Self { operator: binary, mutant: Some(name), ..self.clone() }
     }
 
     /// A name that no other run has.
@@ -89,11 +93,11 @@ impl Ground {
         std::fs::write(&file, config.to_string())?;
         Ok(file)
     }
+}
 
-    /// Where the logs of failed runs are kept, also when this process has ended.
-    pub(crate) fn logs(&self) -> anyhow::Result<PathBuf> {
-        let folder = target_folder()?.join("sweep");
-        std::fs::create_dir_all(&folder)?;
-        Ok(folder)
-    }
+/// Where the logs of failed runs are kept, also when this process has ended.
+pub(crate) fn logs() -> anyhow::Result<PathBuf> {
+    let folder = target_folder()?.join("sweep");
+    std::fs::create_dir_all(&folder)?;
+    Ok(folder)
 }

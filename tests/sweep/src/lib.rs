@@ -5,7 +5,8 @@
 //! find it again. Then the scenario is run again for each call and each [`Blow`], with the real binary. What must hold at the end of each run is in
 //! `verdict`.
 //!
-//! Where to look: `ground` is what all runs share, `world` what one run has, `strike` and `blow` how a fault is brought about, `plan` which runs there
+//! Where to look: `ground` is what all runs share, `world` what one run has, `people` what is done to its object, `strikes`
+//! how a fault is brought about, `plan` which runs there
 //! are, `side_by_side` how they are done, `mutants` the broken operators that the sweep must find out.
 
 mod blow;
@@ -13,12 +14,15 @@ mod call;
 mod end;
 mod ground;
 pub mod mutants;
+mod people;
 mod plan;
+mod recent;
 mod run;
 mod scenario;
 mod scenarios;
 mod side_by_side;
 mod strike;
+mod strikes;
 mod table;
 mod verdict;
 mod world;

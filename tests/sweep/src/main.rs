@@ -55,20 +55,13 @@ async fn sweep(arguments: &Arguments) -> anyhow::Result<bool> {
         None => SCENARIOS.iter().filter(|scenario| scenario.quick || !arguments.quick).collect(),
     };
     let ground = Arc::new(Ground::new(sweep::operator()?).await?);
-    let runs = match &arguments.fault {
-        Some(fault) => {
-            let strikes = fault.split('+').map(str::parse).collect::<Result<Vec<Strike>, _>>()?;
-            let orders: Vec<Order> = scenarios.into_iter().map(|scenario| (scenario, strikes.clone())).collect();
-            side_by_side(&ground, orders, arguments.jobs, |run| {
-                tell(run, 0, 1);
-                true
-            })
-            .await?
-        }
-        None => {
-            let (selection, pairs) = if arguments.quick { (Selection::Quick, 0) } else { (Selection::Full, arguments.pairs) };
-            sweep::sweep(&ground, &scenarios, Extent { selection, pairs, seed: arguments.seed, jobs: arguments.jobs }, tell).await?
-        }
+    let runs = if let Some(fault) = &arguments.fault {
+        let strikes = fault.split('+').map(str::parse).collect::<Result<Vec<Strike>, _>>()?;
+        let orders: Vec<Order> = scenarios.into_iter().map(|scenario| (scenario, strikes.clone())).collect();
+        side_by_side(&ground, orders, arguments.jobs, |run| tell(run, 0, 1)).await?
+    } else {
+        let (selection, pairs) = if arguments.quick { (Selection::Quick, 0) } else { (Selection::Full, arguments.pairs) };
+        sweep::sweep(&ground, &scenarios, Extent { selection, pairs, seed: arguments.seed, jobs: arguments.jobs }, tell).await?
     };
     if arguments.calls {
         for run in runs.iter().filter(|run| run.strikes.is_empty()) {
@@ -77,31 +70,34 @@ async fn sweep(arguments: &Arguments) -> anyhow::Result<bool> {
         }
     }
     print!("{}", table(&runs));
-    let survivors = if arguments.mutants { survivors(ground, arguments).await? } else { Vec::new() };
+    let survivors = if arguments.mutants { survivors(&ground, arguments).await? } else { Vec::new() };
     let tally = Tally::of(&runs);
     println!("{tally}");
     Ok(tally.is_good() && survivors.is_empty())
 }
 
 /// Runs every broken variant where it is to be found out, and tells which are not.
-async fn survivors(ground: Arc<Ground>, arguments: &Arguments) -> anyhow::Result<Vec<&'static str>> {
-    let mut ground = Arc::into_inner(ground).context("no run goes on")?;
+async fn survivors(ground: &Ground, arguments: &Arguments) -> anyhow::Result<Vec<&'static str>> {
     eprintln!("building the mutants");
     let binary = tokio::task::spawn_blocking(mutants::build).await??;
+    let caught = MUTANTS.iter().map(|mutant| {
+        let ground = Arc::new(ground.with_mutant(binary.clone(), mutant.name));
+        async move {
+            let (scenario, fault) = mutant.caught_by;
+            let strikes = fault.map(str::parse::<Strike>).transpose()?.into_iter().collect();
+            let order = (named(scenario).context("a scenario of a mutant")?, strikes);
+            let runs = side_by_side(&ground, vec![order], arguments.jobs, |_| ()).await?;
+            anyhow::Ok((mutant.name, runs))
+        }
+    });
     let mut survivors = Vec::new();
-    for mutant in MUTANTS {
-        ground.set_mutant(binary.clone(), mutant.name);
-        let (scenario, fault) = mutant.caught_by;
-        let strikes: Vec<Strike> = fault.map(str::parse).transpose()?.into_iter().collect();
-        let shared = Arc::new(ground);
-        let run = side_by_side(&shared, vec![(named(scenario).context("a scenario of a mutant")?, strikes)], arguments.jobs, |_| true).await?;
-        ground = Arc::into_inner(shared).context("no run goes on")?;
-        for run in run {
-            let verdict = if run.verdict.is_good() { "NOT CAUGHT" } else { "caught" };
-            println!("mutant {}: {verdict} by {run}", mutant.name);
-            if run.verdict.is_good() {
-                survivors.push(mutant.name);
-            }
+    for (name, runs) in futures::future::try_join_all(caught).await? {
+        let is_caught = runs.iter().any(|run| !run.verdict.is_good());
+        for run in &runs {
+            println!("mutant {name}: {} by {run}", if is_caught { "caught" } else { "NOT CAUGHT" });
+        }
+        if !is_caught {
+            survivors.push(name);
         }
     }
     Ok(survivors)
@@ -117,7 +113,7 @@ fn tell(run: &Run, count: usize, total: usize) {
             println!("  log: {}", log.display());
         }
     }
-    if count > 0 && count % 50 == 0 {
+    if count > 0 && count.is_multiple_of(50) {
         eprintln!("{count} of {total} runs");
     }
 }

@@ -2,6 +2,8 @@
 //!
 //! The operator's sources stay as they are: a copy of the repository is changed and built beside it, once for all variants, and a variable chooses one.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -151,24 +153,19 @@ pub fn build() -> anyhow::Result<PathBuf> {
     const BINARY: &str = "athena-operator-mutants";
     let target = target_folder()?;
     let copy = target.join(BINARY.to_owned() + "-sources");
-    let mut changed = Vec::new();
+    let mut changed: HashMap<&str, String> = HashMap::new();
     for mutant in MUTANTS {
         for change in mutant.changes {
-            let place = changed.iter().position(|(file, _)| *file == change.file);
-            let text = match place {
-                Some(place) => &mut changed[place].1,
-                None => {
-                    changed.push((change.file, std::fs::read_to_string(repository().join(change.file))?));
-                    let last = changed.len() - 1;
-                    &mut changed[last].1
-                }
+            let text = match changed.entry(change.file) {
+                Entry::Occupied(entry) => entry.into_mut(),
+                Entry::Vacant(entry) => entry.insert(std::fs::read_to_string(repository().join(change.file))?),
             };
             let found = text.matches(change.before).count();
             ensure!(found == 1, "the place that mutant {} changes is {found} times in {}: `{}`", mutant.name, change.file, change.before);
             *text = text.replace(change.before, change.after);
         }
     }
-    let changed_text = |file: &Path| changed.iter().find(|(name, _)| Path::new(name) == file).map(|(_, text)| text.clone());
+    let changed_text = |file: &Path| changed.get(file.to_str()?).cloned();
     mirror(&repository(), &copy, Path::new(""), &|file| {
         let text = std::fs::read_to_string(repository().join(file)).ok();
         match file.to_str() {

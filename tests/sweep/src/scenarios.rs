@@ -129,6 +129,7 @@ async fn startup_deadline(world: &World) -> anyhow::Result<End> {
     world.until_ready("SessionCreating").await?;
     world.past("startTime", 2).await?;
     world.phase("deadline").await;
+    world.ask_end();
     Ok(End::Over("StartupDeadlineExceeded"))
 }
 
@@ -136,6 +137,7 @@ async fn active_deadline(world: &World) -> anyhow::Result<End> {
     idle(world, json!({ "activeDeadlineSeconds": 3 })).await?;
     world.past("firstStartTime", 3).await?;
     world.phase("deadline").await;
+    world.ask_end();
     Ok(End::Over("DeadlineExceeded"))
 }
 

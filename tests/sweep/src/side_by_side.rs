@@ -15,11 +15,11 @@ use crate::strike::Strike;
 /// A scenario and what is to be struck in it; without a strike it is recorded.
 pub type Order = (&'static Scenario, Vec<Strike>);
 
-/// Does all runs, `jobs` at a time, and tells `done` of each. Once that says no, those that have not begun are left out.
+/// Does all runs, `jobs` at a time, and tells `done` of each.
 ///
 /// # Errors
 /// When a world cannot be made.
-pub async fn side_by_side(ground: &Arc<Ground>, orders: Vec<Order>, jobs: usize, mut done: impl FnMut(&Run) -> bool) -> anyhow::Result<Vec<Run>> {
+pub async fn side_by_side(ground: &Arc<Ground>, orders: Vec<Order>, jobs: usize, mut done: impl FnMut(&Run)) -> anyhow::Result<Vec<Run>> {
     let slots = Arc::new(Semaphore::new(jobs));
     let mut running = JoinSet::new();
     for (scenario, strikes) in orders {
@@ -32,11 +32,8 @@ pub async fn side_by_side(ground: &Arc<Ground>, orders: Vec<Order>, jobs: usize,
     let mut runs = Vec::new();
     while let Some(run) = running.join_next().await {
         let run = run??;
-        let goes_on = done(&run);
+        done(&run);
         runs.push(run);
-        if !goes_on {
-            break;
-        }
     }
     Ok(runs)
 }
@@ -68,7 +65,6 @@ pub async fn sweep(
     let mut each = |run: &Run, total| {
         count += 1;
         told(run, count, total);
-        true
     };
     let recordings = scenarios.iter().map(|scenario| (*scenario, Vec::new())).collect();
     let mut runs = side_by_side(ground, recordings, extent.jobs, |run| each(run, total)).await?;

@@ -14,7 +14,7 @@ pub struct Tally {
     pub faults: usize,
     /// Sessions beyond the first of each attempt.
     pub duplicates: usize,
-    /// Sessions without their object.
+    /// Sessions without their object, or billed for longer than a fault explains.
     pub leaks: usize,
     /// Runs that did not come to their end.
     pub stuck: usize,
@@ -30,7 +30,7 @@ impl Tally {
             tally.runs += 1;
             tally.faults += run.strikes.len() - run.unstruck.len();
             tally.duplicates += run.verdict.duplicates;
-            tally.leaks += run.verdict.leaks;
+            tally.leaks += run.verdict.leaks + run.verdict.overbilled;
             tally.stuck += usize::from(run.verdict.stuck.is_some());
             tally.unstruck += run.unstruck.len();
         }

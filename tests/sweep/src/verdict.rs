@@ -1,8 +1,10 @@
 //! What must hold at the end of a run.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
+use std::time::Duration;
 
 use athena_emulator::SessionRecord;
+use k8s_openapi::jiff::Timestamp;
 use kube::api::DynamicObject;
 
 use crate::end::End;
@@ -14,6 +16,8 @@ pub struct Verdict {
     pub duplicates: usize,
     /// Sessions that live, or lived, without their object.
     pub leaks: usize,
+    /// Sessions that were billed for longer, after they were to end, than the faults explain.
+    pub overbilled: usize,
     /// Why the scenario did not come to its end in time.
     pub stuck: Option<String>,
 }
@@ -21,7 +25,7 @@ pub struct Verdict {
 impl Verdict {
     /// Whether everything held.
     pub fn is_good(&self) -> bool {
-        self.duplicates == 0 && self.leaks == 0 && self.stuck.is_none()
+        self.duplicates == 0 && self.leaks == 0 && self.overbilled == 0 && self.stuck.is_none()
     }
 }
 
@@ -43,6 +47,15 @@ pub(crate) fn duplicates(sessions: &[SessionRecord], object: Option<&DynamicObje
     });
     let twice: usize = attempts.values().map(|count| count - 1).sum();
     twice + attempts.len().saturating_sub(planned + lost)
+}
+
+/// Sessions that ended more than `explained` after they were to.
+pub(crate) fn overbilled(sessions: &[SessionRecord], asked: &HashMap<String, Timestamp>, explained: Duration) -> usize {
+    let late = |session: &&SessionRecord| {
+        let (Some(asked), Some((_, ended))) = (asked.get(&session.session_id), session.states.last()) else { return false };
+        !session.live && Duration::try_from(ended.duration_since(*asked)).is_ok_and(|billed| billed > explained)
+    };
+    sessions.iter().filter(late).count()
 }
 
 /// Sessions that live and may not.
@@ -78,6 +91,15 @@ mod tests {
         let object = json!({ "metadata": {}, "status": { "previousAttempts": [{ "endReason": "SessionLost" }] } });
         let object: DynamicObject = serde_json::from_value(object).expect("an object");
         assert_eq!(duplicates(&[session("a", false), session("a-1", true)], Some(&object), 1), 0);
+    }
+
+    #[test]
+    fn what_ends_later_than_a_fault_explains_is_overbilled() {
+        let mut ended = session("a", false);
+        ended.states = vec![("TERMINATED".into(), Timestamp::from_second(10).expect("a time"))];
+        let asked = HashMap::from([("id".to_owned(), Timestamp::from_second(5).expect("a time"))]);
+        assert_eq!(overbilled(&[ended.clone()], &asked, Duration::from_secs(4)), 1);
+        assert_eq!(overbilled(&[ended], &asked, Duration::from_secs(5)), 0);
     }
 
     #[test]
