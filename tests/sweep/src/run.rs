@@ -143,8 +143,9 @@ async fn to_the_end(world: &World) -> anyhow::Result<End> {
         anyhow::Ok(end)
     };
     let end = tokio::select! {
-        end = as_written => end?,
+        biased;
         () = world.diverted() => world.scenario.deleted.clone(),
+        end = as_written => end?,
     };
     world.until_end(&end).await?;
     world.quiet(SETTLED).await;

@@ -2,13 +2,13 @@
 
 use std::time::{Duration, Instant};
 
-use fault_proxy::{Fault as KubernetesFault, FaultKind};
+use fault_proxy::{Fault as KubernetesFault, FaultKind, Outcome};
 
 use crate::blow::Blow;
 use crate::call::{Call, Target};
 use crate::recent::Recent;
 use crate::strike::Strike;
-use crate::world::{PAUSE, Phase, Watching, World};
+use crate::world::{Active, PAUSE, Phase, Watching, World};
 
 /// How long a phase waits for a call that is to be struck in it.
 const STRIKE_PATIENCE: Duration = Duration::from_secs(8);
@@ -49,6 +49,7 @@ impl World {
     /// Orders the faults of the current phase.
     fn set_faults(&self) {
         let recent = self.recent();
+        let list_was_stale = self.came_about(|outcome| matches!(outcome, Outcome::Stale(_)));
         let (mut athena, mut kubernetes) = (Vec::new(), Vec::new());
         let state = self.state();
         let phase = state.phases.last().map(|phase| phase.name);
@@ -64,7 +65,7 @@ impl World {
                 }
             }
         }
-        if state.list_is_stale {
+        if state.list_is_stale && !list_was_stale {
             kubernetes.push(KubernetesFault::new("list", "athenasessions", FaultKind::StaleList { back: 2 }).times(1));
         }
         match state.watching {
@@ -159,9 +160,22 @@ impl World {
         self.set_faults();
     }
 
-    /// The strikes that never came about.
+    /// The strikes that never came about, or not wholly.
     pub(crate) fn unstruck(&self) -> Vec<Strike> {
-        self.state().strikes.iter().filter(|active| !active.struck).map(|active| active.strike.clone()).collect()
+        let is_struck = |active: &&Active| {
+            let wholly = match active.strike.blow {
+                Blow::KillStale => self.came_about(|outcome| matches!(outcome, Outcome::Stale(_))),
+                Blow::KillLate => self.came_about(|outcome| matches!(outcome, Outcome::Delivered(_))),
+                _ => true,
+            };
+            active.struck && wholly
+        };
+        self.state().strikes.iter().filter(|active| !is_struck(active)).map(|active| active.strike.clone()).collect()
+    }
+
+    /// Whether this became of a request to the API server.
+    fn came_about(&self, so: impl Fn(&Outcome) -> bool) -> bool {
+        self.proxy.requests().iter().any(|request| so(&request.outcome))
     }
 
     /// Ends once a fault has made an end of the scenario of its own: the object is deleted.
