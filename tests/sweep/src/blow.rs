@@ -79,8 +79,8 @@ impl Blow {
     /// How many calls are struck, from `call` on.
     pub(crate) fn times(self, call: &Call) -> u32 {
         match self {
-            // It is not retried by the client, and what is refused for longer than the time of uncertainty counts as lost.
-            Self::Outage if call.operation == "StartSession" => 3,
+            // They are not retried by the client, and what is refused for longer than the time of uncertainty counts as lost.
+            Self::Outage if call.target == Target::Athena => 3,
             Self::Outage => 5,
             _ => 1,
         }

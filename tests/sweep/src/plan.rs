@@ -51,6 +51,6 @@ pub(crate) fn pairs(strikes: &[Strike], seed: u64, count: usize) -> Vec<Vec<Stri
 /// Whether a renewal of the lease, or a look, only repeats the ones before it: those show every state that a session goes through in a phase, and how often it is looked at after
 /// that is a matter of time.
 fn repeats(call: &Call) -> bool {
-    let looks = call.target == Target::Athena && call.operation.starts_with("GetSession");
+    let looks = call.target == Target::Athena && matches!(call.operation.as_str(), "GetSession" | "GetSessionStatus" | "ListSessions");
     looks && call.occurrence > 4 || call.verb_and_resource().1 == "leases" && call.occurrence > 2
 }

@@ -34,9 +34,11 @@ impl World {
     }
 
     fn awaits_strike(&self) -> bool {
+        let list_was_stale = self.came_about(|outcome| matches!(outcome, Outcome::Stale(_)));
         let state = self.state();
         let phase = state.phases.last().map(|phase| phase.name);
-        state.strikes.iter().any(|active| !active.done && Some(active.strike.call.phase.as_str()) == phase)
+        let waits = |active: &Active| !active.done || active.strike.blow == Blow::KillStale && !list_was_stale;
+        state.strikes.iter().any(|active| waits(active) && Some(active.strike.call.phase.as_str()) == phase)
     }
 
     /// The calls since the current phase began.
@@ -205,7 +207,7 @@ impl World {
     pub(crate) async fn quiet(&self, pause: Duration) {
         let mut last = (0, Instant::now());
         while last.1.elapsed() < pause {
-            let looks = |operation: &str| matches!(operation, "GetSession" | "GetSessionStatus");
+            let looks = |operation: &str| matches!(operation, "GetSession" | "GetSessionStatus" | "ListSessions");
             let requests = self.proxy.requests();
             let writes = requests.iter().filter(|request| request.operation.resource != "leases").count();
             let count = writes + self.emulator.calls().iter().filter(|call| !looks(&call.operation)).count();

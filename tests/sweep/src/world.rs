@@ -134,8 +134,9 @@ impl World {
         let (url, kubeconfig) = (self.emulator.url(), kubeconfig.display().to_string());
         let lease_namespace = format!("--lease-namespace={}", self.namespace);
         let namespaces = format!("--namespaces={}", self.namespace);
-        let flags = [
-            &[namespaces.as_str(), "--athena-timeout=1s", "--uncertainty=10s", "--kubernetes-timeout=1s", "--shutdown-grace=2s", &lease_namespace],
+        let flags: Vec<&str> = [
+            &[namespaces.as_str(), "--athena-timeout=1s", "--uncertainty=10s", "--kubernetes-timeout=1s", "--shutdown-grace=2s"][..],
+            &["--athena-rate=1000", "--athena-burst=1000", &lease_namespace],
             self.scenario.flags,
         ]
         .concat();
