@@ -7,7 +7,10 @@ CRD := crds/athenasessions.athena-operator.io.yaml
 # A kubeconfig counts only when it is given on purpose: make demo KUBECONFIG=FILE
 DEMO_FLAGS := $(if $(filter command line,$(origin KUBECONFIG)),--kubeconfig $(KUBECONFIG)) $(if $(EMULATOR_CONFIG),--emulator-config $(EMULATOR_CONFIG))
 
-.PHONY: help demo dev test lint handover mutants # What make sweep does: all, with the mutants, unless a part is named. SWEEP_FLAGS := $(if $(SCENARIO),--scenario $(SCENARIO)) $(FAULT),--fault '$(FAULT)') $(SEED),--seed $(SEED)) $(SCENARIO)$(FAULT),,--mutants) generate tools
+# What make sweep does: all, with the mutants, unless a part is named.
+SWEEP_FLAGS := $(if $(SCENARIO),--scenario $(SCENARIO)) $(if $(FAULT),--fault '$(FAULT)') $(if $(SEED),--seed $(SEED)) $(if $(SCENARIO)$(FAULT),,--mutants)
+
+.PHONY: help demo dev test sweep lint handover mutants generate tools
 
 help: ## Show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
