@@ -45,7 +45,7 @@ pub const MUTANTS: &[Mutant] = &[
             file: RECONCILE,
             before: "            _ => Outcome::Nothing,\n",
             after: "            Step::Record(number) if crate::mutant::is(\"start-before-record\") => {\n                \
-                    let _ = self.athena.start_session(start_session(object, *number).1).await;\n                \
+                    let _ = self.athena.start_session(start_session(object, *number).1, &mut Turn::had()).await;\n                \
                     Outcome::Nothing\n            }\n            _ => Outcome::Nothing,\n",
         }],
     },
@@ -73,8 +73,8 @@ pub const MUTANTS: &[Mutant] = &[
         changes: &[Change {
             file: "src/writes.rs",
             before: "let patch = json!({ \"metadata\": { \"resourceVersion\": object.metadata.resource_version }, \"status\": difference(&before, status) });",
-            after: "let version = object.metadata.resource_version.clone().filter(|_| !crate::mutant::is(\"blind-status\"));\n    \
-                    let patch = json!({ \"metadata\": { \"resourceVersion\": version }, \"status\": difference(&before, status) });",
+            after: "let mut patch = json!({ \"metadata\": { \"resourceVersion\": object.metadata.resource_version }, \"status\": difference(&before, status) });\n    \
+                    if crate::mutant::is(\"blind-status\") {\n        patch[\"metadata\"] = json!({});\n    }",
         }],
     },
     Mutant {

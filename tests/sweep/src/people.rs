@@ -79,7 +79,13 @@ impl World {
 
     /// Waits until Ready has this reason.
     pub(crate) async fn until_ready(&self, reason: &str) -> anyhow::Result<()> {
-        self.until_object(reason, |object| object.is_some_and(|object| ready(object)["reason"] == *reason)).await
+        self.until_ready_one_of(&[reason]).await
+    }
+
+    /// Waits until Ready has one of these reasons.
+    pub(crate) async fn until_ready_one_of(&self, reasons: &[&str]) -> anyhow::Result<()> {
+        let wanted = |object: &DynamicObject| reasons.iter().any(|reason| ready(object)["reason"] == **reason);
+        self.until_object(&reasons.join(" or "), |object| object.is_some_and(wanted)).await
     }
 
     /// Waits until shortly before so many seconds after a time of the status.
@@ -88,7 +94,7 @@ impl World {
         self.until_object(&format!("told a {member}"), told).await?;
         let object = self.object().await?.context("the object is there")?;
         let time: Timestamp = serde_json::from_value(object.data["status"][member].clone())?;
-        let left = time.as_millisecond() + seconds * 1000 - 30 - Timestamp::now().as_millisecond();
+        let left = time.as_millisecond() + seconds * 1000 - 500 - Timestamp::now().as_millisecond();
         tokio::time::sleep(Duration::from_millis(u64::try_from(left).unwrap_or(0))).await;
         Ok(())
     }

@@ -134,7 +134,12 @@ async fn startup_deadline(world: &World) -> anyhow::Result<End> {
 }
 
 async fn active_deadline(world: &World) -> anyhow::Result<End> {
-    idle(world, json!({ "activeDeadlineSeconds": 3 })).await?;
+    world.phase("boot").await;
+    world.boot().await?;
+    world.phase("start").await;
+    world.create(json!({ "activeDeadlineSeconds": 3 })).await?;
+    // An outage may last longer than the deadline.
+    world.until_ready_one_of(&["SessionIdle", "DeadlineExceeded"]).await?;
     world.past("firstStartTime", 3).await?;
     world.phase("deadline").await;
     world.ask_end();

@@ -121,6 +121,8 @@ impl World {
         match blow {
             Blow::KillDelete => {
                 self.delete().await?;
+                self.state().watching = Watching::Open;
+                self.set_faults();
                 self.diverted.send_replace(true);
             }
             Blow::KillStale => {
