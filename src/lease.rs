@@ -139,7 +139,7 @@ pub async fn run(client: Client, candidate: Candidate, office: Office, mut relea
 
 /// How long a candidate waits between looks at the lease.
 fn retry(candidate: &Candidate) -> Duration {
-    Duration::from_secs(1).min(candidate.duration / 5)
+    Duration::from_millis(500).min(candidate.duration / 5)
 }
 
 enum Turn {

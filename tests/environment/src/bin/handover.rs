@@ -26,7 +26,7 @@ struct Arguments {
 const NAMESPACE: &str = "handover";
 /// Longest time after SIGTERM.
 const GOAL: Duration = Duration::from_secs(2);
-/// How long after a lease has lapsed another replica may need to see it: a look at the lease each second, and the first list.
+/// How long after a lease has lapsed another replica may need to see it: two looks at the lease a second, and the first list.
 const RETRY: Duration = Duration::from_secs(2);
 
 #[tokio::main]
