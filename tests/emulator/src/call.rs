@@ -4,11 +4,13 @@ use std::future::pending;
 
 use hyper::StatusCode;
 use hyper::body::Bytes;
+use hyper::header::{DATE, HeaderValue};
 use hyper::http::request::Parts;
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 
-use crate::faults::{self, FaultKind};
+use crate::config::Config;
+use crate::faults::FaultKind;
 use crate::journal::{Call, Outcome};
 use crate::operations::{self as operation, Done};
 use crate::refusal::Refusal;
@@ -16,7 +18,7 @@ use crate::server::{Answer, Closed, Shared, answer};
 use crate::signature::{self, Unauthentic};
 use crate::validate::validate;
 use crate::world::World;
-use crate::{shapes, sts};
+use crate::{issue, shapes, sts};
 
 /// How a service is spoken to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,7 +95,7 @@ pub(crate) async fn call(shared: &Shared, parts: Parts, body: Bytes) -> Result<A
     let (number, latency, fault) = {
         let mut world = shared.world();
         let number = world.journal.arrive(request.arrived(Timestamp::now()));
-        let fault = faults::take(&mut world.faults, &request.operation);
+        let fault = world.fault(&request.operation);
         (number, world.config.latency, fault)
     };
     if !latency.is_zero() {
@@ -128,13 +130,21 @@ pub(crate) async fn call(shared: &Shared, parts: Parts, body: Bytes) -> Result<A
     }
 
     let result = effect(&mut shared.world(), &request, number, fault.as_ref());
+    let clock = shared.world().config.wrong_clock(Timestamp::now());
     match fault {
         Some(FaultKind::DropAfter) => Err(Closed),
         Some(FaultKind::Hang { .. }) => pending().await,
-        _ => Ok(match result {
-            Ok(done) => request.reply(StatusCode::OK, done.body),
-            Err(refusal) => request.refuse(&refusal),
-        }),
+        _ => {
+            let mut answer = match result {
+                Ok(done) => request.reply(StatusCode::OK, done.body),
+                Err(refusal) => request.refuse(&refusal),
+            };
+            let date = clock.and_then(|clock| HeaderValue::from_str(&clock.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string()).ok());
+            if let Some(date) = date {
+                answer.headers_mut().insert(DATE, date);
+            }
+            Ok(answer)
+        }
     }
 }
 
@@ -153,17 +163,25 @@ fn effect(world: &mut World, request: &Request, number: u64, fault: Option<&Faul
 }
 
 fn perform(world: &mut World, request: &Request, now: Timestamp) -> Result<Done, Refusal> {
+    // Whoever has no credentials yet cannot sign.
+    if request.protocol == Protocol::Query && request.operation == "AssumeRoleWithWebIdentity" {
+        let input = request.input.clone().unwrap_or_default();
+        let body = issue::web_identity(&world.config, &input, &request.id, world.config.clock(now))?;
+        return Ok(Done { body, session_id: None });
+    }
     if world.config.check_signatures {
         let service = match request.protocol {
             Protocol::Json => "athena",
             Protocol::Query => "sts",
         };
-        signature::check(&request.parts, &request.body, service, &world.config, now).map_err(|reason| unauthentic(&reason, request.protocol))?;
+        let clock = world.config.clock(now);
+        signature::check(&request.parts, &request.body, service, &world.config, clock).map_err(|reason| unauthentic(&reason, request.protocol))?;
     }
     match request.protocol {
         Protocol::Json => athena(world, request, now),
         Protocol::Query if request.operation == "GetCallerIdentity" => {
-            Ok(Done { body: sts::caller_identity(&world.config, &request.id), session_id: None })
+            let key = signature::access_key_id(&request.parts);
+            Ok(Done { body: sts::caller_identity(&world.config, key, &request.id), session_id: None })
         }
         Protocol::Query => Err(Refusal::new("InvalidAction", format!("Could not find operation {} for version 2011-06-15", request.operation))),
     }
@@ -183,6 +201,9 @@ fn athena(world: &mut World, request: &Request, now: Timestamp) -> Result<Done, 
         return Err(Refusal::invalid_input("clientRequestToken is null or empty"));
     }
     validate(input, members)?;
+    if request.operation == "StartSession" {
+        check_role(world, input)?;
+    }
     match request.operation.as_str() {
         "StartSession" => operation::start_session(world, input, now),
         "GetSession" => operation::get_session(world, input, now),
@@ -197,14 +218,26 @@ fn check_permission(world: &World, operation: &str, input: &Map<String, Value>) 
     if !world.config.deny.iter().any(|denied| denied == operation) {
         return Ok(());
     }
-    let (caller, resource) = (world.config.caller_arn(), operation::resource(world, input));
-    Err(Refusal::new(
+    Err(denied(world, &format!("athena:{operation}"), &operation::resource(world, input)))
+}
+
+/// Whether the caller may pass the role that a session is to have.
+fn check_role(world: &World, input: &Map<String, Value>) -> Result<(), Refusal> {
+    let role = input.get("ExecutionRole").and_then(Value::as_str);
+    match role.filter(|role| world.config.deny_roles.iter().any(|denied| denied == role)) {
+        Some(role) => Err(denied(world, "iam:PassRole", role)),
+        None => Ok(()),
+    }
+}
+
+fn denied(world: &World, action: &str, resource: &str) -> Refusal {
+    let caller = Config::caller_arn(&world.config.account);
+    Refusal::new(
         "AccessDeniedException",
         format!(
-            "User: {caller} is not authorized to perform: athena:{operation} on resource: {resource} \
-             because no identity-based policy allows the athena:{operation} action"
+            "User: {caller} is not authorized to perform: {action} on resource: {resource} because no identity-based policy allows the {action} action"
         ),
-    ))
+    )
 }
 
 /// The two front ends have different names for the same refusals.

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use jiff::fmt::serde::unsigned_duration::friendly::compact as duration;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::state;
@@ -22,6 +23,10 @@ pub struct Config {
     pub check_signatures: bool,
     /// Who may call.
     pub credentials: Vec<Credential>,
+    /// What is issued for a token, by STS `AssumeRoleWithWebIdentity` and at `/v1/credentials`, as by the agent of EKS Pod Identity.
+    pub issue: Option<Issue>,
+    /// How many seconds the clock that signatures are held against, and that replies tell, is ahead.
+    pub clock_ahead: i64,
     /// The work groups that exist.
     pub work_groups: Vec<WorkGroup>,
     /// The state a new session begins in, which `StartSession` answers. What Athena answers first is not documented.
@@ -73,9 +78,13 @@ pub struct Config {
     pub rate: Option<Rate>,
     /// Operations that are answered with `AccessDeniedException`.
     pub deny: Vec<String>,
+    /// Execution roles that the caller may not pass: `StartSession` with one is answered with `AccessDeniedException`.
+    pub deny_roles: Vec<String>,
     /// Added to every call, before its effect.
     #[serde(with = "duration::required")]
     pub latency: Duration,
+    /// Seed of the dice that faults with a chance throw.
+    pub seed: u64,
 }
 
 impl Default for Config {
@@ -86,6 +95,8 @@ impl Default for Config {
             account: "000000000000".to_owned(),
             check_signatures: true,
             credentials: vec![Credential::default()],
+            issue: None,
+            clock_ahead: 0,
             work_groups: vec![
                 group("spark-35", WorkGroup::SPARK_3_5),
                 group("pyspark-3", WorkGroup::PYSPARK_3),
@@ -112,7 +123,9 @@ impl Default for Config {
             max_dpus: None,
             rate: None,
             deny: Vec::new(),
+            deny_roles: Vec::new(),
             latency: Duration::ZERO,
+            seed: 0,
         }
     }
 }
@@ -139,9 +152,24 @@ impl Config {
         self.work_groups.iter().find(|group| group.name == name)
     }
 
-    /// The ARN of the role the emulator says every caller has.
-    pub(crate) fn caller_arn(&self) -> String {
-        let account = &self.account;
+    /// The account of an access key.
+    pub(crate) fn account_of(&self, access_key_id: Option<&str>) -> &str {
+        let credential = self.credentials.iter().find(|credential| Some(credential.access_key_id.as_str()) == access_key_id);
+        credential.and_then(|credential| credential.account.as_deref()).unwrap_or(&self.account)
+    }
+
+    /// What its clock shows.
+    pub(crate) fn clock(&self, now: Timestamp) -> Timestamp {
+        now.saturating_add(SignedDuration::from_secs(self.clock_ahead)).unwrap_or(now)
+    }
+
+    /// The same, if that is not the time.
+    pub(crate) fn wrong_clock(&self, now: Timestamp) -> Option<Timestamp> {
+        (self.clock_ahead != 0).then(|| self.clock(now))
+    }
+
+    /// The ARN of the role the emulator says every caller of an account has.
+    pub(crate) fn caller_arn(account: &str) -> String {
         format!("arn:aws:sts::{account}:assumed-role/athena-operator/emulator")
     }
 
@@ -163,13 +191,28 @@ pub struct Credential {
     pub session_token: Option<String>,
     /// Answers every call with `ExpiredTokenException`.
     pub expired: bool,
+    /// The account that it belongs to, if that is another than the emulator's. Sessions of all accounts are the same ones.
+    pub account: Option<String>,
 }
 
 impl Default for Credential {
     /// Access key `test`, secret `test`.
     fn default() -> Self {
-        Self { access_key_id: "test".to_owned(), secret_access_key: "test".to_owned(), session_token: None, expired: false }
+        Self { access_key_id: "test".to_owned(), secret_access_key: "test".to_owned(), session_token: None, expired: false, account: None }
     }
+}
+
+/// Credentials that are issued for a token.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Issue {
+    /// The token that has to be shown.
+    pub token: String,
+    /// Which of the credentials are issued.
+    pub access_key_id: String,
+    /// For how long they are said to be valid.
+    #[serde(with = "duration::required")]
+    pub lifetime: Duration,
 }
 
 /// A work group.

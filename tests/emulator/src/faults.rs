@@ -19,12 +19,15 @@ pub struct Fault {
     /// How many matching calls are spared first.
     #[serde(default)]
     pub after: u32,
+    /// How likely a matching call is struck, from 0 to 1; the dice are those of `seed` in the configuration. Without one, each is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub chance: Option<f64>,
 }
 
 impl Fault {
     /// A fault of every call of an operation.
     pub fn new(operation: impl Into<String>, kind: FaultKind) -> Self {
-        Self { operation: operation.into(), kind, times: None, after: 0 }
+        Self { operation: operation.into(), kind, times: None, after: 0, chance: None }
     }
 
     /// Limits the fault to the next calls.
@@ -37,6 +40,12 @@ impl Fault {
     #[must_use]
     pub fn after(self, after: u32) -> Self {
         Self { after, ..self }
+    }
+
+    /// Strikes a matching call with this chance, from 0 to 1.
+    #[must_use]
+    pub fn chance(self, chance: f64) -> Self {
+        Self { chance: Some(chance), ..self }
     }
 }
 
@@ -96,12 +105,15 @@ fn html() -> String {
     "<html><body><h1>It works!</h1></body></html>".to_owned()
 }
 
-/// Takes the fault of a call from the rules, counting it. A rule that is used up is removed.
-pub(crate) fn take(rules: &mut Vec<Fault>, operation: &str) -> Option<FaultKind> {
+/// Takes the fault of a call from the rules, counting it. A rule that is used up is removed. `dice` throws a number from 0 to 1, less than 1.
+pub(crate) fn take(rules: &mut Vec<Fault>, operation: &str, mut dice: impl FnMut() -> f64) -> Option<FaultKind> {
     rules.retain(|rule| rule.times != Some(0));
     for rule in rules.iter_mut().filter(|rule| rule.operation == "*" || rule.operation == operation) {
         if rule.after > 0 {
             rule.after -= 1;
+            continue;
+        }
+        if rule.chance.is_some_and(|chance| dice() >= chance) {
             continue;
         }
         if let Some(times) = &mut rule.times {
@@ -118,14 +130,18 @@ pub(crate) fn take(rules: &mut Vec<Fault>, operation: &str) -> Option<FaultKind>
 mod tests {
     use super::*;
 
+    fn never() -> f64 {
+        unreachable!("no rule has a chance")
+    }
+
     #[test]
     fn rules_apply_in_turn_and_are_used_up() {
         let mut rules = vec![Fault::new("StartSession", FaultKind::Throttle).times(2).after(1), Fault::new("*", FaultKind::DropBefore).times(2)];
-        assert_eq!(take(&mut rules, "StartSession"), Some(FaultKind::DropBefore));
-        assert_eq!(take(&mut rules, "StartSession"), Some(FaultKind::Throttle));
-        assert_eq!(take(&mut rules, "GetSession"), Some(FaultKind::DropBefore));
-        assert_eq!(take(&mut rules, "GetSession"), None);
-        assert_eq!(take(&mut rules, "StartSession"), Some(FaultKind::Throttle));
+        assert_eq!(take(&mut rules, "StartSession", never), Some(FaultKind::DropBefore));
+        assert_eq!(take(&mut rules, "StartSession", never), Some(FaultKind::Throttle));
+        assert_eq!(take(&mut rules, "GetSession", never), Some(FaultKind::DropBefore));
+        assert_eq!(take(&mut rules, "GetSession", never), None);
+        assert_eq!(take(&mut rules, "StartSession", never), Some(FaultKind::Throttle));
         assert!(rules.is_empty());
     }
 
@@ -133,9 +149,17 @@ mod tests {
     fn a_rule_without_times_stays() {
         let mut rules = vec![Fault::new("ListSessions", FaultKind::Throttle), Fault::new("*", FaultKind::Throttle).times(0)];
         for _ in 0..5 {
-            assert!(take(&mut rules, "ListSessions").is_some());
-            assert!(take(&mut rules, "GetSession").is_none());
+            assert!(take(&mut rules, "ListSessions", never).is_some());
+            assert!(take(&mut rules, "GetSession", never).is_none());
         }
+    }
+
+    #[test]
+    fn a_rule_with_a_chance_strikes_as_the_dice_fall_and_is_used_up_by_its_strikes() {
+        let mut rules = vec![Fault::new("*", FaultKind::Throttle).chance(0.25).times(1), Fault::new("*", FaultKind::DropAfter)];
+        assert_eq!(take(&mut rules, "GetSession", || 0.25), Some(FaultKind::DropAfter));
+        assert_eq!(take(&mut rules, "GetSession", || 0.2), Some(FaultKind::Throttle));
+        assert_eq!(rules.len(), 1);
     }
 
     #[test]

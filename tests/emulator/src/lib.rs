@@ -18,7 +18,7 @@
 //!
 //! Where to look: `call` is the way of one AWS call through `faults`, `signature`, `validate` (against `shapes`) and `limits` to its
 //! `operations`; these work on the `world`: every `session` with its timeline, the `tokens`, the `journal`. `engine` has the rules of the two
-//! Spark engines, `reply` and `refusal` what goes over the wire, `sts` the other service. `control` is the HTTP API for tests in another process,
+//! Spark engines, `reply` and `refusal` what goes over the wire, `sts` the other service, `issue` gives out credentials. `control` is the HTTP API for tests in another process,
 //! which `server` serves beside AWS's.
 
 mod call;
@@ -26,6 +26,7 @@ mod config;
 mod control;
 mod engine;
 mod faults;
+mod issue;
 mod journal;
 mod limits;
 mod operations;
@@ -48,7 +49,7 @@ use jiff::Timestamp;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
-pub use config::{Config, Credential, Rate, TokenMismatch, UnknownSessionError, WorkGroup, WorkGroupState};
+pub use config::{Config, Credential, Issue, Rate, TokenMismatch, UnknownSessionError, WorkGroup, WorkGroupState};
 pub use faults::{Fault, FaultKind};
 pub use journal::{Call, Outcome};
 pub use record::{Change, SessionRecord, UnknownSession};

@@ -13,7 +13,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
 use crate::world::World;
-use crate::{call, control};
+use crate::{call, control, issue};
 
 /// More than the largest valid `StartSession`.
 const MAX_BODY: usize = 16 * 1024 * 1024;
@@ -85,10 +85,13 @@ async fn route(shared: &Shared, request: Request<Incoming>) -> Result<Answer, Cl
     if let Some(path) = parts.uri.path().strip_prefix("/_emulator/") {
         return Ok(control::answer(shared, &parts.method, path, &body));
     }
+    if parts.uri.path() == issue::AGENT && parts.method == Method::GET {
+        return Ok(issue::agent(shared, &parts));
+    }
     if parts.uri.path() == "/" && parts.method == Method::POST {
         return call::call(shared, parts, body).await;
     }
-    Ok(answer(StatusCode::NOT_FOUND, "text/plain", None, "POST / or /_emulator/\n".to_owned()))
+    Ok(answer(StatusCode::NOT_FOUND, "text/plain", None, "POST /, GET /v1/credentials or /_emulator/\n".to_owned()))
 }
 
 /// A reply with an optional request id.

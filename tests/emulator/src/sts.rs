@@ -6,7 +6,8 @@ use crate::Config;
 use crate::refusal::Refusal;
 
 /// The reply of `GetCallerIdentity`.
-pub(crate) fn caller_identity(config: &Config, request_id: &str) -> String {
+pub(crate) fn caller_identity(config: &Config, access_key_id: Option<&str>, request_id: &str) -> String {
+    let account = config.account_of(access_key_id);
     format!(
         "<GetCallerIdentityResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\">\n  \
          <GetCallerIdentityResult>\n    \
@@ -18,8 +19,8 @@ pub(crate) fn caller_identity(config: &Config, request_id: &str) -> String {
          <RequestId>{request_id}</RequestId>\n  \
          </ResponseMetadata>\n\
          </GetCallerIdentityResponse>",
-        escaped(&config.caller_arn()),
-        escaped(&config.account),
+        escaped(&Config::caller_arn(account)),
+        escaped(account),
     )
 }
 
@@ -45,6 +46,6 @@ pub(crate) fn form(body: &[u8]) -> Map<String, Value> {
     form_urlencoded::parse(body).map(|(name, value)| (name.into_owned(), Value::String(value.into_owned()))).collect()
 }
 
-fn escaped(text: &str) -> String {
+pub(crate) fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }

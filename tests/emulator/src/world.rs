@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::config::{Config, WorkGroup};
-use crate::faults::Fault;
+use crate::faults::{self, Fault, FaultKind};
 use crate::journal::Journal;
 use crate::limits::Bucket;
 use crate::record::{Change, SessionRecord, UnknownSession};
@@ -20,6 +20,7 @@ pub(crate) struct World {
     pub(crate) faults: Vec<Fault>,
     pub(crate) journal: Journal,
     pub(crate) bucket: Bucket,
+    dice: fastrand::Rng,
     /// Oldest first.
     sessions: Vec<Session>,
     places: HashMap<String, usize>,
@@ -28,6 +29,7 @@ pub(crate) struct World {
 impl World {
     pub(crate) fn new(config: Config) -> Self {
         Self {
+            dice: fastrand::Rng::with_seed(config.seed),
             config,
             tokens: Tokens::default(),
             faults: Vec::new(),
@@ -36,6 +38,11 @@ impl World {
             sessions: Vec::new(),
             places: HashMap::new(),
         }
+    }
+
+    /// Takes the fault of a call.
+    pub(crate) fn fault(&mut self, operation: &str) -> Option<FaultKind> {
+        faults::take(&mut self.faults, operation, || self.dice.f64())
     }
 
     /// Every session there ever was, oldest first, as [`World::settle`] left them.
@@ -112,8 +119,11 @@ impl World {
     /// Changes the configuration; what was due under the old one has happened.
     pub(crate) fn configure(&mut self, change: impl FnOnce(&mut Config), now: Timestamp) {
         self.settle(now);
-        let rate = self.config.rate;
+        let (rate, seed) = (self.config.rate, self.config.seed);
         change(&mut self.config);
+        if self.config.seed != seed {
+            self.dice = fastrand::Rng::with_seed(self.config.seed);
+        }
         if self.config.rate != rate {
             self.bucket = Bucket::full();
         }

@@ -115,6 +115,18 @@ async fn a_reserved_property_makes_the_session_fail_and_not_the_call() {
 }
 
 #[tokio::test]
+async fn a_role_that_may_not_be_passed_is_refused() {
+    let emulator = Emulator::start(quick()).await.expect("an emulator");
+    let role = "arn:aws:iam::000000000000:role/denied";
+    emulator.configure(|config| config.deny_roles = vec![role.to_owned()]);
+    let client = athena(&emulator);
+    let (code, message) = error(start(&client, "denied").execution_role(role).send().await);
+    assert_eq!(code, "AccessDeniedException");
+    assert!(message.contains(&format!("iam:PassRole on resource: {role}")), "{message}");
+    start(&client, "other").execution_role("arn:aws:iam::000000000000:role/other").send().await.expect("a session");
+}
+
+#[tokio::test]
 async fn a_session_has_at_most_fifty_tags() {
     let emulator = Emulator::start(Config::default()).await.expect("an emulator");
     let client = athena(&emulator);

@@ -35,6 +35,24 @@ async fn a_failure_has_no_effect_and_is_used_up() {
 }
 
 #[tokio::test]
+async fn a_chance_is_kept_and_the_same_with_the_same_seed() {
+    let struck = async |seed| {
+        let emulator = Emulator::start(Config { seed, ..quick() }).await.expect("an emulator");
+        emulator.set_faults(vec![Fault::new("*", FaultKind::Throttle).chance(0.2)]);
+        let client = athena(&emulator);
+        for _ in 0..200 {
+            let _ = client.list_sessions().work_group("spark-35").send().await;
+        }
+        outcomes(&emulator)
+    };
+    let (one, again, other) = (struck(1).await, struck(1).await, struck(2).await);
+    assert_eq!(one, again);
+    assert_ne!(one, other);
+    let count = one.iter().filter(|outcome| *outcome == "ThrottlingException").count();
+    assert!((20..=60).contains(&count), "{count} of 200");
+}
+
+#[tokio::test]
 async fn a_throttle_of_everything_includes_sts() {
     let emulator = with(Fault::new("*", FaultKind::Throttle)).await;
     let client = athena(&emulator);

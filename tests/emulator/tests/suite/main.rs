@@ -6,6 +6,7 @@ mod behaviours;
 mod control;
 mod faults;
 mod fixtures;
+mod issue;
 mod lists;
 mod process;
 mod sdk;
