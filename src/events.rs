@@ -77,7 +77,26 @@ pub const EVENTS: &[Kind] = &[
     warning("WorkGroupDisabled", "the work group is disabled", "enable it"),
     warning("WorkGroupNotSpark", "the engine of the work group is not Apache Spark", "change the engine, or create another AthenaSession"),
     warning("AccessDenied", "IAM refuses a call; the message names caller, action and resource", "mend the operator's IAM policy"),
-    warning("CredentialsInvalid", "the operator's AWS credentials are missing, wrong or expired", "mend the credentials"),
+    warning(
+        "CredentialsInvalid",
+        "the operator's AWS credentials are missing, wrong, revoked or expired",
+        "mend the credentials where the operator gets them from; it looks for them again by itself",
+    ),
+    warning(
+        "AccountChanged",
+        "the operator was given credentials of another account than it works in, and makes no call with them",
+        "give it credentials of its account again, or restart it to have it work in the other one",
+    ),
+    warning(
+        "WrongRegion",
+        "the endpoint is that of another region than the operator works in",
+        "mend `AWS_REGION` or `AWS_ENDPOINT_URL` of the operator, and restart it",
+    ),
+    warning(
+        "ClockSkew",
+        "the clock of the operator's node is wrong by more than five minutes, and could not be corrected by the time in AWS's replies",
+        "set the node's clock",
+    ),
     warning("NotFound", "something that StartSession names does not exist", "read the message"),
     warning("Refused", "a call is refused with a text that this version does not know", "read the message"),
     warning("InvalidRequest", "StartSession refuses the request for good", "create another AthenaSession"),

@@ -54,6 +54,7 @@ fn situations() -> Vec<Situation> {
         Situation::Stale { message: message() },
         Situation::IdentityChanged { message: message() },
         Situation::Refused { reason: "MarkerMismatch", message: message(), stalled: false },
+        Situation::Refused { reason: "AccountChanged", message: message(), stalled: false },
     ];
     all.extend(states.map(|state| Situation::Session { state: state.into() }));
     all.extend(causes.map(|cause| Situation::Stopping { cause }));

@@ -181,7 +181,7 @@ impl Operator {
         match step {
             Step::Start(number) => {
                 let (_, body) = start_session(object, *number);
-                if let Some(refusal) = self.preflight(object, known).await {
+                if let Some(refusal) = self.preflight(object, known, turn).await {
                     log_refusal("StartSession", &refusal);
                     known.start_refused(refusal.clone(), false, Timestamp::now(), fastrand::f64());
                     return Outcome::Refused(refusal);
@@ -222,11 +222,11 @@ impl Operator {
 
     /// Why StartSession would be refused, as the work group tells before a call is spent. Whoever may not read work groups finds out by the call; and
     /// an attempt that may have been started already is tried in any case, to learn its session.
-    async fn preflight(&self, object: &AthenaSession, known: &Known) -> Option<Refusal> {
+    async fn preflight(&self, object: &AthenaSession, known: &Known, turn: &mut Turn) -> Option<Refusal> {
         if !nothing_started(object, known) {
             return None;
         }
-        match self.athena.work_group(&object.spec.work_group).await {
+        match self.athena.work_group(&object.spec.work_group, turn).await {
             Ok(group) => group.refuses(&object.spec),
             Err(refusal) => (refusal.reason == "WorkGroupNotFound").then_some(refusal),
         }

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use aws_config::BehaviorVersion;
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
+use aws_sdk_athena::config::IdentityCache;
 use aws_sdk_athena::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_athena::operation::get_session::GetSessionOutput;
 use aws_sdk_athena::operation::list_sessions::ListSessionsOutput;
@@ -17,7 +18,8 @@ use aws_smithy_types::DateTime;
 use aws_smithy_types::body::SdkBody;
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
-use super::error::{chain, code, refusal};
+use super::credentials::OwnCredentials;
+use super::error::{CREDENTIALS_INVALID, code, refusal};
 use crate::api::{Classification, EngineConfiguration};
 use crate::leadership::Leadership;
 use crate::limiter::{Limiter, Turn};
@@ -38,7 +40,7 @@ pub enum ConnectError {
 #[derive(Clone)]
 pub struct Athena {
     athena: aws_sdk_athena::Client,
-    sts: aws_sdk_sts::Client,
+    credentials: OwnCredentials,
     region: String,
     leadership: Leadership,
     limiter: Arc<Limiter<Key>>,
@@ -62,12 +64,14 @@ impl Athena {
         metrics: Arc<Metrics>,
     ) -> Result<Self, ConnectError> {
         let timeouts = TimeoutConfig::builder().operation_attempt_timeout(timeout).operation_timeout(timeout).build();
-        let config = aws_config::defaults(BehaviorVersion::latest()).timeout_config(timeouts).load().await;
+        let config = aws_config::defaults(BehaviorVersion::latest()).timeout_config(timeouts).no_credentials().load().await;
         let region = config.region().ok_or(ConnectError::NoRegion)?.to_string();
-        let once = aws_sdk_athena::config::Builder::from(&config).retry_config(RetryConfig::disabled()).build();
+        let once = aws_sdk_athena::config::Builder::from(&config).retry_config(RetryConfig::disabled());
+        let credentials = OwnCredentials::new(config);
+        let once = once.credentials_provider(credentials.clone()).identity_cache(IdentityCache::no_cache());
         Ok(Self {
-            athena: aws_sdk_athena::Client::from_conf(once),
-            sts: aws_sdk_sts::Client::new(&config),
+            athena: aws_sdk_athena::Client::from_conf(once.build()),
+            credentials,
             region,
             leadership,
             limiter,
@@ -81,13 +85,12 @@ impl Athena {
         &self.region
     }
 
-    /// The account of the credentials, by STS GetCallerIdentity.
+    /// The account of the credentials, by STS GetCallerIdentity. From then on no call is made in another.
     ///
     /// # Errors
     /// What STS or the way to it says.
     pub async fn account(&self) -> Result<String, String> {
-        let reply = self.sts.get_caller_identity().send().await.map_err(|error| chain(&error))?;
-        reply.account.ok_or_else(|| "the reply of STS names no account".into())
+        self.credentials.account().await
     }
 
     /// Sends `body` as StartSession. Returns the id and state of the session behind its token, which may have ended long ago.
@@ -101,7 +104,9 @@ impl Athena {
         });
         self.limiter.pay(turn).await;
         self.leadership.held().await;
-        let reply = self.measured("StartSession", &mut Turn::had(), call.send()).await?;
+        let begun = Instant::now();
+        let reply = call.send().await;
+        let reply = self.told("StartSession", begun, reply).await?;
         match (reply.session_id, reply.state) {
             (Some(id), state) if !id.is_empty() => Ok((id, state.map(|state| state.as_str().to_owned()).unwrap_or_default())),
             _ => Err(empty("StartSession names no session")),
@@ -192,7 +197,7 @@ impl Athena {
     ///
     /// # Errors
     /// The refusal.
-    pub async fn work_group(&self, name: &str) -> Result<WorkGroup, Refusal> {
+    pub async fn work_group(&self, name: &str, turn: &mut Turn) -> Result<WorkGroup, Refusal> {
         /// How long an answer is used.
         const KEPT: Duration = Duration::from_mins(1);
         /// How long one that somebody may be mending is.
@@ -214,7 +219,7 @@ impl Athena {
                 return told.clone();
             }
         }
-        let reply = self.measured("GetWorkGroup", &mut Turn::none(), self.athena.get_work_group().work_group(name).send()).await;
+        let reply = self.measured("GetWorkGroup", turn, self.athena.get_work_group().work_group(name).send()).await;
         let told = reply.map(|reply| {
             let group = reply.work_group.as_ref();
             let engine = group.and_then(|group| group.configuration.as_ref()?.engine_version.as_ref());
@@ -234,9 +239,12 @@ impl Athena {
     pub async fn terminate_session(&self, id: &str, turn: &mut Turn) -> Result<(), Refusal> {
         self.limiter.pay(turn).await;
         self.leadership.held().await;
-        self.measured("TerminateSession", &mut Turn::had(), self.athena.terminate_session().session_id(id).send()).await.map(|_| ())
+        let begun = Instant::now();
+        let reply = self.athena.terminate_session().session_id(id).send().await;
+        self.told("TerminateSession", begun, reply).await.map(|_| ())
     }
 
+    /// Makes a call once the limiter lets it pass.
     async fn measured<T, E>(
         &self,
         operation: &'static str,
@@ -249,9 +257,21 @@ impl Athena {
         self.limiter.pay(turn).await;
         let begun = Instant::now();
         let reply = call.await;
+        self.told(operation, begun, reply).await
+    }
+
+    /// What a call has come to, which is counted.
+    async fn told<T, E>(&self, operation: &'static str, begun: Instant, reply: Result<T, SdkError<E, HttpResponse>>) -> Result<T, Refusal>
+    where
+        E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+    {
         let code = reply.as_ref().map_or_else(code, |_| "ok".to_owned());
         self.metrics.athena_call(operation, code, begun.elapsed());
-        reply.map_err(|error| refusal(&error))
+        let told = reply.map_err(|error| refusal(&error));
+        if told.as_ref().is_err_and(|refusal| refusal.reason == CREDENTIALS_INVALID) {
+            self.credentials.doubt().await;
+        }
+        told
     }
 }
 

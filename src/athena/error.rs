@@ -2,11 +2,11 @@
 
 use std::error::Error;
 
-use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_athena::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_athena::operation::RequestId;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 
+use super::credentials::Missing;
 use crate::session::{Class, Refusal};
 
 /// A row of the catalogue.
@@ -26,6 +26,9 @@ const fn entry(codes: &'static [&'static str], text: &'static str, class: Class,
     Entry { codes, text, class, reason }
 }
 
+/// Reason of a call that AWS refuses for its credentials, or that could not be made without any.
+pub(super) const CREDENTIALS_INVALID: &str = "CredentialsInvalid";
+
 /// What a refusal means. The first row that fits counts.
 pub const CATALOGUE: &[Entry] = &[
     entry(
@@ -35,6 +38,10 @@ pub const CATALOGUE: &[Entry] = &[
         "Throttled",
     ),
     entry(&["AccessDeniedException", "AccessDenied", "UnauthorizedOperation"], "", Class::MayHeal, "AccessDenied"),
+    entry(&["InvalidSignatureException", "SignatureDoesNotMatch"], "signature expired", Class::MayHeal, "ClockSkew"),
+    entry(&["InvalidSignatureException", "SignatureDoesNotMatch"], "signature not yet current", Class::MayHeal, "ClockSkew"),
+    entry(&["RequestExpired", "RequestTimeTooSkewed"], "", Class::MayHeal, "ClockSkew"),
+    entry(&["InvalidSignatureException", "SignatureDoesNotMatch"], "scoped to a valid region", Class::MayHeal, "WrongRegion"),
     entry(
         &[
             "ExpiredTokenException",
@@ -47,12 +54,11 @@ pub const CATALOGUE: &[Entry] = &[
             "MissingAuthenticationTokenException",
             "MissingAuthenticationToken",
             "InvalidClientTokenId",
-            "RequestExpired",
             "OptInRequired",
         ],
         "",
         Class::MayHeal,
-        "CredentialsInvalid",
+        CREDENTIALS_INVALID,
     ),
     entry(&["IDEMPOTENT_PARAMETER_MISMATCH"], "", Class::TokenConflict, "TokenMismatch"),
     entry(&["InvalidRequestException"], "idempotent parameters do not match", Class::TokenConflict, "TokenMismatch"),
@@ -112,12 +118,10 @@ where
             let message = if message.is_empty() { format!("HTTP {}", failure.raw().status().as_u16()) } else { message.to_owned() };
             Refusal { class, reason, message, request_id }
         }
-        _ if caused_by_credentials(error) => Refusal {
-            class: Class::MayHeal,
-            reason: "CredentialsInvalid",
-            message: format!("the operator has no AWS credentials (EKS Pod Identity, IRSA, a profile or keys): {}", cause(error)),
-            request_id,
-        },
+        _ if let Some(missing) = missing(error) => {
+            let reason = if matches!(missing, Missing::AccountChanged { .. }) { "AccountChanged" } else { CREDENTIALS_INVALID };
+            Refusal { class: Class::MayHeal, reason, message: missing.to_string(), request_id }
+        }
         _ => Refusal { class: Class::Unanswered, reason: "AthenaUnavailable", message: chain(error), request_id },
     }
 }
@@ -150,12 +154,13 @@ fn sources<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dy
 }
 
 /// The innermost cause.
-fn cause(error: &(dyn Error + 'static)) -> String {
+pub(super) fn cause(error: &(dyn Error + 'static)) -> String {
     sources(error).last().map(ToString::to_string).unwrap_or_default()
 }
 
-fn caused_by_credentials(error: &(dyn Error + 'static)) -> bool {
-    sources(error).any(<dyn Error>::is::<CredentialsError>)
+/// Why the call could not be signed, if that is why it failed.
+fn missing<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a Missing> {
+    sources(error).find_map(|source| source.downcast_ref())
 }
 
 pub(super) fn chain(error: &(dyn Error + 'static)) -> String {
@@ -196,6 +201,10 @@ mod tests {
             ("InvalidRequestException", "INVALID_INPUT", "a text that nobody knows", 400, (Class::MayHeal, "Refused")),
             ("AccessDeniedException", "", "User: x is not authorized", 400, (Class::MayHeal, "AccessDenied")),
             ("ExpiredTokenException", "", "", 400, (Class::MayHeal, "CredentialsInvalid")),
+            ("InvalidSignatureException", "", "Signature expired: 20261122T093723Z is now earlier than 2", 400, (Class::MayHeal, "ClockSkew")),
+            ("InvalidSignatureException", "", "Signature not yet current: 20261122T093723Z is still later", 400, (Class::MayHeal, "ClockSkew")),
+            ("InvalidSignatureException", "", "Credential should be scoped to a valid region, not 'x'.", 400, (Class::MayHeal, "WrongRegion")),
+            ("InvalidSignatureException", "", "The request signature we calculated does not match", 400, (Class::MayHeal, "CredentialsInvalid")),
             ("AccessDenied", "", "", 503, (Class::MayHeal, "AccessDenied")),
             ("LimitExceededException", "", "", 400, (Class::Throttled, "Throttled")),
             ("InternalServerException", "", "", 500, (Class::Unanswered, "AthenaUnavailable")),

@@ -280,9 +280,10 @@ fn refusal(class: Class, reason: &'static str) -> Refusal {
     Refusal { class, reason, message: "no".into(), request_id: None }
 }
 
-/// One refusal for each reason of the catalogue.
+/// One refusal for each reason of the catalogue, and of a call that the operator's own credentials forbid.
 fn refusals() -> Vec<Refusal> {
-    let reasons: BTreeMap<&'static str, Class> = CATALOGUE.iter().map(|entry| (entry.reason, entry.class)).collect();
+    let mut reasons: BTreeMap<&'static str, Class> = CATALOGUE.iter().map(|entry| (entry.reason, entry.class)).collect();
+    reasons.insert("AccountChanged", Class::MayHeal);
     reasons.into_iter().map(|(reason, class)| refusal(class, reason)).collect()
 }
 

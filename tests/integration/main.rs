@@ -6,6 +6,7 @@
 
 mod admission;
 mod crash;
+mod credentials;
 mod deletion;
 mod fields;
 mod harness;
@@ -25,6 +26,7 @@ fn main() -> ExitCode {
     let mut modules = vec![
         ("admission", admission::tests()),
         ("crash", crash::tests()),
+        ("credentials", credentials::tests()),
         ("deletion", deletion::tests()),
         ("hostile", hostile::tests()),
         ("leader", leader::tests()),

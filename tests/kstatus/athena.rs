@@ -15,13 +15,16 @@ pub(crate) const ROLE: &str = "arn:aws:iam::111122223333:role/etl";
 const IDLE_TIMEOUT: SignedDuration = SignedDuration::from_mins(5);
 
 /// Every class, with the reasons that `athena` gives it.
-const REFUSALS: [(Class, &str); 14] = [
+const REFUSALS: [(Class, &str); 17] = [
     (Class::Unanswered, "AthenaUnavailable"),
     (Class::Throttled, "Throttled"),
     (Class::Capacity, "QuotaExceeded"),
     (Class::Capacity, "CapacityUnavailable"),
     (Class::MayHeal, "AccessDenied"),
     (Class::MayHeal, "CredentialsInvalid"),
+    (Class::MayHeal, "AccountChanged"),
+    (Class::MayHeal, "WrongRegion"),
+    (Class::MayHeal, "ClockSkew"),
     (Class::MayHeal, "WorkGroupNotFound"),
     (Class::MayHeal, "WorkGroupDisabled"),
     (Class::MayHeal, "WorkGroupNotSpark"),

@@ -16,20 +16,20 @@ use crate::history::{Moment, history};
 /// The seed of each is its index.
 static HISTORIES: LazyLock<Vec<Vec<Moment>>> = LazyLock::new(|| (0..350).map(history).collect());
 
-/// Every reason of Ready that can occur, by its status. The reasons of refusals are those of `athena::error`, and MarkerMismatch.
+/// Every reason of Ready that can occur, by its status. The reasons of refusals are those of `athena::error`, and MarkerMismatch and AccountChanged.
 const READY: [(&str, &str); 3] = [
     (
         "False",
-        "AccessDenied CredentialsInvalid Deleting IdentityChanged InvalidRequest MarkerMismatch NotFound Refused SessionAlreadyExists SessionDegraded \
-         SessionFailed SessionVanished StartupDeadlineExceeded StoppedOutside TerminateRefused TokenMismatch WorkGroupDisabled WorkGroupNotFound \
-         WorkGroupNotSpark",
+        "AccessDenied AccountChanged ClockSkew CredentialsInvalid Deleting IdentityChanged InvalidRequest MarkerMismatch NotFound Refused \
+         SessionAlreadyExists SessionDegraded SessionFailed SessionVanished StartupDeadlineExceeded StoppedOutside TerminateRefused TokenMismatch \
+         WorkGroupDisabled WorkGroupNotFound WorkGroupNotSpark WrongRegion",
     ),
     ("True", "DeadlineExceeded IdleTimeout SessionBusy SessionIdle Suspended"),
     (
         "Unknown",
-        "AccessDenied CapacityUnavailable CredentialsInvalid DeadlineExceeded MarkerMismatch NotFound ObservationStale QuotaExceeded Refused \
+        "AccessDenied AccountChanged CapacityUnavailable ClockSkew CredentialsInvalid DeadlineExceeded MarkerMismatch NotFound ObservationStale QuotaExceeded Refused \
          ReplacingSession RestartingAfterFailure SessionAlreadyExists SessionCreated SessionCreating SessionTerminating Starting Suspending Throttled \
-         TokenMismatch UnknownState WorkGroupDisabled WorkGroupNotFound WorkGroupNotSpark",
+         TokenMismatch UnknownState WorkGroupDisabled WorkGroupNotFound WorkGroupNotSpark WrongRegion",
     ),
 ];
 

@@ -1,0 +1,174 @@
+//! The operator's AWS credentials: found by the SDK's default chain, asked for anew when AWS refuses them, and all of one account.
+//!
+//! The SDK reads a profile once and keeps what it was issued until its stated end, though it may have been revoked long before. So its cache is not
+//! used here.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use aws_config::{BehaviorVersion, SdkConfig};
+use aws_credential_types::Credentials;
+use aws_credential_types::provider::error::CredentialsError;
+use aws_credential_types::provider::{ProvideCredentials, future};
+use aws_sdk_sts::config::IdentityCache;
+use tokio::sync::Mutex;
+use tokio::time::timeout;
+use tracing::{info, warn};
+
+use super::error::{cause, chain};
+
+/// How long credentials that name no end are used before they are looked for again.
+const KEPT: Duration = Duration::from_mins(5);
+/// How long before their end they are replaced.
+const BEFORE_END: Duration = Duration::from_secs(30);
+/// How long it takes to look for them before it is given up.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// How long after one search the next may follow, whatever is refused meanwhile.
+const PAUSE: Duration = Duration::from_secs(2);
+
+/// Why there are no credentials.
+#[derive(Clone, Debug, thiserror::Error)]
+pub(super) enum Missing {
+    /// None were found.
+    #[error("the operator has no AWS credentials (EKS Pod Identity, IRSA, a profile or keys): {0}")]
+    NotFound(String),
+    /// They may be of another account than those before them.
+    #[error("cannot tell of which account the operator's new AWS credentials are: {0}")]
+    AccountUnknown(String),
+    /// They are of another account than those before them.
+    #[error(
+        "the operator's AWS credentials are of account {found} now, and it works in account {own} until it ends: \
+         give it credentials of account {own}, or restart it to have it work in account {found}"
+    )]
+    AccountChanged {
+        /// The account of the process.
+        own: String,
+        /// The account of the credentials.
+        found: String,
+    },
+}
+
+/// Provides the credentials of all calls.
+#[derive(Clone)]
+pub(super) struct OwnCredentials {
+    config: SdkConfig,
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Default)]
+struct State {
+    held: Option<Credentials>,
+    /// The account of the process, once STS has told it.
+    account: Option<String>,
+    searched: Option<Instant>,
+    /// Why the last search found nothing.
+    missing: Option<Missing>,
+    /// Whether AWS has refused what is held.
+    doubted: bool,
+}
+
+impl State {
+    /// What may be used without another search: what was found, or why nothing was.
+    fn usable(&self, now: SystemTime) -> Option<Result<Credentials, Missing>> {
+        let age = self.searched?.elapsed();
+        let end = self.held.as_ref().and_then(Credentials::expiry);
+        let fresh = end.map_or(age < KEPT, |end| now + BEFORE_END < end) && !self.doubted && self.missing.is_none();
+        (fresh || age < PAUSE).then(|| self.best(now))
+    }
+
+    fn holds(&self, credentials: &Credentials) -> bool {
+        self.held.as_ref().is_some_and(|held| held.access_key_id() == credentials.access_key_id())
+    }
+
+    /// What is held, as long as nothing is known against it.
+    fn best(&self, now: SystemTime) -> Result<Credentials, Missing> {
+        match (&self.held, &self.missing) {
+            (Some(held), None) => Ok(held.clone()),
+            // A search that fails proves nothing against what was found before.
+            (Some(held), Some(_)) if !self.doubted && held.expiry().is_none_or(|end| now < end) => Ok(held.clone()),
+            (_, Some(missing)) => Err(missing.clone()),
+            (None, None) => Err(Missing::NotFound("none were looked for".into())),
+        }
+    }
+}
+
+impl OwnCredentials {
+    /// The credentials of the environment. `config` has region and endpoint, and no credentials.
+    pub(super) fn new(config: SdkConfig) -> Self {
+        Self { config, state: Arc::default() }
+    }
+
+    /// AWS has refused the credentials: the next call looks for others.
+    pub(super) async fn doubt(&self) {
+        self.state.lock().await.doubted = true;
+    }
+
+    /// The account of the credentials, by STS GetCallerIdentity. From here on none are used but those of this account.
+    pub(super) async fn account(&self) -> Result<String, String> {
+        let credentials = self.provide().await.map_err(|missing| missing.to_string())?;
+        let account = self.account_of(&credentials).await?;
+        let mut state = self.state.lock().await;
+        if !state.holds(&credentials) {
+            return Err("the credentials have changed meanwhile".into());
+        }
+        Ok(state.account.get_or_insert(account).clone())
+    }
+
+    async fn account_of(&self, credentials: &Credentials) -> Result<String, String> {
+        let own =
+            aws_sdk_sts::config::Builder::from(&self.config).credentials_provider(credentials.clone()).identity_cache(IdentityCache::no_cache());
+        let reply = aws_sdk_sts::Client::from_conf(own.build()).get_caller_identity().send().await.map_err(|error| chain(&error))?;
+        reply.account.ok_or_else(|| "the reply of STS names no account".into())
+    }
+
+    async fn provide(&self) -> Result<Credentials, Missing> {
+        let mut state = self.state.lock().await;
+        if let Some(result) = state.usable(SystemTime::now()) {
+            return result;
+        }
+        let found = timeout(PATIENCE, self.search(&state)).await;
+        state.searched = Some(Instant::now());
+        match found.unwrap_or_else(|_| Err(Missing::NotFound(format!("it takes longer than {PATIENCE:?} to find them")))) {
+            Ok(found) => {
+                if !state.holds(&found) {
+                    info!("AWS credentials were found");
+                }
+                (state.held, state.missing, state.doubted) = (Some(found), None, false);
+            }
+            Err(missing) => {
+                warn!("{missing}");
+                state.missing = Some(missing);
+            }
+        }
+        state.best(SystemTime::now())
+    }
+
+    /// What the SDK's chain finds, read anew, if it is of the process's account.
+    async fn search(&self, state: &State) -> Result<Credentials, Missing> {
+        let config = aws_config::defaults(BehaviorVersion::latest()).region(self.config.region().cloned()).load().await;
+        let provider = config.credentials_provider().ok_or_else(|| Missing::NotFound("the SDK knows no source".into()))?;
+        let found = provider.provide_credentials().await.map_err(|error| Missing::NotFound(cause(&error)))?;
+        let Some(own) = state.account.clone().filter(|_| !state.holds(&found)) else { return Ok(found) };
+        let account = match found.account_id() {
+            Some(account) => account.as_str().to_owned(),
+            None => self.account_of(&found).await.map_err(Missing::AccountUnknown)?,
+        };
+        if account == own { Ok(found) } else { Err(Missing::AccountChanged { own, found: account }) }
+    }
+}
+
+impl fmt::Debug for OwnCredentials {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("OwnCredentials")
+    }
+}
+
+impl ProvideCredentials for OwnCredentials {
+    fn provide_credentials<'a>(&'a self) -> future::ProvideCredentials<'a>
+    where
+        Self: 'a,
+    {
+        future::ProvideCredentials::new(async { self.provide().await.map_err(CredentialsError::not_loaded) })
+    }
+}

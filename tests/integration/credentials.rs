@@ -1,0 +1,304 @@
+//! Credentials that are missing, wrong, expired, revoked, replaced, of another account or region, or signed by a wrong clock: what an object shows, and
+//! that it heals without a restart.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::ensure;
+use athena_emulator::{Credential, Fault, FaultKind, Issue};
+use environment::Operator;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+
+use crate::harness::{World, condition, ready_condition, status, tests, until};
+
+tests![
+    expired_credentials_of_a_profile_are_replaced_without_a_restart,
+    a_wrong_secret_is_told_and_mended_without_a_restart,
+    missing_credentials_are_told_and_found_without_a_restart,
+    credentials_of_pod_identity_that_are_revoked_before_their_end_are_replaced,
+    credentials_of_pod_identity_are_renewed_at_their_end,
+    web_identity_heals_when_its_token_is_right,
+    credentials_revoked_in_the_middle_of_a_deletion_hold_the_object_until_they_are_mended,
+    an_attempt_of_another_account_is_left_alone,
+    credentials_of_another_account_are_not_used,
+    an_endpoint_of_another_region_is_told,
+    a_wrong_clock_is_corrected,
+    a_clock_that_cannot_be_corrected_is_told,
+];
+
+/// The environment of an operator that has no keys in it.
+const NO_KEYS: [(&str, &str); 2] = [("AWS_ACCESS_KEY_ID", ""), ("AWS_SECRET_ACCESS_KEY", "")];
+
+/// A credentials file with one profile.
+struct Profile(tempfile::TempDir);
+
+impl Profile {
+    fn new() -> anyhow::Result<Self> {
+        Ok(Self(tempfile::tempdir()?))
+    }
+
+    fn with(key: &str) -> anyhow::Result<Self> {
+        let profile = Self::new()?;
+        profile.write(key)?;
+        Ok(profile)
+    }
+
+    fn file(&self) -> PathBuf {
+        self.0.path().join("credentials")
+    }
+
+    /// Replaces the file as a whole, as a Secret's volume does.
+    fn write(&self, key: &str) -> anyhow::Result<()> {
+        let new = self.0.path().join("new");
+        std::fs::write(&new, format!("[spark]\naws_access_key_id = {key}\naws_secret_access_key = secret-of-{key}\n"))?;
+        Ok(std::fs::rename(new, self.file())?)
+    }
+
+    fn operator(&self, world: &World) -> anyhow::Result<Operator> {
+        let (file, none) = (self.file().display().to_string(), self.0.path().join("none").display().to_string());
+        let env = [("AWS_SHARED_CREDENTIALS_FILE", file.as_str()), ("AWS_CONFIG_FILE", &none), ("AWS_PROFILE", "spark")];
+        world.operator_with(&[], &[&NO_KEYS[..], &env].concat())
+    }
+}
+
+fn credential(key: &str) -> Credential {
+    Credential { access_key_id: key.into(), secret_access_key: format!("secret-of-{key}"), ..Credential::default() }
+}
+
+/// Has Athena accept these keys and no others.
+fn accept(world: &World, keys: &[&str]) {
+    let credentials: Vec<Credential> = keys.iter().map(|key| credential(key)).collect();
+    world.emulator.configure(|config| config.credentials = credentials);
+}
+
+/// How many calls to Athena were signed with a key.
+fn signed(world: &World, key: &str) -> usize {
+    let own = |call: &&athena_emulator::Call| call.access_key_id.as_deref() == Some(key) && call.operation != "GetCallerIdentity";
+    world.emulator.calls().iter().filter(own).count()
+}
+
+/// Waits until an object is refused for `reason`, and an event has told it. Returns the condition, which says that it is still tried.
+async fn refused(world: &World, name: &str, reason: &str) -> anyhow::Result<Condition> {
+    let object = world.until_reason(name, reason).await?;
+    ensure!(ready_condition(&object).is_some_and(|ready| ready.status == "Unknown") && condition(&object, "Stalled").is_none());
+    until("an event tells it", || world.kubectl(&["events"]).is_ok_and(|events| events.contains(reason))).await?;
+    condition(&object, "Reconciling").ok_or_else(|| anyhow::anyhow!("{name} is not Reconciling"))
+}
+
+async fn expired_credentials_of_a_profile_are_replaced_without_a_restart(world: World) -> anyhow::Result<()> {
+    accept(&world, &["one"]);
+    let profile = Profile::with("one")?;
+    let _operator = profile.operator(&world)?;
+    world.create("before").await?;
+    world.until_reason("before", "SessionIdle").await?;
+    world.emulator.configure(|config| config.credentials = vec![Credential { expired: true, ..credential("one") }, credential("two")]);
+    world.create("after").await?;
+    let told = refused(&world, "after", "CredentialsInvalid").await?;
+    ensure!(told.message.contains("The security token included in the request is expired"), "{}", told.message);
+    ensure!(signed(&world, "two") == 0);
+    profile.write("two")?;
+    world.until_reason("after", "SessionIdle").await?;
+    ensure!(signed(&world, "two") > 0 && world.emulator.sessions().len() == 2);
+    Ok(())
+}
+
+async fn a_wrong_secret_is_told_and_mended_without_a_restart(world: World) -> anyhow::Result<()> {
+    world.emulator.configure(|config| config.credentials = vec![Credential { secret_access_key: "another".into(), ..credential("one") }]);
+    let profile = Profile::with("one")?;
+    let _operator = profile.operator(&world)?;
+    world.create("wrong").await?;
+    let told = refused(&world, "wrong", "CredentialsInvalid").await?;
+    ensure!(told.message.contains("does not match the signature you provided"), "{}", told.message);
+    accept(&world, &["one"]);
+    world.until_reason("wrong", "SessionIdle").await?;
+    Ok(())
+}
+
+async fn missing_credentials_are_told_and_found_without_a_restart(world: World) -> anyhow::Result<()> {
+    accept(&world, &["one"]);
+    let profile = Profile::new()?;
+    let _operator = profile.operator(&world)?;
+    world.create("without").await?;
+    let told = refused(&world, "without", "CredentialsInvalid").await?;
+    ensure!(told.message.contains("the operator has no AWS credentials"), "{}", told.message);
+    ensure!(world.emulator.calls().is_empty(), "a call was made without credentials");
+    profile.write("one")?;
+    world.until_reason("without", "SessionIdle").await?;
+    Ok(())
+}
+
+/// An operator under EKS Pod Identity, and the file with its token.
+fn under_pod_identity(world: &World, token: &str) -> anyhow::Result<(Operator, tempfile::TempDir)> {
+    let folder = tempfile::tempdir()?;
+    let file = folder.path().join("token");
+    std::fs::write(&file, token)?;
+    let (url, file) = (format!("{}/v1/credentials", world.emulator.url()), file.display().to_string());
+    let env = [("AWS_CONTAINER_CREDENTIALS_FULL_URI", url.as_str()), ("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", &file)];
+    let none = folder.path().join("none").display().to_string();
+    let no_files = [("AWS_SHARED_CREDENTIALS_FILE", none.as_str()), ("AWS_CONFIG_FILE", &none)];
+    Ok((world.operator_with(&[], &[&NO_KEYS[..], &env, &no_files].concat())?, folder))
+}
+
+fn issue(world: &World, key: &str, lifetime: Duration) {
+    let credential = Credential { session_token: Some(format!("session-of-{key}")), ..credential(key) };
+    let issue = Issue { token: "pod".into(), access_key_id: key.into(), lifetime };
+    world.emulator.configure(|config| (config.credentials, config.issue) = (vec![credential], Some(issue)));
+}
+
+async fn credentials_of_pod_identity_that_are_revoked_before_their_end_are_replaced(world: World) -> anyhow::Result<()> {
+    issue(&world, "one", Duration::from_hours(6));
+    let (_operator, _folder) = under_pod_identity(&world, "pod")?;
+    world.create("before").await?;
+    world.until_reason("before", "SessionIdle").await?;
+    ensure!(world.calls("AssumeRoleForPodIdentity").len() == 1, "credentials that are valid are asked for again");
+    issue(&world, "two", Duration::from_hours(6));
+    world.create("after").await?;
+    world.until_reason("after", "SessionIdle").await?;
+    ensure!(signed(&world, "two") > 0);
+    ensure!(world.calls("AssumeRoleForPodIdentity").len() == 2);
+    world.delete("before").await?;
+    world.until_gone("before").await
+}
+
+async fn credentials_of_pod_identity_are_renewed_at_their_end(world: World) -> anyhow::Result<()> {
+    issue(&world, "one", Duration::from_secs(33));
+    let (_operator, _folder) = under_pod_identity(&world, "pod")?;
+    world.create("renewed").await?;
+    world.until_reason("renewed", "SessionIdle").await?;
+    // Both are good: only the end of the one has the other used.
+    let session = |key: &str| Credential { session_token: Some(format!("session-of-{key}")), ..credential(key) };
+    world.emulator.configure(|config| {
+        config.credentials = vec![session("one"), session("two")];
+        config.issue = Some(Issue { token: "pod".into(), access_key_id: "two".into(), lifetime: Duration::from_hours(6) });
+    });
+    until("the new ones are used", || signed(&world, "two") > 0).await?;
+    let refused = world.emulator.calls().iter().filter(|call| !call.outcome.is_ok()).count();
+    ensure!(refused == 0, "{refused} calls were refused");
+    ensure!(world.calls("AssumeRoleForPodIdentity").len() <= 3);
+    Ok(())
+}
+
+async fn web_identity_heals_when_its_token_is_right(world: World) -> anyhow::Result<()> {
+    issue(&world, "one", Duration::from_hours(1));
+    let folder = tempfile::tempdir()?;
+    let token = folder.path().join("token");
+    std::fs::write(&token, "of-another-cluster")?;
+    let (file, none) = (token.display().to_string(), folder.path().join("none").display().to_string());
+    let env = [
+        ("AWS_WEB_IDENTITY_TOKEN_FILE", file.as_str()),
+        ("AWS_ROLE_ARN", "arn:aws:iam::000000000000:role/athena-operator"),
+        ("AWS_SHARED_CREDENTIALS_FILE", &none),
+        ("AWS_CONFIG_FILE", &none),
+    ];
+    let _operator = world.operator_with(&[], &[&NO_KEYS[..], &env].concat())?;
+    world.create("irsa").await?;
+    let told = refused(&world, "irsa", "CredentialsInvalid").await?;
+    ensure!(told.message.contains("No OpenIDConnect provider found"), "{}", told.message);
+    std::fs::write(&token, "pod")?;
+    world.until_reason("irsa", "SessionIdle").await?;
+    Ok(())
+}
+
+async fn credentials_revoked_in_the_middle_of_a_deletion_hold_the_object_until_they_are_mended(world: World) -> anyhow::Result<()> {
+    let _operator = world.operator()?;
+    world.create("held").await?;
+    world.until_reason("held", "SessionIdle").await?;
+    world.emulator.configure(|config| config.credentials.clear());
+    world.delete("held").await?;
+    let reason = "The security token included in the request is invalid";
+    let object =
+        world.until("held", "told why it waits", |object| ready_condition(object).is_some_and(|ready| ready.message.contains(reason))).await?;
+    let ready = ready_condition(&object).unwrap_or_else(|| unreachable!("it was there"));
+    ensure!(ready.reason == "Deleting" && ready.message.contains("deletionPolicy"), "{}", ready.message);
+    until("an event tells it", || world.kubectl(&["events"]).is_ok_and(|events| events.contains("TerminateRefused"))).await?;
+    ensure!(world.live().len() == 1);
+    world.emulator.configure(|config| config.credentials = vec![Credential::default()]);
+    world.until_gone("held").await?;
+    ensure!(world.live().is_empty());
+    Ok(())
+}
+
+async fn an_attempt_of_another_account_is_left_alone(world: World) -> anyhow::Result<()> {
+    accept(&world, &["one"]);
+    let profile = Profile::with("one")?;
+    let operator = profile.operator(&world)?;
+    world.create("elsewhere").await?;
+    let object = world.until("elsewhere", "recorded with its account", |object| {
+        ready_condition(object).is_some_and(|ready| ready.reason == "SessionIdle") && status(object).account_id.is_some()
+    });
+    object.await?;
+    drop(operator);
+    let other = Credential { account: Some("111111111111".into()), ..credential("other") };
+    world.emulator.configure(|config| config.credentials.push(other));
+    profile.write("other")?;
+    let operator = profile.operator(&world)?;
+    let object = world.until_reason("elsewhere", "IdentityChanged").await?;
+    let stalled = condition(&object, "Stalled").map(|stalled| stalled.message).unwrap_or_default();
+    ensure!(stalled.contains("000000000000") && stalled.contains("111111111111"), "{stalled}");
+    world.delete("elsewhere").await?;
+    let waits = |message: &str| message.contains("waiting for an operator that works in region eu-west-1, account 000000000000");
+    world.until("elsewhere", "waiting", |object| ready_condition(object).is_some_and(|ready| waits(&ready.message))).await?;
+    ensure!(signed(&world, "other") == 0, "a call was made in the other account");
+    ensure!(world.live().len() == 1);
+    drop(operator);
+    profile.write("one")?;
+    let _operator = profile.operator(&world)?;
+    world.until_gone("elsewhere").await?;
+    ensure!(world.live().is_empty());
+    Ok(())
+}
+
+async fn credentials_of_another_account_are_not_used(world: World) -> anyhow::Result<()> {
+    accept(&world, &["one"]);
+    let profile = Profile::with("one")?;
+    let operator = profile.operator(&world)?;
+    until("the account is told", || operator.raw_log().contains("STS told the account")).await?;
+    let other = Credential { account: Some("111111111111".into()), ..credential("other") };
+    world.emulator.configure(|config| config.credentials = vec![Credential { expired: true, ..credential("one") }, other]);
+    profile.write("other")?;
+    world.create("here").await?;
+    let told = refused(&world, "here", "AccountChanged").await?;
+    ensure!(told.message.contains("000000000000") && told.message.contains("111111111111"), "{}", told.message);
+    ensure!(signed(&world, "other") == 0, "a call was made in the other account");
+    accept(&world, &["one"]);
+    profile.write("one")?;
+    world.until_reason("here", "SessionIdle").await?;
+    Ok(())
+}
+
+async fn an_endpoint_of_another_region_is_told(world: World) -> anyhow::Result<()> {
+    world.emulator.configure(|config| config.region = Some("us-east-1".into()));
+    let _operator = world.operator()?;
+    world.create("astray").await?;
+    let told = refused(&world, "astray", "WrongRegion").await?;
+    ensure!(told.message.contains("Credential should be scoped to a valid region, not 'eu-west-1'"), "{}", told.message);
+    world.emulator.configure(|config| config.region = Some("eu-west-1".into()));
+    world.until_reason("astray", "SessionIdle").await?;
+    Ok(())
+}
+
+async fn a_wrong_clock_is_corrected(world: World) -> anyhow::Result<()> {
+    for (name, seconds) in [("slow", 3600), ("fast", -3600)] {
+        world.emulator.configure(|config| config.clock_ahead = seconds);
+        let _operator = world.operator()?;
+        world.create(name).await?;
+        world.until_reason(name, "SessionIdle").await?;
+        world.delete(name).await?;
+        world.until_gone(name).await?;
+    }
+    ensure!(world.live().is_empty() && world.emulator.sessions().len() == 2);
+    Ok(())
+}
+
+async fn a_clock_that_cannot_be_corrected_is_told(world: World) -> anyhow::Result<()> {
+    let message = "Signature expired: 20261122T093723Z is now earlier than 20261122T103223Z (20261122T103723Z - 5 min.)";
+    let kind = FaultKind::Fail { status: 403, code: "InvalidSignatureException".into(), message: message.into() };
+    world.emulator.set_faults(vec![Fault::new("StartSession", kind)]);
+    let _operator = world.operator()?;
+    world.create("late").await?;
+    let told = refused(&world, "late", "ClockSkew").await?;
+    ensure!(told.message.contains(message), "{}", told.message);
+    world.emulator.set_faults(vec![]);
+    world.until_reason("late", "SessionIdle").await?;
+    Ok(())
+}
