@@ -8,6 +8,7 @@
 //! events      what to tell people   │
 //! marker      tokens and markers    │
 //! unreadable  what cannot be read   │
+//! redaction   what is left out      │
 //! session     what Athena said      ┘
 //! athena      the calls to Athena; the only place that knows its SDK
 //! limiter     how many calls are made, and whose turn it is
@@ -43,6 +44,7 @@ pub mod operator;
 pub(crate) mod orphans;
 pub(crate) mod publish;
 pub mod reconcile;
+pub mod redaction;
 pub mod server;
 pub mod session;
 pub mod status;

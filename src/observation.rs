@@ -87,7 +87,7 @@ impl Operator {
         match self.observer.sighting(&ObjectRef::from_obj(object), id) {
             Some(Sighting::Missed(time)) => known.missed(time),
             Some(Sighting::Shown(session, asked)) => {
-                seen.look = known.sighted(*session, &object.uid().unwrap_or_default(), id, asked, &self.limits);
+                seen.look = known.sighted(session.redacted(&object.spec), &object.uid().unwrap_or_default(), id, asked, &self.limits);
                 seen.look_time = seen.look.is_some().then_some(asked);
             }
             None => {}
@@ -111,7 +111,7 @@ impl Operator {
                     let status = object.status.as_ref();
                     let full = !known.trusts(id) || status.is_some_and(|status| status.engine_version.is_none());
                     seen.look_time = Some(Timestamp::now());
-                    let look = self.athena.look(id, full, turn).await;
+                    let look = self.athena.look(id, full, turn).await.redacted(&object.spec);
                     seen.look = Some(known.looked(look, &uid, id, Timestamp::now(), &at.limits, fastrand::f64()));
                 }
                 (Step::Search, _) => {
@@ -127,7 +127,7 @@ impl Operator {
     async fn search(&self, object: &AthenaSession, known: &Known, begun: Timestamp, turn: &mut Turn) -> Search {
         let uid = object.uid().unwrap_or_default();
         match self.athena.search(&object.spec.work_group, |description| marker::attempt_of(description, &uid).is_some(), turn).await {
-            Ok(sessions) => found(sessions, object, known, begun),
+            Ok(sessions) => found(sessions.into_iter().map(|session| session.redacted(&object.spec)).collect(), object, known, begun),
             // A work group that does not exist has no sessions.
             Err(refusal) if refusal.reason == "WorkGroupNotFound" => Search::Absent { begun },
             Err(refusal) => Search::Failed(refusal),

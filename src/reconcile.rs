@@ -17,6 +17,7 @@ use crate::lifecycle::{Attempt, Step, attempt, surplus, wake_time};
 use crate::limiter::Turn;
 use crate::operator::{Memory, Operator, reference};
 use crate::publish::publish;
+use crate::redaction::redacted;
 use crate::session::{Class, Refusal, Session};
 use crate::status::{Outcome, condition, status_after};
 use crate::unreadable::{Measure, measure, unreadable_field};
@@ -52,7 +53,8 @@ pub async fn reconcile(received: Arc<Received>, operator: Arc<Operator>) -> Resu
             memory.failures = memory.failures.saturating_add(1);
             // What a list showed may not have been written: a look shows it again.
             memory.known.unsettle_but(None);
-            span.in_scope(|| warn!("{error}"));
+            let text = received.0.as_ref().map_or_else(|_| error.to_string(), |object| redacted(&error.to_string(), &object.spec));
+            span.in_scope(|| warn!("{text}"));
             (Err(error), "error")
         }
     };
@@ -193,6 +195,7 @@ impl Operator {
                         Outcome::Started { id, state }
                     }
                     Err(refusal) => {
+                        let refusal = refusal.redacted(&object.spec);
                         log_refusal("StartSession", &refusal);
                         known.start_refused(refusal.clone(), doubted, Timestamp::now(), fastrand::f64());
                         Outcome::Refused(refusal)

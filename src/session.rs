@@ -1,6 +1,7 @@
 //! What Athena says of sessions, as plain data: the boundary between `athena`, which knows the SDK, and the pure modules, which do not.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
@@ -45,7 +46,7 @@ pub fn ended(state: &str) -> bool {
 }
 
 /// What only GetSession tells.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Default, PartialEq, Eq, Hash)]
 pub struct Details {
     /// The description, with the marker of whoever started it.
     pub description: Option<String>,
@@ -61,6 +62,15 @@ pub struct Details {
     pub idle_timeout: Option<SignedDuration>,
     /// DPU time used so far, in milliseconds.
     pub dpu_execution_in_millis: Option<i64>,
+}
+
+/// Without the engine configuration, whose properties may hold secrets.
+impl fmt::Debug for Details {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = formatter.debug_struct("Details");
+        shown.field("description", &self.description).field("work_group", &self.work_group).field("engine_version", &self.engine_version);
+        shown.field("idle_timeout", &self.idle_timeout).field("dpu_execution_in_millis", &self.dpu_execution_in_millis).finish_non_exhaustive()
+    }
 }
 
 impl Details {

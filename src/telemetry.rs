@@ -2,20 +2,33 @@
 
 use std::io::IsTerminal;
 
-use tracing_subscriber::EnvFilter;
+use tracing::{Level, Metadata};
+use tracing_subscriber::filter::{FilterExt, filter_fn};
+use tracing_subscriber::layer::{Layer, SubscriberExt};
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, fmt};
 
 use crate::args::LogFormat;
 
-/// Sends log lines to standard error, in `format`, as `filter` says.
+/// Sends log lines to standard error, in `format`, as `filter` says. What other crates log below info is left out, whatever `filter` says: there they show
+/// requests, with credentials and properties in them.
 ///
 /// # Errors
 /// When `filter` cannot be read.
 pub fn init(format: LogFormat, filter: &str) -> anyhow::Result<()> {
     let filter = EnvFilter::try_new(filter).map_err(|error| anyhow::anyhow!("cannot read the log filter `{filter}`: {error}"))?;
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    match format {
-        LogFormat::Json => lines.json().flatten_event(true).with_span_list(false).init(),
-        LogFormat::Text => lines.with_target(false).with_ansi(std::io::stderr().is_terminal()).init(),
-    }
+    let filter = filter.and(filter_fn(may_be_shown));
+    let lines = fmt::layer().with_writer(std::io::stderr);
+    let lines = match format {
+        LogFormat::Json => lines.json().flatten_event(true).with_span_list(false).with_filter(filter).boxed(),
+        LogFormat::Text => lines.with_target(false).with_ansi(std::io::stderr().is_terminal()).with_filter(filter).boxed(),
+    };
+    tracing_subscriber::registry().with(lines).init();
     Ok(())
+}
+
+/// Whether a line or span is the operator's own, or so coarse that it holds no request.
+fn may_be_shown(metadata: &Metadata<'_>) -> bool {
+    let own = metadata.target().split("::").next() == Some(env!("CARGO_CRATE_NAME"));
+    own || *metadata.level() <= Level::INFO
 }

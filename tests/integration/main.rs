@@ -17,6 +17,7 @@ mod outcome;
 mod process;
 mod refusals;
 mod request;
+mod secrets;
 mod session;
 mod user;
 
@@ -34,6 +35,7 @@ fn main() -> ExitCode {
         ("process", process::tests()),
         ("refusals", refusals::tests()),
         ("request", request::tests()),
+        ("secrets", secrets::tests()),
         ("user", user::tests()),
         ("session", session::tests()),
     ];

@@ -1,0 +1,108 @@
+//! Keeps the values of a spec's properties, which may be secrets, out of what Athena's texts are put into: status, events and logs.
+
+use crate::api::AthenaSessionSpec;
+use crate::session::{Look, Refusal, Session};
+
+/// Stands for what was left out.
+const LEFT_OUT: &str = "***";
+/// A shorter value is no secret, and to replace it wherever it occurs would spoil the text.
+const SHORTEST: usize = 4;
+
+/// `text` without values of properties in `spec`, and without any other value that Athena's validation repeats.
+pub fn redacted(text: &str, spec: &AthenaSessionSpec) -> String {
+    let engine = spec.engine_configuration.as_ref();
+    let classified = engine.and_then(|engine| engine.classifications.as_ref()).into_iter().flatten();
+    let maps = engine.into_iter().flat_map(|engine| [&engine.spark_properties, &engine.additional_configs]);
+    let maps = maps.chain(classified.map(|classification| &classification.properties));
+    let mut values: Vec<&str> = maps.flatten().flat_map(|map| map.values()).map(|value| value.trim()).collect();
+    // One value may be a part of another.
+    values.sort_by_key(|value| std::cmp::Reverse(value.len()));
+    let text = without_repeated(text);
+    values.into_iter().filter(|value| value.chars().count() >= SHORTEST).fold(text, |text, value| text.replace(value, LEFT_OUT))
+}
+
+/// `text` without what stands in `Value '...' at 'field'`.
+fn without_repeated(text: &str) -> String {
+    const BEGIN: &str = "Value '";
+    const END: &str = "' at '";
+    let mut kept = String::new();
+    let mut rest = text;
+    while let Some((before, value)) = rest.split_once(BEGIN) {
+        kept.extend([before, BEGIN, LEFT_OUT]);
+        // A value may hold what looks like its end: the last one before the constraint counts.
+        let complaint = value.find(" failed to satisfy constraint").unwrap_or(value.len());
+        rest = value[..complaint].rfind(END).map_or("", |end| &value[end..]);
+    }
+    kept + rest
+}
+
+impl Refusal {
+    /// The same without values of `spec`.
+    #[must_use]
+    pub fn redacted(self, spec: &AthenaSessionSpec) -> Self {
+        Self { message: redacted(&self.message, spec), ..self }
+    }
+}
+
+impl Session {
+    /// The same without values of `spec` in Athena's texts.
+    #[must_use]
+    pub fn redacted(self, spec: &AthenaSessionSpec) -> Self {
+        Self { state_change_reason: self.state_change_reason.map(|text| redacted(&text, spec)), ..self }
+    }
+}
+
+impl Look {
+    /// The same without values of `spec`.
+    #[must_use]
+    pub fn redacted(self, spec: &AthenaSessionSpec) -> Self {
+        match self {
+            Self::Seen(session) => Self::Seen(session.redacted(spec)),
+            Self::NotFound => Self::NotFound,
+            Self::Failed(refusal) => Self::Failed(refusal.redacted(spec)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn told(text: &str) -> String {
+        let spec = json!({
+            "workGroup": "etl",
+            "engineConfiguration": {
+                "sparkProperties": { "spark.password": "hunter2", "spark.longer": "hunter2-and-more", "spark.cores": "1" },
+                "additionalConfigs": { "NotebookId": "a-notebook" },
+                "classifications": [{ "name": "spark-defaults", "properties": { "spark.key": "AKIA/secret" } }],
+            },
+        });
+        redacted(text, &serde_json::from_value(spec).expect("a spec"))
+    }
+
+    #[test]
+    fn what_validation_repeats_is_left_out() {
+        for (text, expected) in [
+            (
+                "2 validation errors detected: Value '{spark.password=hunter2}' at 'engineConfiguration.sparkProperties' failed to satisfy constraint: \
+                 Map value must satisfy constraint: [x]; Value 'a tag' at 'tags.1.member.value' failed to satisfy constraint: y",
+                "2 validation errors detected: Value '***' at 'engineConfiguration.sparkProperties' failed to satisfy constraint: \
+                 Map value must satisfy constraint: [x]; Value '***' at 'tags.1.member.value' failed to satisfy constraint: y",
+            ),
+            ("Value 'it' at 'a' at 'b' failed to satisfy constraint: x", "Value '***' at 'b' failed to satisfy constraint: x"),
+            ("1 validation error detected: Value 'cut off", "1 validation error detected: Value '***"),
+            ("1 validation error detected: Value at 'x' failed", "1 validation error detected: Value at 'x' failed"),
+        ] {
+            assert_eq!(told(text), expected);
+        }
+    }
+
+    #[test]
+    fn values_of_properties_are_left_out_wherever_they_stand() {
+        assert_eq!(told("spark.longer is hunter2-and-more, not hunter2"), "spark.longer is ***, not ***");
+        assert_eq!(told("a-notebook AKIA/secret"), "*** ***");
+        assert_eq!(told("1 error in work group etl"), "1 error in work group etl");
+    }
+}
