@@ -10,7 +10,7 @@ DEMO_FLAGS := $(if $(filter command line,$(origin KUBECONFIG)),--kubeconfig $(KU
 # What make sweep does: all, with the mutants, unless a part is named.
 SWEEP_FLAGS := $(if $(SCENARIO),--scenario $(SCENARIO)) $(if $(FAULT),--fault '$(FAULT)') $(if $(SEED),--seed $(SEED)) $(if $(SCENARIO)$(FAULT),,--mutants)
 
-.PHONY: help demo dev test sweep lint handover mutants generate tools
+.PHONY: help demo dev test sweep load lint handover mutants generate tools
 
 help: ## Show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -29,6 +29,10 @@ test: tools ## Run all tests
 
 sweep: tools ## Strike every outgoing call of the operator; SCENARIO=... FAULT=... SEED=... repeat a part
 	@$(CARGO) run --locked --quiet --package sweep --bin sweep -- $(SWEEP_FLAGS)
+
+load: tools ## Start 1,000 sessions at a slow Athena that errs; OBJECTS, REFUSED, WORK_GROUPS, RATE, ERRORS, SEED
+	@$(CARGO) build --locked --package athena-operator --bin athena-operator
+	@$(CARGO) run --locked --quiet --package environment --bin load -- --operator $(OPERATOR)
 
 lint: tools ## Check format, lints, documentation and dependencies
 	@$(CARGO) fmt --all --check

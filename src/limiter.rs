@@ -26,7 +26,7 @@ const LANES: [Lane; 4] = [Lane::Terminate, Lane::Start, Lane::Look, Lane::Retry]
 /// Of so many turns one is a look's, if one waits.
 const LOOKS: u32 = 4;
 /// Of so many turns one is a retry's, if one waits.
-const RETRIES: u32 = 16;
+const RETRIES: u32 = 32;
 /// How long a turn is kept for an object that does not take it.
 const KEPT: Duration = Duration::from_mins(1);
 
@@ -91,12 +91,37 @@ impl<K> Queue<K> {
     }
 }
 
-/// Whose turn it is. It has no clock.
+/// A token bucket. It has no clock.
 #[derive(Debug)]
-struct Turns<K> {
+struct Bucket {
     rate: Rate,
     level: f64,
     at: Instant,
+}
+
+impl Bucket {
+    fn full(rate: Rate, now: Instant) -> Self {
+        Self { rate, level: f64::from(rate.burst), at: now }
+    }
+
+    fn refill(&mut self, now: Instant) {
+        let gained = now.saturating_duration_since(self.at).as_secs_f64() * self.rate.per_second;
+        self.level = (self.level + gained).min(f64::from(self.rate.burst));
+        self.at = self.at.max(now);
+    }
+
+    /// A call that cannot wait for a turn: how long it has to wait until the calls before it are paid for.
+    fn reserve(&mut self, now: Instant) -> Duration {
+        self.refill(now);
+        self.level -= 1.0;
+        Duration::from_secs_f64((-self.level).max(0.0) / self.rate.per_second)
+    }
+}
+
+/// Whose turn it is. It has no clock.
+#[derive(Debug)]
+struct Turns<K> {
+    bucket: Bucket,
     queues: HashMap<Lane, Queue<K>>,
     waiting: HashMap<K, (Lane, u64)>,
     counts: HashMap<Lane, usize>,
@@ -116,13 +141,7 @@ impl<K: Clone + Eq + Hash> Turns<K> {
     fn new(rate: Rate, now: Instant) -> Self {
         let queues = LANES.into_iter().map(|lane| (lane, Queue(VecDeque::new()))).collect();
         let (waiting, counts, granted) = (HashMap::new(), HashMap::new(), HashMap::new());
-        Self { rate, level: f64::from(rate.burst), at: now, queues, waiting, counts, granted, tickets: 0, turn: 0 }
-    }
-
-    fn refill(&mut self, now: Instant) {
-        let gained = now.saturating_duration_since(self.at).as_secs_f64() * self.rate.per_second;
-        self.level = (self.level + gained).min(f64::from(self.rate.burst));
-        self.at = self.at.max(now);
+        Self { bucket: Bucket::full(rate, now), queues, waiting, counts, granted, tickets: 0, turn: 0 }
     }
 
     /// Whether `key` may make a call now. If not, it stands in the lane from now on.
@@ -141,9 +160,9 @@ impl<K: Clone + Eq + Hash> Turns<K> {
             }
             None => {}
         }
-        self.refill(now);
-        if self.waiting.is_empty() && self.level >= 1.0 {
-            self.level -= 1.0;
+        self.bucket.refill(now);
+        if self.waiting.is_empty() && self.bucket.level >= 1.0 {
+            self.bucket.level -= 1.0;
             self.granted.insert(key.clone(), (lane, now));
             return true;
         }
@@ -168,8 +187,8 @@ impl<K: Clone + Eq + Hash> Turns<K> {
         }
         let unused = self.granted.remove(key).is_some();
         if unused {
-            self.refill(now);
-            self.level = (self.level + 1.0).min(f64::from(self.rate.burst));
+            self.bucket.refill(now);
+            self.bucket.level = (self.bucket.level + 1.0).min(f64::from(self.bucket.rate.burst));
         }
         unused
     }
@@ -180,22 +199,15 @@ impl<K: Clone + Eq + Hash> Turns<K> {
         }
     }
 
-    /// A call that cannot wait for a turn: how long it has to wait until the calls before it are paid for.
-    fn reserve(&mut self, now: Instant) -> Duration {
-        self.refill(now);
-        self.level -= 1.0;
-        Duration::from_secs_f64((-self.level).max(0.0) / self.rate.per_second)
-    }
-
     /// Who is next, if anybody waits: the turn is given.
     fn next(&mut self, now: Instant) -> Next<K> {
         self.granted.retain(|_, (_, time)| now.saturating_duration_since(*time) < KEPT);
         if self.waiting.is_empty() {
             return Next::Nobody;
         }
-        self.refill(now);
-        if self.level < 1.0 {
-            return Next::At(now + Duration::from_secs_f64((1.0 - self.level) / self.rate.per_second));
+        self.bucket.refill(now);
+        if self.bucket.level < 1.0 {
+            return Next::At(now + Duration::from_secs_f64((1.0 - self.bucket.level) / self.bucket.rate.per_second));
         }
         self.turn = self.turn.wrapping_add(1);
         let order = if self.turn.is_multiple_of(RETRIES) {
@@ -211,7 +223,7 @@ impl<K: Clone + Eq + Hash> Turns<K> {
             if let Some(key) = found {
                 self.waiting.remove(&key);
                 self.uncount(lane);
-                self.level -= 1.0;
+                self.bucket.level -= 1.0;
                 self.granted.insert(key.clone(), (lane, now));
                 return Next::Turn(key);
             }
@@ -224,13 +236,15 @@ impl<K: Clone + Eq + Hash> Turns<K> {
 #[derive(Debug)]
 pub struct Limiter<K> {
     turns: Mutex<Turns<K>>,
+    /// What is sent. A turn may be used long after it was given, and then many at once.
+    sent: Mutex<Bucket>,
     asked: Notify,
 }
 
 impl<K: Clone + Eq + Hash> Limiter<K> {
     /// A limiter of so many calls.
     pub fn new(rate: Rate) -> Self {
-        Self { turns: Mutex::new(Turns::new(rate, Instant::now())), asked: Notify::new() }
+        Self { turns: Mutex::new(Turns::new(rate, Instant::now())), sent: Mutex::new(Bucket::full(rate, Instant::now())), asked: Notify::new() }
     }
 
     fn turns(&self) -> MutexGuard<'_, Turns<K>> {
@@ -258,15 +272,14 @@ impl<K: Clone + Eq + Hash> Limiter<K> {
         }
     }
 
-    /// Waits until a call may be made, unless it has had its `turn`, which is used up.
+    /// Waits until a call may be sent, which is not long if it has had its `turn`. The turn is used up.
     pub async fn pay(&self, turn: &mut Turn) {
-        if std::mem::take(&mut turn.had) {
-            return;
-        }
-        let wait = self.turns().reserve(Instant::now());
-        if !wait.is_zero() {
+        if !std::mem::take(&mut turn.had) {
+            let wait = self.turns().bucket.reserve(Instant::now());
             tokio::time::sleep(wait).await;
         }
+        let wait = self.sent.lock().unwrap_or_else(PoisonError::into_inner).reserve(Instant::now());
+        tokio::time::sleep(wait).await;
     }
 
     /// How many wait for their turn.

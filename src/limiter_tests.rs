@@ -106,7 +106,7 @@ fn looks_have_a_share_of_a_wave_of_starts_and_retries_a_small_one() {
             Next::Nobody => panic!("they wait"),
         }
     }
-    assert_eq!(lanes, [0, 120, 30, 10]);
+    assert_eq!(lanes, [0, 120, 35, 5]);
 }
 
 #[test]
@@ -169,10 +169,20 @@ fn calls_without_a_turn_are_paid_for_by_those_that_follow() {
     let start = Instant::now();
     let mut turns = Turns::new(RATE, start);
     for _ in 0..5 {
-        assert_eq!(turns.reserve(start), Duration::ZERO);
+        assert_eq!(turns.bucket.reserve(start), Duration::ZERO);
     }
-    assert_eq!(turns.reserve(start).as_millis(), 200);
-    assert_eq!(turns.reserve(start).as_millis(), 400);
+    assert_eq!(turns.bucket.reserve(start).as_millis(), 200);
+    assert_eq!(turns.bucket.reserve(start).as_millis(), 400);
     assert!(!turns.ask(&"a", "n", Lane::Start, start));
     assert_eq!(turns.next(start), Next::At(start + Duration::from_millis(600)));
+}
+
+#[tokio::test]
+async fn turns_that_are_used_all_at_once_are_sent_one_after_the_other() {
+    let limiter = Limiter::<&str>::new(Rate { per_second: 1000.0, burst: 1 });
+    let start = Instant::now();
+    for _ in 0..51 {
+        limiter.pay(&mut Turn::had()).await;
+    }
+    assert!(start.elapsed() >= Duration::from_millis(49), "{:?}", start.elapsed());
 }

@@ -13,6 +13,7 @@ mod harness;
 mod hostile;
 mod leader;
 mod lifecycle;
+mod load;
 mod outcome;
 mod process;
 mod refusals;
@@ -32,6 +33,7 @@ fn main() -> ExitCode {
         ("hostile", hostile::tests()),
         ("leader", leader::tests()),
         ("lifecycle", lifecycle::tests()),
+        ("load", load::tests()),
         ("process", process::tests()),
         ("refusals", refusals::tests()),
         ("request", request::tests()),

@@ -2,7 +2,9 @@
 //!
 //! - [`Stage`]: an API server with the operator's CRD and roles.
 //! - [`Operator`]: a running operator, under its own service account and with no more than its own rights.
+//! - [`load`]: many objects at a slow Athena.
 
+pub mod load;
 mod operator;
 mod stage;
 
