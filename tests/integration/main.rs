@@ -14,6 +14,7 @@ mod hostile;
 mod leader;
 mod lifecycle;
 mod load;
+mod outage;
 mod outcome;
 mod process;
 mod refusals;
@@ -34,6 +35,7 @@ fn main() -> ExitCode {
         ("leader", leader::tests()),
         ("lifecycle", lifecycle::tests()),
         ("load", load::tests()),
+        ("outage", outage::tests()),
         ("process", process::tests()),
         ("refusals", refusals::tests()),
         ("request", request::tests()),

@@ -1,0 +1,197 @@
+//! Athena or the API server away for long, and back.
+
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+use athena_emulator::{Call, Change, Fault, FaultKind};
+use environment::Scope;
+use serde_json::{Value, json};
+use tokio::io::copy_bidirectional;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use crate::harness::{World, status, tests, until};
+
+tests![
+    athena_away_is_asked_at_a_bounded_rate_and_all_converges_when_it_is_back,
+    the_api_server_away_is_asked_at_a_bounded_rate_and_all_converges_when_it_is_back,
+];
+
+/// Calls a second, and at once.
+const RATE: usize = 10;
+const BURST: usize = 10;
+/// How long each is away.
+const AWAY: Duration = Duration::from_secs(20);
+/// How many calls one object may make meanwhile: one at once, then 0.5 s after it at the soonest, then 1, 2, 4 and 8; to end a session, a call and looks.
+const TRIES: usize = 7;
+
+async fn athena_away_is_asked_at_a_bounded_rate_and_all_converges_when_it_is_back(world: World) -> anyhow::Result<()> {
+    let flags = [&format!("--athena-rate={RATE}"), &format!("--athena-burst={BURST}"), "--observe-interval=2s"];
+    let _operator = world.operator_with(&flags, &[])?;
+    let names = |what: &str| (0..15).map(|number| format!("{what}-{number}")).collect::<Vec<_>>();
+    let (living, ending, starting) = (names("living"), names("ending"), names("starting"));
+    for name in living.iter().chain(&ending) {
+        world.create(name).await?;
+    }
+    for name in living.iter().chain(&ending) {
+        world.until_reason(name, "SessionIdle").await?;
+    }
+
+    let unavailable = FaultKind::Fail { status: 503, code: "ServiceUnavailable".into(), message: String::new() };
+    world.emulator.set_faults(vec![Fault::new("*", FaultKind::DropBefore).chance(0.5), Fault::new("*", unavailable)]);
+    let before = world.emulator.calls().len();
+    for name in &starting {
+        world.create(name).await?;
+    }
+    for name in &ending {
+        world.delete(name).await?;
+    }
+    tokio::time::sleep(AWAY).await;
+    let away = world.emulator.calls().split_off(before);
+    world.emulator.set_faults(vec![]);
+
+    ensure!(away.iter().all(|call| !call.outcome.is_ok()) && away.len() >= 60, "{} calls while Athena was away", away.len());
+    let mut tries: BTreeMap<String, usize> = BTreeMap::new();
+    for call in &away {
+        if let Some(whose) = call.token.clone().or(call.session_id.clone()) {
+            *tries.entry(whose).or_default() += 1;
+        }
+    }
+    // Sessions that live on are asked about in lists only.
+    ensure!(tries.len() == starting.len() + ending.len(), "calls were made for {} objects", tries.len());
+    ensure!(tries.values().all(|count| (2..=TRIES).contains(count)), "{tries:?}");
+
+    for name in &starting {
+        world.until_reason(name, "SessionIdle").await?;
+    }
+    for name in &ending {
+        world.until_gone(name).await?;
+    }
+    until("only what is wanted lives", || world.live().len() == living.len() + starting.len()).await?;
+    ensure!(world.emulator.sessions().len() == living.len() + ending.len() + starting.len(), "something was started twice");
+    let calls = world.emulator.calls();
+    let most = (0..calls.len()).map(|first| within_a_second(&calls[first..])).max().unwrap_or_default();
+    // What was sent within a second may arrive a little closer together.
+    ensure!(most <= BURST + RATE + RATE / 2, "{most} calls within a second");
+    Ok(())
+}
+
+fn within_a_second(calls: &[Call]) -> usize {
+    calls.iter().take_while(|call| call.time.duration_since(calls[0].time).as_secs_f64() < 1.0).count()
+}
+
+async fn the_api_server_away_is_asked_at_a_bounded_rate_and_all_converges_when_it_is_back(world: World) -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let own = world.stage().operator_kubeconfig(Scope::Namespace(&world.namespace))?;
+    let mut kubeconfig: Value = serde_json::from_str(&std::fs::read_to_string(own)?)?;
+    let server = kubeconfig["clusters"][0]["cluster"]["server"].as_str().context("a server")?;
+    let relay = Relay::start(server.trim_start_matches("https://").to_owned()).await?;
+    kubeconfig["clusters"][0]["cluster"]["server"] = json!(format!("https://127.0.0.1:{}", relay.port));
+    let file = folder.path().join("kubeconfig");
+    std::fs::write(&file, kubeconfig.to_string())?;
+    let operator = world.operator_with(&["--observe-interval=2s"], &[("KUBECONFIG", &file.display().to_string())])?;
+    let names = |what: &str| (0..10).map(|number| format!("{what}-{number}")).collect::<Vec<_>>();
+    let (living, failing, deleted, created) = (names("living"), names("failing"), names("deleted"), names("created"));
+    let mut ids = BTreeMap::new();
+    for name in living.iter().chain(&failing).chain(&deleted) {
+        world.create(name).await?;
+    }
+    for name in living.iter().chain(&failing).chain(&deleted) {
+        let object = world.until_reason(name, "SessionIdle").await?;
+        ids.insert(name.clone(), status(&object).session_id.context("an id")?);
+    }
+
+    relay.part();
+    let before = relay.asked();
+    for name in &failing {
+        world.emulator.set_state(&ids[name], Change::State { state: "FAILED".into(), reason: None })?;
+    }
+    for name in &deleted {
+        world.delete(name).await?;
+    }
+    for name in &created {
+        world.create(name).await?;
+    }
+    tokio::time::sleep(AWAY).await;
+    let asked = relay.asked() - before;
+    ensure!(world.emulator.sessions().len() == ids.len(), "a session was started that could not be recorded");
+    // The watch, and one status for each that has failed: each after 0.5 s at the soonest, then 1, 2, 4 and 8.
+    ensure!(asked >= failing.len() && asked <= (1 + failing.len()) * TRIES, "the API server was asked {asked} times");
+    ensure!(operator.exit_status().is_none(), "{}", operator.raw_log());
+
+    relay.join();
+    for name in &failing {
+        world.until_reason(name, "SessionFailed").await?;
+    }
+    for name in &deleted {
+        world.until_gone(name).await?;
+    }
+    for name in &created {
+        world.until_reason(name, "SessionIdle").await?;
+    }
+    ensure!(world.emulator.sessions().len() == ids.len() + created.len(), "something was started twice");
+    ensure!(world.live().len() == living.len() + created.len());
+    let ended: Vec<_> = world.calls("TerminateSession").into_iter().filter_map(|call| call.session_id).collect();
+    ensure!(deleted.iter().all(|name| ended.contains(&ids[name])) && ended.len() == deleted.len(), "{ended:?}");
+    Ok(())
+}
+
+/// A way to the API server that can be cut.
+struct Relay {
+    port: u16,
+    open: watch::Sender<bool>,
+    asked: Arc<AtomicUsize>,
+    server: JoinHandle<()>,
+}
+
+impl Relay {
+    async fn start(upstream: String) -> anyhow::Result<Self> {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+        let port = listener.local_addr()?.port();
+        let (open, opened) = watch::channel(true);
+        let asked = Arc::new(AtomicUsize::new(0));
+        let count = asked.clone();
+        let server = tokio::spawn(async move {
+            while let Ok((mut client, _)) = listener.accept().await {
+                count.fetch_add(1, Ordering::Relaxed);
+                let (upstream, mut opened) = (upstream.clone(), opened.clone());
+                tokio::spawn(async move {
+                    if !*opened.borrow() {
+                        return;
+                    }
+                    let Ok(mut server) = TcpStream::connect(upstream).await else { return };
+                    tokio::select! {
+                        _ = copy_bidirectional(&mut client, &mut server) => {}
+                        _ = opened.wait_for(|open| !open) => {}
+                    }
+                });
+            }
+        });
+        Ok(Self { port, open, asked, server })
+    }
+
+    /// Cuts all connections, and refuses others.
+    fn part(&self) {
+        self.open.send_replace(false);
+    }
+
+    fn join(&self) {
+        self.open.send_replace(true);
+    }
+
+    /// How often a connection was asked for.
+    fn asked(&self) -> usize {
+        self.asked.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for Relay {
+    fn drop(&mut self) {
+        self.server.abort();
+    }
+}
