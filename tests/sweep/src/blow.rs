@@ -81,6 +81,8 @@ impl Blow {
         match self {
             // They are not retried by the client, and what is refused for longer than the time of uncertainty counts as lost.
             Self::Outage if call.target == Target::Athena => 3,
+            // The watcher waits twice as long after each failure, to nearly a minute.
+            Self::Outage if matches!(call.verb_and_resource().0, "list" | "watch") => 3,
             Self::Outage => 5,
             _ => 1,
         }

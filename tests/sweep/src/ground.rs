@@ -97,7 +97,7 @@ impl Ground {
 
 /// Where the logs of failed runs are kept, also when this process has ended.
 pub(crate) fn logs() -> anyhow::Result<PathBuf> {
-    let folder = target_folder()?.join("sweep");
+    let folder = target_folder()?.join("sweep-logs");
     std::fs::create_dir_all(&folder)?;
     Ok(folder)
 }

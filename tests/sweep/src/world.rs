@@ -21,8 +21,9 @@ use crate::mutants::VARIABLE;
 use crate::scenario::Scenario;
 use crate::strike::Strike;
 
-/// Longest wait for a condition. It bounds a run that hangs and says nothing about speed.
-pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
+/// Longest wait for a condition. It bounds a run that hangs and says nothing about speed. A watch that was refused some times is tried again after up to
+/// 30 s.
+pub(crate) const PATIENCE: Duration = Duration::from_mins(2);
 pub(crate) const PAUSE: Duration = Duration::from_millis(10);
 
 /// One run.
