@@ -150,9 +150,9 @@ pub fn token(body: Vec<u8>) -> Vec<u8> {
 /// # Errors
 /// When a place to change is not in the sources any more, or the copy cannot be built.
 pub fn build() -> anyhow::Result<PathBuf> {
-    const BINARY: &str = "athena-operator-mutants";
-    let target = target_folder()?;
-    let copy = target.join(BINARY.to_owned() + "-sources");
+    // Not the target folder of the operator: cargo knows a package by its path in its workspace, so that the one would be taken for the other.
+    let target = target_folder()?.with_file_name("mutants");
+    let copy = target.join("sources");
     let mut changed: HashMap<&str, String> = HashMap::new();
     for mutant in MUTANTS {
         for change in mutant.changes {
@@ -170,16 +170,15 @@ pub fn build() -> anyhow::Result<PathBuf> {
         let text = std::fs::read_to_string(repository().join(file)).ok();
         match file.to_str() {
             Some("src/lib.rs") => text.map(|text| format!("{text}\n#[allow(missing_docs)]\npub mod mutant;\n")),
-            Some("Cargo.toml") => text.map(|text| format!("{text}\n[[bin]]\nname = \"{BINARY}\"\npath = \"src/main.rs\"\n")),
             _ => changed_text(file),
         }
     })?;
     write(&copy.join("src/mutant.rs"), MODULE.as_bytes())?;
     let mut build = Command::new(program("CARGO", "cargo"));
-    build.current_dir(&copy).args(["build", "--locked", "--quiet", "--package", "athena-operator", "--bin", BINARY]);
-    build.env("CARGO_TARGET_DIR", target.parent().context("a target folder has profiles")?);
+    build.current_dir(&copy).args(["build", "--locked", "--quiet", "--package", "athena-operator", "--bin", "athena-operator"]);
+    build.env("CARGO_TARGET_DIR", &target);
     ensure!(build.status().context("cannot run cargo")?.success(), "the mutants cannot be built");
-    Ok(target.join(BINARY))
+    Ok(target.join("debug/athena-operator"))
 }
 
 /// Copies a folder, without what is built, and with what `change` makes of a file.
