@@ -253,7 +253,7 @@ fn each_end_says_what_was_and_what_can_be_done() {
     }
     assert_eq!(told(over_for("SessionFailed")), format!("session s failed{AGAIN}"));
     let restarting = with(over_for("SessionFailed"), |object| object.spec.restart_policy = RestartPolicy::OnFailure);
-    assert_eq!(told(restarting), "session s failed; restart 1 of 5 follows at 2026-01-01T00:00:10Z");
+    assert_eq!(told(restarting), "SessionFailed: session s failed; restart 1 of 5 follows at 2026-01-01T00:00:10Z");
 }
 
 #[test]
