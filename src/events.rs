@@ -39,6 +39,9 @@ const fn warning(reason: &'static str, meaning: &'static str, cure: &'static str
     Kind { reason, warning: true, meaning, cure }
 }
 
+/// Events take notes of at most so many bytes.
+const LONGEST_NOTE: usize = 1024;
+
 const NOTHING: &str = "nothing";
 const RUN_AGAIN: &str = "read the message; to run it again, suspend and resume the object, or set `restartPolicy: OnFailure`";
 const WAIT: &str = "wait, end other sessions, or ask AWS for a larger quota";
@@ -155,7 +158,7 @@ fn is_warning(reason: &str) -> bool {
 }
 
 fn new(reason: &str, note: String, action: &'static str) -> Event {
-    Event { warning: is_warning(reason), reason: reason.to_owned(), note, action }
+    Event { warning: is_warning(reason), reason: reason.to_owned(), note: cut(&note, LONGEST_NOTE).to_owned(), action }
 }
 
 /// The event of a step and of the change of status that it led to. Work that comes and goes (IDLE and BUSY) is none.
@@ -234,7 +237,7 @@ pub fn unreadable(message: &str) -> Event {
 }
 
 fn refused(reason: &str, refusal: &Refusal, action: &'static str) -> Event {
-    let request = refusal.request_id.as_deref().map(|id| format!(" (AWS request id {id})")).unwrap_or_default();
+    let request = refusal.request_id.as_deref().map(|id| format!(" (AWS request id {})", cut(id, 64))).unwrap_or_default();
     new(reason, format!("{}{request}", short(&refusal.message)), action)
 }
 
@@ -247,10 +250,14 @@ fn action(step: &Step) -> &'static str {
     }
 }
 
-/// Events take notes of at most 1024 bytes.
+/// `text`, cut so that a few words fit beside it into a note.
 fn short(text: &str) -> String {
-    let end = (0..=text.len().min(900)).rev().find(|&end| text.is_char_boundary(end)).unwrap_or(0);
-    text[..end].to_owned()
+    cut(text, 900).to_owned()
+}
+
+/// `text`, cut to so many bytes.
+fn cut(text: &str, bytes: usize) -> &str {
+    &text[..text.floor_char_boundary(bytes)]
 }
 
 #[cfg(test)]

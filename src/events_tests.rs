@@ -154,3 +154,14 @@ fn a_ttl_on_what_flux_or_argo_cd_applies_is_warned_of_once() {
     let deleted = json!({ "labels": { "argocd.argoproj.io/instance": "etl" }, "deletionTimestamp": "2026-01-01T00:00:00Z" });
     assert_eq!(told(deleted, unseen(), Some(0), None), None);
 }
+
+#[test]
+fn a_note_has_no_more_than_its_1024_bytes() {
+    let refusal = Refusal { message: "\u{20ac}".repeat(1000), request_id: Some("r".repeat(1000)), ..refusal(Class::MayHeal, "AccessDenied") };
+    let note = refused("AccessDenied", &refusal, "Start").note;
+    assert!(note.len() <= 1024 && note.contains("(AWS request id rrr"), "{} bytes", note.len());
+    let id = "s".repeat(2000);
+    let after = status_of(&Situation::Session { state: "CREATING".into() });
+    let started = event(None, &after, &Step::Start(0), &Outcome::Started { id, state: String::new() }).expect("an event");
+    assert!(started.note.starts_with("session sss") && started.note.len() <= 1024, "{} bytes", started.note.len());
+}

@@ -1,7 +1,7 @@
 //! Athena has no watch, so this makes one: each work group in which sessions live is listed from time to time, and just the objects whose session has
 //! changed, or is not in the list, are woken.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::hash::Hash;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -27,6 +27,28 @@ pub struct Page {
     pub sessions: Vec<Session>,
     /// Where the next page begins, if there is one.
     pub next: Option<String>,
+}
+
+/// The way through a list, page by page. A list that does not end is given up: it would be read for ever.
+#[derive(Debug, Default)]
+pub struct Pages(HashSet<String>);
+
+impl Pages {
+    /// More pages than a list of sessions has.
+    const MOST: usize = 1000;
+
+    /// Where the next page begins, if the last one names a `token`.
+    ///
+    /// # Errors
+    /// When the token was given before, or there are too many.
+    pub fn next(&mut self, token: Option<String>) -> Result<Option<String>, Refusal> {
+        let Some(token) = token.filter(|token| !token.is_empty()) else { return Ok(None) };
+        if self.0.len() < Self::MOST && self.0.insert(token.clone()) {
+            return Ok(Some(token));
+        }
+        let message = "the list that ListSessions gives does not end".into();
+        Err(Refusal { class: Class::Unanswered, reason: "AthenaUnavailable", message, request_id: None })
+    }
 }
 
 /// A session that is looked out for.
@@ -219,7 +241,7 @@ impl<K: Clone + Eq + Hash + Send + 'static> Observer<K> {
         wake: &impl Fn(K),
     ) -> bool {
         let begun = Instant::now();
-        let mut next = None;
+        let (mut pages, mut next) = (Pages::default(), None);
         {
             let mut roster = self.roster();
             let Some(group) = roster.groups.get_mut(work_group).filter(|group| !group.sessions.is_empty()) else { return false };
@@ -228,11 +250,12 @@ impl<K: Clone + Eq + Hash + Send + 'static> Observer<K> {
         loop {
             let (asked, time) = (Instant::now(), Timestamp::now());
             let page = list(work_group.to_owned(), next.take()).await;
+            let page = page.and_then(|page| Ok((page.sessions, pages.next(page.next)?)));
             let failed = page.is_err();
             let told = self.in_group(work_group, |group| match page {
-                Ok(page) => {
-                    next = page.next;
-                    let mut told = group.page(page.sessions, asked, time);
+                Ok((sessions, following)) => {
+                    next = following;
+                    let mut told = group.page(sessions, asked, time);
                     if next.is_none() {
                         told.extend(group.complete(begun));
                     }

@@ -145,3 +145,25 @@ fn where_lists_are_refused_nobody_looks_out() {
     assert_eq!(observer.sighting(&"a", "1"), Some(Sighting::Missed(None)));
     assert!(!observer.watch(&"a", "etl", &session("1", "IDLE", 1), |_| {}));
 }
+
+/// The tokens of a list of any length.
+fn list_with(token: impl Fn(usize) -> Option<String>) -> (bool, usize) {
+    let observer = observer();
+    observer.watch(&"a", "etl", &session("1", "IDLE", 1), |_| {});
+    let asked = std::cell::Cell::new(0);
+    let list = |_, _| {
+        asked.set(asked.get() + 1);
+        std::future::ready(Ok(Page { sessions: Vec::new(), next: token(asked.get()) }))
+    };
+    let failed = futures::FutureExt::now_or_never(observer.sweep_once("etl", &list, &|_| {}));
+    (failed.expect("nothing to wait for"), asked.get())
+}
+
+#[test]
+fn a_list_that_does_not_end_is_given_up() {
+    assert_eq!(list_with(|page| (page < 1000).then(|| page.to_string())), (false, 1000));
+    assert_eq!(list_with(|_| Some("again".into())), (true, 2));
+    assert_eq!(list_with(|page| Some((page % 3).to_string())), (true, 4));
+    let (failed, asked) = list_with(|page| Some(page.to_string()));
+    assert!(failed && asked <= 1001, "{asked} pages");
+}

@@ -174,7 +174,8 @@ fn mirror(status: &mut AthenaSessionStatus, session: &Session, now: Timestamp) {
     if let Some(details) = &session.details {
         status.engine_version = details.engine_version.as_deref().map(|text| bounded(text, 128)).or(status.engine_version.take());
         if session.ended() {
-            status.dpu_execution_in_millis = details.dpu_execution_in_millis.filter(|millis| *millis >= 0);
+            // What the schema takes: integers that every JSON reader keeps exact.
+            status.dpu_execution_in_millis = details.dpu_execution_in_millis.filter(|millis| (0..1 << 53).contains(millis));
         }
     }
 }
@@ -195,7 +196,9 @@ pub fn end_reason(before: &AthenaSessionStatus, session: &Session, now: Timestam
     let timeout = session.details.as_ref().and_then(|details| details.idle_timeout);
     let end = session.end_time.unwrap_or(now);
     match (idle_since, timeout) {
-        (Some(since), Some(timeout)) if (timeout - EARLY..=timeout + LATE).contains(&end.duration_since(since)) => EndReason::IdleTimeout,
+        (Some(since), Some(timeout)) if (timeout.saturating_sub(EARLY)..=timeout.saturating_add(LATE)).contains(&end.duration_since(since)) => {
+            EndReason::IdleTimeout
+        }
         (None, _) if before.ready_time.is_none() => EndReason::SessionFailed,
         _ => EndReason::StoppedOutside,
     }

@@ -295,3 +295,13 @@ fn restarts_are_counted_and_the_last_five_attempts_are_kept() {
     let status = status_after(&resumed, &Known::default(), &Step::Record(8), &Outcome::Nothing, &at(99));
     assert_eq!((status.restarts, status.first_start_time), (None, None));
 }
+
+#[test]
+fn what_athena_says_is_kept_within_what_the_schema_takes() {
+    let mut status = AthenaSessionStatus { ready_time: Some(seconds(at(1).now)), ..AthenaSessionStatus::default() };
+    let mut session = ended("TERMINATED", Some(20), 20);
+    session.details =
+        Some(Box::new(Details { idle_timeout: Some(SignedDuration::MAX), dpu_execution_in_millis: Some(1 << 53), ..Details::default() }));
+    mirror(&mut status, &session, at(60).now);
+    assert_eq!((status.end_reason, status.dpu_execution_in_millis), (Some(EndReason::StoppedOutside), None));
+}

@@ -32,7 +32,8 @@ pub fn unreadable_field(object: &Value) -> Option<String> {
     let missing = error.inner().to_string();
     let path = match error.path().to_string() {
         path if path == "." => "the object".to_owned(),
-        path => path,
+        // Keys of maps are part of it, which may be of any length.
+        path => path.chars().take(256).collect(),
     };
     Some(match missing.strip_prefix("missing field ") {
         Some(field) => format!("{path}: {field} is missing"),
@@ -165,5 +166,13 @@ mod tests {
         assert_eq!(measure(&object, "spec.x", now()), Measure::Release(released));
         object["metadata"]["finalizers"] = json!(["other/one"]);
         assert_eq!(measure(&object, "spec.x", now()), Measure::Nothing);
+    }
+
+    #[test]
+    fn a_field_of_any_length_is_told_within_what_a_condition_takes() {
+        let object = object(json!({ "spec": { "tags": { "k".repeat(100_000): 1 } } }));
+        let field = unreadable_field(&object).expect("a field");
+        let Measure::Report { message, .. } = measure(&object, &field, now()) else { panic!("a report") };
+        assert!(field.starts_with("spec.tags.kkk") && message.len() < 2048, "{} bytes", message.len());
     }
 }

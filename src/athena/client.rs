@@ -24,7 +24,7 @@ use crate::api::{Classification, EngineConfiguration};
 use crate::leadership::Leadership;
 use crate::limiter::{Limiter, Turn};
 use crate::metrics::Metrics;
-use crate::observer::Page;
+use crate::observer::{Page, Pages};
 use crate::session::{Class, Details, Look, Refusal, Session, WorkGroup};
 use crate::wakes::Key;
 
@@ -142,12 +142,12 @@ impl Athena {
     pub async fn search(&self, work_group: &str, wanted: impl Fn(&str) -> bool, turn: &mut Turn) -> Result<Vec<Session>, Refusal> {
         let mut found = Vec::new();
         for state in [None, Some(types::SessionState::Degraded)] {
-            let mut page = None;
+            let (mut pages, mut page) = (Pages::default(), None);
             loop {
                 let reply = self.list_page(work_group, state.clone(), page.take(), turn).await?;
                 let marked = reply.sessions.iter().flatten().filter(|summary| summary.description.as_deref().is_some_and(&wanted));
                 found.extend(marked.filter_map(|summary| summary.session_id.clone()));
-                page = reply.next_token.filter(|token| !token.is_empty());
+                page = pages.next(reply.next_token)?;
                 if page.is_none() {
                     break;
                 }
@@ -181,7 +181,6 @@ impl Athena {
     /// The refusal.
     pub async fn list(&self, work_group: &str, token: Option<String>) -> Result<Page, Refusal> {
         let reply = self.list_page(work_group, None, token, &mut Turn::none()).await?;
-        let next = reply.next_token.filter(|token| !token.is_empty());
         let sessions = reply.sessions.unwrap_or_default().into_iter().filter_map(|summary| {
             let details = Details {
                 description: summary.description,
@@ -190,7 +189,7 @@ impl Athena {
             };
             session(summary.session_id.as_deref()?, summary.status.as_ref(), Some(details))
         });
-        Ok(Page { sessions: sessions.collect(), next })
+        Ok(Page { sessions: sessions.collect(), next: reply.next_token })
     }
 
     /// A work group, by GetWorkGroup. What was told is kept for a minute, and what is to be mended for five seconds.
@@ -328,8 +327,9 @@ fn engine_configuration(given: &types::EngineConfiguration) -> EngineConfigurati
     }
 }
 
-/// A time of Athena's, to the millisecond: it comes as a fraction that a float cannot hold exactly.
+/// A time of Athena's, to the millisecond: it comes as a fraction that a float cannot hold exactly. One before 1970 is none, and the API server would not
+/// take all of them.
 fn time(time: &DateTime) -> Option<Timestamp> {
     let millis = (time.as_nanos() + 500_000).div_euclid(1_000_000);
-    Timestamp::from_millisecond(i64::try_from(millis).ok()?).ok()
+    Timestamp::from_millisecond(i64::try_from(millis).ok()?).ok().filter(|time| *time >= Timestamp::UNIX_EPOCH)
 }

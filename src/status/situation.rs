@@ -215,7 +215,8 @@ fn over(status: &AthenaSessionStatus, reason: &EndReason) -> String {
 /// A reason that conditions take; a status written by hand may hold any text.
 fn reason_word(reason: &EndReason) -> &str {
     let word = reason.as_str();
-    let fits = word.starts_with(|letter: char| letter.is_ascii_alphabetic()) && word.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    let letters = word.starts_with(|letter: char| letter.is_ascii_alphabetic()) && word.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    let fits = letters && word.len() <= 64;
     if fits { word } else { "SessionEnded" }
 }
 

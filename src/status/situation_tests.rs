@@ -261,6 +261,7 @@ fn a_reason_that_no_condition_takes_is_replaced() {
     for (word, expected) in [("Later2", "Later2"), ("2Later", "SessionEnded"), ("not-a-word", "SessionEnded"), ("", "SessionEnded")] {
         assert_eq!(reason_word(&EndReason::from(word.to_owned())), expected);
     }
+    assert_eq!(reason_word(&EndReason::Other("x".repeat(65))), "SessionEnded");
 }
 
 #[test]
