@@ -157,8 +157,8 @@ fn is_warning(reason: &str) -> bool {
     EVENTS.iter().find(|kind| kind.reason == reason).is_none_or(|kind| kind.warning)
 }
 
-fn new(reason: &str, note: String, action: &'static str) -> Event {
-    Event { warning: is_warning(reason), reason: reason.to_owned(), note: cut(&note, LONGEST_NOTE).to_owned(), action }
+fn new(reason: &str, note: &str, action: &'static str) -> Event {
+    Event { warning: is_warning(reason), reason: reason.to_owned(), note: cut(note, LONGEST_NOTE).to_owned(), action }
 }
 
 /// The event of a step and of the change of status that it led to. Work that comes and goes (IDLE and BUSY) is none.
@@ -174,7 +174,7 @@ pub fn event(before: Option<&AthenaSessionStatus>, after: &AthenaSessionStatus, 
         (Outcome::Refused(refusal), reason) if reason == refusal.reason || reason == "Starting" => {
             Some(refused(refusal.reason, refusal, action(step)))
         }
-        (Outcome::Started { id, .. }, _) => Some(new("SessionStarted", format!("session {id} was started"), action(step))),
+        (Outcome::Started { id, .. }, _) => Some(new("SessionStarted", &format!("session {id} was started"), action(step))),
         // Between its start and its being idle a session has nothing to tell that is worth a write.
         (_, "Starting" | "SessionCreating" | "SessionCreated") => None,
         (_, reason) => Some(new(reason, short(&new_ready.message), action(step))),
@@ -189,7 +189,7 @@ pub fn ttl_under_gitops(object: &AthenaSession, before: Option<bool>) -> Option<
     let tool = undone_by(object).filter(|_| !told)?;
     let note =
         format!("{tool} applies this object: each time ttlSecondsAfterFinished deletes it, {tool} creates it again, and a new session is paid for");
-    Some(new("TTLUnderGitOps", note, "Observe"))
+    Some(new("TTLUnderGitOps", &note, "Observe"))
 }
 
 /// Whether `object` is to delete itself and a tool would then create it again.
@@ -228,7 +228,7 @@ pub fn release(object: &AthenaSession) -> Event {
         (_, Some(id)) => ("SessionEnded", format!("session {id} has ended and the object is let go")),
         (_, None) => ("SessionEnded", "no session lives and the object is let go".into()),
     };
-    new(reason, note, "Delete")
+    new(reason, &note, "Delete")
 }
 
 /// The event of an object that cannot be read.
@@ -238,7 +238,7 @@ pub fn unreadable(message: &str) -> Event {
 
 fn refused(reason: &str, refusal: &Refusal, action: &'static str) -> Event {
     let request = refusal.request_id.as_deref().map(|id| format!(" (AWS request id {})", cut(id, 64))).unwrap_or_default();
-    new(reason, format!("{}{request}", short(&refusal.message)), action)
+    new(reason, &format!("{}{request}", short(&refusal.message)), action)
 }
 
 fn action(step: &Step) -> &'static str {
@@ -251,8 +251,8 @@ fn action(step: &Step) -> &'static str {
 }
 
 /// `text`, cut so that a few words fit beside it into a note.
-fn short(text: &str) -> String {
-    cut(text, 900).to_owned()
+fn short(text: &str) -> &str {
+    cut(text, 900)
 }
 
 /// `text`, cut to so many bytes.

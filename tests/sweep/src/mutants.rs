@@ -97,7 +97,7 @@ pub const MUTANTS: &[Mutant] = &[
                         Ok((id, state)) => {\n                        known.started(",
             },
             Change {
-                file: LIFECYCLE,
+                file: "src/lifecycle/attempt.rs",
                 before: "(Some((attempt, session)), _) => Search::Found { attempt, session },",
                 after: "(Some(_), _) if crate::mutant::is(\"forget-id\") => Search::Absent { begun },\n        \
                         (Some((attempt, session)), _) => Search::Found { attempt, session },",
@@ -145,14 +145,8 @@ pub fn token(body: Vec<u8>) -> Vec<u8> {
 }
 "#;
 
-/// The binary that holds every variant.
-///
-/// # Errors
-/// When a place to change is not in the sources any more, or the copy cannot be built.
-pub fn build() -> anyhow::Result<PathBuf> {
-    // Not the target folder of the operator: cargo knows a package by its path in its workspace, so that the one would be taken for the other.
-    let target = target_folder()?.with_file_name("mutants");
-    let copy = target.join("sources");
+/// The sources that differ, with every variant in them.
+fn changed() -> anyhow::Result<HashMap<&'static str, String>> {
     let mut changed: HashMap<&str, String> = HashMap::new();
     for mutant in MUTANTS {
         for change in mutant.changes {
@@ -165,6 +159,18 @@ pub fn build() -> anyhow::Result<PathBuf> {
             *text = text.replace(change.before, change.after);
         }
     }
+    Ok(changed)
+}
+
+/// The binary that holds every variant.
+///
+/// # Errors
+/// When a place to change is not in the sources any more, or the copy cannot be built.
+pub fn build() -> anyhow::Result<PathBuf> {
+    // Not the target folder of the operator: cargo knows a package by its path in its workspace, so that the one would be taken for the other.
+    let target = target_folder()?.with_file_name("mutants");
+    let copy = target.join("sources");
+    let changed = changed()?;
     let changed_text = |file: &Path| changed.get(file.to_str()?).cloned();
     mirror(&repository(), &copy, Path::new(""), &|file| {
         let text = std::fs::read_to_string(repository().join(file)).ok();
@@ -208,4 +214,12 @@ fn write(file: &Path, bytes: &[u8]) -> anyhow::Result<()> {
         std::fs::create_dir_all(folder)?;
     }
     std::fs::write(file, bytes).with_context(|| format!("cannot write {}", file.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn each_place_that_a_mutant_changes_is_in_the_sources_once() {
+        super::changed().expect("every place");
+    }
 }
