@@ -178,7 +178,7 @@ async fn unseen_recreate(world: &World) -> anyhow::Result<End> {
     world.phase("delete").await;
     world.slow_patches(Some(Duration::from_millis(300)));
     world.delete().await?;
-    world.until("the finalizer is being removed", || Ok(world.is_patching())).await?;
+    world.until_object("let go", |object| object.is_none() || world.is_patching()).await?;
     world.cut_watches();
     world.until_gone(0).await?;
     world.phase("recreate").await;
