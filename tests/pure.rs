@@ -9,7 +9,7 @@ use syn::{File, ItemUse, Macro, UseTree};
 const MODULES: [&str; 6] = ["events", "known", "lifecycle", "marker", "session", "status"];
 
 /// What they may name: paths, or the beginnings of paths.
-const ALLOWED: [&str; 20] = [
+const ALLOWED: [&str; 23] = [
     "crate::api",
     "crate::events",
     "crate::known",
@@ -21,10 +21,13 @@ const ALLOWED: [&str; 20] = [
     "k8s_openapi::jiff::SignedDuration",
     "k8s_openapi::jiff::Timestamp",
     "kube::ResourceExt",
+    "crate::unreadable::REASON",
     "self",
     "std::collections",
+    "std::fmt",
     "std::mem::replace",
     // Imported above, or a primitive type.
+    "fmt",
     "marker",
     "f64",
     "i32",

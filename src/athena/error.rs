@@ -103,6 +103,14 @@ fn class(codes: &[&str], message: &str, status: u16) -> (Class, &'static str) {
         .map_or((Class::MayHeal, "Refused"), |row| (row.class, row.reason))
 }
 
+/// What people are told of a text of AWS's: not the request behind a refused signature, which holds the session token, and not more than a condition takes.
+fn told(text: &str) -> &str {
+    /// A text is cut after so many bytes.
+    const LONGEST: usize = 4096;
+    let text = text.split_once("The Canonical String").map_or(text, |(before, _)| before.trim_end());
+    &text[..text.floor_char_boundary(LONGEST)]
+}
+
 /// What a failed call means.
 pub(super) fn refusal<E>(error: &SdkError<E, HttpResponse>) -> Refusal
 where
@@ -112,7 +120,7 @@ where
     match error {
         SdkError::ServiceError(failure) => {
             let code = failure.err().code().unwrap_or_default();
-            let message = failure.err().message().unwrap_or(code);
+            let message = told(failure.err().message().unwrap_or(code));
             let athena_code = athena_error_code(failure.raw());
             let (class, reason) = class(&[athena_code.as_str(), code], message, failure.raw().status().as_u16());
             let message = if message.is_empty() { format!("HTTP {}", failure.raw().status().as_u16()) } else { message.to_owned() };
@@ -241,5 +249,13 @@ mod tests {
         let mut known = crate::known::Known::default();
         known.start_refused(refusal, false, k8s_openapi::jiff::Timestamp::UNIX_EPOCH, 0.0);
         assert_eq!(known.refused.map(|refused| refused.message()), Some(format!("StartSession is refused: {text}")));
+    }
+
+    #[test]
+    fn a_refused_signature_does_not_tell_the_request() {
+        let text = "The request signature we calculated does not match the signature you provided.";
+        let quoting = format!("{text}\n\nThe Canonical String for this request should have been\n'POST\n/\n\nx-amz-security-token:canary\n'");
+        assert_eq!(told(&quoting), text);
+        assert_eq!(told(&"\u{20ac}".repeat(5000)).len(), 4095);
     }
 }
