@@ -153,7 +153,7 @@ impl<K: Clone + Eq + Hash + Send + 'static> Observer<K> {
     const REFUSED: Duration = Duration::from_mins(5);
 
     /// Looks out for `session` of `object`, which was last seen as it is given here. Returns whether anybody does: where lists are refused, nobody
-    /// can. `sweep` begins to list a work group that was not listed before.
+    /// can, nor for a session that another object claims. `sweep` begins to list a work group that was not listed before.
     pub fn watch(&self, object: &K, work_group: &str, session: &Session, sweep: impl FnOnce(String)) -> bool {
         let now = Instant::now();
         let mut roster = self.roster();
@@ -161,6 +161,10 @@ impl<K: Clone + Eq + Hash + Send + 'static> Observer<K> {
         let begin = !roster.groups.contains_key(work_group);
         let group = roster.groups.entry(work_group.to_owned()).or_default();
         if group.refused.is_some_and(|time| now.duration_since(time) < Self::REFUSED) {
+            return false;
+        }
+        // Whatever a status says, a session has one object: the other has to be looked at, which tells whose it is.
+        if group.sessions.get(&session.id).is_some_and(|entry| entry.object != *object) {
             return false;
         }
         let place = (work_group.to_owned(), session.id.clone());

@@ -138,6 +138,15 @@ fn an_older_look_written_late_has_the_change_told_again() {
 }
 
 #[test]
+fn a_session_that_another_object_claims_stays_with_the_first() {
+    let observer = observer();
+    assert!(observer.watch(&"owner", "etl", &session("1", "IDLE", 1), |_| {}));
+    assert!(!observer.watch(&"thief", "etl", &session("1", "IDLE", 1), |_| {}));
+    observer.forget(&"thief");
+    assert_eq!(observer.in_group("etl", |group| group.page(vec![session("1", "BUSY", 2)], Instant::now(), time(3))), ["owner"]);
+}
+
+#[test]
 fn where_lists_are_refused_nobody_looks_out() {
     let observer = observer();
     observer.watch(&"a", "etl", &session("1", "IDLE", 1), |_| {});
