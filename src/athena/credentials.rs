@@ -119,7 +119,8 @@ impl OwnCredentials {
         let own =
             aws_sdk_sts::config::Builder::from(&self.config).credentials_provider(credentials.clone()).identity_cache(IdentityCache::no_cache());
         let reply = aws_sdk_sts::Client::from_conf(own.build()).get_caller_identity().send().await.map_err(|error| chain(&error))?;
-        reply.account.ok_or_else(|| "the reply of STS names no account".into())
+        let account = reply.account.filter(|account| account.len() == 12 && account.bytes().all(|byte| byte.is_ascii_digit()));
+        account.ok_or_else(|| "the reply of STS names no account".into())
     }
 
     async fn provide(&self) -> Result<Credentials, Missing> {
