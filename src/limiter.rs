@@ -282,11 +282,6 @@ impl<K: Clone + Eq + Hash> Limiter<K> {
         tokio::time::sleep(wait).await;
     }
 
-    /// How many wait for their turn.
-    pub fn waiting(&self) -> usize {
-        self.turns().waiting.len()
-    }
-
     /// Gives the turns, for ever: `wake` is told whose it is.
     pub async fn run(&self, wake: impl Fn(K)) {
         loop {

@@ -13,7 +13,7 @@ fn busy(start: Instant) -> Turns<&'static str> {
 }
 
 /// The turns of the next so many calls, one after the other as the rate allows.
-fn drain(turns: &mut Turns<&'static str>, mut now: Instant, count: usize) -> Vec<&'static str> {
+fn drain<K: Clone + Eq + Hash>(turns: &mut Turns<K>, mut now: Instant, count: usize) -> Vec<K> {
     let mut order = Vec::new();
     while order.len() < count {
         match turns.next(now) {

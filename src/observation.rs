@@ -16,17 +16,7 @@ use crate::session::{Search, Session};
 impl Operator {
     /// Whether the call of `step`, if it makes one, may be made now. The first call of a reconcile waits for its turn; what has been begun is finished.
     pub(crate) fn is_in_turn(&self, object: &AthenaSession, known: &Known, step: &Step, turn: &mut Turn) -> bool {
-        let lane = match step {
-            Step::Terminate => Lane::Terminate,
-            Step::Look | Step::Start(_) if wants_stopped(object) => Lane::Terminate,
-            Step::Look | Step::Search => Lane::Look,
-            Step::Record(_) | Step::Start(_) if known.was_refused() => Lane::Retry,
-            Step::Record(_) | Step::Start(_) => Lane::Start,
-            _ => return true,
-        };
-        if turn.is_begun() {
-            return true;
-        }
+        let Some(lane) = lane(object, known, step).filter(|_| !turn.is_begun()) else { return true };
         let key = ObjectRef::from_obj(object);
         let may = self.limiter.ask(&key, object.metadata.namespace.as_deref().unwrap_or_default(), lane);
         // The turn to record an attempt is kept for its start.
@@ -44,7 +34,8 @@ impl Operator {
             _ => return known.unsettle_but(None),
         };
         known.unsettle_but(Some(id));
-        if recorded_session(object, id, known).settled() && known.is_new() && self.watch(object, &recorded_session(object, id, known)) {
+        let recorded = recorded_session(object, id, known);
+        if recorded.settled() && known.is_new() && self.watch(object, &recorded) {
             known.settle(id);
         }
     }
@@ -135,8 +126,62 @@ impl Operator {
     }
 }
 
+/// Where the call of `step` waits for its turn, if it makes one. What ends a session comes first, the calls that find it included.
+fn lane(object: &AthenaSession, known: &Known, step: &Step) -> Option<Lane> {
+    match step {
+        Step::Terminate => Some(Lane::Terminate),
+        Step::Look | Step::Start(_) if wants_stopped(object) => Some(Lane::Terminate),
+        Step::Look | Step::Search => Some(Lane::Look),
+        Step::Record(_) | Step::Start(_) if known.was_refused() => Some(Lane::Retry),
+        Step::Record(_) | Step::Start(_) => Some(Lane::Start),
+        _ => None,
+    }
+}
+
 /// The session `id` of `object` as its status has it.
 fn recorded_session(object: &AthenaSession, id: &str, known: &Known) -> Session {
     let state = object.status.as_ref().and_then(|status| status.state.clone()).unwrap_or_default();
     Session { id: id.to_owned(), state, last_modified_time: known.last_modified_time(), ..Session::default() }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::session::{Class, Refusal};
+
+    #[test]
+    fn what_ends_a_session_comes_first_and_what_was_refused_last() {
+        let session = |metadata| {
+            let spec = json!({ "workGroup": "etl" });
+            let object = json!({ "apiVersion": "athena-operator.io/v1alpha1", "kind": "AthenaSession", "metadata": metadata, "spec": spec });
+            serde_json::from_value::<AthenaSession>(object).expect("an object")
+        };
+        let object = session(json!({ "name": "n" }));
+        let deleting = session(json!({ "name": "n", "deletionTimestamp": "2026-01-01T00:00:00Z" }));
+        let refused = |class| {
+            let mut known = Known::default();
+            let refusal = Refusal { class, reason: "No", message: String::new(), request_id: None };
+            known.start_refused(refusal, false, Timestamp::UNIX_EPOCH, 0.0);
+            known
+        };
+        let fresh = Known::default();
+        for (object, known, step, expected) in [
+            (&object, &fresh, Step::Record(0), Some(Lane::Start)),
+            (&object, &fresh, Step::Start(0), Some(Lane::Start)),
+            (&object, &refused(Class::Throttled), Step::Start(0), Some(Lane::Start)),
+            (&object, &refused(Class::MayHeal), Step::Start(0), Some(Lane::Retry)),
+            (&object, &refused(Class::Capacity), Step::Record(0), Some(Lane::Retry)),
+            (&object, &fresh, Step::Look, Some(Lane::Look)),
+            (&object, &fresh, Step::Search, Some(Lane::Look)),
+            (&object, &fresh, Step::Terminate, Some(Lane::Terminate)),
+            (&deleting, &fresh, Step::Look, Some(Lane::Terminate)),
+            (&deleting, &refused(Class::MayHeal), Step::Start(0), Some(Lane::Terminate)),
+            (&object, &fresh, Step::AddFinalizer, None),
+            (&object, &fresh, Step::Wait, None),
+        ] {
+            assert_eq!(lane(object, known, &step), expected, "{step:?}");
+        }
+    }
 }
