@@ -221,14 +221,17 @@ pub fn release(object: &AthenaSession) -> Event {
     let ended = status.is_some_and(|status| status.end_time.is_some());
     let (reason, note) = match (object.spec.deletion_policy, id) {
         (DeletionPolicy::Retain, Some(id)) if !ended => ("SessionRetained", format!("session {id} may run on and be billed: nothing owns it now")),
-        (DeletionPolicy::Retain, None) if status.is_some_and(|status| status.attempt.is_some() && !ended) => (
-            "SessionRetained",
-            "a session may have been started and run on: look for the object's UID in the descriptions of the work group's sessions".into(),
-        ),
+        (DeletionPolicy::Retain, None) if status.is_some_and(|status| status.attempt.is_some() && !ended) => return release_unread(),
         (_, Some(id)) => ("SessionEnded", format!("session {id} has ended and the object is let go")),
         (_, None) => ("SessionEnded", "no session lives and the object is let go".into()),
     };
     new(reason, &note, "Delete")
+}
+
+/// The event of letting an object go of which it is not known whether it has a session.
+pub fn release_unread() -> Event {
+    let note = "a session may have been started and run on: look for the object's UID in the descriptions of the work group's sessions";
+    new("SessionRetained", note, "Delete")
 }
 
 /// The event of an object that cannot be read.

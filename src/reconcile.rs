@@ -171,7 +171,11 @@ impl Operator {
             }
             Measure::Release(patch) => {
                 let written = self.counted("finalizer", writes::write_raw(&self.client, object, &patch, false).await)?;
-                info!("the object is let go, and a session that it may have runs on");
+                if matches!(written, Written::Yes(_)) {
+                    let event = events::release_unread();
+                    info!(reason = event.reason, "{}", event.note);
+                    self.publish(object, event);
+                }
                 written
             }
         };

@@ -8,8 +8,8 @@ mod situation;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
-pub(crate) use self::situation::Situation;
-use self::situation::{Flag, situation};
+use self::situation::situation;
+pub(crate) use self::situation::{Flag, Row, Situation, way_out};
 use crate::api::{AthenaSession, AthenaSessionStatus, EndReason, PreviousAttempt, StopCause};
 use crate::known::{Call, Known};
 use crate::lifecycle::{Attempt, Circumstances, Sequel, Step, attempt, end_of, sequel};
@@ -74,7 +74,7 @@ pub fn status_after(object: &AthenaSession, known: &Known, step: &Step, outcome:
     let situation = situation(&next, known, at);
     let status = next.status.get_or_insert_default();
     status.observed_generation = generation;
-    status.conditions = Some(conditions(status.conditions.as_deref().unwrap_or_default(), &situation, generation, at.now));
+    status.conditions = Some(conditions(status.conditions.as_deref().unwrap_or_default(), &situation.row(), generation, at.now));
     next.status.unwrap_or_default()
 }
 
@@ -209,8 +209,7 @@ pub fn condition<'a>(status: &'a AthenaSessionStatus, type_: &str) -> Option<&'a
     status.conditions.as_deref().unwrap_or_default().iter().find(|condition| condition.type_ == type_)
 }
 
-fn conditions(before: &[Condition], situation: &Situation, generation: Option<i64>, now: Timestamp) -> Vec<Condition> {
-    let row = situation.row();
+pub(crate) fn conditions(before: &[Condition], row: &Row, generation: Option<i64>, now: Timestamp) -> Vec<Condition> {
     let flag = |flag, type_| (row.flag == Some(flag)).then_some((type_, "True"));
     [Some(("Ready", row.ready)), Some(("Available", row.available)), flag(Flag::Reconciling, "Reconciling"), flag(Flag::Stalled, "Stalled")]
         .into_iter()

@@ -1,11 +1,12 @@
 //! Objects that this version of the operator cannot read: stored under another schema, or with a status that somebody else wrote. No call is made for
 //! them; they say which field is in the way, and they can be let go.
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use k8s_openapi::jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::api::{AthenaSession, FINALIZER};
+use crate::status::{Flag, Row, conditions, way_out};
 
 /// Reason of the conditions and the event.
 pub const REASON: &str = "ObjectInvalid";
@@ -55,39 +56,18 @@ pub fn measure(object: &Value, field: &str, now: Timestamp) -> Measure {
         let others: Vec<&Value> = finalizers.into_iter().filter(|name| *name != FINALIZER).collect();
         return Measure::Release(json!({ "metadata": { "resourceVersion": version, "finalizers": others } }));
     }
-    let (name, namespace, retain) = (text("/metadata/name"), text("/metadata/namespace"), json!({ "spec": { "deletionPolicy": "Retain" } }));
-    let way_out = if held {
-        format!(
-            "; to let the object go and leave a session that it may have: kubectl patch athenasession {name} -n {namespace} --type merge -p '{retain}'"
-        )
-    } else {
-        String::new()
-    };
-    let message = format!("this version of the operator cannot read the object, and makes no call for it: mend {field}{way_out}");
+    let cure = format!("this version of the operator cannot read the object, and makes no call for it: mend {field}");
+    let message = if held { format!("{cure}; {}", way_out(text("/metadata/name"), text("/metadata/namespace"))) } else { cure };
     let generation = object.pointer("/metadata/generation").and_then(Value::as_i64);
     let before: Vec<Condition> =
         object.pointer("/status/conditions").and_then(|conditions| serde_json::from_value(conditions.clone()).ok()).unwrap_or_default();
-    let condition = |type_: &str, status: &str| {
-        let since = before.iter().find(|condition| condition.type_ == type_ && condition.status == status);
-        Condition {
-            type_: type_.into(),
-            status: status.into(),
-            reason: REASON.into(),
-            message: message.clone(),
-            observed_generation: generation,
-            last_transition_time: since.map_or(Time(whole_seconds(now)), |condition| condition.last_transition_time.clone()),
-        }
-    };
-    let conditions = vec![condition("Ready", "False"), condition("Available", "Unknown"), condition("Stalled", "True")];
+    let row = Row { ready: "False", reason: REASON.into(), flag: Some(Flag::Stalled), available: "Unknown", message: message.clone() };
+    let conditions = conditions(&before, &row, generation, now);
     if before == conditions && object.pointer("/status/observedGeneration").and_then(Value::as_i64) == generation {
         return Measure::Nothing;
     }
     let patch = json!({ "metadata": { "resourceVersion": version }, "status": { "observedGeneration": generation, "conditions": conditions } });
     Measure::Report { patch, message }
-}
-
-fn whole_seconds(time: Timestamp) -> Timestamp {
-    Timestamp::from_second(time.as_second()).unwrap_or(time)
 }
 
 #[cfg(test)]

@@ -249,10 +249,14 @@ fn awaited(object: &AthenaSession, attempt: &Attempt<'_>, known: &Known, at: &Ci
         (Attempt::None, None) => "proof that nothing was started before the status was lost".into(),
         (Attempt::Over(..), _) => return "nothing of the session lives".into(),
     };
-    let name = object.metadata.name.as_deref().unwrap_or_default();
-    let namespace = object.metadata.namespace.as_deref().unwrap_or_default();
+    let (name, namespace) = (object.metadata.name.as_deref(), object.metadata.namespace.as_deref());
+    format!("waiting for {awaited}; {}", way_out(name.unwrap_or_default(), namespace.unwrap_or_default()))
+}
+
+/// How a person lets an object go at once.
+pub(crate) fn way_out(name: &str, namespace: &str) -> String {
     format!(
-        "waiting for {awaited}; to let the object go though its session may run on: \
+        "to let the object go though its session may run on: \
          kubectl patch athenasession {name} -n {namespace} --type merge -p '{{\"spec\":{{\"deletionPolicy\":\"Retain\"}}}}'"
     )
 }

@@ -397,7 +397,8 @@ fn knowledge(object: &AthenaSession, at: &Circumstances) -> Vec<(Known, Seen)> {
             }
         }
         Attempt::Unknown(made) => {
-            let mut own = met.clone();
+            // It knows of every call of the attempt: of a first one, if it put the finalizer on before.
+            let mut own = Known { finalizer_added: true, ..met.clone() };
             own.recorded(made.number, begun);
             let mut started = own.clone();
             started.started(made.number, ID, "CREATING", begun, limits);
