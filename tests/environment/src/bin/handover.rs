@@ -8,6 +8,7 @@ use anyhow::{Context, bail};
 use athena_emulator::{Config, Emulator};
 use clap::Parser;
 use environment::{Operator, OperatorOptions, Scope, Signal, Stage};
+use serde_json::json;
 
 /// Measures how long it takes until another replica acts, after SIGTERM and after kill -9, and fails when it takes too long.
 #[derive(Parser)]
@@ -24,6 +25,8 @@ struct Arguments {
 }
 
 const NAMESPACE: &str = "handover";
+/// The object of a round, which is gone before the next.
+const NAME: &str = "handover";
 /// Longest time after SIGTERM.
 const GOAL: Duration = Duration::from_secs(2);
 /// How long after a lease has lapsed another replica may need to see it: two looks at the lease a second, and the first list.
@@ -48,8 +51,8 @@ async fn measure(arguments: &Arguments) -> anyhow::Result<bool> {
     let mut slowest = Vec::new();
     for (name, signal) in [("SIGTERM", Signal::TERM), ("kill -9", Signal::KILL)] {
         let mut times = Vec::new();
-        for round in 0..arguments.rounds {
-            let time = one_round(arguments, &stage, &emulator, signal, &format!("s-{}-{round}", times.len() + slowest.len() * 100))?;
+        for _ in 0..arguments.rounds {
+            let time = one_round(arguments, &stage, &emulator, signal)?;
             println!("{name}: {} ms", time.as_millis());
             times.push(time);
         }
@@ -81,7 +84,7 @@ fn replica(arguments: &Arguments, stage: &Stage, emulator: &Emulator) -> anyhow:
 }
 
 /// From the signal to the leader until StartSession for an object that was made after it.
-fn one_round(arguments: &Arguments, stage: &Stage, emulator: &Emulator, signal: Signal, name: &str) -> anyhow::Result<Duration> {
+fn one_round(arguments: &Arguments, stage: &Stage, emulator: &Emulator, signal: Signal) -> anyhow::Result<Duration> {
     let leader = replica(arguments, stage, emulator)?;
     until("the first replica leads", || leader.raw_log().contains("this process is the leader"))?;
     let other = replica(arguments, stage, emulator)?;
@@ -90,15 +93,18 @@ fn one_round(arguments: &Arguments, stage: &Stage, emulator: &Emulator, signal: 
     let before = calls();
     let begun = Instant::now();
     leader.signal(signal);
-    let manifest = format!(
-        "{{\"apiVersion\":\"athena-operator.io/v1alpha1\",\"kind\":\"AthenaSession\",\"metadata\":{{\"name\":\"{name}\"}},\"spec\":{{\"workGroup\":\"spark-35\"}}}}"
-    );
+    let manifest = json!({
+        "apiVersion": "athena-operator.io/v1alpha1",
+        "kind": "AthenaSession",
+        "metadata": { "name": NAME },
+        "spec": { "workGroup": "spark-35" },
+    });
     let file = tempfile::NamedTempFile::new()?;
-    std::fs::write(file.path(), manifest)?;
+    std::fs::write(file.path(), manifest.to_string())?;
     stage.kubectl_ok(&["apply", "-n", NAMESPACE, "-f", &file.path().display().to_string()])?;
     until("the session is started", || calls() > before)?;
     let time = begun.elapsed();
-    stage.kubectl_ok(&["delete", "athenasession", name, "-n", NAMESPACE])?;
+    stage.kubectl_ok(&["delete", "athenasession", NAME, "-n", NAMESPACE])?;
     other.end(Signal::TERM)?;
     Ok(time)
 }
