@@ -37,6 +37,6 @@
 {{- $max := printf "variables.%s" .max }}
 {{- $free := printf "%s.hasValue() ? %s == 0 || %s.value() <= %s" $value $max $value $max }}
 {{- $holds := printf "(%s : !variables.%s && %s == 0)" $free .required $max }}
-{{- $must := printf "(%s == 0 ? 'be set' : 'be at most ' + string(%s))" $max $max }}
+{{- $must := printf "(%s == 0 ? 'be set' : 'be set to at most ' + string(%s))" $max $max }}
 {{- include "athena-operator.validation" (dict "field" (printf "spec.%s" .field) "holds" $holds "must" $must "cure" .cure) }}
 {{- end }}
