@@ -26,7 +26,8 @@ fn rows(text: &str) -> Vec<Row> {
     let values: Value = serde_saphyr::from_str(text).expect("YAML");
     let lines: Vec<&str> = text.lines().collect();
     let mut rows: Vec<Row> = Vec::new();
-    let (mut above, mut groups): (Vec<&str>, Vec<(usize, String)>) = Default::default();
+    let mut above: Vec<&str> = Vec::new();
+    let mut groups: Vec<(usize, String)> = Vec::new();
     let mut number = 0;
     while let Some(line) = lines.get(number) {
         number += 1;
