@@ -4,7 +4,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::Context;
-use clap::Parser;
+use clap::{Parser, ValueEnum};
 use sweep::mutants::{self, MUTANTS, SOUND};
 use sweep::{Extent, Ground, Order, Run, SCENARIOS, Scenario, Selection, Strike, Tally, named, side_by_side, table};
 use tokio::sync::Semaphore;
@@ -30,15 +30,21 @@ struct Arguments {
     /// Only the quick form
     #[arg(long)]
     quick: bool,
-    /// Runs the broken variants too
+    /// Runs the broken variants
     #[arg(long)]
-    mutants: bool,
-    /// Runs the broken variants and nothing else
-    #[arg(long)]
-    only_mutants: bool,
+    mutants: Option<Mutants>,
     /// Prints the recorded calls
     #[arg(long)]
     calls: bool,
+}
+
+/// Whether all else is run as well.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Mutants {
+    /// After everything else.
+    Too,
+    /// Nothing else is run.
+    Only,
 }
 
 #[tokio::main]
@@ -59,7 +65,7 @@ async fn sweep(arguments: &Arguments) -> anyhow::Result<bool> {
         None => SCENARIOS.iter().filter(|scenario| scenario.quick || !arguments.quick).collect(),
     };
     let ground = Arc::new(Ground::new(sweep::operator()?).await?);
-    if arguments.only_mutants {
+    if arguments.mutants == Some(Mutants::Only) {
         return Ok(survivors(&ground, arguments).await?.is_empty());
     }
     let runs = if let Some(fault) = &arguments.fault {
@@ -77,7 +83,7 @@ async fn sweep(arguments: &Arguments) -> anyhow::Result<bool> {
         }
     }
     print!("{}", table(&runs));
-    let survivors = if arguments.mutants { survivors(&ground, arguments).await? } else { Vec::new() };
+    let survivors = if arguments.mutants.is_some() { survivors(&ground, arguments).await? } else { Vec::new() };
     let tally = Tally::of(&runs);
     println!("{tally}");
     Ok(tally.is_good() && survivors.is_empty())
