@@ -65,7 +65,7 @@ async fn live_through_all(stage: &Stage, scope: Scope<'_>, flags: &[&str]) -> an
     let operator = Operator::start(stage, &OperatorOptions { binary, scope, athena: &url, flags: &flags, env: &env })?;
     operator.wait_until_ready()?;
 
-    create(stage, "unreadable", json!({ "workGroup": "spark-35", "suspend": true }))?;
+    create(stage, "unreadable", &json!({ "workGroup": "spark-35", "suspend": true }))?;
     until_reason(stage, "unreadable", "Suspended")?;
     let broken = json!({ "status": { "readyTime": "2026-01-01T00:00:00+99:00" } });
     kubectl(stage, &["patch", "athenasession", "unreadable", "--subresource=status", "--type=merge", "-p", &broken.to_string()])?;
@@ -74,7 +74,7 @@ async fn live_through_all(stage: &Stage, scope: Scope<'_>, flags: &[&str]) -> an
     kubectl(stage, &["patch", "athenasession", "unreadable", "--subresource=status", "--type=merge", "-p", &mended.to_string()])?;
     kubectl(stage, &["delete", "athenasession", "unreadable"])?;
 
-    create(stage, "all", json!({ "workGroup": "spark-35", "ttlSecondsAfterFinished": 1 }))?;
+    create(stage, "all", &json!({ "workGroup": "spark-35", "ttlSecondsAfterFinished": 1 }))?;
     until_reason(stage, "all", "SessionIdle")?;
     suspend(stage, true)?;
     until_reason(stage, "all", "Suspended")?;
@@ -96,7 +96,7 @@ fn kubectl(stage: &Stage, arguments: &[&str]) -> anyhow::Result<String> {
     stage.kubectl_ok(&[arguments, &["-n", TEAM]].concat())
 }
 
-fn create(stage: &Stage, name: &str, spec: Value) -> anyhow::Result<()> {
+fn create(stage: &Stage, name: &str, spec: &Value) -> anyhow::Result<()> {
     let object = json!({ "apiVersion": "athena-operator.io/v1alpha1", "kind": "AthenaSession", "metadata": { "name": name }, "spec": spec });
     let file = tempfile::NamedTempFile::new()?;
     std::fs::write(file.path(), object.to_string())?;
