@@ -5,6 +5,7 @@
 #![allow(unreachable_pub, reason = "everything here is one program")]
 
 mod admission;
+mod check;
 mod crash;
 mod credentials;
 mod deletion;
@@ -14,6 +15,7 @@ mod hostile;
 mod leader;
 mod lifecycle;
 mod load;
+mod metrics;
 mod outage;
 mod outcome;
 mod process;
@@ -28,6 +30,7 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     let mut modules = vec![
         ("admission", admission::tests()),
+        ("check", check::tests()),
         ("crash", crash::tests()),
         ("credentials", credentials::tests()),
         ("deletion", deletion::tests()),
@@ -35,6 +38,7 @@ fn main() -> ExitCode {
         ("leader", leader::tests()),
         ("lifecycle", lifecycle::tests()),
         ("load", load::tests()),
+        ("metrics", metrics::tests()),
         ("outage", outage::tests()),
         ("process", process::tests()),
         ("refusals", refusals::tests()),
