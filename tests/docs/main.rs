@@ -2,7 +2,11 @@
 //!
 //! The state diagram and the conditions come from the table of steps itself: [`enumeration::all`] runs it on every combination of object, knowledge and look.
 
+mod argocd;
 mod enumeration;
+#[path = "../kstatus/matrix.rs"]
+mod matrix;
+mod reference;
 mod tables;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -21,7 +25,7 @@ use serde_json::{Value, json};
 use enumeration::Enumeration;
 
 /// Files with generated sections.
-const PAGES: [&str; 3] = ["docs/lifecycle.md", "docs/operating.md", "README.md"];
+const PAGES: [&str; 5] = ["docs/gitops.md", "docs/lifecycle.md", "docs/operating.md", "docs/reference.md", "README.md"];
 
 fn repository(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
@@ -56,7 +60,10 @@ fn section(name: &str, all: &Enumeration) -> String {
         None if name == "refusals" => tables::refusals(),
         None if name == "classes" => tables::classes(),
         None if name == "ends" => tables::ends(),
+        None if name == "verdicts" => tables::verdicts(),
         None if name == "flags" => tables::flags(),
+        None if name == "spec" || name == "status" => reference::fields(name),
+        None if name == "rules" => reference::rules(),
         _ => panic!("there is no section {name}"),
     }
 }
