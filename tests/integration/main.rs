@@ -8,15 +8,18 @@ mod admission;
 mod crash;
 mod credentials;
 mod deletion;
+mod drift;
 mod fields;
 mod harness;
 mod hostile;
 mod leader;
 mod lifecycle;
 mod load;
+mod order;
 mod outage;
 mod outcome;
 mod process;
+mod recipes;
 mod refusals;
 mod request;
 mod secrets;
@@ -31,12 +34,15 @@ fn main() -> ExitCode {
         ("crash", crash::tests()),
         ("credentials", credentials::tests()),
         ("deletion", deletion::tests()),
+        ("drift", drift::tests()),
         ("hostile", hostile::tests()),
         ("leader", leader::tests()),
         ("lifecycle", lifecycle::tests()),
         ("load", load::tests()),
+        ("order", order::tests()),
         ("outage", outage::tests()),
         ("process", process::tests()),
+        ("recipes", recipes::tests()),
         ("refusals", refusals::tests()),
         ("request", request::tests()),
         ("secrets", secrets::tests()),
