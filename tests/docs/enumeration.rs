@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 const UID: &str = "8f3f1f6e-8b0e-4b60-9d5c-6a4c1b0c7f11";
 /// When everything that the objects carry happened.
 const BEGUN: &str = "2026-01-01T00:00:00Z";
-const ID: &str = "s";
+const ID: &str = "5d0a2d1c-7b1f-4c7a-9a52-2f9f0c3b8e41";
 
 /// The name of a step, and which it is of its kind.
 pub(crate) type Label = (&'static str, String);
@@ -34,6 +34,8 @@ pub(crate) struct Enumeration {
     pub(crate) rows: BTreeMap<Row, BTreeSet<String>>,
     /// The reasons of all events.
     pub(crate) events: BTreeSet<String>,
+    /// An object for each status and reason of Ready, one with the operator's finalizer where there is one.
+    pub(crate) specimens: BTreeMap<(String, String), AthenaSession>,
 }
 
 /// A row of the condition matrix.
@@ -160,6 +162,9 @@ impl Enumeration {
         for (row, available) in other.rows {
             self.rows.entry(row).or_default().extend(available);
         }
+        for (key, object) in other.specimens {
+            self.specimen(key, &object, None);
+        }
         self.steps.extend(other.steps);
         self.events.extend(other.events);
     }
@@ -235,7 +240,16 @@ impl Enumeration {
         let waits = deleting && held && ready.message != "nothing of the session lives";
         assert!(!waits || ready.message.contains("kubectl patch athenasession"), "what lets it go? {}", ready.message);
         let row = Row { reason: ready.reason.clone(), ready: ready.status.clone(), flag };
+        self.specimen((row.ready.clone(), row.reason.clone()), object, Some(status));
         self.rows.entry(row).or_default().insert(available.status.clone());
+    }
+
+    /// Keeps `object`, with `status` in place of its own, if it shows better than the one that is kept.
+    fn specimen(&mut self, key: (String, String), object: &AthenaSession, status: Option<&AthenaSessionStatus>) {
+        let held = |object: &AthenaSession| object.metadata.finalizers.is_some();
+        if self.specimens.get(&key).is_none_or(|kept| held(object) && !held(kept)) {
+            self.specimens.insert(key, AthenaSession { status: status.or(object.status.as_ref()).cloned(), ..object.clone() });
+        }
     }
 }
 
@@ -277,7 +291,7 @@ fn outcomes(step: &Step, known: &Known, at: &Circumstances) -> Vec<(Outcome, Kno
 }
 
 fn refusal(class: Class, reason: &'static str) -> Refusal {
-    Refusal { class, reason, message: "no".into(), request_id: None }
+    Refusal { class, reason, message: "what Athena says".into(), request_id: None }
 }
 
 /// One refusal for each reason of the catalogue, and of a call that the operator's own credentials forbid.

@@ -2,10 +2,14 @@
 //!
 //! The state diagram and the conditions come from the table of steps itself: [`enumeration::all`] runs it on every combination of object, knowledge and look.
 
+mod argocd;
 mod clients;
 mod enumeration;
 mod links;
+#[path = "../kstatus/matrix.rs"]
+mod matrix;
 mod policies;
+mod reference;
 mod tables;
 mod values;
 
@@ -25,7 +29,15 @@ use serde_json::{Value, json};
 use enumeration::Enumeration;
 
 /// Files with generated sections.
-const PAGES: [&str; 5] = ["docs/lifecycle.md", "docs/metrics.md", "docs/operating.md", "README.md", "charts/athena-operator/README.md"];
+const PAGES: [&str; 7] = [
+    "docs/gitops.md",
+    "docs/lifecycle.md",
+    "docs/metrics.md",
+    "docs/operating.md",
+    "docs/reference.md",
+    "README.md",
+    "charts/athena-operator/README.md",
+];
 
 fn repository(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
@@ -72,6 +84,9 @@ fn section(name: &str, all: &Enumeration) -> String {
         None if name == "ends" => tables::ends(),
         None if name == "metrics" => tables::metrics(),
         None if name == "values" => values::table(),
+        None if name == "verdicts" => tables::verdicts(),
+        None if name == "spec" || name == "status" => reference::fields(name),
+        None if name == "rules" => reference::rules(),
         _ => panic!("there is no section {name}"),
     }
 }

@@ -16,6 +16,7 @@ use k8s_openapi::jiff::Timestamp;
 use serde_json::json;
 
 use crate::enumeration::{ENDS, KINDS, Label, Row};
+use crate::matrix::MATRIX;
 
 /// What the conditions of reasons mean that are no events, or mean something else there.
 const CONDITIONS: [(&str, &str); 4] = [
@@ -66,14 +67,16 @@ fn merged(labels: &BTreeSet<Label>) -> String {
     steps.into_iter().map(label).collect::<Vec<_>>().join(", ")
 }
 
-fn table<const N: usize>(head: [&str; N], rows: impl IntoIterator<Item = [String; N]>) -> String {
+/// A table of Markdown.
+pub(crate) fn table<const N: usize>(head: [&str; N], rows: impl IntoIterator<Item = [String; N]>) -> String {
     let line = |cells: &[String]| format!("| {} |\n", cells.join(" | ").replace("|  |", "| |"));
     let mut text = line(&head.map(str::to_owned)) + &format!("|{}\n", "---|".repeat(N));
     text.extend(rows.into_iter().map(|row| line(&row)));
     text
 }
 
-fn code(word: &str) -> String {
+/// `word` as code.
+pub(crate) fn code(word: &str) -> String {
     format!("`{word}`")
 }
 
@@ -89,6 +92,23 @@ pub(crate) fn conditions(rows: &BTreeMap<Row, BTreeSet<String>>) -> String {
             let available = rows_of(reason).map(|(_, available)| available.iter().map(String::as_str).collect::<Vec<_>>().join(" or "));
             let flags = then(rows_of(reason).map(|(row, _)| if row.flag.is_empty() { "–" } else { row.flag }.to_owned()).collect());
             [code(reason), ready, then(available.collect()), flags, meaning(reason).unwrap_or_default().to_owned()]
+        }),
+    )
+}
+
+/// What each tool makes of each row of the matrix.
+pub(crate) fn verdicts() -> String {
+    let said = |ready: &str| if ready.is_empty() { "–".to_owned() } else { ready.to_owned() };
+    table(
+        ["reason of Ready", "Ready", "kstatus: Flux, Helm 4", "Argo CD", "`kubectl wait --for=condition=Ready`"],
+        MATRIX.iter().map(|row| {
+            let reason = match row.reason {
+                "Created" => "(created, not seen by the operator yet)".to_owned(),
+                "Edited" => "(edited, not seen by the operator yet)".to_owned(),
+                reason => code(reason),
+            };
+            let waits = if row.kstatus == "Current" { "returns" } else { "waits" };
+            [reason, said(row.ready), row.kstatus.to_owned(), row.argo.to_owned(), waits.to_owned()]
         }),
     )
 }

@@ -1,7 +1,7 @@
 //! The API server keeps every field of an `AthenaSession` within its bounds, and what a session was started with as it was.
 
 mod crd;
-mod table;
+pub(crate) mod table;
 
 use anyhow::{Context, anyhow, ensure};
 use athena_operator::api::AthenaSession;
@@ -12,7 +12,10 @@ use kube::{Error, Resource, ResourceExt};
 use serde_json::{Value, json};
 
 use crate::harness::{World, status, tests};
-use crd::{the_crd_is_bounded_and_documented_throughout, the_crd_is_small_and_its_objects_are_easy_to_find};
+use crd::{
+    no_other_resource_has_its_names_and_a_new_object_is_shown, the_crd_is_bounded_and_documented_throughout,
+    the_crd_is_small_and_its_objects_are_easy_to_find,
+};
 use table::{Field, fields, incomplete};
 
 tests![
@@ -25,6 +28,7 @@ tests![
     a_new_object_has_no_further_defaults_and_is_observed_at_no_generation,
     the_crd_is_bounded_and_documented_throughout,
     the_crd_is_small_and_its_objects_are_easy_to_find,
+    no_other_resource_has_its_names_and_a_new_object_is_shown,
 ];
 
 async fn values_at_the_bounds_are_kept_as_they_are(world: World) -> anyhow::Result<()> {

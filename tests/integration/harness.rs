@@ -246,7 +246,8 @@ impl World {
 
 /// Longest wait for a condition. It bounds a hanging test and says nothing about speed.
 pub const PATIENCE: Duration = Duration::from_mins(1);
-const PAUSE: Duration = Duration::from_millis(20);
+/// Wait between two looks.
+pub const PAUSE: Duration = Duration::from_millis(20);
 
 /// Waits until something is so.
 pub async fn until(what: &str, mut so: impl FnMut() -> bool) -> anyhow::Result<()> {

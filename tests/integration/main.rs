@@ -9,6 +9,7 @@ mod check;
 mod crash;
 mod credentials;
 mod deletion;
+mod drift;
 mod fields;
 mod harness;
 mod hostile;
@@ -16,9 +17,11 @@ mod leader;
 mod lifecycle;
 mod load;
 mod metrics;
+mod order;
 mod outage;
 mod outcome;
 mod process;
+mod recipes;
 mod refusals;
 mod request;
 mod secrets;
@@ -34,13 +37,16 @@ fn main() -> ExitCode {
         ("crash", crash::tests()),
         ("credentials", credentials::tests()),
         ("deletion", deletion::tests()),
+        ("drift", drift::tests()),
         ("hostile", hostile::tests()),
         ("leader", leader::tests()),
         ("lifecycle", lifecycle::tests()),
         ("load", load::tests()),
         ("metrics", metrics::tests()),
+        ("order", order::tests()),
         ("outage", outage::tests()),
         ("process", process::tests()),
+        ("recipes", recipes::tests()),
         ("refusals", refusals::tests()),
         ("request", request::tests()),
         ("secrets", secrets::tests()),

@@ -1,7 +1,11 @@
-//! The conditions, read by the real kstatus: random histories of the operator's own decisions and reports.
+//! The conditions, read by the real kstatus, by Argo CD's Lua and by Flux's expressions: every row of the matrix, and random histories of the operator's
+//! own decisions and reports.
 
+mod argocd;
 mod athena;
+mod flux;
 mod history;
+mod matrix;
 mod rules;
 mod verdicts;
 
@@ -34,21 +38,27 @@ const READY: [(&str, &str); 3] = [
 ];
 
 #[test]
-fn kstatus_reads_every_moment_as_ready_tells_it() {
+fn every_tool_reads_every_moment_as_ready_tells_it() {
     let moments: Vec<(usize, usize, &Moment)> = moments().collect();
     assert!(moments.len() >= 20_000, "only {} objects", moments.len());
     let lines: Vec<&str> = moments.iter().map(|(_, _, moment)| moment.line.as_str()).collect();
     let verdicts = verdicts::verdicts(&lines);
-    assert_eq!(verdicts.len(), moments.len());
     let mut faults = Vec::new();
-    for ((seed, index, moment), (original, fork)) in moments.iter().zip(&verdicts) {
+    for ((seed, index, moment), verdicts) in moments.iter().zip(&verdicts) {
         let expected = rules::expected_verdict(&moment.object);
-        if original != expected || fork != expected {
-            faults.push((*seed, *index, format!("kstatus says {original}, Flux's {fork}, Ready means {expected}")));
+        let (argo, exprs) = match expected {
+            "Current" => ("Healthy", "Current"),
+            "Failed" => ("Degraded", "Failed"),
+            // Expressions know of no deletion, and with them, too, it is waited for.
+            _ => ("Progressing", "InProgress"),
+        };
+        let given = [&verdicts.kstatus, &verdicts.fork, &verdicts.argo.status, &verdicts.exprs];
+        if given != [expected, expected, argo, exprs] {
+            faults.push((*seed, *index, format!("Ready means {expected}, but the verdicts are {verdicts:?}")));
         }
     }
-    let seen: BTreeSet<_> = verdicts.iter().collect();
-    println!("{} objects; verdicts of kstatus and of Flux's fork: {seen:?}", moments.len());
+    let seen: BTreeSet<_> = verdicts.iter().map(|verdicts| [&verdicts.kstatus, &verdicts.argo.status, &verdicts.exprs]).collect();
+    println!("{} objects; verdicts of kstatus, Argo CD and Flux's expressions: {seen:?}", moments.len());
     assert_none(faults);
     assert_eq!(seen.len(), 4, "{seen:?}");
 }

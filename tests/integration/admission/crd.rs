@@ -62,6 +62,26 @@ pub(super) async fn the_crd_is_small_and_its_objects_are_easy_to_find(world: Wor
     Ok(())
 }
 
+pub(super) async fn no_other_resource_has_its_names_and_a_new_object_is_shown(world: World) -> anyhow::Result<()> {
+    let resources = world.stage().kubectl_ok(&["api-resources", "--no-headers"])?;
+    let names = |line: &str| -> Vec<String> {
+        let words: Vec<_> = line.split_whitespace().collect();
+        // Name, short names if there are any, version, whether namespaced, kind.
+        let short = if words.len() == 5 { words[1] } else { "" };
+        words.first().copied().into_iter().chain(short.split(',')).chain(words.last().copied()).map(str::to_lowercase).collect()
+    };
+    for name in ["athenasessions", "athenasession", "asess"] {
+        let holders: Vec<_> = resources.lines().filter(|line| names(line).iter().any(|other| other == name)).collect();
+        ensure!(holders.len() == 1, "{name}: {holders:?}");
+    }
+    world.create("new").await?;
+    for flags in [&["get", "asess"][..], &["get", "asess", "-o", "wide"]] {
+        let shown = world.kubectl(flags)?;
+        ensure!(shown.lines().count() == 2 && shown.contains("new") && !shown.contains("error"), "{shown}");
+    }
+    Ok(())
+}
+
 async fn crd(world: &World) -> anyhow::Result<Value> {
     let requests = Request::new("/apis/apiextensions.k8s.io/v1/customresourcedefinitions");
     Ok(world.client.request(requests.get("athenasessions.athena-operator.io", &GetParams::default())?).await?)

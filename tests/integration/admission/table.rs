@@ -4,15 +4,15 @@
 use serde_json::{Map, Value, json};
 
 /// A field of the spec: values at its bounds and just past them.
-pub(super) struct Field {
+pub(crate) struct Field {
     /// Where it is; `0` is the first item of a list.
-    pub(super) path: &'static str,
+    pub(crate) path: &'static str,
     pub(super) required: bool,
     /// The first two differ in nothing but an allowed choice.
-    pub(super) valid: Vec<Value>,
+    pub(crate) valid: Vec<Value>,
     pub(super) invalid: Vec<Value>,
     /// Whether it is made of other fields, so that a change inside it is a change of one of them.
-    pub(super) structure: bool,
+    pub(crate) structure: bool,
     /// What its parent needs for the field to be allowed.
     beside: Value,
 }
@@ -31,7 +31,7 @@ impl Field {
     }
 
     /// The last name in the path, by which a refusal names the field.
-    pub(super) fn name(&self) -> &'static str {
+    pub(crate) fn name(&self) -> &'static str {
         self.path.rsplit('.').next().unwrap_or(self.path)
     }
 
@@ -41,7 +41,7 @@ impl Field {
         whole.rsplit('.').next().unwrap_or(whole)
     }
 
-    pub(super) fn in_list(&self) -> bool {
+    pub(crate) fn in_list(&self) -> bool {
         self.path.contains(".0.")
     }
 
@@ -70,7 +70,7 @@ impl Field {
     }
 
     /// The field's parent in a spec, made where it is missing, with what the field needs beside it.
-    pub(super) fn parent_in<'a>(&self, spec: &'a mut Value) -> &'a mut Map<String, Value> {
+    pub(crate) fn parent_in<'a>(&self, spec: &'a mut Value) -> &'a mut Map<String, Value> {
         let mut names: Vec<_> = self.path.split('.').collect();
         names.pop();
         let parent = names.into_iter().fold(spec, |parent, name| match name {
@@ -99,7 +99,7 @@ macro_rules! field {
 }
 
 /// Every field of the spec.
-pub(super) fn fields() -> Vec<Field> {
+pub(crate) fn fields() -> Vec<Field> {
     let role = "arn:aws:iam::123456789012:role/";
     let enabled = json!({ "enabled": true });
     let stdout = |count| json!({ "SPARK_DRIVER": vec!["STDOUT"; count] });
