@@ -10,7 +10,7 @@ DEMO_FLAGS := $(if $(filter command line,$(origin KUBECONFIG)),--kubeconfig $(KU
 # What make sweep does: all, with the mutants, unless a part is named.
 SWEEP_FLAGS := $(if $(SCENARIO),--scenario $(SCENARIO)) $(if $(FAULT),--fault '$(FAULT)') $(if $(SEED),--seed $(SEED)) $(if $(SCENARIO)$(FAULT),,--mutants)
 
-.PHONY: help demo dev test sweep load lint handover mutants generate tools
+.PHONY: help demo dev test sweep load lint handover mutants generate image node tools
 
 help: ## Show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -51,6 +51,15 @@ generate: tools ## Write the files that are made from the code
 	@$(CARGO) build --locked --package athena-operator --bin athena-operator
 	@$(OPERATOR) crd > $(CRD)
 	@GENERATE=1 $(CARGO) test --locked --quiet --package athena-operator --test docs generated_sections
+
+image: ## Build the container image; IMAGE, IMAGE_BUILDER, IMAGE_COMPILER, TARGETARCH: docs/image.md
+	@image/build athena-operator
+
+node: ## Try image and chart in a cluster: KUBECONFIG=FILE NODE_IMAGE_LOAD='kind load image-archive'; tests/node/README.md
+	@image/build athena-operator
+	@image/build athena-emulator
+	@HELM3=$$($(CARGO) run --locked --quiet --package tools --bin tool -- helm3) HELM4=$$($(CARGO) run --locked --quiet --package tools --bin tool -- helm) \
+	  KUBECONFIG=$(KUBECONFIG) NODE_IMAGE_LOAD="$(NODE_IMAGE_LOAD)" tests/node/run $(STEPS)
 
 tools:
 	@command -v $(CARGO) >/dev/null || { echo "cargo is missing: install Rust" >&2; exit 1; }
