@@ -50,6 +50,8 @@ mutants: tools ## Break each branch of what decides and see a unit test fail; ta
 generate: tools ## Write the files that are made from the code
 	@$(CARGO) build --locked --package athena-operator --bin athena-operator
 	@$(OPERATOR) crd > $(CRD)
+	@cp $(CRD) charts/athena-operator/files/crd.yaml
+	@deploy/generate "$$($(CARGO) run --locked --quiet --package tools --bin tool -- helm)"
 	@GENERATE=1 $(CARGO) test --locked --quiet --package athena-operator --test docs generated_sections
 
 image: ## Build the container image; IMAGE, IMAGE_BUILDER, IMAGE_COMPILER, TARGETARCH: docs/image.md
