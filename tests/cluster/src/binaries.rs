@@ -4,9 +4,12 @@
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
-use crate::{Error, go_build};
+use tools::{GoMod, Program};
 
-const GO_MOD: &str = include_str!("../kubernetes/go.mod");
+use crate::Error;
+
+const MODULE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/kubernetes");
+const GO_MOD: GoMod<'_> = GoMod(include_str!("../kubernetes/go.mod"));
 
 /// The versions of this crate's `go.mod`.
 pub(crate) static VERSIONS: LazyLock<Versions<'static>> =
@@ -60,14 +63,24 @@ impl Binary {
 /// # Errors
 /// [`Error::NotInAssets`] and [`Error::NoCacheFolder`], and those of a build.
 pub fn path(binary: Binary) -> Result<PathBuf, Error> {
-    let folder = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    let assets = folder("KUBEBUILDER_ASSETS");
-    let user_cache = user_cache(folder("XDG_CACHE_HOME"), folder("HOME"), cfg!(target_os = "macos"));
-    let cache = user_cache.map(|user_cache| user_cache.join("athena-operator").join(VERSIONS.folder_name()));
+    let assets = std::env::var_os("KUBEBUILDER_ASSETS").filter(|value| !value.is_empty()).map(PathBuf::from);
+    let cache = tools::cache_folder().ok().map(|cache| cache.join(VERSIONS.folder_name()));
 
     match source(binary, assets.as_deref(), cache.as_deref(), Path::is_file)? {
         Source::Found(program) => std::path::absolute(&program).map_err(Error::on("find", &program)),
-        Source::Missing(program) => go_build::build(binary, &program).map(|()| program),
+        Source::Missing(target) => {
+            let program = Program {
+                name: binary.name(),
+                package: binary.package(),
+                module: MODULE,
+                go_mod: GO_MOD,
+                sources: &[],
+                linker_flags: &stamp(&VERSIONS),
+                usual_build_time: binary.usual_build_time(),
+            };
+            let built = program.build(&target);
+            built.map(|()| target).map_err(|source| Error::Build { binary: binary.name(), source })
+        }
     }
 }
 
@@ -92,36 +105,32 @@ fn source(binary: Binary, assets: Option<&Path>, cache: Option<&Path>, is_file: 
     Ok(if is_file(&program) { Source::Found(program) } else { Source::Missing(program) })
 }
 
-fn user_cache(xdg_cache_home: Option<PathBuf>, home: Option<PathBuf>, macos: bool) -> Option<PathBuf> {
-    // The XDG specification has relative paths ignored.
-    xdg_cache_home.filter(|path| path.is_absolute() && !macos).or_else(|| home.map(|home| home.join(if macos { "Library/Caches" } else { ".cache" })))
-}
-
 /// The versions a `go.mod` pins.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Versions<'a> {
-    /// The oldest Go that may build it, such as `1.26.0`.
-    pub(crate) go: &'a str,
     /// Such as `v1.36.3`.
-    pub(crate) kubernetes: &'a str,
+    kubernetes: &'a str,
     /// Such as `v3.6.8`.
-    pub(crate) etcd: &'a str,
+    etcd: &'a str,
 }
 
 impl<'a> Versions<'a> {
-    fn of(go_mod: &'a str) -> Option<Self> {
-        let version = |name: &str| {
-            go_mod.lines().find_map(|line| {
-                let mut words = line.split_whitespace().skip_while(|word| *word == "require");
-                if words.next() == Some(name) { words.next() } else { None }
-            })
-        };
-        Some(Self { go: version("go")?, kubernetes: version("k8s.io/kubernetes")?, etcd: version("go.etcd.io/etcd/server/v3")? })
+    fn of(go_mod: GoMod<'a>) -> Option<Self> {
+        Some(Self { kubernetes: go_mod.version("k8s.io/kubernetes")?, etcd: go_mod.version("go.etcd.io/etcd/server/v3")? })
     }
 
     fn folder_name(&self) -> String {
         format!("kubernetes-{}-etcd-{}", self.kubernetes, self.etcd)
     }
+}
+
+/// The linker flags: without the version in them a Kubernetes server takes itself for v0.0.0.
+fn stamp(versions: &Versions<'_>) -> String {
+    let mut parts = versions.kubernetes.trim_start_matches('v').split('.');
+    let (major, minor) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+    let package = "k8s.io/component-base/version";
+    let version = versions.kubernetes;
+    format!("-X {package}.gitVersion={version} -X {package}.gitMajor={major} -X {package}.gitMinor={minor}")
 }
 
 #[cfg(test)]
@@ -169,23 +178,30 @@ mod tests {
     }
 
     #[test]
-    fn the_cache_folder_is_the_systems() {
-        let folder = |xdg: Option<&str>, home: Option<&str>, macos| user_cache(xdg.map(Into::into), home.map(Into::into), macos);
-        assert_eq!(folder(Some("/xdg"), Some("/home"), false), Some("/xdg".into()));
-        assert_eq!(folder(Some("relative"), Some("/home"), false), Some("/home/.cache".into()));
-        assert_eq!(folder(None, Some("/home"), false), Some("/home/.cache".into()));
-        assert_eq!(folder(Some("/xdg"), Some("/home"), true), Some("/home/Library/Caches".into()));
-        assert_eq!(folder(None, None, false), None);
+    fn the_folder_in_the_cache_carries_the_versions() {
+        let go_mod = "go 1.30.1\n\nrequire k8s.io/kubernetes v1.2.3\n\nrequire (\n\tgo.etcd.io/etcd/server/v3 v3.4.5 // indirect\n)\n";
+        assert_eq!(Versions::of(GoMod(go_mod)).unwrap().folder_name(), "kubernetes-v1.2.3-etcd-v3.4.5");
+        assert_eq!(Versions::of(GoMod("go 1.30.1\n")), None);
     }
 
     #[test]
-    fn versions_come_from_go_mod() {
-        let go_mod = "module m\n\ngo 1.30.1\n\nreplace k8s.io/api => k8s.io/api v0.2.0\n\ntool (\n\tk8s.io/kubernetes/cmd/kubectl\n)\n\n\
-                      require k8s.io/kubernetes v1.2.3\n\nrequire (\n\tgo.etcd.io/etcd/server/v3 v3.4.5 // indirect\n)\n";
-        let versions = Versions::of(go_mod).unwrap();
-        assert_eq!(versions, Versions { go: "1.30.1", kubernetes: "v1.2.3", etcd: "v3.4.5" });
-        assert_eq!(versions.folder_name(), "kubernetes-v1.2.3-etcd-v3.4.5");
-        assert_eq!(Versions::of("go 1.30.1\n"), None);
+    fn the_stamp_carries_the_version_of_kubernetes() {
+        assert_eq!(
+            stamp(&Versions { kubernetes: "v1.36.3", etcd: "v3" }),
+            "-X k8s.io/component-base/version.gitVersion=v1.36.3 -X k8s.io/component-base/version.gitMajor=1 \
+             -X k8s.io/component-base/version.gitMinor=36"
+        );
+    }
+
+    #[test]
+    fn an_error_of_a_build_names_the_way_around_it() {
+        let source = tools::Error::NoGo { program: "etcd", needed: "1.26.0".to_owned() };
+        let error = Error::Build { binary: "etcd", source }.to_string();
+        assert_eq!(
+            error,
+            "cannot build etcd: there is no `go` in PATH; install Go 1.26.0 or newer\n\
+             or set KUBEBUILDER_ASSETS to a folder with etcd to do without the build"
+        );
     }
 
     #[test]

@@ -18,50 +18,13 @@ pub enum Error {
     /// Neither `XDG_CACHE_HOME` nor `HOME` is set.
     #[error("cannot tell the user's cache folder: set HOME or XDG_CACHE_HOME, or KUBEBUILDER_ASSETS to a folder with the programs")]
     NoCacheFolder,
-    /// The sources of the build are not where they were when this crate was compiled.
-    #[error("cannot build {binary}: {module} is gone; compile this program again, or set KUBEBUILDER_ASSETS to a folder with {binary}")]
-    NoModule {
-        /// The program's file name.
-        binary: &'static str,
-        /// The Go module that pins the versions.
-        module: PathBuf,
-    },
-    /// There is no `go` command.
-    #[error("cannot build {binary}: there is no `go` in PATH; install Go {needed} or newer, or set KUBEBUILDER_ASSETS to a folder with {binary}")]
-    NoGo {
-        /// The program's file name.
-        binary: &'static str,
-        /// The oldest Go that will do.
-        needed: &'static str,
-    },
-    /// The `go` command is older than the module asks for.
-    #[error("cannot build {binary}: it needs Go {needed} and `go` is {found}; install a newer one, or set GOTOOLCHAIN=auto to let it fetch one")]
-    GoTooOld {
-        /// The program's file name.
-        binary: &'static str,
-        /// The oldest Go that will do.
-        needed: &'static str,
-        /// What `go env GOVERSION` said.
-        found: String,
-    },
-    /// Go could not fetch modules or a toolchain.
-    #[error(
-        "cannot build {binary}: Go cannot fetch what it needs, which it must once; restore the network (see GOPROXY, HTTPS_PROXY), \
-         or set KUBEBUILDER_ASSETS to a folder with {binary}:\n{output}"
-    )]
-    NoNetwork {
-        /// The program's file name.
-        binary: &'static str,
-        /// The end of what Go said.
-        output: String,
-    },
-    /// `go` failed for another reason.
-    #[error("cannot build {binary}; set KUBEBUILDER_ASSETS to a folder with {binary} to do without the build:\n{output}")]
+    /// The program could not be built.
+    #[error("{source}\nor set KUBEBUILDER_ASSETS to a folder with {binary} to do without the build")]
     Build {
         /// The program's file name.
         binary: &'static str,
-        /// The end of what Go said.
-        output: String,
+        /// Why not.
+        source: tools::Error,
     },
     /// Another cluster works in the folder given.
     #[error("cannot start a cluster in {folder}: another one runs there; stop it, or give another folder")]

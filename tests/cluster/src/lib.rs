@@ -2,7 +2,7 @@
 //! kubectl of pinned versions, and kube-controller-manager for those who ask.
 //!
 //! - [`binaries`]: where the four programs come from: `KUBEBUILDER_ASSETS`, the user's cache, or a
-//!   build with Go, which is `go_build`.
+//!   build with Go, which [`tools`] does.
 //! - [`Cluster`]: the running servers; `servers` knows how each is started.
 //! - `access`: what a client needs: URL, certificate, kubeconfigs, kubectl.
 //! - `process`: child processes that never outlive this one.
@@ -15,7 +15,6 @@ pub mod binaries;
 mod cluster;
 mod error;
 mod folder;
-mod go_build;
 mod ports;
 mod process;
 mod servers;

@@ -1,0 +1,20 @@
+//! The Go programs that the tests run, built from pinned modules into the user's cache folder.
+//!
+//! - [`Tool`]: the programs of the modules beside this crate, such as Helm; `tool NAME` prints
+//!   where one is.
+//! - [`Program`]: any program of a Go module of this repository, and how it is built.
+//! - [`GoMod`]: the versions that a `go.mod` pins.
+//! - [`cache_folder`]: where all that is built or downloaded once is kept.
+//! - [`Error`]: all that can fail, with the cure.
+
+mod cache;
+mod error;
+mod go_build;
+mod go_mod;
+mod tool;
+
+pub use cache::cache_folder;
+pub use error::Error;
+pub use go_build::{Program, tell};
+pub use go_mod::GoMod;
+pub use tool::Tool;
