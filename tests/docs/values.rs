@@ -6,11 +6,10 @@ use serde_json::Value;
 
 const FILE: &str = "charts/athena-operator/values.yaml";
 
-/// One value, or a group of them.
+/// One value.
 struct Row {
     path: Vec<String>,
-    /// Nothing for a group: its members follow.
-    default: Option<Value>,
+    default: Value,
     meaning: String,
 }
 
@@ -18,8 +17,7 @@ struct Row {
 pub(crate) fn table() -> String {
     let mut table = String::from("| value | default | meaning |\n|---|---|---|\n");
     for Row { path, default, meaning } in rows(&crate::read(FILE)) {
-        let default = default.map_or_else(String::new, |default| format!("`{default}` "));
-        writeln!(table, "| `{}` | {default}| {meaning} |", path.join(".")).expect("a string takes all");
+        writeln!(table, "| `{}` | `{default}` | {meaning} |", path.join(".")).expect("a string takes all");
     }
     table
 }
@@ -49,14 +47,12 @@ fn rows(text: &str) -> Vec<Row> {
         let meaning = std::mem::take(&mut above).join(" ");
         if is_group {
             groups.push((depth, key.to_owned()));
-        } else {
-            number += block;
+            continue;
         }
-        assert!(is_group || !meaning.is_empty(), "{FILE}: {} has no comment", path.join("."));
-        if !meaning.is_empty() {
-            let default = (!is_group).then(|| values.pointer(&format!("/{}", path.join("/"))).expect("a value").clone());
-            rows.push(Row { path, default, meaning });
-        }
+        number += block;
+        assert!(!meaning.is_empty(), "{FILE}: {} has no comment", path.join("."));
+        let default = values.pointer(&format!("/{}", path.join("/"))).expect("a value").clone();
+        rows.push(Row { path, default, meaning });
     }
     rows
 }
@@ -64,15 +60,7 @@ fn rows(text: &str) -> Vec<Row> {
 #[test]
 fn a_group_of_values_is_told_from_a_value_that_is_an_object() {
     let text = "# About all.\n\n# A group.\na:\n  # One.\n  b: 1\n  # Two,\n  # and more.\n  c:\n    d: [x]\n    e: y\n# Three.\nf: ''\n";
-    let told: Vec<_> = rows(text).into_iter().map(|row| (row.path.join("."), row.default.map(|value| value.to_string()), row.meaning)).collect();
-    let row = |path: &str, default: Option<&str>, meaning: &str| (path.to_owned(), default.map(str::to_owned), meaning.to_owned());
-    assert_eq!(
-        told,
-        [
-            row("a", None, "A group."),
-            row("a.b", Some("1"), "One."),
-            row("a.c", Some(r#"{"d":["x"],"e":"y"}"#), "Two, and more."),
-            row("f", Some(r#""""#), "Three.")
-        ]
-    );
+    let told: Vec<_> = rows(text).into_iter().map(|row| (row.path.join("."), row.default.to_string(), row.meaning)).collect();
+    let row = |path: &str, default: &str, meaning: &str| (path.to_owned(), default.to_owned(), meaning.to_owned());
+    assert_eq!(told, [row("a.b", "1", "One."), row("a.c", r#"{"d":["x"],"e":"y"}"#, "Two, and more."), row("f", r#""""#, "Three.")]);
 }

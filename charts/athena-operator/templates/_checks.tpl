@@ -17,6 +17,12 @@
 {{- if and (not $values.leaderElection.enabled) (eq (default "" $values.strategy.type) "RollingUpdate") }}
 {{- fail "strategy.type must be Recreate with leaderElection.enabled=false: a rolling update runs two processes at once, and one may leave a session running after its object is gone" }}
 {{- end }}
+{{- if and $values.hostNetwork (not $values.hostUsers) }}
+{{- fail "hostUsers must be true with hostNetwork=true: Kubernetes refuses a pod with the node's network and a user namespace of its own" }}
+{{- end }}
+{{- if and (has "Deny" $values.policy.validationActions) (has "Warn" $values.policy.validationActions) }}
+{{- fail "policy.validationActions must not hold both Deny and Warn, which Kubernetes refuses: a denial tells as much as a warning" }}
+{{- end }}
 {{- $own := list }}
 {{- range concat (include "athena-operator.operatorEnv" . | fromYamlArray) (include "athena-operator.awsEnv" . | fromYamlArray) }}
 {{- $own = append $own .name }}

@@ -22,12 +22,12 @@
   reason: Forbidden
 {{- end }}
 
-{{/* A validation that an optional field fits the patterns of a variable. Arguments: field, optional (the same as CEL), variable, cure. */}}
+{{/* A validation that an optional field fits the patterns of a variable. Arguments: field, optional (the same as CEL), variable, none (what the field must where there is no pattern), cure. */}}
 {{- define "athena-operator.listed" -}}
 {{- $value := printf "object.%s" .optional }}
 {{- $list := printf "variables.%s" .variable }}
 {{- $holds := printf "!%s.hasValue() || %s" $value (include "athena-operator.fits" (dict "patterns" $list "value" (printf "%s.value()" $value))) }}
-{{- $must := printf "(size(%s) == 0 ? 'not be set' : 'be one of ' + %s.join(', '))" $list $list }}
+{{- $must := printf "(size(%s) == 0 ? '%s' : 'be one of ' + %s.join(', '))" $list (default "not be set" .none) $list }}
 {{- include "athena-operator.validation" (dict "field" .field "holds" $holds "must" $must "cure" .cure) }}
 {{- end }}
 
@@ -37,6 +37,6 @@
 {{- $max := printf "variables.%s" .max }}
 {{- $free := printf "%s.hasValue() ? %s == 0 || %s.value() <= %s" $value $max $value $max }}
 {{- $holds := printf "(%s : !variables.%s && %s == 0)" $free .required $max }}
-{{- $must := printf "(%s == 0 ? 'be set' : 'be at most ' + string(%s))" $max $max }}
+{{- $must := printf "(%s == 0 ? 'be set' : 'be set to at most ' + string(%s))" $max $max }}
 {{- include "athena-operator.validation" (dict "field" (printf "spec.%s" .field) "holds" $holds "must" $must "cure" .cure) }}
 {{- end }}
