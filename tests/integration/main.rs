@@ -10,12 +10,14 @@ mod credentials;
 mod deletion;
 mod fields;
 mod harness;
+mod helm;
 mod hostile;
 mod leader;
 mod lifecycle;
 mod load;
 mod outage;
 mod outcome;
+mod policy;
 mod process;
 mod refusals;
 mod request;
@@ -32,10 +34,12 @@ fn main() -> ExitCode {
         ("credentials", credentials::tests()),
         ("deletion", deletion::tests()),
         ("hostile", hostile::tests()),
+        ("helm", helm::tests()),
         ("leader", leader::tests()),
         ("lifecycle", lifecycle::tests()),
         ("load", load::tests()),
         ("outage", outage::tests()),
+        ("policy", policy::tests()),
         ("process", process::tests()),
         ("refusals", refusals::tests()),
         ("request", request::tests()),

@@ -139,7 +139,8 @@ diagnose() {
         title 'what the cluster looks like'
         kubectl get pods,athenasessions --all-namespaces --output wide
         kubectl get events --all-namespaces --sort-by=.lastTimestamp | tail -n 30
-        kubectl logs --all-namespaces --selector app.kubernetes.io/name=athena-operator --tail=40 --prefix
+        kubectl get pods --all-namespaces --selector app.kubernetes.io/name=athena-operator --no-headers --output custom-columns=:.metadata.namespace,:.metadata.name |
+            while read -r namespace pod; do kubectl logs --namespace "$namespace" "$pod" --tail=40 --prefix; done
         emulator_get calls | jq --compact-output '.[] | del(.request)' | tail -n 20
     } >&2 || true
 }

@@ -64,7 +64,7 @@ only_the_crd_stays() {
 # restricted: the namespace only takes pods of the restricted Pod Security Standard, so that one runs there proves most of it.
 restricted() {
     local pod
-    pod=$(kubectl get pods --namespace athena-operator --selector app.kubernetes.io/name=athena-operator --field-selector status.phase=Running --output json)
+    pod=$(kubectl get pods --namespace athena-operator --selector app.kubernetes.io/component=operator --field-selector status.phase=Running --output json)
     holds 'the pod runs in a restricted namespace, as 65532, with a read-only root' jq --exit-status '.items[0].spec |
         .containers[0].securityContext.readOnlyRootFilesystem and .securityContext.runAsUser == 65532 and .securityContext.runAsNonRoot or error(tostring)' <<<"$pod"
     holds 'its only token is the projected one' jq --exit-status '.items[0].spec |

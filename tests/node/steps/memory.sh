@@ -29,5 +29,5 @@ working_set() {
     local node
     for node in $(kubectl get nodes --output jsonpath='{.items[*].metadata.name}'); do
         kubectl get --raw "/api/v1/nodes/$node/proxy/metrics/resource"
-    done | awk '/^container_memory_working_set_bytes\{container="athena-operator"/ {printf "%.0f\n", $2; found = 1} END {exit !found}'
+    done | awk '/^container_memory_working_set_bytes\{container="operator"/ {printf "%.0f\n", $2; found = 1} END {exit !found}'
 }

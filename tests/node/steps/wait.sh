@@ -35,7 +35,7 @@ step_wait() {
     gone athena-operator
 }
 
-operator_away() { [[ -z $(kubectl get pods --namespace athena-operator --selector app.kubernetes.io/name=athena-operator --output name) ]]; }
+operator_away() { [[ -z $(kubectl get pods --namespace athena-operator --selector app.kubernetes.io/component=operator --output name) ]]; }
 
 # With the operator away, the condition of before the edit stays: nobody may take it for a verdict on what the object says now.
 stale_condition() {
