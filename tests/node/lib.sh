@@ -145,21 +145,23 @@ diagnose() {
     } >&2 || true
 }
 
-# tidy: removes all that a step may have left.
+# tidy: removes all that a step may have left. Its operator ends what it can; then it goes, and so do the finalizers that nobody removes any more.
 tidy() {
-    local namespaces each release
+    local namespaces namespace name
     namespaces=$(kubectl get namespaces --selector athena-operator.io/node-test --output jsonpath='{.items[*].metadata.name}')
-    for each in $namespaces; do
-        for release in $("$helm4" list --namespace "$each" --all --short 2>/dev/null); do
-            "$helm4" uninstall "$release" --namespace "$each" --no-hooks >/dev/null 2>&1 || true
+    for namespace in $namespaces; do
+        kubectl delete athenasessions --all --namespace "$namespace" --timeout=20s
+    done
+    for namespace in $namespaces; do
+        for name in $("$helm4" list --namespace "$namespace" --all --short); do
+            "$helm4" uninstall "$name" --namespace "$namespace" --no-hooks --wait --timeout 60s
         done
     done
-    # The operator that would let them go is no more.
-    kubectl get athenasessions --all-namespaces --no-headers --output custom-columns=:.metadata.namespace,:.metadata.name 2>/dev/null |
-        while read -r each release; do
-            kubectl patch athenasession "$release" --namespace "$each" --type merge --patch '{"metadata":{"finalizers":null}}' >/dev/null || true
+    kubectl get athenasessions --all-namespaces --no-headers --output custom-columns=:.metadata.namespace,:.metadata.name |
+        while read -r namespace name; do
+            kubectl patch athenasession "$name" --namespace "$namespace" --type merge --patch '{"metadata":{"finalizers":null}}'
         done
     # shellcheck disable=SC2086
-    kubectl delete namespace $namespaces --ignore-not-found --timeout=120s >/dev/null 2>&1 || true
-    kubectl delete crd "$crd" --ignore-not-found --timeout=60s >/dev/null 2>&1 || true
-}
+    kubectl delete namespace $namespaces --ignore-not-found --timeout=120s
+    kubectl delete crd "$crd" --ignore-not-found --timeout=60s
+} >/dev/null 2>&1

@@ -44,13 +44,15 @@ step_releases() {
 
 install_colour() { helm_install "$helm4" "operator-$1" --set "watch.namespaces={team-$1}" --set "crds.enabled=$2"; }
 
-# own_calls COLOUR: starts whose marker names its namespace, and all other calls about their sessions, carry its keys.
+# own_calls COLOUR: each of its objects was started, and every call about them and their sessions carries its keys.
 own_calls() {
-    emulator_get calls | jq --exit-status --arg colour "$1" --argjson uids "$(kubectl get athenasessions --namespace "team-$1" --output json | jq '[.items[].metadata.uid]')" '
-        [.[] | select(.operation == "StartSession" and (.token | IN($uids[])))] as $starts |
-        ($starts | length) == ($uids | length) and
-        ([.[] | select(.token // "" | IN($uids[])) , (.[] | select(.session_id != null and (.session_id | IN($starts[].session_id))))]
-            | all(.access_key_id == $colour)) or error(tostring)'
+    local uids
+    uids=$(kubectl get athenasessions --namespace "team-$1" --output json | jq '[.items[].metadata.uid]')
+    emulator_get calls | jq --exit-status --arg colour "$1" --argjson uids "$uids" '
+        [.[] | select(.token | IN($uids[]))] as $starts |
+        [$starts[].session_id | strings] as $ids |
+        ($starts + [.[] | select(.session_id | IN($ids[]))]) as $calls |
+        ($ids | length) == ($uids | length) and ($calls | all(.access_key_id == $colour)) or error($calls | tostring)'
 }
 
 no_cluster_role() {

@@ -18,7 +18,7 @@ step_wait() {
     say "ok: it waited for the session, and returned after $took s, when it was IDLE"
     emulator_config '.creating = "1s"'
 
-    emulator_put faults <<<'[{"operation": "StartSession", "kind": {"fail": {"status": 400, "code": "InvalidRequestException", "message": "no such thing"}}}]'
+    emulator_put faults <<<'[{"operation": "StartSession", "kind": {"fail": {"status": 400, "code": "InvalidRequestException", "message": "1 validation error detected: no such value"}}}]'
     began=$SECONDS
     refused 'helm install --wait of a session whose start is refused fails' 'refused|Failed|failed' \
         "$helm4" install failing "$sessions" --namespace team --set sessions.refused.workGroup=spark-35 --wait --timeout 120s
