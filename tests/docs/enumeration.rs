@@ -398,7 +398,8 @@ fn knowledge(object: &AthenaSession, at: &Circumstances) -> Vec<(Known, Seen)> {
         }
         Attempt::Unknown(made) => {
             // It knows of every call of the attempt: of a first one, if it put the finalizer on before.
-            let mut own = Known { finalizer_added: true, ..met.clone() };
+            let mut own = met.clone();
+            own.finalizer_added = true;
             own.recorded(made.number, begun);
             let mut started = own.clone();
             started.started(made.number, ID, "CREATING", begun, limits);
