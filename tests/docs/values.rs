@@ -26,7 +26,8 @@ fn rows(text: &str) -> Vec<Row> {
     let values: Value = serde_saphyr::from_str(text).expect("YAML");
     let lines: Vec<&str> = text.lines().collect();
     let mut rows: Vec<Row> = Vec::new();
-    let (mut above, mut groups): (Vec<&str>, Vec<(usize, String)>) = Default::default();
+    let mut above: Vec<&str> = Vec::new();
+    let mut groups: Vec<(usize, String)> = Vec::new();
     let mut number = 0;
     while let Some(line) = lines.get(number) {
         number += 1;
@@ -59,8 +60,8 @@ fn rows(text: &str) -> Vec<Row> {
 
 #[test]
 fn a_group_of_values_is_told_from_a_value_that_is_an_object() {
-    let text = "# About all.\n\n# A group.\na:\n  # One.\n  b: 1\n  # Two,\n  # and more.\n  c:\n    d: [x]\n    e: y\n# Three.\nf: ''\n";
+    let text = "# About all.\n\n# A group.\na:\n  # One.\n  b: 1\n  # Two,\n  # and more.\n  c:\n    d: [x]\n    e: z\n# Three.\nf: ''\n";
     let told: Vec<_> = rows(text).into_iter().map(|row| (row.path.join("."), row.default.to_string(), row.meaning)).collect();
     let row = |path: &str, default: &str, meaning: &str| (path.to_owned(), default.to_owned(), meaning.to_owned());
-    assert_eq!(told, [row("a.b", "1", "One."), row("a.c", r#"{"d":["x"],"e":"y"}"#, "Two, and more."), row("f", r#""""#, "Three.")]);
+    assert_eq!(told, [row("a.b", "1", "One."), row("a.c", r#"{"d":["x"],"e":"z"}"#, "Two, and more."), row("f", r#""""#, "Three.")]);
 }
