@@ -16,15 +16,18 @@ RUN set -eux; \
     rm -rf /var/lib/apt/lists/*
 WORKDIR /src
 COPY . .
-ARG VERSION
 
+# Cargo tells what has changed by times, and a builder may give all that it copies the same old one: so what was compiled last time is kept for
+# the crates of others alone.
 FROM build AS build-athena-emulator
-RUN --mount=type=cache,target=/usr/local/cargo/registry,sharing=locked --mount=type=cache,id=target-$TARGETARCH,target=/src/target,sharing=locked \
-    image/rootfs athena-emulator /rootfs
+ARG TARGETARCH VERSION
+RUN --mount=type=cache,target=/usr/local/cargo/registry,sharing=locked --mount=type=cache,target=/src/target,sharing=locked \
+    find src tests -type f -exec touch {} + && image/rootfs athena-emulator /rootfs
 
 FROM build AS build-athena-operator
-RUN --mount=type=cache,target=/usr/local/cargo/registry,sharing=locked --mount=type=cache,id=target-$TARGETARCH,target=/src/target,sharing=locked \
-    image/rootfs athena-operator /rootfs
+ARG TARGETARCH VERSION
+RUN --mount=type=cache,target=/usr/local/cargo/registry,sharing=locked --mount=type=cache,target=/src/target,sharing=locked \
+    find src tests -type f -exec touch {} + && image/rootfs athena-operator /rootfs
 
 # What both images have.
 FROM scratch AS image
