@@ -66,14 +66,14 @@ emulator_put() { kubectl replace --raw "$control/$1" --filename - >/dev/null; }
 emulator_forget() { kubectl delete --raw "$control/calls" >/dev/null; }
 # emulator_config FILTER: changes its configuration by a filter of jq.
 emulator_config() { emulator_get config | jq "$1" | emulator_put config; }
-# calls FILTER: those of the journal that the filter selects.
-calls() { emulator_get calls | jq --exit-status "[.[] | select($1)]"; }
+# no_calls FILTER: none in the journal is one that the filter selects.
 no_calls() { emulator_get calls | jq --exit-status "[.[] | select($1)] | . == [] or error(tostring)"; }
 
 # sessions NAMESPACE: name and session id of its objects.
 sessions() { kubectl get athenasessions --namespace "$1" --output json | jq --compact-output '[.items[] | {(.metadata.name): .status.sessionId}] | add // {}'; }
 
-# undisturbed NAMESPACE SESSIONS: the objects have the sessions that they had, which live; in the journal each object has started one session and none was ended.
+# undisturbed NAMESPACE SESSIONS: the objects have the sessions that they had, which live; in the journal each object has started one session, and none of
+# these was asked to end. (`helm test` asks that of a session that there is not.)
 undisturbed() {
     local now
     now=$(sessions "$1")
@@ -81,7 +81,8 @@ undisturbed() {
     emulator_get sessions | jq --exit-status --argjson ids "$2" \
         '[.[] | select(.live) | .session_id] as $live | [$ids[] | select(IN($live[]) | not)] | . == [] or error("not alive: \(.)")' || return 1
     started_once "$1" || return 1
-    no_calls '.operation == "TerminateSession"'
+    emulator_get calls | jq --exit-status --argjson ids "$2" \
+        '[.[] | select(.operation == "TerminateSession" and (.session_id | IN($ids[])))] | . == [] or error("asked to end: \(.)")'
 }
 
 # started_once NAMESPACE: each object has started one session, by one call that succeeded.
