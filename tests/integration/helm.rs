@@ -31,7 +31,8 @@ async fn helm_install_waits_for_a_session_that_starts_and_returns_when_it_is_idl
 }
 
 async fn helm_install_ends_at_a_refused_start_long_before_its_timeout(world: World) -> anyhow::Result<()> {
-    let refused = FaultKind::Fail { status: 400, code: "InvalidRequestException".into(), message: "1 validation error detected: no such value".into() };
+    let refused =
+        FaultKind::Fail { status: 400, code: "InvalidRequestException".into(), message: "1 validation error detected: no such value".into() };
     world.emulator.set_faults(vec![Fault::new("StartSession", refused)]);
     let _operator = world.operator()?;
     let output = ended(install_of(&world, &json!({ "refused": { "workGroup": "spark-35" } }))?).await?;
