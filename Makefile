@@ -9,10 +9,12 @@ ARGOCD := gitops/argocd/resource_customizations/athena-operator.io/AthenaSession
 # A kubeconfig counts only when it is given on purpose: make demo KUBECONFIG=FILE
 DEMO_FLAGS := $(if $(filter command line,$(origin KUBECONFIG)),--kubeconfig $(KUBECONFIG)) $(if $(EMULATOR_CONFIG),--emulator-config $(EMULATOR_CONFIG))
 
+NODE_KUBECONFIG := $(if $(filter command line,$(origin KUBECONFIG)),$(KUBECONFIG))
+
 # What make sweep does: all, with the mutants, unless a part is named.
 SWEEP_FLAGS := $(if $(SCENARIO),--scenario $(SCENARIO)) $(if $(FAULT),--fault '$(FAULT)') $(if $(SEED),--seed $(SEED)) $(if $(SCENARIO)$(FAULT),,--mutants $(or $(MUTANTS),too))
 
-.PHONY: help demo dev test sweep load lint handover mutants generate tools
+.PHONY: help demo dev test sweep load lint handover mutants generate image node tools
 
 help: ## Show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -58,6 +60,16 @@ generate: tools ## Write the files that are made from the code
 	@for action in suspend resume; do cp $(ARGOCD)/actions/$$action/action.lua $(CHART)/files/actions/$$action.lua; done
 	@deploy/generate "$$($(CARGO) run --locked --quiet --package tools --bin tool -- helm)"
 	@GENERATE=1 $(CARGO) test --locked --quiet --package athena-operator --test docs generated_sections
+
+image: ## Build the container image; IMAGE, IMAGE_BUILDER, IMAGE_COMPILER, TARGETARCH: docs/image.md
+	@image/build athena-operator
+
+node: ## Try image and chart in a cluster: KUBECONFIG=FILE NODE_IMAGE_LOAD='kind load image-archive'; tests/node/README.md
+	@test -n "$(NODE_KUBECONFIG)" || { echo "make node KUBECONFIG=FILE NODE_IMAGE_LOAD=COMMAND: see tests/node/README.md" >&2; exit 1; }
+	@IMAGE= IMAGE_ARCHIVE= image/build athena-operator
+	@IMAGE=localhost/athena-emulator:test IMAGE_ARCHIVE= image/build athena-emulator
+	@KUBECONFIG=$(NODE_KUBECONFIG) HELM3=$$($(CARGO) run --locked --quiet --package tools --bin tool -- helm3) \
+	  HELM4=$$($(CARGO) run --locked --quiet --package tools --bin tool -- helm) tests/node/run $(STEPS)
 
 tools:
 	@command -v $(CARGO) >/dev/null || { echo "cargo is missing: install Rust" >&2; exit 1; }

@@ -9,9 +9,15 @@ use k8s_openapi::jiff::SignedDuration;
 use crate::lifecycle::Limits;
 use crate::limiter::Rate;
 
+/// What this binary calls itself: the version of the package, unless an image was built under another name.
+pub const VERSION: &str = match option_env!("ATHENA_OPERATOR_VERSION") {
+    Some(version) => version,
+    None => env!("CARGO_PKG_VERSION"),
+};
+
 /// Kubernetes operator for Amazon Athena for Apache Spark.
 #[derive(Debug, Parser)]
-#[command(version, about, arg_required_else_help = true)]
+#[command(version = VERSION, about, arg_required_else_help = true)]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]

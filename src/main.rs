@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use athena_operator::args::{Check, Cli, Command, Output, Run};
+use athena_operator::args::{Check, Cli, Command, Output, Run, VERSION};
 use athena_operator::athena::Athena;
 use athena_operator::check::check;
 use athena_operator::controller::{self, Readiness};
@@ -72,7 +72,7 @@ async fn run(options: &Run) -> anyhow::Result<()> {
     let namespaces: Vec<String> = options.namespaces.iter().cloned().collect::<BTreeSet<_>>().into_iter().collect();
     let readiness = Readiness::new(namespaces.len().max(1), leadership.clone());
     let listener = server::bind(options.listen).await.with_context(|| format!("cannot listen on {}", options.listen))?;
-    info!(address = %listener.local_addr()?, region = athena.region(), ?namespaces, "starting");
+    info!(version = VERSION, address = %listener.local_addr()?, region = athena.region(), ?namespaces, "starting");
 
     let mut signals = Signals::new()?;
     let (release, released) = oneshot::channel();

@@ -12,6 +12,7 @@ mod deletion;
 mod drift;
 mod fields;
 mod harness;
+mod helm;
 mod hostile;
 mod leader;
 mod lifecycle;
@@ -20,6 +21,7 @@ mod metrics;
 mod order;
 mod outage;
 mod outcome;
+mod policy;
 mod process;
 mod recipes;
 mod refusals;
@@ -39,12 +41,14 @@ fn main() -> ExitCode {
         ("deletion", deletion::tests()),
         ("drift", drift::tests()),
         ("hostile", hostile::tests()),
+        ("helm", helm::tests()),
         ("leader", leader::tests()),
         ("lifecycle", lifecycle::tests()),
         ("load", load::tests()),
         ("metrics", metrics::tests()),
         ("order", order::tests()),
         ("outage", outage::tests()),
+        ("policy", policy::tests()),
         ("process", process::tests()),
         ("recipes", recipes::tests()),
         ("refusals", refusals::tests()),
