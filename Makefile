@@ -3,6 +3,8 @@ MAKEFLAGS += --no-print-directory
 CARGO ?= cargo
 OPERATOR := $(or $(CARGO_TARGET_DIR),target)/debug/athena-operator
 CRD := crds/athenasessions.athena-operator.io.yaml
+CHART := charts/athena-operator
+ARGOCD := gitops/argocd/resource_customizations/athena-operator.io/AthenaSession
 
 # A kubeconfig counts only when it is given on purpose: make demo KUBECONFIG=FILE
 DEMO_FLAGS := $(if $(filter command line,$(origin KUBECONFIG)),--kubeconfig $(KUBECONFIG)) $(if $(EMULATOR_CONFIG),--emulator-config $(EMULATOR_CONFIG))
@@ -50,6 +52,11 @@ mutants: tools ## Break each branch of what decides and see a unit test fail; ta
 generate: tools ## Write the files that are made from the code
 	@$(CARGO) build --locked --package athena-operator --bin athena-operator
 	@$(OPERATOR) crd > $(CRD)
+	@cp $(CRD) $(CHART)/files/crd.yaml
+	@cp $(ARGOCD)/health.lua $(CHART)/files/health.lua
+	@cp $(ARGOCD)/actions/discovery.lua $(CHART)/files/actions/discovery.lua
+	@for action in suspend resume; do cp $(ARGOCD)/actions/$$action/action.lua $(CHART)/files/actions/$$action.lua; done
+	@deploy/generate "$$($(CARGO) run --locked --quiet --package tools --bin tool -- helm)"
 	@GENERATE=1 $(CARGO) test --locked --quiet --package athena-operator --test docs generated_sections
 
 tools:

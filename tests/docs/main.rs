@@ -4,6 +4,7 @@
 
 mod enumeration;
 mod tables;
+mod values;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -21,7 +22,7 @@ use serde_json::{Value, json};
 use enumeration::Enumeration;
 
 /// Files with generated sections.
-const PAGES: [&str; 3] = ["docs/lifecycle.md", "docs/operating.md", "README.md"];
+const PAGES: [&str; 4] = ["docs/lifecycle.md", "docs/operating.md", "README.md", "charts/athena-operator/README.md"];
 
 fn repository(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
@@ -57,6 +58,7 @@ fn section(name: &str, all: &Enumeration) -> String {
         None if name == "classes" => tables::classes(),
         None if name == "ends" => tables::ends(),
         None if name == "flags" => tables::flags(),
+        None if name == "values" => values::table(),
         _ => panic!("there is no section {name}"),
     }
 }

@@ -1,0 +1,19 @@
+{{/* All that the operator asks of the API server, besides its Lease. */}}
+{{- define "athena-operator.rules" -}}
+- apiGroups: [athena-operator.io]
+  resources: [athenasessions]
+  # patch: the finalizer; delete: ttlSecondsAfterFinished.
+  verbs: [get, list, watch, patch, delete]
+- apiGroups: [athena-operator.io]
+  resources: [athenasessions/status]
+  verbs: [patch]
+- apiGroups: [events.k8s.io]
+  resources: [events]
+  verbs: [create, patch]
+{{- end }}
+
+{{- define "athena-operator.subjects" -}}
+- kind: ServiceAccount
+  name: {{ include "athena-operator.serviceAccountName" . }}
+  namespace: {{ include "athena-operator.namespace" . }}
+{{- end }}
