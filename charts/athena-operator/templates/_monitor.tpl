@@ -12,7 +12,7 @@ scrapeTimeout: {{ . }}
 {{- end }}
 relabelings:
   - targetLabel: job
-    replacement: {{ include "athena-operator.job" .root }}
+    replacement: {{ include "athena-operator.job" .root | toYaml }}
   {{- with .monitor.relabelings }}
   {{- toYaml . | nindent 2 }}
   {{- end }}

@@ -50,8 +50,8 @@
 
 {{/* What all objects of the release carry. */}}
 {{- define "athena-operator.releaseLabels" -}}
-app.kubernetes.io/name: {{ include "athena-operator.name" . }}
-app.kubernetes.io/instance: {{ .Release.Name | trunc 63 | trimSuffix "-" }}
+app.kubernetes.io/name: {{ include "athena-operator.name" . | toYaml }}
+app.kubernetes.io/instance: {{ .Release.Name | trunc 63 | trimSuffix "-" | toYaml }}
 {{- end }}
 
 {{/* What only the operator's pods carry; a Deployment's selector can never be changed. */}}
@@ -75,10 +75,10 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 {{- $annotations := merge (dict) (default dict .annotations) .root.Values.commonAnnotations }}
 {{- $suffix := default "" .suffix }}
 {{- if .cluster -}}
-name: {{ default (include "athena-operator.clusterName" (dict "root" .root "suffix" $suffix)) .name }}
+name: {{ default (include "athena-operator.clusterName" (dict "root" .root "suffix" $suffix)) .name | toYaml }}
 {{- else -}}
-name: {{ default (printf "%s%s" (include "athena-operator.fullname" .root) $suffix) .name }}
-namespace: {{ default (include "athena-operator.namespace" .root) .namespace }}
+name: {{ default (printf "%s%s" (include "athena-operator.fullname" .root) $suffix) .name | toYaml }}
+namespace: {{ default (include "athena-operator.namespace" .root) .namespace | toYaml }}
 {{- end }}
 labels:
   {{- toYaml $labels | nindent 2 }}

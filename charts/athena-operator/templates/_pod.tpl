@@ -73,7 +73,7 @@
 
 {{/* Where and how a pod of the release runs. */}}
 {{- define "athena-operator.placement" -}}
-serviceAccountName: {{ include "athena-operator.serviceAccountName" . }}
+serviceAccountName: {{ include "athena-operator.serviceAccountName" . | toYaml }}
 automountServiceAccountToken: false
 enableServiceLinks: false
 {{- with concat .Values.imagePullSecrets .Values.global.imagePullSecrets }}
@@ -96,13 +96,13 @@ hostAliases:
   {{- toYaml . | nindent 2 }}
 {{- end }}
 {{- with default .Values.global.priorityClassName .Values.priorityClassName }}
-priorityClassName: {{ . }}
+priorityClassName: {{ . | toYaml }}
 {{- end }}
 {{- with .Values.runtimeClassName }}
-runtimeClassName: {{ . }}
+runtimeClassName: {{ . | toYaml }}
 {{- end }}
 {{- with .Values.schedulerName }}
-schedulerName: {{ . }}
+schedulerName: {{ . | toYaml }}
 {{- end }}
 {{- with default .Values.global.nodeSelector .Values.nodeSelector }}
 nodeSelector:

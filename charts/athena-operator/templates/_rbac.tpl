@@ -14,6 +14,6 @@
 
 {{- define "athena-operator.subjects" -}}
 - kind: ServiceAccount
-  name: {{ include "athena-operator.serviceAccountName" . }}
-  namespace: {{ include "athena-operator.namespace" . }}
+  name: {{ include "athena-operator.serviceAccountName" . | toYaml }}
+  namespace: {{ include "athena-operator.namespace" . | toYaml }}
 {{- end }}
