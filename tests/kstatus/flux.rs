@@ -45,6 +45,8 @@ fn missing(object: &Value, typed: &Value) -> Option<String> {
         (Value::Array(items), Value::Array(others)) if items.len() == others.len() => {
             items.iter().zip(others).find_map(|(item, other)| missing(item, other).map(|path| format!("[]{path}")))
         }
+        // Go leaves out what has the value of nothing.
+        (_, Value::Null) if *object == 0 || *object == false || *object == "" => None,
         _ => (object != typed && !same_duration(object, typed)).then(|| format!(": {object} is {typed}")),
     }
 }
