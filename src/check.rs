@@ -161,17 +161,12 @@ impl Checked {
         if self.report.permissions.iter().any(|permission| permission.action == PASS_ROLE) {
             return;
         }
-        match self.role.clone() {
-            Some(role) => {
-                let judgement =
-                    Judgement::not_checked("only a session that is started with the role shows it; `aws iam simulate-principal-policy` can tell");
-                self.tell(PASS_ROLE, None, judgement, vec![role]);
-            }
-            None => {
-                let judgement = Judgement::not_checked("needed for AthenaSessions with an executionRole: give it with --execution-role");
-                self.tell(PASS_ROLE, None, judgement, vec![self.resources.role("EXECUTION-ROLE")]);
-            }
-        }
+        let (why, role) = if let Some(role) = self.role.clone() {
+            ("only a session that is started with the role shows it; `aws iam simulate-principal-policy` can tell", role)
+        } else {
+            ("needed for AthenaSessions with an executionRole: give it with --execution-role", self.resources.role("EXECUTION-ROLE"))
+        };
+        self.tell(PASS_ROLE, None, Judgement::not_checked(why), vec![role]);
     }
 }
 

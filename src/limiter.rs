@@ -281,7 +281,9 @@ impl<K: Clone + Eq + Hash> Limiter<K> {
             let mut turns = self.turns();
             (act(&mut turns), std::mem::take(&mut turns.waits))
         };
-        waits.into_iter().for_each(|(lane, duration)| self.metrics.waited(lane, duration));
+        for (lane, duration) in waits {
+            self.metrics.waited(lane, duration);
+        }
         result
     }
 

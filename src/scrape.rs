@@ -5,6 +5,7 @@ use std::sync::{Arc, PoisonError};
 use std::time::Instant;
 
 use k8s_openapi::jiff::Timestamp;
+use kube::runtime::reflector::Store;
 
 use crate::leadership::Leadership;
 use crate::metrics::{Scraped, tally};
@@ -25,7 +26,7 @@ impl Scrape {
     /// All metrics in the OpenMetrics text format. A process that waits for the lease holds no objects, and shows none.
     pub fn text(&self) -> String {
         let received: Vec<Arc<Received>> =
-            self.operator.stores.lock().unwrap_or_else(PoisonError::into_inner).iter().flat_map(|store| store.state()).collect();
+            self.operator.stores.lock().unwrap_or_else(PoisonError::into_inner).iter().flat_map(Store::state).collect();
         let objects = tally(received.iter().map(|object| object.0.as_ref().map_err(|invalid| &invalid.metadata)), Timestamp::now());
         let live: HashSet<&str> = objects.sessions.keys().map(|(work_group, _)| *work_group).collect();
         let observations = self.operator.observer.observations(|work_group| live.contains(work_group));

@@ -141,13 +141,14 @@ impl OwnCredentials {
         let own =
             aws_sdk_sts::config::Builder::from(&self.config).credentials_provider(credentials.clone()).identity_cache(IdentityCache::no_cache());
         let reply = aws_sdk_sts::Client::from_conf(own.build()).get_caller_identity().send().await.map_err(|error| refusal(&error))?;
-        match reply.account.filter(|account| account.len() == 12 && account.bytes().all(|byte| byte.is_ascii_digit())) {
-            Some(account) => Ok(Caller { account, arn: reply.arn.unwrap_or_default() }),
-            None => {
-                let message = "the reply of STS names no account".into();
-                Err(Refusal { class: Class::Unanswered, reason: "AthenaUnavailable", message, request_id: None })
-            }
-        }
+        let account = reply.account.filter(|account| account.len() == 12 && account.bytes().all(|byte| byte.is_ascii_digit()));
+        let account = account.ok_or_else(|| Refusal {
+            class: Class::Unanswered,
+            reason: "AthenaUnavailable",
+            message: "the reply of STS names no account".into(),
+            request_id: None,
+        })?;
+        Ok(Caller { account, arn: reply.arn.unwrap_or_default() })
     }
 
     async fn provide(&self) -> Result<Credentials, Missing> {

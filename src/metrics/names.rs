@@ -61,7 +61,7 @@ mod tests {
             names.label(&format!("n-{number}"), start);
         }
         names.label("n-7", start + KEPT / 2);
-        names.expire(start + KEPT - Duration::from_secs(1));
+        names.expire(start + KEPT.saturating_sub(Duration::from_secs(1)));
         assert_eq!(names.label("late", start + KEPT / 2), OTHER);
         names.expire(start + KEPT);
         assert_eq!(names.label("late", start + KEPT), "late");
