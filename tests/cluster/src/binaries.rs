@@ -199,7 +199,7 @@ mod tests {
         let error = Error::Build { binary: "etcd", source }.to_string();
         assert_eq!(
             error,
-            "cannot build etcd: there is no `go` in PATH; install Go 1.26.0 or newer\n\
+            "cannot get etcd: there is no `go` in PATH; install Go 1.26.0 or newer\n\
              or set KUBEBUILDER_ASSETS to a folder with etcd to do without the build"
         );
     }

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// Why a program could not be built.
+/// Why a program could not be built, or a file not be had.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -19,7 +19,7 @@ pub enum Error {
         module: PathBuf,
     },
     /// There is no `go` command.
-    #[error("cannot build {program}: there is no `go` in PATH; install Go {needed} or newer")]
+    #[error("cannot get {program}: there is no `go` in PATH; install Go {needed} or newer")]
     NoGo {
         /// The program's file name.
         program: &'static str,
@@ -37,7 +37,7 @@ pub enum Error {
         found: String,
     },
     /// Go could not fetch modules or a toolchain.
-    #[error("cannot build {program}: Go cannot fetch what it needs, which it must once; restore the network (see GOPROXY, HTTPS_PROXY):\n{output}")]
+    #[error("cannot get {program}: Go cannot fetch what it needs, which it must once; restore the network (see GOPROXY, HTTPS_PROXY):\n{output}")]
     NoNetwork {
         /// The program's file name.
         program: &'static str,
@@ -51,6 +51,26 @@ pub enum Error {
         program: &'static str,
         /// The end of what Go said.
         output: String,
+    },
+    /// A published module has another content than it had.
+    #[error("cannot use {module} {version}: its content is {found} and not {expected}; look at what serves Go modules here (see GOPROXY)")]
+    OtherContent {
+        /// The module's path.
+        module: &'static str,
+        /// Its version.
+        version: &'static str,
+        /// The hash that it is pinned with.
+        expected: &'static str,
+        /// The hash of what was downloaded.
+        found: String,
+    },
+    /// A published module does not have a file.
+    #[error("cannot use {module}: it has no file {file}; name one that it has, or another version")]
+    NoFile {
+        /// The module's path.
+        module: &'static str,
+        /// The file's path in it.
+        file: String,
     },
     /// The system refused something.
     #[error("cannot {action}: {source}")]

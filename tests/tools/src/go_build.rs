@@ -57,7 +57,7 @@ impl Program<'_> {
     pub fn build(&self, target: &Path) -> Result<(), Error> {
         let folder = target.parent().unwrap_or(target);
         fs::create_dir_all(folder).map_err(Error::on("create", folder))?;
-        let _turn = self.turn(&folder.join(format!("{}.lock", self.name)))?;
+        let _turn = turn(self.name, &folder.join(format!("{}.lock", self.name)))?;
         if target.is_file() {
             return Ok(());
         }
@@ -76,18 +76,6 @@ impl Program<'_> {
         }
         built?;
         fs::rename(&unfinished, target).map_err(Error::on("move the build to", target))
-    }
-
-    /// Waits for the exclusive right to build the program; it ends with the returned file.
-    fn turn(&self, path: &Path) -> Result<File, Error> {
-        let lock = File::create(path).map_err(Error::on("create", path))?;
-        match lock.try_lock() {
-            Ok(()) => return Ok(lock),
-            Err(TryLockError::WouldBlock) => tell(&format!("waiting for another process to build {}", self.name)),
-            Err(TryLockError::Error(source)) => return Err(Error::on("lock", path)(source)),
-        }
-        lock.lock().map_err(Error::on("lock", path))?;
-        Ok(lock)
     }
 
     fn go_build(&self, target: &Path) -> Result<(), Error> {
@@ -144,6 +132,18 @@ impl Program<'_> {
     }
 }
 
+/// Waits for the exclusive right to make something; it ends with the returned file.
+pub(crate) fn turn(name: &str, path: &Path) -> Result<File, Error> {
+    let lock = File::create(path).map_err(Error::on("create", path))?;
+    match lock.try_lock() {
+        Ok(()) => return Ok(lock),
+        Err(TryLockError::WouldBlock) => tell(&format!("waiting for another process to make {name}")),
+        Err(TryLockError::Error(source)) => return Err(Error::on("lock", path)(source)),
+    }
+    lock.lock().map_err(Error::on("lock", path))?;
+    Ok(lock)
+}
+
 /// The numbers of a version of Go, for comparison: `[1, 26, 8]` of `go1.26.8`, `[1, 27]` of `devel
 /// go1.27-4a1b`.
 fn numbers(version: &str) -> Vec<u32> {
@@ -152,7 +152,7 @@ fn numbers(version: &str) -> Vec<u32> {
     version[..end].split('.').filter_map(|number| number.parse().ok()).collect()
 }
 
-fn failure(program: &'static str, output: &str) -> Error {
+pub(crate) fn failure(program: &'static str, output: &str) -> Error {
     const NETWORK: [&str; 8] = [
         "dial tcp",
         "proxyconnect",

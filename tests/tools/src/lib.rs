@@ -3,6 +3,7 @@
 //! - [`Tool`]: the programs of the modules beside this crate, such as Helm; `tool NAME` prints
 //!   where one is.
 //! - [`Program`]: any program of a Go module of this repository, and how it is built.
+//! - [`Published`]: files of a Go module as it was published, such as Kubernetes' API.
 //! - [`GoMod`]: the versions that a `go.mod` pins.
 //! - [`cache_folder`]: where all that is built or downloaded once is kept.
 //! - [`Error`]: all that can fail, with the cure.
@@ -11,10 +12,12 @@ mod cache;
 mod error;
 mod go_build;
 mod go_mod;
+mod published;
 mod tool;
 
 pub use cache::cache_folder;
 pub use error::Error;
 pub use go_build::{Program, tell};
 pub use go_mod::GoMod;
+pub use published::Published;
 pub use tool::Tool;

@@ -51,9 +51,7 @@ impl Tool {
     pub fn path(self) -> Result<PathBuf, Error> {
         let Module { folder, go_mod, go_sum } = self.module();
         let (name, package, usual_build_time) = self.build();
-        let version = go_mod.version_of_package(package).unwrap_or_default();
-        // Without it they take themselves for another version, or for none.
-        let linker_flags = format!("-X {}={version}", self.version_variable());
+        let linker_flags = self.variables().iter().map(|(variable, value)| format!("-X {variable}={value}")).collect::<Vec<_>>().join(" ");
         let program = Program { name, package, module: folder, go_mod, sources: &[go_sum], linker_flags: &linker_flags, usual_build_time };
         program.path()
     }
@@ -67,7 +65,7 @@ impl Tool {
         }
     }
 
-    /// The file name, the package, and the time measured on 2 cores with an empty Go build cache.
+    /// The file name, the package, and a guess at the time on 2 cores with an empty Go build cache.
     fn build(self) -> (&'static str, &'static str, &'static str) {
         match self {
             Self::Helm => ("helm", "helm.sh/helm/v4/cmd/helm", "3 min"),
@@ -78,12 +76,26 @@ impl Tool {
         }
     }
 
-    fn version_variable(self) -> &'static str {
+    /// What their own builds set, too: without it they take themselves for another version, or for
+    /// none.
+    fn variables(self) -> Vec<(&'static str, String)> {
+        let (_, package, _) = self.build();
+        let go_mod = self.module().go_mod;
+        let version = go_mod.version_of_package(package).unwrap_or_default().to_owned();
         match self {
-            Self::Helm => "helm.sh/helm/v4/internal/version.version",
-            Self::Helm3 => "helm.sh/helm/v3/internal/version.version",
-            Self::Kubeconform | Self::KubeScore => "main.version",
-            Self::Promtool => "github.com/prometheus/common/version.Version",
+            Self::Helm => vec![("helm.sh/helm/v4/internal/version.version", version)],
+            // It takes a client of v0.37.0 for one of Kubernetes 1.37, and knows of 1.20 else.
+            Self::Helm3 => {
+                let client = go_mod.version("k8s.io/client-go").unwrap_or_default();
+                let minor = client.split('.').nth(1).unwrap_or_default();
+                vec![
+                    ("helm.sh/helm/v3/internal/version.version", version),
+                    ("helm.sh/helm/v3/pkg/chartutil.k8sVersionMinor", minor.to_owned()),
+                    ("helm.sh/helm/v3/pkg/lint/rules.k8sVersionMinor", minor.to_owned()),
+                ]
+            }
+            Self::Kubeconform | Self::KubeScore => vec![("main.version", version)],
+            Self::Promtool => vec![("github.com/prometheus/common/version.Version", version)],
         }
     }
 }
