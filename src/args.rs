@@ -29,6 +29,8 @@ pub struct Cli {
 pub enum Command {
     /// Runs the operator
     Run(Box<Run>),
+    /// Tells whether the credentials of the environment may do what the operator does; starts and changes nothing
+    Check(Check),
     /// Prints the CustomResourceDefinition as YAML
     Crd,
 }
@@ -108,6 +110,36 @@ pub struct Run {
     pub shutdown_grace: Duration,
 }
 
+/// What is checked. The AWS region, credentials and endpoint come from the environment, as those of `run` do. The exit status is 0 when nothing is missing, and 1
+/// when something is.
+#[derive(Args, Clone, Debug)]
+pub struct Check {
+    /// Work groups in which sessions are to run, separated by commas or given one by one
+    #[arg(long = "work-group", env = "ATHENA_OPERATOR_WORK_GROUPS", value_delimiter = ',', required = true, value_name = "NAMES", value_parser = work_group)]
+    pub work_groups: Vec<String>,
+
+    /// ARN of the role that AthenaSessions name as executionRole, if they do
+    #[arg(long, env = "ATHENA_OPERATOR_EXECUTION_ROLE", value_name = "ARN", value_parser = role)]
+    pub execution_role: Option<String>,
+
+    /// Form of the report
+    #[arg(long, env = "ATHENA_OPERATOR_OUTPUT", default_value = "text")]
+    pub output: Output,
+
+    /// Longest time for a call to Athena, such as 10s
+    #[arg(long, env = "ATHENA_OPERATOR_ATHENA_TIMEOUT", default_value = "10s", value_parser = duration, value_name = "DURATION")]
+    pub athena_timeout: Duration,
+}
+
+/// Form of a report.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    /// For people.
+    Text,
+    /// One JSON object.
+    Json,
+}
+
 /// Form of the log lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {
@@ -160,6 +192,17 @@ fn namespace(text: &str) -> Result<String, String> {
     }
 }
 
+fn work_group(text: &str) -> Result<String, String> {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
+    let named = (1..=128).contains(&text.len()) && text.bytes().all(allowed);
+    if named { Ok(text.to_owned()) } else { Err(format!("`{text}` is not the name of a work group")) }
+}
+
+fn role(text: &str) -> Result<String, String> {
+    let role = text.starts_with("arn:aws") && text.contains(":iam::") && text.contains(":role/") && (20..=2048).contains(&text.len());
+    if role { Ok(text.to_owned()) } else { Err(format!("`{text}` is not the ARN of a role, such as arn:aws:iam::123456789012:role/name")) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -194,6 +237,23 @@ mod tests {
             let error = parse(&arguments).expect_err(part).to_string();
             assert!(error.contains(part), "{error}");
         }
+    }
+
+    #[test]
+    fn what_is_to_be_checked_is_named() {
+        for (arguments, part) in [
+            (&["check"][..], "--work-group"),
+            (&["check", "--work-group=a b"], "`a b` is not the name of a work group"),
+            (&["check", "--work-group="], "is not the name of a work group"),
+            (&["check", "--work-group=a", "--execution-role=name"], "`name` is not the ARN of a role"),
+            (&["check", "--work-group=a", "--output=yaml"], "output"),
+        ] {
+            let error = parse(arguments).expect_err(part);
+            assert!(error.to_string().contains(part), "{error}");
+            assert_eq!(error.exit_code(), 2);
+        }
+        let Command::Check(check) = parse(&["check", "--work-group=a,b", "--work-group=c"]).expect("valid").command else { panic!("check") };
+        assert_eq!(check.work_groups, ["a", "b", "c"]);
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! The controller: what wakes a reconcile, how many run at a time, and how they end.
 
 use std::future::Future;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, PoisonError};
 
 use futures::future::{FutureExt, join_all};
 use futures::stream::{self, Stream, StreamExt};
@@ -56,6 +56,7 @@ pub async fn run(
         [] => vec![(None, Api::all(client))],
         names => names.iter().map(|name| (Some(name.clone()), Api::namespaced(client.clone(), name))).collect(),
     };
+    operator.metrics.may_reconcile(scopes.len() * usize::from(concurrency));
     let turns = operator.clone();
     let turns = tokio::spawn(async move { turns.give_turns().await });
     let run = |(namespace, api)| run_scope(operator.clone(), namespace, api, concurrency, readiness.clone(), shutdown.clone());
@@ -72,6 +73,7 @@ async fn run_scope(
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) {
     let (reader, writer) = reflector::store();
+    operator.stores.lock().unwrap_or_else(PoisonError::into_inner).push(reader.clone());
     let woken = UnboundedReceiverStream::new(operator.wakes().of(namespace)).map(|object| Ok(object.into()));
     let queue = stream::select(trigger_self(touched(api, writer, readiness), ()), woken).take_until(shutdown);
     let results = applier(

@@ -22,12 +22,15 @@
 //! kubernetes  the clients of the API server
 //! leadership  whether this process may act, and
 //! lease       how that is won and lost
-//! server, metrics, telemetry, args
+//! metrics     what is counted, and scrape, which shows it
+//! check       whether AWS lets the operator do what it does
+//! server, telemetry, args
 //! ```
 
 pub mod api;
 pub mod args;
 pub mod athena;
+pub mod check;
 pub mod controller;
 pub mod events;
 pub mod known;
@@ -45,6 +48,7 @@ pub(crate) mod orphans;
 pub(crate) mod publish;
 pub mod reconcile;
 pub mod redaction;
+pub mod scrape;
 pub mod server;
 pub mod session;
 pub mod status;

@@ -3,10 +3,12 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::Hash;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
+
+use crate::metrics::Metrics;
 
 /// What a call is for. Under pressure terminations come first, then starts; looks have a share of their own, so that a wave of starts cannot blind the
 /// operator, and starts that were refused before have a small one.
@@ -22,7 +24,21 @@ pub enum Lane {
     Retry,
 }
 
-const LANES: [Lane; 4] = [Lane::Terminate, Lane::Start, Lane::Look, Lane::Retry];
+impl Lane {
+    /// All of them, in the order of their turns.
+    pub const ALL: [Self; 4] = [Self::Terminate, Self::Start, Self::Look, Self::Retry];
+
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Terminate => "terminate",
+            Self::Start => "start",
+            Self::Look => "look",
+            Self::Retry => "retry",
+        }
+    }
+}
+
 /// Of so many turns one is a look's, if one waits.
 const LOOKS: u32 = 4;
 /// Of so many turns one is a retry's, if one waits.
@@ -123,7 +139,10 @@ impl Bucket {
 struct Turns<K> {
     bucket: Bucket,
     queues: HashMap<Lane, Queue<K>>,
-    waiting: HashMap<K, (Lane, u64)>,
+    /// The lane, the ticket and since when.
+    waiting: HashMap<K, (Lane, u64, Instant)>,
+    /// The waits that are over, until they are counted.
+    waits: Vec<(Lane, Duration)>,
     counts: HashMap<Lane, usize>,
     granted: HashMap<K, (Lane, Instant)>,
     tickets: u64,
@@ -139,9 +158,9 @@ enum Next<K> {
 
 impl<K: Clone + Eq + Hash> Turns<K> {
     fn new(rate: Rate, now: Instant) -> Self {
-        let queues = LANES.into_iter().map(|lane| (lane, Queue(VecDeque::new()))).collect();
+        let queues = Lane::ALL.into_iter().map(|lane| (lane, Queue(VecDeque::new()))).collect();
         let (waiting, counts, granted) = (HashMap::new(), HashMap::new(), HashMap::new());
-        Self { bucket: Bucket::full(rate, now), queues, waiting, counts, granted, tickets: 0, turn: 0 }
+        Self { bucket: Bucket::full(rate, now), queues, waiting, counts, granted, waits: Vec::new(), tickets: 0, turn: 0 }
     }
 
     /// Whether `key` may make a call now. If not, it stands in the lane from now on.
@@ -154,7 +173,7 @@ impl<K: Clone + Eq + Hash> Turns<K> {
             None => {}
         }
         match self.waiting.get(key) {
-            Some((place, _)) if *place == lane => return false,
+            Some((place, ..)) if *place == lane => return false,
             Some(_) => {
                 self.leave(key, now);
             }
@@ -164,10 +183,11 @@ impl<K: Clone + Eq + Hash> Turns<K> {
         if self.waiting.is_empty() && self.bucket.level >= 1.0 {
             self.bucket.level -= 1.0;
             self.granted.insert(key.clone(), (lane, now));
+            self.waits.push((lane, Duration::ZERO));
             return true;
         }
         self.tickets += 1;
-        self.waiting.insert(key.clone(), (lane, self.tickets));
+        self.waiting.insert(key.clone(), (lane, self.tickets, now));
         *self.counts.entry(lane).or_default() += 1;
         if let Some(queue) = self.queues.get_mut(&lane) {
             queue.push(namespace, key.clone(), self.tickets);
@@ -182,7 +202,7 @@ impl<K: Clone + Eq + Hash> Turns<K> {
 
     /// `key` neither waits nor calls. Returns whether it gave back a turn, which goes to another.
     fn leave(&mut self, key: &K, now: Instant) -> bool {
-        if let Some((lane, _)) = self.waiting.remove(key) {
+        if let Some((lane, ..)) = self.waiting.remove(key) {
             self.uncount(lane);
         }
         let unused = self.granted.remove(key).is_some();
@@ -215,13 +235,15 @@ impl<K: Clone + Eq + Hash> Turns<K> {
         } else if self.turn.is_multiple_of(LOOKS) {
             [Lane::Look, Lane::Terminate, Lane::Start, Lane::Retry]
         } else {
-            LANES
+            Lane::ALL
         };
         for lane in order.into_iter().filter(|lane| self.counts.get(lane).is_some_and(|count| *count > 0)) {
             let waiting = &self.waiting;
-            let found = self.queues.get_mut(&lane).and_then(|queue| queue.pop(|key, ticket| waiting.get(key) == Some(&(lane, ticket))));
-            if let Some(key) = found {
-                self.waiting.remove(&key);
+            let valid = |key: &K, ticket| waiting.get(key).is_some_and(|(place, number, _)| (*place, *number) == (lane, ticket));
+            if let Some(key) = self.queues.get_mut(&lane).and_then(|queue| queue.pop(valid)) {
+                if let Some((_, _, since)) = self.waiting.remove(&key) {
+                    self.waits.push((lane, now.saturating_duration_since(since)));
+                }
                 self.uncount(lane);
                 self.bucket.level -= 1.0;
                 self.granted.insert(key.clone(), (lane, now));
@@ -239,21 +261,33 @@ pub struct Limiter<K> {
     /// What is sent. A turn may be used long after it was given, and then many at once.
     sent: Mutex<Bucket>,
     asked: Notify,
+    metrics: Arc<Metrics>,
 }
 
 impl<K: Clone + Eq + Hash> Limiter<K> {
     /// A limiter of so many calls.
-    pub fn new(rate: Rate) -> Self {
-        Self { turns: Mutex::new(Turns::new(rate, Instant::now())), sent: Mutex::new(Bucket::full(rate, Instant::now())), asked: Notify::new() }
+    pub fn new(rate: Rate, metrics: Arc<Metrics>) -> Self {
+        let now = Instant::now();
+        Self { turns: Mutex::new(Turns::new(rate, now)), sent: Mutex::new(Bucket::full(rate, now)), asked: Notify::new(), metrics }
     }
 
     fn turns(&self) -> MutexGuard<'_, Turns<K>> {
         self.turns.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// What `act` returns; the waits that it ends are counted.
+    fn counted<T>(&self, act: impl FnOnce(&mut Turns<K>) -> T) -> T {
+        let (result, waits) = {
+            let mut turns = self.turns();
+            (act(&mut turns), std::mem::take(&mut turns.waits))
+        };
+        waits.into_iter().for_each(|(lane, duration)| self.metrics.waited(lane, duration));
+        result
+    }
+
     /// Whether `key` may make a call now. If not, [`Limiter::run`] tells when its turn has come, and it is to ask again.
     pub fn ask(&self, key: &K, namespace: &str, lane: Lane) -> bool {
-        let may = self.turns().ask(key, namespace, lane, Instant::now());
+        let may = self.counted(|turns| turns.ask(key, namespace, lane, Instant::now()));
         if !may {
             self.asked.notify_one();
         }
@@ -285,8 +319,7 @@ impl<K: Clone + Eq + Hash> Limiter<K> {
     /// Gives the turns, for ever: `wake` is told whose it is.
     pub async fn run(&self, wake: impl Fn(K)) {
         loop {
-            let next = self.turns().next(Instant::now());
-            match next {
+            match self.counted(|turns| turns.next(Instant::now())) {
                 Next::Turn(key) => wake(key),
                 Next::Nobody => self.asked.notified().await,
                 Next::At(time) => tokio::time::sleep_until(time.into()).await,

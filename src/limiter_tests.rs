@@ -179,10 +179,28 @@ fn calls_without_a_turn_are_paid_for_by_those_that_follow() {
 
 #[tokio::test]
 async fn turns_that_are_used_all_at_once_are_sent_one_after_the_other() {
-    let limiter = Limiter::<&str>::new(Rate { per_second: 1000.0, burst: 1 });
+    let limiter = Limiter::<&str>::new(Rate { per_second: 1000.0, burst: 1 }, Arc::default());
     let start = Instant::now();
     for _ in 0..51 {
         limiter.pay(&mut Turn::had()).await;
     }
     assert!(start.elapsed() >= Duration::from_millis(49), "{:?}", start.elapsed());
+}
+
+#[test]
+fn a_wait_lasts_from_the_first_question_to_the_turn() {
+    let start = Instant::now();
+    let mut turns = busy(start);
+    turns.waits.clear();
+    assert!(!turns.ask(&"6", "n", Lane::Start, start));
+    assert!(!turns.ask(&"6", "n", Lane::Start, start + Duration::from_secs(1)), "it asks again");
+    assert_eq!(turns.waits, []);
+    assert_eq!(turns.next(start + Duration::from_secs(2)), Next::Turn("6"));
+    assert_eq!(turns.waits, [(Lane::Start, Duration::from_secs(2))]);
+    assert!(turns.ask(&"6", "n", Lane::Start, start + Duration::from_secs(3)));
+    assert_eq!(turns.waits.len(), 1, "the turn that it had");
+
+    let mut turns = Turns::new(RATE, start);
+    assert!(turns.ask(&"free", "n", Lane::Look, start));
+    assert_eq!(turns.waits, [(Lane::Look, Duration::ZERO)]);
 }

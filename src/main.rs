@@ -6,14 +6,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use athena_operator::args::{Cli, Command, Run, VERSION};
+use athena_operator::args::{Check, Cli, Command, Output, Run, VERSION};
 use athena_operator::athena::Athena;
+use athena_operator::check::check;
 use athena_operator::controller::{self, Readiness};
 use athena_operator::leadership::{self, Leadership};
 use athena_operator::lease::{self, Candidate};
 use athena_operator::limiter::Limiter;
 use athena_operator::metrics::Metrics;
 use athena_operator::operator::Operator;
+use athena_operator::scrape::Scrape;
 use athena_operator::{api, kubernetes, server, telemetry};
 use clap::Parser;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -23,11 +25,12 @@ use tracing::{error, info, warn};
 
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
-        Command::Crd => print_crd(),
-        Command::Run(options) => run(&options),
+        Command::Crd => print_crd().map(|()| ExitCode::SUCCESS),
+        Command::Check(options) => print_check(&options),
+        Command::Run(options) => run(&options).map(|()| ExitCode::SUCCESS),
     };
     match result {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             eprintln!("athena-operator: {error:#}");
             ExitCode::FAILURE
@@ -41,12 +44,19 @@ fn print_crd() -> anyhow::Result<()> {
 }
 
 #[tokio::main]
+async fn print_check(options: &Check) -> anyhow::Result<ExitCode> {
+    let report = check(options).await?;
+    print!("{}", if options.output == Output::Json { report.json() } else { report.text() });
+    Ok(if report.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+#[tokio::main]
 async fn run(options: &Run) -> anyhow::Result<()> {
     telemetry::init(options.log_format, &options.log)?;
     end_on_panic();
     let metrics = Arc::new(Metrics::default());
     let config = kubernetes::config(options.kubernetes_timeout).await?;
-    let lease_client = kubernetes::client(config.clone(), options.kubernetes_timeout)?;
+    let lease_client = kubernetes::client(config.clone(), options.kubernetes_timeout, metrics.clone())?;
     let (office, leadership) = leadership::contested();
     let leadership = if options.leader_election { leadership } else { Leadership::unbounded() };
     let candidate = Candidate {
@@ -55,20 +65,21 @@ async fn run(options: &Run) -> anyhow::Result<()> {
         identity: lease::identity(),
         duration: options.lease_duration,
     };
-    let client = kubernetes::leading_client(config, options.kubernetes_timeout, leadership.clone())?;
-    let limiter = Arc::new(Limiter::new(options.rate()));
+    let client = kubernetes::leading_client(config, options.kubernetes_timeout, leadership.clone(), metrics.clone())?;
+    let limiter = Arc::new(Limiter::new(options.rate(), metrics.clone()));
     let athena = Athena::from_env(options.athena_timeout, leadership.clone(), limiter.clone(), metrics.clone()).await?;
     // A namespace given twice must not have two reconciles of one object at a time.
     let namespaces: Vec<String> = options.namespaces.iter().cloned().collect::<BTreeSet<_>>().into_iter().collect();
     let readiness = Readiness::new(namespaces.len().max(1), leadership.clone());
     let listener = server::bind(options.listen).await.with_context(|| format!("cannot listen on {}", options.listen))?;
     info!(version = VERSION, address = %listener.local_addr()?, region = athena.region(), ?namespaces, "starting");
-    tokio::spawn(server::serve(listener, metrics.clone(), readiness.clone()));
 
     let mut signals = Signals::new()?;
     let (release, released) = oneshot::channel();
     let mut election = options.leader_election.then(|| tokio::spawn(lease::run(lease_client, candidate, office, released)));
     let operator = Arc::new(Operator::new(client.clone(), athena.clone(), limiter, options.limits(), metrics));
+    let scrape = Scrape { operator: operator.clone(), leadership: leadership.clone(), lease: options.lease_name.clone() };
+    tokio::spawn(server::serve(listener, Arc::new(scrape), readiness.clone()));
     let learnt = tokio::spawn(learn_account(operator.clone(), athena));
     let (stop, stopped) = oneshot::channel::<()>();
     let shutdown = async move {

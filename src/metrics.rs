@@ -1,94 +1,304 @@
-//! What `/metrics` shows.
+//! What `/metrics` shows: what is counted when it happens, and what is taken from elsewhere at each scrape.
 
-use std::time::Duration;
+mod changes;
+mod definitions;
+mod family;
+mod names;
+mod objects;
 
-use prometheus_client::encoding::EncodeLabelSet;
+use std::collections::HashSet;
+use std::sync::atomic::AtomicU64;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use k8s_openapi::jiff::SignedDuration;
 use prometheus_client::metrics::counter::Counter;
-use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
-use prometheus_client::registry::{Registry, Unit};
+use prometheus_client::registry::Registry;
 
-/// The operator's metrics. Every label takes its values from a fixed set.
+pub use self::changes::{Changes, DELETED, OTHER, changes, changes_of_release};
+pub use self::definitions::{Kind, Row, TABLE};
+use self::family::{Label, Labelled};
+pub use self::names::MOST as MOST_NAMES;
+use self::names::Names;
+pub use self::objects::{Object, Objects, UNTOLD, tally};
+use crate::api::EndReason;
+use crate::limiter::Lane;
+use crate::observer::Observation;
+
+/// A number of seconds.
+type Seconds = Gauge<f64, AtomicU64>;
+
+/// The operator's metrics. Every label takes its values from a fixed set, or is one of so many names.
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
-    athena_calls: Family<CallLabels, Counter>,
-    athena_seconds: Family<OperationLabels, Histogram>,
-    reconciles: Family<ReconcileLabels, Counter>,
-    reconcile_seconds: Histogram,
-    writes: Family<WriteLabels, Counter>,
+    named: Mutex<Named>,
+    objects: Labelled<3, Gauge>,
+    sessions: Labelled<2, Gauge>,
+    session_age: Labelled<2, Seconds>,
+    deletion_age: Labelled<1, Seconds>,
+    start_duration: Labelled<1, Histogram>,
+    restarts: Labelled<1, Counter>,
+    ends: Labelled<1, Counter>,
+    dpu: Labelled<2, Counter>,
+    observation_age: Labelled<1, Seconds>,
+    foreign_sessions: Labelled<1, Gauge>,
+    athena_calls: Labelled<2, Counter>,
+    athena_call_duration: Labelled<1, Histogram>,
+    limiter_wait: Labelled<1, Histogram>,
+    writes: Labelled<2, Counter>,
+    reconciles: Labelled<2, Counter>,
+    reconcile_errors: Labelled<1, Counter>,
+    reconcile_time: Labelled<1, Histogram>,
+    max_concurrent_reconciles: Labelled<1, Gauge>,
+    active_workers: Labelled<1, Gauge>,
+    rest_requests: Labelled<2, Counter>,
+    rest_request_duration: Labelled<1, Histogram>,
+    master_status: Labelled<1, Gauge>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct CallLabels {
-    operation: &'static str,
-    code: String,
+/// The names that are labels, and the series that stay under them.
+#[derive(Debug, Default)]
+struct Named {
+    namespaces: Names,
+    work_groups: Names,
+    /// States and reasons, of which there may be any in a status.
+    words: Names,
+    dpu: HashSet<[Label; 2]>,
+    started: HashSet<Label>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct OperationLabels {
-    operation: &'static str,
+/// What is taken from elsewhere at a scrape.
+#[derive(Debug)]
+pub struct Scraped<'a> {
+    /// What the objects come to.
+    pub objects: Objects<'a>,
+    /// What the sweeps have seen.
+    pub observations: Vec<Observation>,
+    /// The name of the lease.
+    pub lease: &'a str,
+    /// Whether this process acts.
+    pub leads: bool,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ReconcileLabels {
-    controller: &'static str,
-    result: &'static str,
+const CONTROLLER: &str = "athenasession";
+/// Athena's code for a call too many, and the operations: their series begin at 0, so that the first one is an increase.
+const THROTTLED: &str = "ThrottlingException";
+const OPERATIONS: [&str; 6] = ["GetSession", "GetSessionStatus", "GetWorkGroup", "ListSessions", "StartSession", "TerminateSession"];
+
+fn short_times() -> Histogram {
+    Histogram::new([0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0])
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct WriteLabels {
-    write: &'static str,
-    result: &'static str,
+fn long_times() -> Histogram {
+    Histogram::new([1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 45.0, 60.0, 90.0, 120.0, 180.0, 300.0, 600.0, 1800.0, 3600.0])
 }
 
-const SECONDS: [f64; 12] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
+fn waits() -> Histogram {
+    Histogram::new([0.01, 0.1, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0])
+}
 
 impl Default for Metrics {
     fn default() -> Self {
-        let mut registry = Registry::default();
-        let athena_calls = Family::default();
-        let athena_seconds = Family::<OperationLabels, Histogram>::new_with_constructor(|| Histogram::new(SECONDS));
-        let reconciles = Family::default();
-        let reconcile_seconds = Histogram::new(SECONDS);
-        let writes = Family::default();
-        registry.register("athena_operator_athena_calls", "Calls to Athena by operation and code", athena_calls.clone());
-        registry.register_with_unit(
-            "athena_operator_athena_call_duration",
-            "Duration of calls to Athena by operation",
-            Unit::Seconds,
-            athena_seconds.clone(),
-        );
-        registry.register("controller_runtime_reconcile", "Reconciles by result", reconciles.clone());
-        registry.register_with_unit("controller_runtime_reconcile_time", "Duration of reconciles", Unit::Seconds, reconcile_seconds.clone());
-        registry.register("athena_operator_writes", "Writes to the API server by kind and result", writes.clone());
-        Self { registry, athena_calls, athena_seconds, reconciles, reconcile_seconds, writes }
+        use definitions as is;
+        let mut all = Registry::default();
+        let registry = &mut all;
+        let mut metrics = Self {
+            registry: Registry::default(),
+            named: Mutex::default(),
+            objects: Labelled::register(registry, &is::OBJECTS, Gauge::default),
+            sessions: Labelled::register(registry, &is::SESSIONS, Gauge::default),
+            session_age: Labelled::register(registry, &is::SESSION_AGE, Seconds::default),
+            deletion_age: Labelled::register(registry, &is::DELETION_AGE, Seconds::default),
+            start_duration: Labelled::register(registry, &is::START_DURATION, long_times),
+            restarts: Labelled::register(registry, &is::RESTARTS, Counter::default),
+            ends: Labelled::register(registry, &is::ENDS, Counter::default),
+            dpu: Labelled::register(registry, &is::DPU, Counter::default),
+            observation_age: Labelled::register(registry, &is::OBSERVATION_AGE, Seconds::default),
+            foreign_sessions: Labelled::register(registry, &is::FOREIGN_SESSIONS, Gauge::default),
+            athena_calls: Labelled::register(registry, &is::ATHENA_CALLS, Counter::default),
+            athena_call_duration: Labelled::register(registry, &is::ATHENA_CALL_DURATION, short_times),
+            limiter_wait: Labelled::register(registry, &is::LIMITER_WAIT, waits),
+            writes: Labelled::register(registry, &is::WRITES, Counter::default),
+            reconciles: Labelled::register(registry, &is::RECONCILES, Counter::default),
+            reconcile_errors: Labelled::register(registry, &is::RECONCILE_ERRORS, Counter::default),
+            reconcile_time: Labelled::register(registry, &is::RECONCILE_TIME, short_times),
+            max_concurrent_reconciles: Labelled::register(registry, &is::MAX_CONCURRENT_RECONCILES, Gauge::default),
+            active_workers: Labelled::register(registry, &is::ACTIVE_WORKERS, Gauge::default),
+            rest_requests: Labelled::register(registry, &is::REST_REQUESTS, Counter::default),
+            rest_request_duration: Labelled::register(registry, &is::REST_REQUEST_DURATION, short_times),
+            master_status: Labelled::register(registry, &is::MASTER_STATUS, Gauge::default),
+        };
+        metrics.registry = all;
+        metrics.begin();
+        metrics
     }
 }
 
 impl Metrics {
+    /// Makes the series whose labels are known from the start.
+    fn begin(&self) {
+        for reason in EndReason::WORDS {
+            self.restarts.of([Label::Borrowed(reason)]);
+        }
+        for reason in EndReason::WORDS.iter().chain([&DELETED]) {
+            self.ends.of([Label::Borrowed(reason)]);
+        }
+        for operation in OPERATIONS {
+            self.athena_calls.of([operation.into(), THROTTLED.into()]);
+        }
+        for result in ["success", "error"] {
+            self.reconciles.of([CONTROLLER.into(), result.into()]);
+        }
+        self.reconcile_errors.of([CONTROLLER.into()]);
+        self.reconcile_time.of([CONTROLLER.into()]);
+        self.active_workers.of([CONTROLLER.into()]);
+        for lane in Lane::ALL {
+            self.limiter_wait.of([lane.name().into()]);
+        }
+    }
+
+    fn named(&self) -> MutexGuard<'_, Named> {
+        self.named.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Counts a call to Athena.
-    pub fn athena_call(&self, operation: &'static str, code: String, duration: Duration) {
-        self.athena_calls.get_or_create(&CallLabels { operation, code }).inc();
-        self.athena_seconds.get_or_create(&OperationLabels { operation }).observe(duration.as_secs_f64());
+    pub fn athena_call(&self, operation: &'static str, code: &'static str, duration: Duration) {
+        self.athena_calls.of([operation.into(), code.into()]).inc();
+        self.athena_call_duration.of([operation.into()]).observe(duration.as_secs_f64());
     }
 
-    /// Counts a reconcile.
-    pub fn reconciled(&self, result: &'static str, duration: Duration) {
-        self.reconciles.get_or_create(&ReconcileLabels { controller: "athenasession", result }).inc();
-        self.reconcile_seconds.observe(duration.as_secs_f64());
+    /// Counts a wait for a turn.
+    pub fn waited(&self, lane: Lane, duration: Duration) {
+        self.limiter_wait.of([lane.name().into()]).observe(duration.as_secs_f64());
     }
 
-    /// Counts a write to the API server: `write` is finalizer or status, `result` ok, conflict, gone or error.
+    /// Counts a request to the API server. `code` is nothing where no reply came.
+    pub fn api_request(&self, method: &http::Method, code: Option<http::StatusCode>, duration: Duration) {
+        let method: Label = method.as_str().to_owned().into();
+        let code = code.map_or(Label::Borrowed("<error>"), |code| code.as_str().to_owned().into());
+        self.rest_requests.of([code, method.clone()]).inc();
+        self.rest_request_duration.of([method]).observe(duration.as_secs_f64());
+    }
+
+    /// Tells how many reconciles may run at a time.
+    pub fn may_reconcile(&self, at_a_time: usize) {
+        self.max_concurrent_reconciles.of([CONTROLLER.into()]).set(i64::try_from(at_a_time).unwrap_or(i64::MAX));
+    }
+
+    /// Counts a reconcile that begins.
+    pub fn reconciling(&self) {
+        self.active_workers.of([CONTROLLER.into()]).inc();
+    }
+
+    /// Counts a reconcile that has ended.
+    pub fn reconciled(&self, succeeded: bool, duration: Duration) {
+        self.active_workers.of([CONTROLLER.into()]).dec();
+        self.reconciles.of([CONTROLLER.into(), if succeeded { "success" } else { "error" }.into()]).inc();
+        if !succeeded {
+            self.reconcile_errors.of([CONTROLLER.into()]).inc();
+        }
+        self.reconcile_time.of([CONTROLLER.into()]).observe(duration.as_secs_f64());
+    }
+
+    /// Counts a write to the API server: `write` is finalizer, status or object, `result` ok, conflict, gone or error.
     pub fn written(&self, write: &'static str, result: &'static str) {
-        self.writes.get_or_create(&WriteLabels { write, result }).inc();
+        self.writes.of([write.into(), result.into()]).inc();
     }
 
-    /// All metrics in the OpenMetrics text format.
-    pub fn encode(&self) -> String {
+    /// Counts what is new about an object of `namespace` and `work_group`.
+    pub fn changed(&self, changes: &Changes, namespace: &str, work_group: &str) {
+        if let Some(reason) = changes.restart {
+            self.restarts.of([reason.into()]).inc();
+        }
+        if let Some(reason) = changes.end {
+            self.ends.of([reason.into()]).inc();
+        }
+        if changes.start.is_none() && changes.dpu_millis == 0 {
+            return;
+        }
+        let now = Instant::now();
+        let mut named = self.named();
+        let work_group = named.work_groups.label(work_group, now);
+        if let Some(duration) = changes.start {
+            self.start_duration.of([work_group.clone()]).observe(duration.as_secs_f64());
+            named.started.insert(work_group.clone());
+        }
+        if changes.dpu_millis > 0 {
+            let labels = [named.namespaces.label(namespace, now), work_group];
+            self.dpu.of(labels.clone()).inc_by(changes.dpu_millis);
+            named.dpu.insert(labels);
+        }
+    }
+
+    /// All metrics in the OpenMetrics text format, with what was `scraped` at `now`.
+    pub fn encode(&self, scraped: &Scraped<'_>, now: Instant) -> String {
+        // Held to the end: two scrapes at a time would show each other's halves.
+        let mut named = self.named();
+        self.show(scraped, &mut named, now);
         let mut text = String::new();
         // Writing to a string cannot fail.
         let _ = prometheus_client::encoding::text::encode(&mut text, &self.registry);
         text
     }
+
+    fn show(&self, scraped: &Scraped<'_>, named: &mut Named, now: Instant) {
+        let objects = &scraped.objects;
+        self.objects.clear();
+        for (&(namespace, ready, reason), count) in &objects.counts {
+            self.objects.of([named.namespaces.label(namespace, now), ready.into(), named.words.label(reason, now)]).inc_by(*count);
+        }
+        self.sessions.clear();
+        for (&(work_group, state), count) in &objects.sessions {
+            self.sessions.of([named.work_groups.label(work_group, now), named.words.label(state, now)]).inc_by(*count);
+        }
+        self.session_age.clear();
+        for (&(namespace, work_group), age) in &objects.session_ages {
+            raise(&self.session_age.of([named.namespaces.label(namespace, now), named.work_groups.label(work_group, now)]), *age);
+        }
+        self.deletion_age.clear();
+        for (&namespace, age) in &objects.deletion_ages {
+            raise(&self.deletion_age.of([named.namespaces.label(namespace, now)]), *age);
+        }
+        for work_group in &objects.work_groups {
+            named.work_groups.label(work_group, now);
+        }
+        self.observation_age.clear();
+        self.foreign_sessions.clear();
+        for seen in &scraped.observations {
+            let label = named.work_groups.label(&seen.work_group, now);
+            raise(&self.observation_age.of([label.clone()]), SignedDuration::try_from(seen.age).unwrap_or(SignedDuration::MAX));
+            if let Some(unclaimed) = &seen.unclaimed {
+                let foreign = unclaimed.iter().filter(|id| !objects.session_ids.contains(id.as_str())).count();
+                self.foreign_sessions.of([label]).inc_by(i64::try_from(foreign).unwrap_or(i64::MAX));
+            }
+        }
+        self.master_status.of([scraped.lease.to_owned().into()]).set(scraped.leads.into());
+        self.expire(named, now);
+    }
+
+    /// Shows what was counted under names that are no labels any more no more.
+    fn expire(&self, named: &mut Named, now: Instant) {
+        named.namespaces.expire(now);
+        named.work_groups.expire(now);
+        named.words.expire(now);
+        let (namespaces, work_groups) = (&named.namespaces, &named.work_groups);
+        for labels in named.dpu.extract_if(|[namespace, work_group]| !namespaces.has(namespace) || !work_groups.has(work_group)) {
+            self.dpu.remove(labels);
+        }
+        for label in named.started.extract_if(|work_group| !work_groups.has(work_group)) {
+            self.start_duration.remove([label]);
+        }
+    }
 }
+
+/// Sets `gauge` to `age`, unless it is higher: the oldest counts.
+fn raise(gauge: &Seconds, age: SignedDuration) {
+    gauge.set(gauge.get().max(age.as_secs_f64()));
+}
+
+#[cfg(test)]
+#[path = "metrics_tests.rs"]
+mod tests;

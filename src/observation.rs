@@ -72,7 +72,7 @@ impl Operator {
     }
 
     /// What the sweeps have shown of the object's session since the last time.
-    fn sighting(&self, object: &AthenaSession, known: &mut Known) -> Seen {
+    pub(crate) fn sighting(&self, object: &AthenaSession, known: &mut Known) -> Seen {
         let mut seen = Seen::default();
         let Some(id) = object.status.as_ref().and_then(|status| status.session_id.as_deref()) else { return seen };
         match self.observer.sighting(&ObjectRef::from_obj(object), id) {
@@ -87,13 +87,12 @@ impl Operator {
     }
 
     /// Decides, looking at Athena as long as the decision asks for it. Returns nothing if a look has to wait for its turn.
-    pub(crate) async fn observe(&self, object: &AthenaSession, known: &mut Known, turn: &mut Turn) -> Option<Step> {
+    pub(crate) async fn observe(&self, object: &AthenaSession, known: &mut Known, seen: &mut Seen, turn: &mut Turn) -> Option<Step> {
         let uid = object.uid().unwrap_or_default();
-        let mut seen = self.sighting(object, known);
         loop {
             let at = self.circumstances();
             let id = object.status.as_ref().and_then(|status| status.session_id.as_deref());
-            let step = next_step(object, known, &seen, &at);
+            let step = next_step(object, known, seen, &at);
             if matches!(step, Step::Look | Step::Search) && !self.is_in_turn(object, known, &step, turn) {
                 return None;
             }

@@ -65,18 +65,32 @@ struct Entry<K> {
     seen: Option<Timestamp>,
 }
 
+/// What the sweeps of a work group have come to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Observation {
+    /// The work group.
+    pub work_group: String,
+    /// Time since it was last listed to the end or, if it never was, since that was first wanted.
+    pub age: Duration,
+    /// The sessions in the last complete list that nobody looks out for, if there is one.
+    pub unclaimed: Option<Vec<String>>,
+}
+
 /// The sessions that are looked out for in one work group. It has no clock and makes no calls.
 #[derive(Debug)]
 struct Group<K> {
     sessions: HashMap<String, Entry<K>>,
     sweep: u64,
+    /// The others in the list that is being read, and in the last that was read to its end.
+    others: Vec<String>,
+    unclaimed: Option<Vec<String>>,
     failing: Option<Instant>,
     refused: Option<Instant>,
 }
 
 impl<K> Default for Group<K> {
     fn default() -> Self {
-        Self { sessions: HashMap::new(), sweep: 0, failing: None, refused: None }
+        Self { sessions: HashMap::new(), sweep: 0, others: Vec::new(), unclaimed: None, failing: None, refused: None }
     }
 }
 
@@ -85,7 +99,10 @@ impl<K: Clone> Group<K> {
     fn page(&mut self, sessions: Vec<Session>, asked: Instant, time: Timestamp) -> Vec<(K, Sighting)> {
         let mut changed = Vec::new();
         for session in sessions {
-            let Some(entry) = self.sessions.get_mut(&session.id) else { continue };
+            let Some(entry) = self.sessions.get_mut(&session.id) else {
+                self.others.push(session.id);
+                continue;
+            };
             entry.sweep = self.sweep;
             if asked < entry.since {
                 continue;
@@ -103,6 +120,7 @@ impl<K: Clone> Group<K> {
     /// The list is complete, and was begun at `begun`. Returns who is not in it, though it was looked out for before.
     fn complete(&mut self, begun: Instant) -> Vec<(K, Sighting)> {
         (self.failing, self.refused) = (None, None);
+        self.unclaimed = Some(std::mem::take(&mut self.others));
         let sweep = self.sweep;
         self.expel(|entry| entry.sweep < sweep && entry.since <= begun)
     }
@@ -126,6 +144,8 @@ impl<K: Clone> Group<K> {
 #[derive(Debug)]
 struct Roster<K> {
     groups: HashMap<String, Group<K>>,
+    /// Since when each work group has not been listed to the end. It outlives a group whose lists fail.
+    unlisted: HashMap<String, Instant>,
     places: HashMap<K, (String, String)>,
     sightings: HashMap<K, (String, Sighting)>,
 }
@@ -141,7 +161,7 @@ pub struct Observer<K> {
 impl<K: Clone + Eq + Hash + Send + 'static> Observer<K> {
     /// An observer that lists a work group every `interval`, give or take a quarter, and trusts in what it saw for `patience`.
     pub fn new(interval: Duration, patience: Duration) -> Self {
-        let roster = Roster { groups: HashMap::new(), places: HashMap::new(), sightings: HashMap::new() };
+        let roster = Roster { groups: HashMap::new(), unlisted: HashMap::new(), places: HashMap::new(), sightings: HashMap::new() };
         Self { roster: Mutex::new(roster), interval, patience }
     }
 
@@ -159,6 +179,9 @@ impl<K: Clone + Eq + Hash + Send + 'static> Observer<K> {
         let mut roster = self.roster();
         let roster = &mut *roster;
         let begin = !roster.groups.contains_key(work_group);
+        if begin {
+            roster.unlisted.entry(work_group.to_owned()).or_insert(now);
+        }
         let group = roster.groups.entry(work_group.to_owned()).or_default();
         if group.refused.is_some_and(|time| now.duration_since(time) < Self::REFUSED) {
             return false;
@@ -211,6 +234,20 @@ impl<K: Clone + Eq + Hash + Send + 'static> Observer<K> {
         self.roster().sightings.remove(object).filter(|(seen, _)| seen == id).map(|(_, sighting)| sighting)
     }
 
+    /// What the sweeps have come to, in the work groups that are listed, or were to be and in which sessions `live`.
+    pub fn observations(&self, live: impl Fn(&str) -> bool) -> Vec<Observation> {
+        let now = Instant::now();
+        let mut roster = self.roster();
+        let Roster { groups, unlisted, .. } = &mut *roster;
+        unlisted.retain(|work_group, _| groups.contains_key(work_group) || live(work_group));
+        let observation = |(work_group, since): (&String, &Instant)| Observation {
+            work_group: work_group.clone(),
+            age: now.saturating_duration_since(*since),
+            unclaimed: groups.get(work_group).and_then(|group| group.unclaimed.clone()),
+        };
+        unlisted.iter().map(observation).collect()
+    }
+
     /// Lists `work_group` from time to time, as long as anything in it is looked out for. `list` reads a page, and `wake` is told whose session has
     /// changed.
     pub async fn sweep<L: Future<Output = Result<Page, Refusal>>>(
@@ -230,7 +267,10 @@ impl<K: Clone + Eq + Hash + Send + 'static> Observer<K> {
                 Some(group) if !group.sessions.is_empty() => {}
                 // Kept, so that nobody asks for it anew.
                 Some(group) if refused(group) => {}
-                _ => {
+                group => {
+                    if group.is_none_or(|group| group.failing.is_none()) {
+                        roster.unlisted.remove(&work_group);
+                    }
                     roster.groups.remove(&work_group);
                     return debug!(work_group, "nothing in the work group is looked out for");
                 }
@@ -250,6 +290,7 @@ impl<K: Clone + Eq + Hash + Send + 'static> Observer<K> {
             let mut roster = self.roster();
             let Some(group) = roster.groups.get_mut(work_group).filter(|group| !group.sessions.is_empty()) else { return false };
             group.sweep += 1;
+            group.others.clear();
         }
         loop {
             let (asked, time) = (Instant::now(), Timestamp::now());
@@ -272,6 +313,9 @@ impl<K: Clone + Eq + Hash + Send + 'static> Observer<K> {
             });
             told.into_iter().for_each(wake);
             if failed || next.is_none() {
+                if !failed && let Some(since) = self.roster().unlisted.get_mut(work_group) {
+                    *since = begun;
+                }
                 return failed;
             }
         }

@@ -176,3 +176,47 @@ fn a_list_that_does_not_end_is_given_up() {
     let (failed, asked) = list_with(|page| Some(page.to_string()));
     assert!(failed && asked <= 1001, "{asked} pages");
 }
+
+/// Sweeps a work group whose pages are these, one after the other.
+fn sweep(observer: &Observer<&'static str>, pages: Vec<Result<Page, Refusal>>) -> bool {
+    let pages = std::cell::RefCell::new(pages.into_iter());
+    let list = |_, _| std::future::ready(pages.borrow_mut().next().expect("no more pages than there are"));
+    futures::FutureExt::now_or_never(observer.sweep_once("etl", &list, &|_| {})).expect("nothing to wait for")
+}
+
+#[test]
+fn sessions_that_nobody_looks_out_for_are_those_of_the_last_complete_list() {
+    let observer = observer();
+    observer.watch(&"a", "etl", &session("1", "IDLE", 1), |_| {});
+    let unclaimed = || observer.observations(|_| false).into_iter().next().and_then(|seen| seen.unclaimed);
+    let page =
+        |ids: &[&str], next: Option<&str>| Ok(Page { sessions: ids.iter().map(|id| session(id, "IDLE", 1)).collect(), next: next.map(Into::into) });
+    assert_eq!(unclaimed(), None);
+    assert!(!sweep(&observer, vec![page(&["x", "1"], Some("more")), page(&["y"], None)]));
+    assert_eq!(unclaimed(), Some(vec!["x".to_owned(), "y".to_owned()]));
+    assert!(sweep(&observer, vec![page(&["x", "1", "z"], Some("more")), Err(refusal(Class::Throttled))]));
+    assert_eq!(unclaimed(), Some(vec!["x".to_owned(), "y".to_owned()]), "a list that is not complete tells nothing");
+    assert!(!sweep(&observer, vec![page(&["1"], None)]));
+    assert_eq!(unclaimed(), Some(vec![]));
+}
+
+#[test]
+fn a_work_group_ages_until_it_is_listed_to_the_end_and_as_long_as_anything_lives_in_it() {
+    let observer = observer();
+    let age = |live: bool| observer.observations(|_| live).first().map(|seen| seen.age);
+    assert_eq!(age(true), None);
+    observer.watch(&"a", "etl", &session("1", "IDLE", 1), |_| {});
+    let long_ago = Instant::now().checked_sub(Duration::from_secs(100)).expect("a time");
+    observer.roster().unlisted.insert("etl".into(), long_ago);
+    assert!(sweep(&observer, vec![Err(refusal(Class::MayHeal))]));
+    assert!(age(false).is_some_and(|age| age >= Duration::from_secs(100)));
+    observer.roster().groups.clear();
+    assert!(age(true).is_some_and(|age| age >= Duration::from_secs(100)), "though nobody can list it");
+    observer.watch(&"a", "etl", &session("1", "IDLE", 1), |_| {});
+    assert!(age(true).is_some_and(|age| age >= Duration::from_secs(100)), "it was not listed since");
+    assert!(!sweep(&observer, vec![Ok(Page { sessions: vec![session("1", "IDLE", 1)], next: None })]));
+    assert!(age(true).is_some_and(|age| age < Duration::from_secs(50)));
+    observer.roster().groups.clear();
+    assert_eq!(age(false), None);
+    assert_eq!(age(true), None);
+}

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use k8s_openapi::jiff::Timestamp;
 use kube::runtime::events::{Recorder, Reporter};
-use kube::runtime::reflector::ObjectRef;
+use kube::runtime::reflector::{ObjectRef, Store};
 use kube::{Client, ResourceExt};
 use tokio_util::task::TaskTracker;
 use tracing::Instrument;
@@ -33,6 +33,8 @@ pub struct Operator {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) objects: Mutex<HashMap<Key, Memory>>,
     pub(crate) orphans: TaskTracker,
+    /// The objects of each watched scope.
+    pub(crate) stores: Mutex<Vec<Store<Received>>>,
 }
 
 /// What this process remembers of an object.
@@ -56,8 +58,8 @@ impl Operator {
         let recorder = Recorder::new(client.clone(), reporter);
         let observer = Arc::new(Observer::new(limits.observe_interval.unsigned_abs(), limits.stale.unsigned_abs()));
         let wakes = Arc::new(Wakes::default());
-        let (account, objects, orphans) = (OnceLock::new(), Mutex::default(), TaskTracker::new());
-        Self { client, athena, limiter, observer, wakes, account, limits, recorder, metrics, objects, orphans }
+        let (account, objects, orphans, stores) = (OnceLock::new(), Mutex::default(), TaskTracker::new(), Mutex::default());
+        Self { client, athena, limiter, observer, wakes, account, limits, recorder, metrics, objects, orphans, stores }
     }
 
     /// What wakes the operator's objects.

@@ -15,6 +15,7 @@ use crate::events::{self, Event};
 use crate::known::{Known, backoff};
 use crate::lifecycle::{Attempt, Step, attempt, surplus, wake_time};
 use crate::limiter::Turn;
+use crate::metrics::{Changes, changes, changes_of_release};
 use crate::operator::{Memory, Operator, reference};
 use crate::publish::publish;
 use crate::redaction::redacted;
@@ -30,6 +31,7 @@ use crate::writes::{self, Error, Found, Written};
 /// When the API server refuses a write or does not answer. What Athena refuses is reported in the status.
 pub async fn reconcile(received: Arc<Received>, operator: Arc<Operator>) -> Result<Action, Error> {
     let begun = Instant::now();
+    operator.metrics.reconciling();
     let mut memory = operator.remembered(&received);
     let status = received.0.as_ref().ok().and_then(|object| object.status.as_ref());
     let span = info_span!(
@@ -44,10 +46,10 @@ pub async fn reconcile(received: Arc<Received>, operator: Arc<Operator>) -> Resu
         Ok(object) => operator.pass(object, &mut memory).instrument(span.clone()).await,
         Err(invalid) => operator.report_unreadable(&invalid.metadata).instrument(span.clone()).await,
     };
-    let (result, label) = match result {
+    let result = match result {
         Ok(action) => {
             memory.failures = 0;
-            (Ok(action), "success")
+            Ok(action)
         }
         Err(error) => {
             memory.failures = memory.failures.saturating_add(1);
@@ -55,7 +57,7 @@ pub async fn reconcile(received: Arc<Received>, operator: Arc<Operator>) -> Resu
             memory.known.unsettle_but(None);
             let text = received.0.as_ref().map_or_else(|_| error.to_string(), |object| redacted(&error.to_string(), &object.spec));
             span.in_scope(|| warn!("{text}"));
-            (Err(error), "error")
+            Err(error)
         }
     };
     if memory.released {
@@ -63,7 +65,7 @@ pub async fn reconcile(received: Arc<Received>, operator: Arc<Operator>) -> Resu
     } else {
         operator.remember(&received, memory);
     }
-    operator.metrics.reconciled(label, begun.elapsed());
+    operator.metrics.reconciled(result.is_ok(), begun.elapsed());
     result
 }
 
@@ -95,7 +97,8 @@ impl Operator {
         }
         self.sight(object, known);
         let mut turn = Turn::none();
-        let (step, queued) = match self.observe(object, known, &mut turn).await {
+        let mut seen = self.sighting(object, known);
+        let (step, queued) = match self.observe(object, known, &mut seen, &mut turn).await {
             Some(step) if self.is_in_turn(object, known, &step, &mut turn) => (step, false),
             _ => (Step::Wait, true),
         };
@@ -124,6 +127,7 @@ impl Operator {
                     let event = events::release(object);
                     info!(reason = event.reason, "{}", event.note);
                     self.publish(&object.metadata, event);
+                    self.count(object, &changes_of_release(object, known, seen.look.as_ref()));
                     memory.released = known.unrecorded.is_none();
                 }
                 written
@@ -255,6 +259,7 @@ impl Operator {
                     known.recorded(*number, time.0);
                 }
                 known.session_recorded();
+                self.count(object, &changes(object, &status));
                 log_change(before, &status);
                 events.for_each(|event| self.publish(&object.metadata, event));
             }
@@ -269,6 +274,10 @@ impl Operator {
             }
         }
         Ok(written)
+    }
+
+    fn count(&self, object: &AthenaSession, changes: &Changes) {
+        self.metrics.changed(changes, object.metadata.namespace.as_deref().unwrap_or_default(), &object.spec.work_group);
     }
 
     fn counted(&self, write: &'static str, result: Result<Written, Error>) -> Result<Written, Error> {

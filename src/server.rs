@@ -14,7 +14,7 @@ use tokio::net::TcpListener;
 use tracing::debug;
 
 use crate::controller::Readiness;
-use crate::metrics::Metrics;
+use crate::scrape::Scrape;
 
 /// Binds the address of [`serve`], so that a taken one is told at the start.
 ///
@@ -25,7 +25,7 @@ pub async fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
 }
 
 /// Answers `/livez`, `/readyz` and `/metrics` on `listener` for ever.
-pub async fn serve(listener: TcpListener, metrics: Arc<Metrics>, readiness: Readiness) {
+pub async fn serve(listener: TcpListener, scrape: Arc<Scrape>, readiness: Readiness) {
     loop {
         let connection = match listener.accept().await {
             Ok((connection, _)) => connection,
@@ -35,9 +35,9 @@ pub async fn serve(listener: TcpListener, metrics: Arc<Metrics>, readiness: Read
                 continue;
             }
         };
-        let (metrics, readiness) = (metrics.clone(), readiness.clone());
+        let (scrape, readiness) = (scrape.clone(), readiness.clone());
         tokio::spawn(async move {
-            let service = service_fn(|request| std::future::ready(Ok::<_, Infallible>(answer(&request, &metrics, &readiness))));
+            let service = service_fn(|request| std::future::ready(Ok::<_, Infallible>(answer(&request, &scrape, &readiness))));
             if let Err(error) = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(connection), service).await {
                 debug!("a connection ended: {error}");
             }
@@ -45,12 +45,12 @@ pub async fn serve(listener: TcpListener, metrics: Arc<Metrics>, readiness: Read
     }
 }
 
-fn answer(request: &Request<Incoming>, metrics: &Metrics, readiness: &Readiness) -> Response<Full<Bytes>> {
+fn answer(request: &Request<Incoming>, scrape: &Scrape, readiness: &Readiness) -> Response<Full<Bytes>> {
     let (status, kind, body) = match (request.method(), request.uri().path()) {
         (&Method::GET, "/livez") => (StatusCode::OK, "text/plain", "ok\n".to_owned()),
         (&Method::GET, "/readyz") if readiness.is_ready() => (StatusCode::OK, "text/plain", "ok\n".to_owned()),
         (&Method::GET, "/readyz") => (StatusCode::SERVICE_UNAVAILABLE, "text/plain", "the first list of AthenaSessions is not complete\n".to_owned()),
-        (&Method::GET, "/metrics") => (StatusCode::OK, "application/openmetrics-text; version=1.0.0; charset=utf-8", metrics.encode()),
+        (&Method::GET, "/metrics") => (StatusCode::OK, "application/openmetrics-text; version=1.0.0; charset=utf-8", scrape.text()),
         _ => (StatusCode::NOT_FOUND, "text/plain", "not found; there are /livez, /readyz and /metrics\n".to_owned()),
     };
     let mut response = Response::new(Full::from(body));

@@ -172,6 +172,9 @@ macro_rules! open_words {
         }
 
         impl $name {
+            /// Every word that this build knows.
+            pub const WORDS: &[&str] = &[$(stringify!($variant)),+];
+
             /// The word as it stands in the status.
             pub fn as_str(&self) -> &str {
                 match self {

@@ -11,6 +11,7 @@ use aws_config::timeout::TimeoutConfig;
 use aws_sdk_athena::config::IdentityCache;
 use aws_sdk_athena::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_athena::operation::get_session::GetSessionOutput;
+use aws_sdk_athena::operation::get_work_group::GetWorkGroupOutput;
 use aws_sdk_athena::operation::list_sessions::ListSessionsOutput;
 use aws_sdk_athena::types;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
@@ -34,6 +35,29 @@ pub enum ConnectError {
     /// No AWS region is configured.
     #[error("cannot tell the AWS region: set AWS_REGION")]
     NoRegion,
+}
+
+/// The SDK's client, and where it leads.
+pub(super) struct Connection {
+    pub(super) athena: aws_sdk_athena::Client,
+    pub(super) credentials: OwnCredentials,
+    pub(super) region: String,
+    /// What stands in place of AWS's own endpoints.
+    pub(super) endpoint: Option<String>,
+}
+
+impl Connection {
+    /// With the credentials, region and endpoint of the environment. `timeout` bounds each call, and no call is sent twice.
+    pub(super) async fn from_env(timeout: Duration) -> Result<Self, ConnectError> {
+        let timeouts = TimeoutConfig::builder().operation_attempt_timeout(timeout).operation_timeout(timeout).build();
+        let config = aws_config::defaults(BehaviorVersion::latest()).timeout_config(timeouts).no_credentials().load().await;
+        let region = config.region().ok_or(ConnectError::NoRegion)?.to_string();
+        let endpoint = std::env::var("AWS_ENDPOINT_URL_ATHENA").ok().or(config.endpoint_url().map(str::to_owned));
+        let once = aws_sdk_athena::config::Builder::from(&config).retry_config(RetryConfig::disabled());
+        let credentials = OwnCredentials::new(config);
+        let once = once.credentials_provider(credentials.clone()).identity_cache(IdentityCache::no_cache());
+        Ok(Self { athena: aws_sdk_athena::Client::from_conf(once.build()), credentials, region, endpoint })
+    }
 }
 
 /// A client of Athena in one region, with one set of credentials.
@@ -63,21 +87,8 @@ impl Athena {
         limiter: Arc<Limiter<Key>>,
         metrics: Arc<Metrics>,
     ) -> Result<Self, ConnectError> {
-        let timeouts = TimeoutConfig::builder().operation_attempt_timeout(timeout).operation_timeout(timeout).build();
-        let config = aws_config::defaults(BehaviorVersion::latest()).timeout_config(timeouts).no_credentials().load().await;
-        let region = config.region().ok_or(ConnectError::NoRegion)?.to_string();
-        let once = aws_sdk_athena::config::Builder::from(&config).retry_config(RetryConfig::disabled());
-        let credentials = OwnCredentials::new(config);
-        let once = once.credentials_provider(credentials.clone()).identity_cache(IdentityCache::no_cache());
-        Ok(Self {
-            athena: aws_sdk_athena::Client::from_conf(once.build()),
-            credentials,
-            region,
-            leadership,
-            limiter,
-            metrics,
-            work_groups: Arc::default(),
-        })
+        let Connection { athena, credentials, region, .. } = Connection::from_env(timeout).await?;
+        Ok(Self { athena, credentials, region, leadership, limiter, metrics, work_groups: Arc::default() })
     }
 
     /// The region of all calls.
@@ -219,14 +230,7 @@ impl Athena {
             }
         }
         let reply = self.measured("GetWorkGroup", turn, self.athena.get_work_group().work_group(name).send()).await;
-        let told = reply.map(|reply| {
-            let group = reply.work_group.as_ref();
-            let engine = group.and_then(|group| group.configuration.as_ref()?.engine_version.as_ref());
-            WorkGroup {
-                enabled: group.and_then(|group| group.state.as_ref()) != Some(&types::WorkGroupState::Disabled),
-                engine_version: engine.and_then(|engine| engine.effective_engine_version.clone().or(engine.selected_engine_version.clone())),
-            }
-        });
+        let told = reply.map(|reply| work_group(&reply));
         *kept = Some((Instant::now(), told.clone()));
         told
     }
@@ -264,13 +268,22 @@ impl Athena {
     where
         E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
     {
-        let code = reply.as_ref().map_or_else(code, |_| "ok".to_owned());
+        let code = reply.as_ref().map_or_else(code, |_| "ok");
         self.metrics.athena_call(operation, code, begun.elapsed());
         let told = reply.map_err(|error| refusal(&error));
         if told.as_ref().is_err_and(|refusal| refusal.reason == CREDENTIALS_INVALID) {
             self.credentials.doubt().await;
         }
         told
+    }
+}
+
+pub(super) fn work_group(reply: &GetWorkGroupOutput) -> WorkGroup {
+    let group = reply.work_group.as_ref();
+    let engine = group.and_then(|group| group.configuration.as_ref()?.engine_version.as_ref());
+    WorkGroup {
+        enabled: group.and_then(|group| group.state.as_ref()) != Some(&types::WorkGroupState::Disabled),
+        engine_version: engine.and_then(|engine| engine.effective_engine_version.clone().or(engine.selected_engine_version.clone())),
     }
 }
 

@@ -12,11 +12,13 @@ use aws_credential_types::Credentials;
 use aws_credential_types::provider::error::CredentialsError;
 use aws_credential_types::provider::{ProvideCredentials, future};
 use aws_sdk_sts::config::IdentityCache;
+use serde::Serialize;
 use tokio::sync::Mutex;
 use tokio::time::timeout;
 use tracing::{info, warn};
 
-use super::error::{cause, chain};
+use super::error::{CREDENTIALS_INVALID, cause, refusal};
+use crate::session::{Class, Refusal};
 
 /// How long credentials that name no end are used before they are looked for again.
 const KEPT: Duration = Duration::from_mins(5);
@@ -26,6 +28,15 @@ const BEFORE_END: Duration = Duration::from_secs(30);
 const PATIENCE: Duration = Duration::from_secs(5);
 /// How long after one search the next may follow, whatever is refused meanwhile.
 const PAUSE: Duration = Duration::from_secs(2);
+
+/// Who the credentials are.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Caller {
+    /// The account.
+    pub account: String,
+    /// The user or the session of a role.
+    pub arn: String,
+}
 
 /// Why there are no credentials.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -115,12 +126,28 @@ impl OwnCredentials {
         Ok(state.account.get_or_insert(account).clone())
     }
 
+    /// Who the credentials are, by STS GetCallerIdentity.
+    pub(super) async fn caller(&self) -> Result<Caller, Refusal> {
+        let missing =
+            |missing: Missing| Refusal { class: Class::MayHeal, reason: CREDENTIALS_INVALID, message: missing.to_string(), request_id: None };
+        self.caller_of(&self.provide().await.map_err(missing)?).await
+    }
+
     async fn account_of(&self, credentials: &Credentials) -> Result<String, String> {
+        self.caller_of(credentials).await.map(|caller| caller.account).map_err(|refusal| refusal.message)
+    }
+
+    async fn caller_of(&self, credentials: &Credentials) -> Result<Caller, Refusal> {
         let own =
             aws_sdk_sts::config::Builder::from(&self.config).credentials_provider(credentials.clone()).identity_cache(IdentityCache::no_cache());
-        let reply = aws_sdk_sts::Client::from_conf(own.build()).get_caller_identity().send().await.map_err(|error| chain(&error))?;
-        let account = reply.account.filter(|account| account.len() == 12 && account.bytes().all(|byte| byte.is_ascii_digit()));
-        account.ok_or_else(|| "the reply of STS names no account".into())
+        let reply = aws_sdk_sts::Client::from_conf(own.build()).get_caller_identity().send().await.map_err(|error| refusal(&error))?;
+        match reply.account.filter(|account| account.len() == 12 && account.bytes().all(|byte| byte.is_ascii_digit())) {
+            Some(account) => Ok(Caller { account, arn: reply.arn.unwrap_or_default() }),
+            None => {
+                let message = "the reply of STS names no account".into();
+                Err(Refusal { class: Class::Unanswered, reason: "AthenaUnavailable", message, request_id: None })
+            }
+        }
     }
 
     async fn provide(&self) -> Result<Credentials, Missing> {

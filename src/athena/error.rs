@@ -135,16 +135,16 @@ where
 }
 
 /// Label of a failed call for metrics: the service's own code, or what went wrong before there was one.
-pub(super) fn code<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> String {
+pub(super) fn code<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> &'static str {
     match error {
         SdkError::ServiceError(failure) => {
-            let known = |code: &&str| CATALOGUE.iter().any(|row| row.codes.contains(code));
-            failure.err().code().filter(known).unwrap_or("other").to_owned()
+            let known = |code: &str| CATALOGUE.iter().flat_map(|row| row.codes).find(|known| **known == code).copied();
+            failure.err().code().and_then(known).unwrap_or("Other")
         }
-        SdkError::TimeoutError(_) => "timeout".into(),
-        SdkError::DispatchFailure(_) => "transport".into(),
-        SdkError::ResponseError(_) => "malformed".into(),
-        _ => "other".into(),
+        SdkError::TimeoutError(_) => "timeout",
+        SdkError::DispatchFailure(_) => "transport",
+        SdkError::ResponseError(_) => "malformed",
+        _ => "Other",
     }
 }
 

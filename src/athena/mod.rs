@@ -3,8 +3,11 @@
 mod client;
 mod credentials;
 mod error;
+mod probe;
 mod request;
 
 pub use client::{Athena, ConnectError};
+pub use credentials::Caller;
 pub use error::{CATALOGUE, Entry};
+pub use probe::Probe;
 pub use request::start_session;

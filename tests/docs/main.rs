@@ -22,7 +22,7 @@ use serde_json::{Value, json};
 use enumeration::Enumeration;
 
 /// Files with generated sections.
-const PAGES: [&str; 4] = ["docs/lifecycle.md", "docs/operating.md", "README.md", "charts/athena-operator/README.md"];
+const PAGES: [&str; 5] = ["docs/lifecycle.md", "docs/metrics.md", "docs/operating.md", "README.md", "charts/athena-operator/README.md"];
 
 fn repository(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
@@ -50,6 +50,7 @@ fn generated(page: &str, section: impl Fn(&str) -> String) -> String {
 
 fn section(name: &str, all: &Enumeration) -> String {
     match name.split_once(' ') {
+        Some(("flags", command)) => tables::flags(command),
         Some(("file", path)) => format!("```yaml\n{}```", read(path)),
         None if name == "diagram" => tables::diagram(&all.edges),
         None if name == "conditions" => tables::conditions(&all.rows),
@@ -57,7 +58,7 @@ fn section(name: &str, all: &Enumeration) -> String {
         None if name == "refusals" => tables::refusals(),
         None if name == "classes" => tables::classes(),
         None if name == "ends" => tables::ends(),
-        None if name == "flags" => tables::flags(),
+        None if name == "metrics" => tables::metrics(),
         None if name == "values" => values::table(),
         _ => panic!("there is no section {name}"),
     }

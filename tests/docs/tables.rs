@@ -9,6 +9,7 @@ use athena_operator::athena::CATALOGUE;
 use athena_operator::events::{EVENTS, Kind};
 use athena_operator::known::backoff;
 use athena_operator::lifecycle::{Circumstances, Identity, Limits, Sequel, sequel};
+use athena_operator::metrics;
 use athena_operator::session::Class;
 use clap::CommandFactory;
 use k8s_openapi::jiff::Timestamp;
@@ -92,11 +93,11 @@ pub(crate) fn conditions(rows: &BTreeMap<Row, BTreeSet<String>>) -> String {
     )
 }
 
-/// The flags of `athena-operator run`.
-pub(crate) fn flags() -> String {
+/// The flags of a subcommand.
+pub(crate) fn flags(name: &str) -> String {
     let command = Cli::command();
-    let run = command.find_subcommand("run").expect("it runs");
-    let shown = run.get_arguments().filter(|argument| argument.get_long().is_some_and(|long| long != "help"));
+    let command = command.find_subcommand(name).expect(name);
+    let shown = command.get_arguments().filter(|argument| argument.get_long().is_some_and(|long| long != "help"));
     table(
         ["flag", "variable", "default", "meaning"],
         shown.map(|argument| {
@@ -105,6 +106,17 @@ pub(crate) fn flags() -> String {
             let flag = format!("--{}", argument.get_long().unwrap_or_default());
             let help = argument.get_help().map(ToString::to_string).unwrap_or_default();
             [code(&flag), code(variable), if default.is_empty() { "–".into() } else { code(&default) }, help]
+        }),
+    )
+}
+
+/// The metrics.
+pub(crate) fn metrics() -> String {
+    table(
+        ["metric", "kind", "labels", "meaning"],
+        metrics::TABLE.iter().map(|row| {
+            let labels = row.labels.iter().map(|label| code(label)).collect::<Vec<_>>().join(", ");
+            [code(row.name), row.kind.word().to_owned(), labels, row.help.replace('<', "&lt;")]
         }),
     )
 }

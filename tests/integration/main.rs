@@ -5,6 +5,7 @@
 #![allow(unreachable_pub, reason = "everything here is one program")]
 
 mod admission;
+mod check;
 mod crash;
 mod credentials;
 mod deletion;
@@ -15,6 +16,7 @@ mod hostile;
 mod leader;
 mod lifecycle;
 mod load;
+mod metrics;
 mod outage;
 mod outcome;
 mod policy;
@@ -30,6 +32,7 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     let mut modules = vec![
         ("admission", admission::tests()),
+        ("check", check::tests()),
         ("crash", crash::tests()),
         ("credentials", credentials::tests()),
         ("deletion", deletion::tests()),
@@ -38,6 +41,7 @@ fn main() -> ExitCode {
         ("leader", leader::tests()),
         ("lifecycle", lifecycle::tests()),
         ("load", load::tests()),
+        ("metrics", metrics::tests()),
         ("outage", outage::tests()),
         ("policy", policy::tests()),
         ("process", process::tests()),

@@ -193,6 +193,9 @@ fn athena(world: &mut World, request: &Request, now: Timestamp) -> Result<Done, 
     }
     let members = shapes::input(&request.operation).ok_or_else(|| Refusal::without_message("UnknownOperationException"))?;
     let input = request.input.as_ref().ok_or_else(|| Refusal::new("SerializationException", "The body is not a JSON object"))?;
+    if world.config.validate_first {
+        validate(input, members)?;
+    }
     check_permission(world, &request.operation, input)?;
 
     let token = input.get("ClientRequestToken");
@@ -210,12 +213,15 @@ fn athena(world: &mut World, request: &Request, now: Timestamp) -> Result<Done, 
         "GetSessionStatus" => operation::get_session_status(world, input, now),
         "ListSessions" => operation::list_sessions(world, input, now),
         "TerminateSession" => operation::terminate_session(world, input, now),
+        "TagResource" => operation::tag_resource(world, input, now),
         _ => operation::get_work_group(world, input),
     }
 }
 
 fn check_permission(world: &World, operation: &str, input: &Map<String, Value>) -> Result<(), Refusal> {
-    if !world.config.deny.iter().any(|denied| denied == operation) {
+    let named = |group: &str| world.config.allowed_work_groups.as_ref().is_none_or(|groups| groups.iter().any(|named| named == group));
+    let elsewhere = input.get("WorkGroup").and_then(Value::as_str).is_some_and(|group| !named(group));
+    if !elsewhere && !world.config.deny.iter().any(|denied| denied == operation) {
         return Ok(());
     }
     Err(denied(world, &format!("athena:{operation}"), &operation::resource(world, input)))

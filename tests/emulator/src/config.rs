@@ -78,6 +78,10 @@ pub struct Config {
     pub rate: Option<Rate>,
     /// Operations that are answered with `AccessDeniedException`.
     pub deny: Vec<String>,
+    /// The work groups that the caller's policy names: a call that names another is answered with `AccessDeniedException`. Without it, any.
+    pub allowed_work_groups: Option<Vec<String>>,
+    /// Whether an input is held against the service model before the caller's permission. What Athena does first is not documented.
+    pub validate_first: bool,
     /// Execution roles that the caller may not pass: `StartSession` with one is answered with `AccessDeniedException`.
     pub deny_roles: Vec<String>,
     /// Added to every call, before its effect.
@@ -123,6 +127,8 @@ impl Default for Config {
             max_dpus: None,
             rate: None,
             deny: Vec::new(),
+            allowed_work_groups: None,
+            validate_first: false,
             deny_roles: Vec::new(),
             latency: Duration::ZERO,
             seed: 0,

@@ -117,6 +117,16 @@ pub(crate) fn terminate_session(world: &mut World, input: &Input, now: Timestamp
     Done::new(&Terminated { state: session.state() }, Some(session.id()))
 }
 
+/// `TagResource`. The tags of a session that exists are nowhere but in the journal.
+pub(crate) fn tag_resource(world: &mut World, input: &Input, now: Timestamp) -> Result<Done, Refusal> {
+    let arn = text(input, "ResourceARN").unwrap_or_default();
+    let id = arn.rsplit_once("/session/").map_or(arn, |(_, id)| id);
+    match world.known_session(id, now) {
+        Some(session) => Done::new(&Map::new(), Some(session.id())),
+        None => Err(Refusal::not_found(arn, format!("Resource {arn} was not found"))),
+    }
+}
+
 /// `ListSessions`.
 pub(crate) fn list_sessions(world: &mut World, input: &Input, now: Timestamp) -> Result<Done, Refusal> {
     let group = work_group(&world.config, input)?.name.clone();
@@ -165,6 +175,9 @@ pub(crate) fn get_work_group(world: &World, input: &Input) -> Result<Done, Refus
 /// The ARN that permission for a call is asked on.
 pub(crate) fn resource(world: &World, input: &Input) -> String {
     let of_session = || world.work_group_of(text(input, "SessionId")?);
+    if let Some(arn) = text(input, "ResourceARN") {
+        return arn.to_owned();
+    }
     let group = text(input, "WorkGroup").or_else(of_session).unwrap_or("*");
     world.config.work_group_arn(group)
 }

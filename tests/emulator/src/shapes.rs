@@ -61,6 +61,7 @@ pub(crate) fn input(operation: &str) -> Option<&'static [Member]> {
         "GetSession" | "GetSessionStatus" | "TerminateSession" => Some(SESSION),
         "ListSessions" => Some(LIST_SESSIONS),
         "GetWorkGroup" => Some(GET_WORK_GROUP),
+        "TagResource" => Some(TAG_RESOURCE),
         _ => None,
     }
 }
@@ -164,6 +165,8 @@ static START_SESSION: &[Member] = &[
     optional("Tags", &TAGS),
     optional("CopyWorkGroupTags", &BOOLEAN),
 ];
+
+static TAG_RESOURCE: &[Member] = &[required("ResourceARN", &text(1, 1011)), required("Tags", &TAGS)];
 
 static SESSION: &[Member] = &[required("SessionId", &SESSION_ID)];
 

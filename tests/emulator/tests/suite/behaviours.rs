@@ -157,3 +157,43 @@ async fn a_session_can_vanish_and_be_stopped_from_outside() {
     assert!((emulator.sessions()[0].billed_seconds - billed).abs() < f64::EPSILON);
     assert!(emulator.set_state("nobody", Change::IdleOut).is_err());
 }
+
+#[tokio::test]
+async fn a_policy_that_names_work_groups_allows_no_others() {
+    let emulator = Emulator::start(quick()).await.expect("an emulator");
+    emulator.configure(|config| config.allowed_work_groups = Some(vec!["spark-35".to_owned()]));
+    let client = athena(&emulator);
+    start(&client, "named").send().await.expect("a session");
+    for group in ["pyspark-3", "none"] {
+        let (code, message) = error(start(&client, "other").work_group(group).send().await);
+        assert_eq!(code, "AccessDeniedException");
+        assert!(message.contains(&format!("workgroup/{group}")), "{message}");
+    }
+}
+
+#[tokio::test]
+async fn whether_an_input_or_a_permission_is_looked_at_first_can_be_chosen() {
+    let emulator = Emulator::start(quick()).await.expect("an emulator");
+    emulator.configure(|config| config.deny = vec!["StartSession".to_owned()]);
+    let client = athena(&emulator);
+    let invalid = || start(&client, "invalid").session_idle_timeout_in_minutes(0).send();
+    assert_eq!(error(invalid().await).0, "AccessDeniedException");
+    emulator.configure(|config| config.validate_first = true);
+    assert_eq!(error(invalid().await).0, "InvalidRequestException");
+    assert_eq!(error(start(&client, "valid").send().await).0, "AccessDeniedException");
+}
+
+#[tokio::test]
+async fn only_a_session_that_exists_can_be_tagged() {
+    let emulator = Emulator::start(quick()).await.expect("an emulator");
+    let client = athena(&emulator);
+    let tag = |id: &str| {
+        let arn = format!("arn:aws:athena:us-east-1:000000000000:workgroup/spark-35/session/{id}");
+        client.tag_resource().resource_arn(arn).tags(Tag::builder().key("key").value("value").build()).send()
+    };
+    let id = start(&client, "tagged").send().await.expect("a session").session_id.expect("an id");
+    tag(&id).await.expect("it is tagged");
+    assert_eq!(error(tag("nobody").await).0, "ResourceNotFoundException");
+    emulator.configure(|config| config.deny = vec!["TagResource".to_owned()]);
+    assert_eq!(error(tag(&id).await).0, "AccessDeniedException");
+}

@@ -1,0 +1,116 @@
+//! Calls that show what the caller may do, and that cannot change anything.
+//!
+//! What they rest on: a call whose input breaks the service's published model is refused, and one that names a session that does not exist has nothing to
+//! act on.
+
+use std::time::Duration;
+
+use aws_sdk_athena::types::Tag;
+use aws_smithy_types::body::SdkBody;
+use serde_json::json;
+
+use super::client::{ConnectError, Connection, work_group};
+use super::credentials::Caller;
+use super::error::refusal;
+use crate::session::{Refusal, WorkGroup};
+
+/// Makes the calls, without limiter and leadership.
+pub struct Probe(Connection);
+
+impl Probe {
+    /// With the credentials, region and endpoint of the environment. `timeout` bounds each call.
+    ///
+    /// # Errors
+    /// When there is no region.
+    pub async fn from_env(timeout: Duration) -> Result<Self, ConnectError> {
+        Ok(Self(Connection::from_env(timeout).await?))
+    }
+
+    /// The region of all calls.
+    pub fn region(&self) -> &str {
+        &self.0.region
+    }
+
+    /// What stands in place of AWS's own endpoint of Athena.
+    pub fn endpoint(&self) -> Option<&str> {
+        self.0.endpoint.as_deref()
+    }
+
+    /// Who the caller is, by STS GetCallerIdentity, which needs no permission.
+    ///
+    /// # Errors
+    /// The refusal.
+    pub async fn caller(&self) -> Result<Caller, Refusal> {
+        self.0.credentials.caller().await
+    }
+
+    /// A work group.
+    ///
+    /// # Errors
+    /// The refusal.
+    pub async fn work_group(&self, name: &str) -> Result<WorkGroup, Refusal> {
+        let reply = self.0.athena.get_work_group().work_group(name).send().await;
+        reply.map(|reply| work_group(&reply)).map_err(|error| refusal(&error))
+    }
+
+    /// Lists one session of a work group.
+    ///
+    /// # Errors
+    /// The refusal.
+    pub async fn list_sessions(&self, work_group: &str) -> Result<(), Refusal> {
+        let reply = self.0.athena.list_sessions().work_group(work_group).max_results(1).send().await;
+        reply.map(|_| ()).map_err(|error| refusal(&error))
+    }
+
+    /// StartSession with a body that breaks three rules of the published model, each of which is enough to have it refused: EngineConfiguration is required
+    /// and not there, ClientRequestToken is shorter than 32 characters, and the idle timeout is less than a minute. Returns the id of the session that a
+    /// service without any of these rules would have started.
+    ///
+    /// # Errors
+    /// The refusal.
+    pub async fn start_session(&self, work_group: &str, execution_role: Option<&str>) -> Result<String, Refusal> {
+        let mut body = json!({ "ClientRequestToken": "check", "SessionIdleTimeoutInMinutes": 0, "WorkGroup": work_group });
+        if let Some(role) = execution_role {
+            body["ExecutionRole"] = role.into();
+        }
+        let body = body.to_string();
+        let call = self.0.athena.start_session().customize().mutate_request(move |request| {
+            request.headers_mut().insert("content-length", body.len().to_string());
+            *request.body_mut() = SdkBody::from(body.as_str());
+        });
+        call.send().await.map(|reply| reply.session_id.unwrap_or_default()).map_err(|error| refusal(&error))
+    }
+
+    /// Looks at a session.
+    ///
+    /// # Errors
+    /// The refusal.
+    pub async fn get_session(&self, id: &str) -> Result<(), Refusal> {
+        self.0.athena.get_session().session_id(id).send().await.map(|_| ()).map_err(|error| refusal(&error))
+    }
+
+    /// Looks at the state of a session.
+    ///
+    /// # Errors
+    /// The refusal.
+    pub async fn get_session_status(&self, id: &str) -> Result<(), Refusal> {
+        self.0.athena.get_session_status().session_id(id).send().await.map(|_| ()).map_err(|error| refusal(&error))
+    }
+
+    /// Ends a session.
+    ///
+    /// # Errors
+    /// The refusal.
+    pub async fn terminate_session(&self, id: &str) -> Result<(), Refusal> {
+        self.0.athena.terminate_session().session_id(id).send().await.map(|_| ()).map_err(|error| refusal(&error))
+    }
+
+    /// Puts a tag on what `arn` names.
+    ///
+    /// # Errors
+    /// The refusal.
+    pub async fn tag_resource(&self, arn: &str) -> Result<(), Refusal> {
+        let tag = Tag::builder().key("athena-operator-check").value("").build();
+        self.0.athena.tag_resource().resource_arn(arn).tags(tag).send().await.map(|_| ()).map_err(|error| refusal(&error))
+    }
+}

@@ -1,0 +1,35 @@
+//! What `/metrics` shows: what was counted, and what the process holds now.
+
+use std::collections::HashSet;
+use std::sync::{Arc, PoisonError};
+use std::time::Instant;
+
+use k8s_openapi::jiff::Timestamp;
+
+use crate::leadership::Leadership;
+use crate::metrics::{Scraped, tally};
+use crate::operator::Operator;
+use crate::wakes::Received;
+
+/// Shows the metrics of a process.
+pub struct Scrape {
+    /// What holds them.
+    pub operator: Arc<Operator>,
+    /// Whether the process acts.
+    pub leadership: Leadership,
+    /// The name of its lease.
+    pub lease: String,
+}
+
+impl Scrape {
+    /// All metrics in the OpenMetrics text format. A process that waits for the lease holds no objects, and shows none.
+    pub fn text(&self) -> String {
+        let received: Vec<Arc<Received>> =
+            self.operator.stores.lock().unwrap_or_else(PoisonError::into_inner).iter().flat_map(|store| store.state()).collect();
+        let objects = tally(received.iter().map(|object| object.0.as_ref().map_err(|invalid| &invalid.metadata)), Timestamp::now());
+        let live: HashSet<&str> = objects.sessions.keys().map(|(work_group, _)| *work_group).collect();
+        let observations = self.operator.observer.observations(|work_group| live.contains(work_group));
+        let scraped = Scraped { objects, observations, lease: &self.lease, leads: self.leadership.is_held() };
+        self.operator.metrics.encode(&scraped, Instant::now())
+    }
+}
