@@ -2,7 +2,10 @@
 //!
 //! The state diagram and the conditions come from the table of steps itself: [`enumeration::all`] runs it on every combination of object, knowledge and look.
 
+mod clients;
 mod enumeration;
+mod links;
+mod policies;
 mod tables;
 mod values;
 
@@ -30,6 +33,15 @@ fn repository(path: &str) -> PathBuf {
 
 fn read(path: &str) -> String {
     std::fs::read_to_string(repository(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+/// The files directly in `folder` whose names end with `.extension`, as paths in the repository.
+fn files(folder: &str, extension: &str) -> Vec<String> {
+    let entries = std::fs::read_dir(repository(folder)).unwrap_or_else(|error| panic!("{folder}: {error}"));
+    let path = |entry: std::io::Result<std::fs::DirEntry>| format!("{folder}/{}", entry.expect("an entry").file_name().to_string_lossy());
+    let mut paths: Vec<_> = entries.map(path).filter(|path| Path::new(path).extension().is_some_and(|own| own == extension)).collect();
+    paths.sort();
+    paths
 }
 
 /// `page` with its generated sections made anew by `section`.
