@@ -12,7 +12,7 @@ DEMO_FLAGS := $(if $(filter command line,$(origin KUBECONFIG)),--kubeconfig $(KU
 NODE_KUBECONFIG := $(if $(filter command line,$(origin KUBECONFIG)),$(KUBECONFIG))
 
 # What make sweep does: all, with the mutants, unless a part is named.
-SWEEP_FLAGS := $(if $(SCENARIO),--scenario $(SCENARIO)) $(if $(FAULT),--fault '$(FAULT)') $(if $(SEED),--seed $(SEED)) $(if $(SCENARIO)$(FAULT),,--mutants)
+SWEEP_FLAGS := $(if $(SCENARIO),--scenario $(SCENARIO)) $(if $(FAULT),--fault '$(FAULT)') $(if $(SEED),--seed $(SEED)) $(if $(SCENARIO)$(FAULT),,--mutants $(or $(MUTANTS),too))
 
 .PHONY: help demo dev test sweep load lint handover mutants generate image node tools
 
@@ -31,7 +31,7 @@ test: tools ## Run all tests
 	@$(CARGO) run --locked --quiet --package cluster --bin kubernetes-assets -- path --controller-manager >/dev/null
 	@$(CARGO) test --locked --workspace
 
-sweep: tools ## Strike every outgoing call of the operator; SCENARIO=... FAULT=... SEED=... repeat a part
+sweep: tools ## Strike every outgoing call of the operator; SCENARIO=... FAULT=... SEED=... repeat a part, MUTANTS=only
 	@$(CARGO) run --locked --quiet --package sweep --bin sweep -- $(SWEEP_FLAGS)
 
 load: tools ## Start 1,000 sessions at a slow Athena that errs; OBJECTS, REFUSED, WORK_GROUPS, RATE, ERRORS, SEED

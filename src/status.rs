@@ -8,8 +8,10 @@ mod situation;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
+#[cfg(test)]
+pub(crate) use self::situation::Situation;
 use self::situation::situation;
-pub(crate) use self::situation::{Flag, Row, Situation, way_out};
+pub(crate) use self::situation::{Flag, Row, way_out};
 use crate::api::{AthenaSession, AthenaSessionStatus, EndReason, PreviousAttempt, StopCause};
 use crate::known::{Call, Known};
 use crate::lifecycle::{Attempt, Circumstances, Sequel, Step, attempt, end_of, sequel};

@@ -23,7 +23,7 @@ tests![
 /// A replica that takes part in the election of the test's namespace.
 fn replica(world: &World) -> anyhow::Result<Operator> {
     let namespace = format!("--lease-namespace={}", world.namespace);
-    world.operator_with(&[&namespace, "--lease-duration=2s"], &[("ATHENA_OPERATOR_LEADER_ELECTION", "true")])
+    world.operator_with(&[&namespace, "--lease-duration=5s"], &[("ATHENA_OPERATOR_LEADER_ELECTION", "true")])
 }
 
 fn lease(world: &World) -> Api<Lease> {

@@ -16,6 +16,8 @@ use crate::servers::{self, Programs, Servers};
 pub struct Options {
     /// Start kube-controller-manager at once, see [`Cluster::start_controller_manager`].
     pub controller_manager: bool,
+    /// Have the server write down each request of a service account, see [`Cluster::audit_log`].
+    pub audit: bool,
     /// Where its data, logs and kubeconfigs are. A folder given stays, and a cluster started in it
     /// again has its former objects. By default a fresh temporary folder, removed on stop.
     pub directory: Option<PathBuf>,
@@ -43,7 +45,7 @@ impl Cluster {
     /// Those of [`binaries::path`], and [`Error::Ended`] or [`Error::NotReady`] with the end of the
     /// log of the server that failed.
     pub fn start(options: Options) -> Result<Self, Error> {
-        let Options { controller_manager, directory } = options;
+        let Options { controller_manager, audit, directory } = options;
         let programs = Programs {
             etcd: binaries::path(Binary::Etcd)?,
             kubectl: binaries::path(Binary::Kubectl)?,
@@ -58,7 +60,7 @@ impl Cluster {
             Some(path) => Folder::lasting(&path)?,
         };
         let spawner = Spawner::new();
-        let servers = match with_free_ports(|| servers::start(&programs, &spawner, folder.path())) {
+        let servers = match with_free_ports(|| servers::start(&programs, &spawner, folder.path(), audit)) {
             Ok(servers) => servers,
             Err(error) => {
                 folder.abandon();
@@ -135,6 +137,12 @@ impl Cluster {
     /// The folder of its data, logs and kubeconfigs.
     pub fn folder(&self) -> &Path {
         self.folder.path()
+    }
+
+    /// The requests of service accounts with the decision of the authorizer, as a line of JSON each (`audit.k8s.io/v1`), if
+    /// they are written down.
+    pub fn audit_log(&self) -> PathBuf {
+        self.folder.path().join(servers::AUDIT_LOG)
     }
 
     /// The processes that run.

@@ -10,10 +10,14 @@ use cluster::binaries::{self, Binary};
 use cluster::{Cluster, Options, Process, Spawner};
 use serde_json::{Value, json};
 
+use crate::audit::{self, Request};
 use crate::repository;
 
 /// The service account's name, in whatever namespace it stands.
 const ACCOUNT: &str = "athena-operator";
+/// The role with the rights of the operator, as `deploy/install.yaml` names it, and the one of its lease.
+const ROLE: &str = "athena-operator.athena-operator";
+const LEASE_ROLE: &str = "athena-operator-lease.athena-operator";
 
 /// An API server with the operator's CRD and roles.
 pub struct Stage {
@@ -36,10 +40,12 @@ enum Server {
 /// What an operator's service account may see.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scope<'a> {
-    /// All namespaces, as `deploy/rbac.yaml` has it.
+    /// All namespaces, as `deploy/install.yaml` has it.
     Everywhere,
     /// One namespace, in which the account stands too.
     Namespace(&'a str),
+    /// What somebody has given to the account in this namespace; a flag says what is watched.
+    Given(&'a str),
 }
 
 impl Stage {
@@ -48,7 +54,7 @@ impl Stage {
     /// # Errors
     /// When something cannot be built, started or installed.
     pub fn start() -> anyhow::Result<Self> {
-        let cluster = Cluster::start(Options::default())?;
+        let cluster = Cluster::start(Options { audit: true, ..Options::default() })?;
         let (kubectl, kubeconfig) = (cluster.kubectl().to_owned(), cluster.admin_kubeconfig().to_owned());
         Self::installed(Server::Own(Box::new(cluster)), kubectl, kubeconfig)
     }
@@ -66,7 +72,8 @@ impl Stage {
         let stage = Self { server, kubectl, kubeconfig, spawner: Spawner::new(), spawned: AtomicU32::new(0), everywhere: OnceLock::new(), folder };
         let repository = repository();
         stage.kubectl_ok(&["apply", "-f", &repository.join("crds").display().to_string()])?;
-        stage.kubectl_ok(&["apply", "-f", &repository.join("deploy/rbac.yaml").display().to_string()])?;
+        let rights = ["Namespace", "ServiceAccount", "ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding"];
+        stage.apply("rights", &installed(|manifest| rights.iter().any(|kind| has_line(manifest, &format!("kind: {kind}"))))?)?;
         stage.kubectl_ok(&["wait", "--for=condition=Established", "crd/athenasessions.athena-operator.io", "--timeout=60s"])?;
         Ok(stage)
     }
@@ -144,11 +151,12 @@ impl Stage {
         }
         let namespace = match scope {
             Scope::Everywhere => ACCOUNT,
+            Scope::Given(namespace) => namespace,
             Scope::Namespace(namespace) => {
                 if !self.kubectl_output(&["get", "serviceaccount", ACCOUNT, "-n", namespace])?.status.success() {
                     let subject = format!("--serviceaccount={namespace}:{ACCOUNT}");
                     self.kubectl_ok(&["create", "serviceaccount", ACCOUNT, "-n", namespace])?;
-                    self.kubectl_ok(&["create", "rolebinding", ACCOUNT, "--clusterrole=athena-operator", &subject, "-n", namespace])?;
+                    self.kubectl_ok(&["create", "rolebinding", ACCOUNT, &format!("--clusterrole={ROLE}"), &subject, "-n", namespace])?;
                     self.grant_lease(namespace)?;
                 }
                 namespace
@@ -163,15 +171,27 @@ impl Stage {
         Ok(file)
     }
 
-    /// Gives the account of a namespace the rights to its lease that `deploy/rbac.yaml` gives to the operator in its own.
+    /// Gives the account of a namespace the rights to its lease that `deploy/install.yaml` gives to the operator in its own.
     fn grant_lease(&self, namespace: &str) -> anyhow::Result<()> {
-        let manifests = std::fs::read_to_string(repository().join("deploy/rbac.yaml"))?;
-        let leases = manifests.split("---").filter(|manifest| manifest.contains("name: athena-operator-lease"));
-        let moved = leases.map(|manifest| manifest.replace("namespace: athena-operator", &format!("namespace: {namespace}")));
-        let file = self.folder.path().join(format!("lease-{namespace}.yaml"));
-        std::fs::write(&file, moved.collect::<Vec<_>>().join("---"))?;
+        let own = installed(|manifest| has_line(manifest, &format!("  name: {LEASE_ROLE}")))?;
+        self.apply(&format!("lease-{namespace}"), &own.replace("namespace: athena-operator", &format!("namespace: {namespace}")))
+    }
+
+    /// Applies manifests.
+    fn apply(&self, name: &str, manifests: &str) -> anyhow::Result<()> {
+        let file = self.folder.path().join(format!("{name}.yaml"));
+        std::fs::write(&file, manifests)?;
         self.kubectl_ok(&["apply", "-f", &file.display().to_string()])?;
         Ok(())
+    }
+
+    /// What service accounts have asked of an API server of its own so far.
+    ///
+    /// # Errors
+    /// When the API server is somebody else's, or its log cannot be read.
+    pub fn requests(&self) -> anyhow::Result<Vec<Request>> {
+        let Server::Own(cluster) = &self.server else { bail!("only an API server of its own tells what it was asked") };
+        audit::requests(&cluster.audit_log())
     }
 
     /// The administrator's kubeconfig, with a token in place of the administrator.
@@ -184,4 +204,15 @@ impl Stage {
         }
         Ok(config)
     }
+}
+
+/// The manifests of `deploy/install.yaml` that are `wanted`.
+fn installed(wanted: impl Fn(&str) -> bool) -> anyhow::Result<String> {
+    let file = repository().join("deploy/install.yaml");
+    let all = std::fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
+    Ok(all.split("\n---\n").filter(|manifest| wanted(manifest)).collect::<Vec<_>>().join("\n---\n"))
+}
+
+fn has_line(manifest: &str, line: &str) -> bool {
+    manifest.lines().any(|other| other == line)
 }

@@ -4,9 +4,10 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::Context;
-use clap::Parser;
-use sweep::mutants::{self, MUTANTS};
+use clap::{Parser, ValueEnum};
+use sweep::mutants::{self, MUTANTS, SOUND};
 use sweep::{Extent, Ground, Order, Run, SCENARIOS, Scenario, Selection, Strike, Tally, named, side_by_side, table};
+use tokio::sync::Semaphore;
 
 /// Strikes every outgoing call of the operator with every fault, in every scenario.
 #[derive(Parser)]
@@ -29,12 +30,21 @@ struct Arguments {
     /// Only the quick form
     #[arg(long)]
     quick: bool,
-    /// Runs the broken variants too
+    /// Runs the broken variants
     #[arg(long)]
-    mutants: bool,
+    mutants: Option<Mutants>,
     /// Prints the recorded calls
     #[arg(long)]
     calls: bool,
+}
+
+/// Whether all else is run as well.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Mutants {
+    /// After everything else.
+    Too,
+    /// Nothing else is run.
+    Only,
 }
 
 #[tokio::main]
@@ -55,6 +65,9 @@ async fn sweep(arguments: &Arguments) -> anyhow::Result<bool> {
         None => SCENARIOS.iter().filter(|scenario| scenario.quick || !arguments.quick).collect(),
     };
     let ground = Arc::new(Ground::new(sweep::operator()?).await?);
+    if arguments.mutants == Some(Mutants::Only) {
+        return Ok(survivors(&ground, arguments).await?.is_empty());
+    }
     let runs = if let Some(fault) = &arguments.fault {
         let strikes = fault.split('+').map(str::parse).collect::<Result<Vec<Strike>, _>>()?;
         let orders: Vec<Order> = scenarios.into_iter().map(|scenario| (scenario, strikes.clone())).collect();
@@ -70,34 +83,39 @@ async fn sweep(arguments: &Arguments) -> anyhow::Result<bool> {
         }
     }
     print!("{}", table(&runs));
-    let survivors = if arguments.mutants { survivors(&ground, arguments).await? } else { Vec::new() };
+    let survivors = if arguments.mutants.is_some() { survivors(&ground, arguments).await? } else { Vec::new() };
     let tally = Tally::of(&runs);
     println!("{tally}");
     Ok(tally.is_good() && survivors.is_empty())
 }
 
-/// Runs every broken variant where it is to be found out, and tells which are not.
+/// Runs every broken variant where it is to be found out, and tells which are not. The same binary without a fault of its own has to come through.
 async fn survivors(ground: &Ground, arguments: &Arguments) -> anyhow::Result<Vec<&'static str>> {
     eprintln!("building the mutants");
     let binary = tokio::task::spawn_blocking(mutants::build).await??;
-    let caught = MUTANTS.iter().map(|mutant| {
-        let ground = Arc::new(ground.with_mutant(binary.clone(), mutant.name));
+    let slots = Arc::new(Semaphore::new(arguments.jobs));
+    let tried = MUTANTS.iter().flat_map(|mutant| [mutant.name, SOUND].map(|variant| (mutant, variant))).map(|(mutant, variant)| {
+        let (ground, slots) = (Arc::new(ground.with_mutant(binary.clone(), variant)), slots.clone());
         async move {
+            let _slot = slots.acquire().await?;
             let (scenario, fault) = mutant.caught_by;
             let strikes = fault.map(str::parse::<Strike>).transpose()?.into_iter().collect();
             let order = (named(scenario).context("a scenario of a mutant")?, strikes);
-            let runs = side_by_side(&ground, vec![order], arguments.jobs, |_| ()).await?;
-            anyhow::Ok((mutant.name, runs))
+            anyhow::Ok((mutant, variant, side_by_side(&ground, vec![order], 1, |_| ()).await?))
         }
     });
     let mut survivors = Vec::new();
-    for (name, runs) in futures::future::try_join_all(caught).await? {
-        let is_caught = runs.iter().any(|run| !run.verdict.is_good());
+    for (mutant, variant, runs) in futures::future::try_join_all(tried).await? {
+        let (good, verdict) = if variant == SOUND {
+            (runs.iter().all(Run::is_good), ["sound where it is not", "NOT SOUND where it is not"])
+        } else {
+            (runs.iter().any(|run| mutant.symptom.is_of(&run.verdict)), ["caught", "NOT CAUGHT"])
+        };
         for run in &runs {
-            println!("mutant {name}: {} by {run}", if is_caught { "caught" } else { "NOT CAUGHT" });
+            println!("mutant {}: {} ({:?}) by {run}", mutant.name, verdict[usize::from(!good)], mutant.symptom);
         }
-        if !is_caught {
-            survivors.push(name);
+        if !good {
+            survivors.push(mutant.name);
         }
     }
     Ok(survivors)

@@ -11,6 +11,7 @@ use anyhow::{Context, ensure};
 use environment::repository;
 
 use crate::ground::{program, target_folder};
+use crate::verdict::Verdict;
 
 /// The variable that chooses a variant.
 pub(crate) const VARIABLE: &str = "ATHENA_OPERATOR_MUTANT";
@@ -22,8 +23,35 @@ pub struct Mutant {
     pub name: &'static str,
     /// The scenario and the fault that find it out; none where the scenario alone does.
     pub caught_by: (&'static str, Option<&'static str>),
+    /// What goes wrong there.
+    pub symptom: Symptom,
     changes: &'static [Change],
 }
+
+/// What goes wrong with a broken variant. Another fault, such as one of a binary that does not run at all, does not count.
+#[derive(Clone, Copy, Debug)]
+pub enum Symptom {
+    /// A session beyond the first of an attempt.
+    Duplicate,
+    /// A session without its object.
+    Leak,
+    /// The run does not come to its end, for a reason that says this.
+    Stuck(&'static str),
+}
+
+impl Symptom {
+    /// Whether a run came to it.
+    pub fn is_of(&self, verdict: &Verdict) -> bool {
+        match self {
+            Self::Duplicate => verdict.duplicates > 0,
+            Self::Leak => verdict.leaks > 0,
+            Self::Stuck(reason) => verdict.stuck.as_ref().is_some_and(|stuck| stuck.contains(reason)),
+        }
+    }
+}
+
+/// The name of the variant that is not broken: the same binary, which has to do all well where the others are found out.
+pub const SOUND: &str = "sound";
 
 /// A place in the sources, which must be there once, and what stands there in the copy.
 #[derive(Clone, Copy, Debug)]
@@ -41,6 +69,7 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "start-before-record",
         caught_by: ("resume", Some("kill-delete@resume/StartSession#1")),
+        symptom: Symptom::Leak,
         changes: &[Change {
             file: RECONCILE,
             before: "            _ => Outcome::Nothing,\n",
@@ -52,6 +81,7 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "random-token",
         caught_by: ("start", Some("drop@start/StartSession#1")),
+        symptom: Symptom::Duplicate,
         changes: &[Change {
             file: RECONCILE,
             before: "let (_, body) = start_session(object, *number);\n",
@@ -61,6 +91,7 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "release-while-ending",
         caught_by: ("delete-idle", None),
+        symptom: Symptom::Leak,
         changes: &[Change {
             file: LIFECYCLE,
             before: "Some(Look::Seen(session)) if session.ended() && deleting => Step::Release,",
@@ -70,6 +101,7 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "blind-status",
         caught_by: ("resume", Some("kill-late@start/patch:athenasessions/status#2")),
+        symptom: Symptom::Stuck("\"reason\":\"StoppedOutside\""),
         changes: &[Change {
             file: "src/writes.rs",
             before: "let patch = json!({ \"metadata\": { \"resourceVersion\": object.metadata.resource_version }, \"status\": difference(&before, status) });",
@@ -80,6 +112,7 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "terminate-once",
         caught_by: ("delete-idle", Some("outage@delete/TerminateSession#1")),
+        symptom: Symptom::Stuck("did not come to be gone"),
         changes: &[Change {
             file: "src/known.rs",
             before: "(self.terminations == 0 || looked)",
@@ -89,6 +122,7 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "forget-id",
         caught_by: ("start", None),
+        symptom: Symptom::Stuck("StartSession is being called"),
         changes: &[
             Change {
                 file: RECONCILE,
@@ -107,6 +141,7 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "not-found-once",
         caught_by: ("start", Some("error-404@start/GetSessionStatus#2")),
+        symptom: Symptom::Stuck("Athena does not know session"),
         changes: &[Change {
             file: LIFECYCLE,
             before: "    let told = object.status.as_ref().and_then(|status| status.start_time.as_ref()).map(|time| time.0);\n    let started = told",
@@ -117,6 +152,7 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "finalizer-last",
         caught_by: ("start", Some("kill-delete@start/StartSession#1")),
+        symptom: Symptom::Leak,
         changes: &[Change {
             file: LIFECYCLE,
             before: "        _ if !held => Step::AddFinalizer,\n        Attempt::None =>",

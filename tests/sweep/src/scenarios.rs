@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use athena_emulator::Config;
+use kube::api::DynamicObject;
 use serde_json::json;
 
-use crate::end::End;
+use crate::end::{End, ready};
 use crate::scenario::{Scenario, Script};
 use crate::world::World;
 
@@ -107,7 +108,9 @@ async fn restart(world: &World) -> anyhow::Result<End> {
     idle(world, json!({ "restartPolicy": "OnFailure" })).await?;
     world.phase("fail").await;
     world.set_state("FAILED")?;
-    world.until_ready("RestartingAfterFailure").await?;
+    // An outage may last longer than the backoff before the restart.
+    let restarting = |object: &DynamicObject| ready(object)["reason"] == "RestartingAfterFailure" || object.data["status"]["attempt"] == 1;
+    world.until_object("restarting", |object| object.is_some_and(restarting)).await?;
     world.phase("restart").await;
     world.until_ready("SessionIdle").await?;
     Ok(End::Idle(1))
