@@ -51,11 +51,12 @@ lifecycle() {
     gone athena-operator
 }
 
+# Helm leaves the pods of helm test.
 only_the_crd_stays() {
     kubectl get crd "$crd" || return 1
     local left
     left=$(kubectl get all,configmaps,serviceaccounts,roles,rolebindings,networkpolicies,poddisruptionbudgets --namespace athena-operator \
-        --selector app.kubernetes.io/instance=athena-operator --output name
+        --selector 'app.kubernetes.io/instance=athena-operator,app.kubernetes.io/component!=test' --output name
         kubectl get clusterroles,clusterrolebindings,validatingadmissionpolicies,validatingadmissionpolicybindings \
         --selector app.kubernetes.io/instance=athena-operator --output name)
     [[ -z $left ]] || { echo "$left"; return 1; }
