@@ -110,9 +110,16 @@ fn what_is_switched_is_a_value_of_the_chart() {
     assert!(unknown.is_empty(), "switches.yaml names what is no value with a comment in values.yaml: {unknown:#?}");
 }
 
-/// Helm 4.3 leaves an empty line between documents where Helm 3 does not.
-fn without_empty_lines_between_documents(rendered: &str) -> String {
-    rendered.replace("\n\n---\n", "\n---\n").trim_end().to_owned()
+/// Helm 4.3 leaves empty lines between documents where Helm 3 does not.
+fn without_empty_lines_between_documents(rendered: &str) -> Vec<&str> {
+    let mut kept = Vec::new();
+    for line in rendered.trim_end().lines() {
+        while line == "---" && kept.last() == Some(&"") {
+            kept.pop();
+        }
+        kept.push(line);
+    }
+    kept
 }
 
 #[test]
@@ -121,7 +128,7 @@ fn both_helms_render_the_same_each_time() {
         let again = RELEASE.template(Helm::Four, &render.values).expect("it was rendered before");
         let other = RELEASE.template(Helm::Three, &render.values).unwrap_or_else(|error| error);
         let [expected, other] = [&render.text, &other].map(|text| without_empty_lines_between_documents(text));
-        let line = expected.lines().zip(other.lines()).find(|(expected, other)| expected != other);
+        let line = expected.iter().zip(&other).find(|(expected, other)| expected != other);
         let differs = again != render.text || other != expected;
         differs.then(|| format!("{}: Helm 4 and 3 differ in {line:?}", render.values))
     })
