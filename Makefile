@@ -10,7 +10,7 @@ DEMO_FLAGS := $(if $(filter command line,$(origin KUBECONFIG)),--kubeconfig $(KU
 # What make sweep does: all, with the mutants, unless a part is named.
 SWEEP_FLAGS := $(if $(SCENARIO),--scenario $(SCENARIO)) $(if $(FAULT),--fault '$(FAULT)') $(if $(SEED),--seed $(SEED)) $(if $(SCENARIO)$(FAULT),,--mutants)
 
-.PHONY: help demo dev test sweep load lint handover mutants generate tools
+.PHONY: help demo dev test sweep load lint handover mutants fuzz generate tools
 
 help: ## Show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -46,6 +46,9 @@ handover: tools ## Measure how long it takes until another replica acts
 
 mutants: tools ## Break each branch of what decides and see a unit test fail; takes about an hour
 	@.ci/mutants
+
+fuzz: tools ## Feed the operator hostile objects, replies and flags, each for FUZZ_SECONDS (300)
+	@.ci/fuzz
 
 generate: tools ## Write the files that are made from the code
 	@$(CARGO) build --locked --package athena-operator --bin athena-operator

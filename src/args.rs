@@ -65,7 +65,7 @@ pub struct Run {
     pub leader_election: bool,
 
     /// Name of the Lease
-    #[arg(long, env = "ATHENA_OPERATOR_LEASE_NAME", default_value = "athena-operator", value_name = "NAME")]
+    #[arg(long, env = "ATHENA_OPERATOR_LEASE_NAME", default_value = "athena-operator", value_parser = name, value_name = "NAME")]
     pub lease_name: String,
 
     /// Namespace of the Lease; the pod's own, or that of the kubeconfig's context, if unset
@@ -146,12 +146,21 @@ fn lease_duration(text: &str) -> Result<Duration, String> {
 }
 
 fn namespace(text: &str) -> Result<String, String> {
-    let label = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-    if !text.is_empty() && text.len() <= 63 && text.bytes().all(label) && !text.starts_with('-') && !text.ends_with('-') {
+    if is_label(text) { Ok(text.to_owned()) } else { Err(format!("`{text}` is not the name of a namespace")) }
+}
+
+/// The name of an object, which becomes a part of the URL of its requests.
+fn name(text: &str) -> Result<String, String> {
+    if text.len() <= 253 && text.split('.').all(is_label) {
         Ok(text.to_owned())
     } else {
-        Err(format!("`{text}` is not the name of a namespace"))
+        Err(format!("`{text}` is not the name of an object: it takes lower case letters, digits, `-` and `.`"))
     }
+}
+
+fn is_label(text: &str) -> bool {
+    let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    !text.is_empty() && text.len() <= 63 && text.bytes().all(allowed) && !text.starts_with('-') && !text.ends_with('-')
 }
 
 #[cfg(test)]
@@ -184,6 +193,9 @@ mod tests {
             (["run", "--athena-rate=NaN"], "must be at least 0.01"),
             (["run", "--lease-duration=1500ms"], "must be whole seconds"),
             (["run", "--leader-election=perhaps"], "leader-election"),
+            (["run", "--lease-name=../configmaps/x"], "is not the name of an object"),
+            (["run", "--lease-name=a b"], "is not the name of an object"),
+            (["run", "--lease-name="], "lease-name"),
         ] {
             let error = parse(&arguments).expect_err(part).to_string();
             assert!(error.contains(part), "{error}");
