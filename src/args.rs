@@ -93,8 +93,8 @@ pub struct Run {
     pub transition_interval: Duration,
 
     /// How long after a start Athena's reads may miss the session and a token is replayed. Only after it does not finding a session prove anything:
-    /// shorten it in tests only
-    #[arg(long, env = "ATHENA_OPERATOR_UNCERTAINTY", default_value = "10m", value_parser = duration, value_name = "DURATION")]
+    /// shorten it in tests only, to no less than 1s
+    #[arg(long, env = "ATHENA_OPERATOR_UNCERTAINTY", default_value = "10m", value_parser = uncertainty, value_name = "DURATION")]
     pub uncertainty: Duration,
 
     /// Longest time to finish what is running after SIGTERM
@@ -138,6 +138,12 @@ fn duration(text: &str) -> Result<Duration, String> {
 fn rate(text: &str) -> Result<f64, String> {
     let rate: f64 = text.parse().map_err(|_| format!("`{text}` is not a number such as 5 or 0.5"))?;
     if (0.01..=10_000.0).contains(&rate) { Ok(rate) } else { Err(format!("`{text}` must be at least 0.01 and at most 10000")) }
+}
+
+/// Times of attempts are in whole seconds: with less than one, an attempt could be too old to be tried as soon as it is recorded, and be recorded for ever.
+fn uncertainty(text: &str) -> Result<Duration, String> {
+    let given = duration(text)?;
+    if given >= Duration::from_secs(1) { Ok(given) } else { Err(format!("`{text}` must be at least 1s")) }
 }
 
 fn lease_duration(text: &str) -> Result<Duration, String> {
@@ -196,6 +202,7 @@ mod tests {
             (["run", "--lease-name=../configmaps/x"], "is not the name of an object"),
             (["run", "--lease-name=a b"], "is not the name of an object"),
             (["run", "--lease-name="], "lease-name"),
+            (["run", "--uncertainty=999ms"], "must be at least 1s"),
         ] {
             let error = parse(&arguments).expect_err(part).to_string();
             assert!(error.contains(part), "{error}");

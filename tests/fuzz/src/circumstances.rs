@@ -23,7 +23,7 @@ pub(crate) fn circumstances(u: &mut Unstructured<'_>) -> Result<Circumstances> {
         _ => Some(ACCOUNT.to_owned()),
     };
     let limits = match u.int_in_range(0..=3)? {
-        0 => Limits { uncertainty: SignedDuration::from_nanos(1), transition_interval: SignedDuration::from_nanos(1), ..Limits::default() },
+        0 => Limits { uncertainty: SignedDuration::from_secs(1), transition_interval: SignedDuration::from_nanos(1), ..Limits::default() },
         1 => {
             let day = SignedDuration::from_hours(24);
             Limits { uncertainty: day, transition_interval: day, observe_interval: day, ..Limits::default() }

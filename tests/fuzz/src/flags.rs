@@ -155,7 +155,8 @@ fn check(run: &Run) {
         assert!(!duration.is_zero() && duration <= DAY, "{duration:?}");
     }
     assert!(run.lease_duration.subsec_nanos() == 0 && i32::try_from(run.lease_duration.as_secs()).is_ok());
-    assert!(run.concurrency > 0);
+    // Times of attempts are in whole seconds.
+    assert!(run.concurrency > 0 && run.uncertainty >= Duration::from_secs(1));
     let limits = run.limits();
     let observer = Observer::<u8>::new(limits.observe_interval.unsigned_abs(), limits.stale.unsigned_abs());
     observer.forget(&0);

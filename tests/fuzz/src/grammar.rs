@@ -76,7 +76,26 @@ pub(crate) fn object(u: &mut Unstructured<'_>, now: Timestamp) -> Result<Value> 
         let status = &mut object["status"];
         (status["attempt"], status["region"], status["attemptTime"]) = (json!(u.int_in_range(0..=3)?), json!(REGION), json!(time(u, now)?));
     }
-    Ok(object)
+    Ok(with_secrets(object))
+}
+
+/// `raw` with secrets in its spec, so that whoever repeats them is known to repeat this object's.
+pub(crate) fn with_secrets(mut raw: Value) -> Value {
+    if !raw["spec"].is_object() {
+        return raw;
+    }
+    let engine = &mut raw["spec"]["engineConfiguration"];
+    if engine.is_null() {
+        *engine = json!({});
+    }
+    if engine.is_object() && engine["sparkProperties"].is_null() {
+        engine["sparkProperties"] = json!({});
+    }
+    if engine.is_object() && engine["sparkProperties"].is_object() {
+        engine["sparkProperties"]["spark.a"] = secrets::PROPERTY.into();
+        engine["sparkProperties"]["spark.b"] = secrets::LONGER_PROPERTY.into();
+    }
+    raw
 }
 
 fn metadata(u: &mut Unstructured<'_>, now: Timestamp) -> Result<Value> {
@@ -166,8 +185,8 @@ fn string(u: &mut Unstructured<'_>, schema: &Value, name: &str) -> Result<String
     let most = usize::try_from(schema["maxLength"].as_u64().unwrap_or(64)).unwrap_or(64);
     let letter = *u.choose(&["x", "\u{20ac}", "\u{1f980}", "\n", "'"])?;
     Ok(match u.int_in_range(0..=7)? {
-        0 => letter.repeat(most.min(5000)),
-        1 => letter.repeat((most + 1).min(5000)),
+        0 => letter.repeat(most.min(1100)),
+        1 => letter.repeat((most + 1).min(1100)),
         _ => text(u)?,
     })
 }

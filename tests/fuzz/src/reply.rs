@@ -226,7 +226,7 @@ async fn call(u: &mut Unstructured<'_>, doing: &str, athena: &Athena) -> Result<
 /// Reconciles of one object, while Athena says what it likes.
 async fn reconciles(u: &mut Unstructured<'_>, athena: &Athena, limiter: &Arc<Limiter<Key>>, metrics: &Arc<Metrics>) -> Result<()> {
     let limits = Limits {
-        uncertainty: SignedDuration::from_secs(*u.choose(&[600, 1, 0])?),
+        uncertainty: SignedDuration::from_secs(*u.choose(&[600, 1])?),
         transition_interval: SignedDuration::ZERO,
         observe_interval: SignedDuration::from_secs(1),
         ..Limits::default()
