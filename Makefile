@@ -14,7 +14,7 @@ NODE_KUBECONFIG := $(if $(filter command line,$(origin KUBECONFIG)),$(KUBECONFIG
 # What make sweep does: all, with the mutants, unless a part is named.
 SWEEP_FLAGS := $(if $(SCENARIO),--scenario $(SCENARIO)) $(if $(FAULT),--fault '$(FAULT)') $(if $(SEED),--seed $(SEED)) $(if $(SCENARIO)$(FAULT),,--mutants $(or $(MUTANTS),too))
 
-.PHONY: help demo dev test sweep load lint handover mutants generate image node tools
+.PHONY: help demo dev test sweep load lint handover mutants fuzz generate image node tools
 
 help: ## Show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -50,6 +50,9 @@ handover: tools ## Measure how long it takes until another replica acts
 
 mutants: tools ## Break each branch of what decides and see a unit test fail; takes about an hour
 	@.ci/mutants
+
+fuzz: tools ## Feed the operator hostile objects, replies and flags, each for FUZZ_SECONDS (300)
+	@.ci/fuzz
 
 generate: tools ## Write the files that are made from the code
 	@$(CARGO) build --locked --package athena-operator --bin athena-operator

@@ -73,7 +73,7 @@ pub struct Run {
     pub leader_election: bool,
 
     /// Name of the Lease
-    #[arg(long, env = "ATHENA_OPERATOR_LEASE_NAME", default_value = "athena-operator", value_name = "NAME")]
+    #[arg(long, env = "ATHENA_OPERATOR_LEASE_NAME", default_value = "athena-operator", value_parser = name, value_name = "NAME")]
     pub lease_name: String,
 
     /// Namespace of the Lease; the pod's own, or that of the kubeconfig's context, if unset
@@ -101,8 +101,8 @@ pub struct Run {
     pub transition_interval: Duration,
 
     /// How long after a start Athena's reads may miss the session and a token is replayed. Only after it does not finding a session prove anything:
-    /// shorten it in tests only
-    #[arg(long, env = "ATHENA_OPERATOR_UNCERTAINTY", default_value = "10m", value_parser = duration, value_name = "DURATION")]
+    /// shorten it in tests only, to no less than 1s
+    #[arg(long, env = "ATHENA_OPERATOR_UNCERTAINTY", default_value = "10m", value_parser = uncertainty, value_name = "DURATION")]
     pub uncertainty: Duration,
 
     /// Longest time to finish what is running after SIGTERM
@@ -178,17 +178,27 @@ fn rate(text: &str) -> Result<f64, String> {
     if (0.01..=10_000.0).contains(&rate) { Ok(rate) } else { Err(format!("`{text}` must be at least 0.01 and at most 10000")) }
 }
 
+/// Times of attempts are in whole seconds: with less than one, an attempt could be too old to be tried as soon as it is recorded, and be recorded for ever.
+fn uncertainty(text: &str) -> Result<Duration, String> {
+    let given = duration(text)?;
+    if given >= Duration::from_secs(1) { Ok(given) } else { Err(format!("`{text}` must be at least 1s")) }
+}
+
 fn lease_duration(text: &str) -> Result<Duration, String> {
     let given = duration(text)?;
     if given.subsec_nanos() == 0 { Ok(given) } else { Err(format!("`{text}` must be whole seconds, such as 15s")) }
 }
 
 fn namespace(text: &str) -> Result<String, String> {
-    let label = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-    if !text.is_empty() && text.len() <= 63 && text.bytes().all(label) && !text.starts_with('-') && !text.ends_with('-') {
+    if is_label(text) { Ok(text.to_owned()) } else { Err(format!("`{text}` is not the name of a namespace")) }
+}
+
+/// The name of an object, which becomes a part of the URL of its requests.
+fn name(text: &str) -> Result<String, String> {
+    if text.len() <= 253 && text.split('.').all(is_label) {
         Ok(text.to_owned())
     } else {
-        Err(format!("`{text}` is not the name of a namespace"))
+        Err(format!("`{text}` is not the name of an object: it takes lower case letters, digits, `-` and `.`"))
     }
 }
 
@@ -201,6 +211,11 @@ fn work_group(text: &str) -> Result<String, String> {
 fn role(text: &str) -> Result<String, String> {
     let role = text.starts_with("arn:aws") && text.contains(":iam::") && text.contains(":role/") && (20..=2048).contains(&text.len());
     if role { Ok(text.to_owned()) } else { Err(format!("`{text}` is not the ARN of a role, such as arn:aws:iam::123456789012:role/name")) }
+}
+
+fn is_label(text: &str) -> bool {
+    let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    !text.is_empty() && text.len() <= 63 && text.bytes().all(allowed) && !text.starts_with('-') && !text.ends_with('-')
 }
 
 #[cfg(test)]
@@ -233,6 +248,10 @@ mod tests {
             (["run", "--athena-rate=NaN"], "must be at least 0.01"),
             (["run", "--lease-duration=1500ms"], "must be whole seconds"),
             (["run", "--leader-election=perhaps"], "leader-election"),
+            (["run", "--lease-name=../configmaps/x"], "is not the name of an object"),
+            (["run", "--lease-name=a b"], "is not the name of an object"),
+            (["run", "--lease-name="], "lease-name"),
+            (["run", "--uncertainty=999ms"], "must be at least 1s"),
         ] {
             let error = parse(&arguments).expect_err(part).to_string();
             assert!(error.contains(part), "{error}");

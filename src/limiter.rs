@@ -312,10 +312,10 @@ impl<K: Clone + Eq + Hash> Limiter<K> {
     pub async fn pay(&self, turn: &mut Turn) {
         if !std::mem::take(&mut turn.had) {
             let wait = self.turns().bucket.reserve(Instant::now());
-            tokio::time::sleep(wait).await;
+            pause(wait).await;
         }
         let wait = self.sent.lock().unwrap_or_else(PoisonError::into_inner).reserve(Instant::now());
-        tokio::time::sleep(wait).await;
+        pause(wait).await;
     }
 
     /// Gives the turns, for ever: `wake` is told whose it is.
@@ -327,6 +327,13 @@ impl<K: Clone + Eq + Hash> Limiter<K> {
                 Next::At(time) => tokio::time::sleep_until(time.into()).await,
             }
         }
+    }
+}
+
+/// Waits for `time`; not until the timer's next tick if there is nothing to wait for.
+async fn pause(time: Duration) {
+    if !time.is_zero() {
+        tokio::time::sleep(time).await;
     }
 }
 

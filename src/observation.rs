@@ -120,7 +120,7 @@ impl Operator {
             Ok(sessions) => found(sessions.into_iter().map(|session| session.redacted(&object.spec)).collect(), object, known, begun),
             // A work group that does not exist has no sessions.
             Err(refusal) if refusal.reason == "WorkGroupNotFound" => Search::Absent { begun },
-            Err(refusal) => Search::Failed(refusal),
+            Err(refusal) => Search::Failed(refusal.redacted(&object.spec)),
         }
     }
 }

@@ -221,6 +221,7 @@ impl Operator {
                         Outcome::Nothing
                     }
                     Err(refusal) => {
+                        let refusal = refusal.redacted(&object.spec);
                         log_refusal("TerminateSession", &refusal);
                         known.terminate_refused(refusal.clone(), Timestamp::now(), fastrand::f64());
                         Outcome::Refused(refusal)
@@ -239,7 +240,7 @@ impl Operator {
         }
         match self.athena.work_group(&object.spec.work_group, turn).await {
             Ok(group) => group.refuses(&object.spec),
-            Err(refusal) => (refusal.reason == "WorkGroupNotFound").then_some(refusal),
+            Err(refusal) => (refusal.reason == "WorkGroupNotFound").then(|| refusal.redacted(&object.spec)),
         }
     }
 

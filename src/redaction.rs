@@ -1,5 +1,7 @@
 //! Keeps the values of a spec's properties, which may be secrets, out of what Athena's texts are put into: status, events and logs.
 
+use std::ops::Range;
+
 use crate::api::AthenaSessionSpec;
 use crate::session::{Look, Refusal, Session};
 
@@ -14,11 +16,26 @@ pub fn redacted(text: &str, spec: &AthenaSessionSpec) -> String {
     let classified = engine.and_then(|engine| engine.classifications.as_ref()).into_iter().flatten();
     let maps = engine.into_iter().flat_map(|engine| [&engine.spark_properties, &engine.additional_configs]);
     let maps = maps.chain(classified.map(|classification| &classification.properties));
-    let mut values: Vec<&str> = maps.flatten().flat_map(|map| map.values()).map(|value| value.trim()).collect();
-    // One value may be a part of another.
-    values.sort_by_key(|value| std::cmp::Reverse(value.len()));
+    let values = maps.flatten().flat_map(|map| map.values()).map(|value| value.trim()).filter(|value| value.chars().count() >= SHORTEST);
     let text = without_repeated(text);
-    values.into_iter().filter(|value| value.chars().count() >= SHORTEST).fold(text, |text, value| text.replace(value, LEFT_OUT))
+    let mut hidden: Vec<Range<usize>> = values.flat_map(|value| places(&text, value)).collect();
+    hidden.sort_by_key(|place| place.start);
+    let (mut kept, mut end) = (String::new(), 0);
+    for place in hidden {
+        // One value may be a part of another, or overlap it.
+        if place.start >= end {
+            kept.extend([&text[end..place.start], LEFT_OUT]);
+        }
+        end = end.max(place.end);
+    }
+    kept + &text[end..]
+}
+
+/// Where `value` stands in `text`, and where it begins and the text is cut off, as Athena does it too.
+fn places(text: &str, value: &str) -> Vec<Range<usize>> {
+    let ends = value.char_indices().map(|(end, _)| end).skip(SHORTEST).take_while(|end| *end <= text.len());
+    let begun = ends.filter(|end| text.ends_with(&value[..*end])).last().map(|length| text.len() - length..text.len());
+    text.match_indices(value).map(|(start, value)| start..start + value.len()).chain(begun).collect()
 }
 
 /// `text` without what stands in `Value '...' at 'field'`.
@@ -104,5 +121,20 @@ mod tests {
         assert_eq!(told("spark.longer is hunter2-and-more, not hunter2"), "spark.longer is ***, not ***");
         assert_eq!(told("a-notebook AKIA/secret"), "*** ***");
         assert_eq!(told("1 error in work group etl"), "1 error in work group etl");
+    }
+
+    #[test]
+    fn a_value_is_left_out_where_the_text_was_cut_within_it() {
+        assert_eq!(told("the value AKIA/sec"), "the value ***");
+        assert_eq!(told("the value hunter2-and-mo"), "the value ***");
+        assert_eq!(told("the value AKI"), "the value AKI");
+        assert_eq!(told("AKIA/sec is cut"), "AKIA/sec is cut");
+    }
+
+    #[test]
+    fn values_that_overlap_are_left_out_whole() {
+        let properties = serde_json::json!({ "spark.a": "first-half", "spark.b": "half-second" });
+        let spec = serde_json::json!({ "workGroup": "etl", "engineConfiguration": { "sparkProperties": properties } });
+        assert_eq!(redacted("a first-half-second b", &serde_json::from_value(spec).expect("a spec")), "a *** b");
     }
 }

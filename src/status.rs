@@ -4,6 +4,7 @@
 //! Current, Unknown where it says InProgress, and False where it says Failed or the object is being deleted.
 
 mod situation;
+mod storable;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
@@ -41,7 +42,7 @@ pub fn status_after(object: &AthenaSession, known: &Known, step: &Step, outcome:
         (Step::Record(number), _) => *status = next_attempt(object, status, *number, at),
         (Step::Start(number), Outcome::Started { id, state }) => {
             *status = known_attempt(status, *number, at);
-            status.session_id = Some(bounded(id, 256));
+            status.session_id = Some(id.clone());
             status.state = Some(bounded(state, 64)).filter(|state| !state.is_empty());
         }
         (Step::Start(_), Outcome::Refused(refusal)) if refusal.class == Class::Rejected && rejected_for_good(object, known) => {
@@ -49,7 +50,7 @@ pub fn status_after(object: &AthenaSession, known: &Known, step: &Step, outcome:
         }
         (Step::Adopt(number, session), _) => {
             *status = known_attempt(status, *number, at);
-            status.session_id = Some(bounded(&session.id, 256));
+            status.session_id = Some(session.id.clone());
             mirror(status, session, at.now);
         }
         (Step::Mirror(session), _) => {
@@ -135,8 +136,8 @@ fn next_attempt(object: &AthenaSession, before: &AthenaSessionStatus, number: i3
             dpu_execution_in_millis: before.dpu_execution_in_millis,
         });
         let surplus = previous.len().saturating_sub(KEPT);
-        previous.drain(..surplus);
-        next.previous_attempts = Some(previous);
+        let kept = previous.drain(surplus..).map(storable::attempt).collect();
+        next.previous_attempts = Some(kept);
     }
     next
 }
@@ -151,7 +152,7 @@ fn conclude(status: &mut AthenaSessionStatus, reason: EndReason, known: &Known, 
     status.state_change_reason = refusal.map(|refused| bounded(&refused.refusal.message, 1024));
     status.idle_since_time = None;
     status.end_time = Some(seconds(now));
-    status.end_reason = Some(reason);
+    status.end_reason = Some(storable::reason(reason));
 }
 
 fn mirror(status: &mut AthenaSessionStatus, session: &Session, now: Timestamp) {
@@ -160,13 +161,13 @@ fn mirror(status: &mut AthenaSessionStatus, session: &Session, now: Timestamp) {
         return;
     }
     if session.ended() {
-        status.end_reason = Some(end_reason(status, session, now));
+        status.end_reason = Some(storable::reason(end_reason(status, session, now)));
         status.end_time = Some(seconds(session.end_time.unwrap_or(now)));
     }
     status.state = Some(bounded(&session.state, 64));
     status.state_change_reason = session.state_change_reason.as_deref().map(|text| bounded(text, 1024));
     status.start_time = session.start_time.map(seconds).or(status.start_time.take());
-    status.first_start_time = status.first_start_time.take().or(status.start_time.clone());
+    status.first_start_time = status.first_start_time.take().or(storable::time(status.start_time.clone()));
     // On its way out a session says no more since when it was idle, which tells an idle timeout from a stop.
     let ending = session.ended() || session.state == "TERMINATING";
     status.idle_since_time = session.idle_since_time.map(seconds).or(status.idle_since_time.take().filter(|_| ending));
@@ -176,8 +177,7 @@ fn mirror(status: &mut AthenaSessionStatus, session: &Session, now: Timestamp) {
     if let Some(details) = &session.details {
         status.engine_version = details.engine_version.as_deref().map(|text| bounded(text, 128)).or(status.engine_version.take());
         if session.ended() {
-            // What the schema takes: integers that every JSON reader keeps exact.
-            status.dpu_execution_in_millis = details.dpu_execution_in_millis.filter(|millis| (0..1 << 53).contains(millis));
+            status.dpu_execution_in_millis = storable::millis(details.dpu_execution_in_millis);
         }
     }
 }
@@ -218,12 +218,13 @@ pub(crate) fn conditions(before: &[Condition], row: &Row, generation: Option<i64
         .flatten()
         .map(|(type_, status)| {
             let unchanged = before.iter().find(|condition| condition.type_ == type_ && condition.status == status);
+            let since = unchanged.and_then(|condition| storable::time(Some(condition.last_transition_time.clone())));
             Condition {
                 type_: type_.to_owned(),
                 status: status.to_owned(),
                 reason: row.reason.clone(),
                 message: row.message.clone(),
-                last_transition_time: unchanged.map_or_else(|| seconds(now), |condition| condition.last_transition_time.clone()),
+                last_transition_time: since.unwrap_or_else(|| seconds(now)),
                 observed_generation: generation,
             }
         })

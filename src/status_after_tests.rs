@@ -165,3 +165,34 @@ fn what_a_session_has_used_is_told_at_its_end() {
         assert_eq!((status.dpu_execution_in_millis, status.engine_version.as_deref()), (expected, Some("Apache Spark version 3.5")));
     }
 }
+
+#[test]
+fn what_others_wrote_is_carried_over_only_as_the_schema_takes_it() {
+    const EARLY: &str = "0000-01-01T00:00:00+23:59";
+    let condition = json!({ "type": "Ready", "status": "Unknown", "reason": "X", "message": "m", "lastTransitionTime": EARLY });
+    let flipped = status_after(&recorded_and(json!({ "conditions": [condition] })), &met(), &Step::Wait, &Outcome::Nothing, &at(5));
+    assert_eq!(condition_time(&flipped), Some(seconds(at(5).now)));
+
+    let foreign = json!({
+        "attempt": -7, "sessionId": "x".repeat(257), "startTime": EARLY, "endTime": EARLY, "endReason": "y".repeat(65),
+        "stateChangeReason": "z".repeat(1025), "dpuExecutionInMillis": -1,
+    });
+    let mut before = foreign.clone();
+    before["previousAttempts"] = json!([foreign]);
+    let status = after(&recorded_and(before), &met(), &Step::Record(0), &Outcome::Nothing, &at(5));
+    let kept = json!({ "attempt": 0, "endReason": "y".repeat(64), "stateChangeReason": "z".repeat(1024) });
+    assert_eq!(status["previousAttempts"], json!([kept, kept]));
+
+    let started = with(live("IDLE"), |object| object.status = serde_json::from_value(json!({ "startTime": EARLY })).expect("a status"));
+    let mirrored = after(&started, &met(), &Step::Mirror(Session { start_time: None, ..session("IDLE") }), &Outcome::Nothing, &at(5));
+    assert_eq!(mirrored["firstStartTime"], Value::Null);
+
+    let stopped = recorded_and(json!({ "sessionId": "s", "stopCause": "c".repeat(65) }));
+    for step in [Step::Conclude(EndReason::SessionVanished), Step::Mirror(session("TERMINATED"))] {
+        assert_eq!(after(&stopped, &met(), &step, &Outcome::Nothing, &at(5))["endReason"], "c".repeat(64));
+    }
+}
+
+fn condition_time(status: &AthenaSessionStatus) -> Option<Time> {
+    condition(status, "Ready").map(|ready| ready.last_transition_time.clone())
+}

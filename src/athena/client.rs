@@ -1,13 +1,13 @@
 //! The calls. Each has a timeout, passes the limiter, and is sent once: the caller knows of every try.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use aws_config::BehaviorVersion;
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
+use aws_config::{BehaviorVersion, SdkConfig};
 use aws_sdk_athena::config::IdentityCache;
 use aws_sdk_athena::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_athena::operation::get_session::GetSessionOutput;
@@ -50,7 +50,11 @@ impl Connection {
     /// With the credentials, region and endpoint of the environment. `timeout` bounds each call, and no call is sent twice.
     pub(super) async fn from_env(timeout: Duration) -> Result<Self, ConnectError> {
         let timeouts = TimeoutConfig::builder().operation_attempt_timeout(timeout).operation_timeout(timeout).build();
-        let config = aws_config::defaults(BehaviorVersion::latest()).timeout_config(timeouts).no_credentials().load().await;
+        Self::new(aws_config::defaults(BehaviorVersion::latest()).timeout_config(timeouts).no_credentials().load().await)
+    }
+
+    /// With `config`, and with the credentials of the environment unless that has a provider.
+    fn new(config: SdkConfig) -> Result<Self, ConnectError> {
         let region = config.region().ok_or(ConnectError::NoRegion)?.to_string();
         let endpoint = std::env::var("AWS_ENDPOINT_URL_ATHENA").ok().or(config.endpoint_url().map(str::to_owned));
         let once = aws_sdk_athena::config::Builder::from(&config).retry_config(RetryConfig::disabled());
@@ -76,8 +80,7 @@ pub struct Athena {
 type KeptWorkGroup = Arc<tokio::sync::Mutex<Option<(Instant, Result<WorkGroup, Refusal>)>>>;
 
 impl Athena {
-    /// A client with the credentials, region and endpoint of the environment. `timeout` bounds each call, and no call is sent twice: who
-    /// calls knows of every try. Calls that start or end a session wait for `leadership`, and all pass `limiter`.
+    /// A client with the credentials, region and endpoint of the environment. `timeout` bounds each call; the rest is as [`Athena::new`] has it.
     ///
     /// # Errors
     /// When there is no region.
@@ -87,8 +90,21 @@ impl Athena {
         limiter: Arc<Limiter<Key>>,
         metrics: Arc<Metrics>,
     ) -> Result<Self, ConnectError> {
-        let Connection { athena, credentials, region, .. } = Connection::from_env(timeout).await?;
-        Ok(Self { athena, credentials, region, leadership, limiter, metrics, work_groups: Arc::default() })
+        Ok(Self::over(Connection::from_env(timeout).await?, leadership, limiter, metrics))
+    }
+
+    /// A client with `config`, and with the credentials of the environment unless that has a provider. No call is sent twice: who calls knows of every try.
+    /// Calls that start or end a session wait for `leadership`, and all pass `limiter`.
+    ///
+    /// # Errors
+    /// When there is no region.
+    pub fn new(config: SdkConfig, leadership: Leadership, limiter: Arc<Limiter<Key>>, metrics: Arc<Metrics>) -> Result<Self, ConnectError> {
+        Ok(Self::over(Connection::new(config)?, leadership, limiter, metrics))
+    }
+
+    fn over(connection: Connection, leadership: Leadership, limiter: Arc<Limiter<Key>>, metrics: Arc<Metrics>) -> Self {
+        let Connection { athena, credentials, region, .. } = connection;
+        Self { athena, credentials, region, leadership, limiter, metrics, work_groups: Arc::default() }
     }
 
     /// The region of all calls.
@@ -118,10 +134,8 @@ impl Athena {
         let begun = Instant::now();
         let reply = call.send().await;
         let reply = self.told("StartSession", begun, reply).await?;
-        match (reply.session_id, reply.state) {
-            (Some(id), state) if !id.is_empty() => Ok((id, state.map(|state| state.as_str().to_owned()).unwrap_or_default())),
-            _ => Err(empty("StartSession names no session")),
-        }
+        let id = reply.session_id.filter(|id| is_id(id)).ok_or_else(|| empty("StartSession names no session"))?;
+        Ok((id, reply.state.map(|state| state.as_str().to_owned()).unwrap_or_default()))
     }
 
     /// Looks at a session: at its state only or, with `full`, also at what it was started with. A session that has ended is always looked at in full.
@@ -151,13 +165,16 @@ impl Athena {
     /// # Errors
     /// The first refusal.
     pub async fn search(&self, work_group: &str, wanted: impl Fn(&str) -> bool, turn: &mut Turn) -> Result<Vec<Session>, Refusal> {
-        let mut found = Vec::new();
+        let mut found = BTreeSet::new();
         for state in [None, Some(types::SessionState::Degraded)] {
             let (mut pages, mut page) = (Pages::default(), None);
             loop {
                 let reply = self.list_page(work_group, state.clone(), page.take(), turn).await?;
-                let marked = reply.sessions.iter().flatten().filter(|summary| summary.description.as_deref().is_some_and(&wanted));
-                found.extend(marked.filter_map(|summary| summary.session_id.clone()));
+                for summary in reply.sessions.into_iter().flatten().filter(|summary| summary.description.as_deref().is_some_and(&wanted)) {
+                    // Left out, it would seem not to exist.
+                    let id = summary.session_id.filter(|id| is_id(id)).ok_or_else(|| empty("ListSessions does not name a session that it shows"))?;
+                    found.insert(id);
+                }
                 page = pages.next(reply.next_token)?;
                 if page.is_none() {
                     break;
@@ -287,6 +304,11 @@ pub(super) fn work_group(reply: &GetWorkGroupOutput) -> WorkGroup {
     }
 }
 
+/// Whether `id` can be that of a session. A longer one than the API has would not fit into the status, and cut it would be another session's.
+fn is_id(id: &str) -> bool {
+    (1..=256).contains(&id.chars().count())
+}
+
 fn failed(refusal: Refusal) -> Look {
     if refusal.class == Class::NotFound { Look::NotFound } else { Look::Failed(refusal) }
 }
@@ -346,3 +368,7 @@ fn time(time: &DateTime) -> Option<Timestamp> {
     let millis = (time.as_nanos() + 500_000).div_euclid(1_000_000);
     Timestamp::from_millisecond(i64::try_from(millis).ok()?).ok().filter(|time| *time >= Timestamp::UNIX_EPOCH)
 }
+
+#[cfg(test)]
+#[path = "client_tests.rs"]
+mod tests;

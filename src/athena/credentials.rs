@@ -105,7 +105,7 @@ impl State {
 }
 
 impl OwnCredentials {
-    /// The credentials of the environment. `config` has region and endpoint, and no credentials.
+    /// The credentials of the environment, unless `config` has a provider. It has region and endpoint.
     pub(super) fn new(config: SdkConfig) -> Self {
         Self { config, state: Arc::default() }
     }
@@ -173,10 +173,13 @@ impl OwnCredentials {
         state.best(SystemTime::now())
     }
 
-    /// What the SDK's chain finds, read anew, if it is of the process's account.
+    /// What the provider or the SDK's chain finds, read anew, if it is of the process's account.
     async fn search(&self, state: &State) -> Result<Credentials, Missing> {
-        let config = aws_config::defaults(BehaviorVersion::latest()).region(self.config.region().cloned()).load().await;
-        let provider = config.credentials_provider().ok_or_else(|| Missing::NotFound("the SDK knows no source".into()))?;
+        let provider = match self.config.credentials_provider() {
+            Some(provider) => Some(provider),
+            None => aws_config::defaults(BehaviorVersion::latest()).region(self.config.region().cloned()).load().await.credentials_provider(),
+        };
+        let provider = provider.ok_or_else(|| Missing::NotFound("the SDK knows no source".into()))?;
         let found = provider.provide_credentials().await.map_err(|error| Missing::NotFound(cause(&error)))?;
         let Some(own) = state.account.clone().filter(|_| !state.holds(&found)) else { return Ok(found) };
         let account = match found.account_id() {

@@ -38,7 +38,7 @@ pub fn sequel(object: &AthenaSession, at: &Circumstances) -> Sequel {
     let Some(reason) = &status.end_reason else { return Sequel::None };
     let ended = status.end_time.as_ref().map_or(at.now, |time| time.0);
     let another = |time, restarts, resumed| {
-        let number = if *reason == EndReason::Suspended && status.session_id.is_none() { number } else { number.saturating_add(1) };
+        let number = if *reason == EndReason::Suspended && status.session_id.is_none() { number } else { number.saturating_add(1).max(0) };
         Sequel::Attempt { number, time, restarts, resumed }
     };
     let restarts = status.restarts.unwrap_or(0);
