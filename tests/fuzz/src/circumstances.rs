@@ -54,7 +54,6 @@ pub(crate) fn message(u: &mut Unstructured<'_>) -> Result<String> {
             1 => message += secrets::PROPERTY,
             2 => message += secrets::LONGER_PROPERTY,
             3 => message += &format!("Value '{{spark.x={}}}' at 'engineConfiguration' failed to satisfy constraint: y", secrets::PROPERTY),
-            4 => message += &format!("\n\nThe Canonical String for this request should have been\n'x-amz-security-token:{}\n'", secrets::TOKEN),
             5 => message += &"x".repeat(usize::from(u.arbitrary::<u16>()? % 4200)),
             6 => message += &"\u{20ac}".repeat(usize::from(u.arbitrary::<u16>()? % 1400)),
             _ => message += &text(u)?,
