@@ -54,7 +54,6 @@ pub(crate) fn message(u: &mut Unstructured<'_>) -> Result<String> {
             1 => message += secrets::PROPERTY,
             2 => message += secrets::LONGER_PROPERTY,
             3 => message.extend(["Value '{spark.x=", secrets::PROPERTY, "}' at 'engineConfiguration' failed to satisfy constraint: y"]),
-            4 => message.extend(["\n\nThe Canonical String for this request should have been\n'x-amz-security-token:", secrets::TOKEN, "\n'"]),
             5 => message += &"x".repeat(usize::from(u.arbitrary::<u16>()? % 4200)),
             6 => message += &"\u{20ac}".repeat(usize::from(u.arbitrary::<u16>()? % 1400)),
             _ => message += &text(u)?,

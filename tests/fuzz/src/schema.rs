@@ -121,7 +121,7 @@ mod tests {
         for (status, part) in [
             (json!({ "sessionId": "x".repeat(257) }), "status.sessionId: its length"),
             (json!({ "attempt": -1 }), "status.attempt: too small"),
-            (json!({ "attempt": 1 << 40 }), "status.attempt: too large"),
+            (json!({ "attempt": 1_i64 << 40 }), "status.attempt: too large"),
             (json!({ "dpuExecutionInMillis": 1.5 }), "not an integer"),
             (json!({ "endTime": "-000001-01-01T00:00:00Z" }), "is not a time"),
             (json!({ "endTime": "2026-01-01" }), "is not a time"),

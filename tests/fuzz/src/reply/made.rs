@@ -220,6 +220,9 @@ fn error(u: &mut Unstructured<'_>, operation: &str, headers: &mut Vec<(String, V
     }
     let said = if matches!(operation, "ListSessions" | "TerminateSession") { text(u)? } else { message(u)? };
     let said = if u.ratio(1, 2)? { format!("{} {said}", row.text) } else { said };
+    // So a refused signature is told, with the request behind it.
+    let quoted = format!("\n\nThe Canonical String for this request should have been\n'x-amz-security-token:{}\n'", secrets::TOKEN);
+    let said = if u.ratio(7, 8)? { said } else { said + &quoted };
     let name = *u.choose(&["Message", "message"])?;
     members(
         &[("__type", json!(code)), (name, json!(said)), ("AthenaErrorCode", json!(*u.choose(&["INVALID_INPUT", "IDEMPOTENT_PARAMETER_MISMATCH"])?))],
