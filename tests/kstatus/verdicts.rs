@@ -1,19 +1,15 @@
 //! What the tools of GitOps make of objects: a Go program over their own libraries, built once into the user's cache folder.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
-use std::io::{self, BufRead, BufReader, BufWriter, Write};
-use std::path::{Path, PathBuf};
+use std::io::{BufRead, BufReader, BufWriter, Write};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::LazyLock;
-use std::{env, fs, process, thread};
+use std::thread;
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-
-const MODULE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/kstatus/go");
-const SOURCES: [&str; 5] =
-    [include_str!("go/go.mod"), include_str!("go/go.sum"), include_str!("go/main.go"), include_str!("go/argo.go"), include_str!("go/flux.go")];
+use tools::{GoMod, Program};
 
 /// What people give to Argo CD.
 pub(crate) const CUSTOMIZATION: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/gitops/argocd/resource_customizations/athena-operator.io/AthenaSession");
@@ -80,38 +76,14 @@ fn answers<T: DeserializeOwned + Send>(arguments: &[&str], objects: &[&str]) -> 
 }
 
 fn program() -> PathBuf {
-    let mut hasher = DefaultHasher::new();
-    SOURCES.hash(&mut hasher);
-    let program = user_cache().join("athena-operator").join(format!("gitops-judge-{:016x}", hasher.finish()));
-    if !program.is_file() {
-        build(&program).unwrap_or_else(|error| panic!("cannot build {}: {error}", program.display()));
-    }
-    program
-}
-
-fn user_cache() -> PathBuf {
-    let folder = |name| env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
-    let home = || folder("HOME").expect("cannot find the user's cache folder: set HOME or XDG_CACHE_HOME");
-    if cfg!(target_os = "macos") { home().join("Library/Caches") } else { folder("XDG_CACHE_HOME").unwrap_or_else(|| home().join(".cache")) }
-}
-
-/// Two that build at the same time do not harm each other: each moves its own whole file.
-fn build(program: &Path) -> io::Result<()> {
-    // Past the harness, which holds back what `eprintln` writes.
-    let _ = writeln!(io::stderr(), "building kstatus, Argo CD's Lua and Flux's CEL, once, usually 2 min");
-    fs::create_dir_all(program.parent().unwrap_or(program))?;
-    let unfinished = program.with_extension(format!("{}.tmp", process::id()));
-    let built = Command::new("go")
-        .current_dir(MODULE)
-        .env("CGO_ENABLED", "0")
-        .env("GOFLAGS", "-mod=readonly")
-        .args(["build", "-trimpath", "-ldflags", "-s -w", "-o"])
-        .args([&unfinished, Path::new(".")])
-        .output();
-    match built {
-        Ok(output) if output.status.success() => fs::rename(&unfinished, program),
-        Ok(output) => Err(io::Error::other(format!("go build says: {}", String::from_utf8_lossy(&output.stderr)))),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Err(io::Error::new(error.kind(), "there is no `go` in PATH; install Go")),
-        Err(error) => Err(error),
-    }
+    let judge = Program {
+        name: "gitops-judge",
+        package: ".",
+        module: concat!(env!("CARGO_MANIFEST_DIR"), "/tests/kstatus/go"),
+        go_mod: GoMod(include_str!("go/go.mod")),
+        sources: &[include_str!("go/go.sum"), include_str!("go/main.go"), include_str!("go/argo.go"), include_str!("go/flux.go")],
+        linker_flags: "",
+        usual_build_time: "2 min",
+    };
+    judge.path().unwrap_or_else(|error| panic!("{error}"))
 }

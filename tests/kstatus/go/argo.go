@@ -3,8 +3,10 @@ package main
 import (
 	"fmt"
 	"os"
+	"strings"
 
 	lua "github.com/yuin/gopher-lua"
+	"github.com/yuin/gopher-lua/parse"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
 
@@ -16,12 +18,21 @@ type health struct {
 
 // A Lua script that has the object as the global `obj`.
 type script struct {
-	path, text string
+	path string
+	code *lua.FunctionProto
 }
 
 func compile(path string) (script, error) {
 	text, err := os.ReadFile(path)
-	return script{path, string(text)}, err
+	if err != nil {
+		return script{}, err
+	}
+	chunk, err := parse.Parse(strings.NewReader(string(text)), path)
+	if err != nil {
+		return script{}, err
+	}
+	code, err := lua.Compile(chunk, path)
+	return script{path, code}, err
 }
 
 // As Argo CD does it, but with the libraries base and table only: those it gives to a script of its ConfigMap, less `package` and `os`.
@@ -39,7 +50,8 @@ func (s script) run(object *unstructured.Unstructured) (any, error) {
 		state.SetGlobal(name, lua.LNil)
 	}
 	state.SetGlobal("obj", toLua(state, object.Object))
-	if err := state.DoString(s.text); err != nil {
+	state.Push(state.NewFunctionFromProto(s.code))
+	if err := state.PCall(0, 1, nil); err != nil {
 		return nil, fmt.Errorf("%s: %w", s.path, err)
 	}
 	return fromLua(state.Get(-1))
