@@ -16,9 +16,10 @@ pub(crate) static OBJECT: LazyLock<Value> = LazyLock::new(|| {
 /// Why the API server would refuse `value`, which stands at `path`, if it would.
 pub(crate) fn fault(schema: &Value, value: &Value, path: &str) -> Option<String> {
     let told = |what: &str| Some(format!("{path}: {what}"));
-    let bound = |name: &str| schema.get(name).and_then(Value::as_i64);
+    // A minimum is written as 0.0.
+    let bound = |name: &str| schema.get(name).and_then(Value::as_f64);
     let beyond = |count: usize, least: &str, most: &str| {
-        let count = i64::try_from(count).unwrap_or(i64::MAX);
+        let count = f64::from(u32::try_from(count).unwrap_or(u32::MAX));
         bound(least).is_some_and(|least| count < least) || bound(most).is_some_and(|most| count > most)
     };
     match (schema["type"].as_str().unwrap_or_default(), value) {
@@ -35,7 +36,7 @@ pub(crate) fn fault(schema: &Value, value: &Value, path: &str) -> Option<String>
             _ if schema["format"] == "date-time" && !is_time(text) => told(&format!("{text} is not a time")),
             _ => None,
         },
-        ("integer", Value::Number(number)) => match number.as_i64() {
+        ("integer", Value::Number(number)) => match number.as_f64().filter(|_| number.is_i64()) {
             None => told("not an integer"),
             Some(number) if bound("minimum").is_some_and(|least| number < least) => told("too small"),
             Some(number) if bound("maximum").is_some_and(|most| number > most) => told("too large"),
