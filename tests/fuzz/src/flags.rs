@@ -111,6 +111,9 @@ pub fn flags(data: &[u8]) {
 type Given = (Vec<OsString>, Vec<(String, OsString)>);
 
 fn read(data: &[u8]) -> Given {
+    // What is left out where a flag is told could make a secret of two parts.
+    let plain: Vec<u8> = data.iter().map(|byte| if byte.is_ascii_control() && *byte != b'\n' { b' ' } else { *byte }).collect();
+    let data = secrets::scrubbed(&plain);
     let (mut arguments, mut variables) = (Vec::new(), Vec::new());
     for line in data.split(|byte| *byte == b'\n').filter(|line| !line.contains(&0)).take(64) {
         let variable = FLAGS.iter().find_map(|(_, name)| Some((name, line.strip_prefix(name.as_bytes())?.strip_prefix(b"=")?)));
@@ -130,7 +133,8 @@ fn made(u: &mut Unstructured<'_>) -> Result<Given> {
             OsString::from(*u.choose(VALUES)?)
         } else {
             let length = usize::from(u.arbitrary::<u8>()?).min(u.len());
-            OsString::from_vec(secrets::scrubbed(u.bytes(length)?).into_iter().filter(|byte| *byte != 0).collect())
+            let plain: Vec<u8> = u.bytes(length)?.iter().copied().filter(|byte| !byte.is_ascii_control()).collect();
+            OsString::from_vec(secrets::scrubbed(&plain))
         };
         match u.int_in_range(0..=2)? {
             0 => variables.push((variable.clone(), value)),
