@@ -110,9 +110,16 @@ fn what_is_switched_is_a_value_of_the_chart() {
     assert!(unknown.is_empty(), "switches.yaml names what is no value with a comment in values.yaml: {unknown:#?}");
 }
 
-/// Helm 4.3 leaves an empty line between documents where Helm 3 does not.
-fn without_empty_lines_between_documents(rendered: &str) -> String {
-    rendered.replace("\n\n---\n", "\n---\n").trim_end().to_owned()
+/// Helm 4.3 leaves empty lines at the end of a document where Helm 3 does not.
+fn without_empty_ends_of_documents(rendered: &str) -> String {
+    let mut lines: Vec<&str> = Vec::new();
+    for line in rendered.lines().chain(["---"]) {
+        if line == "---" {
+            lines.truncate(lines.iter().rposition(|line| !line.is_empty()).map_or(0, |last| last + 1));
+        }
+        lines.push(line);
+    }
+    lines.join("\n")
 }
 
 #[test]
@@ -120,7 +127,7 @@ fn both_helms_render_the_same_each_time() {
     let differing: Vec<String> = in_parallel(&PAIRWISE, |render| {
         let again = RELEASE.template(Helm::Four, &render.values).expect("it was rendered before");
         let other = RELEASE.template(Helm::Three, &render.values).unwrap_or_else(|error| error);
-        let [expected, other] = [&render.text, &other].map(|text| without_empty_lines_between_documents(text));
+        let [expected, other] = [&render.text, &other].map(|text| without_empty_ends_of_documents(text));
         let line = expected.lines().zip(other.lines()).find(|(expected, other)| expected != other);
         let differs = again != render.text || other != expected;
         differs.then(|| format!("{}: Helm 4 and 3 differ in {line:?}", render.values))
