@@ -66,15 +66,18 @@ pub struct Refused {
 impl Refused {
     /// The refusal for people.
     pub fn message(&self) -> String {
+        // What is said after it, such as the way out, must have its place in the message of a condition.
+        const LONGEST: usize = 2048;
         let operation = match self.call {
             Call::Start => "StartSession",
             Call::Look => "GetSession",
             Call::Search => "ListSessions",
             Call::Terminate => "TerminateSession",
         };
+        let said: String = self.refusal.message.chars().take(LONGEST).collect();
         match self.refusal.class {
-            Class::Unanswered => format!("{operation} is not answered: {}", self.refusal.message),
-            _ => format!("{operation} is refused: {}", self.refusal.message),
+            Class::Unanswered => format!("{operation} is not answered: {said}"),
+            _ => format!("{operation} is refused: {said}"),
         }
     }
 }

@@ -68,6 +68,9 @@ fn with_metadata(mut raw: Value) -> Value {
     raw
 }
 
+/// What the report of an object that cannot be read writes.
+const REPORTED: [&str; 2] = ["status.conditions", "status.observedGeneration"];
+
 /// An object that cannot be read is told once, or let go.
 fn check_unreadable(raw: &Value, now: Timestamp) {
     let Some(field) = unreadable_field(raw) else { return };
@@ -86,7 +89,12 @@ fn check_unreadable(raw: &Value, now: Timestamp) {
         }
     };
     match unreadable_field(&next) {
-        Some(field) => assert_eq!(measure(&next, &field, now + SignedDuration::from_hours(1)), Measure::Nothing, "it is told again"),
+        Some(again) if again == field => {
+            assert_eq!(measure(&next, &again, now + SignedDuration::from_hours(1)), Measure::Nothing, "it is told again");
+        }
+        // The report itself has mended what it writes, and another member is in the way.
+        Some(_) if field == "status" || REPORTED.iter().any(|member| field.starts_with(member)) => check_unreadable(&next, now),
+        Some(another) => panic!("{field} was in the way, and now {another}"),
         // The report itself may have mended a status that was none.
         None => assert_ne!(raw["status"], next["status"]),
     }
