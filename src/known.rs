@@ -384,6 +384,8 @@ impl Known {
         let wait = if session.settled() {
             scaled(limits.observe_interval, 0.75 + 0.5 * jitter)
         } else {
+            // Lists need not show what becomes of it.
+            self.unsettle_but(None);
             growing(limits.transition_interval, self.looks, jitter)
         };
         self.looks = (self.looks + 1).min(LONGEST_AFTER);

@@ -528,3 +528,16 @@ fn a_session_that_no_record_can_name_any_more_is_surplus() {
         assert_eq!(surplus(&object, &known), expected, "{case}");
     }
 }
+
+#[test]
+fn a_settled_session_that_a_list_shows_in_another_state_is_looked_at_from_then_on() {
+    let (now, limits) = (Timestamp::UNIX_EPOCH, Limits::default());
+    for (state, looked_at) in [("TERMINATING", true), ("STOPPED", true), ("BUSY", false)] {
+        let mut known = Known::default();
+        known.started(0, "id", "IDLE", now, &limits);
+        known.settle("id");
+        let listed = Session { id: "id".into(), state: state.into(), ..Session::default() };
+        assert!(known.sighted(listed, "uid", "id", now, &limits).is_some());
+        assert_eq!(known.next_time().is_some_and(|time| known.is_due(time)), looked_at, "{state}");
+    }
+}
