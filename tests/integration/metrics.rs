@@ -98,8 +98,9 @@ async fn a_session_is_counted_from_its_start_to_its_end(world: World) -> anyhow:
     ensure!(millis > 0);
     until_value(&operator, IDLE, None).await?;
     until_value(&operator, &objects(&world, "False", "SessionFailed"), Some(1.0)).await?;
-    ensure!(value(&operator, &ends("SessionFailed"))? == Some(1.0) && value(&operator, &age)?.is_none());
-    ensure!(value(&operator, &dpu(&world))? == Some(millis.to_string().parse()?));
+    until_value(&operator, &ends("SessionFailed"), Some(1.0)).await?;
+    until_value(&operator, &age, None).await?;
+    until_value(&operator, &dpu(&world), Some(millis.to_string().parse()?)).await?;
 
     world.delete("counted").await?;
     world.until_gone("counted").await?;
@@ -119,7 +120,8 @@ async fn a_restart_of_the_operator_counts_nothing_again(world: World) -> anyhow:
     let over = status(&world.sessions.get("over").await?).session_id.context("an id")?;
     world.emulator.set_state(&over, Change::State { state: "FAILED".into(), reason: None })?;
     world.until_reason("over", "SessionFailed").await?;
-    ensure!(value(&operator, &ends("SessionFailed"))? == Some(1.0) && value(&operator, STARTS)? == Some(2.0));
+    until_value(&operator, &ends("SessionFailed"), Some(1.0)).await?;
+    until_value(&operator, STARTS, Some(2.0)).await?;
     drop(operator);
 
     let operator = world.operator()?;
@@ -160,9 +162,9 @@ async fn a_restart_of_a_session_is_counted_with_the_end_before_it(world: World) 
         world.until_reason("again", reason).await.with_context(|| format!("patch {number}"))?;
     }
     until_value(&operator, "athena_operator_restarts_total{reason=\"Suspended\"}", Some(1.0)).await?;
-    ensure!(value(&operator, &ends("Suspended"))? == Some(1.0));
-    ensure!(value(&operator, STARTS)? == Some(2.0), "a resume is a start");
-    ensure!(value(&operator, IDLE)? == Some(1.0));
+    until_value(&operator, &ends("Suspended"), Some(1.0)).await?;
+    until_value(&operator, STARTS, Some(2.0)).await?;
+    until_value(&operator, IDLE, Some(1.0)).await?;
     Ok(())
 }
 
@@ -206,7 +208,7 @@ async fn a_deletion_under_way_grows_older(world: World) -> anyhow::Result<()> {
     world.until_reason("stuck", "SessionIdle").await?;
     world.emulator.configure(|config| config.ignore_terminate = true);
     let age = format!("athena_operator_deletion_age_seconds{{namespace=\"{}\"}}", world.namespace);
-    ensure!(value(&operator, &age)?.is_none());
+    until_value(&operator, &age, None).await?;
     world.delete("stuck").await?;
     until("the deletion has an age", || value(&operator, &age).is_ok_and(|age| age.is_some())).await?;
     let before = value(&operator, &age)?.context("an age")?;
