@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError};
 
 use futures::future::{FutureExt, join_all};
-use futures::stream::{self, Stream, StreamExt};
+use futures::stream::{self, Stream, StreamExt, TryStreamExt};
 use kube::runtime::controller::{Config, Error as ControllerError, applier, trigger_self};
 use kube::runtime::reflector::{ObjectRef, store};
 use kube::runtime::watcher::{self, Event, watcher};
@@ -75,7 +75,9 @@ async fn run_scope(
     let (reader, writer) = reflector::store();
     operator.stores.lock().unwrap_or_else(PoisonError::into_inner).push(reader.clone());
     let woken = UnboundedReceiverStream::new(operator.wakes().of(namespace)).map(|object| Ok(object.into()));
-    let queue = stream::select(trigger_self(touched(api, writer, readiness), ()), woken).take_until(shutdown);
+    let news = operator.clone();
+    let touched = touched(api, writer, readiness).try_filter(move |object| std::future::ready(news.is_news(object)));
+    let queue = stream::select(trigger_self(touched, ()), woken).take_until(shutdown);
     let results = applier(
         // A task of its own spreads reconciles over the cores; a panic in one must end the process, not be lost.
         |object, operator| {

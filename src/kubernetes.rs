@@ -5,12 +5,17 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
+use anyhow::Context as _;
 use futures::future::{BoxFuture, FutureExt};
 use http::{Method, Request, Response};
-use kube::client::{Body, ClientBuilder};
+use hyper_rustls::{FixedServerNameResolver, HttpsConnectorBuilder};
+use hyper_timeout::TimeoutConnector;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use kube::client::{Body, ClientBuilder, ConfigExt};
 use kube::{Client, Config};
 use tower::timeout::TimeoutLayer;
-use tower::{Layer, Service, service_fn};
+use tower::{BoxError, Layer, Service, ServiceBuilder, service_fn};
 
 use crate::leadership::Leadership;
 use crate::metrics::Metrics;
@@ -36,8 +41,60 @@ pub async fn config(timeout: Duration) -> anyhow::Result<Config> {
 ///
 /// # Errors
 /// When the configuration cannot be used.
-pub fn client(config: Config, timeout: Duration, metrics: Arc<Metrics>) -> kube::Result<Client> {
-    Ok(ClientBuilder::try_from(config)?.with_layer(&TimeoutLayer::new(timeout)).with_layer(&Counting(metrics)).build())
+pub fn client(config: Config, timeout: Duration, metrics: Arc<Metrics>) -> anyhow::Result<Client> {
+    let exec = config.auth_info.exec.is_some();
+    // kube's own client knows what to do with them, and speaks HTTP/1.1 only.
+    if exec || config.proxy_url.is_some() {
+        return Ok(finished(ClientBuilder::try_from(config)?, timeout, metrics));
+    }
+    let namespace = config.default_namespace.clone();
+    Ok(finished(ClientBuilder::new(transport(&config)?, namespace), timeout, metrics))
+}
+
+fn finished<S, B>(builder: ClientBuilder<S>, timeout: Duration, metrics: Arc<Metrics>) -> Client
+where
+    S: Service<Request<Body>, Response = Response<B>> + Send + 'static,
+    S::Future: Send + 'static,
+    S::Error: Into<BoxError> + Send + Sync + 'static,
+    B: http_body::Body<Data = hyper::body::Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    builder.with_layer(&TimeoutLayer::new(timeout)).with_layer(&Counting(metrics)).build()
+}
+
+/// The way to the API server. HTTP/2, if the server speaks it, has all requests share one connection, which costs both sides less.
+fn transport(
+    config: &Config,
+) -> anyhow::Result<impl Service<Request<Body>, Response = Response<hyper::body::Incoming>, Error = BoxError, Future: Send> + Send + 'static> {
+    /// How long nothing may come on a connection with open requests until the server is asked for a sign of life, and how long that may take.
+    const SILENCE: Duration = Duration::from_secs(30);
+    const PATIENCE: Duration = Duration::from_secs(15);
+    let mut tcp = HttpConnector::new();
+    tcp.enforce_http(false);
+    // Requests are smaller than what Nagle's algorithm would hold back.
+    tcp.set_nodelay(true);
+    let mut tls = HttpsConnectorBuilder::new().with_tls_config(config.rustls_client_config()?).https_or_http();
+    if let Some(name) = &config.tls_server_name {
+        let name = name.clone().try_into().with_context(|| format!("`{name}` cannot be the name of a TLS server"))?;
+        tls = tls.with_server_name_resolver(FixedServerNameResolver::new(name));
+    }
+    let mut connector = TimeoutConnector::new(tls.enable_all_versions().wrap_connector(tcp));
+    connector.set_connect_timeout(config.connect_timeout);
+    connector.set_read_timeout(config.read_timeout);
+    connector.set_write_timeout(config.write_timeout);
+    connector.set_reset_reader_on_write(config.reset_reader_on_write);
+    let client = hyper_util::client::legacy::Client::builder(TokioExecutor::new())
+        .timer(TokioTimer::new())
+        .pool_timer(TokioTimer::new())
+        .http2_keep_alive_interval(SILENCE)
+        .http2_keep_alive_timeout(PATIENCE)
+        .build(connector);
+    Ok(ServiceBuilder::new()
+        .layer(config.base_uri_layer())
+        .option_layer(config.auth_layer()?)
+        .layer(config.extra_headers_layer()?)
+        .map_err(BoxError::from)
+        .service(client))
 }
 
 /// Counts requests.
@@ -86,7 +143,7 @@ where
 ///
 /// # Errors
 /// When the configuration cannot be used.
-pub fn leading_client(config: Config, timeout: Duration, leadership: Leadership, metrics: Arc<Metrics>) -> kube::Result<Client> {
+pub fn leading_client(config: Config, timeout: Duration, leadership: Leadership, metrics: Arc<Metrics>) -> anyhow::Result<Client> {
     let namespace = config.default_namespace.clone();
     let inner = client(config, timeout, metrics)?;
     let gate = service_fn(move |request: Request<Body>| {

@@ -14,7 +14,8 @@
 //! limiter     how many calls are made, and whose turn it is
 //! observer    sweeps of the work groups, which show what has changed
 //! writes      the writes to the API server
-//! operator    what reconciles work with and remember
+//! operator    what reconciles work with
+//! memory      what they remember of objects
 //! observation what is seen of a session, and when
 //! reconcile   observe, decide, act, report
 //! controller  what wakes a reconcile
@@ -40,6 +41,7 @@ pub mod lease;
 pub mod lifecycle;
 pub mod limiter;
 pub mod marker;
+mod memory;
 pub mod metrics;
 mod observation;
 pub mod observer;

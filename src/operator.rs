@@ -1,7 +1,6 @@
 //! What reconciles work with, and what this process remembers between them.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use k8s_openapi::jiff::Timestamp;
 use kube::runtime::events::{Recorder, Reporter};
@@ -15,6 +14,7 @@ use crate::athena::Athena;
 use crate::known::Known;
 use crate::lifecycle::{Circumstances, Identity, Limits};
 use crate::limiter::Limiter;
+use crate::memory::{Memories, Memory};
 use crate::metrics::Metrics;
 use crate::observer::Observer;
 use crate::orphans::end_orphan;
@@ -31,24 +31,10 @@ pub struct Operator {
     pub(crate) limits: Limits,
     pub(crate) recorder: Recorder,
     pub(crate) metrics: Arc<Metrics>,
-    pub(crate) objects: Mutex<HashMap<Key, Memory>>,
+    pub(crate) memories: Memories,
     pub(crate) orphans: TaskTracker,
     /// The objects of each watched scope.
     pub(crate) stores: Mutex<Vec<Store<Received>>>,
-}
-
-/// What this process remembers of an object.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Memory {
-    pub(crate) uid: String,
-    pub(crate) known: Known,
-    /// The resourceVersion of this process's last write: a cache that is older must not be acted on.
-    pub(crate) written: Option<u64>,
-    pub(crate) failures: u32,
-    /// Whether the object, as this process last saw it, is to delete itself though a tool would create it again.
-    pub(crate) ttl_under_gitops: Option<bool>,
-    /// Whether the object was let go: nothing of it needs to be remembered.
-    pub(crate) released: bool,
 }
 
 impl Operator {
@@ -58,8 +44,8 @@ impl Operator {
         let recorder = Recorder::new(client.clone(), reporter);
         let observer = Arc::new(Observer::new(limits.observe_interval.unsigned_abs(), limits.stale.unsigned_abs()));
         let wakes = Arc::new(Wakes::default());
-        let (account, objects, orphans, stores) = (OnceLock::new(), Mutex::default(), TaskTracker::new(), Mutex::default());
-        Self { client, athena, limiter, observer, wakes, account, limits, recorder, metrics, objects, orphans, stores }
+        let (account, memories, orphans, stores) = (OnceLock::new(), Memories::default(), TaskTracker::new(), Mutex::default());
+        Self { client, athena, limiter, observer, wakes, account, limits, recorder, metrics, memories, orphans, stores }
     }
 
     /// What wakes the operator's objects.
@@ -84,8 +70,7 @@ impl Operator {
 
     pub(crate) fn remembered(&self, received: &Received) -> Memory {
         let uid = received.uid().unwrap_or_default();
-        let before = self.objects.lock().unwrap_or_else(PoisonError::into_inner).remove(&reference(received));
-        match before {
+        match self.memories.take(&reference(received)) {
             Some(memory) if memory.uid == uid => memory,
             other => {
                 self.release_memory(other);
@@ -94,8 +79,25 @@ impl Operator {
         }
     }
 
+    /// Keeps what is to be remembered after a reconcile. What the watch brought meanwhile is reconciled next.
     pub(crate) fn remember(&self, received: &Received, memory: Memory) {
-        self.objects.lock().unwrap_or_else(PoisonError::into_inner).insert(reference(received), memory);
+        let key = reference(received);
+        let news = if memory.released {
+            self.limiter.leave(&key);
+            self.observer.forget(&key);
+            self.memories.put(&key, None)
+        } else {
+            self.memories.put(&key, Some(memory))
+        };
+        if news {
+            self.wakes.wake(&key);
+        }
+    }
+
+    /// Whether what the watch has brought has to be reconciled.
+    pub(crate) fn is_news(&self, received: &Received) -> bool {
+        let version = received.resource_version().and_then(|version| version.parse().ok());
+        self.memories.is_news(&reference(received), version)
     }
 
     /// Ends a session that no object owns, on the side.
@@ -113,7 +115,7 @@ impl Operator {
     pub fn forget(&self, object: &Key) {
         self.limiter.leave(object);
         self.observer.forget(object);
-        let memory = self.objects.lock().unwrap_or_else(PoisonError::into_inner).remove(object);
+        let memory = self.memories.remove(object);
         self.release_memory(memory);
     }
 

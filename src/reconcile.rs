@@ -1,6 +1,6 @@
 //! One reconcile: observe, decide, act, report. Everything that decides is in the pure modules; here it is carried out.
 
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use k8s_openapi::jiff::Timestamp;
@@ -13,10 +13,11 @@ use crate::api::{AthenaSession, AthenaSessionStatus};
 use crate::athena::start_session;
 use crate::events::{self, Event};
 use crate::known::{Known, backoff};
-use crate::lifecycle::{Attempt, Step, attempt, surplus, wake_time};
+use crate::lifecycle::{Attempt, Seen, Step, attempt, next_step, surplus, wake_time};
 use crate::limiter::Turn;
 use crate::metrics::{Changes, changes, changes_of_release};
-use crate::operator::{Memory, Operator, reference};
+use crate::memory::Memory;
+use crate::operator::{Operator, reference};
 use crate::publish::publish;
 use crate::redaction::redacted;
 use crate::session::{Class, Refusal, Session};
@@ -33,6 +34,7 @@ pub async fn reconcile(received: Arc<Received>, operator: Arc<Operator>) -> Resu
     let begun = Instant::now();
     operator.metrics.reconciling();
     let mut memory = operator.remembered(&received);
+    memory.quiet = None;
     let status = received.0.as_ref().ok().and_then(|object| object.status.as_ref());
     let span = info_span!(
         "athenasession",
@@ -60,11 +62,7 @@ pub async fn reconcile(received: Arc<Received>, operator: Arc<Operator>) -> Resu
             Err(error)
         }
     };
-    if memory.released {
-        operator.forget(&reference(&received));
-    } else {
-        operator.remember(&received, memory);
-    }
+    operator.remember(&received, memory);
     operator.metrics.reconciled(result.is_ok(), begun.elapsed());
     result
 }
@@ -72,8 +70,7 @@ pub async fn reconcile(received: Arc<Received>, operator: Arc<Operator>) -> Resu
 /// When to try again after the API server failed.
 #[allow(clippy::needless_pass_by_value, reason = "the signature that kube's applier asks for")]
 pub fn error_policy(received: Arc<Received>, error: &Error, operator: Arc<Operator>) -> Action {
-    let objects = operator.objects.lock().unwrap_or_else(PoisonError::into_inner);
-    let failures = objects.get(&reference(&received)).map_or(0, |memory| memory.failures);
+    let failures = operator.memories.failures(&reference(&received));
     let wait = backoff(Class::Unanswered, failures.saturating_sub(1), fastrand::f64()).unsigned_abs();
     Action::requeue(error.retry_after().map_or(wait, |asked| wait.max(asked)))
 }
@@ -106,6 +103,7 @@ impl Operator {
             self.limiter.leave(&ObjectRef::from_obj(object));
         }
         debug!(?step, queued, "decided");
+        let mut reported = None;
         let written = match &step {
             Step::Done => {
                 memory.released = memory.known.unrecorded.is_none();
@@ -138,10 +136,12 @@ impl Operator {
             }
             _ => {
                 let outcome = self.act(object, known, &step, &mut turn).await;
-                self.report(object, known, &step, &outcome).await?
+                let (written, status) = self.report(object, known, &step, &outcome).await?;
+                reported = Some(status);
+                written
             }
         };
-        match written {
+        match &written {
             Written::Yes(version) => memory.written = version.parse().ok().or(memory.written),
             Written::Conflict => {
                 memory.known.unsettle_but(None);
@@ -150,12 +150,42 @@ impl Operator {
             Written::Gone => return Ok(Action::await_change()),
         }
         self.look_out(object, &mut memory.known, &step);
-        let known = if queued { &memory.known.in_turn() } else { &memory.known };
-        Ok(match step {
+        if let (Some(status), Written::Yes(version)) = (reported, written)
+            && !version.is_empty()
+        {
+            // The object as the watch will bring it, before it does.
+            let metadata = ObjectMeta { resource_version: Some(version), ..object.metadata.clone() };
+            let left = AthenaSession { metadata, spec: object.spec.clone(), status: Some(status) };
+            if let Some(action) = self.rest(&left, &mut memory.known) {
+                memory.quiet = memory.written;
+                return Ok(action);
+            }
+        }
+        Ok(if queued { self.action(object, &memory.known.in_turn(), &step) } else { self.action(object, &memory.known, &step) })
+    }
+
+    /// What another pass would come to, if it would do nothing now: when the next one is due.
+    fn rest(&self, object: &AthenaSession, known: &mut Known) -> Option<Action> {
+        self.sight(object, known);
+        let at = self.circumstances();
+        let step = next_step(object, known, &Seen::default(), &at);
+        let rests = matches!(step, Step::Rest | Step::Wait)
+            && surplus(object, known).is_none()
+            && object.status.as_ref() == Some(&status_after(object, known, &step, &Outcome::Nothing, &at));
+        if !rests {
+            return None;
+        }
+        self.look_out(object, known, &step);
+        Some(self.action(object, known, &step))
+    }
+
+    /// When an object is due again after `step`.
+    fn action(&self, object: &AthenaSession, known: &Known, step: &Step) -> Action {
+        match step {
             // The watch brings the change.
             Step::Rest | Step::Release | Step::AddFinalizer | Step::Delete => Action::await_change(),
             _ => wake_time(object, known, &self.circumstances()).map_or_else(Action::await_change, |time| Action::requeue(until(time))),
-        })
+        }
     }
 
     /// Says in an object that cannot be read why that is, or lets it go.
@@ -244,14 +274,20 @@ impl Operator {
         }
     }
 
-    /// Writes the status if it differs, and tells people.
-    async fn report(&self, object: &AthenaSession, known: &mut Known, step: &Step, outcome: &Outcome) -> Result<Written, Error> {
+    /// Writes the status if it differs, and tells people. Returns the status too.
+    async fn report(
+        &self,
+        object: &AthenaSession,
+        known: &mut Known,
+        step: &Step,
+        outcome: &Outcome,
+    ) -> Result<(Written, AthenaSessionStatus), Error> {
         let status = status_after(object, known, step, outcome, &self.circumstances());
         let before = object.status.as_ref();
         let events = events::event(before, &status, step, outcome).into_iter();
         if before == Some(&status) {
             events.for_each(|event| self.publish(&object.metadata, event));
-            return Ok(Written::Yes(String::new()));
+            return Ok((Written::Yes(String::new()), status));
         }
         let written = self.counted("status", writes::write_status(&self.client, object, &status).await)?;
         match &written {
@@ -274,7 +310,7 @@ impl Operator {
                 }
             }
         }
-        Ok(written)
+        Ok((written, status))
     }
 
     fn count(&self, object: &AthenaSession, changes: &Changes) {
