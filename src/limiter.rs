@@ -79,31 +79,48 @@ pub struct Rate {
     pub burst: u32,
 }
 
-/// The turns of a lane: the namespaces one after the other, and first come, first served in each.
+/// The turns of a lane: that namespace is next which has waited longest since its last turn, and first come, first served in each.
 #[derive(Debug)]
-struct Queue<K>(VecDeque<(String, VecDeque<(K, u64)>)>);
+struct Queue<K> {
+    waiting: Vec<(String, VecDeque<(K, u64)>)>,
+    /// At which of the lane's turns each namespace was last served, as long as anybody waits.
+    served: HashMap<String, u64>,
+    turns: u64,
+}
 
 impl<K> Queue<K> {
+    fn new() -> Self {
+        Self { waiting: Vec::new(), served: HashMap::new(), turns: 0 }
+    }
+
     fn push(&mut self, namespace: &str, key: K, ticket: u64) {
-        match self.0.iter_mut().find(|(name, _)| name == namespace) {
+        match self.waiting.iter_mut().find(|(name, _)| name == namespace) {
             Some((_, waiting)) => waiting.push_back((key, ticket)),
-            None => self.0.push_back((namespace.to_owned(), VecDeque::from([(key, ticket)]))),
+            None => self.waiting.push((namespace.to_owned(), VecDeque::from([(key, ticket)]))),
         }
     }
 
     /// The next key whose ticket is still `valid`.
     fn pop(&mut self, valid: impl Fn(&K, u64) -> bool) -> Option<K> {
-        while let Some((namespace, mut waiting)) = self.0.pop_front() {
-            while let Some((key, ticket)) = waiting.pop_front() {
-                if valid(&key, ticket) {
-                    if !waiting.is_empty() {
-                        self.0.push_back((namespace, waiting));
-                    }
-                    return Some(key);
-                }
+        let key = loop {
+            let last = |(_, (name, _)): &(usize, &(String, _))| self.served.get(name).copied().unwrap_or_default();
+            let Some(place) = self.waiting.iter().enumerate().min_by_key(last).map(|(place, _)| place) else { break None };
+            let (namespace, waiting) = &mut self.waiting[place];
+            while waiting.front().is_some_and(|(key, ticket)| !valid(key, *ticket)) {
+                waiting.pop_front();
             }
+            if let Some((key, _)) = waiting.pop_front() {
+                self.turns += 1;
+                self.served.insert(namespace.clone(), self.turns);
+                break Some(key);
+            }
+            self.waiting.remove(place);
+        };
+        self.waiting.retain(|(_, waiting)| !waiting.is_empty());
+        if self.waiting.is_empty() {
+            self.served.clear();
         }
-        None
+        key
     }
 }
 
@@ -158,7 +175,7 @@ enum Next<K> {
 
 impl<K: Clone + Eq + Hash> Turns<K> {
     fn new(rate: Rate, now: Instant) -> Self {
-        let queues = Lane::ALL.into_iter().map(|lane| (lane, Queue(VecDeque::new()))).collect();
+        let queues = Lane::ALL.into_iter().map(|lane| (lane, Queue::new())).collect();
         let (waiting, counts, granted) = (HashMap::new(), HashMap::new(), HashMap::new());
         Self { bucket: Bucket::full(rate, now), queues, waiting, counts, granted, waits: Vec::new(), tickets: 0, turn: 0 }
     }

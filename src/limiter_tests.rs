@@ -131,6 +131,25 @@ fn the_namespaces_take_turns() {
 }
 
 #[test]
+fn a_namespace_that_asks_anew_is_next_and_starves_nobody() {
+    let start = Instant::now();
+    let mut turns = busy(start);
+    for key in ["a-1", "a-2", "a-3", "a-4", "a-5", "a-6"] {
+        turns.ask(&key, "a", Lane::Start, start);
+    }
+    assert_eq!(drain(&mut turns, start, 1), ["a-1"]);
+    let now = start + Duration::from_millis(200);
+    turns.ask(&"b-1", "b", Lane::Start, now);
+    assert_eq!(drain(&mut turns, now, 1), ["b-1"], "it was never served");
+    // As soon as it has had its turn, it asks again.
+    turns.ask(&"b-2", "b", Lane::Start, now);
+    turns.ask(&"c-1", "c", Lane::Start, now);
+    assert_eq!(drain(&mut turns, now, 3), ["c-1", "a-2", "b-2"]);
+    turns.ask(&"b-3", "b", Lane::Start, now);
+    assert_eq!(drain(&mut turns, now, 9), ["a-3", "b-3", "a-4", "a-5", "a-6"]);
+}
+
+#[test]
 fn whoever_leaves_makes_room_and_gives_its_turn_back() {
     let start = Instant::now();
     let mut turns = busy(start);

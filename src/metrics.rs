@@ -203,7 +203,7 @@ impl Metrics {
         self.reconcile_time.of([CONTROLLER.into()]).observe(duration.as_secs_f64());
     }
 
-    /// Counts a write to the API server: `write` is finalizer, status or object, `result` ok, conflict, gone or error.
+    /// Counts a write to the API server: `write` is finalizer, status, object or event, `result` ok, conflict, gone, error or, of an event, dropped.
     pub fn written(&self, write: &'static str, result: &'static str) {
         self.writes.of([write.into(), result.into()]).inc();
     }

@@ -3,13 +3,11 @@
 use std::sync::{Arc, Mutex, OnceLock};
 
 use k8s_openapi::jiff::Timestamp;
-use kube::runtime::events::{Recorder, Reporter};
 use kube::runtime::reflector::{ObjectRef, Store};
 use kube::{Client, ResourceExt};
 use tokio_util::task::TaskTracker;
 use tracing::Instrument;
 
-use crate::api::FIELD_MANAGER;
 use crate::athena::Athena;
 use crate::known::Known;
 use crate::lifecycle::{Circumstances, Identity, Limits};
@@ -18,6 +16,7 @@ use crate::memory::{Memories, Memory};
 use crate::metrics::Metrics;
 use crate::observer::Observer;
 use crate::orphans::end_orphan;
+use crate::publish::Publisher;
 use crate::wakes::{Key, Received, Wakes};
 
 /// What a reconcile works with.
@@ -29,7 +28,7 @@ pub struct Operator {
     pub(crate) wakes: Arc<Wakes>,
     pub(crate) account: OnceLock<String>,
     pub(crate) limits: Limits,
-    pub(crate) recorder: Recorder,
+    pub(crate) publisher: Publisher,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) memories: Memories,
     pub(crate) orphans: TaskTracker,
@@ -40,12 +39,11 @@ pub struct Operator {
 impl Operator {
     /// An operator that acts through these clients. `limiter` is the one that `athena` passes.
     pub fn new(client: Client, athena: Athena, limiter: Arc<Limiter<Key>>, limits: Limits, metrics: Arc<Metrics>) -> Self {
-        let reporter = Reporter { controller: FIELD_MANAGER.into(), instance: std::env::var("POD_NAME").ok() };
-        let recorder = Recorder::new(client.clone(), reporter);
+        let publisher = Publisher::new(client.clone(), metrics.clone());
         let observer = Arc::new(Observer::new(limits.observe_interval.unsigned_abs(), limits.stale.unsigned_abs()));
         let wakes = Arc::new(Wakes::default());
         let (account, memories, orphans, stores) = (OnceLock::new(), Memories::default(), TaskTracker::new(), Mutex::default());
-        Self { client, athena, limiter, observer, wakes, account, limits, recorder, metrics, memories, orphans, stores }
+        Self { client, athena, limiter, observer, wakes, account, limits, publisher, metrics, memories, orphans, stores }
     }
 
     /// What wakes the operator's objects.

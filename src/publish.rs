@@ -1,22 +1,71 @@
-//! Publishes events.
+//! Publishes events, one after the other and beside the work: what people are told of it must not hold it up.
+
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use k8s_openapi::api::core::v1::ObjectReference;
-use kube::Resource;
 use kube::api::ObjectMeta;
-use kube::runtime::events::{EventType, Recorder};
+use kube::runtime::events::{EventType, Recorder, Reporter};
+use kube::{Client, Resource};
+use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tracing::debug;
 
-use crate::api::AthenaSession;
+use crate::api::{AthenaSession, FIELD_MANAGER};
 use crate::events::Event;
 use crate::known::backoff;
+use crate::metrics::Metrics;
 use crate::session::Class;
 
-/// How often the publication of an event is tried.
+/// How many events may wait to be published; more are dropped.
+const WAITING: usize = 16_384;
+/// How often the publication of an event is tried, while the API server does not answer.
 const TRIES: u32 = 3;
+/// Longest time for a try.
+const TIMEOUT: Duration = Duration::from_secs(10);
+/// After so many events a recorder is replaced. It goes through all those of the last minutes for each, to find one like it.
+const REMEMBERED: u32 = 1024;
 
-/// Publishes an event about an object. One that cannot be written is given up after a few tries.
-pub(crate) async fn publish(recorder: Recorder, object: ObjectMeta, event: Event) {
-    let reference = reference_to(&object);
+/// The queue of events.
+pub(crate) struct Publisher {
+    client: Client,
+    metrics: Arc<Metrics>,
+    queue: OnceLock<Sender<(ObjectReference, Event)>>,
+}
+
+impl Publisher {
+    pub(crate) fn new(client: Client, metrics: Arc<Metrics>) -> Self {
+        Self { client, metrics, queue: OnceLock::new() }
+    }
+
+    /// Publishes an event about an object, when those before it have been.
+    pub(crate) fn publish(&self, object: &ObjectMeta, event: Event) {
+        let begin = || {
+            let (sender, receiver) = channel(WAITING);
+            tokio::spawn(work(self.client.clone(), self.metrics.clone(), receiver));
+            sender
+        };
+        if self.queue.get_or_init(begin).try_send((reference_to(object), event)).is_err() {
+            self.metrics.written("event", "dropped");
+        }
+    }
+}
+
+async fn work(client: Client, metrics: Arc<Metrics>, mut queue: Receiver<(ObjectReference, Event)>) {
+    let reporter = Reporter { controller: FIELD_MANAGER.into(), instance: std::env::var("POD_NAME").ok() };
+    let mut recorder = Recorder::new(client.clone(), reporter.clone());
+    let mut published = 0;
+    while let Some((reference, event)) = queue.recv().await {
+        if published == REMEMBERED {
+            (recorder, published) = (Recorder::new(client.clone(), reporter.clone()), 0);
+        }
+        published += 1;
+        let done = publish(&recorder, &reference, event).await;
+        metrics.written("event", if done { "ok" } else { "error" });
+    }
+}
+
+/// Publishes an event. One that is refused, in a namespace that is going away for one, is given up at once.
+async fn publish(recorder: &Recorder, reference: &ObjectReference, event: Event) -> bool {
     let event = kube::runtime::events::Event {
         type_: if event.warning { EventType::Warning } else { EventType::Normal },
         reason: event.reason,
@@ -25,12 +74,18 @@ pub(crate) async fn publish(recorder: Recorder, object: ObjectMeta, event: Event
         secondary: None,
     };
     for tries in 0..TRIES {
-        match recorder.publish(&event, &reference).await {
-            Ok(()) => return,
-            Err(error) => debug!("cannot publish an event: {error}"),
+        match tokio::time::timeout(TIMEOUT, recorder.publish(&event, reference)).await {
+            Ok(Ok(())) => return true,
+            Ok(Err(kube::Error::Api(status))) if status.code < 500 && status.code != 429 => {
+                debug!(object = reference.name, reason = event.reason, "an event is refused: {status}");
+                return false;
+            }
+            Ok(Err(error)) => debug!(object = reference.name, reason = event.reason, "cannot publish an event: {error}"),
+            Err(_) => debug!(object = reference.name, reason = event.reason, "cannot publish an event: no answer in time"),
         }
         tokio::time::sleep(backoff(Class::Unanswered, tries, fastrand::f64()).unsigned_abs()).await;
     }
+    false
 }
 
 /// What events are about. With a resourceVersion, no two events of an object would be taken for the same.

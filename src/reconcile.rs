@@ -11,14 +11,13 @@ use tracing::{Instrument, Span, debug, field, info, info_span, warn};
 
 use crate::api::{AthenaSession, AthenaSessionStatus};
 use crate::athena::start_session;
-use crate::events::{self, Event};
+use crate::events;
 use crate::known::{Known, backoff};
 use crate::lifecycle::{Attempt, Seen, Step, attempt, next_step, surplus, wake_time};
 use crate::limiter::Turn;
 use crate::metrics::{Changes, changes, changes_of_release};
 use crate::memory::Memory;
 use crate::operator::{Operator, reference};
-use crate::publish::publish;
 use crate::redaction::redacted;
 use crate::session::{Class, Refusal, Session};
 use crate::status::{Outcome, condition, status_after};
@@ -84,7 +83,7 @@ impl Operator {
         }
         let before = memory.ttl_under_gitops.replace(events::undoes_ttl(object));
         if let Some(event) = events::ttl_under_gitops(object, before) {
-            self.publish(&object.metadata, event);
+            self.publisher.publish(&object.metadata, event);
         }
         let known = &mut memory.known;
         if let Some(id) = surplus(object, known).map(str::to_owned) {
@@ -124,7 +123,7 @@ impl Operator {
                 if matches!(written, Written::Yes(_)) {
                     let event = events::release(object);
                     info!(reason = event.reason, "{}", event.note);
-                    self.publish(&object.metadata, event);
+                    self.publisher.publish(&object.metadata, event);
                     self.count(object, &changes_of_release(object, known, seen.look.as_ref()));
                     memory.released = known.unrecorded.is_none();
                 }
@@ -199,7 +198,7 @@ impl Operator {
                 let written = self.counted("status", writes::write_raw(&self.client, object, &patch, true).await)?;
                 if matches!(written, Written::Yes(_)) {
                     warn!(reason = crate::unreadable::REASON, "{message}");
-                    self.publish(object, events::unreadable(&message));
+                    self.publisher.publish(object, events::unreadable(&message));
                 }
                 written
             }
@@ -208,7 +207,7 @@ impl Operator {
                 if matches!(written, Written::Yes(_)) {
                     let event = events::release_unread();
                     info!(reason = event.reason, "{}", event.note);
-                    self.publish(object, event);
+                    self.publisher.publish(object, event);
                 }
                 written
             }
@@ -286,7 +285,7 @@ impl Operator {
         let before = object.status.as_ref();
         let events = events::event(before, &status, step, outcome).into_iter();
         if before == Some(&status) {
-            events.for_each(|event| self.publish(&object.metadata, event));
+            events.for_each(|event| self.publisher.publish(&object.metadata, event));
             return Ok((Written::Yes(String::new()), status));
         }
         let written = self.counted("status", writes::write_status(&self.client, object, &status).await)?;
@@ -298,7 +297,7 @@ impl Operator {
                 known.session_recorded();
                 self.count(object, &changes(object, &status));
                 log_change(before, &status);
-                events.for_each(|event| self.publish(&object.metadata, event));
+                events.for_each(|event| self.publisher.publish(&object.metadata, event));
             }
             Written::Conflict | Written::Gone => {
                 if let Some((_, Session { id, .. })) = known.unrecorded.clone()
@@ -326,11 +325,6 @@ impl Operator {
         };
         self.metrics.written(write, label);
         result
-    }
-
-    /// Publishes an event on the side: one that cannot be written, in a namespace that is going away for one, holds nothing up.
-    fn publish(&self, object: &ObjectMeta, event: Event) {
-        tokio::spawn(publish(self.recorder.clone(), object.clone(), event).in_current_span());
     }
 }
 

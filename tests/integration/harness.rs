@@ -147,6 +147,11 @@ impl World {
         self.operator_of(Scope::Everywhere, &[&format!("--namespaces={}", self.namespace)], &[])
     }
 
+    /// Starts an operator that may see this, with further flags, and waits until it is ready.
+    pub fn operator_in(&self, scope: Scope<'_>, flags: &[&str]) -> anyhow::Result<Operator> {
+        self.operator_of(scope, flags, &[])
+    }
+
     /// Starts an operator without waiting.
     pub fn unready_operator(&self, flags: &[&str], env: &[(&str, &str)]) -> anyhow::Result<Operator> {
         self.started(Scope::Namespace(&self.namespace), flags, env)

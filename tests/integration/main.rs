@@ -26,6 +26,7 @@ mod process;
 mod recipes;
 mod refusals;
 mod request;
+mod scale;
 mod secrets;
 mod session;
 mod user;
@@ -53,6 +54,7 @@ fn main() -> ExitCode {
         ("recipes", recipes::tests()),
         ("refusals", refusals::tests()),
         ("request", request::tests()),
+        ("scale", scale::tests()),
         ("secrets", secrets::tests()),
         ("user", user::tests()),
         ("session", session::tests()),

@@ -20,7 +20,7 @@ const NAMESPACES: u32 = 4;
 /// Calls to Athena that may come at once.
 const BURST: u32 = 10;
 /// How much closer together calls may arrive than they were sent.
-const JITTER: Duration = Duration::from_millis(500);
+pub const JITTER: Duration = Duration::from_millis(500);
 
 /// What the operator has to cope with.
 #[derive(Clone, Debug)]
@@ -157,7 +157,7 @@ pub fn run(stage: &Stage, emulator: &Emulator, binary: &Path, load: &Load, flags
         calls: calls.len(),
         refused_calls: calls.iter().filter(|call| is_of_refused(call)).count(),
         failed_calls: calls.iter().filter(|call| !call.outcome.is_ok() && !is_of_refused(call)).count(),
-        ahead: ahead(&calls, load.rate).context("there was no call")?,
+        ahead: ahead(&calls, load.rate, BURST).context("there was no call")?,
         sessions: emulator.sessions().len(),
         operations: calls.iter().fold(BTreeMap::new(), |mut counts, call| {
             *counts.entry(call.operation.clone()).or_default() += 1;
@@ -221,13 +221,13 @@ fn is_of_refused(call: &Call) -> bool {
     text("ExecutionRole") == DENIED_ROLE || text("WorkGroup").starts_with(MISSING)
 }
 
-/// By how much the calls were ahead of a token bucket at most, in time.
-fn ahead(calls: &[Call], rate: f64) -> Option<Duration> {
-    let mut level = f64::from(BURST);
+/// By how much the calls were ahead of a token bucket of `burst` calls at most, in time. `rate` is in calls a second.
+pub fn ahead(calls: &[Call], rate: f64, burst: u32) -> Option<Duration> {
+    let mut level = f64::from(burst);
     let mut before = calls.first()?.time;
     let mut least = 0.0_f64;
     for call in calls {
-        level = (level + call.time.duration_since(before).as_secs_f64().max(0.0) * rate).min(f64::from(BURST)) - 1.0;
+        level = (level + call.time.duration_since(before).as_secs_f64().max(0.0) * rate).min(f64::from(burst)) - 1.0;
         (before, least) = (call.time, least.min(level));
     }
     Some(Duration::from_secs_f64(-least / rate))

@@ -1,0 +1,193 @@
+//! What many objects cost: nothing at rest but the pages of their work group, and nothing at all once they have ended; and no namespace waits for another.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail, ensure};
+use athena_emulator::{Call, Change};
+use athena_operator::api::AthenaSession;
+use environment::{Operator, Scope, Signal};
+use kube::api::{ListParams, PostParams};
+use kube::{Api, ResourceExt};
+use serde_json::{Value, json};
+
+use crate::harness::{World, ready_condition, status, tests, uid, until};
+
+tests![
+    a_thousand_sessions_at_rest_cost_the_pages_of_their_work_group_and_nothing_else,
+    objects_that_have_ended_cost_no_call,
+    a_namespace_does_not_wait_for_the_starts_of_another,
+];
+
+const OBJECTS: usize = 1000;
+const FOREIGN: usize = 300;
+/// Sessions on a page of ListSessions.
+const PAGE: usize = 100;
+/// Longest wait for all of so many objects.
+const PATIENCE: Duration = Duration::from_mins(10);
+
+async fn a_thousand_sessions_at_rest_cost_the_pages_of_their_work_group_and_nothing_else(world: World) -> anyhow::Result<()> {
+    for _ in 0..FOREIGN {
+        world.emulator.create_foreign("spark-35", None);
+    }
+    create(&world, "s", OBJECTS)?;
+    let operator = world.operator_with(&["--observe-interval=1s"], &[])?;
+    until_all(&world, OBJECTS, "SessionIdle").await?;
+    let pages = (OBJECTS + FOREIGN).div_ceil(PAGE);
+    rest(&world, &operator, pages).await?;
+
+    // Another operator takes them up as they are.
+    operator.end(Signal::TERM)?;
+    let calls = world.emulator.calls().len();
+    let operator = world.operator_with(&["--observe-interval=1s"], &[])?;
+    rest(&world, &operator, pages).await?;
+    let others = operations(&world.emulator.calls_after(calls), |operation| !matches!(operation, "ListSessions" | "GetCallerIdentity"));
+    ensure!(others.is_empty(), "after a restart: {others:?}");
+    ensure!(world.calls("StartSession").len() == OBJECTS && world.emulator.sessions().len() == OBJECTS + FOREIGN);
+
+    // Among so many, a change shows.
+    let id = status(&world.sessions.get("s-500").await?).session_id.unwrap_or_default();
+    world.emulator.set_state(&id, Change::State { state: "BUSY".into(), reason: None })?;
+    world.until_reason("s-500", "SessionBusy").await?;
+    Ok(())
+}
+
+/// Waits until sweeps are all that goes on, and sees that they are: each the pages of the work group, without a write or a reconcile.
+async fn rest(world: &World, operator: &Operator, pages: usize) -> anyhow::Result<()> {
+    let sweeps = |calls: &[Call]| calls.iter().filter(|call| begins_a_list(call)).count();
+    // What was under way when the last object was settled is over once a sweep has passed without anything else.
+    let start = Instant::now();
+    let (calls, before) = loop {
+        let calls = world.emulator.calls().len();
+        let before = told(world, operator)?;
+        until("a sweep is made", || sweeps(&world.emulator.calls_after(calls)) > 1).await?;
+        if told(world, operator)? == before {
+            break (calls, before);
+        }
+        ensure!(start.elapsed() < PATIENCE, "there is no rest: {before:?}");
+    };
+    until("ten sweeps are made", || sweeps(&world.emulator.calls_after(calls)) > 10).await?;
+    let made = world.emulator.calls_after(calls);
+    ensure!(told(world, operator)? == before, "{before:?} has become {:?}", told(world, operator)?);
+    let first = made.iter().position(begins_a_list).context("no list was begun")?;
+    let last = made.iter().rposition(begins_a_list).context("no list was begun")?;
+    ensure!(made.iter().all(|call| call.operation == "ListSessions"), "{:?}", operations(&made, |_| true));
+    ensure!((last - first) == (sweeps(&made) - 1) * pages, "{} calls for {} sweeps", last - first, sweeps(&made) - 1);
+    Ok(())
+}
+
+fn begins_a_list(call: &Call) -> bool {
+    call.operation == "ListSessions" && call.request.get("NextToken").is_none()
+}
+
+/// How many changes the API server was asked for by the operator, and how many reconciles the operator counts.
+fn told(world: &World, operator: &Operator) -> anyhow::Result<(usize, u64)> {
+    let user = format!("system:serviceaccount:{}:", world.namespace);
+    let requests = world.stage().requests()?;
+    let is_change = |verb: &str| !matches!(verb, "get" | "list" | "watch");
+    let changes = requests.iter().filter(|request| request.user.starts_with(&user) && is_change(&request.verb)).count();
+    let metrics = operator.get("/metrics")?.1;
+    let counts = metrics.lines().filter(|line| line.starts_with("controller_runtime_reconcile_total"));
+    Ok((changes, counts.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).sum()))
+}
+
+fn operations(calls: &[Call], wanted: impl Fn(&str) -> bool) -> BTreeMap<String, usize> {
+    calls.iter().filter(|call| wanted(&call.operation)).fold(BTreeMap::new(), |mut counts, call| {
+        *counts.entry(call.operation.clone()).or_default() += 1;
+        counts
+    })
+}
+
+/// Creates so many objects, NAME-0 and so on.
+fn create(world: &World, name: &str, count: usize) -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let file = folder.path().join("objects.json");
+    std::fs::write(&file, list(name, count).to_string())?;
+    world.kubectl(&["create", "-f", &file.display().to_string()])?;
+    Ok(())
+}
+
+fn list(name: &str, count: usize) -> Value {
+    let object = |number| {
+        json!({
+            "apiVersion": "athena-operator.io/v1alpha1",
+            "kind": "AthenaSession",
+            "metadata": { "name": format!("{name}-{number}") },
+            "spec": { "workGroup": "spark-35" },
+        })
+    };
+    json!({ "apiVersion": "v1", "kind": "List", "items": (0..count).map(object).collect::<Vec<_>>() })
+}
+
+/// Waits until Ready of so many objects has this reason.
+async fn until_all(world: &World, count: usize, reason: &str) -> anyhow::Result<()> {
+    let start = Instant::now();
+    loop {
+        let objects = world.sessions.list(&ListParams::default()).await?.items;
+        let there = objects.iter().filter(|object| ready_condition(object).is_some_and(|ready| ready.reason == reason)).count();
+        if there == count {
+            return Ok(());
+        }
+        if start.elapsed() > PATIENCE {
+            bail!("{there} of {count} objects came to be {reason}");
+        }
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+}
+
+async fn objects_that_have_ended_cost_no_call(world: World) -> anyhow::Result<()> {
+    let operator = world.operator()?;
+    create(&world, "e", 100)?;
+    until_all(&world, 100, "SessionIdle").await?;
+    for session in world.emulator.sessions() {
+        world.emulator.set_state(&session.session_id, Change::Terminate)?;
+    }
+    until_all(&world, 100, "StoppedOutside").await?;
+    operator.end(Signal::TERM)?;
+
+    // Another operator meets them all, and starts one session in another work group, so that time is seen to pass.
+    let calls = world.emulator.calls().len();
+    let _operator = world.operator()?;
+    world.create_with("other", json!({ "workGroup": "pyspark-3", "engineConfiguration": { "maxConcurrentDpus": 2 } })).await?;
+    world.until_reason("other", "SessionIdle").await?;
+    let sweeps = || world.emulator.calls_after(calls).iter().filter(|call| call.operation == "ListSessions").count();
+    until("ten sweeps are made", || sweeps() > 10).await?;
+    let other = status(&world.sessions.get("other").await?).session_id;
+    let is_other = |call: &Call| {
+        call.operation == "GetCallerIdentity" || call.session_id.is_some() && call.session_id == other || call.request.to_string().contains("pyspark-3")
+    };
+    let made = world.emulator.calls_after(calls);
+    ensure!(made.iter().all(is_other), "{:?}", made.iter().filter(|call| !is_other(call)).collect::<Vec<_>>());
+    Ok(())
+}
+
+async fn a_namespace_does_not_wait_for_the_starts_of_another(world: World) -> anyhow::Result<()> {
+    const QUEUED: usize = 500;
+    const RATE: f64 = 1.0;
+    let other = format!("{}-b", world.namespace);
+    world.stage().kubectl_ok(&["create", "namespace", &other])?;
+    create(&world, "a", QUEUED)?;
+    let (namespaces, rate) = (format!("--namespaces={},{other}", world.namespace), format!("--athena-rate={RATE}"));
+    let _operator = world.operator_in(Scope::Everywhere, &[&namespaces, &rate, "--athena-burst=1"])?;
+    // All of them wait for their turn once they are held.
+    let start = Instant::now();
+    let held = |objects: &[AthenaSession]| objects.iter().filter(|object| !object.finalizers().is_empty()).count();
+    while held(&world.sessions.list(&ListParams::default()).await?.items) < QUEUED {
+        ensure!(start.elapsed() < PATIENCE, "not all objects are held");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    until("two sessions are started", || world.calls("StartSession").len() >= 2).await?;
+
+    let before = world.calls("StartSession").len();
+    let object = list("b", 1)["items"][0].clone();
+    let created = Api::<AthenaSession>::namespaced(world.client.clone(), &other).create(&PostParams::default(), &serde_json::from_value(object)?).await?;
+    let token = Some(uid(&created));
+    until("its session is started", || world.calls("StartSession").iter().any(|call| call.token == token)).await.with_context(|| format!("{}\n{:#?}", _operator.raw_log().lines().rev().take(40).collect::<Vec<_>>().join("\n"), operations(&world.emulator.calls(), |_| true)))?;
+    let starts = world.calls("StartSession");
+    let place = starts.iter().skip(before).position(|call| call.token == token).context("it was started")?;
+    ensure!(place < 2, "{place} starts came before it");
+    let calls: Vec<Call> = world.emulator.calls().into_iter().filter(|call| call.operation != "GetCallerIdentity").collect();
+    let ahead = environment::load::ahead(&calls, RATE, 1).context("there were calls")?;
+    ensure!(ahead < environment::load::JITTER, "calls came {ahead:?} ahead of the limiter");
+    Ok(())
+}
