@@ -6,7 +6,7 @@ use std::hash::Hash;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, oneshot};
 
 use crate::metrics::Metrics;
 
@@ -271,29 +271,48 @@ impl<K: Clone + Eq + Hash> Turns<K> {
     }
 }
 
+/// Who waits for a turn: an object that decides anew when it has it, or a caller that goes on.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Who<K> {
+    Object(K),
+    Caller(u64),
+}
+
 /// The limiter of all calls to Athena.
 #[derive(Debug)]
 pub struct Limiter<K> {
-    turns: Mutex<Turns<K>>,
+    turns: Mutex<Turns<Who<K>>>,
+    callers: Mutex<Callers>,
     /// What is sent. A turn may be used long after it was given, and then many at once.
     sent: Mutex<Bucket>,
     asked: Notify,
     metrics: Arc<Metrics>,
 }
 
+#[derive(Debug, Default)]
+struct Callers {
+    last: u64,
+    waiting: HashMap<u64, oneshot::Sender<()>>,
+}
+
 impl<K: Clone + Eq + Hash> Limiter<K> {
     /// A limiter of so many calls.
     pub fn new(rate: Rate, metrics: Arc<Metrics>) -> Self {
         let now = Instant::now();
-        Self { turns: Mutex::new(Turns::new(rate, now)), sent: Mutex::new(Bucket::full(rate, now)), asked: Notify::new(), metrics }
+        let (turns, sent) = (Mutex::new(Turns::new(rate, now)), Mutex::new(Bucket::full(rate, now)));
+        Self { turns, callers: Mutex::default(), sent, asked: Notify::new(), metrics }
     }
 
-    fn turns(&self) -> MutexGuard<'_, Turns<K>> {
+    fn turns(&self) -> MutexGuard<'_, Turns<Who<K>>> {
         self.turns.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn callers(&self) -> MutexGuard<'_, Callers> {
+        self.callers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// What `act` returns; the waits that it ends are counted.
-    fn counted<T>(&self, act: impl FnOnce(&mut Turns<K>) -> T) -> T {
+    fn counted<T>(&self, act: impl FnOnce(&mut Turns<Who<K>>) -> T) -> T {
         let (result, waits) = {
             let mut turns = self.turns();
             (act(&mut turns), std::mem::take(&mut turns.waits))
@@ -304,25 +323,54 @@ impl<K: Clone + Eq + Hash> Limiter<K> {
         result
     }
 
-    /// Whether `key` may make a call now. If not, [`Limiter::run`] tells when its turn has come, and it is to ask again.
-    pub fn ask(&self, key: &K, namespace: &str, lane: Lane) -> bool {
-        let may = self.counted(|turns| turns.ask(key, namespace, lane, Instant::now()));
+    fn ask_as(&self, who: &Who<K>, namespace: &str, lane: Lane) -> bool {
+        let may = self.counted(|turns| turns.ask(who, namespace, lane, Instant::now()));
         if !may {
             self.asked.notify_one();
         }
         may
     }
 
+    /// Whether `key` may make a call now. If not, [`Limiter::run`] tells when its turn has come, and it is to ask again.
+    pub fn ask(&self, key: &K, namespace: &str, lane: Lane) -> bool {
+        self.ask_as(&Who::Object(key.clone()), namespace, lane)
+    }
+
     /// `key` makes the call for which it had its turn.
     pub fn take(&self, key: &K) {
-        self.turns().take(key);
+        self.turns().take(&Who::Object(key.clone()));
     }
 
     /// `key` does not want a turn any more.
     pub fn leave(&self, key: &K) {
-        if self.turns().leave(key, Instant::now()) {
+        self.leave_as(&Who::Object(key.clone()));
+    }
+
+    fn leave_as(&self, who: &Who<K>) {
+        if self.turns().leave(who, Instant::now()) {
             self.asked.notify_one();
         }
+    }
+
+    /// Waits for the turn of a call that is not an object's, beside those of the namespaces. [`Limiter::run`] gives it.
+    pub async fn turn(&self, lane: Lane) -> Turn {
+        let (sender, receiver) = oneshot::channel();
+        let number = {
+            let mut callers = self.callers();
+            callers.last += 1;
+            let number = callers.last;
+            callers.waiting.insert(number, sender);
+            number
+        };
+        let who = Who::Caller(number);
+        if self.ask_as(&who, "", lane) {
+            self.callers().waiting.remove(&number);
+        } else {
+            // The sender is dropped with the limiter only, or to say that the turn is there.
+            let _ = receiver.await;
+        }
+        self.turns().take(&who);
+        Turn::had()
     }
 
     /// Waits until a call may be sent, which is not long if it has had its `turn`. The turn is used up.
@@ -339,7 +387,13 @@ impl<K: Clone + Eq + Hash> Limiter<K> {
     pub async fn run(&self, wake: impl Fn(K)) {
         loop {
             match self.counted(|turns| turns.next(Instant::now())) {
-                Next::Turn(key) => wake(key),
+                Next::Turn(Who::Object(key)) => wake(key),
+                Next::Turn(Who::Caller(number)) => {
+                    let sender = self.callers().waiting.remove(&number);
+                    if sender.is_none_or(|sender| sender.send(()).is_err()) {
+                        self.leave_as(&Who::Caller(number));
+                    }
+                }
                 Next::Nobody => self.asked.notified().await,
                 Next::At(time) => tokio::time::sleep_until(time.into()).await,
             }

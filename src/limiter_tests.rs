@@ -223,3 +223,40 @@ fn a_wait_lasts_from_the_first_question_to_the_turn() {
     assert!(turns.ask(&"free", "n", Lane::Look, start));
     assert_eq!(turns.waits, [(Lane::Look, Duration::ZERO)]);
 }
+
+#[tokio::test]
+async fn a_caller_has_its_turn_beside_the_objects_and_cannot_take_theirs() {
+    let limiter = Arc::new(Limiter::new(Rate { per_second: 1000.0, burst: 1 }, Arc::default()));
+    assert!(limiter.ask(&0, "n", Lane::Start));
+    for key in 1..=30 {
+        limiter.ask(&key, "n", Lane::Start);
+    }
+    let order = Arc::new(Mutex::new(Vec::new()));
+    let caller = {
+        let (limiter, order) = (limiter.clone(), order.clone());
+        async move {
+            for _ in 0..5 {
+                limiter.turn(Lane::Look).await;
+                order.lock().expect("a list").push("caller");
+            }
+        }
+    };
+    let caller = tokio::spawn(caller);
+    let giving = {
+        let (limiter, order) = (limiter.clone(), order.clone());
+        async move {
+            let wake = |key| {
+                limiter.take(&key);
+                order.lock().expect("a list").push("object");
+            };
+            limiter.run(wake).await;
+        }
+    };
+    tokio::select! {
+        () = giving => {}
+        result = caller => result.expect("it ends"),
+    }
+    let order = order.lock().expect("a list").clone();
+    let objects = order.iter().filter(|who| **who == "object").count();
+    assert!((10..=20).contains(&objects), "{order:?}");
+}

@@ -23,7 +23,7 @@ use super::credentials::OwnCredentials;
 use super::error::{CREDENTIALS_INVALID, code, refusal};
 use crate::api::{Classification, EngineConfiguration};
 use crate::leadership::Leadership;
-use crate::limiter::{Limiter, Turn};
+use crate::limiter::{Lane, Limiter, Turn};
 use crate::metrics::Metrics;
 use crate::observer::{Page, Pages};
 use crate::session::{Class, Details, Look, Refusal, Session, WorkGroup};
@@ -208,7 +208,7 @@ impl Athena {
     /// # Errors
     /// The refusal.
     pub async fn list(&self, work_group: &str, token: Option<String>) -> Result<Page, Refusal> {
-        let reply = self.list_page(work_group, None, token, &mut Turn::none()).await?;
+        let reply = self.list_page(work_group, None, token, &mut self.limiter.turn(Lane::Look).await).await?;
         let sessions = reply.sessions.unwrap_or_default().into_iter().filter_map(|summary| {
             let details = Details {
                 description: summary.description,

@@ -129,8 +129,11 @@ pub(super) static ATHENA_CALL_DURATION: Definition<1> =
     histogram("athena_operator_athena_call_duration_seconds", ["operation"], "Duration of calls to Athena");
 pub(super) static LIMITER_WAIT: Definition<1> =
     histogram("athena_operator_athena_limiter_wait_seconds", ["lane"], "How long AthenaSessions waited for their turn to call Athena");
-pub(super) static WRITES: Definition<2> =
-    counter("athena_operator_writes_total", ["write", "result"], "Writes to the API server by kind (finalizer, status, object, event) and result (ok, conflict, gone, error, dropped)");
+pub(super) static WRITES: Definition<2> = counter(
+    "athena_operator_writes_total",
+    ["write", "result"],
+    "Writes to the API server by kind (finalizer, status, object, event) and result (ok, conflict, gone, error, dropped)",
+);
 pub(super) static RECONCILES: Definition<2> = counter("controller_runtime_reconcile_total", ["controller", "result"], "Reconciles by result");
 pub(super) static RECONCILE_ERRORS: Definition<1> =
     counter("controller_runtime_reconcile_errors_total", ["controller"], "Reconciles that failed at the API server");

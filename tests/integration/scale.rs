@@ -154,7 +154,9 @@ async fn objects_that_have_ended_cost_no_call(world: World) -> anyhow::Result<()
     until("ten sweeps are made", || sweeps() > 10).await?;
     let other = status(&world.sessions.get("other").await?).session_id;
     let is_other = |call: &Call| {
-        call.operation == "GetCallerIdentity" || call.session_id.is_some() && call.session_id == other || call.request.to_string().contains("pyspark-3")
+        call.operation == "GetCallerIdentity"
+            || call.session_id.is_some() && call.session_id == other
+            || call.request.to_string().contains("pyspark-3")
     };
     let made = world.emulator.calls_after(calls);
     ensure!(made.iter().all(is_other), "{:?}", made.iter().filter(|call| !is_other(call)).collect::<Vec<_>>());
@@ -180,9 +182,12 @@ async fn a_namespace_does_not_wait_for_the_starts_of_another(world: World) -> an
 
     let before = world.calls("StartSession").len();
     let object = list("b", 1)["items"][0].clone();
-    let created = Api::<AthenaSession>::namespaced(world.client.clone(), &other).create(&PostParams::default(), &serde_json::from_value(object)?).await?;
+    let created =
+        Api::<AthenaSession>::namespaced(world.client.clone(), &other).create(&PostParams::default(), &serde_json::from_value(object)?).await?;
     let token = Some(uid(&created));
-    until("its session is started", || world.calls("StartSession").iter().any(|call| call.token == token)).await.with_context(|| format!("{}\n{:#?}", _operator.raw_log().lines().rev().take(40).collect::<Vec<_>>().join("\n"), operations(&world.emulator.calls(), |_| true)))?;
+    until("its session is started", || world.calls("StartSession").iter().any(|call| call.token == token)).await.with_context(|| {
+        format!("{}\n{:#?}", _operator.raw_log().lines().rev().take(40).collect::<Vec<_>>().join("\n"), operations(&world.emulator.calls(), |_| true))
+    })?;
     let starts = world.calls("StartSession");
     let place = starts.iter().skip(before).position(|call| call.token == token).context("it was started")?;
     ensure!(place < 2, "{place} starts came before it");
