@@ -20,19 +20,24 @@ pub enum Form {
     MergeMetadata,
     /// A JSON patch that tests the resourceVersion first.
     JsonPatch,
-    /// The whole object.
+    /// The same; the reply has the metadata alone.
+    JsonPatchMetadata,
+    /// The whole object, as the last reply had it but for the change.
     Put,
+    /// The whole object, as the writer knows it, without managed fields; the reply has the metadata alone.
+    PutMetadata,
     /// Server-side apply with the resourceVersion in it.
     Apply,
 }
 
 impl Form {
     /// All of them.
-    pub const ALL: [Self; 5] = [Self::Merge, Self::MergeMetadata, Self::JsonPatch, Self::Put, Self::Apply];
+    pub const ALL: [Self; 7] =
+        [Self::Merge, Self::MergeMetadata, Self::JsonPatch, Self::JsonPatchMetadata, Self::Put, Self::PutMetadata, Self::Apply];
 
     /// What it wants as a reply.
     pub fn accept(self) -> &'static str {
-        if self == Self::MergeMetadata { METADATA } else { JSON }
+        if matches!(self, Self::MergeMetadata | Self::JsonPatchMetadata | Self::PutMetadata) { METADATA } else { JSON }
     }
 }
 
@@ -42,22 +47,25 @@ impl fmt::Display for Form {
             Self::Merge => "merge patch",
             Self::MergeMetadata => "merge patch, metadata back",
             Self::JsonPatch => "JSON patch with test",
+            Self::JsonPatchMetadata => "JSON patch with test, metadata back",
             Self::Put => "PUT",
+            Self::PutMetadata => "PUT, metadata back",
             Self::Apply => "server-side apply",
         })
     }
 }
 
-/// What stands for the resourceVersion and the name in a body that is made once.
+/// What stands for the resourceVersion, the name and the work group in a body that is made once.
 const VERSION: &str = "@version@";
 const NAME: &str = "@name@";
+const WORK_GROUP: &str = "@work-group@";
 
 /// A change, made ready to be sent many times.
 #[derive(Clone, Debug)]
 pub struct Write {
     form: Form,
     status: bool,
-    /// Of every form but PUT, whose body is made of the last reply.
+    /// Of every form but the PUT whose body is made of the last reply.
     body: String,
     patch: Value,
 }
@@ -75,8 +83,15 @@ fn body(change: &Change, form: Form) -> Value {
             patch["metadata"]["resourceVersion"] = json!(VERSION);
             patch
         }
-        Form::JsonPatch => json_patch(change),
+        Form::JsonPatch | Form::JsonPatchMetadata => json_patch(change),
         Form::Put => Value::Null,
+        Form::PutMetadata => {
+            let mut whole = change.after.clone();
+            // The server adds what it alone can know, if it is missing.
+            whole["metadata"] = json!({ "name": NAME, "resourceVersion": VERSION, "finalizers": change.after["metadata"]["finalizers"] });
+            whole["spec"]["workGroup"] = json!(WORK_GROUP);
+            whole
+        }
         Form::Apply => {
             let mut applied = json!({
                 "apiVersion": change.after["apiVersion"],
@@ -119,8 +134,8 @@ impl Write {
     pub fn ask(&self, object: &Object, reply: &[u8]) -> anyhow::Result<Ask> {
         let (method, content_type) = match self.form {
             Form::Merge | Form::MergeMetadata => (Method::PATCH, "application/merge-patch+json"),
-            Form::JsonPatch => (Method::PATCH, "application/json-patch+json"),
-            Form::Put => (Method::PUT, JSON),
+            Form::JsonPatch | Form::JsonPatchMetadata => (Method::PATCH, "application/json-patch+json"),
+            Form::Put | Form::PutMetadata => (Method::PUT, JSON),
             Form::Apply => (Method::PATCH, "application/apply-patch+yaml"),
         };
         let body = if self.form == Form::Put {
@@ -128,7 +143,7 @@ impl Write {
             merge(&mut whole, &self.patch);
             whole.to_string()
         } else {
-            self.body.replace(VERSION, &version(reply)?).replace(NAME, &object.name)
+            self.body.replace(VERSION, &version(reply)?).replace(NAME, &object.name).replace(WORK_GROUP, &object.work_group)
         };
         let subresource = if self.status { "/status" } else { "" };
         let force = if self.form == Form::Apply { "&force=true" } else { "" };
@@ -170,7 +185,7 @@ mod tests {
         for form in Form::ALL {
             let ask = writes(std::slice::from_ref(&change), form)[0].ask(&object, reply)?;
             let body: Value = serde_json::from_slice(&ask.body)?;
-            let version = if form == Form::JsonPatch { &body[0]["value"] } else { &body["metadata"]["resourceVersion"] };
+            let version = if body.is_array() { &body[0]["value"] } else { &body["metadata"]["resourceVersion"] };
             assert_eq!(version, "41", "{form}");
             assert!(ask.path.contains("/bench-0/athenasessions/x-0/status?"), "{}", ask.path);
         }

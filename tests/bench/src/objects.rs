@@ -24,7 +24,8 @@ pub struct Object {
     pub namespace: String,
     /// Its name.
     pub name: String,
-    work_group: String,
+    /// The work group of its session.
+    pub work_group: String,
 }
 
 impl Object {
