@@ -2,6 +2,7 @@
 MAKEFLAGS += --no-print-directory
 CARGO ?= cargo
 OPERATOR := $(or $(CARGO_TARGET_DIR),target)/debug/athena-operator
+RELEASE := $(or $(CARGO_TARGET_DIR),target)/release
 CRD := crds/athenasessions.athena-operator.io.yaml
 CHART := charts/athena-operator
 ARGOCD := gitops/argocd/resource_customizations/athena-operator.io/AthenaSession
@@ -14,7 +15,7 @@ NODE_KUBECONFIG := $(if $(filter command line,$(origin KUBECONFIG)),$(KUBECONFIG
 # What make sweep does: all, with the mutants, unless a part is named.
 SWEEP_FLAGS := $(if $(SCENARIO),--scenario $(SCENARIO)) $(if $(FAULT),--fault '$(FAULT)') $(if $(SEED),--seed $(SEED)) $(if $(SCENARIO)$(FAULT),,--mutants $(or $(MUTANTS),too))
 
-.PHONY: help demo dev test sweep load lint handover mutants fuzz generate image node tools
+.PHONY: help demo dev test sweep load bench lint handover mutants fuzz generate image node tools
 
 help: ## Show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -37,6 +38,11 @@ sweep: tools ## Strike every outgoing call of the operator; SCENARIO=... FAULT=.
 load: tools ## Start 1,000 sessions at a slow Athena that errs; OBJECTS, REFUSED, WORK_GROUPS, RATE, ERRORS, SEED
 	@$(CARGO) build --locked --package athena-operator --bin athena-operator
 	@$(CARGO) run --locked --quiet --package environment --bin load -- --operator $(OPERATOR)
+
+bench: tools ## Measure with 100, 1,000 and 10,000 objects against raw writes; N=1000
+	@$(CARGO) build --locked --release --package athena-operator --bin athena-operator
+	@$(CARGO) build --locked --release --package bench --bin bench
+	@$(RELEASE)/bench --operator $(RELEASE)/athena-operator $(if $(N),--objects $(N))
 
 lint: tools ## Check format, lints, documentation and dependencies
 	@$(CARGO) fmt --all --check

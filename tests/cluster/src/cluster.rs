@@ -152,6 +152,11 @@ impl Cluster {
         pids
     }
 
+    /// The process of etcd.
+    pub fn etcd_pid(&self) -> u32 {
+        self.servers.etcd.pid()
+    }
+
     /// The process of kube-apiserver.
     pub fn api_server_pid(&self) -> u32 {
         self.servers.api_server.pid()

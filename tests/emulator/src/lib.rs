@@ -103,6 +103,11 @@ impl Emulator {
         self.shared.world().journal.calls().get(count..).unwrap_or_default().to_vec()
     }
 
+    /// How many AWS calls there were so far.
+    pub fn call_count(&self) -> usize {
+        self.shared.world().journal.calls().len()
+    }
+
     /// Every session that ever was, oldest first.
     pub fn sessions(&self) -> Vec<SessionRecord> {
         self.shared.world().records(Timestamp::now())

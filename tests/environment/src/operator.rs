@@ -4,6 +4,7 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::process::{Command, ExitStatus};
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
@@ -30,6 +31,7 @@ pub struct OperatorOptions<'a> {
 /// A running operator; stopped when dropped.
 pub struct Operator {
     process: Process,
+    address: OnceLock<SocketAddr>,
 }
 
 impl Operator {
@@ -53,7 +55,7 @@ impl Operator {
             command.arg(format!("--namespaces={namespace}"));
         }
         command.args(options.flags).envs(options.env.iter().copied());
-        Ok(Self { process: stage.spawn("athena-operator", command)? })
+        Ok(Self { process: stage.spawn("athena-operator", command)?, address: OnceLock::new() })
     }
 
     /// What it has logged, line by line.
@@ -68,8 +70,18 @@ impl Operator {
 
     /// Where its probes and metrics are, once it says so.
     pub fn address(&self) -> Option<SocketAddr> {
+        // Kept, since the log of a busy operator is long.
+        if let Some(address) = self.address.get() {
+            return Some(*address);
+        }
         let starting = |line: &Value| line.get("address").and_then(|address| address.as_str()?.parse().ok());
-        self.log().iter().find_map(starting)
+        let address = self.log().iter().find_map(starting)?;
+        Some(*self.address.get_or_init(|| address))
+    }
+
+    /// Its process.
+    pub fn pid(&self) -> u32 {
+        self.process.pid()
     }
 
     /// Waits until `/readyz` says ok.

@@ -54,7 +54,19 @@ impl Stage {
     /// # Errors
     /// When something cannot be built, started or installed.
     pub fn start() -> anyhow::Result<Self> {
-        let cluster = Cluster::start(Options { audit: true, ..Options::default() })?;
+        Self::own(true)
+    }
+
+    /// The same without a log of what service accounts ask, which costs the server something: for measurements.
+    ///
+    /// # Errors
+    /// When something cannot be built, started or installed.
+    pub fn start_without_audit() -> anyhow::Result<Self> {
+        Self::own(false)
+    }
+
+    fn own(audit: bool) -> anyhow::Result<Self> {
+        let cluster = Cluster::start(Options { audit, ..Options::default() })?;
         let (kubectl, kubeconfig) = (cluster.kubectl().to_owned(), cluster.admin_kubeconfig().to_owned());
         Self::installed(Server::Own(Box::new(cluster)), kubectl, kubeconfig)
     }
@@ -93,6 +105,14 @@ impl Stage {
             cluster.start_controller_manager()?;
         }
         Ok(())
+    }
+
+    /// The servers, unless they are somebody else's.
+    pub fn cluster(&self) -> Option<&Cluster> {
+        match &self.server {
+            Server::Own(cluster) => Some(cluster),
+            Server::Given => None,
+        }
     }
 
     /// The administrator's kubeconfig.
@@ -188,7 +208,7 @@ impl Stage {
     /// What service accounts have asked of an API server of its own so far.
     ///
     /// # Errors
-    /// When the API server is somebody else's, or its log cannot be read.
+    /// When the API server is somebody else's or writes no log, or the log cannot be read.
     pub fn requests(&self) -> anyhow::Result<Vec<Request>> {
         let Server::Own(cluster) = &self.server else { bail!("only an API server of its own tells what it was asked") };
         audit::requests(&cluster.audit_log())

@@ -1,0 +1,69 @@
+//! Runs the benchmark.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use bench::{forms, page, report, run};
+use clap::Parser;
+
+/// Measures the operator against raw writes, and prints a table and a line for machines for each number of objects; fails when a bound is broken.
+#[derive(Parser)]
+struct Arguments {
+    /// The operator's binary
+    #[arg(long)]
+    operator: PathBuf,
+    /// How many objects; several numbers, separated by commas
+    #[arg(long, value_delimiter = ',', default_values_t = [100, 1_000, 10_000])]
+    objects: Vec<usize>,
+    /// Compare the forms in which the same writes can be sent, with rounds of so many objects, and nothing else
+    #[arg(long)]
+    forms: Option<usize>,
+    /// Write the results to docs/benchmarks.md and docs/benchmarks.svg
+    #[arg(long)]
+    write: bool,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match measure(&Arguments::parse()).await {
+        Ok(broken) if broken.is_empty() => ExitCode::SUCCESS,
+        Ok(broken) => {
+            for bound in broken {
+                eprintln!("broken: {bound}");
+            }
+            ExitCode::FAILURE
+        }
+        Err(error) => {
+            eprintln!("cannot measure: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Returns the bounds that are broken.
+async fn measure(arguments: &Arguments) -> anyhow::Result<Vec<String>> {
+    let machine = page::machine()?;
+    println!("{machine}");
+    if let Some(objects) = arguments.forms {
+        let table = forms::table(&forms::run(&arguments.operator, objects).await?);
+        print!("{}", report::aligned(&table));
+        if arguments.write {
+            page::write("forms", &format!("{machine} Rounds of {objects} objects.\n\n{}", report::markdown(&table)))?;
+        }
+        return Ok(Vec::new());
+    }
+    let mut reports = Vec::new();
+    for objects in &arguments.objects {
+        let report = run::run(&arguments.operator, *objects).await?;
+        println!("{}", report.line());
+        reports.push(report);
+    }
+    println!("\n{}", report::aligned(&report::table(&reports)));
+    for report in &reports {
+        println!("{}", report.line());
+    }
+    if arguments.write {
+        page::write_sizes(&reports, &machine)?;
+    }
+    Ok(report::broken(&reports))
+}

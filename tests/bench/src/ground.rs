@@ -1,0 +1,218 @@
+//! What is measured on: an API server and an emulator of Athena, and the operator between them; and what each of them counts.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, ensure};
+use athena_emulator::{Config, Emulator, WorkGroup};
+use environment::{Operator, OperatorOptions, Scope, Signal, Stage};
+use http::Method;
+
+use crate::client::{Ask, Client, Protocol};
+use crate::objects::{NAMESPACES, WORK_GROUPS, namespace, work_group};
+use crate::process::{self, Memory};
+use crate::scrape::{self, Requests};
+use crate::watch::Watch;
+
+/// Calls to Athena are to be held up by nothing but their latency: the most that the flags take.
+const UNLIMITED: [&str; 2] = ["--athena-rate=10000", "--athena-burst=10000"];
+/// Connections of the bench.
+const CONNECTIONS: usize = 4;
+
+/// What is measured on.
+pub struct Ground {
+    /// The bench's watch.
+    pub watch: Watch,
+    /// The bench's client.
+    pub client: Arc<Client>,
+    /// Athena.
+    pub emulator: Emulator,
+    /// The API server.
+    pub stage: Stage,
+    binary: PathBuf,
+    begun: Instant,
+}
+
+impl Ground {
+    /// Starts everything but the operator, whose binary this is.
+    ///
+    /// # Errors
+    /// When something cannot be started.
+    pub async fn start(binary: PathBuf) -> anyhow::Result<Self> {
+        let emulator = Emulator::start(athena()).await?;
+        let stage = tokio::task::block_in_place(|| {
+            let stage = Stage::start_without_audit()?;
+            for number in 0..NAMESPACES {
+                stage.kubectl_ok(&["create", "namespace", &namespace(number)])?;
+            }
+            anyhow::Ok(stage)
+        })?;
+        let client = Arc::new(Client::new(stage.kubeconfig(), Protocol::Http2, CONNECTIONS).await?);
+        let watch = Watch::start(client.clone()).await?;
+        Ok(Self { watch, client, emulator, stage, binary, begun: Instant::now() })
+    }
+
+    /// Another client of the API server.
+    ///
+    /// # Errors
+    /// When there cannot be one.
+    pub async fn client(&self, protocol: Protocol) -> anyhow::Result<Arc<Client>> {
+        Ok(Arc::new(Client::new(self.stage.kubeconfig(), protocol, CONNECTIONS).await?))
+    }
+
+    /// Says how far the measurement is.
+    pub fn say(&self, what: &str) {
+        eprintln!("{:>6.1} s  {what}", self.begun.elapsed().as_secs_f64());
+    }
+
+    /// The process of kube-apiserver.
+    pub fn api_server(&self) -> u32 {
+        self.stage.cluster().map_or(0, environment::Cluster::api_server_pid)
+    }
+
+    /// Starts an operator, and waits until it is ready.
+    ///
+    /// # Errors
+    /// When it is not.
+    pub fn operator(&self, flags: &[&str]) -> anyhow::Result<Operator> {
+        let (url, flags) = (self.emulator.url(), [&UNLIMITED, flags].concat());
+        let options = OperatorOptions { binary: &self.binary, scope: Scope::Everywhere, athena: &url, flags: &flags, env: &[] };
+        tokio::task::block_in_place(|| {
+            let operator = Operator::start(&self.stage, &options)?;
+            operator.wait_until_ready()?;
+            Ok(operator)
+        })
+    }
+
+    /// Ends an operator as Kubernetes does. Returns how long that took.
+    ///
+    /// # Errors
+    /// When it goes on, or fails.
+    #[allow(clippy::unused_self, reason = "the counterpart of the start")]
+    pub fn stop(&self, operator: &Operator) -> anyhow::Result<Duration> {
+        let begin = Instant::now();
+        let status = tokio::task::block_in_place(|| operator.end(Signal::TERM))?;
+        ensure!(status.success(), "the operator ended with {status}:\n{}", operator.raw_log());
+        Ok(begin.elapsed())
+    }
+
+    /// What has been counted so far.
+    ///
+    /// # Errors
+    /// When a process has ended or does not answer.
+    pub async fn counts(&self, operator: &Operator) -> anyhow::Result<Counts> {
+        let cluster = self.stage.cluster().context("the API server is somebody else's")?;
+        let text = self.client.ok(Ask::bare(Method::GET, "/metrics")).await?;
+        Ok(Counts {
+            requests: Requests::read(&String::from_utf8_lossy(&text)),
+            own: self.client.writes(),
+            calls: self.emulator.call_count(),
+            reconciles: reconciles(operator)?,
+            operator_cpu: process::cpu(operator.pid())?,
+            server_cpu: process::cpu(cluster.api_server_pid())?,
+            etcd_cpu: process::cpu(cluster.etcd_pid())?,
+            memory: process::memory(operator.pid())?,
+        })
+    }
+
+    /// Waits until the operator neither reconciles nor calls Athena for anything but lists for so long.
+    ///
+    /// # Errors
+    /// When that does not come to be within `patience`.
+    pub async fn quiet(&self, operator: &Operator, so_long: Duration, patience: Duration) -> anyhow::Result<()> {
+        let begin = Instant::now();
+        let mut since = begin;
+        let mut calls = self.emulator.call_count();
+        let mut before = reconciles(operator)?;
+        while since.elapsed() < so_long {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            let new = self.emulator.calls_after(calls);
+            calls += new.len();
+            let now = reconciles(operator)?;
+            #[allow(clippy::float_cmp, reason = "a counter that has not moved")]
+            if now != before || new.iter().any(|call| call.operation != "ListSessions") {
+                since = Instant::now();
+            }
+            before = now;
+            ensure!(begin.elapsed() < patience, "the operator is not quiet after {} s", patience.as_secs());
+        }
+        Ok(())
+    }
+}
+
+/// Athena as it is measured at: every call takes 50 ms.
+fn athena() -> Config {
+    let group = |number| WorkGroup { name: work_group(number), idle_minutes: 480, ..WorkGroup::default() };
+    Config {
+        latency: Duration::from_millis(50),
+        creating: Duration::from_millis(300),
+        created: Duration::ZERO,
+        work_groups: (0..WORK_GROUPS).map(group).collect(),
+        ..Config::default()
+    }
+}
+
+/// How many reconciles an operator has done.
+fn reconciles(operator: &Operator) -> anyhow::Result<f64> {
+    let (status, text) = tokio::task::block_in_place(|| operator.get("/metrics"))?;
+    ensure!(status == 200, "/metrics says {status}");
+    Ok(scrape::sum(&text, "controller_runtime_reconcile_total", |_| true))
+}
+
+/// What has been counted up to a moment.
+#[derive(Clone, Copy, Debug)]
+pub struct Counts {
+    /// What the API server was asked for.
+    pub requests: Requests,
+    /// What the bench has written itself.
+    pub own: u64,
+    /// Calls to Athena.
+    pub calls: usize,
+    /// Reconciles.
+    pub reconciles: f64,
+    /// CPU seconds of the operator.
+    pub operator_cpu: f64,
+    /// CPU seconds of the API server.
+    pub server_cpu: f64,
+    /// CPU seconds of etcd.
+    pub etcd_cpu: f64,
+    /// The operator's memory at that moment.
+    pub memory: Memory,
+}
+
+/// What was counted from one moment to another.
+#[derive(Clone, Copy, Debug)]
+pub struct Difference {
+    /// The operator's writes of objects.
+    pub object_writes: f64,
+    /// The operator's writes of events.
+    pub event_writes: f64,
+    /// Writes of objects that were refused with 409.
+    pub conflicts: f64,
+    /// Reconciles.
+    pub reconciles: f64,
+    /// CPU seconds of the operator.
+    pub operator_cpu: f64,
+    /// CPU seconds of the API server.
+    pub server_cpu: f64,
+    /// CPU seconds of etcd.
+    pub etcd_cpu: f64,
+}
+
+impl Counts {
+    /// What was counted since `before`. The bench writes nothing but objects.
+    pub fn since(&self, before: &Self) -> Difference {
+        #[allow(clippy::cast_precision_loss, reason = "counts are small")]
+        let own = (self.own - before.own) as f64;
+        Difference {
+            object_writes: self.requests.objects - before.requests.objects - own,
+            event_writes: self.requests.events - before.requests.events,
+            conflicts: self.requests.conflicts - before.requests.conflicts,
+            reconciles: self.reconciles - before.reconciles,
+            operator_cpu: self.operator_cpu - before.operator_cpu,
+            server_cpu: self.server_cpu - before.server_cpu,
+            etcd_cpu: self.etcd_cpu - before.etcd_cpu,
+        }
+    }
+}
