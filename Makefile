@@ -1,7 +1,11 @@
 # Everything a person or CI does here. Needs Rust and Go; the rest is built on first use and kept in the user's cache folder.
 MAKEFLAGS += --no-print-directory
 CARGO ?= cargo
-OPERATOR := $(or $(CARGO_TARGET_DIR),target)/debug/athena-operator
+BUILT := $(or $(CARGO_TARGET_DIR),target)
+OPERATOR := $(BUILT)/debug/athena-operator
+# With a test among what is built, dependencies have the features that they have in `make test`: they are built once for all.
+BUILD := $(CARGO) build --locked --workspace --test cluster
+BUILD_RELEASE := $(CARGO) build --locked --release --package athena-operator --bin athena-operator --package bench
 RELEASE := $(or $(CARGO_TARGET_DIR),target)/release
 CRD := crds/athenasessions.athena-operator.io.yaml
 CHART := charts/athena-operator
@@ -21,27 +25,28 @@ help: ## Show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: tools ## Show the operator at work on a Kubernetes API server and an emulator of Athena
-	@$(CARGO) build --locked --package athena-operator --bin athena-operator
-	@$(CARGO) run --locked --quiet --package environment --bin demo -- --operator $(OPERATOR) $(DEMO_FLAGS)
+	@$(BUILD) --bin athena-operator --bin demo
+	@$(BUILT)/debug/demo --operator $(OPERATOR) $(DEMO_FLAGS)
 
 dev: tools ## Keep the same environment up until Ctrl-C
-	@$(CARGO) build --locked --package athena-operator --bin athena-operator
-	@$(CARGO) run --locked --quiet --package environment --bin dev -- --operator $(OPERATOR)
+	@$(BUILD) --bin athena-operator --bin dev
+	@$(BUILT)/debug/dev --operator $(OPERATOR)
 
 test: tools ## Run all tests
-	@$(CARGO) run --locked --quiet --package cluster --bin kubernetes-assets -- path --controller-manager >/dev/null
+	@$(BUILD) --bin kubernetes-assets
+	@$(BUILT)/debug/kubernetes-assets path --controller-manager >/dev/null
 	@$(CARGO) test --locked --workspace
 
 sweep: tools ## Strike every outgoing call of the operator; SCENARIO=... FAULT=... SEED=... repeat a part, MUTANTS=only
-	@$(CARGO) run --locked --quiet --package sweep --bin sweep -- $(SWEEP_FLAGS)
+	@$(BUILD) --bin athena-operator --bin sweep
+	@$(BUILT)/debug/sweep $(SWEEP_FLAGS)
 
 load: tools ## Start 1,000 sessions at a slow Athena that errs; OBJECTS, REFUSED, WORK_GROUPS, RATE, ERRORS, SEED
-	@$(CARGO) build --locked --package athena-operator --bin athena-operator
-	@$(CARGO) run --locked --quiet --package environment --bin load -- --operator $(OPERATOR)
+	@$(BUILD) --bin athena-operator --bin load
+	@$(BUILT)/debug/load --operator $(OPERATOR)
 
 bench: tools ## Measure with 100, 1,000 and 10,000 objects against raw writes; N=1000
-	@$(CARGO) build --locked --release --package athena-operator --bin athena-operator
-	@$(CARGO) build --locked --release --package bench --bin bench
+	@$(BUILD_RELEASE) --bin bench
 	@$(RELEASE)/bench --operator $(RELEASE)/athena-operator $(if $(N),--objects $(N))
 
 lint: tools ## Check format, lints, documentation and dependencies
@@ -51,8 +56,8 @@ lint: tools ## Check format, lints, documentation and dependencies
 	@.ci/deny
 
 handover: tools ## Measure how long it takes until another replica acts
-	@$(CARGO) build --locked --package athena-operator --bin athena-operator
-	@$(CARGO) run --locked --quiet --package environment --bin handover -- --operator $(OPERATOR)
+	@$(BUILD) --bin athena-operator --bin handover
+	@$(BUILT)/debug/handover --operator $(OPERATOR)
 
 mutants: tools ## Break each branch of what decides and see a unit test fail; takes about an hour
 	@.ci/mutants
@@ -61,14 +66,14 @@ fuzz: tools ## Feed the operator hostile objects, replies and flags, each for FU
 	@.ci/fuzz
 
 generate: tools ## Write the files that are made from the code
-	@$(CARGO) build --locked --package athena-operator --bin athena-operator
+	@$(BUILD) --bin athena-operator --bin tool
 	@$(OPERATOR) crd > $(CRD)
 	@cp $(CRD) $(CHART)/files/crd.yaml
 	@cp $(ARGOCD)/health.lua $(CHART)/files/health.lua
 	@cp $(ARGOCD)/actions/discovery.lua $(CHART)/files/actions/discovery.lua
 	@for action in suspend resume; do cp $(ARGOCD)/actions/$$action/action.lua $(CHART)/files/actions/$$action.lua; done
-	@deploy/generate "$$($(CARGO) run --locked --quiet --package tools --bin tool -- helm)"
-	@GENERATE=1 $(CARGO) test --locked --quiet --package athena-operator --test docs generated_sections
+	@deploy/generate "$$($(BUILT)/debug/tool helm)"
+	@GENERATE=1 $(CARGO) test --locked --quiet --workspace --test docs generated_sections
 
 image: ## Build the container image; IMAGE, IMAGE_BUILDER, IMAGE_COMPILER, TARGETARCH: docs/image.md
 	@image/build athena-operator
@@ -77,8 +82,8 @@ node: ## Try image and chart in a cluster: KUBECONFIG=FILE NODE_IMAGE_LOAD='kind
 	@test -n "$(NODE_KUBECONFIG)" || { echo "make node KUBECONFIG=FILE NODE_IMAGE_LOAD=COMMAND: see tests/node/README.md" >&2; exit 1; }
 	@IMAGE= IMAGE_ARCHIVE= image/build athena-operator
 	@IMAGE=localhost/athena-emulator:test IMAGE_ARCHIVE= image/build athena-emulator
-	@KUBECONFIG=$(NODE_KUBECONFIG) HELM3=$$($(CARGO) run --locked --quiet --package tools --bin tool -- helm3) \
-	  HELM4=$$($(CARGO) run --locked --quiet --package tools --bin tool -- helm) tests/node/run $(STEPS)
+	@$(BUILD) --bin tool
+	@KUBECONFIG=$(NODE_KUBECONFIG) HELM3=$$($(BUILT)/debug/tool helm3) HELM4=$$($(BUILT)/debug/tool helm) tests/node/run $(STEPS)
 
 tools:
 	@command -v $(CARGO) >/dev/null || { echo "cargo is missing: install Rust" >&2; exit 1; }

@@ -12,13 +12,13 @@ use kube::Client;
 use kube::config::{AuthInfo, KubeConfigOptions, Kubeconfig};
 use serde_json::{Value, json};
 
-/// The operator's binary, built if it is not: this package cannot depend on it.
+/// The operator's binary, built if it is not: this package cannot depend on it. It is built with the features that it has in `make test`.
 ///
 /// # Errors
 /// When it cannot be built.
 pub fn operator() -> anyhow::Result<PathBuf> {
     let mut build = Command::new(program("CARGO", "cargo"));
-    build.current_dir(repository()).args(["build", "--locked", "--quiet", "--package", "athena-operator", "--bin", "athena-operator"]);
+    build.current_dir(repository()).args(["build", "--locked", "--quiet", "--workspace", "--test", "cluster", "--bin", "athena-operator"]);
     ensure!(build.status().context("cannot run cargo")?.success(), "the operator cannot be built");
     Ok(target_folder()?.join("athena-operator"))
 }
