@@ -77,7 +77,10 @@ async fn run_scope(
     let woken = UnboundedReceiverStream::new(operator.wakes().of(namespace)).map(|object| Ok(object.into()));
     let news = operator.clone();
     let touched = touched(api, writer, readiness).try_filter(move |object| std::future::ready(news.is_news(object)));
-    let queue = stream::select(trigger_self(touched, ()), woken).take_until(shutdown);
+    let line = operator.clone();
+    let queue = stream::select(trigger_self(touched, ()), woken).take_until(shutdown).inspect_ok(move |request| {
+        line.queued(&request.obj_ref.clone().into_kind_unchecked(()));
+    });
     let results = applier(
         // A task of its own spreads reconciles over the cores; a panic in one must end the process, not be lost.
         |object, operator| {

@@ -18,7 +18,8 @@
 //! memory      what they remember of objects
 //! observation what is seen of a session, and when
 //! reconcile   observe, decide, act, report
-//! controller  what wakes a reconcile
+//! controller  what wakes a reconcile, and
+//! queue       how long it waits
 //! wakes       what else wakes one
 //! kubernetes  the clients of the API server
 //! leadership  whether this process may act, and
@@ -48,6 +49,7 @@ pub mod observer;
 pub mod operator;
 pub(crate) mod orphans;
 pub(crate) mod publish;
+pub mod queue;
 pub mod reconcile;
 pub mod redaction;
 pub mod scrape;

@@ -26,6 +26,7 @@ pub use self::objects::{Object, Objects, UNTOLD, tally};
 use crate::api::EndReason;
 use crate::limiter::Lane;
 use crate::observer::Observation;
+use crate::queue::Backlog;
 
 /// A number of seconds.
 type Seconds = Gauge<f64, AtomicU64>;
@@ -54,6 +55,13 @@ pub struct Metrics {
     reconcile_time: Labelled<1, Histogram>,
     max_concurrent_reconciles: Labelled<1, Gauge>,
     active_workers: Labelled<1, Gauge>,
+    queue_depth: Labelled<1, Gauge>,
+    queue_adds: Labelled<1, Counter>,
+    queue_duration: Labelled<1, Histogram>,
+    queue_work_duration: Labelled<1, Histogram>,
+    queue_unfinished: Labelled<1, Seconds>,
+    queue_longest: Labelled<1, Seconds>,
+    queue_retries: Labelled<1, Counter>,
     rest_requests: Labelled<2, Counter>,
     rest_request_duration: Labelled<1, Histogram>,
     master_status: Labelled<1, Gauge>,
@@ -77,6 +85,8 @@ pub struct Scraped<'a> {
     pub objects: Objects<'a>,
     /// What the sweeps have seen.
     pub observations: Vec<Observation>,
+    /// What waits for a reconcile.
+    pub backlog: Backlog,
     /// The name of the lease.
     pub lease: &'a str,
     /// Whether this process acts.
@@ -127,6 +137,13 @@ impl Default for Metrics {
             reconcile_time: Labelled::register(registry, &is::RECONCILE_TIME, short_times),
             max_concurrent_reconciles: Labelled::register(registry, &is::MAX_CONCURRENT_RECONCILES, Gauge::default),
             active_workers: Labelled::register(registry, &is::ACTIVE_WORKERS, Gauge::default),
+            queue_depth: Labelled::register(registry, &is::QUEUE_DEPTH, Gauge::default),
+            queue_adds: Labelled::register(registry, &is::QUEUE_ADDS, Counter::default),
+            queue_duration: Labelled::register(registry, &is::QUEUE_DURATION, waits),
+            queue_work_duration: Labelled::register(registry, &is::QUEUE_WORK_DURATION, short_times),
+            queue_unfinished: Labelled::register(registry, &is::QUEUE_UNFINISHED, Seconds::default),
+            queue_longest: Labelled::register(registry, &is::QUEUE_LONGEST, Seconds::default),
+            queue_retries: Labelled::register(registry, &is::QUEUE_RETRIES, Counter::default),
             rest_requests: Labelled::register(registry, &is::REST_REQUESTS, Counter::default),
             rest_request_duration: Labelled::register(registry, &is::REST_REQUEST_DURATION, short_times),
             master_status: Labelled::register(registry, &is::MASTER_STATUS, Gauge::default),
@@ -155,6 +172,10 @@ impl Metrics {
         self.reconcile_errors.of([CONTROLLER.into()]);
         self.reconcile_time.of([CONTROLLER.into()]);
         self.active_workers.of([CONTROLLER.into()]);
+        self.queue_adds.of([CONTROLLER.into()]);
+        self.queue_duration.of([CONTROLLER.into()]);
+        self.queue_work_duration.of([CONTROLLER.into()]);
+        self.queue_retries.of([CONTROLLER.into()]);
         for lane in Lane::ALL {
             self.limiter_wait.of([lane.name().into()]);
         }
@@ -199,8 +220,20 @@ impl Metrics {
         self.reconciles.of([CONTROLLER.into(), if succeeded { "success" } else { "error" }.into()]).inc();
         if !succeeded {
             self.reconcile_errors.of([CONTROLLER.into()]).inc();
+            self.queue_retries.of([CONTROLLER.into()]).inc();
         }
         self.reconcile_time.of([CONTROLLER.into()]).observe(duration.as_secs_f64());
+        self.queue_work_duration.of([CONTROLLER.into()]).observe(duration.as_secs_f64());
+    }
+
+    /// Counts an object that is put in line for a reconcile.
+    pub fn queued(&self) {
+        self.queue_adds.of([CONTROLLER.into()]).inc();
+    }
+
+    /// Counts how long an object was in line.
+    pub fn dequeued(&self, wait: Duration) {
+        self.queue_duration.of([CONTROLLER.into()]).observe(wait.as_secs_f64());
     }
 
     /// Counts a write to the API server: `write` is finalizer, status, object or event, `result` ok, conflict, gone, error or, of an event, dropped.
@@ -275,6 +308,10 @@ impl Metrics {
                 self.foreign_sessions.of([label]).inc_by(i64::try_from(foreign).unwrap_or(i64::MAX));
             }
         }
+        let backlog = scraped.backlog;
+        self.queue_depth.of([CONTROLLER.into()]).set(i64::try_from(backlog.depth).unwrap_or(i64::MAX));
+        self.queue_unfinished.of([CONTROLLER.into()]).set(backlog.unfinished.as_secs_f64());
+        self.queue_longest.of([CONTROLLER.into()]).set(backlog.longest.as_secs_f64());
         self.master_status.of([scraped.lease.to_owned().into()]).set(scraped.leads.into());
         self.expire(named, now);
     }

@@ -46,7 +46,7 @@ fn noon() -> Timestamp {
 }
 
 fn scraped(objects: Objects<'_>) -> Scraped<'_> {
-    Scraped { objects, observations: Vec::new(), lease: "lease", leads: true }
+    Scraped { objects, observations: Vec::new(), backlog: Backlog::default(), lease: "lease", leads: true }
 }
 
 /// The samples of a text, by name and labels.

@@ -108,7 +108,9 @@ impl<K: Clone> Group<K> {
                 continue;
             }
             entry.seen = Some(time);
-            if entry.state != session.state || entry.modified != session.last_modified_time {
+            // What goes on while a session starts or ends is looked at one by one.
+            let changed_within = session.settled() && entry.modified != session.last_modified_time;
+            if entry.state != session.state || changed_within {
                 entry.state.clone_from(&session.state);
                 entry.modified = session.last_modified_time;
                 changed.push((entry.object.clone(), Sighting::Shown(Box::new(session), time)));

@@ -39,6 +39,26 @@ fn only_what_has_changed_is_told_and_foreign_sessions_are_nothing() {
 }
 
 #[test]
+fn a_session_that_is_still_starting_is_no_news() {
+    let start = Instant::now();
+    let mut group = group(&["a"], start);
+    let told = group.page(vec![session("a", "CREATING", 2)], start, time(10));
+    assert_eq!(whom(&told), ["a"], "another state");
+    assert_eq!(group.page(vec![session("a", "CREATING", 3)], start, time(11)), []);
+    assert_eq!(whom(&group.page(vec![session("a", "IDLE", 4)], start, time(12))), ["a"]);
+}
+
+#[test]
+fn a_session_that_moves_to_a_page_already_read_is_looked_at_and_not_taken_for_gone() {
+    let start = Instant::now();
+    let mut group = group(&["a", "b"], start);
+    assert_eq!(group.page(vec![session("a", "IDLE", 1)], start, time(10)), []);
+    // Others have ended meanwhile, so that the second page begins behind it.
+    assert_eq!(group.page(vec![session("foreign", "IDLE", 1)], start, time(11)), []);
+    assert_eq!(group.complete(start), [("b", Sighting::Missed(None))]);
+}
+
+#[test]
 fn a_page_that_was_asked_for_before_says_nothing_of_what_was_seen_since() {
     let asked = Instant::now();
     let mut group = group(&["a"], asked + Duration::from_millis(1));

@@ -1,6 +1,7 @@
 //! What reconciles work with, and what this process remembers between them.
 
 use std::sync::{Arc, Mutex, OnceLock};
+use std::time::Instant;
 
 use k8s_openapi::jiff::Timestamp;
 use kube::runtime::reflector::{ObjectRef, Store};
@@ -17,6 +18,7 @@ use crate::metrics::Metrics;
 use crate::observer::Observer;
 use crate::orphans::end_orphan;
 use crate::publish::Publisher;
+use crate::queue::Queue;
 use crate::wakes::{Key, Received, Wakes};
 
 /// What a reconcile works with.
@@ -31,6 +33,7 @@ pub struct Operator {
     pub(crate) publisher: Publisher,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) memories: Memories,
+    pub(crate) queue: Arc<Queue>,
     pub(crate) orphans: TaskTracker,
     /// The objects of each watched scope.
     pub(crate) stores: Mutex<Vec<Store<Received>>>,
@@ -39,11 +42,12 @@ pub struct Operator {
 impl Operator {
     /// An operator that acts through these clients. `limiter` is the one that `athena` passes.
     pub fn new(client: Client, athena: Athena, limiter: Arc<Limiter<Key>>, limits: Limits, metrics: Arc<Metrics>) -> Self {
-        let publisher = Publisher::new(client.clone(), metrics.clone());
+        let queue = Arc::new(Queue::default());
+        let publisher = Publisher::new(client.clone(), metrics.clone(), queue.clone());
         let observer = Arc::new(Observer::new(limits.observe_interval.unsigned_abs(), limits.stale.unsigned_abs()));
         let wakes = Arc::new(Wakes::default());
         let (account, memories, orphans, stores) = (OnceLock::new(), Memories::default(), TaskTracker::new(), Mutex::default());
-        Self { client, athena, limiter, observer, wakes, account, limits, publisher, metrics, memories, orphans, stores }
+        Self { client, athena, limiter, observer, wakes, account, limits, publisher, metrics, memories, queue, orphans, stores }
     }
 
     /// What wakes the operator's objects.
@@ -92,6 +96,11 @@ impl Operator {
         }
     }
 
+    /// `key` is put in line for a reconcile.
+    pub(crate) fn queued(&self, key: &Key) {
+        self.queue.join(key, Instant::now(), &self.metrics);
+    }
+
     /// Whether what the watch has brought has to be reconciled.
     pub(crate) fn is_news(&self, received: &Received) -> bool {
         let version = received.resource_version().and_then(|version| version.parse().ok());
@@ -113,6 +122,7 @@ impl Operator {
     pub fn forget(&self, object: &Key) {
         self.limiter.leave(object);
         self.observer.forget(object);
+        self.queue.forget(object);
         let memory = self.memories.remove(object);
         self.release_memory(memory);
     }

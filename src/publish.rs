@@ -1,4 +1,5 @@
-//! Publishes events, one after the other and beside the work: what people are told of it must not hold it up.
+//! Publishes events, one after the other and beside the work: what people are told of it must not hold it up. An event costs the API server as much as a
+//! status does.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -14,14 +15,17 @@ use crate::api::{AthenaSession, FIELD_MANAGER};
 use crate::events::Event;
 use crate::known::backoff;
 use crate::metrics::Metrics;
+use crate::queue::Queue;
 use crate::session::Class;
 
 /// How many events may wait to be published; more are dropped.
-const WAITING: usize = 16_384;
+const WAITING: usize = 32_768;
 /// How often the publication of an event is tried, while the API server does not answer.
 const TRIES: u32 = 3;
 /// Longest time for a try.
 const TIMEOUT: Duration = Duration::from_secs(10);
+/// How long an event waits for a moment in which no object waits for a reconcile.
+const COURTESY: Duration = Duration::from_millis(100);
 /// After so many events a recorder is replaced. It goes through all those of the last minutes for each, to find one like it.
 const REMEMBERED: u32 = 1024;
 
@@ -29,38 +33,49 @@ const REMEMBERED: u32 = 1024;
 pub(crate) struct Publisher {
     client: Client,
     metrics: Arc<Metrics>,
-    queue: OnceLock<Sender<(ObjectReference, Event)>>,
+    work: Arc<Queue>,
+    events: OnceLock<Sender<(ObjectReference, Event)>>,
 }
 
 impl Publisher {
-    pub(crate) fn new(client: Client, metrics: Arc<Metrics>) -> Self {
-        Self { client, metrics, queue: OnceLock::new() }
+    /// A publisher that lets `work` go first.
+    pub(crate) fn new(client: Client, metrics: Arc<Metrics>, work: Arc<Queue>) -> Self {
+        Self { client, metrics, work, events: OnceLock::new() }
     }
 
     /// Publishes an event about an object, when those before it have been.
     pub(crate) fn publish(&self, object: &ObjectMeta, event: Event) {
         let begin = || {
             let (sender, receiver) = channel(WAITING);
-            tokio::spawn(work(self.client.clone(), self.metrics.clone(), receiver));
+            tokio::spawn(publish_all(self.client.clone(), self.metrics.clone(), self.work.clone(), receiver));
             sender
         };
-        if self.queue.get_or_init(begin).try_send((reference_to(object), event)).is_err() {
+        if self.events.get_or_init(begin).try_send((reference_to(object), event)).is_err() {
             self.metrics.written("event", "dropped");
         }
     }
 }
 
-async fn work(client: Client, metrics: Arc<Metrics>, mut queue: Receiver<(ObjectReference, Event)>) {
+async fn publish_all(client: Client, metrics: Arc<Metrics>, work: Arc<Queue>, mut events: Receiver<(ObjectReference, Event)>) {
     let reporter = Reporter { controller: FIELD_MANAGER.into(), instance: std::env::var("POD_NAME").ok() };
     let mut recorder = Recorder::new(client.clone(), reporter.clone());
     let mut published = 0;
-    while let Some((reference, event)) = queue.recv().await {
+    while let Some((reference, event)) = events.recv().await {
+        let _ = tokio::time::timeout(COURTESY, calm(&work)).await;
         if published == REMEMBERED {
             (recorder, published) = (Recorder::new(client.clone(), reporter.clone()), 0);
         }
         published += 1;
         let done = publish(&recorder, &reference, event).await;
         metrics.written("event", if done { "ok" } else { "error" });
+    }
+}
+
+/// Waits until no object waits for a reconcile.
+async fn calm(work: &Queue) {
+    const PAUSE: Duration = Duration::from_millis(10);
+    while work.is_busy() {
+        tokio::time::sleep(PAUSE).await;
     }
 }
 

@@ -31,13 +31,15 @@ use crate::writes::{self, Error, Found, Written};
 /// When the API server refuses a write or does not answer. What Athena refuses is reported in the status.
 pub async fn reconcile(received: Arc<Received>, operator: Arc<Operator>) -> Result<Action, Error> {
     let begun = Instant::now();
+    let key = reference(&received);
     operator.metrics.reconciling();
+    operator.queue.begin(&key, begun, &operator.metrics);
     let mut memory = operator.remembered(&received);
     memory.quiet = None;
     let status = received.0.as_ref().ok().and_then(|object| object.status.as_ref());
     let span = info_span!(
         "athenasession",
-        object = %reference(&received),
+        object = %key,
         uid = memory.uid,
         attempt = field::Empty,
         session_id = field::Empty,
@@ -48,9 +50,9 @@ pub async fn reconcile(received: Arc<Received>, operator: Arc<Operator>) -> Resu
         Err(invalid) => operator.report_unreadable(&invalid.metadata).instrument(span.clone()).await,
     };
     let result = match result {
-        Ok(action) => {
+        Ok(next) => {
             memory.failures = 0;
-            Ok(action)
+            Ok(next)
         }
         Err(error) => {
             memory.failures = memory.failures.saturating_add(1);
@@ -61,25 +63,29 @@ pub async fn reconcile(received: Arc<Received>, operator: Arc<Operator>) -> Resu
             Err(error)
         }
     };
+    // Before the memory is back: from then on the next reconcile may be put in line.
+    operator.queue.end(&key, result.as_ref().ok().copied().flatten(), Instant::now());
     operator.remember(&received, memory);
     operator.metrics.reconciled(result.is_ok(), begun.elapsed());
-    result
+    Ok(result?.map_or_else(Action::await_change, Action::requeue))
 }
 
 /// When to try again after the API server failed.
 #[allow(clippy::needless_pass_by_value, reason = "the signature that kube's applier asks for")]
 pub fn error_policy(received: Arc<Received>, error: &Error, operator: Arc<Operator>) -> Action {
-    let failures = operator.memories.failures(&reference(&received));
-    let wait = backoff(Class::Unanswered, failures.saturating_sub(1), fastrand::f64()).unsigned_abs();
-    Action::requeue(error.retry_after().map_or(wait, |asked| wait.max(asked)))
+    let key = reference(&received);
+    let wait = backoff(Class::Unanswered, operator.memories.failures(&key).saturating_sub(1), fastrand::f64()).unsigned_abs();
+    let wait = error.retry_after().map_or(wait, |asked| wait.max(asked));
+    operator.queue.end(&key, Some(wait), Instant::now());
+    Action::requeue(wait)
 }
 
 impl Operator {
-    async fn pass(&self, object: &AthenaSession, memory: &mut Memory) -> Result<Action, Error> {
+    async fn pass(&self, object: &AthenaSession, memory: &mut Memory) -> Result<Option<Duration>, Error> {
         let version: Option<u64> = object.metadata.resource_version.as_deref().and_then(|version| version.parse().ok());
         if memory.written > version {
             // The watch brings what was written; the time is for a watch that lost it.
-            return Ok(Action::requeue(Duration::from_secs(10)));
+            return Ok(Some(Duration::from_secs(10)));
         }
         let before = memory.ttl_under_gitops.replace(events::undoes_ttl(object));
         if let Some(event) = events::ttl_under_gitops(object, before) {
@@ -106,7 +112,7 @@ impl Operator {
         let written = match &step {
             Step::Done => {
                 memory.released = memory.known.unrecorded.is_none();
-                return Ok(Action::await_change());
+                return Ok(None);
             }
             Step::AddFinalizer => {
                 let written = self.counted("finalizer", writes::write_finalizer(&self.client, object, true).await)?;
@@ -131,7 +137,7 @@ impl Operator {
             }
             // After a restart the list may have lagged: what it shows to be in doubt may be over by now.
             Step::Start(_) if !is_own_attempt(object, known) && writes::find(&self.client, object).await? != Found::Same => {
-                return Ok(Action::requeue(Duration::from_secs(1)));
+                return Ok(Some(Duration::from_secs(1)));
             }
             _ => {
                 let outcome = self.act(object, known, &step, &mut turn).await;
@@ -144,9 +150,9 @@ impl Operator {
             Written::Yes(version) => memory.written = version.parse().ok().or(memory.written),
             Written::Conflict => {
                 memory.known.unsettle_but(None);
-                return Ok(Action::requeue(Duration::from_secs(1)));
+                return Ok(Some(Duration::from_secs(1)));
             }
-            Written::Gone => return Ok(Action::await_change()),
+            Written::Gone => return Ok(None),
         }
         self.look_out(object, &mut memory.known, &step);
         if let (Some(status), Written::Yes(version)) = (reported, written)
@@ -155,45 +161,44 @@ impl Operator {
             // The object as the watch will bring it, before it does.
             let metadata = ObjectMeta { resource_version: Some(version), ..object.metadata.clone() };
             let left = AthenaSession { metadata, spec: object.spec.clone(), status: Some(status) };
-            if let Some(action) = self.rest(&left, &mut memory.known) {
+            if let Some(step) = self.rest(&left, &mut memory.known) {
                 memory.quiet = memory.written;
-                return Ok(action);
+                return Ok(self.pause(&left, &memory.known, &step));
             }
         }
-        Ok(if queued { self.action(object, &memory.known.in_turn(), &step) } else { self.action(object, &memory.known, &step) })
+        Ok(if queued { self.pause(object, &memory.known.in_turn(), &step) } else { self.pause(object, &memory.known, &step) })
     }
 
-    /// What another pass would come to, if it would do nothing now: when the next one is due.
-    fn rest(&self, object: &AthenaSession, known: &mut Known) -> Option<Action> {
+    /// What another pass would decide, where it would do nothing now.
+    fn rest(&self, object: &AthenaSession, known: &mut Known) -> Option<Step> {
         self.sight(object, known);
         let at = self.circumstances();
         let step = next_step(object, known, &Seen::default(), &at);
         let rests = matches!(step, Step::Rest | Step::Wait)
             && surplus(object, known).is_none()
             && object.status.as_ref() == Some(&status_after(object, known, &step, &Outcome::Nothing, &at));
-        if !rests {
-            return None;
+        if rests {
+            self.look_out(object, known, &step);
         }
-        self.look_out(object, known, &step);
-        Some(self.action(object, known, &step))
+        rests.then_some(step)
     }
 
-    /// When an object is due again after `step`.
-    fn action(&self, object: &AthenaSession, known: &Known, step: &Step) -> Action {
+    /// How long until an object is due again after `step`, if it is without a change.
+    fn pause(&self, object: &AthenaSession, known: &Known, step: &Step) -> Option<Duration> {
         match step {
             // The watch brings the change.
-            Step::Rest | Step::Release | Step::AddFinalizer | Step::Delete => Action::await_change(),
-            _ => wake_time(object, known, &self.circumstances()).map_or_else(Action::await_change, |time| Action::requeue(until(time))),
+            Step::Rest | Step::Release | Step::AddFinalizer | Step::Delete => None,
+            _ => wake_time(object, known, &self.circumstances()).map(until),
         }
     }
 
     /// Says in an object that cannot be read why that is, or lets it go.
-    async fn report_unreadable(&self, object: &ObjectMeta) -> Result<Action, Error> {
-        let Some(raw) = writes::read_raw(&self.client, object).await? else { return Ok(Action::await_change()) };
+    async fn report_unreadable(&self, object: &ObjectMeta) -> Result<Option<Duration>, Error> {
+        let Some(raw) = writes::read_raw(&self.client, object).await? else { return Ok(None) };
         // It may have been mended since, of which the watch tells.
-        let Some(field) = unreadable_field(&raw) else { return Ok(Action::await_change()) };
+        let Some(field) = unreadable_field(&raw) else { return Ok(None) };
         let written = match measure(&raw, &field, Timestamp::now()) {
-            Measure::Nothing => return Ok(Action::await_change()),
+            Measure::Nothing => return Ok(None),
             Measure::Report { patch, message } => {
                 let written = self.counted("status", writes::write_raw(&self.client, object, &patch, true).await)?;
                 if matches!(written, Written::Yes(_)) {
@@ -212,7 +217,7 @@ impl Operator {
                 written
             }
         };
-        Ok(if matches!(written, Written::Conflict) { Action::requeue(Duration::from_secs(1)) } else { Action::await_change() })
+        Ok(matches!(written, Written::Conflict).then_some(Duration::from_secs(1)))
     }
 
     /// Makes the call to Athena that a step asks for.

@@ -30,7 +30,13 @@ impl Scrape {
         let objects = tally(received.iter().map(|object| object.0.as_ref().map_err(|invalid| &invalid.metadata)), Timestamp::now());
         let live: HashSet<&str> = objects.sessions.keys().map(|(work_group, _)| *work_group).collect();
         let observations = self.operator.observer.observations(|work_group| live.contains(work_group));
-        let scraped = Scraped { objects, observations, lease: &self.lease, leads: self.leadership.is_held() };
+        let scraped = Scraped {
+            objects,
+            observations,
+            backlog: self.operator.queue.backlog(Instant::now()),
+            lease: &self.lease,
+            leads: self.leadership.is_held(),
+        };
         self.operator.metrics.encode(&scraped, Instant::now())
     }
 }

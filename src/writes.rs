@@ -2,14 +2,20 @@
 
 use std::time::Duration;
 
-use kube::api::{ApiResource, DeleteParams, DynamicObject, ObjectMeta, Patch, PatchParams, Preconditions};
-use kube::{Api, Client, ResourceExt};
+use http::HeaderValue;
+use http::header::ACCEPT;
+use kube::api::{ApiResource, DeleteParams, DynamicObject, ObjectMeta, PartialObjectMeta, Patch, PatchParams, Preconditions};
+use kube::core::Request;
+use kube::{Api, Client, Resource, ResourceExt};
 use serde_json::{Map, Value, json};
 
 use crate::api::{AthenaSession, AthenaSessionStatus, FIELD_MANAGER, FINALIZER};
 
 /// Longest time for one request to the API server, the reading of its reply included.
 const TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Asks for an object's metadata alone.
+const METADATA: &str = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1";
 
 /// What became of a write.
 #[derive(Debug)]
@@ -64,7 +70,14 @@ pub async fn write_finalizer(client: &Client, object: &AthenaSession, present: b
 pub async fn write_status(client: &Client, object: &AthenaSession, status: &AthenaSessionStatus) -> Result<Written, Error> {
     let before = object.status.clone().unwrap_or_default();
     let patch = json!({ "metadata": { "resourceVersion": object.metadata.resource_version }, "status": difference(&before, status) });
-    let request = async { api(client, object).patch_status(&object.name_any(), &parameters(), &Patch::Merge(patch)).await };
+    let request = async {
+        let url = AthenaSession::url_path(&(), object.metadata.namespace.as_deref());
+        let request = Request::new(url).patch_subresource("status", &object.name_any(), &parameters(), &Patch::Merge(patch));
+        let mut request = request.map_err(kube::Error::BuildRequest)?;
+        // The reply is read for its resourceVersion only.
+        request.headers_mut().insert(ACCEPT, HeaderValue::from_static(METADATA));
+        client.request::<PartialObjectMeta<AthenaSession>>(request).await
+    };
     outcome("write the status", timed(request).await, |object| object.metadata.resource_version)
 }
 

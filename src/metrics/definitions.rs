@@ -83,6 +83,13 @@ pub static TABLE: &[Row] = &[
     RECONCILE_TIME.row(),
     MAX_CONCURRENT_RECONCILES.row(),
     ACTIVE_WORKERS.row(),
+    QUEUE_DEPTH.row(),
+    QUEUE_ADDS.row(),
+    QUEUE_DURATION.row(),
+    QUEUE_WORK_DURATION.row(),
+    QUEUE_UNFINISHED.row(),
+    QUEUE_LONGEST.row(),
+    QUEUE_RETRIES.row(),
     REST_REQUESTS.row(),
     REST_REQUEST_DURATION.row(),
     MASTER_STATUS.row(),
@@ -141,6 +148,17 @@ pub(super) static RECONCILE_TIME: Definition<1> = histogram("controller_runtime_
 pub(super) static MAX_CONCURRENT_RECONCILES: Definition<1> =
     gauge("controller_runtime_max_concurrent_reconciles", ["controller"], "How many reconciles may run at a time, over all watched scopes");
 pub(super) static ACTIVE_WORKERS: Definition<1> = gauge("controller_runtime_active_workers", ["controller"], "Reconciles that run");
+pub(super) static QUEUE_DEPTH: Definition<1> = gauge("workqueue_depth", ["name"], "Objects that wait for a reconcile");
+pub(super) static QUEUE_ADDS: Definition<1> = counter("workqueue_adds_total", ["name"], "Objects put in line for a reconcile");
+pub(super) static QUEUE_DURATION: Definition<1> =
+    histogram("workqueue_queue_duration_seconds", ["name"], "How long objects waited in line until their reconcile began");
+pub(super) static QUEUE_WORK_DURATION: Definition<1> = histogram("workqueue_work_duration_seconds", ["name"], "Duration of reconciles");
+pub(super) static QUEUE_UNFINISHED: Definition<1> =
+    gauge("workqueue_unfinished_work_seconds", ["name"], "Time since the reconciles that run have begun, of all together");
+pub(super) static QUEUE_LONGEST: Definition<1> =
+    gauge("workqueue_longest_running_processor_seconds", ["name"], "Time since the longest of the reconciles that run has begun");
+pub(super) static QUEUE_RETRIES: Definition<1> =
+    counter("workqueue_retries_total", ["name"], "Objects put in line again because their reconcile failed at the API server");
 pub(super) static REST_REQUESTS: Definition<2> = counter(
     "rest_client_requests_total",
     ["code", "method"],

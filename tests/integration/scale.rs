@@ -185,9 +185,7 @@ async fn a_namespace_does_not_wait_for_the_starts_of_another(world: World) -> an
     let created =
         Api::<AthenaSession>::namespaced(world.client.clone(), &other).create(&PostParams::default(), &serde_json::from_value(object)?).await?;
     let token = Some(uid(&created));
-    until("its session is started", || world.calls("StartSession").iter().any(|call| call.token == token)).await.with_context(|| {
-        format!("{}\n{:#?}", _operator.raw_log().lines().rev().take(40).collect::<Vec<_>>().join("\n"), operations(&world.emulator.calls(), |_| true))
-    })?;
+    until("its session is started", || world.calls("StartSession").iter().any(|call| call.token == token)).await?;
     let starts = world.calls("StartSession");
     let place = starts.iter().skip(before).position(|call| call.token == token).context("it was started")?;
     ensure!(place < 2, "{place} starts came before it");

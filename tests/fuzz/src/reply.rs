@@ -17,6 +17,7 @@ use athena_operator::limiter::{Limiter, Rate, Turn};
 use athena_operator::marker;
 use athena_operator::metrics::{Metrics, Scraped, tally};
 use athena_operator::operator::Operator;
+use athena_operator::queue::Backlog;
 use athena_operator::reconcile::reconcile;
 use athena_operator::session::{Look, Search};
 use athena_operator::status::{Outcome, status_after};
@@ -72,7 +73,7 @@ pub fn reply(data: &[u8]) {
     assert!(replay.calls() < MOST_CALLS, "{} calls", replay.calls());
     secrets::check("the log", &Lines::taken());
     let nothing = tally(std::iter::empty(), Timestamp::UNIX_EPOCH);
-    let scraped = Scraped { objects: nothing, observations: Vec::new(), lease: "athena-operator", leads: true };
+    let scraped = Scraped { objects: nothing, observations: Vec::new(), backlog: Backlog::default(), lease: "athena-operator", leads: true };
     let metrics = metrics.encode(&scraped, Instant::now());
     secrets::check("the metrics", &metrics);
     assert!(metrics.lines().count() < 2000, "the metrics grow");
