@@ -15,7 +15,7 @@ NODE_KUBECONFIG := $(if $(filter command line,$(origin KUBECONFIG)),$(KUBECONFIG
 # What make sweep does: all, with the mutants, unless a part is named.
 SWEEP_FLAGS := $(if $(SCENARIO),--scenario $(SCENARIO)) $(if $(FAULT),--fault '$(FAULT)') $(if $(SEED),--seed $(SEED)) $(if $(SCENARIO)$(FAULT),,--mutants $(or $(MUTANTS),too))
 
-.PHONY: help demo dev test sweep load bench lint handover mutants fuzz generate image node tools
+.PHONY: help demo dev test sweep load bench soak lint handover mutants fuzz generate image node tools
 
 help: ## Show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -39,10 +39,15 @@ load: tools ## Start 1,000 sessions at a slow Athena that errs; OBJECTS, REFUSED
 	@$(CARGO) build --locked --package athena-operator --bin athena-operator
 	@$(CARGO) run --locked --quiet --package environment --bin load -- --operator $(OPERATOR)
 
-bench: tools ## Measure with 100, 1,000 and 10,000 objects against raw writes; N=1000
+bench: tools ## Measure with 100, 1,000 and 10,000 objects against raw writes; N=1000, FORMS=1, WRITE=1: docs/benchmarks.md
 	@$(CARGO) build --locked --release --package athena-operator --bin athena-operator
 	@$(CARGO) build --locked --release --package bench --bin bench
-	@$(RELEASE)/bench --operator $(RELEASE)/athena-operator $(if $(N),--objects $(N))
+	@$(RELEASE)/bench --operator $(RELEASE)/athena-operator $(if $(N),--objects $(N)) $(if $(FORMS),--forms 200) $(if $(WRITE),--write)
+
+soak: tools ## Have the operator work for two days at a faster clock and see that it does not grow; DAYS=..., takes 15 minutes
+	@$(CARGO) build --locked --release --package athena-operator --bin athena-operator
+	@$(CARGO) build --locked --release --package bench --bin soak
+	@$(RELEASE)/soak --operator $(RELEASE)/athena-operator $(if $(DAYS),--days $(DAYS)) $(if $(WRITE),--write)
 
 lint: tools ## Check format, lints, documentation and dependencies
 	@$(CARGO) fmt --all --check
