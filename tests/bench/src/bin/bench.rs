@@ -72,6 +72,9 @@ async fn measure(arguments: &Arguments) -> anyhow::Result<Vec<String>> {
     for report in &reports {
         println!("{}", report.line());
     }
+    for noise in reports.iter().filter_map(run::Report::noise) {
+        eprintln!("noisy: {noise}");
+    }
     if arguments.write {
         page::write_sizes(&reports, &machine)?;
     }
