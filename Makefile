@@ -19,7 +19,7 @@ NODE_KUBECONFIG := $(if $(filter command line,$(origin KUBECONFIG)),$(KUBECONFIG
 # What make sweep does: all, with the mutants, unless a part is named.
 SWEEP_FLAGS := $(if $(SCENARIO),--scenario $(SCENARIO)) $(if $(FAULT),--fault '$(FAULT)') $(if $(SEED),--seed $(SEED)) $(if $(SCENARIO)$(FAULT),,--mutants $(or $(MUTANTS),too))
 
-.PHONY: help demo dev test sweep load bench lint handover mutants fuzz generate image node tools
+.PHONY: help demo dev test sweep load bench soak lint handover mutants fuzz generate image node tools
 
 help: ## Show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -45,9 +45,13 @@ load: tools ## Start 1,000 sessions at a slow Athena that errs; OBJECTS, REFUSED
 	@$(BUILD) --bin athena-operator --bin load
 	@$(BUILT)/debug/load --operator $(OPERATOR)
 
-bench: tools ## Measure with 100, 1,000 and 10,000 objects against raw writes; N=1000
+bench: tools ## Measure with 100, 1,000 and 10,000 objects against raw writes; N=1000, FORMS=1, WRITE=1: docs/benchmarks.md
 	@$(BUILD_RELEASE) --bin bench
-	@$(RELEASE)/bench --operator $(RELEASE)/athena-operator $(if $(N),--objects $(N))
+	@$(RELEASE)/bench --operator $(RELEASE)/athena-operator $(if $(N),--objects $(N)) $(if $(FORMS),--forms 200) $(if $(WRITE),--write)
+
+soak: tools ## Have the operator work for two days at a faster clock and see that it does not grow; DAYS=..., takes 15 minutes
+	@$(BUILD_RELEASE) --bin soak
+	@$(RELEASE)/soak --operator $(RELEASE)/athena-operator $(if $(DAYS),--days $(DAYS)) $(if $(WRITE),--write)
 
 lint: tools ## Check format, lints, documentation and dependencies
 	@$(CARGO) fmt --all --check

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use anyhow::{Context, bail};
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue};
@@ -19,6 +20,9 @@ use kube::config::{KubeConfigOptions, Kubeconfig};
 pub const JSON: &str = "application/json";
 /// JSON of the metadata alone.
 pub const METADATA: &str = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1";
+
+/// The longest time for a whole reply.
+const TIMEOUT: Duration = Duration::from_mins(1);
 
 /// How the API server is spoken to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -125,9 +129,12 @@ impl Client {
     /// # Errors
     /// When there is none.
     pub async fn send(&self, ask: Ask) -> anyhow::Result<(StatusCode, Bytes)> {
-        let reply = self.open(ask).await?;
-        let status = reply.status();
-        Ok((status, reply.into_body().collect().await.context("a reply breaks off")?.to_bytes()))
+        let whole = async {
+            let reply = self.open(ask).await?;
+            let status = reply.status();
+            Ok((status, reply.into_body().collect().await.context("a reply breaks off")?.to_bytes()))
+        };
+        tokio::time::timeout(TIMEOUT, whole).await.context("the API server does not answer in time")?
     }
 
     /// Sends a request and returns the body of the reply.

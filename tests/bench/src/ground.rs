@@ -17,6 +17,8 @@ use crate::watch::Watch;
 
 /// Calls to Athena are to be held up by nothing but their latency: the most that the flags take.
 const UNLIMITED: [&str; 2] = ["--athena-rate=10000", "--athena-burst=10000"];
+/// The operator's count of reconciles.
+pub const RECONCILES: &str = "controller_runtime_reconcile_total";
 /// Connections of the bench.
 const CONNECTIONS: usize = 4;
 
@@ -35,12 +37,23 @@ pub struct Ground {
 }
 
 impl Ground {
-    /// Starts everything but the operator, whose binary this is.
+    /// Starts everything but the operator, whose binary this is. Every call to Athena takes 50 ms.
     ///
     /// # Errors
     /// When something cannot be started.
     pub async fn start(binary: PathBuf) -> anyhow::Result<Self> {
-        let emulator = Emulator::start(athena()).await?;
+        let (creating, created) = (Duration::from_millis(300), Duration::ZERO);
+        Self::at(binary, Config { latency: Duration::from_millis(50), creating, created, ..Config::default() }).await
+    }
+
+    /// The same at another Athena, whose work groups are the bench's.
+    ///
+    /// # Errors
+    /// When something cannot be started.
+    pub async fn at(binary: PathBuf, athena: Config) -> anyhow::Result<Self> {
+        // Nothing is to end by being idle while it is measured.
+        let group = |number| WorkGroup { name: work_group(number), idle_minutes: 480, ..WorkGroup::default() };
+        let emulator = Emulator::start(Config { work_groups: (0..WORK_GROUPS).map(group).collect(), ..athena }).await?;
         let stage = tokio::task::block_in_place(|| {
             let stage = Stage::start_without_audit()?;
             for number in 0..NAMESPACES {
@@ -97,15 +110,23 @@ impl Ground {
         Ok(begin.elapsed())
     }
 
+    /// What the API server was asked for so far.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub async fn requests(&self) -> anyhow::Result<Requests> {
+        let text = self.client.ok(Ask::bare(Method::GET, "/metrics")).await?;
+        Ok(Requests::read(&String::from_utf8_lossy(&text)))
+    }
+
     /// What has been counted so far.
     ///
     /// # Errors
     /// When a process has ended or does not answer.
     pub async fn counts(&self, operator: &Operator) -> anyhow::Result<Counts> {
         let cluster = self.stage.cluster().context("the API server is somebody else's")?;
-        let text = self.client.ok(Ask::bare(Method::GET, "/metrics")).await?;
         Ok(Counts {
-            requests: Requests::read(&String::from_utf8_lossy(&text)),
+            requests: self.requests().await?,
             own: self.client.writes(),
             calls: self.emulator.call_count(),
             reconciles: reconciles(operator)?,
@@ -141,23 +162,19 @@ impl Ground {
     }
 }
 
-/// Athena as it is measured at: every call takes 50 ms.
-fn athena() -> Config {
-    let group = |number| WorkGroup { name: work_group(number), idle_minutes: 480, ..WorkGroup::default() };
-    Config {
-        latency: Duration::from_millis(50),
-        creating: Duration::from_millis(300),
-        created: Duration::ZERO,
-        work_groups: (0..WORK_GROUPS).map(group).collect(),
-        ..Config::default()
-    }
+/// What an operator's `/metrics` shows.
+///
+/// # Errors
+/// When it shows nothing.
+pub fn metrics(operator: &Operator) -> anyhow::Result<String> {
+    let (status, text) = tokio::task::block_in_place(|| operator.get("/metrics"))?;
+    ensure!(status == 200, "/metrics says {status}");
+    Ok(text)
 }
 
 /// How many reconciles an operator has done.
 fn reconciles(operator: &Operator) -> anyhow::Result<f64> {
-    let (status, text) = tokio::task::block_in_place(|| operator.get("/metrics"))?;
-    ensure!(status == 200, "/metrics says {status}");
-    Ok(scrape::sum(&text, "controller_runtime_reconcile_total", |_| true))
+    Ok(scrape::sum(&metrics(operator)?, RECONCILES, |_| true))
 }
 
 /// What has been counted up to a moment.
@@ -188,8 +205,6 @@ pub struct Difference {
     pub object_writes: f64,
     /// The operator's writes of events.
     pub event_writes: f64,
-    /// Writes of objects that were refused with 409.
-    pub conflicts: f64,
     /// Reconciles.
     pub reconciles: f64,
     /// CPU seconds of the operator.
@@ -208,7 +223,6 @@ impl Counts {
         Difference {
             object_writes: self.requests.objects - before.requests.objects - own,
             event_writes: self.requests.events - before.requests.events,
-            conflicts: self.requests.conflicts - before.requests.conflicts,
             reconciles: self.reconciles - before.reconciles,
             operator_cpu: self.operator_cpu - before.operator_cpu,
             server_cpu: self.server_cpu - before.server_cpu,

@@ -4,6 +4,7 @@
 //! - [`raw`]: the yardstick, which writes without an operator; [`wave`]: the operator at the same work.
 //! - [`rest`], [`mirror`], [`end`]: what follows a wave.
 //! - [`life`]: the changes that the operator makes to an object, recorded; [`form`]: how they can be written; [`forms`]: which of these is the cheapest.
+//! - [`soak`]: whether the operator grows over many such days; [`people`]: who keep it busy then.
 //! - [`ground`]: servers and operator, and what each of them counts; [`client`] and [`watch`]: how the bench itself speaks to the API server.
 //! - [`objects`], [`tasks`], [`figures`], [`scrape`], [`process`]: names, many things at a time, sums, counters, the kernel's word.
 
@@ -17,6 +18,7 @@ pub mod life;
 pub mod mirror;
 pub mod objects;
 pub mod page;
+pub mod people;
 pub mod plot;
 pub mod process;
 pub mod raw;
@@ -24,6 +26,7 @@ pub mod report;
 pub mod rest;
 pub mod run;
 pub mod scrape;
+pub mod soak;
 pub mod tasks;
 pub mod watch;
 pub mod wave;

@@ -74,7 +74,8 @@ pub fn machine() -> anyhow::Result<String> {
     let load = read("loadavg")?.split_whitespace().next().unwrap_or_default().to_owned();
     let cores = std::thread::available_parallelism()?;
     let rustc = output("rustc", &["--version"])?;
-    let commit = output("git", &["describe", "--always", "--dirty"])?;
+    // Sources without their history have no commit.
+    let commit = output("git", &["describe", "--always", "--dirty"]).unwrap_or_else(|_| "unknown".to_owned());
     Ok(format!(
         "{cpu}, {cores} cores, {:.0} GiB of memory, Linux {}, load average {load} before; {}; {rustc}; commit {commit}.",
         memory / 1024.0 / 1024.0,

@@ -92,7 +92,7 @@ mod tests {
 
     #[test]
     fn a_scale_ends_at_a_round_number() {
-        assert_eq!([0.0, 0.7, 3.2, 41.0, 100.0].map(scale_end), [1.0, 0.8, 4.0, 60.0, 100.0]);
+        assert_eq!([0.0, 0.7, 3.2, 41.0, 100.0].map(scale_end).map(short), ["1", "0.8", "4", "60", "100"]);
         assert_eq!([0.5, 12.0, 0.0025].map(short), ["0.5", "12", "0.0025"]);
     }
 

@@ -41,6 +41,14 @@ pub fn memory(pid: u32) -> anyhow::Result<Memory> {
     parse_memory(&read(pid, "status")?).with_context(|| format!("cannot read the memory of process {pid}"))
 }
 
+/// How many files and sockets a process has open.
+///
+/// # Errors
+/// When it has ended.
+pub fn files(pid: u32) -> anyhow::Result<usize> {
+    Ok(std::fs::read_dir(format!("/proc/{pid}/fd")).with_context(|| format!("process {pid} has ended"))?.count())
+}
+
 fn read(pid: u32, file: &str) -> anyhow::Result<String> {
     std::fs::read_to_string(format!("/proc/{pid}/{file}")).with_context(|| format!("process {pid} has ended"))
 }

@@ -10,6 +10,8 @@ use crate::wave::{Wave, count};
 
 /// Least ratio to the yardstick with 1,000 objects.
 const LEAST_RATIO: f64 = 0.9;
+/// Rounds differ by so much at most on a machine that does nothing else.
+const NOISE: f64 = 1.5;
 /// The most resident memory in MiB with so many objects.
 const MEMORY: [(usize, f64); 2] = [(1_000, 48.0), (10_000, 96.0)];
 
@@ -27,6 +29,14 @@ impl Report {
     /// The operator's rate over the yardstick's.
     pub fn ratio(&self) -> f64 {
         self.per_second() / self.raw_per_second()
+    }
+
+    /// A word on rounds that differ so much that something else must have kept the machine busy.
+    pub fn noise(&self) -> Option<String> {
+        let rates = || self.raw.iter().map(|round| round.per_second);
+        let (least, most) = (rates().fold(f64::INFINITY, f64::min), rates().fold(0.0, f64::max));
+        (most > least * NOISE)
+            .then(|| format!("N={}: the same raw round wrote {least:.1} to {most:.1} objects/s: the machine had other work", self.objects))
     }
 
     /// Writes to the API server for each object, those of events included.
@@ -90,10 +100,10 @@ impl Report {
             format!("{objects} / {events} / {reconciles}")
         };
         vec![
-            ("yardstick: raw objects/s", format!("{:.1}", self.raw_per_second())),
-            ("yardstick: objects at a time", self.width.to_string()),
+            ("yardstick: raw objects/s", format!("{:.1} ({})", self.raw_per_second(), each(&self.raw, |round| round.per_second))),
+            ("yardstick: form, objects at a time", format!("{}, {}", self.writer.0, self.writer.1)),
             ("yardstick: API server CPU per object, ms", format!("{:.1}", middle(&self.raw, |round| round.server_cpu * 1000.0))),
-            ("all Ready: objects/s", format!("{:.1}", self.per_second())),
+            ("all Ready: objects/s", format!("{:.1} ({})", self.per_second(), each(&self.waves, Wave::per_second))),
             ("all Ready: time, s", format!("{:.1}", middle(&self.waves, |wave| wave.time.as_secs_f64()))),
             ("ratio to the yardstick", format!("{:.3}", self.ratio())),
             (
@@ -106,7 +116,7 @@ impl Report {
             ),
             ("writes of the object", format!("{:.2}", self.per_object(|wave| wave.counted.object_writes))),
             ("writes of events per object", format!("{:.2}", self.per_object(|wave| wave.counted.event_writes))),
-            ("writes refused with 409", format!("{:.0}", self.conflicts())),
+            ("writes refused with 409", format!("{:.0}", self.conflicts)),
             ("reconciles per object", format!("{:.2}", self.per_object(|wave| wave.counted.reconciles))),
             (
                 "Athena calls per object",
@@ -141,10 +151,6 @@ impl Report {
         ]
     }
 
-    fn conflicts(&self) -> f64 {
-        self.waves.iter().map(|wave| wave.counted.conflicts).sum()
-    }
-
     /// The bounds that do not hold with so many objects.
     fn broken(&self) -> Vec<String> {
         let mut broken = Vec::new();
@@ -159,7 +165,7 @@ impl Report {
         if self.objects == 1_000 {
             check(self.ratio() >= LEAST_RATIO, format!("the ratio to the yardstick is {:.3} and not {LEAST_RATIO}", self.ratio()));
         }
-        check(self.conflicts() == 0.0, format!("{:.0} writes were refused with 409", self.conflicts()));
+        check(self.conflicts == 0.0, format!("{:.0} writes were refused with 409", self.conflicts));
         if let Some((_, most)) = MEMORY.iter().find(|(objects, _)| self.objects <= *objects) {
             check(self.peak <= *most, format!("the operator takes {:.1} MiB and not {most:.0}", self.peak));
         }
@@ -226,8 +232,9 @@ pub fn aligned(rows: &[Vec<String>]) -> String {
 pub fn markdown(rows: &[Vec<String>]) -> String {
     let line = |row: &Vec<String>| format!("| {} |\n", row.join(" | "));
     let mut text = rows.first().map(line).unwrap_or_default();
-    text += &format!("|{}\n", "---|".repeat(rows.first().map_or(0, Vec::len)));
-    text + &rows.iter().skip(1).map(line).collect::<String>()
+    text.extend(["|", &"---|".repeat(rows.first().map_or(0, Vec::len)), "\n"]);
+    text.extend(rows.iter().skip(1).map(line));
+    text
 }
 
 struct Writes {
@@ -254,6 +261,11 @@ fn told(calls: &BTreeMap<String, usize>) -> String {
 
 fn milliseconds(time: Duration) -> f64 {
     time.as_secs_f64() * 1000.0
+}
+
+/// Each figure, in the order of time.
+fn each<T>(of: &[T], figure: impl Fn(&T) -> f64) -> String {
+    of.iter().map(|one| format!("{:.1}", figure(one))).collect::<Vec<_>>().join(", ")
 }
 
 fn middle<T>(of: &[T], figure: impl Fn(&T) -> f64) -> f64 {

@@ -15,7 +15,7 @@ use crate::wave::{by_operation, count};
 /// The time between two sweeps of a work group, give or take a quarter: the operator's default.
 pub const SWEEP: Duration = Duration::from_secs(20);
 /// For so long nothing must happen.
-const WINDOW: Duration = Duration::from_secs(60);
+const WINDOW: Duration = Duration::from_mins(1);
 /// Sessions on a page of a list.
 const PAGE: usize = 100;
 

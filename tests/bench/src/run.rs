@@ -16,11 +16,9 @@ use crate::rest::{self, Rest};
 use crate::wave::{self, Wave};
 use crate::{mirror, process};
 
-/// The form that costs the server the least, as [`crate::forms`] measures it.
-const CHEAPEST: Form = Form::MergeMetadata;
 /// Objects of a raw round at most.
 const RAW: usize = 1000;
-/// Objects of a round that only finds the best number at a time.
+/// Objects of a round that only finds the fastest writer.
 const CALIBRATION: usize = 200;
 /// Sessions of somebody else in the lists.
 pub const FOREIGN: usize = 300;
@@ -32,8 +30,8 @@ pub struct Report {
     pub objects: usize,
     /// What the operator makes of an object.
     pub life: Life,
-    /// Objects of a raw writer at a time.
-    pub width: usize,
+    /// The form in which the raw writer wrote, and its objects at a time.
+    pub writer: (Form, usize),
     /// Raw rounds.
     pub raw: Vec<Round>,
     /// Waves.
@@ -58,6 +56,8 @@ pub struct Report {
     pub deletion: Work,
     /// The most memory of any of the operators.
     pub peak: f64,
+    /// Writes of objects that were refused with 409, of the operator or of the bench, from the beginning to the end.
+    pub conflicts: f64,
     /// Sessions that were started, less those that had to be.
     pub surplus_sessions: usize,
 }
@@ -74,8 +74,7 @@ pub async fn run(binary: &Path, objects: usize) -> anyhow::Result<Report> {
     let operator = ground.operator(&[])?;
     let life = life::record(&ground, &operator).await?;
     ground.stop(&operator)?;
-    let writer = Writer { client: ground.client(Protocol::Http2).await?, form: CHEAPEST, width: 16 };
-    let writer = writer.calibrated(&ground, &life.changes, objects.min(CALIBRATION)).await?;
+    let writer = Writer::fastest(ground.client(Protocol::Http2).await?, &ground, &life.changes, objects.min(CALIBRATION)).await?;
 
     let (mut raw, mut waves, mut deletions) = (Vec::new(), Vec::new(), Vec::new());
     let few = objects <= RAW;
@@ -125,13 +124,14 @@ pub async fn run(binary: &Path, objects: usize) -> anyhow::Result<Report> {
     ground.say(&format!("all objects are deleted: {:.1} s, calls {:?}", deletion.time.as_secs_f64(), deletion.calls));
     peak = peak.max(stopped(&ground, &operator)?.0);
 
+    let conflicts = ground.requests().await?.conflicts;
     let started = ground.emulator.sessions().iter().filter(|session| session.token.is_some()).count();
     let surplus_sessions = started.checked_sub(1 + waves.len() * objects).context("fewer sessions than objects")?;
-    let width = writer.width;
+    let writer = (writer.form, writer.width);
     Ok(Report {
         objects,
         life,
-        width,
+        writer,
         raw,
         waves,
         deletions,
@@ -144,6 +144,7 @@ pub async fn run(binary: &Path, objects: usize) -> anyhow::Result<Report> {
         finished_start,
         deletion,
         peak,
+        conflicts,
         surplus_sessions,
     })
 }

@@ -39,8 +39,10 @@ pub struct Seen {
     pub session_id: Option<String>,
     /// The states that its status has shown, and when that was seen; only changes.
     pub states: Vec<(String, Timestamp)>,
-    ready: bool,
-    ended: bool,
+    /// Whether it is Ready.
+    pub ready: bool,
+    /// Whether it shows an end of its session.
+    pub ended: bool,
 }
 
 #[derive(Deserialize)]
@@ -137,7 +139,7 @@ impl Table {
         let ended = object.status.end_time.is_some();
         let seen = self.objects.entry(key).or_default();
         (seen.uid, seen.ready, seen.ended) = (uid, ready, ended);
-        seen.session_id = object.status.session_id.or(seen.session_id.take());
+        seen.session_id = object.status.session_id;
         if let Some(state) = object.status.state
             && seen.states.last().is_none_or(|(last, _)| *last != state)
         {

@@ -56,7 +56,7 @@ impl Wave {
 /// # Errors
 /// When they do not become Ready in time.
 pub async fn run(ground: &Ground, operator: &Operator, name: &str, objects: usize, accept: &'static str) -> anyhow::Result<Wave> {
-    let patience = Duration::from_secs(60) + Duration::from_millis(200) * u32::try_from(objects)?;
+    let patience = Duration::from_mins(1) + Duration::from_millis(200) * u32::try_from(objects)?;
     ensure!(ground.watch.table().present() == 0, "there are objects of another round");
     let before = ground.counts(operator).await?;
     let created: Arc<[OnceLock<Timestamp>]> = (0..objects).map(|_| OnceLock::new()).collect();

@@ -25,7 +25,17 @@ struct Arguments {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    match measure(&Arguments::parse()).await {
+    let arguments = Arguments::parse();
+    // Given up, it still ends its servers and removes their folder.
+    let interrupted = async {
+        let _ = tokio::signal::ctrl_c().await;
+        Err(anyhow::anyhow!("interrupted"))
+    };
+    let result = tokio::select! {
+        result = measure(&arguments) => result,
+        result = interrupted => result,
+    };
+    match result {
         Ok(broken) if broken.is_empty() => ExitCode::SUCCESS,
         Ok(broken) => {
             for bound in broken {
@@ -61,6 +71,9 @@ async fn measure(arguments: &Arguments) -> anyhow::Result<Vec<String>> {
     println!("\n{}", report::aligned(&report::table(&reports)));
     for report in &reports {
         println!("{}", report.line());
+    }
+    for noise in reports.iter().filter_map(run::Report::noise) {
+        eprintln!("noisy: {noise}");
     }
     if arguments.write {
         page::write_sizes(&reports, &machine)?;
