@@ -7,10 +7,12 @@
 //! - [`valid`]: each render against the schemas of each supported [`kubernetes`].
 //! - [`policy`]: what people install against rules of good practice, with `waivers.yaml`.
 //! - [`pod`], [`rbac`], [`names`]: what holds in each render.
+//! - [`generated`]: `deploy/` is made from the chart as it is.
 //! - [`alerts`]: alerts, with their tests in `alerts/`, and dashboard, read by [`promql`].
 
 mod alerts;
 mod described;
+mod generated;
 mod helm;
 mod kubernetes;
 mod lint;
