@@ -4,7 +4,8 @@
 //! - [`switches`], with `switches.yaml`: what each value is switched to, and renders of all pairs
 //!   of that, made by [`pairwise`].
 //! - [`lint`], [`misspelt`], [`refused`], [`described`]: what a user meets first.
-//! - [`valid`]: each render against the schemas of each supported [`kubernetes`].
+//! - [`valid`]: each render against the schemas of each supported [`kubernetes`], and the example
+//!   for Argo CD against its own.
 //! - [`policy`]: what people install against rules of good practice, with `waivers.yaml`.
 //! - [`pod`], [`rbac`], [`names`]: what holds in each render.
 //! - [`generated`]: `deploy/` is made from the chart as it is.
