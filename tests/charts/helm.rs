@@ -1,5 +1,6 @@
 //! Both Helms on the chart.
 
+use std::ffi::OsStr;
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -35,19 +36,18 @@ impl Helm {
             Self::Four => &*HELM_4,
             Self::Three => &*HELM_3,
         };
-        let mut helm = Command::new(program)
-            .args(arguments)
-            // Neither the user's cluster nor the user's plugins.
-            .env("KUBECONFIG", EMPTY.path().join("none"))
-            .env("HELM_PLUGINS", EMPTY.path())
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("helm runs");
+        let mut helm =
+            secluded(program).args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("helm runs");
         helm.stdin.take().expect("a pipe").write_all(values.to_string().as_bytes()).expect("helm reads the values");
         helm.wait_with_output().expect("helm ends")
     }
+}
+
+/// A program in which Helm finds neither the user's cluster nor the user's plugins.
+pub(crate) fn secluded(program: impl AsRef<OsStr>) -> Command {
+    let mut command = Command::new(program);
+    command.env("KUBECONFIG", EMPTY.path().join("none")).env("HELM_PLUGINS", EMPTY.path());
+    command
 }
 
 /// A release that is rendered only.

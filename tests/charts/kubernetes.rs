@@ -1,5 +1,5 @@
-//! JSON schemas of what Kubernetes and the Prometheus operator accept, in which no unknown field is
-//! allowed.
+//! JSON schemas of what Kubernetes, the Prometheus operator and Argo CD accept, in which no unknown
+//! field is allowed.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -37,6 +37,12 @@ const MONITORING: [&str; 3] = [
     "example/prometheus-operator-crd/monitoring.coreos.com_servicemonitors.yaml",
 ];
 
+// Version 3.6 needs a newer Go than all else here.
+const ARGO_CD: Published =
+    Published { module: "github.com/argoproj/argo-cd/v3", version: "v3.5.7", sum: "h1:Xm1BF+I5OgDKUG3SDK49vn2/Y5AMyaNVko+/JT08gj0=" };
+
+const APPLICATION: &str = "manifests/crds/application-crd.yaml";
+
 const OWN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../crds/athenasessions.athena-operator.io.yaml");
 
 /// Writes the schemas of this version of Kubernetes, named as kubeconform looks for them.
@@ -56,7 +62,8 @@ pub(crate) fn write_schemas(version: &Published, folder: &Path) {
         }
     }
     let monitoring = published(&PROMETHEUS_OPERATOR, &MONITORING);
-    for file in MONITORING.map(|file| read(monitoring.join(file))).into_iter().chain([read(OWN)]) {
+    let application = published(&ARGO_CD, &[APPLICATION]).join(APPLICATION);
+    for file in MONITORING.map(|file| read(monitoring.join(file))).into_iter().chain([read(application), read(OWN)]) {
         let crd: Value = serde_saphyr::from_str(&file).expect("a CRD");
         let text = |pointer| crd.pointer(pointer).and_then(Value::as_str).expect("a field of a CRD");
         for version in crd["spec"]["versions"].as_array().expect("versions") {

@@ -1,4 +1,5 @@
-//! Each render is what each supported Kubernetes accepts.
+//! Each render is what each supported Kubernetes accepts, and the example for Argo CD what Argo CD
+//! accepts.
 
 use std::fs;
 use std::path::Path;
@@ -42,16 +43,25 @@ fn each_pair_of_switches_renders_what_each_kubernetes_accepts() {
 }
 
 #[test]
+fn the_applications_are_what_argo_cd_accepts() {
+    let applications = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../gitops/argocd/applications.yaml");
+    let (problems, valid) = problems(&VERSIONS[VERSIONS.len() - 1], &applications);
+    assert!(problems.is_empty(), "{}", problems.join("\n"));
+    assert_eq!(valid, 2, "valid objects");
+}
+
+#[test]
 fn an_unknown_field_and_a_wrong_type_are_noticed() {
     let manifests = tempfile::tempdir().expect("a folder");
     let wrong = "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: d}\nspec:\n  replicas: two\n  selector: {}\n  template:\n    spec: \
                  {containers: [{name: c, imagee: i}]}\n---\n\
-                 apiVersion: monitoring.coreos.com/v1\nkind: PodMonitor\nmetadata: {name: p, labelz: {}}\nspec: {selector: {}, podMetricsEndpoint: []}\n";
+                 apiVersion: monitoring.coreos.com/v1\nkind: PodMonitor\nmetadata: {name: p, labelz: {}}\nspec: {selector: {}, podMetricsEndpoint: []}\n---\n\
+                 apiVersion: argoproj.io/v1alpha1\nkind: Application\nmetadata: {name: a}\nspec: {project: p, destination: {}, syncPolicies: {}}\n";
     fs::write(manifests.path().join("wrong.yaml"), wrong).expect("a file");
     for version in &VERSIONS {
         let (problems, _) = problems(version, manifests.path());
         let said = problems.join("\n");
-        for sign in ["/spec/replicas", "'imagee'", "'labelz'", "'podMetricsEndpoint'"] {
+        for sign in ["/spec/replicas", "'imagee'", "'labelz'", "'podMetricsEndpoint'", "'syncPolicies'"] {
             assert!(said.contains(sign), "{} does not mind {sign}: {said}", version.version);
         }
     }

@@ -4,6 +4,7 @@
 
 mod argocd;
 mod clients;
+mod copies;
 mod enumeration;
 mod links;
 #[path = "../kstatus/matrix.rs"]
