@@ -65,6 +65,7 @@ pub struct Metrics {
     rest_requests: Labelled<2, Counter>,
     rest_request_duration: Labelled<1, Histogram>,
     master_status: Labelled<1, Gauge>,
+    tasks: Labelled<0, Gauge>,
 }
 
 /// The names that are labels, and the series that stay under them.
@@ -87,6 +88,8 @@ pub struct Scraped<'a> {
     pub observations: Vec<Observation>,
     /// What waits for a reconcile.
     pub backlog: Backlog,
+    /// The tasks of the process.
+    pub tasks: usize,
     /// The name of the lease.
     pub lease: &'a str,
     /// Whether this process acts.
@@ -147,6 +150,7 @@ impl Default for Metrics {
             rest_requests: Labelled::register(registry, &is::REST_REQUESTS, Counter::default),
             rest_request_duration: Labelled::register(registry, &is::REST_REQUEST_DURATION, short_times),
             master_status: Labelled::register(registry, &is::MASTER_STATUS, Gauge::default),
+            tasks: Labelled::register(registry, &is::TASKS, Gauge::default),
         };
         metrics.registry = all;
         metrics.begin();
@@ -312,6 +316,7 @@ impl Metrics {
         self.queue_depth.of([CONTROLLER.into()]).set(i64::try_from(backlog.depth).unwrap_or(i64::MAX));
         self.queue_unfinished.of([CONTROLLER.into()]).set(backlog.unfinished.as_secs_f64());
         self.queue_longest.of([CONTROLLER.into()]).set(backlog.longest.as_secs_f64());
+        self.tasks.of([]).set(i64::try_from(scraped.tasks).unwrap_or(i64::MAX));
         self.master_status.of([scraped.lease.to_owned().into()]).set(scraped.leads.into());
         self.expire(named, now);
     }

@@ -46,7 +46,7 @@ fn noon() -> Timestamp {
 }
 
 fn scraped(objects: Objects<'_>) -> Scraped<'_> {
-    Scraped { objects, observations: Vec::new(), backlog: Backlog::default(), lease: "lease", leads: true }
+    Scraped { objects, observations: Vec::new(), backlog: Backlog::default(), tasks: 3, lease: "lease", leads: true }
 }
 
 /// The samples of a text, by name and labels.
@@ -92,8 +92,8 @@ fn the_table_is_what_is_shown() {
         let name = if row.kind == Kind::Histogram { format!("{}_count", row.name) } else { row.name.to_owned() };
         let samples = samples(&text);
         let sample = samples.keys().find(|sample| sample.split('{').next() == Some(&name)).unwrap_or_else(|| panic!("{name} has no sample"));
-        let labels = sample.trim_end_matches('}').split_once('{').expect("labels").1;
-        let labels: Vec<&str> = labels.split(',').filter_map(|label| label.split('=').next()).collect();
+        let labels = sample.trim_end_matches('}').split_once('{').map_or("", |(_, labels)| labels);
+        let labels: Vec<&str> = labels.split(',').filter_map(|label| label.split('=').next()).filter(|label| !label.is_empty()).collect();
         assert_eq!(labels, row.labels, "{name}");
     }
 }
@@ -124,6 +124,9 @@ fn values_are_those_that_were_counted_and_found() {
         ("rest_client_request_duration_seconds_sum{verb=\"PATCH\"}", 3600.0),
         ("controller_runtime_max_concurrent_reconciles{controller=\"athenasession\"}", 32.0),
         ("leader_election_master_status{name=\"lease\"}", 1.0),
+        ("athena_operator_tasks{}", 3.0),
+        ("workqueue_adds_total{name=\"athenasession\"}", 0.0),
+        ("workqueue_depth{name=\"athenasession\"}", 0.0),
     ] {
         assert_eq!(samples.get(sample), Some(&value), "{sample}\n{text}");
     }

@@ -58,17 +58,23 @@ impl Operator {
             Attempt::Live(_, id) if !wants_stopped(object) && !matches!(step, Step::Rest | Step::Stop(..) | Step::Conclude(_)) => Some(id),
             _ => None,
         };
-        let Some(id) = live else { return self.observer.forget(&ObjectRef::from_obj(object)) };
+        let Some(id) = live else { return self.look_away(object, known) };
         let newest = match step {
             Step::Mirror(session) => session.clone(),
             _ => recorded_session(object, id, known),
         };
         if newest.ended() || newest.state == "TERMINATING" {
-            return self.observer.forget(&ObjectRef::from_obj(object));
+            return self.look_away(object, known);
         }
         if self.watch(object, &newest) && known.trusts(id) && newest.settled() {
             known.settle(id);
         }
+    }
+
+    /// Has the sweeps look out for nothing of the object: what lives of it is looked at.
+    fn look_away(&self, object: &AthenaSession, known: &mut Known) {
+        known.unsettle_but(None);
+        self.observer.forget(&ObjectRef::from_obj(object));
     }
 
     /// What the sweeps have shown of the object's session since the last time.

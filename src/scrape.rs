@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use k8s_openapi::jiff::Timestamp;
 use kube::runtime::reflector::Store;
+use tokio::runtime::Handle;
 
 use crate::leadership::Leadership;
 use crate::metrics::{Scraped, tally};
@@ -23,7 +24,8 @@ pub struct Scrape {
 }
 
 impl Scrape {
-    /// All metrics in the OpenMetrics text format. A process that waits for the lease holds no objects, and shows none.
+    /// All metrics in the OpenMetrics text format. A process that waits for the lease holds no objects, and shows none. Must run in the runtime of which it
+    /// tells the tasks.
     pub fn text(&self) -> String {
         let received: Vec<Arc<Received>> =
             self.operator.stores.lock().unwrap_or_else(PoisonError::into_inner).iter().flat_map(Store::state).collect();
@@ -34,6 +36,7 @@ impl Scrape {
             objects,
             observations,
             backlog: self.operator.queue.backlog(Instant::now()),
+            tasks: Handle::current().metrics().num_alive_tasks(),
             lease: &self.lease,
             leads: self.leadership.is_held(),
         };

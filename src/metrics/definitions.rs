@@ -93,6 +93,7 @@ pub static TABLE: &[Row] = &[
     REST_REQUESTS.row(),
     REST_REQUEST_DURATION.row(),
     MASTER_STATUS.row(),
+    TASKS.row(),
 ];
 
 pub(super) static OBJECTS: Definition<3> =
@@ -168,3 +169,4 @@ pub(super) static REST_REQUEST_DURATION: Definition<1> =
     histogram("rest_client_request_duration_seconds", ["verb"], "Time from a request to the API server to the head of its reply");
 pub(super) static MASTER_STATUS: Definition<1> =
     gauge("leader_election_master_status", ["name"], "1 where the process holds the Lease of this name, or runs without leader election");
+pub(super) static TASKS: Definition<0> = gauge("athena_operator_tasks", [], "Asynchronous tasks of the process");

@@ -6,7 +6,8 @@
   verbs: [get, list, watch, patch, delete]
 - apiGroups: [athena-operator.io]
   resources: [athenasessions/status]
-  verbs: [patch]
+  # patch: where the object cannot be read.
+  verbs: [patch, update]
 - apiGroups: [events.k8s.io]
   resources: [events]
   verbs: [create, patch]

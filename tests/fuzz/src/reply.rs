@@ -73,7 +73,8 @@ pub fn reply(data: &[u8]) {
     assert!(replay.calls() < MOST_CALLS, "{} calls", replay.calls());
     secrets::check("the log", &Lines::taken());
     let nothing = tally(std::iter::empty(), Timestamp::UNIX_EPOCH);
-    let scraped = Scraped { objects: nothing, observations: Vec::new(), backlog: Backlog::default(), lease: "athena-operator", leads: true };
+    let scraped =
+        Scraped { objects: nothing, observations: Vec::new(), backlog: Backlog::default(), tasks: 3, lease: "athena-operator", leads: true };
     let metrics = metrics.encode(&scraped, Instant::now());
     secrets::check("the metrics", &metrics);
     assert!(metrics.lines().count() < 2000, "the metrics grow");

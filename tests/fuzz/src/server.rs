@@ -76,7 +76,7 @@ impl Server {
             state.object = None;
             return (StatusCode::OK, json!({ "kind": "Status", "apiVersion": "v1", "status": "Success", "metadata": {} }));
         }
-        assert_eq!(method, Method::PATCH, "{path}");
+        assert!(*method == Method::PATCH || *method == Method::PUT && path.ends_with("/status"), "{method} {path}");
         if body["metadata"]["resourceVersion"] != object["metadata"]["resourceVersion"] {
             return failure(StatusCode::CONFLICT, "Conflict");
         }

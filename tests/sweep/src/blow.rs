@@ -117,7 +117,7 @@ impl Blow {
         if call.writes() && !call.is_event() {
             blows.extend([Self::HangEffect, Self::KillStale]);
         }
-        if call.target == Target::Kubernetes && matches!(resource, "athenasessions" | "athenasessions/status") && verb == "patch" {
+        if call.target == Target::Kubernetes && matches!(resource, "athenasessions" | "athenasessions/status") && matches!(verb, "patch" | "update") {
             blows.push(Self::KillLate);
         }
         if verb == "watch" {

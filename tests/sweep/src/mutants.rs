@@ -104,9 +104,18 @@ pub const MUTANTS: &[Mutant] = &[
         symptom: Symptom::Stuck("\"reason\":\"StoppedOutside\""),
         changes: &[Change {
             file: "src/writes.rs",
-            before: "let patch = json!({ \"metadata\": { \"resourceVersion\": object.metadata.resource_version }, \"status\": difference(&before, status) });",
-            after: "let mut patch = json!({ \"metadata\": { \"resourceVersion\": object.metadata.resource_version }, \"status\": difference(&before, status) });\n    \
-                    if crate::mutant::is(\"blind-status\") {\n        patch[\"metadata\"] = json!({});\n    }",
+            // Only a patch can be without a resourceVersion. Its control is a patch with one.
+            before: "    let request = async {\n        let url = AthenaSession::url_path(&(), namespace.as_deref());\n",
+            after: "    if crate::mutant::is(\"blind-status\") || crate::mutant::is(\"sound\") {\n        \
+                    let (mut change, before) = (json!(status), json!(object.status));\n        \
+                    for key in before.as_object().into_iter().flat_map(|before| before.keys()) {\n            \
+                        if change.get(key).is_none() {\n                change[key] = Value::Null;\n            }\n        \
+                    }\n        \
+                    let version = if crate::mutant::is(\"sound\") { json!({ \"resourceVersion\": resource_version }) } else { json!({}) };\n        \
+                    let patch = Patch::Merge(json!({ \"metadata\": version, \"status\": change }));\n        \
+                    let request = async { api(client, object).patch_status(&object.name_any(), &parameters(), &patch).await };\n        \
+                    return outcome(\"write the status\", timed(request).await, |object| object.metadata.resource_version);\n    \
+                    }\n    let request = async {\n        let url = AthenaSession::url_path(&(), namespace.as_deref());\n",
         }],
     },
     Mutant {
