@@ -96,7 +96,7 @@ pub struct Run {
     #[arg(long, env = "ATHENA_OPERATOR_OBSERVE_INTERVAL", default_value = "20s", value_parser = duration, value_name = "DURATION")]
     pub observe_interval: Duration,
 
-    /// First time between looks at a session that is starting or ending; it grows to five times that
+    /// First time between looks at a session that is starting or ending; it grows to five times that. The first look follows a start after half of it
     #[arg(long, env = "ATHENA_OPERATOR_TRANSITION_INTERVAL", default_value = "2s", value_parser = duration, value_name = "DURATION")]
     pub transition_interval: Duration,
 

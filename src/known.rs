@@ -226,7 +226,8 @@ impl Known {
         self.refused = None;
         self.trust(id);
         self.unrecorded = Some((number, Session { id: id.to_owned(), state: state.to_owned(), ..Session::default() }));
-        self.wait_until(now, now + limits.transition_interval);
+        // Some sessions are there within a second.
+        self.wait_until(now, now + limits.transition_interval / 2);
     }
 
     /// `id` is the object's own session. What was learnt of another does not hold for it.

@@ -35,7 +35,8 @@ pub struct Limits {
     pub healing: SignedDuration,
     /// How long looks may fail before what they last showed is out of date.
     pub stale: SignedDuration,
-    /// How long after a look the next one follows, for a session that is starting or ending; it grows to five times that.
+    /// How long after a look the next one follows, for a session that is starting or ending; it grows to five times that. The first one follows a start after
+    /// half of it.
     pub transition_interval: SignedDuration,
     /// The same for a settled session.
     pub observe_interval: SignedDuration,
