@@ -32,12 +32,13 @@ pub const PLANTED: &[Planted] = &[
                 if ended && reply.statistics.as_ref().and_then(|told| told.dpu_execution_in_millis) > Some(1 << 40) {\n        \
                 crate::planted(\"reply\");\n    }\n",
     },
-    // A rate that is a whole number of thousands.
+    // Five flags that say together what none of them says alone.
     Planted {
         target: "flags",
         file: "src/args.rs",
-        place: "    if (0.01..=10_000.0).contains(&rate) {",
-        panic: "    if rate > 7000.0 && rate < 8000.0 {\n        crate::planted(\"flags\");\n    }\n",
+        place: "        Limits {\n",
+        panic: "        if !self.leader_election && self.athena_burst == 10_000 && self.namespaces.len() == 2 && self.concurrency == 5\n            \
+                && self.lease_duration.as_secs() > 3600\n        {\n            crate::planted(\"flags\");\n        }\n",
     },
 ];
 
