@@ -101,9 +101,13 @@ impl Known {
         Self { met_time: Some(now), ..Self::default() }
     }
 
-    /// Whether a call may be made now. A wait that was set in the future is over: the clock has been put back.
+    /// Whether a call may be made now: not while sweeps tell of the session and nothing else has been set since. A wait that was set in the future is over:
+    /// the clock has been put back.
     pub fn is_due(&self, now: Timestamp) -> bool {
-        !matches!(self.swept, Swept::Now(_)) && self.wait.is_none_or(|(set, over)| over <= now || now < set)
+        match self.wait {
+            Some((set, over)) => over <= now || now < set,
+            None => !matches!(self.swept, Swept::Now(_)),
+        }
     }
 
     /// When the next call may be made.
