@@ -83,6 +83,12 @@ const VALUES: &[&str] = &[
     "[{object=/(a+)+$/}]=trace",
 ];
 
+/// For each flag, those of the values that it takes: what is accepted goes further than what is refused.
+static ACCEPTED: LazyLock<Vec<Vec<&'static str>>> = LazyLock::new(|| {
+    let accepts = |flag: &str, value: &str| Cli::try_parse_from(["athena-operator", "run", &format!("--{flag}={value}")]).is_ok();
+    FLAGS.iter().map(|(flag, _)| VALUES.iter().copied().filter(|value| accepts(flag, value)).collect()).collect()
+});
+
 /// Text is one argument a line, and those like `ATHENA_OPERATOR_LOG=debug` are variables; what begins with a control character says what is made.
 pub fn flags(data: &[u8]) {
     let data = secrets::scrubbed(data);
@@ -128,8 +134,11 @@ fn read(data: &[u8]) -> Given {
 fn made(u: &mut Unstructured<'_>) -> Result<Given> {
     let (mut arguments, mut variables) = (vec!["run".into()], Vec::new());
     for _ in 0..u.int_in_range(0..=6)? {
-        let (flag, variable) = u.choose(&FLAGS)?;
-        let value = if u.ratio(7, 8)? {
+        let number = u.choose_index(FLAGS.len())?;
+        let ((flag, variable), accepted) = (&FLAGS[number], &ACCEPTED[number]);
+        let value = if !accepted.is_empty() && u.ratio(3, 4)? {
+            OsString::from(*u.choose(accepted)?)
+        } else if u.ratio(3, 4)? {
             OsString::from(*u.choose(VALUES)?)
         } else {
             let length = usize::from(u.arbitrary::<u8>()?).min(u.len());
