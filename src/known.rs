@@ -161,7 +161,12 @@ impl Known {
     /// A list showed the session, as asked at `asked`. Returns what of it counts, if anything does.
     pub fn sighted(&mut self, session: Session, uid: &str, id: &str, asked: Timestamp, limits: &Limits) -> Option<Look> {
         let older = matches!((session.last_modified_time, self.last_modified_time), (Some(time), Some(newest)) if time < newest);
-        (!older).then(|| self.looked(Look::Seen(session), uid, id, asked, limits, 0.5))
+        let look = (!older).then(|| self.looked(Look::Seen(session), uid, id, asked, limits, 0.5));
+        // The next list tells what comes after it.
+        if matches!(self.swept, Swept::Now(_)) {
+            self.wait = None;
+        }
+        look
     }
 
     /// Whether `id` came from this process's own StartSession, or a look has shown the object's marker on it.

@@ -487,10 +487,10 @@ fn an_object_wakes_when_something_is_due() {
     for (case, object, known, expected) in vec![
         ("nothing recorded", object(json!({})), met(), None),
         ("refused", unknown(), refused(Class::Throttled), refused(Class::Throttled).next_time()),
-        ("live", live("IDLE"), trusted(), due(2)),
-        ("live, without a deadline begun", in_use(live("IDLE")), trusted(), due(2)),
+        ("live", live("IDLE"), trusted(), due(1)),
+        ("live, without a deadline begun", in_use(live("IDLE")), trusted(), due(1)),
         ("live, before its deadline", capped(live("IDLE"), 0), trusted(), due(0)),
-        ("stopping, past its deadline", stopping(capped(live("IDLE"), 0)), trusted(), due(2)),
+        ("stopping, past its deadline", stopping(capped(live("IDLE"), 0)), trusted(), due(1)),
         ("unseen, about to be out of date", live("IDLE"), failing.clone(), due(60)),
         ("unseen and out of date", live("IDLE"), failed_for_long.clone(), failed_for_long.next_time()),
         ("not found", live("IDLE"), looked_long_ago, not_due),

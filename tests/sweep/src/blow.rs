@@ -95,7 +95,8 @@ impl Blow {
             Self::Hang | Self::HangEffect => 8,
             // A reconcile that waits for its own write to come back does so for 10 s.
             Self::Gone => 12,
-            Self::Outage => 25,
+            // Five failures in a row are followed by waits of up to 1, 2, 4, 8 and 16 s.
+            Self::Outage => 31,
         };
         Duration::from_secs(seconds)
     }
