@@ -1,4 +1,4 @@
-//! What reconciles work with, and what this process remembers between them.
+//! What reconciles work with.
 
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Instant;

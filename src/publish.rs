@@ -1,5 +1,5 @@
-//! Publishes events, one after the other and beside the work: what people are told of it must not hold it up. An event costs the API server as much as a
-//! status does.
+//! Publishes events, one after the other and beside the work: what people are told of it must not hold it up. An event costs the API server
+//! about half of what a status does.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
