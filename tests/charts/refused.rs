@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::helm::{BOTH, CHART, RELEASE};
+use crate::helm::{BOTH, CHART, RELEASE, Release};
 use crate::switches::{nothing, with};
 
 #[test]
@@ -22,6 +22,7 @@ fn what_cannot_work_is_refused_with_the_way_out() {
         (&[("policy.enabled", json!(true))], "at '/policy/rules'"),
         (&[("image.digest", json!("latest"))], "at '/image/digest'"),
         (&[("metrics.port", json!(80))], "at '/metrics/port'"),
+        (&[("fullnameOverride", json!("1st"))], "at '/fullnameOverride'"),
     ];
     for (settings, expected) in cases {
         let values = with(&[&settings.iter().map(|(path, value)| ((*path).to_owned(), value.clone())).collect()]);
@@ -29,6 +30,16 @@ fn what_cannot_work_is_refused_with_the_way_out() {
             let refusal = RELEASE.template(helm, &values).expect_err(expected);
             assert!(refusal.contains(expected), "Helm {helm:?} says nothing of {expected:?}: {refusal}");
         }
+    }
+}
+
+#[test]
+fn a_release_whose_name_does_not_fit_a_service_is_refused_with_the_way_out() {
+    let release = Release { name: "1st", ..RELEASE };
+    for helm in BOTH {
+        let refusal = release.template(helm, &nothing()).expect_err("a name that begins with a digit");
+        assert!(refusal.contains("--set fullnameOverride=athena-operator"), "Helm {helm:?}: {refusal}");
+        release.template(helm, &with(&[&[("fullnameOverride".to_owned(), json!("athena-operator"))].into()])).expect("the way out");
     }
 }
 

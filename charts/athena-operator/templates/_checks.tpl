@@ -23,6 +23,9 @@
 {{- if and (has "Deny" $values.policy.validationActions) (has "Warn" $values.policy.validationActions) }}
 {{- fail "policy.validationActions must not hold both Deny and Warn, which Kubernetes refuses: a denial tells as much as a warning" }}
 {{- end }}
+{{- if not (regexMatch "^[a-z]" (include "athena-operator.fullname" .)) }}
+{{- fail (printf "fullnameOverride must be set, such as --set fullnameOverride=%s: the name of a Service, which is made of the release's name %q, must begin with a letter" .Chart.Name .Release.Name) }}
+{{- end }}
 {{- $own := list }}
 {{- range concat (include "athena-operator.operatorEnv" . | fromYamlArray) (include "athena-operator.awsEnv" . | fromYamlArray) }}
 {{- $own = append $own .name }}
