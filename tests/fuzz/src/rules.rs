@@ -25,11 +25,22 @@ pub(crate) fn written(raw: &Value, object: &AthenaSession, status: &AthenaSessio
 
 /// `raw` with a merge patch of its status. Panics where the API server would refuse that.
 pub(crate) fn apply(raw: &Value, patch: &Value) -> Value {
-    secrets::check("a patch", &patch.to_string());
     let mut changed = raw.clone();
     merge(&mut changed, patch);
+    stored(raw, changed, patch)
+}
+
+/// `raw` with this status in place of its own. Panics where the API server would refuse that.
+pub(crate) fn replace(raw: &Value, status: &Value) -> Value {
+    let mut changed = raw.clone();
+    changed["status"] = status.clone();
+    stored(raw, changed, status)
+}
+
+fn stored(raw: &Value, changed: Value, written: &Value) -> Value {
+    secrets::check("what is written", &written.to_string());
     if let Some(fault) = fault_of_status(&raw["status"], &changed["status"]) {
-        panic!("the API server refuses what is written: {fault}: {patch}");
+        panic!("the API server refuses what is written: {fault}: {written}");
     }
     changed
 }

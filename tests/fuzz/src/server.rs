@@ -80,7 +80,9 @@ impl Server {
         if body["metadata"]["resourceVersion"] != object["metadata"]["resourceVersion"] {
             return failure(StatusCode::CONFLICT, "Conflict");
         }
-        let mut changed = if path.ends_with("/status") {
+        let mut changed = if *method == Method::PUT {
+            rules::replace(&object, &body["status"])
+        } else if path.ends_with("/status") {
             rules::apply(&object, &json!({ "status": body["status"] }))
         } else {
             let mut changed = object.clone();
