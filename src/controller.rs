@@ -5,9 +5,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError};
 
 use futures::future::{FutureExt, join_all};
-use futures::stream::{self, Stream, StreamExt, TryStreamExt};
-use kube::runtime::controller::{Config, Error as ControllerError, applier, trigger_self};
-use kube::runtime::reflector::{ObjectRef, store};
+use futures::stream::{self, Stream, StreamExt};
+use kube::runtime::controller::{Config, Error as ControllerError, applier};
+use kube::runtime::reflector::store;
 use kube::runtime::watcher::{self, Event, watcher};
 use kube::runtime::{WatchStreamExt, reflector};
 use kube::{Api, Client, ResourceExt};
@@ -15,9 +15,10 @@ use tokio_stream::wrappers::UnboundedReceiverStream;
 use tracing::{debug, warn};
 
 use crate::leadership::Leadership;
-use crate::operator::Operator;
+use crate::line::{Entrance, Places, line};
+use crate::operator::{Operator, reference};
 use crate::reconcile::{error_policy, reconcile};
-use crate::wakes::Received;
+use crate::wakes::{Key, Received};
 
 /// Whether the process does its part: as the leader, once every first list is complete; else as the one that waits while another leads.
 #[derive(Clone, Debug)]
@@ -70,23 +71,29 @@ async fn run_scope(
     api: Api<Received>,
     concurrency: u16,
     readiness: Readiness,
-    shutdown: impl Future<Output = ()> + Send + 'static,
+    shutdown: impl Future<Output = ()> + Clone + Send + 'static,
 ) {
     let (reader, writer) = reflector::store();
     operator.stores.lock().unwrap_or_else(PoisonError::into_inner).push(reader.clone());
-    let woken = UnboundedReceiverStream::new(operator.wakes().of(namespace)).map(|object| Ok(object.into()));
-    let news = operator.clone();
-    let touched = touched(api, writer, readiness).try_filter(move |object| std::future::ready(news.is_news(object)));
-    let line = operator.clone();
-    let queue = stream::select(trigger_self(touched, ()), woken).take_until(shutdown).inspect_ok(move |request| {
-        line.queued(&request.obj_ref.clone().into_kind_unchecked(()));
+    let (entrance, waiting) = line();
+    let woken = UnboundedReceiverStream::new(operator.wakes().of(namespace)).map(In::Woken);
+    let touched = touched(api, writer, readiness).map(|object| In::Touched(object.map(Box::new)));
+    let enter = stream::select(touched, woken).take_until(shutdown.clone()).for_each(|what| {
+        what.enter(&operator, &entrance);
+        std::future::ready(())
     });
+    let places = Places::new(concurrency);
+    let queue = places.clone().admit(waiting).take_until(shutdown);
+    let place = places.clone();
     let results = applier(
         // A task of its own spreads reconciles over the cores; a panic in one must end the process, not be lost.
-        |object, operator| {
-            tokio::spawn(reconcile(object, operator))
-                .map(|result| result.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic())))
-                .boxed()
+        move |object, operator| {
+            let place = place.of(&reference(&object));
+            let reconciled = async move {
+                let _place = place;
+                reconcile(object, operator).await
+            };
+            tokio::spawn(reconciled).map(|result| result.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))).boxed()
         },
         error_policy,
         operator.clone(),
@@ -94,22 +101,45 @@ async fn run_scope(
         queue.boxed(),
         Config::default().concurrency(concurrency),
     );
-    results
-        .for_each(|result| {
-            match result {
-                Ok((object, action)) => debug!(%object, ?action, "reconciled"),
-                Err(ControllerError::ObjectNotFound(object)) => forget(&operator, *object),
-                // Reported where it happened.
-                Err(ControllerError::ReconcilerFailed(..)) => {}
-                Err(error) => warn!("{error}"),
+    let results = results.for_each(|result| {
+        match result {
+            Ok((object, action)) => debug!(%object, ?action, "reconciled"),
+            Err(ControllerError::ObjectNotFound(object)) => {
+                let object = object.into_kind_unchecked(());
+                drop(places.of(&object));
+                operator.forget(&object);
             }
-            std::future::ready(())
-        })
-        .await;
+            // Reported where it happened.
+            Err(ControllerError::ReconcilerFailed(..)) => {}
+            Err(error) => warn!("{error}"),
+        }
+        std::future::ready(())
+    });
+    tokio::join!(enter, results);
 }
 
-fn forget(operator: &Operator, object: ObjectRef<kube::api::DynamicObject>) {
-    operator.forget(&object.into_kind_unchecked(()));
+/// What puts an object in line.
+enum In {
+    Touched(Result<Box<Received>, watcher::Error>),
+    Woken(Key),
+}
+
+impl In {
+    fn enter(self, operator: &Operator, entrance: &Entrance) {
+        match self {
+            Self::Touched(Ok(object)) if operator.is_news(&object) => {
+                let key = reference(&object);
+                operator.queued(&key);
+                entrance.put(&object, key);
+            }
+            Self::Touched(Ok(_)) => {}
+            Self::Touched(Err(error)) => warn!("{error}"),
+            Self::Woken(key) => {
+                operator.queued(&key);
+                entrance.wake(key);
+            }
+        }
+    }
 }
 
 /// The objects that appear, change or go, after the store has them.

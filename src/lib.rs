@@ -41,6 +41,7 @@ pub mod leadership;
 pub mod lease;
 pub mod lifecycle;
 pub mod limiter;
+mod line;
 pub mod marker;
 mod memory;
 pub mod metrics;

@@ -34,7 +34,7 @@ pub(crate) struct Publisher {
     client: Client,
     metrics: Arc<Metrics>,
     work: Arc<Queue>,
-    events: OnceLock<Sender<(ObjectReference, Event)>>,
+    events: OnceLock<Sender<(About, Event)>>,
 }
 
 impl Publisher {
@@ -50,23 +50,23 @@ impl Publisher {
             tokio::spawn(publish_all(self.client.clone(), self.metrics.clone(), self.work.clone(), receiver));
             sender
         };
-        if self.events.get_or_init(begin).try_send((reference_to(object), event)).is_err() {
+        if self.events.get_or_init(begin).try_send((About::from(object), event)).is_err() {
             self.metrics.written("event", "dropped");
         }
     }
 }
 
-async fn publish_all(client: Client, metrics: Arc<Metrics>, work: Arc<Queue>, mut events: Receiver<(ObjectReference, Event)>) {
+async fn publish_all(client: Client, metrics: Arc<Metrics>, work: Arc<Queue>, mut events: Receiver<(About, Event)>) {
     let reporter = Reporter { controller: FIELD_MANAGER.into(), instance: std::env::var("POD_NAME").ok() };
     let mut recorder = Recorder::new(client.clone(), reporter.clone());
     let mut published = 0;
-    while let Some((reference, event)) = events.recv().await {
+    while let Some((about, event)) = events.recv().await {
         let _ = tokio::time::timeout(COURTESY, calm(&work)).await;
         if published == REMEMBERED {
             (recorder, published) = (Recorder::new(client.clone(), reporter.clone()), 0);
         }
         published += 1;
-        let done = publish(&recorder, &reference, event).await;
+        let done = publish(&recorder, &about.into(), event).await;
         metrics.written("event", if done { "ok" } else { "error" });
     }
 }
@@ -103,14 +103,29 @@ async fn publish(recorder: &Recorder, reference: &ObjectReference, event: Event)
     false
 }
 
-/// What events are about. With a resourceVersion, no two events of an object would be taken for the same.
-fn reference_to(object: &ObjectMeta) -> ObjectReference {
-    ObjectReference {
-        api_version: Some(AthenaSession::api_version(&()).into()),
-        kind: Some(AthenaSession::kind(&()).into()),
-        name: object.name.clone(),
-        namespace: object.namespace.clone(),
-        uid: object.uid.clone(),
-        ..ObjectReference::default()
+/// The object that an event is about, in little memory: many may wait.
+struct About {
+    namespace: Option<String>,
+    name: Option<String>,
+    uid: Option<String>,
+}
+
+impl From<&ObjectMeta> for About {
+    fn from(object: &ObjectMeta) -> Self {
+        Self { namespace: object.namespace.clone(), name: object.name.clone(), uid: object.uid.clone() }
+    }
+}
+
+/// With a resourceVersion, no two events of an object would be taken for the same.
+impl From<About> for ObjectReference {
+    fn from(about: About) -> Self {
+        Self {
+            api_version: Some(AthenaSession::api_version(&()).into()),
+            kind: Some(AthenaSession::kind(&()).into()),
+            name: about.name,
+            namespace: about.namespace,
+            uid: about.uid,
+            ..Self::default()
+        }
     }
 }

@@ -17,11 +17,11 @@ pub type Key = ObjectRef<AthenaSession>;
 
 /// The queues of the watched scopes: of all namespaces, or of single ones.
 #[derive(Debug, Default)]
-pub struct Wakes(Mutex<HashMap<Option<String>, UnboundedSender<ObjectRef<Received>>>>);
+pub struct Wakes(Mutex<HashMap<Option<String>, UnboundedSender<Key>>>);
 
 impl Wakes {
     /// The objects that are woken in `namespace`, or in all of them.
-    pub fn of(&self, namespace: Option<String>) -> UnboundedReceiver<ObjectRef<Received>> {
+    pub fn of(&self, namespace: Option<String>) -> UnboundedReceiver<Key> {
         let (sender, receiver) = unbounded_channel();
         self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(namespace, sender);
         receiver
@@ -31,9 +31,8 @@ impl Wakes {
     pub fn wake(&self, key: &Key) {
         let scopes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(scope) = scopes.get(&key.namespace).or_else(|| scopes.get(&None)) {
-            let object = ObjectRef::new(&key.name).within(key.namespace.as_deref().unwrap_or_default());
             // Nobody reads it any more at the end of the process only.
-            let _ = scope.send(object);
+            let _ = scope.send(key.clone());
         }
     }
 }

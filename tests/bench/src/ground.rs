@@ -19,6 +19,8 @@ use crate::watch::Watch;
 const UNLIMITED: [&str; 2] = ["--athena-rate=10000", "--athena-burst=10000"];
 /// The operator's count of reconciles.
 pub const RECONCILES: &str = "controller_runtime_reconcile_total";
+/// The operator's count of writes, events among them.
+const WRITES: &str = "athena_operator_writes_total";
 /// Connections of the bench.
 const CONNECTIONS: usize = 4;
 
@@ -137,7 +139,7 @@ impl Ground {
         })
     }
 
-    /// Waits until the operator neither reconciles nor calls Athena for anything but lists for so long.
+    /// Waits until the operator neither reconciles nor writes nor calls Athena for anything but lists for so long.
     ///
     /// # Errors
     /// When that does not come to be within `patience`.
@@ -145,12 +147,12 @@ impl Ground {
         let begin = Instant::now();
         let mut since = begin;
         let mut calls = self.emulator.call_count();
-        let mut before = reconciles(operator)?;
+        let mut before = work(operator)?;
         while since.elapsed() < so_long {
             tokio::time::sleep(Duration::from_secs(1)).await;
             let new = self.emulator.calls_after(calls);
             calls += new.len();
-            let now = reconciles(operator)?;
+            let now = work(operator)?;
             #[allow(clippy::float_cmp, reason = "a counter that has not moved")]
             if now != before || new.iter().any(|call| call.operation != "ListSessions") {
                 since = Instant::now();
@@ -175,6 +177,12 @@ pub fn metrics(operator: &Operator) -> anyhow::Result<String> {
 /// How many reconciles an operator has done.
 fn reconciles(operator: &Operator) -> anyhow::Result<f64> {
     Ok(scrape::sum(&metrics(operator)?, RECONCILES, |_| true))
+}
+
+/// How many reconciles an operator has done, and how many events it has published.
+fn work(operator: &Operator) -> anyhow::Result<f64> {
+    let metrics = metrics(operator)?;
+    Ok([RECONCILES, WRITES].iter().map(|name| scrape::sum(&metrics, name, |_| true)).sum())
 }
 
 /// What has been counted up to a moment.
