@@ -56,8 +56,8 @@ pub struct Run {
     #[arg(long, env = "ATHENA_OPERATOR_LOG", default_value = "warn,athena_operator=info", value_name = "FILTER")]
     pub log: String,
 
-    /// Reconciles that may run at a time in a watched scope
-    #[arg(long, env = "ATHENA_OPERATOR_CONCURRENCY", default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    /// Reconciles that may run at a time in a watched scope; a fifth is kept for what is due at a time that was set
+    #[arg(long, env = "ATHENA_OPERATOR_CONCURRENCY", default_value_t = 40, value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub concurrency: u16,
 
     /// Longest time for a call to Athena, such as 10s

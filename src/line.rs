@@ -67,7 +67,7 @@ pub(crate) struct Places {
 impl Places {
     /// The places for `concurrency` reconciles at a time, of which some stay free for what is due.
     pub(crate) fn new(concurrency: u16) -> Arc<Self> {
-        let places = usize::from(concurrency - concurrency / 4);
+        let places = usize::from(concurrency - concurrency / 5);
         Arc::new(Self { free: Arc::new(Semaphore::new(places)), taken: Mutex::default() })
     }
 
@@ -128,12 +128,12 @@ mod tests {
         let (entrance, waiting) = line();
         let key = |number: u16| Key::new(&number.to_string()).within("team");
         (0..8).for_each(|number| entrance.wake(key(number)));
-        let places = Places::new(4);
+        let places = Places::new(5);
         let mut admitted = Box::pin(places.clone().admit(waiting));
-        for _ in 0..3 {
+        for _ in 0..4 {
             assert!(admitted.next().now_or_never().is_some());
         }
-        assert!(admitted.next().now_or_never().is_none(), "one of four is kept for what is due");
+        assert!(admitted.next().now_or_never().is_none(), "one of five is kept for what is due");
         drop(places.of(&key(1)));
         assert!(admitted.next().now_or_never().is_some());
         assert!(admitted.next().now_or_never().is_none());

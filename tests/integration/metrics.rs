@@ -73,7 +73,7 @@ async fn a_session_is_counted_from_its_start_to_its_end(world: World) -> anyhow:
         (STARTS, 1.0),
         ("athena_operator_athena_calls_total{operation=\"StartSession\",code=\"ok\"}", 1.0),
         ("athena_operator_athena_calls_total{operation=\"StartSession\",code=\"ThrottlingException\"}", 0.0),
-        ("controller_runtime_max_concurrent_reconciles{controller=\"athenasession\"}", 32.0),
+        ("controller_runtime_max_concurrent_reconciles{controller=\"athenasession\"}", 40.0),
         ("controller_runtime_reconcile_errors_total{controller=\"athenasession\"}", 0.0),
         ("leader_election_master_status{name=\"athena-operator\"}", 1.0),
     ] {
