@@ -25,7 +25,7 @@ const TRIES: u32 = 3;
 /// Longest time for a try.
 const TIMEOUT: Duration = Duration::from_secs(10);
 /// How long an event waits for a moment in which no object waits for a reconcile.
-const COURTESY: Duration = Duration::from_secs(1);
+const COURTESY: Duration = Duration::from_millis(100);
 /// After so many events a recorder is replaced. It goes through all those of the last minutes for each, to find one like it.
 const REMEMBERED: u32 = 1024;
 
