@@ -10,15 +10,17 @@ use kube::runtime::controller::{Config, Error as ControllerError, applier};
 use kube::runtime::reflector::store;
 use kube::runtime::watcher::{self, Event, watcher};
 use kube::runtime::{WatchStreamExt, reflector};
-use kube::{Api, Client, ResourceExt};
+use kube::{Api, Client, Resource, ResourceExt};
 use tokio_stream::wrappers::UnboundedReceiverStream;
 use tracing::{debug, warn};
 
+use crate::api::{AthenaSession, AthenaSessionStatus};
+use crate::key::Key;
 use crate::leadership::Leadership;
 use crate::line::{Entrance, Places, line};
-use crate::operator::{Operator, reference};
+use crate::operator::Operator;
 use crate::reconcile::{error_policy, reconcile};
-use crate::wakes::{Key, Received};
+use crate::wakes::Received;
 
 /// Whether the process does its part: as the leader, once every first list is complete; else as the one that waits while another leads.
 #[derive(Clone, Debug)]
@@ -88,7 +90,7 @@ async fn run_scope(
     let results = applier(
         // A task of its own spreads reconciles over the cores; a panic in one must end the process, not be lost.
         move |object, operator| {
-            let place = place.of(&reference(&object));
+            let place = place.of(&Key::of(object.as_ref()));
             let reconciled = async move {
                 let _place = place;
                 reconcile(object, operator).await
@@ -105,9 +107,9 @@ async fn run_scope(
         match result {
             Ok((object, action)) => debug!(%object, ?action, "reconciled"),
             Err(ControllerError::ObjectNotFound(object)) => {
-                let object = object.into_kind_unchecked(());
-                drop(places.of(&object));
-                operator.forget(&object);
+                let key = Key::from(object.as_ref());
+                drop(places.of(&key));
+                operator.forget(&key);
             }
             // Reported where it happened.
             Err(ControllerError::ReconcilerFailed(..)) => {}
@@ -128,7 +130,7 @@ impl In {
     fn enter(self, operator: &Operator, entrance: &Entrance) {
         match self {
             Self::Touched(Ok(object)) if operator.is_news(&object) => {
-                let key = reference(&object);
+                let key = Key::of(object.as_ref());
                 operator.queued(&key);
                 entrance.put(&object, key);
             }
@@ -147,10 +149,7 @@ fn touched(api: Api<Received>, writer: store::Writer<Received>, readiness: Readi
     let mut listed = false;
     watcher(api, watcher::Config::default())
         .default_backoff()
-        .modify(|object| {
-            object.managed_fields_mut().clear();
-            object.annotations_mut().remove("kubectl.kubernetes.io/last-applied-configuration");
-        })
+        .modify(slim)
         .reflect(writer)
         .inspect(move |event| {
             if matches!(event, Ok(Event::InitDone)) && !listed {
@@ -159,4 +158,15 @@ fn touched(api: Api<Received>, writer: store::Writer<Received>, readiness: Readi
             }
         })
         .touched_objects()
+}
+
+/// Leaves out what nobody reads here: every object is kept for as long as it is.
+fn slim(object: &mut Received) {
+    object.meta_mut().managed_fields = None;
+    object.annotations_mut().remove("kubectl.kubernetes.io/last-applied-configuration");
+    // What reads JSON makes room for four of everything.
+    object.finalizers_mut().shrink_to_fit();
+    if let Ok(AthenaSession { status: Some(AthenaSessionStatus { conditions: Some(conditions), .. }), .. }) = &mut object.0 {
+        conditions.shrink_to_fit();
+    }
 }

@@ -1,19 +1,21 @@
 //! Which event a change is. What each event means stands in one table, [`EVENTS`], which also gives its type; the documentation is made from it.
 
+use std::borrow::Cow;
+
 use crate::api::{AthenaSession, AthenaSessionStatus, DeletionPolicy};
 use crate::lifecycle::Step;
 use crate::session::Refusal;
 use crate::status::{Outcome, condition};
 
-/// An event for people, about one object.
+/// An event for people, about one object. Many may wait to be published.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event {
     /// Whether somebody should act on it.
     pub warning: bool,
     /// CamelCase reason. The recorder aggregates by it and drops later notes under the same one.
-    pub reason: String,
+    pub reason: Cow<'static, str>,
     /// What happened.
-    pub note: String,
+    pub note: Box<str>,
     /// What the operator was doing.
     pub action: &'static str,
 }
@@ -152,13 +154,13 @@ pub const EVENTS: &[Kind] = &[
     ),
 ];
 
-/// Whether events with `reason` are Warnings. Those of a reason from a later release's status are.
-fn is_warning(reason: &str) -> bool {
-    EVENTS.iter().find(|kind| kind.reason == reason).is_none_or(|kind| kind.warning)
-}
-
 fn new(reason: &str, note: &str, action: &'static str) -> Event {
-    Event { warning: is_warning(reason), reason: reason.to_owned(), note: cut(note, LONGEST_NOTE).to_owned(), action }
+    let (warning, reason) = match EVENTS.iter().find(|kind| kind.reason == reason) {
+        Some(kind) => (kind.warning, kind.reason.into()),
+        // A reason from a later release's status.
+        None => (true, reason.to_owned().into()),
+    };
+    Event { warning, reason, note: cut(note, LONGEST_NOTE).into(), action }
 }
 
 /// The event of a step and of the change of status that it led to. Work that comes and goes (IDLE and BUSY) is none.

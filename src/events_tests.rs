@@ -86,7 +86,7 @@ fn every_event_that_occurs_is_in_the_table_and_every_row_occurs() {
     let others = [event(None, &starting, &Step::Start(0), &started), ttl_under_gitops(&mortal, Some(false))].into_iter().flatten();
 
     let occurring: Vec<Event> = nothing.chain(refused).chain(others).chain([release(&live), release(&retained), unreadable("mend spec")]).collect();
-    let reasons: BTreeSet<&str> = occurring.iter().map(|event| event.reason.as_str()).collect();
+    let reasons: BTreeSet<&str> = occurring.iter().map(|event| &*event.reason).collect();
     let rows: BTreeSet<&str> = EVENTS.iter().map(|kind| kind.reason).collect();
     assert_eq!(reasons, rows);
     assert_eq!(EVENTS.len(), rows.len(), "a reason has two rows");
@@ -102,10 +102,10 @@ fn a_row_that_is_not_ready_is_a_warning_but_for_a_deletion() {
         let row = situation.row();
         // `SessionEnded` stands in for a reason that is none.
         if row.ready == "False" && !matches!(row.reason.as_str(), "Deleting" | "SessionEnded") {
-            assert!(is_warning(&row.reason), "{}", row.reason);
+            assert!(new(&row.reason, "", "Observe").warning, "{}", row.reason);
         }
     }
-    assert!(is_warning("AReasonOfALaterRelease"));
+    assert!(new("AReasonOfALaterRelease", "", "Observe").warning);
 }
 
 #[test]
@@ -114,12 +114,12 @@ fn an_unanswered_start_is_told_once_and_never_as_its_row() {
     let throttled = status_of(&Situation::Queued { reason: "Throttled", message: "no".into() });
     let unanswered = Outcome::Refused(refusal(Class::Unanswered, "AthenaUnavailable"));
     let told = event(Some(&throttled), &starting, &Step::Start(0), &unanswered).map(|event| (event.reason, event.note));
-    assert_eq!(told, Some(("AthenaUnavailable".to_owned(), "no (AWS request id r-1)".to_owned())));
+    assert_eq!(told, Some(("AthenaUnavailable".into(), "no (AWS request id r-1)".into())));
     assert_eq!(event(Some(&starting), &starting, &Step::Start(0), &unanswered), None);
 
     let deleting = status_of(&Situation::Deleting { message: "waiting".into() });
     let told = event(Some(&starting), &deleting, &Step::Start(0), &unanswered).map(|event| (event.warning, event.reason));
-    assert_eq!(told, Some((false, "Deleting".to_owned())));
+    assert_eq!(told, Some((false, "Deleting".into())));
 }
 
 #[test]

@@ -7,7 +7,7 @@ use crate::lifecycle::{Circumstances, Limits, Recorded};
 use crate::marker;
 use crate::session::{Class, Look, Refusal, Search, Session};
 
-/// What this process knows of one object.
+/// What this process knows of one object. It is kept for every object: what few have stands apart.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Known {
     /// Whether this process put the finalizer on: then no attempt can have been recorded before it.
@@ -15,15 +15,15 @@ pub struct Known {
     /// How often in a row Athena did not know the session.
     pub not_found: u32,
     /// The newest refusal, while it stands.
-    pub refused: Option<Refused>,
+    pub refused: Option<Box<Refused>>,
     /// When a look last succeeded.
     pub seen_time: Option<Timestamp>,
     /// The newest failure of a look, while no look has succeeded since.
-    pub look_refused: Option<Refused>,
+    pub look_refused: Option<Box<Refused>>,
     /// Whether a complete list without the attempt's marker has been read.
     pub absent: bool,
     /// A session that was started and could not yet be recorded, and its attempt.
-    pub unrecorded: Option<(i32, Session)>,
+    pub unrecorded: Option<Box<(i32, Session)>>,
     own_attempt: Option<(i32, Timestamp)>,
     in_doubt: bool,
     trusted: Option<String>,
@@ -191,7 +191,7 @@ impl Known {
 
     /// The session that this process started for the attempt and could not record.
     pub fn started_of(&self, made: &Recorded<'_>) -> Option<&Session> {
-        self.unrecorded.as_ref().filter(|(number, _)| *number == made.number).map(|(_, session)| session)
+        self.unrecorded.as_deref().filter(|(number, _)| *number == made.number).map(|(_, session)| session)
     }
 
     /// Whether Athena knows the attempt's token with something else behind it.
@@ -201,7 +201,7 @@ impl Known {
 
     /// What an attempt of which nothing was found has come to.
     pub fn lost_reason(&self) -> EndReason {
-        match &self.refused {
+        match self.refused.as_deref() {
             Some(Refused { refusal: Refusal { class: Class::TokenConflict, reason, .. }, .. }) => EndReason::from((*reason).to_owned()),
             _ => EndReason::SessionLost,
         }
@@ -234,7 +234,8 @@ impl Known {
     pub fn started(&mut self, number: i32, id: &str, state: &str, now: Timestamp, limits: &Limits) {
         self.refused = None;
         self.trust(id);
-        self.unrecorded = Some((number, Session { id: id.to_owned(), state: state.to_owned(), ..Session::default() }));
+        let session = Session { id: id.to_owned(), state: state.to_owned(), ..Session::default() };
+        self.unrecorded = Some(Box::new((number, session)));
         // Some sessions are there within a second.
         self.wait_until(now, now + limits.transition_interval / 2);
     }
@@ -305,7 +306,7 @@ impl Known {
                 let count = self.look_refused.as_ref().map_or(0, |before| before.count.saturating_add(1));
                 let since = self.look_refused.as_ref().map_or(now, |before| before.since);
                 self.wait_until(now, now + backoff(refusal.class, count, jitter));
-                self.look_refused = Some(Refused { call: Call::Look, refusal: refusal.clone(), since, count });
+                self.look_refused = Some(Box::new(Refused { call: Call::Look, refusal: refusal.clone(), since, count }));
                 Look::Failed(refusal)
             }
         }
@@ -378,16 +379,16 @@ impl Known {
         let class = refusal.class;
         let standing = match self.refused.take() {
             Some(before) if before.call == call && before.refusal.class == class => {
-                Refused { refusal, count: before.count.saturating_add(1), ..before }
+                Refused { refusal, count: before.count.saturating_add(1), ..*before }
             }
             // What passes by itself does not hide what somebody has to mend, nor begin its time anew.
             Some(before) if before.call == call && passing(class) && !passing(before.refusal.class) => {
-                Refused { count: before.count.saturating_add(1), ..before }
+                Refused { count: before.count.saturating_add(1), ..*before }
             }
             _ => Refused { call, refusal, since: now, count: 0 },
         };
         self.wait_until(now, now + backoff(class, standing.count, jitter));
-        self.refused = Some(standing);
+        self.refused = Some(Box::new(standing));
     }
 
     fn schedule_look(&mut self, session: &Session, now: Timestamp, limits: &Limits, jitter: f64) {

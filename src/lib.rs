@@ -35,6 +35,7 @@ pub mod athena;
 pub mod check;
 pub mod controller;
 pub mod events;
+pub mod key;
 pub mod known;
 pub mod kubernetes;
 pub mod leadership;

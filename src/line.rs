@@ -12,7 +12,8 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::api::FINALIZER;
-use crate::wakes::{Key, Received};
+use crate::key::Key;
+use crate::wakes::Received;
 
 /// The entrance of the line.
 pub(crate) struct Entrance {
@@ -76,7 +77,7 @@ impl Places {
         stream::unfold((self, waiting), async |(places, mut waiting)| {
             let place = places.free.clone().acquire_owned().await.ok()?;
             let key = waiting.next().await?;
-            let object = key.clone().into_kind_unchecked(());
+            let object = key.reference();
             places.taken.lock().unwrap_or_else(PoisonError::into_inner).insert(key, place);
             Some((Ok(object), (places, waiting)))
         })
@@ -103,7 +104,7 @@ mod tests {
             "spec": {},
         });
         object["metadata"].as_object_mut().expect("an object").extend(metadata.as_object().expect("an object").clone());
-        (serde_json::from_value(object).expect("any object can be received"), Key::new(name).within("team"))
+        (serde_json::from_value(object).expect("any object can be received"), Key::new("team", name))
     }
 
     #[test]
@@ -116,7 +117,7 @@ mod tests {
             let (object, key) = object(name, &metadata);
             entrance.put(&object, key);
         }
-        entrance.wake(Key::new("woken").within("team"));
+        entrance.wake(Key::new("team", "woken"));
         drop(entrance);
         let admitted = Places::new(16).admit(waiting).map(|admitted| admitted.expect("no error").name);
         let names: Vec<String> = admitted.collect().now_or_never().expect("there are places");
@@ -126,7 +127,7 @@ mod tests {
     #[test]
     fn no_more_are_let_in_than_there_are_places() {
         let (entrance, waiting) = line();
-        let key = |number: u16| Key::new(&number.to_string()).within("team");
+        let key = |number: u16| Key::new("team", &number.to_string());
         (0..8).for_each(|number| entrance.wake(key(number)));
         let places = Places::new(5);
         let mut admitted = Box::pin(places.clone().admit(waiting));

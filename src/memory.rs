@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use crate::key::Key;
 use crate::known::Known;
-use crate::wakes::Key;
 
 /// What this process remembers of an object.
 #[derive(Clone, Debug, Default)]
@@ -92,7 +92,7 @@ mod tests {
     use super::*;
 
     fn key() -> Key {
-        Key::new("one").within("team")
+        Key::new("team", "one")
     }
 
     fn quiet(version: u64) -> Memory {

@@ -2,9 +2,9 @@
 
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
-use kube::runtime::reflector::ObjectRef;
 
 use crate::api::AthenaSession;
+use crate::key::Key;
 use crate::known::Known;
 use crate::lifecycle::{Attempt, Seen, Step, attempt, elsewhere, found, next_step, wants_stopped};
 use crate::limiter::{Lane, Turn};
@@ -17,7 +17,7 @@ impl Operator {
     /// Whether the call of `step`, if it makes one, may be made now. The first call of a reconcile waits for its turn; what has been begun is finished.
     pub(crate) fn is_in_turn(&self, object: &AthenaSession, known: &Known, step: &Step, turn: &mut Turn) -> bool {
         let Some(lane) = lane(object, known, step).filter(|_| !turn.is_begun()) else { return true };
-        let key = ObjectRef::from_obj(object);
+        let key = Key::of(object);
         let may = self.limiter.ask(&key, object.metadata.namespace.as_deref().unwrap_or_default(), lane);
         // The turn to record an attempt is kept for its start.
         if may && !matches!(step, Step::Record(_)) {
@@ -42,7 +42,7 @@ impl Operator {
 
     /// Has the sweeps look out for `session`. Returns whether they can.
     fn watch(&self, object: &AthenaSession, session: &Session) -> bool {
-        self.observer.watch(&ObjectRef::from_obj(object), &object.spec.work_group, session, |work_group| {
+        self.observer.watch(&Key::of(object), &object.spec.work_group, session, |work_group| {
             let (athena, wakes) = (self.athena.clone(), self.wakes.clone());
             let list = move |work_group: String, next| {
                 let athena = athena.clone();
@@ -74,14 +74,14 @@ impl Operator {
     /// Has the sweeps look out for nothing of the object: what lives of it is looked at.
     fn look_away(&self, object: &AthenaSession, known: &mut Known) {
         known.unsettle_but(None);
-        self.observer.forget(&ObjectRef::from_obj(object));
+        self.observer.forget(&Key::of(object));
     }
 
     /// What the sweeps have shown of the object's session since the last time.
     pub(crate) fn sighting(&self, object: &AthenaSession, known: &mut Known) -> Seen {
         let mut seen = Seen::default();
         let Some(id) = object.status.as_ref().and_then(|status| status.session_id.as_deref()) else { return seen };
-        match self.observer.sighting(&ObjectRef::from_obj(object), id) {
+        match self.observer.sighting(&Key::of(object), id) {
             Some(Sighting::Missed(time)) => known.missed(time),
             Some(Sighting::Shown(session, asked)) => {
                 seen.look = known.sighted(session.redacted(&object.spec), &object.uid().unwrap_or_default(), id, asked, &self.limits);

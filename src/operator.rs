@@ -4,12 +4,13 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Instant;
 
 use k8s_openapi::jiff::Timestamp;
-use kube::runtime::reflector::{ObjectRef, Store};
+use kube::runtime::reflector::Store;
 use kube::{Client, ResourceExt};
 use tokio_util::task::TaskTracker;
 use tracing::Instrument;
 
 use crate::athena::Athena;
+use crate::key::Key;
 use crate::known::Known;
 use crate::lifecycle::{Circumstances, Identity, Limits};
 use crate::limiter::Limiter;
@@ -19,7 +20,7 @@ use crate::observer::Observer;
 use crate::orphans::end_orphan;
 use crate::publish::Publisher;
 use crate::queue::Queue;
-use crate::wakes::{Key, Received, Wakes};
+use crate::wakes::{Received, Wakes};
 
 /// What a reconcile works with.
 pub struct Operator {
@@ -72,7 +73,7 @@ impl Operator {
 
     pub(crate) fn remembered(&self, received: &Received) -> Memory {
         let uid = received.uid().unwrap_or_default();
-        match self.memories.take(&reference(received)) {
+        match self.memories.take(&Key::of(received)) {
             Some(memory) if memory.uid == uid => memory,
             other => {
                 self.release_memory(other);
@@ -83,7 +84,7 @@ impl Operator {
 
     /// Keeps what is to be remembered after a reconcile. What the watch brought meanwhile is reconciled next.
     pub(crate) fn remember(&self, received: &Received, memory: Memory) {
-        let key = reference(received);
+        let key = Key::of(received);
         let news = if memory.released {
             self.limiter.leave(&key);
             self.observer.forget(&key);
@@ -104,7 +105,7 @@ impl Operator {
     /// Whether what the watch has brought has to be reconciled.
     pub(crate) fn is_news(&self, received: &Received) -> bool {
         let version = received.resource_version().and_then(|version| version.parse().ok());
-        self.memories.is_news(&reference(received), version)
+        self.memories.is_news(&Key::of(received), version)
     }
 
     /// Ends a session that no object owns, on the side.
@@ -128,13 +129,8 @@ impl Operator {
     }
 
     fn release_memory(&self, memory: Option<Memory>) {
-        if let Some((_, session)) = memory.and_then(|memory| memory.known.unrecorded) {
-            self.end_orphan(session.id);
+        if let Some(unrecorded) = memory.and_then(|memory| memory.known.unrecorded) {
+            self.end_orphan(unrecorded.1.id);
         }
     }
-}
-
-/// The namespace and name of an object, readable or not.
-pub(crate) fn reference(received: &Received) -> Key {
-    ObjectRef::new(&received.name_any()).within(&received.namespace().unwrap_or_default())
 }

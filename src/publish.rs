@@ -13,6 +13,7 @@ use tracing::debug;
 
 use crate::api::{AthenaSession, FIELD_MANAGER};
 use crate::events::Event;
+use crate::key::Key;
 use crate::known::backoff;
 use crate::metrics::Metrics;
 use crate::queue::Queue;
@@ -83,8 +84,8 @@ async fn calm(work: &Queue) {
 async fn publish(recorder: &Recorder, reference: &ObjectReference, event: Event) -> bool {
     let event = kube::runtime::events::Event {
         type_: if event.warning { EventType::Warning } else { EventType::Normal },
-        reason: event.reason,
-        note: Some(event.note),
+        reason: event.reason.into_owned(),
+        note: Some(event.note.into_string()),
         action: event.action.into(),
         secondary: None,
     };
@@ -105,14 +106,13 @@ async fn publish(recorder: &Recorder, reference: &ObjectReference, event: Event)
 
 /// The object that an event is about, in little memory: many may wait.
 struct About {
-    namespace: Option<String>,
-    name: Option<String>,
-    uid: Option<String>,
+    key: Key,
+    uid: Option<Box<str>>,
 }
 
 impl From<&ObjectMeta> for About {
     fn from(object: &ObjectMeta) -> Self {
-        Self { namespace: object.namespace.clone(), name: object.name.clone(), uid: object.uid.clone() }
+        Self { key: object.into(), uid: object.uid.as_deref().map(Into::into) }
     }
 }
 
@@ -122,9 +122,9 @@ impl From<About> for ObjectReference {
         Self {
             api_version: Some(AthenaSession::api_version(&()).into()),
             kind: Some(AthenaSession::kind(&()).into()),
-            name: about.name,
-            namespace: about.namespace,
-            uid: about.uid,
+            name: Some(about.key.name().to_owned()),
+            namespace: Some(about.key.namespace().to_owned()),
+            uid: about.uid.map(String::from),
             ..Self::default()
         }
     }

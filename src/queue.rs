@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::key::Key;
 use crate::metrics::Metrics;
-use crate::wakes::Key;
 
 /// The objects that wait for a reconcile or are in one.
 #[derive(Debug, Default)]
@@ -97,7 +97,7 @@ mod tests {
     fn an_object_waits_from_its_first_change_or_the_time_it_is_due_until_its_reconcile_begins() {
         let (queue, metrics, start) = (Queue::default(), Metrics::default(), Instant::now());
         let after = |seconds| start + Duration::from_secs(seconds);
-        let (a, b) = (Key::new("a").within("n"), Key::new("b").within("n"));
+        let (a, b) = (Key::new("n", "a"), Key::new("n", "b"));
         queue.join(&a, start, &metrics);
         queue.join(&a, after(1), &metrics);
         queue.join(&b, after(1), &metrics);

@@ -6,18 +6,18 @@ use std::time::{Duration, Instant};
 use k8s_openapi::jiff::Timestamp;
 use kube::api::ObjectMeta;
 use kube::runtime::controller::Action;
-use kube::runtime::reflector::ObjectRef;
 use tracing::{Instrument, Span, debug, field, info, info_span, warn};
 
 use crate::api::{AthenaSession, AthenaSessionStatus};
 use crate::athena::start_session;
 use crate::events;
+use crate::key::Key;
 use crate::known::{Known, backoff};
 use crate::lifecycle::{Attempt, Seen, Step, attempt, next_step, surplus, wake_time};
 use crate::limiter::Turn;
 use crate::memory::Memory;
 use crate::metrics::{Changes, changes, changes_of_release};
-use crate::operator::{Operator, reference};
+use crate::operator::Operator;
 use crate::redaction::redacted;
 use crate::session::{Class, Refusal, Session};
 use crate::status::{Outcome, condition, status_after};
@@ -31,7 +31,7 @@ use crate::writes::{self, Error, Found, Written};
 /// When the API server refuses a write or does not answer. What Athena refuses is reported in the status.
 pub async fn reconcile(received: Arc<Received>, operator: Arc<Operator>) -> Result<Action, Error> {
     let begun = Instant::now();
-    let key = reference(&received);
+    let key = Key::of(received.as_ref());
     operator.metrics.reconciling();
     operator.queue.begin(&key, begun, &operator.metrics);
     let mut memory = operator.remembered(&received);
@@ -73,7 +73,7 @@ pub async fn reconcile(received: Arc<Received>, operator: Arc<Operator>) -> Resu
 /// When to try again after the API server failed.
 #[allow(clippy::needless_pass_by_value, reason = "the signature that kube's applier asks for")]
 pub fn error_policy(received: Arc<Received>, error: &Error, operator: Arc<Operator>) -> Action {
-    let key = reference(&received);
+    let key = Key::of(received.as_ref());
     let wait = backoff(Class::Unanswered, operator.memories.failures(&key).saturating_sub(1), fastrand::f64()).unsigned_abs();
     let wait = error.retry_after().map_or(wait, |asked| wait.max(asked));
     operator.queue.end(&key, Some(wait), Instant::now());
@@ -105,7 +105,7 @@ impl Operator {
             _ => (Step::Wait, true),
         };
         if !queued && !matches!(step, Step::Record(_)) {
-            self.limiter.leave(&ObjectRef::from_obj(object));
+            self.limiter.leave(&Key::of(object));
         }
         debug!(?step, queued, "decided");
         let mut reported = None;
@@ -128,7 +128,7 @@ impl Operator {
                 let written = self.counted("finalizer", writes::write_finalizer(&self.client, object, false).await)?;
                 if matches!(written, Written::Yes(_)) {
                     let event = events::release(object);
-                    info!(reason = event.reason, "{}", event.note);
+                    info!(reason = &*event.reason, "{}", event.note);
                     self.publisher.publish(&object.metadata, event);
                     self.count(object, &changes_of_release(object, known, seen.look.as_ref()));
                     memory.released = known.unrecorded.is_none();
@@ -211,7 +211,7 @@ impl Operator {
                 let written = self.counted("finalizer", writes::write_raw(&self.client, object, &patch, false).await)?;
                 if matches!(written, Written::Yes(_)) {
                     let event = events::release_unread();
-                    info!(reason = event.reason, "{}", event.note);
+                    info!(reason = &*event.reason, "{}", event.note);
                     self.publisher.publish(object, event);
                 }
                 written
@@ -305,7 +305,7 @@ impl Operator {
                 events.for_each(|event| self.publisher.publish(&object.metadata, event));
             }
             Written::Conflict | Written::Gone => {
-                if let Some((_, Session { id, .. })) = known.unrecorded.clone()
+                if let Some((_, Session { id, .. })) = known.unrecorded.as_deref().cloned()
                     && (matches!(written, Written::Gone) || writes::find(&self.client, object).await? == Found::Gone)
                 {
                     warn!(session_id = id, "the object is gone before its session could be recorded: the session is ended");

@@ -4,16 +4,13 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
 use kube::core::DeserializeGuard;
-use kube::runtime::reflector::ObjectRef;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use crate::api::AthenaSession;
+use crate::key::Key;
 
 /// An object of the watch, readable or not: one that is not does not hide the others.
 pub type Received = DeserializeGuard<AthenaSession>;
-
-/// An object by its namespace and name.
-pub type Key = ObjectRef<AthenaSession>;
 
 /// The queues of the watched scopes: of all namespaces, or of single ones.
 #[derive(Debug, Default)]
@@ -30,7 +27,7 @@ impl Wakes {
     /// Wakes `key`, if its namespace is watched.
     pub fn wake(&self, key: &Key) {
         let scopes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(scope) = scopes.get(&key.namespace).or_else(|| scopes.get(&None)) {
+        if let Some(scope) = scopes.get(&None).or_else(|| scopes.get(&Some(key.namespace().to_owned()))) {
             // Nobody reads it any more at the end of the process only.
             let _ = scope.send(key.clone());
         }

@@ -22,12 +22,12 @@ use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use super::credentials::OwnCredentials;
 use super::error::{CREDENTIALS_INVALID, code, refusal};
 use crate::api::{Classification, EngineConfiguration};
+use crate::key::Key;
 use crate::leadership::Leadership;
 use crate::limiter::{Lane, Limiter, Turn};
 use crate::metrics::Metrics;
 use crate::observer::{Page, Pages};
 use crate::session::{Class, Details, Look, Refusal, Session, WorkGroup};
-use crate::wakes::Key;
 
 /// Why there can be no client.
 #[derive(Debug, thiserror::Error)]

@@ -51,7 +51,7 @@ pub fn attempt<'a>(object: &'a AthenaSession, known: &Known) -> Attempt<'a> {
 
 /// A session that this process started and that no record can name any more, since its attempt is over or another: it has no owner and is to be ended.
 pub fn surplus<'a>(object: &AthenaSession, known: &'a Known) -> Option<&'a str> {
-    let (number, session) = known.unrecorded.as_ref()?;
+    let (number, session) = known.unrecorded.as_deref()?;
     let expected = match attempt(object, known) {
         Attempt::Unknown(made) => made.number == *number,
         Attempt::Live(_, id) => id == session.id,

@@ -165,7 +165,7 @@ fn live(status: &AthenaSessionStatus, id: &str, known: &Known, at: &Circumstance
             Situation::TerminateRefused { available, message: format!("session {id} lives on: {}", refused.message()) }
         }
         (_, refused) if known.is_stale(at) || (refused.is_some() && was_stale) => {
-            let why = refused.as_ref().map_or_else(|| "Athena does not find it".to_owned(), Refused::message);
+            let why = refused.as_deref().map_or_else(|| "Athena does not find it".to_owned(), Refused::message);
             let seen = known.seen_time.map(|time| format!(" since {}", seconds(time).0)).unwrap_or_default();
             Situation::Stale { message: format!("session {id} has not been seen{seen}: {why}") }
         }

@@ -177,14 +177,14 @@ impl Enumeration {
         let mut readable = AthenaSession::new("unreadable", serde_json::from_value(json!({ "workGroup": "w" })).expect("a spec"));
         readable.metadata.generation = Some(1);
         self.row(&readable, &status);
-        self.events.insert(events::unreadable(&message).reason);
+        self.events.insert(events::unreadable(&message).reason.into_owned());
     }
 
     fn decide(&mut self, object: &AthenaSession, known: &Known, seen: &Seen, at: &Circumstances) {
         let step = next_step(object, known, seen, at);
         assert_eq!(step, next_step(&object.clone(), &known.clone(), &seen.clone(), &at.clone()), "the same, decided twice");
         self.steps.insert(name(&step));
-        let mut told = |event: Option<athena_operator::events::Event>| self.events.extend(event.map(|event| event.reason));
+        let mut told = |event: Option<athena_operator::events::Event>| self.events.extend(event.map(|event| event.reason.into_owned()));
         told(ttl_under_gitops(object, None));
         let before = kind(object, known, at);
         match step {
@@ -201,7 +201,7 @@ impl Enumeration {
             _ => {
                 for (outcome, known) in outcomes(&step, known, at) {
                     let status = status_after(object, &known, &step, &outcome, at);
-                    self.events.extend(event(object.status.as_ref(), &status, &step, &outcome).map(|event| event.reason));
+                    self.events.extend(event(object.status.as_ref(), &status, &step, &outcome).map(|event| event.reason.into_owned()));
                     self.row(object, &status);
                     if plausible(object, seen) {
                         let after = AthenaSession { status: Some(status), ..object.clone() };

@@ -250,7 +250,7 @@ impl Exploration {
     /// Rule 9.
     fn end_orphan(&self, world: &mut World, index: usize) {
         let orphan = world.controllers[index].known.unrecorded.take();
-        if let Some((_, session)) = orphan.filter(|_| self.mutant != Mutant::ForgetOrphans) {
+        if let Some((_, session)) = orphan.as_deref().filter(|_| self.mutant != Mutant::ForgetOrphans) {
             world.terminate(&session.id);
         }
     }

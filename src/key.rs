@@ -1,0 +1,87 @@
+//! What an object is called in this process.
+
+use std::fmt;
+use std::sync::Arc;
+
+use kube::Resource;
+use kube::api::ObjectMeta;
+use kube::runtime::reflector::{Lookup, ObjectRef};
+
+/// An object by its namespace and name. Several are kept of each object: it is small, and copies share what it holds.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Key(Arc<str>);
+
+impl Key {
+    /// The object `name` in `namespace`.
+    pub fn new(namespace: &str, name: &str) -> Self {
+        Self([namespace, "/", name].concat().into())
+    }
+
+    /// That of `object`.
+    pub fn of(object: &impl Resource) -> Self {
+        object.meta().into()
+    }
+
+    // Neither can hold a slash.
+    fn parts(&self) -> (&str, &str) {
+        self.0.split_once('/').unwrap_or_default()
+    }
+
+    /// The namespace.
+    pub fn namespace(&self) -> &str {
+        self.parts().0
+    }
+
+    /// The name.
+    pub fn name(&self) -> &str {
+        self.parts().1
+    }
+
+    /// What kube calls it.
+    pub(crate) fn reference<K: Lookup<DynamicType: Default>>(&self) -> ObjectRef<K> {
+        ObjectRef::new(self.name()).within(self.namespace())
+    }
+}
+
+impl From<&ObjectMeta> for Key {
+    fn from(metadata: &ObjectMeta) -> Self {
+        Self::new(metadata.namespace.as_deref().unwrap_or_default(), metadata.name.as_deref().unwrap_or_default())
+    }
+}
+
+impl<K: Lookup> From<&ObjectRef<K>> for Key {
+    fn from(reference: &ObjectRef<K>) -> Self {
+        Self::new(reference.namespace.as_deref().unwrap_or_default(), &reference.name)
+    }
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(formatter)
+    }
+}
+
+impl fmt::Debug for Key {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(formatter)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use kube::api::ApiResource;
+    use kube::core::DynamicObject;
+
+    use super::*;
+
+    #[test]
+    fn it_has_a_namespace_and_a_name() {
+        let key = Key::new("team", "etl");
+        assert_eq!((key.namespace(), key.name(), key.to_string().as_str()), ("team", "etl", "team/etl"));
+        let object = DynamicObject::new("etl", &ApiResource::erase::<crate::api::AthenaSession>(&())).within("team");
+        assert_eq!(Key::of(&object), key);
+        let reference: ObjectRef<crate::api::AthenaSession> = key.reference();
+        assert_eq!((reference.namespace.as_deref(), reference.name.as_str()), (Some("team"), "etl"));
+        assert_eq!(Key::from(&reference), key);
+    }
+}
