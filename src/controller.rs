@@ -88,7 +88,7 @@ async fn run_scope(
     let queue = places.clone().admit(waiting).take_until(shutdown);
     let place = places.clone();
     let results = applier(
-        // A task of its own spreads reconciles over the cores; a panic in one must end the process, not be lost.
+        // The applier polls all that run for each that wakes, but for those in a task of their own. A panic in one must end the process, not be lost.
         move |object, operator| {
             let place = place.of(&Key::of(object.as_ref()));
             let reconciled = async move {

