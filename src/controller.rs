@@ -170,3 +170,37 @@ fn slim(object: &mut Received) {
         conditions.shrink_to_fit();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_is_kept_of_an_object_has_nothing_that_nobody_reads() {
+        let last_applied = "kubectl.kubernetes.io/last-applied-configuration";
+        let condition = json!({ "type": "Ready", "status": "True", "reason": "SessionIdle", "message": "", "lastTransitionTime": "2026-01-01T00:00:00Z" });
+        let mut object: Received = serde_json::from_value(json!({
+            "apiVersion": "athena-operator.io/v1alpha1",
+            "kind": "AthenaSession",
+            "metadata": {
+                "namespace": "team",
+                "name": "etl",
+                "annotations": { last_applied: "{}", "example.org/kept": "yes" },
+                "finalizers": ["example.org/kept"],
+                "managedFields": [{ "manager": "kubectl", "operation": "Apply" }],
+            },
+            "spec": { "workGroup": "etl" },
+            "status": { "conditions": [condition] },
+        }))
+        .expect("any object can be received");
+        slim(&mut object);
+        let metadata = object.meta();
+        assert!(metadata.managed_fields.is_none(), "an empty list would keep its room");
+        assert_eq!(object.annotations().keys().collect::<Vec<_>>(), ["example.org/kept"]);
+        assert_eq!(metadata.finalizers.as_ref().map(|kept| (kept.len(), kept.capacity())), Some((1, 1)));
+        let conditions = object.0.expect("it can be read").status.and_then(|status| status.conditions).expect("conditions");
+        assert_eq!((conditions.len(), conditions.capacity()), (1, 1));
+    }
+}

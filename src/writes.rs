@@ -165,8 +165,10 @@ fn parameters() -> PatchParams {
     PatchParams { field_manager: Some(FIELD_MANAGER.into()), ..PatchParams::default() }
 }
 
-async fn timed<T>(request: impl Future<Output = kube::Result<T>>) -> Option<kube::Result<T>> {
-    tokio::time::timeout(TIMEOUT, request).await.ok()
+fn timed<T>(request: impl Future<Output = kube::Result<T>>) -> impl Future<Output = Option<kube::Result<T>>> {
+    // In its caller it would make every reconcile as large as the largest request is.
+    let request = Box::pin(request);
+    async { tokio::time::timeout(TIMEOUT, request).await.ok() }
 }
 
 fn outcome<T>(what: &'static str, reply: Option<kube::Result<T>>, version: impl Fn(T) -> Option<String>) -> Result<Written, Error> {

@@ -260,24 +260,24 @@ impl Athena {
         self.limiter.pay(turn).await;
         self.leadership.held().await;
         let begun = Instant::now();
-        let reply = self.athena.terminate_session().session_id(id).send().await;
+        let reply = Box::pin(self.athena.terminate_session().session_id(id).send()).await;
         self.told("TerminateSession", begun, reply).await.map(|_| ())
     }
 
     /// Makes a call once the limiter lets it pass.
-    async fn measured<T, E>(
-        &self,
-        operation: &'static str,
-        turn: &mut Turn,
-        call: impl Future<Output = Result<T, SdkError<E, HttpResponse>>>,
-    ) -> Result<T, Refusal>
+    fn measured<T, E, C>(&self, operation: &'static str, turn: &mut Turn, call: C) -> impl Future<Output = Result<T, Refusal>>
     where
         E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+        C: Future<Output = Result<T, SdkError<E, HttpResponse>>>,
     {
-        self.limiter.pay(turn).await;
-        let begun = Instant::now();
-        let reply = call.await;
-        self.told(operation, begun, reply).await
+        // It is 10 KiB, and in its caller it would be a part of every reconcile, with a call or without.
+        let call = Box::pin(call);
+        async move {
+            self.limiter.pay(turn).await;
+            let begun = Instant::now();
+            let reply = call.await;
+            self.told(operation, begun, reply).await
+        }
     }
 
     /// What a call has come to, which is counted.
