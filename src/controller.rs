@@ -180,7 +180,8 @@ mod tests {
     #[test]
     fn what_is_kept_of_an_object_has_nothing_that_nobody_reads() {
         let last_applied = "kubectl.kubernetes.io/last-applied-configuration";
-        let condition = json!({ "type": "Ready", "status": "True", "reason": "SessionIdle", "message": "", "lastTransitionTime": "2026-01-01T00:00:00Z" });
+        let condition =
+            json!({ "type": "Ready", "status": "True", "reason": "SessionIdle", "message": "", "lastTransitionTime": "2026-01-01T00:00:00Z" });
         let mut object: Received = serde_json::from_value(json!({
             "apiVersion": "athena-operator.io/v1alpha1",
             "kind": "AthenaSession",

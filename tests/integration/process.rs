@@ -50,6 +50,9 @@ async fn log_lines_carry_uid_attempt_and_session_id(world: World) -> anyhow::Res
     world.until_reason("logged", "SessionIdle").await?;
     let id = world.emulator.sessions()[0].session_id.clone();
     let text = |line: &Value, field: &str| line.pointer(&format!("/span/{field}")).or(line.get(field)).cloned().unwrap_or_default();
+    // A change is written to the log when its write to the object has been answered, which others may see earlier.
+    let idle = |line: &Value| line.get("reason").is_some() && text(line, "state") == "IDLE";
+    until("IDLE is logged", || operator.log().iter().any(idle)).await?;
     let lines = operator.log();
     let changes: Vec<_> = lines.iter().filter(|line| line.get("reason").is_some() && line.get("state").is_some()).collect();
     let states: Vec<_> = changes.iter().map(|line| text(line, "state")).collect();

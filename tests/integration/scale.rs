@@ -170,14 +170,16 @@ async fn a_namespace_does_not_wait_for_the_starts_of_another(world: World) -> an
     world.stage().kubectl_ok(&["create", "namespace", &other])?;
     create(&world, "a", QUEUED)?;
     let (namespaces, rate) = (format!("--namespaces={},{other}", world.namespace), format!("--athena-rate={RATE}"));
-    let _operator = world.operator_in(Scope::Everywhere, &[&namespaces, &rate, "--athena-burst=1"])?;
-    // All of them wait for their turn once they are held.
+    let operator = world.operator_in(Scope::Everywhere, &[&namespaces, &rate, "--athena-burst=1"])?;
+    // All of them wait for their turn once they are held and nothing waits for a reconcile any more.
     let start = Instant::now();
     let held = |objects: &[AthenaSession]| objects.iter().filter(|object| !object.finalizers().is_empty()).count();
     while held(&world.sessions.list(&ListParams::default()).await?.items) < QUEUED {
         ensure!(start.elapsed() < PATIENCE, "not all objects are held");
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
+    let empty = |line: &str| line.starts_with("workqueue_depth") && line.ends_with(" 0");
+    until("no reconcile waits", || operator.get("/metrics").is_ok_and(|(_, text)| text.lines().any(empty))).await?;
     until("two sessions are started", || world.calls("StartSession").len() >= 2).await?;
 
     let before = world.calls("StartSession").len();
