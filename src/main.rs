@@ -23,6 +23,10 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tracing::{error, info, warn};
 
+/// Tasks come and go between what stays of each object; glibc's malloc keeps the holes that they leave, and takes more CPU.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Crd => print_crd().map(|()| ExitCode::SUCCESS),
