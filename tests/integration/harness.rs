@@ -1,7 +1,7 @@
 //! What a test stands on.
 
 use std::future::Future;
-use std::path::Path;
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -175,8 +175,8 @@ impl World {
         ]
         .concat();
         let url = self.emulator.url();
-        let binary = Path::new(env!("CARGO_BIN_EXE_athena-operator"));
-        Operator::start(self.stage(), &OperatorOptions { binary, scope, athena: &url, flags, env: &env })
+        let binary = operator_binary();
+        Operator::start(self.stage(), &OperatorOptions { binary: &binary, scope, athena: &url, flags, env: &env })
     }
 
     /// kubectl in the test's namespace, which must succeed.
@@ -247,6 +247,11 @@ impl World {
     pub fn live(&self) -> Vec<SessionRecord> {
         self.emulator.sessions().into_iter().filter(|session| session.live).collect()
     }
+}
+
+/// The operator under test: the one that was just built or, to see how another build behaves, the one that `OPERATOR` names.
+fn operator_binary() -> PathBuf {
+    std::env::var_os("OPERATOR").map_or_else(|| env!("CARGO_BIN_EXE_athena-operator").into(), PathBuf::from)
 }
 
 /// Longest wait for a condition. It bounds a hanging test and says nothing about speed.
