@@ -14,6 +14,10 @@ pub struct Known {
     pub finalizer_added: bool,
     /// How often in a row Athena did not know the session.
     pub not_found: u32,
+    /// How many of those named the session's id in a ResourceNotFoundException.
+    named_not_found: u32,
+    /// When the first of those was asked for: only a list that was begun later can confirm it.
+    missed_time: Option<Timestamp>,
     /// The newest refusal, while it stands.
     pub refused: Option<Box<Refused>>,
     /// When a look last succeeded.
@@ -246,8 +250,24 @@ impl Known {
             self.trusted = Some(id.to_owned());
             self.disowned = None;
             (self.last_modified_time, self.seen_time, self.termination_time) = (None, None, None);
-            (self.not_found, self.looks, self.terminations) = (0, 0, 0);
+            (self.looks, self.terminations) = (0, 0);
+            self.is_found();
             self.look_refused = None;
+        }
+    }
+
+    /// The session exists: what was not found before counts no more.
+    fn is_found(&mut self) {
+        (self.not_found, self.named_not_found, self.missed_time) = (0, 0, None);
+    }
+
+    /// Returns whether `search` proves that the session, which looks do not find, is gone. It must have begun after the first look that missed the
+    /// session, and not before `earliest`. Without the permission to list, ResourceNotFoundException that names the session has to do, twice.
+    pub fn is_proved_gone(&self, search: &Search, earliest: Timestamp) -> bool {
+        match search {
+            Search::Absent { begun } => *begun >= earliest && self.missed_time.is_some_and(|missed| *begun >= missed),
+            Search::Failed(refusal) => refusal.reason == "AccessDenied" && self.named_not_found >= NOT_FOUND_OFTEN_ENOUGH,
+            Search::Found { .. } => false,
         }
     }
 
@@ -275,7 +295,7 @@ impl Known {
                         return Look::Seen(session);
                     }
                 }
-                self.not_found = 0;
+                self.is_found();
                 self.seen_time = Some(now);
                 self.look_refused = None;
                 if session.ended() || session.state == "TERMINATING" {
@@ -294,12 +314,14 @@ impl Known {
                 self.schedule_look(&session, now, limits, jitter);
                 Look::Seen(session)
             }
-            Look::NotFound => {
+            Look::NotFound { named } => {
                 self.unsettle_but(None);
                 self.not_found = (self.not_found + 1).min(NOT_FOUND_OFTEN_ENOUGH);
+                self.named_not_found = (self.named_not_found + u32::from(named)).min(NOT_FOUND_OFTEN_ENOUGH);
+                self.missed_time.get_or_insert(now);
                 self.looks = (self.looks + 1).min(LONGEST_AFTER);
                 self.wait_until(now, now + growing(limits.transition_interval, self.looks, jitter));
-                Look::NotFound
+                Look::NotFound { named }
             }
             Look::Failed(refusal) => {
                 self.unsettle_but(None);
@@ -315,6 +337,12 @@ impl Known {
     /// A search came back.
     pub fn searched(&mut self, search: &Search, now: Timestamp, limits: &Limits, jitter: f64) {
         match search {
+            // Looks lag behind the list: the next one follows as after one that did not find the session.
+            Search::Found { .. } if self.not_found > 0 => {
+                self.is_found();
+                self.wait_until(now, now + growing(limits.transition_interval, self.looks, jitter));
+            }
+            Search::Failed(refusal) if self.not_found > 0 => self.wait_until(now, now + backoff(refusal.class, 3, jitter)),
             Search::Found { session, .. } => {
                 self.trust(&session.id);
                 self.wait = None;

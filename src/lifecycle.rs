@@ -181,11 +181,16 @@ fn step_of_live(object: &AthenaSession, made: Recorded<'_>, id: &str, known: &Kn
     let deleting = object.metadata.deletion_timestamp.is_some();
     let stopping = wants_stopped(object);
     let state = newest_state(object, seen.look.as_ref());
+    let since = missing_since(object, &made, at);
+    // Reads that are asked so long after the start cannot be late.
+    let missing = is_own_account(&made, &at.identity) && known.not_found >= NOT_FOUND_OFTEN_ENOUGH && at.now >= since;
+    let is_proved_gone = seen.search.as_ref().is_some_and(|search| known.is_proved_gone(search, since));
     match &seen.look {
         Some(Look::Seen(session)) if session.ended() && deleting => Step::Release,
         Some(Look::Seen(session)) if session.ended() => Step::Mirror(session.clone()),
-        Some(Look::NotFound) if vanished(object, &made, known, at) && deleting => Step::Release,
-        Some(Look::NotFound) if vanished(object, &made, known, at) => Step::Conclude(EndReason::SessionVanished),
+        Some(Look::NotFound { .. }) if missing && is_proved_gone && deleting => Step::Release,
+        Some(Look::NotFound { .. }) if missing && is_proved_gone => Step::Conclude(EndReason::SessionVanished),
+        Some(Look::NotFound { .. }) if missing && seen.search.is_none() => Step::Search,
         look if !stopping && let Some(cause) = stop_asked(object, seen, at) => Step::Stop(cause, session_of(look.as_ref())),
         // A session that a status names is touched only once its marker has been seen.
         look if stopping && known.may_terminate(id, state, look.as_ref(), at.now) => Step::Terminate,
@@ -275,12 +280,12 @@ fn newest_state<'a>(object: &'a AthenaSession, look: Option<&'a Look>) -> Option
     }
 }
 
-/// Whether Athena's not knowing a session proves that nothing of it lives: seen twice, from the attempt's own account, and so long after the start that
-/// reads cannot be late. A start of which no look has told the time may have come at the end of the time in which the token is replayed.
-fn vanished(object: &AthenaSession, made: &Recorded<'_>, known: &Known, at: &Circumstances) -> bool {
+/// Returns from when on Athena's reads cannot miss the session because they lag behind its start. A start of which no look has told the time may have come
+/// at the end of the time in which the token is replayed.
+fn missing_since(object: &AthenaSession, made: &Recorded<'_>, at: &Circumstances) -> Timestamp {
     let told = object.status.as_ref().and_then(|status| status.start_time.as_ref()).map(|time| time.0);
     let started = told.unwrap_or_else(|| after(made.time, at.limits.uncertainty));
-    is_own_account(made, &at.identity) && known.not_found >= NOT_FOUND_OFTEN_ENOUGH && at.now >= after(started, at.limits.uncertainty)
+    after(started, at.limits.uncertainty)
 }
 
 fn absent_since_deletion(object: &AthenaSession, begun: Timestamp, at: &Circumstances) -> bool {

@@ -171,7 +171,19 @@ fn search_refused() -> Seen {
 }
 
 fn not_found() -> Seen {
-    Seen { look: Some(Look::NotFound), ..nothing() }
+    Seen { look: Some(NOT_FOUND), ..nothing() }
+}
+
+const NOT_FOUND: Look = Look::NotFound { named: true };
+const UNNAMED: Look = Look::NotFound { named: false };
+
+/// A look that does not find the session, and what a search shows after it.
+fn missed_and(search: Seen) -> Seen {
+    Seen { search: search.search, ..not_found() }
+}
+
+fn denied() -> Seen {
+    Seen { search: Some(Search::Failed(Refusal { reason: "AccessDenied", ..refusal(Class::MayHeal) })), ..nothing() }
 }
 
 fn nothing() -> Seen {
@@ -239,12 +251,27 @@ fn each_row_of_the_table_is_taken() {
         ("deleting, live", deleted(live("IDLE")), trusted(), nothing(), 0, Step::Terminate),
         ("deleting, live, not yet trusted", deleted(live("IDLE")), met(), nothing(), 0, Step::Look),
         ("deleting, ended", deleted(live("IDLE")), trusted(), seen("FAILED"), 0, Step::Release),
-        ("not found too early", live("IDLE"), looked(2, &Look::NotFound), not_found(), 19, Step::Wait),
-        ("not found once", live("IDLE"), looked(1, &Look::NotFound), not_found(), 20, Step::Wait),
-        ("vanished", live("IDLE"), looked(2, &Look::NotFound), not_found(), 20, Step::Conclude(EndReason::SessionVanished)),
-        ("vanished, deleting", deleted(live("TERMINATING")), looked(2, &Look::NotFound), not_found(), 20, Step::Release),
-        ("known to have started, too early", started(live("IDLE")), looked(2, &Look::NotFound), not_found(), 9, Step::Wait),
-        ("known to have started", started(live("IDLE")), looked(2, &Look::NotFound), not_found(), 10, Step::Conclude(EndReason::SessionVanished)),
+        ("not found too early", live("IDLE"), looked(2, &NOT_FOUND), not_found(), 19, Step::Wait),
+        ("not found once", live("IDLE"), looked(1, &NOT_FOUND), not_found(), 20, Step::Wait),
+        ("not found, to be searched for", live("IDLE"), looked(2, &NOT_FOUND), not_found(), 20, Step::Search),
+        ("not found, deleting, to be searched for", deleted(live("TERMINATING")), looked(2, &NOT_FOUND), not_found(), 20, Step::Search),
+        ("vanished", live("IDLE"), looked(2, &NOT_FOUND), missed_and(absent(20)), 20, Step::Conclude(EndReason::SessionVanished)),
+        ("vanished, deleting", deleted(live("TERMINATING")), looked(2, &NOT_FOUND), missed_and(absent(20)), 20, Step::Release),
+        ("not found, the list begun too early", live("IDLE"), looked(2, &NOT_FOUND), missed_and(absent(19)), 20, Step::Wait),
+        ("not found, the list shows it", live("IDLE"), looked(2, &NOT_FOUND), missed_and(found()), 20, Step::Wait),
+        ("not found, the list fails", live("IDLE"), looked(2, &NOT_FOUND), missed_and(search_refused()), 20, Step::Wait),
+        ("not found, no list allowed", live("IDLE"), looked(2, &NOT_FOUND), missed_and(denied()), 20, Step::Conclude(EndReason::SessionVanished)),
+        ("not found, not named, no list allowed", live("IDLE"), looked(2, &UNNAMED), missed_and(denied()), 20, Step::Wait),
+        ("not found, deleting, no list allowed", deleted(live("TERMINATING")), looked(2, &NOT_FOUND), missed_and(denied()), 20, Step::Release),
+        ("known to have started, too early", started(live("IDLE")), looked(2, &NOT_FOUND), not_found(), 9, Step::Wait),
+        (
+            "known to have started",
+            started(live("IDLE")),
+            looked(2, &NOT_FOUND),
+            missed_and(absent(10)),
+            10,
+            Step::Conclude(EndReason::SessionVanished),
+        ),
         ("over", over("SessionFailed"), met(), nothing(), 0, Step::Rest),
         ("over, without our finalizer", unheld(over("IdleTimeout")), met(), nothing(), 0, Step::Rest),
         ("over, deleting", deleted(over("IdleTimeout")), met(), nothing(), 0, Step::Release),
@@ -380,7 +407,7 @@ fn a_session_that_could_not_be_recorded_is_recorded_without_another_call() {
 fn not_finding_a_session_proves_nothing_without_the_attempts_account() {
     let mut circumstances = at(30);
     circumstances.identity.account = None;
-    assert_eq!(next_step(&live("IDLE"), &looked(5, &Look::NotFound), &not_found(), &circumstances), Step::Wait);
+    assert_eq!(next_step(&live("IDLE"), &looked(5, &NOT_FOUND), &not_found(), &circumstances), Step::Wait);
 }
 
 #[test]
@@ -467,11 +494,11 @@ fn an_object_wakes_when_something_is_due() {
         known
     };
     let looked_long_ago = changed(|known| {
-        known.looked(Look::NotFound, UID, "s", at(0).now, &Limits::default(), 0.0);
+        known.looked(NOT_FOUND, UID, "s", at(0).now, &Limits::default(), 0.0);
         known.seen_time = Some(at(-9).now);
     });
     let stale = changed(|known| {
-        known.looked(Look::NotFound, UID, "s", at(0).now, &Limits::default(), 0.0);
+        known.looked(NOT_FOUND, UID, "s", at(0).now, &Limits::default(), 0.0);
         known.seen_time = Some(at(-10).now);
     });
     let not_due = looked_long_ago.next_time();

@@ -312,10 +312,10 @@ fn a_session_that_ends_with_its_object_is_counted_when_that_is_let_go() {
     let new = |object: &AthenaSession, look: Option<Look>| changes_of_release(object, &Known::default(), look.as_ref());
     assert_eq!(new(&live, Some(seen("TERMINATED", Some(9)))), deleted(9));
     assert_eq!(new(&live, Some(seen("FAILED", None))), deleted(0));
-    assert_eq!(new(&live, Some(Look::NotFound)), deleted(0), "it has vanished");
+    assert_eq!(new(&live, Some(Look::NotFound { named: true })), deleted(0), "it has vanished");
     let mut retained = live.clone();
     retained.spec.deletion_policy = crate::api::DeletionPolicy::Retain;
-    for look in [None, Some(seen("IDLE", Some(9))), Some(Look::NotFound)] {
+    for look in [None, Some(seen("IDLE", Some(9))), Some(Look::NotFound { named: true })] {
         assert_eq!(new(&retained, look), Changes::default(), "it runs on");
     }
     let mut over = live.clone();

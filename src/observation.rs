@@ -125,7 +125,9 @@ impl Operator {
         match self.athena.search(&object.spec.work_group, |description| marker::attempt_of(description, &uid).is_some(), turn).await {
             Ok(sessions) => found(sessions.into_iter().map(|session| session.redacted(&object.spec)).collect(), object, known, begun),
             // A work group that does not exist has no sessions.
-            Err(refusal) if refusal.reason == "WorkGroupNotFound" => Search::Absent { begun },
+            Err(refusal) if refusal.reason == "WorkGroupNotFound" && self.athena.lacks_work_group(&object.spec.work_group, turn).await => {
+                Search::Absent { begun }
+            }
             Err(refusal) => Search::Failed(refusal.redacted(&object.spec)),
         }
     }

@@ -4,7 +4,7 @@ use k8s_openapi::jiff::Timestamp;
 use tracing::{info, warn};
 
 use crate::athena::Athena;
-use crate::known::backoff;
+use crate::known::{NOT_FOUND_OFTEN_ENOUGH, backoff};
 use crate::lifecycle::Limits;
 use crate::limiter::Turn;
 use crate::session::{Class, Look};
@@ -12,6 +12,7 @@ use crate::session::{Class, Look};
 /// Ends a session that no object owns: asks until a look shows that it ends, or that Athena has not known it for so long that it cannot be late.
 pub(crate) async fn end_orphan(athena: Athena, id: String, limits: Limits) {
     let begun = Timestamp::now();
+    let mut missed = 0;
     for failures in 0.. {
         if let Err(refusal) = athena.terminate_session(&id, &mut Turn::none()).await {
             warn!(session_id = id, "cannot end a session without an object: {}", refusal.message);
@@ -21,10 +22,14 @@ pub(crate) async fn end_orphan(athena: Athena, id: String, limits: Limits) {
             Look::Seen(session) if session.ended() || session.state == "TERMINATING" => {
                 return info!(session_id = id, state = session.state, "a session without an object ends");
             }
-            Look::NotFound if Timestamp::now() >= begun + limits.uncertainty => {
-                return warn!(session_id = id, "Athena does not know a session without an object");
+            Look::NotFound { .. } if Timestamp::now() >= begun + limits.uncertainty => {
+                missed += 1;
+                if missed >= NOT_FOUND_OFTEN_ENOUGH {
+                    return warn!(session_id = id, "Athena does not know a session without an object");
+                }
             }
-            _ => {}
+            Look::Seen(_) => missed = 0,
+            Look::NotFound { .. } | Look::Failed(_) => {}
         }
     }
 }

@@ -231,7 +231,7 @@ impl Operator {
                     return Outcome::Refused(refusal);
                 }
                 let doubted = known.starting();
-                match self.athena.start_session(body, turn).await {
+                match self.athena.start_session(&object.spec.work_group, body, turn).await {
                     Ok((id, state)) => {
                         known.started(*number, &id, &state, Timestamp::now(), &self.limits);
                         Outcome::Started { id, state }

@@ -75,7 +75,7 @@ impl Look {
     pub fn redacted(self, spec: &AthenaSessionSpec) -> Self {
         match self {
             Self::Seen(session) => Self::Seen(session.redacted(spec)),
-            Self::NotFound => Self::NotFound,
+            Self::NotFound { named } => Self::NotFound { named },
             Self::Failed(refusal) => Self::Failed(refusal.redacted(spec)),
         }
     }

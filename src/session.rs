@@ -179,7 +179,10 @@ pub enum Look {
     /// Its state.
     Seen(Session),
     /// Athena does not know it, which alone proves nothing: reads lag behind starts.
-    NotFound,
+    NotFound {
+        /// Whether Athena says so by ResourceNotFoundException with the session's id in it.
+        named: bool,
+    },
     /// Nothing.
     Failed(Refusal),
 }

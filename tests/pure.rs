@@ -9,7 +9,7 @@ use syn::{File, ItemUse, Macro, UseTree};
 const MODULES: [&str; 8] = ["events", "known", "lifecycle", "marker", "metrics/changes", "metrics/objects", "session", "status"];
 
 /// What they may name: paths, or the beginnings of paths.
-const ALLOWED: [&str; 25] = [
+const ALLOWED: [&str; 26] = [
     "crate::api",
     "crate::events",
     "crate::known",
@@ -32,6 +32,7 @@ const ALLOWED: [&str; 25] = [
     "marker",
     "f64",
     "i32",
+    "u32",
     "u64",
     "format",
     "matches",

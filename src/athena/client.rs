@@ -20,7 +20,7 @@ use aws_smithy_types::body::SdkBody;
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
 use super::credentials::OwnCredentials;
-use super::error::{CREDENTIALS_INVALID, code, refusal};
+use super::error::{CREDENTIALS_INVALID, Subject, WORK_GROUP_NOT_FOUND, code, is_resource_not_found, refusal};
 use crate::api::{Classification, EngineConfiguration};
 use crate::key::Key;
 use crate::leadership::Leadership;
@@ -120,11 +120,11 @@ impl Athena {
         self.credentials.account().await
     }
 
-    /// Sends `body` as StartSession. Returns the id and state of the session behind its token, which may have ended long ago.
+    /// Sends `body` as StartSession in `work_group`. Returns the id and state of the session behind its token, which may have ended long ago.
     ///
     /// # Errors
     /// The refusal. Of class Unanswered, it leaves open whether a session was started.
-    pub async fn start_session(&self, body: Vec<u8>, turn: &mut Turn) -> Result<(String, String), Refusal> {
+    pub async fn start_session(&self, work_group: &str, body: Vec<u8>, turn: &mut Turn) -> Result<(String, String), Refusal> {
         let call = self.athena.start_session().customize().mutate_request(move |request| {
             request.headers_mut().insert("content-length", body.len().to_string());
             *request.body_mut() = SdkBody::from(body.clone());
@@ -133,17 +133,24 @@ impl Athena {
         self.leadership.held().await;
         let begun = Instant::now();
         let reply = call.send().await;
-        let reply = self.told("StartSession", begun, reply).await?;
+        let reply = self.told("StartSession", &Subject::start(Some(work_group)), begun, reply).await?;
         let id = reply.session_id.filter(|id| is_id(id)).ok_or_else(|| empty("StartSession names no session"))?;
         Ok((id, reply.state.map(|state| state.as_str().to_owned()).unwrap_or_default()))
     }
 
     /// Looks at a session: at its state only or, with `full`, also at what it was started with. A session that has ended is always looked at in full.
     pub async fn look(&self, id: &str, full: bool, turn: &mut Turn) -> Look {
+        let subject = Subject::session(id);
+        let mut named = false;
         if !full {
-            let session = match self.measured("GetSessionStatus", turn, self.athena.get_session_status().session_id(id).send()).await {
+            let call = async {
+                let reply = self.athena.get_session_status().session_id(id).send().await;
+                named = reply.as_ref().is_err_and(|error| is_resource_not_found(error, id));
+                reply
+            };
+            let session = match self.measured("GetSessionStatus", &subject, turn, call).await {
                 Ok(reply) => session(id, reply.status.as_ref(), None),
-                Err(refusal) => return failed(refusal),
+                Err(refusal) => return failed(refusal, named),
             };
             match session {
                 None => return Look::Failed(empty("GetSessionStatus tells no state")),
@@ -151,11 +158,16 @@ impl Athena {
                 Some(_) => {}
             }
         }
-        match self.measured("GetSession", turn, self.athena.get_session().session_id(id).send()).await {
+        let call = async {
+            let reply = self.athena.get_session().session_id(id).send().await;
+            named = reply.as_ref().is_err_and(|error| is_resource_not_found(error, id));
+            reply
+        };
+        match self.measured("GetSession", &subject, turn, call).await {
             Ok(reply) => {
                 session(id, reply.status.as_ref(), Some(details(&reply))).map_or_else(|| Look::Failed(empty("GetSession tells no state")), Look::Seen)
             }
-            Err(refusal) => failed(refusal),
+            Err(refusal) => failed(refusal, named),
         }
     }
 
@@ -185,7 +197,7 @@ impl Athena {
         for id in found {
             match self.look(&id, true, turn).await {
                 Look::Seen(session) => sessions.push(session),
-                Look::NotFound => return Err(empty(&format!("ListSessions names session {id}, which GetSession does not find"))),
+                Look::NotFound { .. } => return Err(empty(&format!("ListSessions names session {id}, which GetSession does not find"))),
                 Look::Failed(refusal) => return Err(refusal),
             }
         }
@@ -200,7 +212,7 @@ impl Athena {
         turn: &mut Turn,
     ) -> Result<ListSessionsOutput, Refusal> {
         let list = self.athena.list_sessions().work_group(work_group).set_state_filter(state);
-        self.measured("ListSessions", turn, list.max_results(100).set_next_token(token).send()).await
+        self.measured("ListSessions", &Subject::work_group(work_group), turn, list.max_results(100).set_next_token(token).send()).await
     }
 
     /// A page of the active sessions of a work group, newest first.
@@ -246,10 +258,20 @@ impl Athena {
                 return told.clone();
             }
         }
-        let reply = self.measured("GetWorkGroup", turn, self.athena.get_work_group().work_group(name).send()).await;
+        let reply = self.get_work_group(name, turn).await;
         let told = reply.map(|reply| work_group(&reply));
         *kept = Some((Instant::now(), told.clone()));
         told
+    }
+
+    async fn get_work_group(&self, name: &str, turn: &mut Turn) -> Result<GetWorkGroupOutput, Refusal> {
+        let call = self.athena.get_work_group().work_group(name).send();
+        self.measured("GetWorkGroup", &Subject::work_group(name), turn, call).await
+    }
+
+    /// Returns whether GetWorkGroup, asked now, says that the work group does not exist. What ListSessions says of a work group may have another cause.
+    pub async fn lacks_work_group(&self, name: &str, turn: &mut Turn) -> bool {
+        self.get_work_group(name, turn).await.is_err_and(|refusal| refusal.reason == WORK_GROUP_NOT_FOUND)
     }
 
     /// Ends a session. It has an effect only on a session that is neither ending nor ended.
@@ -261,11 +283,17 @@ impl Athena {
         self.leadership.held().await;
         let begun = Instant::now();
         let reply = Box::pin(self.athena.terminate_session().session_id(id).send()).await;
-        self.told("TerminateSession", begun, reply).await.map(|_| ())
+        self.told("TerminateSession", &Subject::session(id), begun, reply).await.map(|_| ())
     }
 
     /// Makes a call once the limiter lets it pass.
-    fn measured<T, E, C>(&self, operation: &'static str, turn: &mut Turn, call: C) -> impl Future<Output = Result<T, Refusal>>
+    fn measured<'a, T, E, C>(
+        &'a self,
+        operation: &'static str,
+        subject: &'a Subject<'a>,
+        turn: &'a mut Turn,
+        call: C,
+    ) -> impl Future<Output = Result<T, Refusal>> + use<'a, T, E, C>
     where
         E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
         C: Future<Output = Result<T, SdkError<E, HttpResponse>>>,
@@ -276,18 +304,24 @@ impl Athena {
             self.limiter.pay(turn).await;
             let begun = Instant::now();
             let reply = call.await;
-            self.told(operation, begun, reply).await
+            self.told(operation, subject, begun, reply).await
         }
     }
 
     /// What a call has come to, which is counted.
-    async fn told<T, E>(&self, operation: &'static str, begun: Instant, reply: Result<T, SdkError<E, HttpResponse>>) -> Result<T, Refusal>
+    async fn told<T, E>(
+        &self,
+        operation: &'static str,
+        subject: &Subject<'_>,
+        begun: Instant,
+        reply: Result<T, SdkError<E, HttpResponse>>,
+    ) -> Result<T, Refusal>
     where
         E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
     {
         let code = reply.as_ref().map_or_else(code, |_| "ok");
         self.metrics.athena_call(operation, code, begun.elapsed());
-        let told = reply.map_err(|error| refusal(&error));
+        let told = reply.map_err(|error| refusal(&error, subject));
         if told.as_ref().is_err_and(|refusal| refusal.reason == CREDENTIALS_INVALID) {
             self.credentials.doubt().await;
         }
@@ -309,8 +343,8 @@ fn is_id(id: &str) -> bool {
     (1..=256).contains(&id.chars().count())
 }
 
-fn failed(refusal: Refusal) -> Look {
-    if refusal.class == Class::NotFound { Look::NotFound } else { Look::Failed(refusal) }
+fn failed(refusal: Refusal, named: bool) -> Look {
+    if refusal.class == Class::NotFound { Look::NotFound { named } } else { Look::Failed(refusal) }
 }
 
 fn empty(message: &str) -> Refusal {

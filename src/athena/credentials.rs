@@ -17,7 +17,7 @@ use tokio::sync::Mutex;
 use tokio::time::timeout;
 use tracing::{info, warn};
 
-use super::error::{CREDENTIALS_INVALID, cause, refusal};
+use super::error::{CREDENTIALS_INVALID, Subject, cause, refusal};
 use crate::session::{Class, Refusal};
 
 /// How long credentials that name no end are used before they are looked for again.
@@ -140,7 +140,8 @@ impl OwnCredentials {
     async fn caller_of(&self, credentials: &Credentials) -> Result<Caller, Refusal> {
         let own =
             aws_sdk_sts::config::Builder::from(&self.config).credentials_provider(credentials.clone()).identity_cache(IdentityCache::no_cache());
-        let reply = aws_sdk_sts::Client::from_conf(own.build()).get_caller_identity().send().await.map_err(|error| refusal(&error))?;
+        let reply =
+            aws_sdk_sts::Client::from_conf(own.build()).get_caller_identity().send().await.map_err(|error| refusal(&error, &Subject::OTHER))?;
         let account = reply.account.filter(|account| account.len() == 12 && account.bytes().all(|byte| byte.is_ascii_digit()));
         let account = account.ok_or_else(|| Refusal {
             class: Class::Unanswered,

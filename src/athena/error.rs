@@ -14,34 +14,202 @@ use crate::session::{Class, Refusal};
 pub struct Entry {
     /// Codes of the exception or Athena's own ones; `5xx` is any failure of the server. None: any code.
     pub codes: &'static [&'static str],
-    /// A part of the message, in lower case; empty where the message does not matter.
-    pub text: &'static str,
+    /// Operations in whose replies the row counts.
+    pub operations: Operations,
+    /// What the message must say.
+    pub text: Text,
     /// What to make of it.
     pub class: Class,
     /// Reason for conditions and events.
     pub reason: &'static str,
 }
 
-const fn entry(codes: &'static [&'static str], text: &'static str, class: Class, reason: &'static str) -> Entry {
-    Entry { codes, text, class, reason }
+/// Operations in whose replies a row counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Operations {
+    /// Every operation.
+    All,
+    /// StartSession.
+    Start,
+    /// GetSession, GetSessionStatus and TerminateSession, which name a session by its id.
+    Session,
+}
+
+/// What a message must say for a row to count. Athena answers nearly everything with InvalidRequestException, so that a part of a sentence proves
+/// nothing: "KMS key ... does not exist" is not about a session, and "role ... is disabled" not about a work group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Text {
+    /// Anything.
+    Any,
+    /// It begins with these words, after a number if there is one.
+    Begins(&'static str),
+    /// It says one of these things of the work group of the call, by its name or without a name, and nothing else.
+    WorkGroup(&'static [&'static str]),
+    /// It says that the session of the call does not exist, by its id, and names nothing else.
+    NoSession,
+}
+
+impl Text {
+    /// Returns a message that fits, in a call about session `session`.
+    pub fn example(self, session: &str) -> String {
+        match self {
+            Self::Any => String::new(),
+            Self::Begins(words) => words.to_owned(),
+            Self::WorkGroup(said) => format!("WorkGroup {}.", said[0]),
+            Self::NoSession => format!("Session {session} was not found"),
+        }
+    }
+
+    fn fits(self, message: &str, subject: &Subject<'_>) -> bool {
+        match self {
+            Self::Any => true,
+            Self::Begins(words) => {
+                let message = message.trim_start_matches(|letter: char| letter.is_ascii_digit()).trim_start();
+                strip_words(message, words).is_some()
+            }
+            Self::WorkGroup(said) => is_said_of_work_group(message, said, subject.work_group),
+            Self::NoSession => subject.session.is_some_and(|id| denies_session(message, id)),
+        }
+    }
+}
+
+/// What a call is about.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Subject<'a> {
+    operations: Operations,
+    work_group: Option<&'a str>,
+    session: Option<&'a str>,
+}
+
+impl<'a> Subject<'a> {
+    /// A call that names neither a work group nor a session.
+    pub(super) const OTHER: Self = Self { operations: Operations::All, work_group: None, session: None };
+
+    /// StartSession in this work group, if the caller knows it.
+    pub(super) fn start(work_group: Option<&'a str>) -> Self {
+        Self { operations: Operations::Start, work_group, session: None }
+    }
+
+    /// A call about this session.
+    pub(super) fn session(id: &'a str) -> Self {
+        Self { operations: Operations::Session, work_group: None, session: Some(id) }
+    }
+
+    /// Another call about this work group.
+    pub(super) fn work_group(name: &'a str) -> Self {
+        Self { operations: Operations::All, work_group: Some(name), session: None }
+    }
+}
+
+/// Returns the rest of `text` after `words`, whatever their case.
+fn strip_words<'a>(text: &'a str, words: &str) -> Option<&'a str> {
+    let (head, rest) = text.split_at_checked(words.len())?;
+    head.eq_ignore_ascii_case(words).then_some(rest)
+}
+
+/// Returns whether `message` is "work group ... `said`" and no more, where only `name` may stand between.
+fn is_said_of_work_group(message: &str, said: &[&str], name: Option<&str>) -> bool {
+    let message = message.trim().trim_end_matches('.');
+    let message = ["the specified ", "the requested ", "the "].iter().find_map(|article| strip_words(message, article)).unwrap_or(message);
+    let Some(rest) = ["workgroup ", "work group "].iter().find_map(|noun| strip_words(message, noun)) else { return false };
+    let ends = |rest: &str| said.iter().any(|words| rest.trim().eq_ignore_ascii_case(words));
+    let named = |name| ["", "'", "\"", "`"].iter().find_map(|quote| rest.strip_prefix(&format!("{quote}{name}{quote} ")));
+    ends(rest) || name.and_then(named).is_some_and(ends)
+}
+
+/// Returns whether `message` says that session `id` does not exist, and names nothing else.
+fn denies_session(message: &str, id: &str) -> bool {
+    /// What such a sentence may have besides the id. A sentence with any other word may be about something else.
+    const WORDS: &[&str] = &[
+        "a",
+        "an",
+        "any",
+        "be",
+        "been",
+        "can",
+        "cannot",
+        "could",
+        "did",
+        "do",
+        "does",
+        "exist",
+        "exists",
+        "find",
+        "found",
+        "has",
+        "have",
+        "id",
+        "is",
+        "it",
+        "longer",
+        "no",
+        "not",
+        "requested",
+        "resource",
+        "session",
+        "sessionid",
+        "specified",
+        "such",
+        "the",
+        "there",
+        "to",
+        "unable",
+        "was",
+        "with",
+    ];
+    /// What such a sentence must have.
+    const ABSENCE: &[&str] =
+        &["not found", "not exist", "not be found", "not been found", "no such", "no session", "no longer exists", "not find", "unable to find"];
+    let words: Vec<String> = message
+        .split_whitespace()
+        .map(|word| word.trim_matches(|letter: char| letter.is_ascii_punctuation()))
+        .filter(|word| !word.is_empty())
+        .map(|word| if word == id { String::new() } else { word.to_lowercase() })
+        .collect();
+    let sentence = words.join(" ");
+    words.iter().any(String::is_empty)
+        && words.iter().all(|word| word.is_empty() || WORDS.contains(&word.as_str()))
+        && ABSENCE.iter().any(|absence| sentence.contains(absence))
+}
+
+const fn entry(codes: &'static [&'static str], text: Text, class: Class, reason: &'static str) -> Entry {
+    Entry { codes, operations: Operations::All, text, class, reason }
+}
+
+const fn in_start(entry: Entry) -> Entry {
+    Entry { operations: Operations::Start, ..entry }
+}
+
+const fn of_session(entry: Entry) -> Entry {
+    Entry { operations: Operations::Session, ..entry }
 }
 
 /// Reason of a call that AWS refuses for its credentials, or that could not be made without any.
 pub(super) const CREDENTIALS_INVALID: &str = "CredentialsInvalid";
+/// Reason of a call that names a work group that does not exist.
+pub(super) const WORK_GROUP_NOT_FOUND: &str = "WorkGroupNotFound";
+
+/// Code of a call that names something that does not exist.
+const RESOURCE_NOT_FOUND: &str = "ResourceNotFoundException";
 
 /// What a refusal means. The first row that fits counts.
 pub const CATALOGUE: &[Entry] = &[
     entry(
         &["ThrottlingException", "Throttling", "TooManyRequestsException", "RequestLimitExceeded", "LimitExceededException", "SlowDown"],
-        "",
+        Text::Any,
         Class::Throttled,
         "Throttled",
     ),
-    entry(&["AccessDeniedException", "AccessDenied", "UnauthorizedOperation"], "", Class::MayHeal, "AccessDenied"),
-    entry(&["InvalidSignatureException", "SignatureDoesNotMatch"], "signature expired", Class::MayHeal, "ClockSkew"),
-    entry(&["InvalidSignatureException", "SignatureDoesNotMatch"], "signature not yet current", Class::MayHeal, "ClockSkew"),
-    entry(&["RequestExpired", "RequestTimeTooSkewed"], "", Class::MayHeal, "ClockSkew"),
-    entry(&["InvalidSignatureException", "SignatureDoesNotMatch"], "scoped to a valid region", Class::MayHeal, "WrongRegion"),
+    entry(&["AccessDeniedException", "AccessDenied", "UnauthorizedOperation"], Text::Any, Class::MayHeal, "AccessDenied"),
+    entry(&["InvalidSignatureException", "SignatureDoesNotMatch"], Text::Begins("signature expired"), Class::MayHeal, "ClockSkew"),
+    entry(&["InvalidSignatureException", "SignatureDoesNotMatch"], Text::Begins("signature not yet current"), Class::MayHeal, "ClockSkew"),
+    entry(&["RequestExpired", "RequestTimeTooSkewed"], Text::Any, Class::MayHeal, "ClockSkew"),
+    entry(
+        &["InvalidSignatureException", "SignatureDoesNotMatch"],
+        Text::Begins("credential should be scoped to a valid region"),
+        Class::MayHeal,
+        "WrongRegion",
+    ),
     entry(
         &[
             "ExpiredTokenException",
@@ -56,22 +224,42 @@ pub const CATALOGUE: &[Entry] = &[
             "InvalidClientTokenId",
             "OptInRequired",
         ],
-        "",
+        Text::Any,
         Class::MayHeal,
         CREDENTIALS_INVALID,
     ),
-    entry(&["IDEMPOTENT_PARAMETER_MISMATCH"], "", Class::TokenConflict, "TokenMismatch"),
-    entry(&["InvalidRequestException"], "idempotent parameters do not match", Class::TokenConflict, "TokenMismatch"),
-    entry(&["SessionAlreadyExistsException"], "", Class::TokenConflict, "SessionAlreadyExists"),
-    entry(&["InvalidRequestException", "ResourceNotFoundException"], "workgroup is not found", Class::MayHeal, "WorkGroupNotFound"),
-    entry(&["InvalidRequestException"], "is disabled", Class::MayHeal, "WorkGroupDisabled"),
-    entry(&["InvalidRequestException"], "engineversion is not spark", Class::MayHeal, "WorkGroupNotSpark"),
-    entry(&["InvalidRequestException"], "maximum allowed sessions", Class::Capacity, "QuotaExceeded"),
-    entry(&["InvalidRequestException"], "required capacity not being available", Class::Capacity, "CapacityUnavailable"),
-    entry(&["ResourceNotFoundException"], "", Class::NotFound, "NotFound"),
-    entry(&["InvalidRequestException"], "not found", Class::NotFound, "NotFound"),
-    entry(&["InvalidRequestException"], "does not exist", Class::NotFound, "NotFound"),
-    entry(&["InvalidRequestException", "ValidationException"], "validation error", Class::Rejected, "InvalidRequest"),
+    in_start(entry(&["IDEMPOTENT_PARAMETER_MISMATCH"], Text::Any, Class::TokenConflict, "TokenMismatch")),
+    in_start(entry(&["InvalidRequestException"], Text::Begins("idempotent parameters do not match"), Class::TokenConflict, "TokenMismatch")),
+    in_start(entry(&["SessionAlreadyExistsException"], Text::Any, Class::TokenConflict, "SessionAlreadyExists")),
+    of_session(entry(&[RESOURCE_NOT_FOUND], Text::Any, Class::NotFound, "NotFound")),
+    of_session(entry(&["InvalidRequestException"], Text::NoSession, Class::NotFound, "NotFound")),
+    entry(
+        &["InvalidRequestException", RESOURCE_NOT_FOUND],
+        Text::WorkGroup(&["is not found", "was not found", "not found", "does not exist", "cannot be found", "could not be found"]),
+        Class::MayHeal,
+        WORK_GROUP_NOT_FOUND,
+    ),
+    entry(
+        &["InvalidRequestException"],
+        Text::WorkGroup(&["is disabled", "is not enabled", "is currently disabled", "is in DISABLED state", "is in the DISABLED state"]),
+        Class::MayHeal,
+        "WorkGroupDisabled",
+    ),
+    entry(
+        &["InvalidRequestException"],
+        Text::WorkGroup(&["EngineVersion is not Spark", "engine version is not Spark"]),
+        Class::MayHeal,
+        "WorkGroupNotSpark",
+    ),
+    in_start(entry(&["InvalidRequestException"], Text::Begins("maximum allowed sessions"), Class::Capacity, "QuotaExceeded")),
+    in_start(entry(
+        &["InvalidRequestException"],
+        Text::Begins("failed to provision session due to required capacity not being available"),
+        Class::Capacity,
+        "CapacityUnavailable",
+    )),
+    in_start(entry(&[RESOURCE_NOT_FOUND], Text::Any, Class::NotFound, "NotFound")),
+    entry(&["InvalidRequestException", "ValidationException"], Text::Begins("validation error"), Class::Rejected, "InvalidRequest"),
     entry(
         &[
             "InternalServerException",
@@ -82,25 +270,32 @@ pub const CATALOGUE: &[Entry] = &[
             "RequestTimeoutException",
             SERVER_FAILURE,
         ],
-        "",
+        Text::Any,
         Class::Unanswered,
         "AthenaUnavailable",
     ),
-    entry(&[], "", Class::MayHeal, "Refused"),
+    entry(&[], Text::Any, Class::MayHeal, "Refused"),
 ];
 
 /// Stands in the catalogue for any status of 500 and more.
 const SERVER_FAILURE: &str = "5xx";
 
-/// The class and the reason of a refusal with these codes (the exception's and Athena's own) and this message.
-fn class(codes: &[&str], message: &str, status: u16) -> (Class, &'static str) {
-    let message = message.to_lowercase();
+/// Returns the class and the reason of a refusal with these codes (the exception's and Athena's own) and this message.
+fn class(codes: &[&str], message: &str, status: u16, subject: &Subject<'_>) -> (Class, &'static str) {
     let names = |row: &Entry, code: &str| row.codes.contains(&code) || row.codes.is_empty();
+    let counts = |row: &Entry| row.operations == Operations::All || row.operations == subject.operations;
     let server = if status >= 500 { SERVER_FAILURE } else { "" };
     CATALOGUE
         .iter()
-        .find(|row| codes.iter().chain([&server]).any(|code| names(row, code)) && message.contains(row.text))
+        .find(|row| counts(row) && codes.iter().chain([&server]).any(|code| names(row, code)) && row.text.fits(message, subject))
         .map_or((Class::MayHeal, "Refused"), |row| (row.class, row.reason))
+}
+
+/// Returns whether AWS answered ResourceNotFoundException and named `id` in it.
+pub(super) fn is_resource_not_found<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>, id: &str) -> bool {
+    let SdkError::ServiceError(failure) = error else { return false };
+    let body = failure.raw().body().bytes().map(String::from_utf8_lossy).unwrap_or_default();
+    failure.err().code() == Some(RESOURCE_NOT_FOUND) && body.contains(id)
 }
 
 /// What people are told of a text of AWS's: not the request behind a refused signature, which holds the session token, and not more than a condition takes.
@@ -111,8 +306,8 @@ fn told(text: &str) -> &str {
     &text[..text.floor_char_boundary(LONGEST)]
 }
 
-/// What a failed call means.
-pub(super) fn refusal<E>(error: &SdkError<E, HttpResponse>) -> Refusal
+/// Returns what a failed call about `subject` means.
+pub(super) fn refusal<E>(error: &SdkError<E, HttpResponse>, subject: &Subject<'_>) -> Refusal
 where
     E: ProvideErrorMetadata + Error + Send + Sync + 'static,
 {
@@ -122,7 +317,7 @@ where
             let code = failure.err().code().unwrap_or_default();
             let message = told(failure.err().message().unwrap_or(code));
             let athena_code = athena_error_code(failure.raw());
-            let (class, reason) = class(&[athena_code.as_str(), code], message, failure.raw().status().as_u16());
+            let (class, reason) = class(&[athena_code.as_str(), code], message, failure.raw().status().as_u16(), subject);
             let message = if message.is_empty() { format!("HTTP {}", failure.raw().status().as_u16()) } else { message.to_owned() };
             Refusal { class, reason, message, request_id }
         }
@@ -221,15 +416,107 @@ mod tests {
             ("a code that nobody knows", "", "", 500, (Class::Unanswered, "AthenaUnavailable")),
             ("", "", "", 503, (Class::Unanswered, "AthenaUnavailable")),
         ] {
-            assert_eq!(class(&[athena, code], message, status), expected, "{code} {message}");
+            let subject = if expected.0 == Class::NotFound { Subject::session("s-1") } else { Subject::start(Some("etl")) };
+            assert_eq!(class(&[athena, code], message, status, &subject), expected, "{code} {message}");
         }
+    }
+
+    fn subjects() -> [Subject<'static>; 4] {
+        [Subject::OTHER, Subject::start(Some("etl")), Subject::session("s-1"), Subject::work_group("etl")]
     }
 
     #[test]
     fn each_row_of_the_catalogue_is_taken() {
         for row in CATALOGUE {
             let code = row.codes.first().copied().unwrap_or("a code that nobody knows");
-            assert_eq!(class(&[code], &format!("It says: {}.", row.text.to_uppercase()), 400), (row.class, row.reason), "{row:?}");
+            for subject in subjects() {
+                let counts = row.operations == Operations::All || row.operations == subject.operations;
+                // Of a session, not to be found comes before everything else that the code may say.
+                if counts && !(subject.session.is_some() && code == RESOURCE_NOT_FOUND) {
+                    let said = class(&[code], &row.text.example("s-1"), 400, &subject);
+                    assert_eq!(said, (row.class, row.reason), "{row:?} {subject:?}");
+                }
+            }
+        }
+    }
+
+    /// Sentences that have the words of a row and are about something else.
+    const OTHER_THINGS: &[&str] = &[
+        "KMS key arn:aws:kms:eu-west-1:000000000000:key/1 does not exist",
+        "KMS key arn:aws:kms:eu-west-1:000000000000:key/1 of session s-1 does not exist",
+        "KMS key arn:aws:kms:eu-west-1:000000000000:key/1 is disabled",
+        "KMS key arn:aws:kms:eu-west-1:000000000000:key/1 of workgroup etl is disabled",
+        "The role arn:aws:iam::000000000000:role/etl is disabled",
+        "The role of WorkGroup etl was not found",
+        "WorkGroup other is not found.",
+        "WorkGroup other is disabled.",
+        "WorkGroup other EngineVersion is not Spark.",
+        "WorkGroup etl of account 111111111111 is not found.",
+        "S3 bucket logs does not exist",
+        "Log group /aws/etl was not found for session s-1",
+        "Session s-2 was not found",
+        "Session s-1 of s-2 was not found",
+        "Session s-1 is in the TERMINATED state",
+        "Session s-1 was found",
+        "The session has no coordinator, which was not found",
+        "Role etl cannot pass: maximum allowed sessions reached for role chaining",
+        "The policy says: required capacity not being available",
+        "The key policy failed with 1 validation error",
+        "Tag value 'idempotent parameters do not match' is not allowed",
+        "",
+    ];
+
+    #[test]
+    fn a_sentence_about_something_else_takes_no_row_that_reads_the_message() {
+        for subject in subjects() {
+            for message in OTHER_THINGS {
+                let said = class(&["InvalidRequestException", "INVALID_INPUT"], message, 400, &subject);
+                assert_eq!(said, (Class::MayHeal, "Refused"), "{message} {subject:?}");
+            }
+        }
+        for message in OTHER_THINGS {
+            for code in ["InvalidSignatureException", "SignatureDoesNotMatch"] {
+                assert_eq!(class(&[code], message, 400, &Subject::OTHER), (Class::MayHeal, CREDENTIALS_INVALID), "{message}");
+            }
+            assert_eq!(class(&["ValidationException"], message, 400, &Subject::OTHER), (Class::MayHeal, "Refused"), "{message}");
+            let listed = class(&[RESOURCE_NOT_FOUND], message, 400, &Subject::work_group("etl"));
+            assert_eq!(listed, (Class::MayHeal, "Refused"), "a list names no session: {message}");
+        }
+    }
+
+    #[test]
+    fn a_session_is_not_found_by_its_id_only() {
+        let said = |message| class(&["InvalidRequestException"], message, 400, &Subject::session("s-1"));
+        for message in [
+            "Session s-1 was not found",
+            "Session 's-1' does not exist.",
+            "The specified session (s-1) could not be found",
+            "There is no session with id s-1.",
+            "Unable to find session: s-1",
+            "Session with id \"s-1\" no longer exists",
+        ] {
+            assert_eq!(said(message), (Class::NotFound, "NotFound"), "{message}");
+        }
+        let started = class(&["InvalidRequestException"], "Session s-1 was not found", 400, &Subject::start(Some("etl")));
+        assert_eq!(started, (Class::MayHeal, "Refused"));
+    }
+
+    #[test]
+    fn a_work_group_is_the_one_of_the_call_or_has_no_name() {
+        let said = |message: &str, name| class(&["InvalidRequestException"], message, 400, &Subject::start(name)).1;
+        for message in
+            ["WorkGroup is not found.", "WorkGroup etl is not found.", "The work group 'etl' does not exist", "workgroup `etl` was not found"]
+        {
+            assert_eq!(said(message, Some("etl")), WORK_GROUP_NOT_FOUND, "{message}");
+        }
+        for message in ["WorkGroup etl is not found.", "WorkGroup is is not found.", "WorkGroup etl-2 is not found."] {
+            assert_eq!(said(message, Some("et")), "Refused", "{message}");
+            assert_eq!(said(message, None), "Refused", "{message}");
+        }
+        // A name may be any word of the sentence.
+        for name in ["is", "not", "found", "a.b-c_d"] {
+            assert_eq!(said(&format!("WorkGroup {name} is not found."), Some(name)), WORK_GROUP_NOT_FOUND);
+            assert_eq!(said(&format!("WorkGroup {name} is disabled."), Some(name)), "WorkGroupDisabled");
         }
     }
 
@@ -244,7 +531,7 @@ mod tests {
                     arn:aws:athena:eu-west-1:000000000000:workgroup/etl because no identity-based policy allows the athena:StartSession action";
         let denied = StartSessionError::generic(ErrorMetadata::builder().code("AccessDeniedException").message(text).build());
         let reply = HttpResponse::new(StatusCode::try_from(400).expect("a status"), SdkBody::empty());
-        let refusal = refusal(&SdkError::service_error(denied, reply));
+        let refusal = refusal(&SdkError::service_error(denied, reply), &Subject::start(None));
         assert_eq!((refusal.reason, refusal.message.as_str()), ("AccessDenied", text));
 
         let mut known = crate::known::Known::default();

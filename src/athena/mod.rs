@@ -8,6 +8,6 @@ mod request;
 
 pub use client::{Athena, ConnectError};
 pub use credentials::Caller;
-pub use error::{CATALOGUE, Entry};
+pub use error::{CATALOGUE, Entry, Operations, Text};
 pub use probe::Probe;
 pub use request::start_session;

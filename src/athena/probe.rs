@@ -11,7 +11,7 @@ use serde_json::json;
 
 use super::client::{ConnectError, Connection, work_group};
 use super::credentials::Caller;
-use super::error::refusal;
+use super::error::{Subject, refusal};
 use crate::session::{Refusal, WorkGroup};
 
 /// Makes the calls, without limiter and leadership.
@@ -50,7 +50,7 @@ impl Probe {
     /// The refusal.
     pub async fn work_group(&self, name: &str) -> Result<WorkGroup, Refusal> {
         let reply = self.0.athena.get_work_group().work_group(name).send().await;
-        reply.map(|reply| work_group(&reply)).map_err(|error| refusal(&error))
+        reply.map(|reply| work_group(&reply)).map_err(|error| refusal(&error, &Subject::work_group(name)))
     }
 
     /// Lists one session of a work group.
@@ -59,7 +59,7 @@ impl Probe {
     /// The refusal.
     pub async fn list_sessions(&self, work_group: &str) -> Result<(), Refusal> {
         let reply = self.0.athena.list_sessions().work_group(work_group).max_results(1).send().await;
-        reply.map(|_| ()).map_err(|error| refusal(&error))
+        reply.map(|_| ()).map_err(|error| refusal(&error, &Subject::work_group(work_group)))
     }
 
     /// StartSession with a body that breaks three rules of the published model, each of which is enough to have it refused: EngineConfiguration is required
@@ -78,7 +78,7 @@ impl Probe {
             request.headers_mut().insert("content-length", body.len().to_string());
             *request.body_mut() = SdkBody::from(body.as_str());
         });
-        call.send().await.map(|reply| reply.session_id.unwrap_or_default()).map_err(|error| refusal(&error))
+        call.send().await.map(|reply| reply.session_id.unwrap_or_default()).map_err(|error| refusal(&error, &Subject::start(Some(work_group))))
     }
 
     /// Looks at a session.
@@ -86,7 +86,7 @@ impl Probe {
     /// # Errors
     /// The refusal.
     pub async fn get_session(&self, id: &str) -> Result<(), Refusal> {
-        self.0.athena.get_session().session_id(id).send().await.map(|_| ()).map_err(|error| refusal(&error))
+        self.0.athena.get_session().session_id(id).send().await.map(|_| ()).map_err(|error| refusal(&error, &Subject::session(id)))
     }
 
     /// Looks at the state of a session.
@@ -94,7 +94,7 @@ impl Probe {
     /// # Errors
     /// The refusal.
     pub async fn get_session_status(&self, id: &str) -> Result<(), Refusal> {
-        self.0.athena.get_session_status().session_id(id).send().await.map(|_| ()).map_err(|error| refusal(&error))
+        self.0.athena.get_session_status().session_id(id).send().await.map(|_| ()).map_err(|error| refusal(&error, &Subject::session(id)))
     }
 
     /// Ends a session.
@@ -102,7 +102,7 @@ impl Probe {
     /// # Errors
     /// The refusal.
     pub async fn terminate_session(&self, id: &str) -> Result<(), Refusal> {
-        self.0.athena.terminate_session().session_id(id).send().await.map(|_| ()).map_err(|error| refusal(&error))
+        self.0.athena.terminate_session().session_id(id).send().await.map(|_| ()).map_err(|error| refusal(&error, &Subject::session(id)))
     }
 
     /// Puts a tag on what `arn` names.
@@ -111,6 +111,6 @@ impl Probe {
     /// The refusal.
     pub async fn tag_resource(&self, arn: &str) -> Result<(), Refusal> {
         let tag = Tag::builder().key("athena-operator-check").value("").build();
-        self.0.athena.tag_resource().resource_arn(arn).tags(tag).send().await.map(|_| ()).map_err(|error| refusal(&error))
+        self.0.athena.tag_resource().resource_arn(arn).tags(tag).send().await.map(|_| ()).map_err(|error| refusal(&error, &Subject::session(arn)))
     }
 }

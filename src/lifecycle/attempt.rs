@@ -71,8 +71,8 @@ pub fn elsewhere(made: &Recorded<'_>, here: &Identity) -> bool {
 pub fn found(sessions: Vec<Session>, object: &AthenaSession, known: &Known, begun: Timestamp) -> Search {
     let uid = object.uid().unwrap_or_default();
     let recorded = match attempt(object, known) {
-        Attempt::Unknown(made) => Some(made.number),
-        _ => None,
+        Attempt::Unknown(made) | Attempt::Live(made, _) => Some(made.number),
+        Attempt::None | Attempt::Over(..) => None,
     };
     let number_of = |session: &Session| marker::attempt_of(session.details.as_ref()?.description.as_deref()?, &uid);
     let marked = sessions.into_iter().filter_map(|session| Some((number_of(&session)?, session)));

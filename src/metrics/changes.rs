@@ -45,7 +45,7 @@ pub fn changes_of_release(object: &AthenaSession, known: &Known, look: Option<&L
     let live = matches!(attempt(object, known), Attempt::Live(..));
     let millis = match look.filter(|_| live) {
         Some(Look::Seen(session)) if session.ended() => session.details.as_ref().and_then(|details| details.dpu_execution_in_millis),
-        Some(Look::NotFound) if object.spec.deletion_policy != DeletionPolicy::Retain => None,
+        Some(Look::NotFound { .. }) if object.spec.deletion_policy != DeletionPolicy::Retain => None,
         _ => return Changes::default(),
     };
     Changes { end: Some(DELETED), dpu_millis: millis.map_or(0, whole), ..Changes::default() }

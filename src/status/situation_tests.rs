@@ -270,7 +270,7 @@ fn a_session_that_is_not_seen_or_lives_on_is_told_with_the_cause() {
     let limits = at(0).limits;
     let mut seen = Known::met(at(0).now);
     seen.seen_time = Some(at(1).now);
-    seen.looked(Look::NotFound, UID, "s", at(2).now, &limits, 0.0);
+    seen.looked(Look::NotFound { named: true }, UID, "s", at(2).now, &limits, 0.0);
     assert_eq!(told(&live_in("IDLE"), &seen, 11), "session s has not been seen since 2026-01-01T00:01:00Z: Athena does not find it");
     let unseen = refused(Call::Look, Class::Unanswered, 0);
     assert_eq!(told(&live_in("IDLE"), &unseen, 10), "session s has not been seen: GetSession is not answered: no");

@@ -439,7 +439,7 @@ fn knowledge(object: &AthenaSession, at: &Circumstances) -> Vec<(Known, Seen)> {
             };
             let terminated = changed(|known, now, limits| known.terminated(now, limits, 0.0));
             let refused = changed(|known, now, _| known.terminate_refused(refusal(Class::MayHeal, "AccessDenied"), now, 0.0));
-            let lost = changed(|known, now, limits| drop(known.looked(Look::NotFound, UID, ID, now, limits, 0.0)));
+            let lost = changed(|known, now, limits| drop(known.looked(Look::NotFound { named: true }, UID, ID, now, limits, 0.0)));
             let unseen = changed(|known, now, limits| {
                 known.looked(Look::Failed(refusal(Class::Throttled, "Throttled")), UID, ID, now, limits, 0.0);
             });
@@ -491,6 +491,6 @@ fn looks(begun: Timestamp) -> Vec<Look> {
         .map(|state| session(state, begun))
         .chain([own, strange, idle])
         .map(Look::Seen)
-        .chain([Look::NotFound, Look::Failed(refusal(Class::Throttled, "Throttled"))])
+        .chain([Look::NotFound { named: true }, Look::Failed(refusal(Class::Throttled, "Throttled"))])
         .collect()
 }

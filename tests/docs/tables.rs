@@ -5,7 +5,7 @@ use std::fmt::Write;
 
 use athena_operator::api::{AthenaSession, EndReason};
 use athena_operator::args::Cli;
-use athena_operator::athena::CATALOGUE;
+use athena_operator::athena::{CATALOGUE, Operations, Text};
 use athena_operator::events::{EVENTS, Kind};
 use athena_operator::known::backoff;
 use athena_operator::lifecycle::{Circumstances, Identity, Limits, Sequel, sequel};
@@ -153,12 +153,25 @@ pub(crate) fn events() -> String {
 /// The catalogue of refusals.
 pub(crate) fn refusals() -> String {
     table(
-        ["code", "and in the message", "reason", "class"],
+        ["code", "in", "and the message", "reason", "class"],
         CATALOGUE.iter().map(|entry| {
             let codes = entry.codes.iter().map(|name| code(name)).collect::<Vec<_>>().join(", ");
             let codes = if codes.is_empty() { "any other".to_owned() } else { codes };
-            let text = if entry.text.is_empty() { String::new() } else { code(entry.text) };
-            [codes, text, code(entry.reason), class(entry.class).0.to_owned()]
+            let operations = match entry.operations {
+                Operations::All => "every operation",
+                Operations::Start => "StartSession",
+                Operations::Session => "GetSession, GetSessionStatus, TerminateSession",
+            };
+            let text = match entry.text {
+                Text::Any => String::new(),
+                Text::Begins(words) => format!("begins with {}", code(words)),
+                Text::WorkGroup(said) => {
+                    let said: Vec<String> = said.iter().map(|said| code(said)).collect();
+                    format!("says of the work group, by its name or without one, that it {}, and nothing else", said.join(" or "))
+                }
+                Text::NoSession => "says of the session, by its id, that it is not found, and names nothing else".to_owned(),
+            };
+            [codes, operations.to_owned(), text, code(entry.reason), class(entry.class).0.to_owned()]
         }),
     )
 }
@@ -185,9 +198,12 @@ fn class(class: Class) -> (&'static str, &'static str) {
         Class::Throttled => ("throttled", "waits for as long as it takes; never Stalled"),
         Class::Capacity => ("capacity", "waits for as long as it takes; never Stalled"),
         Class::MayHeal => ("may heal", "goes on trying; Ready is Unknown for five minutes, then False with Stalled, and clears by itself"),
-        Class::NotFound => {
-            ("not found", "of StartSession: as *may heal*. Of a session: twice, and ten minutes after the attempt was recorded, it has vanished")
-        }
+        Class::NotFound => (
+            "not found",
+            "of StartSession: as *may heal*. Of a session: it has vanished if that is so twice, ten minutes or more after the attempt was recorded, \
+                 and if a complete list of the work group that was begun after the first time does not have it, either; without the permission to list, if \
+                 ResourceNotFoundException names it twice",
+        ),
         Class::TokenConflict => {
             ("token conflict", "calls no more, searches for the session by its marker, and adopts it; without one the attempt is over")
         }

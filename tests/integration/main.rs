@@ -4,6 +4,7 @@
 
 #![allow(unreachable_pub, reason = "everything here is one program")]
 
+mod absence;
 mod admission;
 mod check;
 mod crash;
@@ -35,6 +36,7 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let mut modules = vec![
+        ("absence", absence::tests()),
         ("admission", admission::tests()),
         ("check", check::tests()),
         ("crash", crash::tests()),

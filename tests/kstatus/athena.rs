@@ -138,7 +138,7 @@ impl Athena {
 
     pub(crate) fn look(&mut self, id: &str, full: bool) -> Look {
         match (self.refusal(Call::Look), self.sessions.iter().find(|session| session.id == id)) {
-            (Some(refusal), _) if refusal.class == Class::NotFound => Look::NotFound,
+            (Some(refusal), _) if refusal.class == Class::NotFound => Look::NotFound { named: true },
             (Some(refusal), _) => Look::Failed(refusal),
             (None, Some(session)) => {
                 let details = session.details.clone().filter(|_| full || session.ended());
@@ -149,7 +149,7 @@ impl Athena {
             (None, None) if id == FOREIGN => {
                 Look::Seen(Session { id: id.into(), state: "IDLE".into(), details: Some(Box::default()), ..Session::default() })
             }
-            (None, None) => Look::NotFound,
+            (None, None) => Look::NotFound { named: true },
         }
     }
 

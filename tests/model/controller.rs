@@ -127,9 +127,9 @@ fn look(world: &World, id: &str, reply: Reply) -> Look {
     match (reply, session) {
         (Reply::Lost | Reply::Dropped, _) => Look::Failed(refusal(Class::Unanswered)),
         (Reply::Refused(class), _) => Look::Failed(refusal(class)),
-        (_, None) => Look::NotFound,
-        (_, Some((_, session))) if session.state == "VANISHED" => Look::NotFound,
-        (Reply::Lagging, Some((_, session))) if session.is_young(world.now) => Look::NotFound,
+        (_, None) => Look::NotFound { named: true },
+        (_, Some((_, session))) if session.state == "VANISHED" => Look::NotFound { named: true },
+        (Reply::Lagging, Some((_, session))) if session.is_young(world.now) => Look::NotFound { named: true },
         (reply, Some((index, session))) => Look::Seen(session.seen(index, reply == Reply::Late)),
     }
 }
@@ -246,7 +246,7 @@ fn broken_step(object: &AthenaSession, known: &Known, seen: &Seen, mutant: Mutan
             Attempt::Unknown(made) => Step::Start(made.number),
             _ => step,
         },
-        (Mutant::ReleaseOnNotFound, _) if deleting && seen.look == Some(Look::NotFound) => Step::Release,
+        (Mutant::ReleaseOnNotFound, _) if deleting && seen.look == Some(Look::NotFound { named: true }) => Step::Release,
         (Mutant::ReleaseOnRefusal, _) if deleting && known.refused.is_some() && matches!(kind, Attempt::Unknown(_)) => Step::Release,
         (Mutant::TrustEarlyList, Step::Wait) if matches!(seen.search, Some(Search::Absent { .. })) && deleting => Step::Release,
         (Mutant::FailedLookIsAnEnd, _) if matches!(seen.look, Some(Look::Failed(_))) && matches!(kind, Attempt::Live(..)) => {

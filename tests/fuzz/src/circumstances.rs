@@ -50,7 +50,7 @@ pub(crate) fn message(u: &mut Unstructured<'_>) -> Result<String> {
     let mut message = String::new();
     for _ in 0..u.int_in_range(0..=4)? {
         match u.int_in_range(0..=9)? {
-            0 => message += u.choose(CATALOGUE)?.text,
+            0 => message += &u.choose(CATALOGUE)?.text.example("s"),
             1 => message += secrets::PROPERTY,
             2 => message += secrets::LONGER_PROPERTY,
             3 => message.extend(["Value '{spark.x=", secrets::PROPERTY, "}' at 'engineConfiguration' failed to satisfy constraint: y"]),
@@ -117,7 +117,7 @@ fn details(u: &mut Unstructured<'_>, spec: &AthenaSessionSpec) -> Result<Details
 /// What a look shows.
 pub(crate) fn look(u: &mut Unstructured<'_>, object: &AthenaSession, now: Timestamp) -> Result<Look> {
     Ok(match u.int_in_range(0..=5)? {
-        0 => Look::NotFound,
+        0 => Look::NotFound { named: true },
         1 => Look::Failed(refusal(u)?),
         _ => Look::Seen(session(u, &object.spec, now)?),
     })

@@ -160,7 +160,7 @@ async fn call(u: &mut Unstructured<'_>, doing: &str, athena: &Athena) -> Result<
                 (status.session_id, status.account_id) = (None, None);
             }
             let doubted = known.starting();
-            let outcome = match athena.start_session(start_session(&object, 0).1, turn).await {
+            let outcome = match athena.start_session(&object.spec.work_group, start_session(&object, 0).1, turn).await {
                 Ok((id, state)) => {
                     known.started(0, &id, &state, at.now, &at.limits);
                     Outcome::Started { id, state }
@@ -204,7 +204,7 @@ async fn call(u: &mut Unstructured<'_>, doing: &str, athena: &Athena) -> Result<
             (Step::Start(0), Outcome::Refused(refusal))
         }
         _ => {
-            known.looked(Look::NotFound, UID, ID, at.now, &at.limits, 0.5);
+            known.looked(Look::NotFound { named: true }, UID, ID, at.now, &at.limits, 0.5);
             match athena.terminate_session(ID, turn).await {
                 Ok(()) => {
                     known.terminated(at.now, &at.limits, 0.5);

@@ -219,7 +219,7 @@ fn error(u: &mut Unstructured<'_>, operation: &str, headers: &mut Vec<(String, V
         headers.push(("x-amzn-errortype".into(), code.clone().into_bytes()));
     }
     let said = if matches!(operation, "ListSessions" | "TerminateSession") { text(u)? } else { message(u)? };
-    let said = if u.ratio(1, 2)? { format!("{} {said}", row.text) } else { said };
+    let said = if u.ratio(1, 2)? { format!("{} {said}", row.text.example(ID)) } else { said };
     // So a refused signature is told, with the request behind it.
     let quoted = format!("\n\nThe Canonical String for this request should have been\n'x-amz-security-token:{}\n'", secrets::TOKEN);
     let said = if u.ratio(7, 8)? { said } else { said + &quoted };
