@@ -61,7 +61,11 @@ pub const EVENTS: &[Kind] = &[
     normal("SessionTerminating", "the session is being ended, and not by the operator", "wait for the end"),
     normal("Suspending", "the object is suspended and its session is being ended", NOTHING),
     normal("Suspended", "the object is suspended and nothing of it lives", "set `suspend` to false to start a session"),
-    normal("IdleTimeout", "Athena ended the session when it had been idle for its timeout", "nothing, or suspend and resume to run it again"),
+    normal(
+        "IdleTimeout",
+        "the session ended, and can have been idle for its timeout; the message names the times",
+        "nothing, or suspend and resume to run it again",
+    ),
     normal(
         "DeadlineExceeded",
         "the active deadline is over: the session is being ended, or has been",
@@ -72,8 +76,8 @@ pub const EVENTS: &[Kind] = &[
     warning("SessionFailed", "the session failed, or ended before it was ever idle", RUN_AGAIN),
     warning("SessionDegraded", "Athena reported the session as DEGRADED, and the operator ended it", RUN_AGAIN),
     warning("StartupDeadlineExceeded", "the session was not ready within its startup deadline, and the operator ended it", RUN_AGAIN),
-    warning("StoppedOutside", "somebody else ended the session", RUN_AGAIN),
-    warning("SessionVanished", "Athena does not know the session any more", RUN_AGAIN),
+    warning("StoppedOutside", "somebody else ended the session, too early for its idle timeout", RUN_AGAIN),
+    warning("SessionVanished", "Athena does not know the session any more, too early for its idle timeout", RUN_AGAIN),
     warning("Throttled", "Athena refuses a call for its rate; it is tried for as long as it takes", "wait"),
     warning("QuotaExceeded", "the account has no session left; the start is tried for as long as it takes", WAIT),
     warning("CapacityUnavailable", "Athena has no capacity for the account; the start is tried for as long as it takes", WAIT),

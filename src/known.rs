@@ -40,6 +40,10 @@ pub struct Known {
     looks: u32,
     terminations: u32,
     termination_time: Option<Timestamp>,
+    /// Seconds of the idle timeout in effect, once a look has shown it.
+    idle_timeout: Option<i32>,
+    /// When the session was last seen at work.
+    busy_time: Option<Timestamp>,
 }
 
 /// Whether the sweeps of its work group look out for a session, so that it need not be looked at.
@@ -130,6 +134,21 @@ impl Known {
         self.last_modified_time
     }
 
+    /// Returns the idle timeout in effect, if a look has shown it.
+    pub fn idle_timeout(&self) -> Option<SignedDuration> {
+        self.idle_timeout.map(|seconds| SignedDuration::from_secs(seconds.into()))
+    }
+
+    /// Returns when the session was last seen at work.
+    pub fn busy_time(&self) -> Option<Timestamp> {
+        self.busy_time
+    }
+
+    /// Returns when the first of the looks was made that did not find the session, if the newest did not.
+    pub fn missed_time(&self) -> Option<Timestamp> {
+        self.missed_time
+    }
+
     /// Sweeps tell of the session `id` from here on.
     pub fn settle(&mut self, id: &str) {
         self.swept = Swept::Now(id.to_owned());
@@ -155,8 +174,11 @@ impl Known {
         }
     }
 
-    /// The session is not in the lists, in which it was last seen at `seen`, if ever.
-    pub fn missed(&mut self, seen: Option<Timestamp>) {
+    /// The session is not in the lists, in which it was last seen at `seen`, if ever; `is_busy` says whether it was at work then.
+    pub fn missed(&mut self, seen: Option<Timestamp>, is_busy: bool) {
+        if is_busy {
+            self.busy_time = seen.max(self.busy_time);
+        }
         self.unsettle_but(None);
         self.wait = None;
         self.seen_time = seen.max(self.seen_time);
@@ -250,6 +272,7 @@ impl Known {
             self.trusted = Some(id.to_owned());
             self.disowned = None;
             (self.last_modified_time, self.seen_time, self.termination_time) = (None, None, None);
+            (self.idle_timeout, self.busy_time) = (None, None);
             (self.looks, self.terminations) = (0, 0);
             self.is_found();
             self.look_refused = None;
@@ -294,9 +317,14 @@ impl Known {
                         self.wait = None;
                         return Look::Seen(session);
                     }
+                    let shown = details.idle_timeout.and_then(|timeout| i32::try_from(timeout.as_secs()).ok());
+                    self.idle_timeout = shown.or(self.idle_timeout);
                 }
                 self.is_found();
                 self.seen_time = Some(now);
+                if session.state == "BUSY" {
+                    self.busy_time = Some(now).max(self.busy_time);
+                }
                 self.look_refused = None;
                 if session.ended() || session.state == "TERMINATING" {
                     self.refused = None;

@@ -80,9 +80,10 @@ impl Operator {
     /// What the sweeps have shown of the object's session since the last time.
     pub(crate) fn sighting(&self, object: &AthenaSession, known: &mut Known) -> Seen {
         let mut seen = Seen::default();
-        let Some(id) = object.status.as_ref().and_then(|status| status.session_id.as_deref()) else { return seen };
+        let Some(status) = &object.status else { return seen };
+        let Some(id) = status.session_id.as_deref() else { return seen };
         match self.observer.sighting(&Key::of(object), id) {
-            Some(Sighting::Missed(time)) => known.missed(time),
+            Some(Sighting::Missed(time)) => known.missed(time, status.state.as_deref() == Some("BUSY")),
             Some(Sighting::Shown(session, asked)) => {
                 seen.look = known.sighted(session.redacted(&object.spec), &object.uid().unwrap_or_default(), id, asked, &self.limits);
                 seen.look_time = seen.look.is_some().then_some(asked);

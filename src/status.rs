@@ -3,19 +3,21 @@
 //! The conditions come from one table, `Situation::row`. While `observedGeneration` equals the generation, Ready is True exactly where kstatus says
 //! Current, Unknown where it says InProgress, and False where it says Failed or the object is being deleted.
 
+mod end;
 mod situation;
 mod storable;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
+use self::end::{asked_timeout, end_reason, vanished_reason};
 #[cfg(test)]
 pub(crate) use self::situation::Situation;
 use self::situation::situation;
 pub(crate) use self::situation::{Flag, Row, way_out};
 use crate::api::{AthenaSession, AthenaSessionStatus, EndReason, PreviousAttempt, StopCause};
 use crate::known::{Call, Known};
-use crate::lifecycle::{Attempt, Circumstances, Sequel, Step, attempt, end_of, sequel};
+use crate::lifecycle::{Attempt, Circumstances, Sequel, Step, attempt, sequel};
 use crate::session::{Class, Refusal, Session};
 
 /// What became of the call that a step asked for.
@@ -38,6 +40,7 @@ pub enum Outcome {
 pub fn status_after(object: &AthenaSession, known: &Known, step: &Step, outcome: &Outcome, at: &Circumstances) -> AthenaSessionStatus {
     let mut next = object.clone();
     let status = next.status.get_or_insert_default();
+    let asked = asked_timeout(&object.spec);
     match (step, outcome) {
         (Step::Record(number), _) => *status = next_attempt(object, status, *number, at),
         (Step::Start(number), Outcome::Started { id, state }) => {
@@ -51,23 +54,22 @@ pub fn status_after(object: &AthenaSession, known: &Known, step: &Step, outcome:
         (Step::Adopt(number, session), _) => {
             *status = known_attempt(status, *number, at);
             status.session_id = Some(session.id.clone());
-            mirror(status, session, at.now);
+            mirror(status, session, asked, known, at.now);
         }
         (Step::Mirror(session), _) => {
-            mirror(status, session, at.now);
+            mirror(status, session, asked, known, at.now);
             // Athena has just answered for it from this account.
             status.account_id = status.account_id.take().or(at.identity.account.clone());
         }
         (Step::Stop(cause, session), _) => {
             if let Some(session) = session {
-                mirror(status, session, at.now);
+                mirror(status, session, asked, known, at.now);
             }
             status.stop_cause = Some(cause.clone());
         }
         (Step::Suspend, _) => status.stop_cause = Some(StopCause::Suspended),
         (Step::Conclude(EndReason::SessionVanished), _) => {
-            // Why it was being ended explains the end, however it came to be known.
-            let reason = status.stop_cause.as_ref().map_or(EndReason::SessionVanished, end_of);
+            let reason = vanished_reason(status, asked, known, at.now);
             conclude(status, reason, known, at.now);
         }
         (Step::Conclude(reason), _) => conclude(status, reason.clone(), known, at.now),
@@ -78,7 +80,32 @@ pub fn status_after(object: &AthenaSession, known: &Known, step: &Step, outcome:
     let status = next.status.get_or_insert_default();
     status.observed_generation = generation;
     status.conditions = Some(conditions(status.conditions.as_deref().unwrap_or_default(), &situation.row(), generation, at.now));
-    next.status.unwrap_or_default()
+    let mut status = next.status.unwrap_or_default();
+    // Later work is recorded together with what is written anyway.
+    if let Some(time) = work_time(object, known, step).filter(|_| status.last_busy_time.is_none() || object.status.as_ref() != Some(&status)) {
+        let newest = status.last_busy_time.as_ref().map_or(time, |before| before.0.max(time));
+        status.last_busy_time = Some(seconds(newest));
+    }
+    status
+}
+
+/// Returns the newest time at which the session of `object` is known to have been at work, of what its status does not say.
+fn work_time(object: &AthenaSession, known: &Known, step: &Step) -> Option<Timestamp> {
+    // Another attempt begins without any.
+    if matches!(step, Step::Record(_)) {
+        return None;
+    }
+    // Since it became idle anew, it has been at work in between.
+    let idle_again = |session: &Session| {
+        let before = object.status.as_ref()?;
+        let since = seconds(session.idle_since_time?).0;
+        (before.session_id.as_ref() == Some(&session.id) && before.idle_since_time.as_ref()?.0 < since).then_some(since)
+    };
+    let seen = match step {
+        Step::Mirror(session) | Step::Stop(_, Some(session)) => idle_again(session),
+        _ => None,
+    };
+    known.busy_time().max(seen)
 }
 
 /// A status of a new attempt: without a trace of the last one, but for what counts over all of them.
@@ -150,18 +177,17 @@ fn conclude(status: &mut AthenaSessionStatus, reason: EndReason, known: &Known, 
     let refusal = known.refused.as_ref().filter(|refused| refused.call == Call::Start);
     status.state = None;
     status.state_change_reason = refusal.map(|refused| bounded(&refused.refusal.message, 1024));
-    status.idle_since_time = None;
     status.end_time = Some(seconds(now));
     status.end_reason = Some(storable::reason(reason));
 }
 
-fn mirror(status: &mut AthenaSessionStatus, session: &Session, now: Timestamp) {
+fn mirror(status: &mut AthenaSessionStatus, session: &Session, asked: Option<SignedDuration>, known: &Known, now: Timestamp) {
     // TERMINATING leads only to an end: whatever else a reply shows after it is a late one.
     if status.state.as_deref() == Some("TERMINATING") && session.state != "TERMINATING" && !session.ended() {
         return;
     }
     if session.ended() {
-        status.end_reason = Some(storable::reason(end_reason(status, session, now)));
+        status.end_reason = Some(storable::reason(end_reason(status, asked, session, known, now)));
         status.end_time = Some(seconds(session.end_time.unwrap_or(now)));
     }
     status.state = Some(bounded(&session.state, 64));
@@ -179,30 +205,6 @@ fn mirror(status: &mut AthenaSessionStatus, session: &Session, now: Timestamp) {
         if session.ended() {
             status.dpu_execution_in_millis = storable::millis(details.dpu_execution_in_millis);
         }
-    }
-}
-
-/// Why a session ended. Athena gives the same text for an idle timeout and for a stop by hand: only its times tell them apart.
-pub fn end_reason(before: &AthenaSessionStatus, session: &Session, now: Timestamp) -> EndReason {
-    /// How much sooner than its timeout a session may be ended by it: Athena's clock for idleness is not the one it reports.
-    const EARLY: SignedDuration = SignedDuration::from_secs(5);
-    /// How long it may take to end. A session that ends later has worked since, unseen.
-    const LATE: SignedDuration = SignedDuration::from_mins(2);
-    if let Some(cause) = &before.stop_cause {
-        return end_of(cause);
-    }
-    if session.state == "FAILED" {
-        return EndReason::SessionFailed;
-    }
-    let idle_since = session.idle_since_time.or(before.idle_since_time.as_ref().map(|time| time.0));
-    let timeout = session.details.as_ref().and_then(|details| details.idle_timeout);
-    let end = session.end_time.unwrap_or(now);
-    match (idle_since, timeout) {
-        (Some(since), Some(timeout)) if (timeout.saturating_sub(EARLY)..=timeout.saturating_add(LATE)).contains(&end.duration_since(since)) => {
-            EndReason::IdleTimeout
-        }
-        (None, _) if before.ready_time.is_none() => EndReason::SessionFailed,
-        _ => EndReason::StoppedOutside,
     }
 }
 
@@ -243,7 +245,7 @@ fn bounded(text: &str, characters: usize) -> String {
 
 #[cfg(test)]
 #[path = "status_tests.rs"]
-mod tests;
+pub(crate) mod tests;
 
 #[cfg(test)]
 #[path = "status_after_tests.rs"]

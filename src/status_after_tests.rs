@@ -144,13 +144,13 @@ fn a_condition_that_flips_has_a_new_time_and_no_other() {
 #[test]
 fn a_session_is_ready_from_the_first_time_that_it_is_idle_or_busy() {
     let mut status = AthenaSessionStatus::default();
-    mirror(&mut status, &session("CREATED"), at(1).now);
+    mirror(&mut status, &session("CREATED"), None, &Known::default(), at(1).now);
     assert_eq!(status.ready_time, None);
     let modified = Session { last_modified_time: Some(at(2).now), ..session("IDLE") };
-    mirror(&mut status, &modified, at(3).now);
+    mirror(&mut status, &modified, None, &Known::default(), at(3).now);
     assert_eq!(status.ready_time, Some(seconds(at(2).now)));
-    mirror(&mut status, &session("BUSY"), at(4).now);
-    mirror(&mut status, &session("DEGRADED"), at(5).now);
+    mirror(&mut status, &session("BUSY"), None, &Known::default(), at(4).now);
+    mirror(&mut status, &session("DEGRADED"), None, &Known::default(), at(5).now);
     assert_eq!(status.ready_time, Some(seconds(at(2).now)));
 }
 
@@ -161,7 +161,7 @@ fn what_a_session_has_used_is_told_at_its_end() {
     {
         let mut status = AthenaSessionStatus::default();
         let details = Details { dpu_execution_in_millis: used, engine_version: Some("Apache Spark version 3.5".into()), ..Details::default() };
-        mirror(&mut status, &Session { details: Some(Box::new(details)), ..session(state) }, at(9).now);
+        mirror(&mut status, &Session { details: Some(Box::new(details)), ..session(state) }, None, &Known::default(), at(9).now);
         assert_eq!((status.dpu_execution_in_millis, status.engine_version.as_deref()), (expected, Some("Apache Spark version 3.5")));
     }
 }

@@ -191,41 +191,25 @@ fn ended(state: &str, idle_for: Option<i64>, timeout: i64) -> Session {
     }
 }
 
-#[test]
-fn athenas_times_tell_how_a_session_ended() {
-    let ready = || AthenaSessionStatus { ready_time: Some(seconds(at(1).now)), ..AthenaSessionStatus::default() };
-    let stopped = |cause| AthenaSessionStatus { stop_cause: Some(cause), ..ready() };
-    for (case, before, session, expected) in [
-        ("idle for its timeout", ready(), ended("TERMINATED", Some(20), 20), EndReason::IdleTimeout),
-        ("idle, and slow to end", ready(), ended("TERMINATED", Some(21), 20), EndReason::IdleTimeout),
-        ("idle for a while", ready(), ended("TERMINATED", Some(19), 20), EndReason::StoppedOutside),
-        ("busy since, unseen", ready(), ended("TERMINATED", Some(40), 20), EndReason::StoppedOutside),
-        ("busy", ready(), ended("TERMINATED", None, 20), EndReason::StoppedOutside),
-        ("never ready", AthenaSessionStatus::default(), ended("TERMINATED", None, 20), EndReason::SessionFailed),
-        ("failed", ready(), ended("FAILED", Some(20), 20), EndReason::SessionFailed),
-        ("suspended", stopped(StopCause::Suspended), ended("TERMINATED", Some(20), 20), EndReason::Suspended),
-        ("past its deadline", stopped(StopCause::ActiveDeadline), ended("TERMINATED", None, 20), EndReason::DeadlineExceeded),
-        ("too slow", stopped(StopCause::StartupDeadline), ended("TERMINATED", None, 20), EndReason::StartupDeadlineExceeded),
-        ("degraded", stopped(StopCause::Degraded), ended("FAILED", None, 20), EndReason::SessionDegraded),
-    ] {
-        assert_eq!(end_reason(&before, &session, at(60).now), expected, "{case}");
-    }
+fn mirrored(status: &mut AthenaSessionStatus, session: &Session, minutes: i64) {
+    mirror(status, session, None, &Known::default(), at(minutes).now);
 }
 
 #[test]
 fn an_idle_timeout_is_told_though_the_session_was_seen_ending() {
     let mut status = AthenaSessionStatus::default();
     let idle = Session { state: "IDLE".into(), end_time: None, ..ended("IDLE", Some(20), 20) };
-    mirror(&mut status, &idle, at(41).now);
-    mirror(&mut status, &Session { state: "TERMINATING".into(), idle_since_time: None, ..idle.clone() }, at(60).now);
-    mirror(&mut status, &ended("TERMINATED", None, 20), at(60).now);
+    mirrored(&mut status, &idle, 41);
+    mirrored(&mut status, &Session { state: "TERMINATING".into(), idle_since_time: None, ..idle.clone() }, 60);
+    mirrored(&mut status, &ended("TERMINATED", None, 20), 60);
     assert_eq!(status.end_reason, Some(EndReason::IdleTimeout));
 
     let mut status = AthenaSessionStatus::default();
-    mirror(&mut status, &idle, at(41).now);
-    mirror(&mut status, &Session { state: "BUSY".into(), idle_since_time: None, ..idle.clone() }, at(50).now);
-    mirror(&mut status, &Session { state: "TERMINATING".into(), idle_since_time: None, ..idle }, at(60).now);
-    mirror(&mut status, &ended("TERMINATED", None, 20), at(60).now);
+    mirrored(&mut status, &idle, 41);
+    mirrored(&mut status, &Session { state: "BUSY".into(), idle_since_time: None, ..idle.clone() }, 50);
+    status.last_busy_time = Some(seconds(at(50).now));
+    mirrored(&mut status, &Session { state: "TERMINATING".into(), idle_since_time: None, ..idle }, 60);
+    mirrored(&mut status, &ended("TERMINATED", None, 20), 60);
     assert_eq!(status.end_reason, Some(EndReason::StoppedOutside));
 }
 
@@ -248,9 +232,9 @@ fn a_replayed_start_that_returns_an_ended_session_is_looked_at_first() {
 #[test]
 fn terminating_leads_only_to_an_end() {
     let mut status = AthenaSessionStatus { state: Some("TERMINATING".into()), ..AthenaSessionStatus::default() };
-    mirror(&mut status, &Session { state: "IDLE".into(), ..Session::default() }, at(0).now);
+    mirrored(&mut status, &Session { state: "IDLE".into(), ..Session::default() }, 0);
     assert_eq!(status.state.as_deref(), Some("TERMINATING"));
-    mirror(&mut status, &Session { state: "TERMINATED".into(), ..Session::default() }, at(0).now);
+    mirrored(&mut status, &Session { state: "TERMINATED".into(), ..Session::default() }, 0);
     assert_eq!(status.state.as_deref(), Some("TERMINATED"));
 }
 
@@ -302,6 +286,6 @@ fn what_athena_says_is_kept_within_what_the_schema_takes() {
     let mut session = ended("TERMINATED", Some(20), 20);
     session.details =
         Some(Box::new(Details { idle_timeout: Some(SignedDuration::MAX), dpu_execution_in_millis: Some(1 << 53), ..Details::default() }));
-    mirror(&mut status, &session, at(60).now);
+    mirrored(&mut status, &session, 60);
     assert_eq!((status.end_reason, status.dpu_execution_in_millis), (Some(EndReason::StoppedOutside), None));
 }

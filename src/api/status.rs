@@ -88,6 +88,12 @@ pub struct AthenaSessionStatus {
     #[schemars(schema_with = "schema::time")]
     pub ready_time: Option<Time>,
 
+    /// Newest time at which the session is known to have been at work. It is recorded with the first work of an attempt and then together with other
+    /// changes only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::time")]
+    pub last_busy_time: Option<Time>,
+
     /// Since when the session has been idle, while it is; of a session that ends, since when it was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::time")]
@@ -222,9 +228,9 @@ open_words! {
         Suspended,
         /// The operator ended the session since the active deadline was over.
         DeadlineExceeded,
-        /// Athena ended the session when it had been idle for its timeout.
+        /// The session ended in a way and at a time at which it can have been idle for its timeout.
         IdleTimeout,
-        /// The session was ended by somebody else.
+        /// The session was ended by somebody else, too early to have been idle for its timeout.
         StoppedOutside,
         /// Athena reported FAILED, or the session ended before it was ever idle.
         SessionFailed,
@@ -232,7 +238,7 @@ open_words! {
         SessionDegraded,
         /// The session was not ready within its startup deadline and the operator ended it.
         StartupDeadlineExceeded,
-        /// Athena does not know the session any more.
+        /// Athena does not know the session any more, too early for it to have been idle for its timeout.
         SessionVanished,
         /// The outcome of StartSession never came to be known, and no session of the attempt lives.
         SessionLost,

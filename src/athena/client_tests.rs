@@ -34,7 +34,8 @@ fn athena(reply: &str) -> Athena {
 
 #[tokio::test]
 async fn an_id_that_does_not_fit_is_none() {
-    let start = async |id: String| athena(&format!(r#"{{"SessionId":"{id}","State":"CREATING"}}"#)).start_session("etl", Vec::new(), &mut Turn::had()).await;
+    let start =
+        async |id: String| athena(&format!(r#"{{"SessionId":"{id}","State":"CREATING"}}"#)).start_session("etl", Vec::new(), &mut Turn::had()).await;
     assert_eq!(start("x".repeat(256)).await, Ok(("x".repeat(256), "CREATING".to_owned())));
     for id in [String::new(), "x".repeat(257)] {
         assert_eq!(start(id).await.map_err(|refusal| refusal.class), Err(Class::Unanswered));

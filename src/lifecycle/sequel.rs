@@ -30,7 +30,8 @@ pub enum Sequel {
 
 /// What follows the attempt of `object`, which is over.
 pub fn sequel(object: &AthenaSession, at: &Circumstances) -> Sequel {
-    /// An attempt that ran this long is no failure of its start: what follows counts afresh.
+    /// An attempt that ran this long and was at work is no failure of its start: what follows counts afresh. Without work, an unused session would be
+    /// restarted for ever.
     const LONG_RUN: SignedDuration = SignedDuration::from_mins(10);
     let status = object.status.clone().unwrap_or_default();
     let spec = &object.spec;
@@ -49,7 +50,7 @@ pub fn sequel(object: &AthenaSession, at: &Circumstances) -> Sequel {
         return another(ended, restarts, false);
     }
     let ran_long = status.start_time.as_ref().is_some_and(|start| ended.duration_since(start.0) >= LONG_RUN);
-    let restarts = if ran_long { 0 } else { restarts };
+    let restarts = if ran_long && status.last_busy_time.is_some() { 0 } else { restarts };
     if reason.is_failure() && spec.restart_policy == RestartPolicy::OnFailure && restarts < spec.max_restarts() {
         let time = after(ended, restart_backoff(restarts));
         if active_deadline(object).is_none_or(|deadline| time < deadline) {

@@ -236,12 +236,12 @@ fn each_end_says_what_was_and_what_can_be_done() {
     let because = |reason: &str| with(over_for(reason), |object| object.status.get_or_insert_default().state_change_reason = Some("out".into()));
     for (reason, expected) in [
         ("DeadlineExceeded", "session s was ended when the active deadline was over".to_owned()),
-        ("IdleTimeout", "session s ended when it had been idle for its timeout".to_owned()),
+        ("IdleTimeout", "session s ended at 2026-01-01T00:00:00Z: this counts as its idle timeout".to_owned()),
         ("StoppedOutside", format!("session s was ended from outside: out{AGAIN}")),
         ("SessionFailed", format!("session s failed: out{AGAIN}")),
         ("SessionDegraded", format!("session s was degraded and was ended{AGAIN}")),
         ("StartupDeadlineExceeded", format!("session s was not ready within its startup deadline and was ended{AGAIN}")),
-        ("SessionVanished", format!("Athena does not know session s any more{AGAIN}")),
+        ("SessionVanished", format!("Athena does not know session s any more, too early for its idle timeout{AGAIN}")),
         ("InvalidRequest", "StartSession refuses the request: out; create another AthenaSession".to_owned()),
         ("TokenMismatch", format!("StartSession refuses the request: out{AGAIN}")),
         ("SessionAlreadyExists", format!("StartSession refuses the request: out{AGAIN}")),

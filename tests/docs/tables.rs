@@ -250,11 +250,15 @@ fn told(reason: &EndReason) -> &'static str {
         EndReason::StartupDeadlineExceeded => "the operator ended it, `stopCause` StartupDeadline",
         EndReason::SessionDegraded => "the operator ended it, `stopCause` Degraded",
         EndReason::IdleTimeout => {
-            "TERMINATED, when it had been idle for the idle timeout that GetSession names: not more than 5 s sooner, nor 2 min later"
+            "TERMINATED, or not known to Athena any more, without another reason of Athena's, and not sooner after its last work than its idle timeout; or when \
+             that cannot be told"
         }
-        EndReason::StoppedOutside => "TERMINATED at any other time",
-        EndReason::SessionFailed => "FAILED, or it ended before it was ever IDLE or BUSY",
-        EndReason::SessionVanished => "Athena does not know it: seen twice, ten minutes or more after the attempt was recorded",
+        EndReason::StoppedOutside => "TERMINATED sooner after its last work than its idle timeout, or with another reason of Athena's",
+        EndReason::SessionFailed => "FAILED, or it ended before it was ever IDLE or BUSY, and sooner after its start than its idle timeout",
+        EndReason::SessionVanished => {
+            "neither two looks, ten minutes or more after the attempt was recorded, nor a complete list after them have it, and the first of the looks came sooner after its \
+             last work than its idle timeout"
+        }
         EndReason::SessionLost => "the outcome of StartSession was never learnt, and a complete list 20 minutes later has no session with its marker",
         EndReason::InvalidRequest => "StartSession was rejected, and every call of the attempt was answered",
         EndReason::TokenMismatch | EndReason::SessionAlreadyExists => {

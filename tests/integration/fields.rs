@@ -5,6 +5,7 @@
 mod at_once;
 mod case;
 mod deadlines;
+mod idle_timeout;
 mod policy;
 mod restarts;
 mod startup;
@@ -18,6 +19,7 @@ pub fn tests() -> Vec<(&'static str, Vec<Test>)> {
     vec![
         ("fields::at_once", at_once::tests()),
         ("fields::deadlines", deadlines::tests()),
+        ("fields::idle_timeout", idle_timeout::tests()),
         ("fields::policy", policy::tests()),
         ("fields::restarts", restarts::tests()),
         ("fields::startup", startup::tests()),

@@ -50,6 +50,9 @@ pub struct Config {
     /// How long one minute of `SessionIdleTimeoutInMinutes` lasts.
     #[serde(with = "duration::required")]
     pub idle_minute: Duration,
+    /// How long after its timeout an idle session goes on until it is ended.
+    #[serde(with = "duration::required")]
+    pub idle_late: Duration,
     /// How long after its end a session is still found. Without one, always. Athena's retention is not documented.
     #[serde(with = "duration::optional")]
     pub forget_ended_after: Option<Duration>,
@@ -70,6 +73,8 @@ pub struct Config {
     pub ignore_token: bool,
     /// How an unknown session is answered.
     pub unknown_session: UnknownSessionError,
+    /// Times of a session that no reply tells, by the names of their members, such as `StartDateTime`. Athena's model requires none of them.
+    pub omit_times: Vec<String>,
     /// How many sessions may be live at once in the account.
     pub max_sessions: Option<u32>,
     /// How many DPUs the live sessions of the account may ask for together (`MaxConcurrentDpus`, or what the engine takes without it).
@@ -115,6 +120,7 @@ impl Default for Config {
             stick_in: None,
             ignore_terminate: false,
             idle_minute: Duration::from_mins(1),
+            idle_late: Duration::ZERO,
             forget_ended_after: None,
             list_lag: Duration::ZERO,
             get_lag: Duration::ZERO,
@@ -123,6 +129,7 @@ impl Default for Config {
             require_token: true,
             ignore_token: false,
             unknown_session: UnknownSessionError::default(),
+            omit_times: Vec::new(),
             max_sessions: None,
             max_dpus: None,
             rate: None,

@@ -98,15 +98,16 @@ fn replayed(world: &World, token: Option<&str>, request: &Value, now: Timestamp)
 
 /// `GetSession`.
 pub(crate) fn get_session(world: &mut World, input: &Input, now: Timestamp) -> Result<Done, Refusal> {
-    let idle_minute = world.config.idle_minute;
+    let (omitted, idle_minute) = (world.config.omit_times.clone(), world.config.idle_minute);
     let session = visible(world, input, now)?;
-    Done::new(&FullSession::of(session, idle_minute, now), Some(session.id()))
+    Done::new(&FullSession::of(session, &omitted, idle_minute, now), Some(session.id()))
 }
 
 /// `GetSessionStatus`.
 pub(crate) fn get_session_status(world: &mut World, input: &Input, now: Timestamp) -> Result<Done, Refusal> {
+    let omitted = world.config.omit_times.clone();
     let session = visible(world, input, now)?;
-    Done::new(&SessionStatus::of(session), Some(session.id()))
+    Done::new(&SessionStatus::of(session, &omitted), Some(session.id()))
 }
 
 /// `TerminateSession`.
@@ -153,7 +154,7 @@ pub(crate) fn list_sessions(world: &mut World, input: &Input, now: Timestamp) ->
             page.next_token = last.map(|last: usize| hex::encode(format!("{last}/{group}")));
             break;
         }
-        page.sessions.push(Summary::of(session));
+        page.sessions.push(Summary::of(session, &world.config.omit_times));
         last = Some(place);
     }
     Done::new(&page, None)

@@ -65,8 +65,10 @@ struct Statistics {
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
 struct Status<'a> {
-    start_date_time: f64,
-    last_modified_date_time: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    start_date_time: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_modified_date_time: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     end_date_time: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -126,13 +128,13 @@ struct WorkGroupConfiguration<'a> {
 }
 
 impl<'a> SessionStatus<'a> {
-    pub(crate) fn of(session: &'a Session) -> Self {
-        Self { session_id: session.id(), status: Status::of(session) }
+    pub(crate) fn of(session: &'a Session, omitted: &[String]) -> Self {
+        Self { session_id: session.id(), status: Status::of(session, omitted) }
     }
 }
 
 impl<'a> FullSession<'a> {
-    pub(crate) fn of(session: &'a Session, idle_minute: Duration, now: Timestamp) -> Self {
+    pub(crate) fn of(session: &'a Session, omitted: &[String], idle_minute: Duration, now: Timestamp) -> Self {
         let start = &session.start;
         Self {
             session_id: session.id(),
@@ -148,21 +150,21 @@ impl<'a> FullSession<'a> {
                 idle_timeout_seconds: idle_minute.saturating_mul(start.idle_minutes).as_secs(),
                 session_idle_timeout_in_minutes: start.idle_minutes,
             },
-            status: Status::of(session),
+            status: Status::of(session, omitted),
             statistics: Statistics { dpu_execution_in_millis: i64::try_from(session.billed(now).as_millis()).unwrap_or(i64::MAX) },
         }
     }
 }
 
 impl<'a> Summary<'a> {
-    pub(crate) fn of(session: &'a Session) -> Self {
+    pub(crate) fn of(session: &'a Session, omitted: &[String]) -> Self {
         let start = &session.start;
         Self {
             session_id: session.id(),
             description: start.description.as_deref(),
             engine_version: EngineVersion::of(&start.engine_version),
             notebook_version: start.request.get("NotebookVersion"),
-            status: Status::of(session),
+            status: Status::of(session, omitted),
         }
     }
 }
@@ -189,12 +191,14 @@ impl<'a> EngineVersion<'a> {
 }
 
 impl<'a> Status<'a> {
-    fn of(session: &'a Session) -> Self {
+    /// The status without the members that are `omitted`.
+    fn of(session: &'a Session, omitted: &[String]) -> Self {
+        let told = |member: &str, time: Option<Timestamp>| time.filter(|_| !omitted.iter().any(|name| name == member)).map(epoch_seconds);
         Self {
-            start_date_time: epoch_seconds(session.started()),
-            last_modified_date_time: epoch_seconds(session.modified()),
-            end_date_time: session.ended().map(epoch_seconds),
-            idle_since_date_time: session.idle_since().map(epoch_seconds),
+            start_date_time: told("StartDateTime", Some(session.started())),
+            last_modified_date_time: told("LastModifiedDateTime", Some(session.modified())),
+            end_date_time: told("EndDateTime", session.ended()),
+            idle_since_date_time: told("IdleSinceDateTime", session.idle_since()),
             state: session.state(),
             state_change_reason: session.reason(),
         }

@@ -137,7 +137,7 @@ impl Session {
             CREATED => (waiting(config.created), IDLE, None),
             IDLE => {
                 let timeout = config.idle_minute.saturating_mul(self.start.idle_minutes);
-                (timeout, TERMINATING, Some(TERMINATED_PER_REQUEST.to_owned()))
+                (timeout.saturating_add(config.idle_late), TERMINATING, Some(TERMINATED_PER_REQUEST.to_owned()))
             }
             TERMINATING => (waiting(config.terminating), TERMINATED, current.reason.clone()),
             _ => return None,

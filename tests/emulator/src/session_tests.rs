@@ -38,6 +38,16 @@ fn a_session_nobody_looked_at_has_entered_each_state_in_time() {
 }
 
 #[test]
+fn an_idle_session_may_be_ended_late() {
+    let mut session = session(None);
+    let late = Config { idle_late: Duration::from_secs(300), ..Config::default() };
+    session.settle(&late, at(421));
+    assert_eq!(session.state(), IDLE);
+    session.settle(&late, at(422));
+    assert_eq!(session.state(), TERMINATING);
+}
+
+#[test]
 fn a_doomed_session_fails_with_its_reason() {
     let mut session = session(Some("bad property"));
     session.settle(&Config::default(), at(10));

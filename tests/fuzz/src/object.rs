@@ -157,7 +157,7 @@ impl Play<'_, '_> {
             5 => self.replace(&json!({ "metadata": { "deletionTimestamp": seconds(self.at.now) } })),
             // Another process takes over.
             6 => self.known = Known::met(self.at.now),
-            7 => self.known.missed(Some(self.at.now)),
+            7 => self.known.missed(Some(self.at.now), self.at.now.as_second() % 2 == 0),
             8 => {
                 if let (true, Some(id)) = (self.known.trusts(ID), self.object.status.as_ref().and_then(|status| status.session_id.clone())) {
                     self.known.settle(&id);
