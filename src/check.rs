@@ -34,6 +34,8 @@ pub async fn check(options: &Check) -> Result<Report, ConnectError> {
         caller: caller.as_ref().ok().cloned(),
         region: probe.region().to_owned(),
         endpoint: probe.endpoint().map(str::to_owned),
+        athena_url: probe.url().map(str::to_owned),
+        fips: probe.is_fips(),
         ..Report::default()
     };
     let hopeless = caller.as_ref().err().filter(|refusal| refusal.reason == "CredentialsInvalid").cloned();

@@ -85,6 +85,7 @@ impl Refused {
         let said: String = self.refusal.message.chars().take(LONGEST).collect();
         match self.refusal.class {
             Class::Unanswered => format!("{operation} is not answered: {said}"),
+            Class::NotSent => format!("{operation} cannot be sent: {said}"),
             _ => format!("{operation} is refused: {said}"),
         }
     }
@@ -162,7 +163,7 @@ impl Known {
 
     /// Whether StartSession was refused for something that somebody has to mend, or that takes its time.
     pub fn was_refused(&self) -> bool {
-        let lasting = |refused: &Refused| !matches!(refused.refusal.class, Class::Unanswered | Class::Throttled);
+        let lasting = |refused: &Refused| !passes(refused.refusal.class);
         self.refused.as_ref().is_some_and(|refused| refused.call == Call::Start && lasting(refused))
     }
 
@@ -300,7 +301,7 @@ impl Known {
 
     /// StartSession was refused. `doubted` is what [`Known::starting`] returned.
     pub fn start_refused(&mut self, refusal: Refusal, doubted: bool, now: Timestamp, jitter: f64) {
-        // A conflict says that the token was used: something may live behind it.
+        // A conflict says that the token was used: something may live behind it. A call that was not sent started nothing; those before it may have.
         self.in_doubt = doubted || matches!(refusal.class, Class::Unanswered | Class::TokenConflict);
         self.refused(Call::Start, refusal, now, jitter);
     }
@@ -431,14 +432,13 @@ impl Known {
     }
 
     fn refused(&mut self, call: Call, refusal: Refusal, now: Timestamp, jitter: f64) {
-        let passing = |class| matches!(class, Class::Unanswered | Class::Throttled);
         let class = refusal.class;
         let standing = match self.refused.take() {
             Some(before) if before.call == call && before.refusal.class == class => {
                 Refused { refusal, count: before.count.saturating_add(1), ..*before }
             }
             // What passes by itself does not hide what somebody has to mend, nor begin its time anew.
-            Some(before) if before.call == call && passing(class) && !passing(before.refusal.class) => {
+            Some(before) if before.call == call && passes(class) && !passes(before.refusal.class) => {
                 Refused { count: before.count.saturating_add(1), ..*before }
             }
             _ => Refused { call, refusal, since: now, count: 0 },
@@ -460,10 +460,15 @@ impl Known {
     }
 }
 
+/// Returns whether what hinders a call of this class passes by itself, and is nobody's to mend.
+pub fn passes(class: Class) -> bool {
+    matches!(class, Class::Unanswered | Class::NotSent | Class::Throttled)
+}
+
 /// How long to wait after the refusal number `count` (from 0) in a row; `jitter` is between 0 and 1.
 pub fn backoff(class: Class, count: u32, jitter: f64) -> SignedDuration {
     let (first, most) = match class {
-        Class::Unanswered | Class::Throttled | Class::NotFound => (1.0, 30.0),
+        Class::Unanswered | Class::NotSent | Class::Throttled | Class::NotFound => (1.0, 30.0),
         Class::Capacity => (5.0, 60.0),
         Class::MayHeal => (5.0, 300.0),
         Class::Rejected | Class::TokenConflict => (30.0, 300.0),

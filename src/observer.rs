@@ -130,7 +130,7 @@ impl<K: Clone> Group<K> {
     /// The list has failed. Returns who has to be looked at in another way: all of them, if somebody has to mend it or if it has failed for too long.
     fn failed(&mut self, refusal: &Refusal, now: Instant, patience: Duration) -> Vec<(K, Sighting)> {
         let since = *self.failing.get_or_insert(now);
-        let passing = matches!(refusal.class, Class::Unanswered | Class::Throttled | Class::Capacity);
+        let passing = matches!(refusal.class, Class::Unanswered | Class::NotSent | Class::Throttled | Class::Capacity);
         if !passing {
             self.refused = Some(now);
         }

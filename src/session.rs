@@ -159,6 +159,8 @@ pub struct Refusal {
 pub enum Class {
     /// No answer, or one that does not exclude an effect: transport, timeout, 5xx.
     Unanswered,
+    /// No answer, since the call certainly failed before its first byte left: there was no connection.
+    NotSent,
     /// Refused for its rate.
     Throttled,
     /// Refused for a quota or for lack of capacity.

@@ -9,6 +9,7 @@ use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, SdkConfig};
 use aws_sdk_athena::config::IdentityCache;
+use aws_sdk_athena::config::endpoint::{DefaultResolver, Params, ResolveEndpoint};
 use aws_sdk_athena::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_athena::operation::get_session::GetSessionOutput;
 use aws_sdk_athena::operation::get_work_group::GetWorkGroupOutput;
@@ -17,10 +18,11 @@ use aws_sdk_athena::types;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_types::DateTime;
 use aws_smithy_types::body::SdkBody;
+use futures::FutureExt;
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
 use super::credentials::OwnCredentials;
-use super::error::{CREDENTIALS_INVALID, Subject, WORK_GROUP_NOT_FOUND, code, is_resource_not_found, refusal};
+use super::error::{CREDENTIALS_INVALID, Subject, WORK_GROUP_NOT_FOUND, code, is_of_transport, is_resource_not_found, refusal};
 use crate::api::{Classification, EngineConfiguration};
 use crate::key::Key;
 use crate::leadership::Leadership;
@@ -44,6 +46,38 @@ pub(super) struct Connection {
     pub(super) region: String,
     /// What stands in place of AWS's own endpoints.
     pub(super) endpoint: Option<String>,
+    /// Where Athena's calls go, and whether that is a FIPS endpoint.
+    pub(super) target: Target,
+}
+
+/// Where calls go.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Target {
+    /// The URL of Athena, as far as the SDK's rules give one.
+    pub(super) url: Option<String>,
+    /// Whether FIPS endpoints are asked for.
+    pub(super) fips: bool,
+}
+
+impl Target {
+    fn new(config: &SdkConfig, endpoint: Option<&str>) -> Self {
+        let fips = config.use_fips().unwrap_or(false);
+        let params = Params::builder()
+            .set_region(config.region().map(ToString::to_string))
+            .use_fips(fips)
+            .use_dual_stack(config.use_dual_stack().unwrap_or(false))
+            .set_endpoint(endpoint.map(str::to_owned))
+            .build();
+        // The SDK's own rules need no I/O: the answer is there at once.
+        let resolved = params.ok().and_then(|params| DefaultResolver::new().resolve_endpoint(&params).now_or_never()?.ok());
+        Self { url: resolved.map(|endpoint| endpoint.url().to_owned()), fips }
+    }
+
+    /// The host and, where the URL names one, the port.
+    fn host(&self) -> Option<String> {
+        let url: http::Uri = self.url.as_deref()?.parse().ok()?;
+        url.authority().map(ToString::to_string)
+    }
 }
 
 impl Connection {
@@ -57,10 +91,11 @@ impl Connection {
     fn new(config: SdkConfig) -> Result<Self, ConnectError> {
         let region = config.region().ok_or(ConnectError::NoRegion)?.to_string();
         let endpoint = std::env::var("AWS_ENDPOINT_URL_ATHENA").ok().or(config.endpoint_url().map(str::to_owned));
+        let target = Target::new(&config, endpoint.as_deref());
         let once = aws_sdk_athena::config::Builder::from(&config).retry_config(RetryConfig::disabled());
         let credentials = OwnCredentials::new(config);
         let once = once.credentials_provider(credentials.clone()).identity_cache(IdentityCache::no_cache());
-        Ok(Self { athena: aws_sdk_athena::Client::from_conf(once.build()), credentials, region, endpoint })
+        Ok(Self { athena: aws_sdk_athena::Client::from_conf(once.build()), credentials, region, endpoint, target })
     }
 }
 
@@ -70,6 +105,8 @@ pub struct Athena {
     athena: aws_sdk_athena::Client,
     credentials: OwnCredentials,
     region: String,
+    /// Host of the calls, for people.
+    host: Arc<str>,
     leadership: Leadership,
     limiter: Arc<Limiter<Key>>,
     metrics: Arc<Metrics>,
@@ -103,8 +140,9 @@ impl Athena {
     }
 
     fn over(connection: Connection, leadership: Leadership, limiter: Arc<Limiter<Key>>, metrics: Arc<Metrics>) -> Self {
-        let Connection { athena, credentials, region, .. } = connection;
-        Self { athena, credentials, region, leadership, limiter, metrics, work_groups: Arc::default() }
+        let Connection { athena, credentials, region, target, .. } = connection;
+        let host = target.host().unwrap_or_else(|| "Athena".into()).into();
+        Self { athena, credentials, region, host, leadership, limiter, metrics, work_groups: Arc::default() }
     }
 
     /// The region of all calls.
@@ -321,7 +359,10 @@ impl Athena {
     {
         let code = reply.as_ref().map_or_else(code, |_| "ok");
         self.metrics.athena_call(operation, code, begun.elapsed());
-        let told = reply.map_err(|error| refusal(&error, subject));
+        let told = reply.map_err(|error| {
+            let told = refusal(&error, subject);
+            if is_of_transport(&error) { Refusal { message: format!("{}: {}", self.host, told.message), ..told } } else { told }
+        });
         if told.as_ref().is_err_and(|refusal| refusal.reason == CREDENTIALS_INVALID) {
             self.credentials.doubt().await;
         }
@@ -406,3 +447,7 @@ fn time(time: &DateTime) -> Option<Timestamp> {
 #[cfg(test)]
 #[path = "client_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "sending_tests.rs"]
+mod sending_tests;

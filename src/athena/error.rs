@@ -186,6 +186,8 @@ const fn of_session(entry: Entry) -> Entry {
 
 /// Reason of a call that AWS refuses for its credentials, or that could not be made without any.
 pub(super) const CREDENTIALS_INVALID: &str = "CredentialsInvalid";
+/// Reason of a call that was not answered.
+pub(super) const UNAVAILABLE: &str = "AthenaUnavailable";
 /// Reason of a call that names a work group that does not exist.
 pub(super) const WORK_GROUP_NOT_FOUND: &str = "WorkGroupNotFound";
 
@@ -272,7 +274,7 @@ pub const CATALOGUE: &[Entry] = &[
         ],
         Text::Any,
         Class::Unanswered,
-        "AthenaUnavailable",
+        UNAVAILABLE,
     ),
     entry(&[], Text::Any, Class::MayHeal, "Refused"),
 ];
@@ -325,7 +327,23 @@ where
             let reason = if matches!(missing, Missing::AccountChanged { .. }) { "AccountChanged" } else { CREDENTIALS_INVALID };
             Refusal { class: Class::MayHeal, reason, message: missing.to_string(), request_id }
         }
-        _ => Refusal { class: Class::Unanswered, reason: "AthenaUnavailable", message: chain(error), request_id },
+        _ => {
+            let class = if is_not_sent(error) { Class::NotSent } else { Class::Unanswered };
+            Refusal { class, reason: UNAVAILABLE, message: chain(error), request_id }
+        }
+    }
+}
+
+/// Returns whether a call certainly failed before its first byte left: it could not be made, or no connection came about, because of DNS, TCP, TLS, or a
+/// proxy that refuses CONNECT. Texts, timeouts of the whole call and errors of an open connection leave that in doubt.
+fn is_not_sent<E: Error + 'static>(error: &SdkError<E, HttpResponse>) -> bool {
+    type Transport = hyper_util::client::legacy::Error;
+    match error {
+        SdkError::ConstructionFailure(_) => true,
+        SdkError::DispatchFailure(_) => {
+            sources(error).any(|source| source.downcast_ref::<Transport>().is_some_and(Transport::is_connect))
+        }
+        _ => false,
     }
 }
 
@@ -350,6 +368,11 @@ fn athena_error_code(reply: &HttpResponse) -> String {
         .and_then(|body| serde_json::from_slice::<serde_json::Value>(body).ok())
         .and_then(|body| body.get("AthenaErrorCode").and_then(|code| code.as_str().map(str::to_owned)))
         .unwrap_or_default()
+}
+
+/// Returns whether the failure came from the way to AWS and not from AWS.
+pub(super) fn is_of_transport<E>(error: &SdkError<E, HttpResponse>) -> bool {
+    matches!(error, SdkError::DispatchFailure(_) | SdkError::TimeoutError(_) | SdkError::ResponseError(_))
 }
 
 fn sources<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {

@@ -36,6 +36,16 @@ impl Probe {
         self.0.endpoint.as_deref()
     }
 
+    /// Where Athena's calls go, as far as the SDK's rules give a URL.
+    pub fn url(&self) -> Option<&str> {
+        self.0.target.url.as_deref()
+    }
+
+    /// Whether FIPS endpoints are asked for.
+    pub fn is_fips(&self) -> bool {
+        self.0.target.fips
+    }
+
     /// Who the caller is, by STS GetCallerIdentity, which needs no permission.
     ///
     /// # Errors

@@ -155,7 +155,7 @@ pub(super) fn judge(action: &str, answer: Result<(), Refusal>) -> Judgement {
             _ => Judgement::new(Verdict::Missing, message),
         },
         "CredentialsInvalid" | "ClockSkew" | "WrongRegion" => Judgement { problem: Some(message.clone()), ..Judgement::not_checked(&message) },
-        _ if matches!(class, Class::Throttled | Class::Unanswered) => {
+        _ if matches!(class, Class::Throttled | Class::Unanswered | Class::NotSent) => {
             let problem = format!("no answer to {}: {message}", action.trim_start_matches("athena:"));
             Judgement { problem: Some(problem), ..Judgement::not_checked(&message) }
         }
@@ -195,6 +195,7 @@ mod tests {
             (Class::MayHeal, "ClockSkew", (Verdict::NotChecked, true)),
             (Class::Throttled, "Throttled", (Verdict::NotChecked, true)),
             (Class::Unanswered, "AthenaUnavailable", (Verdict::NotChecked, true)),
+            (Class::NotSent, "AthenaUnavailable", (Verdict::NotChecked, true)),
             (Class::Rejected, "InvalidRequest", (Verdict::Unknown, false)),
             (Class::NotFound, "NotFound", (Verdict::Unknown, false)),
             (Class::MayHeal, "WorkGroupNotFound", (Verdict::Unknown, false)),

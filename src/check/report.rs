@@ -19,6 +19,10 @@ pub struct Report {
     pub region: String,
     /// What stands in place of AWS's own endpoint.
     pub endpoint: Option<String>,
+    /// Where calls to Athena go.
+    pub athena_url: Option<String>,
+    /// Whether FIPS endpoints are asked for.
+    pub fips: bool,
     /// The work groups that could be read.
     pub work_groups: Vec<WorkGroupReport>,
     /// Each permission.
@@ -75,6 +79,7 @@ impl Report {
             ["account".into(), caller.map_or_else(unknown, |caller| caller.account.clone())],
             ["region".into(), self.region.clone()],
         ];
+        head.extend(self.athena_url.iter().map(|url| ["Athena".into(), if self.fips { format!("{url} (FIPS)") } else { url.clone() }]));
         head.extend(self.endpoint.iter().map(|endpoint| ["endpoint".into(), format!("{endpoint} in place of AWS's own")]));
         let mut text = table(head);
         if !self.work_groups.is_empty() {
@@ -132,6 +137,8 @@ mod tests {
             caller: Some(Caller { account: "000000000000".into(), arn: "arn:aws:sts::000000000000:assumed-role/o/x".into() }),
             region: "eu-west-1".into(),
             endpoint: None,
+            athena_url: Some("https://athena.eu-west-1.amazonaws.com".into()),
+            fips: false,
             work_groups: vec![WorkGroupReport { name: "etl".into(), state: "ENABLED", engine_version: Some("Apache Spark version 3.5".into()) }],
             permissions: vec![permission],
             problems: Vec::new(),

@@ -184,7 +184,7 @@ fn waiting_for_start(status: &AthenaSessionStatus, known: &Known, at: &Circumsta
     // After a restart of the operator the row goes on where it stood.
     let was_stalled = condition(status, "Stalled").is_some_and(|stalled| stalled.reason == *reason);
     match class {
-        Class::Unanswered => Situation::Starting { message },
+        Class::Unanswered | Class::NotSent => Situation::Starting { message },
         Class::Throttled | Class::Capacity => Situation::Queued { reason, message },
         Class::MayHeal | Class::NotFound => {
             Situation::Refused { reason, message, stalled: was_stalled || at.now >= refused.since + at.limits.healing }

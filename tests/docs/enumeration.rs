@@ -298,7 +298,7 @@ fn refusal(class: Class, reason: &'static str) -> Refusal {
 fn refusals() -> Vec<Refusal> {
     let mut reasons: BTreeMap<&'static str, Class> = CATALOGUE.iter().map(|entry| (entry.reason, entry.class)).collect();
     reasons.insert("AccountChanged", Class::MayHeal);
-    reasons.into_iter().map(|(reason, class)| refusal(class, reason)).collect()
+    reasons.into_iter().map(|(reason, class)| refusal(class, reason)).chain([refusal(Class::NotSent, "AthenaUnavailable")]).collect()
 }
 
 fn circumstances() -> Vec<Circumstances> {

@@ -178,7 +178,7 @@ pub(crate) fn refusals() -> String {
 
 /// The classes of refusals.
 pub(crate) fn classes() -> String {
-    let all = [Class::Unanswered, Class::Throttled, Class::Capacity, Class::MayHeal, Class::NotFound, Class::TokenConflict, Class::Rejected];
+    let all = [Class::Unanswered, Class::NotSent, Class::Throttled, Class::Capacity, Class::MayHeal, Class::NotFound, Class::TokenConflict, Class::Rejected];
     assert!(CATALOGUE.iter().all(|entry| all.contains(&entry.class)));
     table(
         ["class", "what the operator does", "wait between tries, at most"],
@@ -192,6 +192,10 @@ pub(crate) fn classes() -> String {
 
 fn class(class: Class) -> (&'static str, &'static str) {
     match class {
+        Class::NotSent => (
+            "not sent",
+            "there was no connection (DNS, TCP, TLS, a proxy that refuses CONNECT): calls again as when *unanswered*, and knows that this call started nothing",
+        ),
         Class::Unanswered => {
             ("unanswered", "calls again, StartSession with the same token; until ten minutes after the attempt was recorded, then it searches")
         }

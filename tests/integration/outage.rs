@@ -7,19 +7,21 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
-use athena_emulator::{Call, Change, Fault, FaultKind};
-use environment::Scope;
+use athena_emulator::{Call, Change, Config, Emulator, Fault, FaultKind};
+use environment::{Operator, Scope};
 use serde_json::{Value, json};
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::harness::{World, status, tests, until};
+use crate::harness::{World, ready_condition, status, tests, until};
 
 tests![
     athena_away_is_asked_at_a_bounded_rate_and_all_converges_when_it_is_back,
     the_api_server_away_is_asked_at_a_bounded_rate_and_all_converges_when_it_is_back,
+    deleting_after_a_start_that_could_not_be_sent_needs_no_proof,
+    deleting_after_one_start_that_was_not_answered_and_others_that_were_not_sent_waits_for_proof,
 ];
 
 /// Calls a second, and at once.
@@ -194,4 +196,47 @@ impl Drop for Relay {
     fn drop(&mut self) {
         self.server.abort();
     }
+}
+
+/// An Athena of its own, and an operator that has read the work group there. STS stays when it goes.
+async fn own_athena(world: &World) -> anyhow::Result<(Emulator, Operator)> {
+    let brief = Duration::from_millis(50);
+    let athena = Emulator::start(Config { creating: brief, created: brief, terminating: brief, ..Config::default() }).await?;
+    let operator = world.operator_with(&[], &[("AWS_ENDPOINT_URL_ATHENA", &athena.url())])?;
+    world.create("first").await?;
+    world.until_reason("first", "SessionIdle").await?;
+    Ok((athena, operator))
+}
+
+async fn is_tried(world: &World, name: &str, address: &str) -> anyhow::Result<()> {
+    let told = |message: &str| message.starts_with("StartSession ") && message.contains(address) && message != "StartSession is being called";
+    world.until(name, "tried", |object| ready_condition(object).is_some_and(|ready| ready.reason == "Starting" && told(&ready.message))).await?;
+    Ok(())
+}
+
+async fn deleting_after_a_start_that_could_not_be_sent_needs_no_proof(world: World) -> anyhow::Result<()> {
+    let (athena, _operator) = own_athena(&world).await?;
+    let address = athena.url().replace("http://", "");
+    drop(athena);
+    world.create("second").await?;
+    is_tried(&world, "second", "").await?;
+    world.delete("second").await?;
+    world.until_gone("second").await?;
+
+    // In the conditions it is a missing answer, and the message says who did not answer.
+    world.create("third").await?;
+    is_tried(&world, "third", &address).await
+}
+
+async fn deleting_after_one_start_that_was_not_answered_and_others_that_were_not_sent_waits_for_proof(world: World) -> anyhow::Result<()> {
+    let (athena, _operator) = own_athena(&world).await?;
+    athena.set_faults(vec![Fault::new("StartSession", FaultKind::DropAfter)]);
+    world.create("second").await?;
+    until("a session was started and nobody told", || athena.sessions().len() == 2).await?;
+    drop(athena);
+    is_tried(&world, "second", "cannot be sent").await?;
+    world.delete("second").await?;
+    let object = world.until("second", "waiting", |object| ready_condition(object).is_some_and(|ready| ready.reason == "Deleting")).await?;
+    ensure!(ready_condition(&object).is_some_and(|ready| ready.message.contains("proof that StartSession started nothing")), "{object:?}");
+    Ok(())
 }

@@ -15,8 +15,9 @@ pub(crate) const ROLE: &str = "arn:aws:iam::111122223333:role/etl";
 const IDLE_TIMEOUT: SignedDuration = SignedDuration::from_mins(5);
 
 /// Every class, with the reasons that `athena` gives it.
-const REFUSALS: [(Class, &str); 17] = [
+const REFUSALS: [(Class, &str); 18] = [
     (Class::Unanswered, "AthenaUnavailable"),
+    (Class::NotSent, "AthenaUnavailable"),
     (Class::Throttled, "Throttled"),
     (Class::Capacity, "QuotaExceeded"),
     (Class::Capacity, "CapacityUnavailable"),

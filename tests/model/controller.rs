@@ -43,7 +43,7 @@ pub struct Reconciled {
 
 fn refusal(class: Class) -> Refusal {
     let reason = match class {
-        Class::Unanswered => "AthenaUnavailable",
+        Class::Unanswered | Class::NotSent => "AthenaUnavailable",
         Class::Throttled => "Throttled",
         Class::Capacity => "QuotaExceeded",
         Class::MayHeal => "AccessDenied",
