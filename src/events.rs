@@ -252,7 +252,7 @@ fn refused(reason: &str, refusal: &Refusal, action: &'static str) -> Event {
 
 fn action(step: &Step) -> &'static str {
     match step {
-        Step::Record(_) | Step::Start(_) | Step::Adopt(..) => "Start",
+        Step::ReadWorkGroup | Step::Hold(_) | Step::Reject(..) | Step::Record(_) | Step::Start(_) | Step::Adopt(..) => "Start",
         Step::Terminate | Step::Stop(..) => "Terminate",
         Step::Release => "Delete",
         _ => "Observe",

@@ -77,6 +77,7 @@ impl Refused {
         // What is said after it, such as the way out, must have its place in the message of a condition.
         const LONGEST: usize = 2048;
         let operation = match self.call {
+            Call::WorkGroup => "GetWorkGroup",
             Call::Start => "StartSession",
             Call::Look => "GetSession",
             Call::Search => "ListSessions",
@@ -94,6 +95,8 @@ impl Refused {
 /// A call to Athena whose refusal is worth reporting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Call {
+    /// GetWorkGroup, before an attempt is recorded.
+    WorkGroup,
     /// StartSession.
     Start,
     /// GetSession or GetSessionStatus.
@@ -102,6 +105,14 @@ pub enum Call {
     Search,
     /// TerminateSession.
     Terminate,
+}
+
+impl Call {
+    /// Returns whether both calls are for the same: a start, an end, or a look.
+    fn serves(self, other: Self) -> bool {
+        let is_for_start = |call| matches!(call, Self::WorkGroup | Self::Start | Self::Search);
+        self == other || is_for_start(self) && is_for_start(other)
+    }
 }
 
 impl Known {
@@ -164,7 +175,7 @@ impl Known {
     /// Whether StartSession was refused for something that somebody has to mend, or that takes its time.
     pub fn was_refused(&self) -> bool {
         let lasting = |refused: &Refused| !passes(refused.refusal.class);
-        self.refused.as_ref().is_some_and(|refused| refused.call == Call::Start && lasting(refused))
+        self.refused.as_ref().is_some_and(|refused| matches!(refused.call, Call::WorkGroup | Call::Start) && lasting(refused))
     }
 
     /// Sweeps tell nothing of any session but `id`, if that is given: what there is, is looked at.
@@ -244,10 +255,11 @@ impl Known {
     }
 
     /// This process recorded an attempt: from here on it knows of every call of it. Not so of a first attempt under a finalizer of unknown origin: it may
-    /// have been recorded before, and tried, and its status wiped.
-    pub fn recorded(&mut self, number: i32, time: Timestamp) {
+    /// have been recorded before, and tried, and its status wiped. `withdrawn` says that the attempt was withdrawn before, which proves that nothing was
+    /// started for it.
+    pub fn recorded(&mut self, number: i32, time: Timestamp, withdrawn: bool) {
         let again = self.own_attempt.is_some_and(|(own, _)| own == number) && !self.in_doubt;
-        let certain = again || number > 0 || self.finalizer_added;
+        let certain = again || withdrawn || number > 0 || self.finalizer_added;
         let refused = self.refused.take().filter(|_| again);
         *self = Self { own_attempt: certain.then_some((number, time)), met_time: Some(time), refused, ..Self::default() };
     }
@@ -297,6 +309,15 @@ impl Known {
 
     fn wait_until(&mut self, now: Timestamp, over: Timestamp) {
         self.wait = Some((now, over));
+    }
+
+    /// The work group was read before an attempt is recorded, or cannot take the session.
+    pub fn work_group_read(&mut self, result: Result<(), &Refusal>, now: Timestamp, jitter: f64) {
+        match result {
+            Ok(()) if self.refused.as_ref().is_some_and(|refused| refused.call == Call::WorkGroup) => self.refused = None,
+            Ok(()) => {}
+            Err(refusal) => self.refused(Call::WorkGroup, refusal.clone(), now, jitter),
+        }
     }
 
     /// StartSession was refused. `doubted` is what [`Known::starting`] returned.
@@ -438,7 +459,7 @@ impl Known {
                 Refused { refusal, count: before.count.saturating_add(1), ..*before }
             }
             // What passes by itself does not hide what somebody has to mend, nor begin its time anew.
-            Some(before) if before.call == call && passes(class) && !passes(before.refusal.class) => {
+            Some(before) if before.call.serves(call) && passes(class) && !passes(before.refusal.class) => {
                 Refused { count: before.count.saturating_add(1), ..*before }
             }
             _ => Refused { call, refusal, since: now, count: 0 },

@@ -15,7 +15,7 @@ use self::sequel::after;
 pub use self::sequel::{Sequel, active_deadline, restart_backoff, sequel};
 use crate::api::{AthenaSession, DeletionPolicy, EndReason, FINALIZER, StopCause};
 use crate::known::{Known, NOT_FOUND_OFTEN_ENOUGH};
-use crate::session::{Look, Search, Session};
+use crate::session::{Class, Look, Refusal, Search, Session};
 
 /// Where the operator works: an attempt is only ever looked at from the region and account in which it was made.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -74,6 +74,8 @@ pub struct Seen {
     pub look_time: Option<Timestamp>,
     /// The search for the object's marker.
     pub search: Option<Search>,
+    /// Whether a session can be started in the work group, as far as GetWorkGroup tells, and why not.
+    pub work_group: Option<Result<(), Refusal>>,
 }
 
 /// The one thing to do.
@@ -91,6 +93,12 @@ pub enum Step {
     Search,
     /// Put the finalizer on the object.
     AddFinalizer,
+    /// Read the work group, then decide again.
+    ReadWorkGroup,
+    /// Report why no attempt can be recorded yet.
+    Hold(Refusal),
+    /// Record an attempt with this number that is over at once: the work group will never take what the object asks for.
+    Reject(i32, Refusal),
     /// Record an attempt with this number.
     Record(i32),
     /// Call StartSession for the recorded attempt with this number.
@@ -121,22 +129,37 @@ pub fn next_step(object: &AthenaSession, known: &Known, seen: &Seen, at: &Circum
         _ if deleting && !held => Step::Done,
         _ if deleting && object.spec.deletion_policy == DeletionPolicy::Retain => Step::Release,
         Attempt::Unknown(made) | Attempt::Live(made, _) if elsewhere(&made, &at.identity) => Step::Rest,
-        Attempt::Over(..) => step_after_end(object, held, at),
+        Attempt::Over(..) => step_after_end(object, held, known, seen, at),
+        // Deleting it needs no proof: nothing was started.
+        Attempt::Withdrawn(_) if deleting => Step::Release,
+        Attempt::Withdrawn(_) if object.spec.suspend => Step::Rest,
         Attempt::None if object.spec.suspend && !held => Step::Rest,
         _ if !held => Step::AddFinalizer,
         Attempt::None => step_without_attempt(object, known, seen, at),
+        Attempt::Withdrawn(number) => record(number, known, seen, at),
         Attempt::Unknown(made) => step_of_unknown(object, made, known, seen, at),
         Attempt::Live(made, id) => step_of_live(object, made, id, known, seen, at),
     }
 }
 
-fn step_after_end(object: &AthenaSession, held: bool, at: &Circumstances) -> Step {
+/// Recording attempt `number`, once the work group was read: what it refuses, such as another region's, leaves no attempt behind.
+fn record(number: i32, known: &Known, seen: &Seen, at: &Circumstances) -> Step {
+    match &seen.work_group {
+        None => once(known.is_due(at.now), Step::ReadWorkGroup),
+        Some(Ok(())) => Step::Record(number),
+        Some(Err(refusal)) if refusal.class == Class::Rejected => Step::Reject(number, refusal.clone()),
+        Some(Err(refusal)) => Step::Hold(refusal.clone()),
+    }
+}
+
+fn step_after_end(object: &AthenaSession, held: bool, known: &Known, seen: &Seen, at: &Circumstances) -> Step {
     match sequel(object, at) {
         _ if object.metadata.deletion_timestamp.is_some() => Step::Release,
         _ if object.spec.suspend && has_stop_cause(object, &StopCause::Suspended) => Step::Rest,
         _ if object.spec.suspend => Step::Suspend,
         Sequel::Attempt { .. } if !held => Step::AddFinalizer,
-        Sequel::Attempt { number, time, .. } => once(time <= at.now, Step::Record(number)),
+        Sequel::Attempt { number, time, .. } if time <= at.now => record(number, known, seen, at),
+        Sequel::Attempt { .. } => Step::Wait,
         Sequel::Deletion { time } => once(time <= at.now, Step::Delete),
         Sequel::None => Step::Rest,
     }
@@ -145,7 +168,7 @@ fn step_after_end(object: &AthenaSession, held: bool, at: &Circumstances) -> Ste
 /// A finalizer of unknown origin without an attempt may stand on a status that was wiped: the list tells.
 fn step_without_attempt(object: &AthenaSession, known: &Known, seen: &Seen, at: &Circumstances) -> Step {
     let deleting = object.metadata.deletion_timestamp.is_some();
-    let idle = if object.spec.suspend { Step::Rest } else { Step::Record(0) };
+    let idle = if object.spec.suspend { Step::Rest } else { record(0, known, seen, at) };
     match &seen.search {
         _ if known.finalizer_added && deleting => Step::Release,
         _ if known.finalizer_added || known.absent && !deleting => idle,
@@ -168,7 +191,7 @@ fn step_of_unknown(object: &AthenaSession, made: Recorded<'_>, known: &Known, se
         // Until it is known that this is the attempt's own account, a call could start a second session and no list proves anything.
         _ if !is_own_account(&made, &at.identity) => Step::Wait,
         _ if !known.has_conflict() && young => once(due, Step::Start(made.number)),
-        _ if !known.has_conflict() && nothing_started => once(due, Step::Record(made.number)),
+        _ if !known.has_conflict() && nothing_started => record(made.number, known, seen, at),
         Some(Search::Found { attempt, session }) => Step::Adopt(*attempt, session.clone()),
         // A call may have been sent until the time of uncertainty was over, and the list may have lagged as long behind it.
         Some(Search::Absent { begun }) if *begun >= after(made.time, at.limits.uncertainty * 2) => Step::Conclude(known.lost_reason()),
@@ -213,7 +236,7 @@ pub fn wake_time(object: &AthenaSession, known: &Known, at: &Circumstances) -> O
     let future = |time: &Timestamp| *time > at.now;
     match attempt(object, known) {
         Attempt::Unknown(made) if !is_own_account(&made, &at.identity) => Some(at.now + ACCOUNT),
-        Attempt::None | Attempt::Unknown(_) => [known.next_time(), known.healing_time(at)].into_iter().flatten().min(),
+        Attempt::None | Attempt::Withdrawn(_) | Attempt::Unknown(_) => [known.next_time(), known.healing_time(at)].into_iter().flatten().min(),
         Attempt::Live(..) => {
             let deadline = active_deadline(object).filter(|_| !wants_stopped(object));
             let reports = [known.healing_time(at), known.stale_time(at).filter(future)];
@@ -221,6 +244,10 @@ pub fn wake_time(object: &AthenaSession, known: &Known, at: &Circumstances) -> O
         }
         Attempt::Over(..) if deleting || object.spec.suspend => None,
         Attempt::Over(..) => match sequel(object, at) {
+            // The work group may not take a session yet.
+            Sequel::Attempt { time, .. } if time <= at.now && known.next_time().is_some() => {
+                [known.next_time(), known.healing_time(at)].into_iter().flatten().min()
+            }
             Sequel::Attempt { time, .. } | Sequel::Deletion { time } => Some(time),
             Sequel::None => None,
         },

@@ -119,7 +119,7 @@ fn own_finalizer() -> Known {
 
 fn own_attempt() -> Known {
     let mut known = own_finalizer();
-    known.recorded(0, at(0).now);
+    known.recorded(0, at(0).now, false);
     known
 }
 
@@ -186,6 +186,24 @@ fn denied() -> Seen {
     Seen { search: Some(Search::Failed(Refusal { reason: "AccessDenied", ..refusal(Class::MayHeal) })), ..nothing() }
 }
 
+/// The work group was read, and takes the session.
+fn read() -> Seen {
+    Seen { work_group: Some(Ok(())), ..nothing() }
+}
+
+fn read_and(seen: Seen) -> Seen {
+    Seen { work_group: Some(Ok(())), ..seen }
+}
+
+/// The work group was read, and does not take the session.
+fn unreadable(class: Class) -> Seen {
+    Seen { work_group: Some(Err(refusal(class))), ..nothing() }
+}
+
+fn withdrawn() -> AthenaSession {
+    object(json!({ "attempt": 2 }))
+}
+
 fn nothing() -> Seen {
     Seen::default()
 }
@@ -212,9 +230,32 @@ fn each_row_of_the_table_is_taken() {
         ("deleting, over elsewhere", deleted(elsewhere(over("SessionFailed"))), met(), nothing(), 0, Step::Release),
         ("new", unheld(object(json!({}))), met(), nothing(), 0, Step::AddFinalizer),
         ("live without our finalizer", unheld(live("IDLE")), met(), nothing(), 0, Step::AddFinalizer),
-        ("held by this process", object(json!({})), own_finalizer(), nothing(), 0, Step::Record(0)),
+        ("held by this process", object(json!({})), own_finalizer(), read(), 0, Step::Record(0)),
+        ("held by this process, the work group not read", object(json!({})), own_finalizer(), nothing(), 0, Step::ReadWorkGroup),
+        (
+            "held by this process, the work group not found",
+            object(json!({})),
+            own_finalizer(),
+            unreadable(Class::MayHeal),
+            0,
+            Step::Hold(refusal(Class::MayHeal)),
+        ),
+        (
+            "held by this process, the engine does not take it",
+            object(json!({})),
+            own_finalizer(),
+            unreadable(Class::Rejected),
+            0,
+            Step::Reject(0, refusal(Class::Rejected)),
+        ),
+        ("withdrawn, the work group not read", withdrawn(), met(), nothing(), 0, Step::ReadWorkGroup),
+        ("withdrawn", withdrawn(), met(), read(), 0, Step::Record(2)),
+        ("withdrawn, deleting", deleted(withdrawn()), met(), nothing(), 0, Step::Release),
+        ("withdrawn, suspended", suspended(withdrawn()), met(), nothing(), 0, Step::Rest),
+        ("withdrawn, without our finalizer", unheld(withdrawn()), met(), nothing(), 0, Step::AddFinalizer),
         ("held by another process", object(json!({})), met(), nothing(), 0, Step::Search),
-        ("held by another process, nothing found", object(json!({})), searched(0), absent(0), 0, Step::Record(0)),
+        ("held by another process, nothing found, not read", object(json!({})), searched(10), absent(0), 20, Step::ReadWorkGroup),
+        ("held by another process, nothing found", object(json!({})), searched(0), read_and(absent(0)), 0, Step::Record(0)),
         ("held by another process, the search refused", object(json!({})), met(), search_refused(), 0, Step::Wait),
         ("held by another process, found", object(json!({})), met(), found(), 0, Step::Adopt(0, session("IDLE"))),
         ("deleting, never tried", deleted(object(json!({}))), own_finalizer(), nothing(), 0, Step::Release),
@@ -231,7 +272,7 @@ fn each_row_of_the_table_is_taken() {
         ("unanswered, deleting", deleted(unknown()), refused(Class::Unanswered), nothing(), 1, Step::Start(0)),
         ("refused, too early", unknown(), refused(Class::Throttled), nothing(), 0, Step::Wait),
         ("refused, due", unknown(), refused(Class::Throttled), nothing(), 1, Step::Start(0)),
-        ("refused, older", unknown(), refused(Class::Throttled), nothing(), 10, Step::Record(0)),
+        ("refused, older", unknown(), refused(Class::Throttled), read(), 10, Step::Record(0)),
         ("unanswered, older", unknown(), refused(Class::Unanswered), nothing(), 10, Step::Search),
         ("unanswered, older, found", unknown(), refused(Class::Unanswered), found(), 10, Step::Adopt(0, session("IDLE"))),
         ("unanswered, absent too early", unknown(), refused(Class::Unanswered), absent(19), 19, Step::Wait),
@@ -275,7 +316,7 @@ fn each_row_of_the_table_is_taken() {
         ("over", over("SessionFailed"), met(), nothing(), 0, Step::Rest),
         ("over, without our finalizer", unheld(over("IdleTimeout")), met(), nothing(), 0, Step::Rest),
         ("over, deleting", deleted(over("IdleTimeout")), met(), nothing(), 0, Step::Release),
-        ("lost", over("SessionLost"), met(), nothing(), 0, Step::Record(1)),
+        ("lost", over("SessionLost"), met(), read(), 0, Step::Record(1)),
         ("lost, without our finalizer", unheld(over("SessionLost")), met(), nothing(), 0, Step::AddFinalizer),
         ("suspended, new", suspended(unheld(object(json!({})))), met(), nothing(), 0, Step::Rest),
         ("suspended, held", suspended(object(json!({}))), own_finalizer(), nothing(), 0, Step::Rest),
@@ -290,8 +331,8 @@ fn each_row_of_the_table_is_taken() {
         ("resumed before the end", suspended_since(live("IDLE")), trusted(), nothing(), 0, Step::Terminate),
         ("suspended after a failure", suspended(over("SessionFailed")), met(), nothing(), 0, Step::Suspend),
         ("suspended and over", suspended(suspended_since(over("Suspended"))), met(), nothing(), 0, Step::Rest),
-        ("resumed", suspended_since(over("Suspended")), met(), nothing(), 0, Step::Record(1)),
-        ("resumed after a failure", suspended_since(over("SessionFailed")), met(), nothing(), 0, Step::Record(1)),
+        ("resumed", suspended_since(over("Suspended")), met(), read(), 0, Step::Record(1)),
+        ("resumed after a failure", suspended_since(over("SessionFailed")), met(), read(), 0, Step::Record(1)),
         ("past the active deadline", capped(live("IDLE"), 5), trusted(), nothing(), 5, Step::Stop(StopCause::ActiveDeadline, None)),
         ("before the active deadline", capped(live("IDLE"), 6), trusted(), nothing(), 5, Step::Look),
         ("ended by the active deadline", over("DeadlineExceeded"), met(), nothing(), 0, Step::Rest),
@@ -306,12 +347,12 @@ fn each_row_of_the_table_is_taken() {
         ),
         ("slow and ready", live("CREATING"), trusted(), starting("IDLE", 5), 6, Step::Mirror(session_since("IDLE"))),
         ("failed, to be restarted later", restarting(over("SessionFailed"), 0), met(), nothing(), 0, Step::Wait),
-        ("failed, to be restarted", restarting(over("SessionFailed"), 0), met(), nothing(), 1, Step::Record(1)),
-        ("vanished, to be restarted", restarting(over("SessionVanished"), 4), met(), nothing(), 5, Step::Record(1)),
+        ("failed, to be restarted", restarting(over("SessionFailed"), 0), met(), read(), 1, Step::Record(1)),
+        ("vanished, to be restarted", restarting(over("SessionVanished"), 4), met(), read(), 5, Step::Record(1)),
         ("failed too often", restarting(over("SessionFailed"), 5), met(), nothing(), 60, Step::Rest),
         ("idle timeouts are no failures", restarting(over("IdleTimeout"), 0), met(), nothing(), 60, Step::Rest),
         ("rejections are no failures", restarting(over("InvalidRequest"), 0), met(), nothing(), 60, Step::Rest),
-        ("time left for a restart", capped(restarting(over("SessionFailed"), 4), 3), met(), nothing(), 3, Step::Record(1)),
+        ("time left for a restart", capped(restarting(over("SessionFailed"), 4), 3), met(), read(), 3, Step::Record(1)),
         ("a restart at the deadline itself", capped_exactly(restarting(over("SessionFailed"), 4), 160), met(), nothing(), 5, Step::Rest),
         ("no time left for a restart", capped(restarting(over("SessionFailed"), 4), 2), met(), nothing(), 5, Step::Rest),
         ("finished, not long ago", mortal(over("IdleTimeout"), 2), met(), nothing(), 1, Step::Wait),
@@ -330,8 +371,11 @@ fn an_attempt_that_ran_long_counts_afresh() {
         with(restarting(over("SessionFailed"), 5), |object| {
             let status = object.status.get_or_insert_default();
             status.start_time = Some(crate::status::seconds(at(-minutes).now));
+            status.last_busy_time.clone_from(&status.start_time);
         })
     };
+    let unused = with(ran(60), |object| object.status.get_or_insert_default().last_busy_time = None);
+    assert_eq!(sequel(&unused, &at(0)), Sequel::None, "it was never at work");
     assert_eq!(sequel(&ran(9), &at(0)), Sequel::None);
     let expected = Sequel::Attempt { number: 1, time: at(0).now + SignedDuration::from_secs(10), restarts: 1, resumed: false };
     assert_eq!(sequel(&ran(10), &at(0)), expected);
@@ -346,7 +390,7 @@ fn restarts_wait_twice_as_long_each_time() {
 #[test]
 fn an_attempt_that_never_became_a_session_keeps_its_number() {
     let never = with(suspended_since(over("Suspended")), |object| object.status.get_or_insert_default().session_id = None);
-    assert_eq!(next_step(&never, &met(), &nothing(), &at(0)), Step::Record(0));
+    assert_eq!(next_step(&never, &met(), &read(), &at(0)), Step::Record(0));
 }
 
 #[test]
@@ -474,7 +518,7 @@ fn what_passes_by_itself_does_not_hide_what_has_to_be_mended() {
 #[test]
 fn a_first_attempt_under_a_finalizer_of_unknown_origin_may_have_been_tried() {
     let mut known = met();
-    known.recorded(0, at(0).now);
+    known.recorded(0, at(0).now, false);
     assert_eq!(next_step(&deleted(unknown()), &known, &nothing(), &at(0)), Step::Start(0));
 }
 

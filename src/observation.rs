@@ -20,7 +20,7 @@ impl Operator {
         let key = Key::of(object);
         let may = self.limiter.ask(&key, object.metadata.namespace.as_deref().unwrap_or_default(), lane);
         // The turn to record an attempt is kept for its start.
-        if may && !matches!(step, Step::Record(_)) {
+        if may && !matches!(step, Step::ReadWorkGroup | Step::Record(_)) {
             self.limiter.take(&key);
             *turn = Turn::had();
         }
@@ -100,7 +100,7 @@ impl Operator {
             let at = self.circumstances();
             let id = object.status.as_ref().and_then(|status| status.session_id.as_deref());
             let step = next_step(object, known, seen, &at);
-            if matches!(step, Step::Look | Step::Search) && !self.is_in_turn(object, known, &step, turn) {
+            if matches!(step, Step::Look | Step::Search | Step::ReadWorkGroup) && !self.is_in_turn(object, known, &step, turn) {
                 return None;
             }
             match (step, id) {
@@ -115,6 +115,16 @@ impl Operator {
                     let search = self.search(object, known, at.now, turn).await;
                     known.searched(&search, Timestamp::now(), &at.limits, fastrand::f64());
                     seen.search = Some(search);
+                }
+                (Step::ReadWorkGroup, _) => {
+                    let read = match self.athena.work_group(&object.spec.work_group, turn).await {
+                        Ok(group) => group.refuses(&object.spec).map_or(Ok(()), Err),
+                        // Whoever may not read work groups finds out by StartSession.
+                        Err(refusal) if refusal.reason == "AccessDenied" => Ok(()),
+                        Err(refusal) => Err(refusal.redacted(&object.spec)),
+                    };
+                    known.work_group_read(read.as_ref().copied(), Timestamp::now(), fastrand::f64());
+                    seen.work_group = Some(read);
                 }
                 (step, _) => return Some(step),
             }
@@ -140,8 +150,8 @@ fn lane(object: &AthenaSession, known: &Known, step: &Step) -> Option<Lane> {
         Step::Terminate => Some(Lane::Terminate),
         Step::Look | Step::Start(_) if wants_stopped(object) => Some(Lane::Terminate),
         Step::Look | Step::Search => Some(Lane::Look),
-        Step::Record(_) | Step::Start(_) if known.was_refused() => Some(Lane::Retry),
-        Step::Record(_) | Step::Start(_) => Some(Lane::Start),
+        Step::ReadWorkGroup | Step::Record(_) | Step::Start(_) if known.was_refused() => Some(Lane::Retry),
+        Step::ReadWorkGroup | Step::Record(_) | Step::Start(_) => Some(Lane::Start),
         _ => None,
     }
 }

@@ -225,11 +225,6 @@ impl Operator {
         match step {
             Step::Start(number) => {
                 let (_, body) = start_session(object, *number);
-                if let Some(refusal) = self.preflight(object, known, turn).await {
-                    log_refusal("StartSession", &refusal);
-                    known.start_refused(refusal.clone(), false, Timestamp::now(), fastrand::f64());
-                    return Outcome::Refused(refusal);
-                }
                 let doubted = known.starting();
                 match self.athena.start_session(&object.spec.work_group, body, turn).await {
                     Ok((id, state)) => {
@@ -262,19 +257,11 @@ impl Operator {
                     }
                 }
             }
+            Step::Hold(refusal) | Step::Reject(_, refusal) => {
+                log_refusal("GetWorkGroup", refusal);
+                Outcome::Refused(refusal.clone())
+            }
             _ => Outcome::Nothing,
-        }
-    }
-
-    /// Why StartSession would be refused, as the work group tells before a call is spent. Whoever may not read work groups finds out by the call; and
-    /// an attempt that may have been started already is tried in any case, to learn its session.
-    async fn preflight(&self, object: &AthenaSession, known: &Known, turn: &mut Turn) -> Option<Refusal> {
-        if !nothing_started(object, known) {
-            return None;
-        }
-        match self.athena.work_group(&object.spec.work_group, turn).await {
-            Ok(group) => group.refuses(&object.spec),
-            Err(refusal) => (refusal.reason == "WorkGroupNotFound").then(|| refusal.redacted(&object.spec)),
         }
     }
 
@@ -297,7 +284,7 @@ impl Operator {
         match &written {
             Written::Yes(_) => {
                 if let (Step::Record(number), Some(time)) = (step, &status.attempt_time) {
-                    known.recorded(*number, time.0);
+                    known.recorded(*number, time.0, matches!(attempt(object, known), Attempt::Withdrawn(_)));
                 }
                 known.session_recorded();
                 self.count(object, &changes(object, &status));
@@ -331,10 +318,6 @@ impl Operator {
         self.metrics.written(write, label);
         result
     }
-}
-
-fn nothing_started(object: &AthenaSession, known: &Known) -> bool {
-    matches!(attempt(object, known), Attempt::Unknown(made) if known.nothing_started(&made))
 }
 
 fn is_own_attempt(object: &AthenaSession, known: &Known) -> bool {

@@ -43,13 +43,21 @@ pub fn status_after(object: &AthenaSession, known: &Known, step: &Step, outcome:
     let asked = asked_timeout(&object.spec);
     match (step, outcome) {
         (Step::Record(number), _) => *status = next_attempt(object, status, *number, at),
+        (Step::Reject(number, _), _) => {
+            *status = next_attempt(object, status, *number, at);
+            conclude(status, EndReason::InvalidRequest, known, at.now);
+        }
         (Step::Start(number), Outcome::Started { id, state }) => {
             *status = known_attempt(status, *number, at);
             status.session_id = Some(id.clone());
             status.state = Some(bounded(state, 64)).filter(|state| !state.is_empty());
         }
-        (Step::Start(_), Outcome::Refused(refusal)) if refusal.class == Class::Rejected && rejected_for_good(object, known) => {
+        (Step::Start(_), Outcome::Refused(refusal)) if refusal.class == Class::Rejected && is_proved_unstarted(object, known) => {
             conclude(status, EndReason::InvalidRequest, known, at.now);
+        }
+        // It belongs to this region and account no more: correcting them must not leave it behind.
+        (Step::Start(_), Outcome::Refused(refusal)) if withdraws(refusal.class) && is_proved_unstarted(object, known) => {
+            (status.attempt_time, status.region, status.account_id) = (None, None, None);
         }
         (Step::Adopt(number, session), _) => {
             *status = known_attempt(status, *number, at);
@@ -92,7 +100,7 @@ pub fn status_after(object: &AthenaSession, known: &Known, step: &Step, outcome:
 /// Returns the newest time at which the session of `object` is known to have been at work, of what its status does not say.
 fn work_time(object: &AthenaSession, known: &Known, step: &Step) -> Option<Timestamp> {
     // Another attempt begins without any.
-    if matches!(step, Step::Record(_)) {
+    if matches!(step, Step::Record(_) | Step::Reject(..)) {
         return None;
     }
     // Since it became idle anew, it has been at work in between.
@@ -169,12 +177,21 @@ fn next_attempt(object: &AthenaSession, before: &AthenaSessionStatus, number: i3
     next
 }
 
-fn rejected_for_good(object: &AthenaSession, known: &Known) -> bool {
+/// Whether a refusal of this class, if all calls of the attempt were answered, withdraws the attempt: somebody has to mend something, and the attempt may be
+/// made elsewhere then. A quota and a rate pass.
+fn withdraws(class: Class) -> bool {
+    match class {
+        Class::MayHeal | Class::NotFound => true,
+        Class::Unanswered | Class::NotSent | Class::Throttled | Class::Capacity | Class::Rejected | Class::TokenConflict => false,
+    }
+}
+
+fn is_proved_unstarted(object: &AthenaSession, known: &Known) -> bool {
     matches!(attempt(object, known), Attempt::Unknown(made) if known.nothing_started(&made))
 }
 
 fn conclude(status: &mut AthenaSessionStatus, reason: EndReason, known: &Known, now: Timestamp) {
-    let refusal = known.refused.as_ref().filter(|refused| refused.call == Call::Start);
+    let refusal = known.refused.as_ref().filter(|refused| matches!(refused.call, Call::WorkGroup | Call::Start));
     status.state = None;
     status.state_change_reason = refusal.map(|refused| bounded(&refused.refusal.message, 1024));
     status.end_time = Some(seconds(now));

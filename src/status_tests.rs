@@ -68,7 +68,7 @@ pub(crate) fn over(reason: &str) -> AthenaSession {
 pub(crate) fn refused(call: Call, class: Class, minutes: i64) -> Known {
     let mut known = Known::met(at(0).now);
     known.finalizer_added = true;
-    known.recorded(0, at(0).now);
+    known.recorded(0, at(0).now, false);
     let reason = match class {
         Class::Throttled => "Throttled",
         Class::Capacity => "QuotaExceeded",
@@ -83,6 +83,7 @@ pub(crate) fn refused(call: Call, class: Class, minutes: i64) -> Known {
             let doubted = known.starting();
             known.start_refused(refusal, doubted, now, 0.0);
         }
+        Call::WorkGroup => known.work_group_read(Err(&refusal), now, 0.0),
         Call::Terminate => known.terminate_refused(refusal, now, 0.0),
         Call::Look => {
             known.looked(Look::Failed(refusal), UID, "s", now, &Limits::default(), 0.0);
@@ -263,7 +264,7 @@ fn restarts_are_counted_and_the_last_five_attempts_are_kept() {
     });
     for restart in 1..=7_i32 {
         let circumstances = at(10 * i64::from(restart));
-        let step = next_step(&object, &Known::met(at(0).now), &Seen::default(), &circumstances);
+        let step = next_step(&object, &Known::met(at(0).now), &Seen { work_group: Some(Ok(())), ..Seen::default() }, &circumstances);
         assert_eq!(step, Step::Record(restart));
         let mut status = status_after(&object, &Known::default(), &step, &Outcome::Nothing, &circumstances);
         assert_eq!((status.restarts, status.first_start_time.clone()), (Some(restart), Some(seconds(at(0).now))));

@@ -150,6 +150,7 @@ mod tests {
         let expected = r#"caller   arn:aws:sts::000000000000:assumed-role/o/x
 account  000000000000
 region   eu-west-1
+Athena   https://athena.eu-west-1.amazonaws.com
 
 WORK GROUP  STATE    ENGINE
 etl         ENABLED  Apache Spark version 3.5

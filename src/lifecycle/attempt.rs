@@ -14,6 +14,9 @@ use crate::session::{Class, Refusal, Search, Session};
 pub enum Attempt<'a> {
     /// None is recorded.
     None,
+    /// The attempt with this number was recorded, its calls were refused, and it is proved that they started nothing: it belongs to no region and no
+    /// account any more. It keeps its number, since its token must not change.
+    Withdrawn(i32),
     /// Recorded; what became of StartSession is not known.
     Unknown(Recorded<'a>),
     /// A session that has not ended.
@@ -38,8 +41,10 @@ pub struct Recorded<'a> {
 /// The newest attempt of `object`. A session that is known not to carry the object's marker is none of it.
 pub fn attempt<'a>(object: &'a AthenaSession, known: &Known) -> Attempt<'a> {
     let Some(status) = &object.status else { return Attempt::None };
-    let (Some(number), Some(time), Some(region)) = (status.attempt, &status.attempt_time, &status.region) else {
-        return Attempt::None;
+    let (number, time, region) = match (status.attempt, &status.attempt_time, &status.region) {
+        (Some(number), Some(time), Some(region)) => (number, time, region),
+        (Some(number), None, None) if status.session_id.is_none() && status.end_reason.is_none() => return Attempt::Withdrawn(number),
+        _ => return Attempt::None,
     };
     let made = Recorded { number, time: time.0, region, account: status.account_id.as_deref() };
     match (&status.end_reason, &status.session_id) {
@@ -55,7 +60,7 @@ pub fn surplus<'a>(object: &AthenaSession, known: &'a Known) -> Option<&'a str> 
     let expected = match attempt(object, known) {
         Attempt::Unknown(made) => made.number == *number,
         Attempt::Live(_, id) => id == session.id,
-        Attempt::None | Attempt::Over(..) => false,
+        Attempt::None | Attempt::Withdrawn(_) | Attempt::Over(..) => false,
     };
     (!expected).then_some(&session.id)
 }
@@ -72,7 +77,7 @@ pub fn found(sessions: Vec<Session>, object: &AthenaSession, known: &Known, begu
     let uid = object.uid().unwrap_or_default();
     let recorded = match attempt(object, known) {
         Attempt::Unknown(made) | Attempt::Live(made, _) => Some(made.number),
-        Attempt::None | Attempt::Over(..) => None,
+        Attempt::None | Attempt::Withdrawn(_) | Attempt::Over(..) => None,
     };
     let number_of = |session: &Session| marker::attempt_of(session.details.as_ref()?.description.as_deref()?, &uid);
     let marked = sessions.into_iter().filter_map(|session| Some((number_of(&session)?, session)));

@@ -133,11 +133,15 @@ pub(crate) fn situation(object: &AthenaSession, known: &Known, at: &Circumstance
                 account(at.identity.account.as_deref()),
             ),
         },
-        Attempt::None | Attempt::Over(..) if object.spec.suspend => Situation::Suspended,
+        Attempt::None | Attempt::Withdrawn(_) | Attempt::Over(..) if object.spec.suspend => Situation::Suspended,
         Attempt::Unknown(_) if object.spec.suspend => Situation::Stopping { cause: StopCause::Suspended },
-        Attempt::None | Attempt::Unknown(_) => waiting_for_start(&status, known, at),
+        Attempt::None | Attempt::Withdrawn(_) | Attempt::Unknown(_) => waiting_for_start(&status, known, at),
         Attempt::Live(_, id) => live(&status, id, known, at),
         Attempt::Over(_, reason) => match sequel(object, at) {
+            // The next attempt is due, and the work group does not take it.
+            Sequel::Attempt { time, .. } if time <= at.now && known.refused.as_ref().is_some_and(|refused| refused.call == Call::WorkGroup) => {
+                waiting_for_start(&status, known, at)
+            }
             Sequel::Attempt { restarts, time, resumed: false, .. } if reason.is_failure() => Situation::Restarting {
                 // The reason of the row says what follows; this is where a person reads how it ended.
                 message: format!(
@@ -255,7 +259,7 @@ fn awaited(object: &AthenaSession, attempt: &Attempt<'_>, known: &Known, at: &Ci
         (Attempt::Unknown(_), None) => "the outcome of StartSession".into(),
         (Attempt::None, Some(refused)) => format!("proof that nothing was started before the status was lost; {}", refused.message()),
         (Attempt::None, None) => "proof that nothing was started before the status was lost".into(),
-        (Attempt::Over(..), _) => return "nothing of the session lives".into(),
+        (Attempt::Withdrawn(_) | Attempt::Over(..), _) => return "nothing of the session lives".into(),
     };
     let (name, namespace) = (object.metadata.name.as_deref(), object.metadata.namespace.as_deref());
     format!("waiting for {awaited}; {}", way_out(name.unwrap_or_default(), namespace.unwrap_or_default()))

@@ -50,11 +50,13 @@ pub(crate) struct Row {
 }
 
 /// The kinds of attempt that the diagram tells apart, in its order.
-pub(crate) const KINDS: [&str; 9] = ["NoAttempt", "Recorded", "Starting", "Running", "Ending", "Suspended", "Restarting", "Finished", "Gone"];
+pub(crate) const KINDS: [&str; 10] =
+    ["NoAttempt", "Withdrawn", "Recorded", "Starting", "Running", "Ending", "Suspended", "Restarting", "Finished", "Gone"];
 
 fn kind(object: &AthenaSession, known: &Known, at: &Circumstances) -> &'static str {
     match attempt(object, known) {
         Attempt::None => "NoAttempt",
+        Attempt::Withdrawn(_) => "Withdrawn",
         Attempt::Unknown(_) => "Recorded",
         Attempt::Live(..) if wants_stopped(object) => "Ending",
         Attempt::Live(..) => match object.status.as_ref().and_then(|status| status.state.as_deref()) {
@@ -71,13 +73,16 @@ fn kind(object: &AthenaSession, known: &Known, at: &Circumstances) -> &'static s
 }
 
 /// The names of all steps.
-pub(crate) const STEPS: [&str; 16] = [
+pub(crate) const STEPS: [&str; 19] = [
     "Done",
     "Rest",
     "Wait",
     "Look",
     "Search",
     "AddFinalizer",
+    "ReadWorkGroup",
+    "Hold",
+    "Reject",
     "Record",
     "Start",
     "Adopt",
@@ -98,6 +103,9 @@ fn name(step: &Step) -> &'static str {
         Step::Look => "Look",
         Step::Search => "Search",
         Step::AddFinalizer => "AddFinalizer",
+        Step::ReadWorkGroup => "ReadWorkGroup",
+        Step::Hold(_) => "Hold",
+        Step::Reject(..) => "Reject",
         Step::Record(_) => "Record",
         Step::Start(_) => "Start",
         Step::Adopt(..) => "Adopt",
@@ -267,6 +275,7 @@ fn outcomes(step: &Step, known: &Known, at: &Circumstances) -> Vec<(Outcome, Kno
     let refusals: Vec<Refusal> = match step {
         Step::Start(_) => refusals(),
         Step::Terminate => vec![refusal(Class::MayHeal, "AccessDenied")],
+        Step::Hold(refusal) | Step::Reject(_, refusal) => return vec![(Outcome::Refused(refusal.clone()), known.clone())],
         _ => return vec![(Outcome::Nothing, known.clone())],
     };
     let refused = refusals.into_iter().map(|refusal| {
@@ -323,7 +332,7 @@ fn statuses() -> Vec<Option<AthenaSessionStatus>> {
         status.as_object_mut().expect("an object").extend(further.as_object().expect("an object").clone());
         status
     };
-    let mut all = vec![json!({ "observedGeneration": -1 }), recorded.clone()];
+    let mut all = vec![json!({ "observedGeneration": -1 }), json!({ "attempt": 0 }), recorded.clone()];
     for state in [Value::Null, "CREATING".into(), "CREATED".into(), "IDLE".into(), "BUSY".into(), "TERMINATING".into(), "DEGRADED".into()] {
         all.push(and(json!({ "sessionId": ID, "startTime": BEGUN, "state": state })));
     }
@@ -402,19 +411,21 @@ fn knowledge(object: &AthenaSession, at: &Circumstances) -> Vec<(Known, Seen)> {
     let nothing = Seen::default();
     let mut all = Vec::new();
     match attempt(object, &met) {
-        Attempt::Over(..) => all.push((met, nothing)),
+        Attempt::Over(..) | Attempt::Withdrawn(_) => all.extend(read(&met, &nothing, at)),
         Attempt::None => {
             let mut own = met.clone();
             own.finalizer_added = true;
             for known in [own, met] {
-                all.extend(searches(&known, at));
+                for (known, seen) in searches(&known, at) {
+                    all.extend(read(&known, &seen, at));
+                }
             }
         }
         Attempt::Unknown(made) => {
             // It knows of every call of the attempt: of a first one, if it put the finalizer on before.
             let mut own = met.clone();
             own.finalizer_added = true;
-            own.recorded(made.number, begun);
+            own.recorded(made.number, begun, false);
             let mut started = own.clone();
             started.started(made.number, ID, "CREATING", begun, limits);
             all.push((started, nothing));
@@ -424,12 +435,13 @@ fn knowledge(object: &AthenaSession, at: &Circumstances) -> Vec<(Known, Seen)> {
                     let mut refused = own.clone();
                     refused.start_refused(refusal.clone(), doubted, begun, 0.0);
                     all.extend(searches(&refused, at));
+                    all.push((refused, Seen { work_group: Some(Ok(())), ..Seen::default() }));
                 }
             }
         }
         Attempt::Live(made, _) => {
             let mut trusted = met.clone();
-            trusted.recorded(made.number, begun);
+            trusted.recorded(made.number, begun, false);
             trusted.started(made.number, ID, "CREATING", begun, limits);
             trusted.session_recorded();
             let changed = |change: fn(&mut Known, Timestamp, &Limits)| {
@@ -447,13 +459,24 @@ fn knowledge(object: &AthenaSession, at: &Circumstances) -> Vec<(Known, Seen)> {
                 for look in looks(begun) {
                     let mut known = known.clone();
                     let look = known.looked(look, UID, ID, at.now, limits, 0.0);
-                    all.push((known, Seen { look: Some(look), look_time: Some(at.now), search: None }));
+                    all.push((known, Seen { look: Some(look), look_time: Some(at.now), ..Seen::default() }));
                 }
                 all.push((known, nothing.clone()));
             }
         }
     }
     all
+}
+
+/// What GetWorkGroup can say to who has seen this, and before it is asked.
+fn read(known: &Known, seen: &Seen, at: &Circumstances) -> Vec<(Known, Seen)> {
+    let refused = refusals().into_iter().filter(|refusal| !matches!(refusal.class, Class::TokenConflict | Class::NotFound)).map(Err);
+    let read = refused.chain([Ok(())]).map(|read| {
+        let mut known = known.clone();
+        known.work_group_read(read.as_ref().copied(), at.now, 0.0);
+        (known, Seen { work_group: Some(read), ..seen.clone() })
+    });
+    read.chain([(known.clone(), seen.clone())]).collect()
 }
 
 fn searches(known: &Known, at: &Circumstances) -> Vec<(Known, Seen)> {

@@ -31,6 +31,7 @@ mod scale;
 mod secrets;
 mod session;
 mod user;
+mod withdrawn;
 
 use std::process::ExitCode;
 
@@ -60,6 +61,7 @@ fn main() -> ExitCode {
         ("secrets", secrets::tests()),
         ("user", user::tests()),
         ("session", session::tests()),
+        ("withdrawn", withdrawn::tests()),
     ];
     modules.extend(fields::tests());
     harness::run(modules)

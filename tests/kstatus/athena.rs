@@ -50,7 +50,8 @@ impl Athena {
     /// Some time passes; what became of it, for people.
     pub(crate) fn live(&mut self, now: Timestamp) -> String {
         if self.rng.u8(..3) == 0 {
-            let call = self.rng.choice([Call::Start, Call::Start, Call::Start, Call::Look, Call::Search, Call::Terminate]).expect("a call");
+            let call =
+                self.rng.choice([Call::WorkGroup, Call::Start, Call::Start, Call::Start, Call::Look, Call::Search, Call::Terminate]).expect("a call");
             self.refusals.retain(|(refused, _)| *refused != call);
             if self.rng.bool() {
                 let (class, reason) = self.rng.choice(REFUSALS).expect("a refusal");
@@ -105,6 +106,11 @@ impl Athena {
 
     fn refusal(&self, call: Call) -> Option<Refusal> {
         self.refusals.iter().find(|(refused, _)| *refused == call).map(|(_, refusal)| refusal.clone())
+    }
+
+    /// Reads the work group. Whoever may not, goes on.
+    pub(crate) fn work_group(&self) -> Result<(), Refusal> {
+        self.refusal(Call::WorkGroup).filter(|refusal| refusal.reason != "AccessDenied").map_or(Ok(()), Err)
     }
 
     pub(crate) fn start(&mut self, description: String, spec: &AthenaSessionSpec, now: Timestamp) -> Result<(String, String), Refusal> {

@@ -2,7 +2,7 @@
 
 use athena_operator::api::{AthenaSession, AthenaSessionSpec, AthenaSessionStatus, DeletionPolicy, FINALIZER, RestartPolicy};
 use athena_operator::known::Known;
-use athena_operator::lifecycle::{Circumstances, Identity, Limits, Seen, Step, found, next_step, wake_time};
+use athena_operator::lifecycle::{Attempt, Circumstances, Identity, Limits, Seen, Step, attempt, found, next_step, wake_time};
 use athena_operator::marker;
 use athena_operator::session::Search;
 use athena_operator::status::{Outcome, condition, seconds, status_after};
@@ -147,6 +147,11 @@ impl World {
                     self.known.searched(&search, at.now, &at.limits, jitter);
                     seen.search = Some(search);
                 }
+                (Step::ReadWorkGroup, _) => {
+                    let read = self.athena.work_group();
+                    self.known.work_group_read(read.as_ref().copied(), at.now, jitter);
+                    seen.work_group = Some(read);
+                }
                 (step, _) => return step,
             }
         }
@@ -182,6 +187,7 @@ impl World {
                     }
                 }
             }
+            Step::Hold(refusal) | Step::Reject(_, refusal) => Outcome::Refused(refusal.clone()),
             _ => Outcome::Nothing,
         }
     }
@@ -205,7 +211,7 @@ impl World {
         self.store(&rules::short(&format!("{step:?} {outcome:?}"), 300), after, faults);
         if changed {
             if let (Step::Record(number), Some(time)) = (step, &status.attempt_time) {
-                self.known.recorded(*number, time.0);
+                self.known.recorded(*number, time.0, matches!(attempt(&before, &self.known), Attempt::Withdrawn(_)));
             }
             self.known.session_recorded();
         }

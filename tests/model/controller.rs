@@ -88,6 +88,19 @@ pub fn reconcile(before: &World, index: usize, reply: Reply, mutant: Mutant) -> 
                     known.session_recorded();
                 }
             }
+            Step::ReadWorkGroup => {
+                // What it may refuse is a scenario of its own; elsewhere every start would have as many ways.
+                let read = match reply {
+                    Reply::Refused(class) if world.work_group_refuses && called.is_none() => Err(refusal(class)),
+                    Reply::Lost | Reply::Dropped if world.work_group_refuses && called.is_none() => Err(refusal(Class::Unanswered)),
+                    _ => Ok(()),
+                };
+                if read.is_err() {
+                    called = Some(step.clone());
+                }
+                known.work_group_read(read.as_ref().copied(), time(world.now), 0.0);
+                seen.work_group = Some(read);
+            }
             Step::Search => {
                 let listed = |lagging| {
                     let mut sessions = world.listed(lagging);
@@ -187,6 +200,7 @@ fn act(world: &mut World, object: &AthenaSession, known: &mut Known, step: &Step
                 }
             }
         }
+        Step::Hold(refusal) | Step::Reject(_, refusal) => Outcome::Refused(refusal.clone()),
         _ => Outcome::Nothing,
     }
 }
@@ -194,7 +208,7 @@ fn act(world: &mut World, object: &AthenaSession, known: &mut Known, step: &Step
 /// Rules 2 and 3, at the moment of a call: its attempt is in the server's status, and the finalizer on the object.
 fn check_recorded(world: &mut World, number: i32) {
     let Some(object) = world.object.clone() else { return };
-    let recorded = object.get().status.as_ref().and_then(|status| status.attempt);
+    let recorded = object.get().status.as_ref().filter(|status| status.attempt_time.is_some()).and_then(|status| status.attempt);
     if recorded.is_none_or(|recorded| recorded < number) && world.budget_is_sound() {
         world.violate("rule 2: an attempt was tried before it was recorded");
     }

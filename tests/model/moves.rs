@@ -99,6 +99,8 @@ pub struct Exploration {
     pub upsets: Vec<&'static str>,
     pub damage: Vec<Damage>,
     pub stranger: bool,
+    /// Whether GetWorkGroup may be refused or not be answered.
+    pub work_group_refuses: bool,
     /// How many sessions may live at once, if that is limited.
     pub quota: Option<usize>,
     /// Whether sessions may outlive their object, as with two controllers at once.
@@ -142,6 +144,7 @@ impl Exploration {
             bodies: vec![],
             controllers: vec![controller; self.controllers],
             budget: self.budget,
+            work_group_refuses: self.work_group_refuses,
             quota: self.quota,
             let_go: false,
             forced: false,
@@ -157,6 +160,7 @@ impl Exploration {
         let Some(cache) = &before.controllers[index].cache else { return };
         let kind = match attempt(cache.get(), &before.controllers[index].known) {
             Attempt::None => "none",
+            Attempt::Withdrawn(_) => "withdrawn",
             Attempt::Unknown(_) => "unknown",
             Attempt::Live(..) => "live",
             Attempt::Over(..) => "over",
@@ -209,12 +213,13 @@ impl Exploration {
         }
         let added = !current.has_finalizer() && next.has_finalizer();
         let recorded = next.get().status.as_ref().and_then(|status| status.attempt_time.clone());
+        let withdrawn = matches!(attempt(current.get(), &world.controllers[index].known), Attempt::Withdrawn(_));
         world.put(next);
         let controller = &mut world.controllers[index];
         controller.behind = true;
         controller.known.finalizer_added |= added;
         if let (Some(number), Some(time)) = (pending.records, recorded) {
-            controller.known.recorded(number, time.0);
+            controller.known.recorded(number, time.0, withdrawn);
         }
         if !added && !released {
             controller.known.session_recorded();

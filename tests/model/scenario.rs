@@ -35,6 +35,7 @@ fn base(budget: Budget) -> Exploration {
         upsets: vec![],
         damage: vec![],
         stranger: false,
+        work_group_refuses: false,
         quota: None,
         tolerant: false,
         mutant: Mutant::None,

@@ -115,6 +115,8 @@ pub struct World {
     pub bodies: Vec<(String, Vec<u8>)>,
     pub controllers: Vec<Controller>,
     pub budget: Budget,
+    /// Whether GetWorkGroup may be refused or not be answered.
+    pub work_group_refuses: bool,
     /// How many sessions may live at once, if that is limited.
     pub quota: Option<usize>,
     /// Whether the object was let go by Retain, or by force: what lives on is then nobody's fault.

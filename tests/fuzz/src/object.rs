@@ -237,6 +237,16 @@ impl Play<'_, '_> {
                     self.known.searched(&search, now, &limits, jitter);
                     seen.search = Some(search);
                 }
+                (Step::ReadWorkGroup, _) => {
+                    let read = match (answered, self.u.ratio(3, 4)?) {
+                        (true, true) => Ok(()),
+                        (true, false) => Err(refusal(self.u)?.redacted(&self.object.spec)),
+                        (false, _) => Err(unanswered()),
+                    };
+                    let jitter = jitter(self.u)?;
+                    self.known.work_group_read(read.as_ref().copied(), now, jitter);
+                    seen.work_group = Some(read);
+                }
                 (step, _) => return Ok(step),
             }
         }
@@ -299,10 +309,11 @@ impl Play<'_, '_> {
         if !effective {
             return Ok(());
         }
+        let withdrawn = matches!(attempt(&self.object, &self.known), Attempt::Withdrawn(_));
         self.raw = raw;
         self.reread();
         if let (Step::Record(number), Some(time)) = (step, &status.attempt_time) {
-            self.known.recorded(*number, time.0);
+            self.known.recorded(*number, time.0, withdrawn);
         }
         self.known.session_recorded();
         self.check_rest();
