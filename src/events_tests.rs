@@ -57,7 +57,7 @@ fn situations() -> Vec<Situation> {
         Situation::Refused { reason: "AccountChanged", message: message(), stalled: false },
     ];
     all.extend(states.map(|state| Situation::Session { state: state.into() }));
-    all.extend(causes.map(|cause| Situation::Stopping { cause }));
+    all.extend(causes.map(|cause| Situation::Stopping { cause, hindrance: None }));
     all.extend(ends.map(|reason| Situation::Over { reason, message: message() }));
     all.extend(CATALOGUE.iter().map(|entry| match entry.class {
         Class::Unanswered => Situation::Starting { message: message() },

@@ -260,11 +260,17 @@ fn stop_asked(object: &AthenaSession, seen: &Seen, at: &Circumstances) -> Option
         return None;
     }
     let started = |session: &Session| session.start_time.or(object.status.as_ref()?.attempt_time.as_ref().map(|time| time.0));
+    let status = object.status.as_ref();
+    let was_ready = status.is_some_and(|status| status.ready_time.is_some());
+    // A late reply may show a state that the session has left.
+    let is_ending = status.and_then(|status| status.state.as_deref()) == Some("TERMINATING");
     match session_of(seen.look.as_ref()) {
         _ if object.spec.suspend => Some(StopCause::Suspended),
         _ if active_deadline(object).is_some_and(|deadline| deadline <= at.now) => Some(StopCause::ActiveDeadline),
+        Some(_) if is_ending => None,
         Some(session) if session.state == "DEGRADED" => Some(StopCause::Degraded),
-        Some(session) if matches!(session.state.as_str(), "CREATING" | "CREATED") => {
+        // A state that is not known counts as one on the way.
+        Some(session) if !was_ready && !matches!(session.state.as_str(), "IDLE" | "BUSY" | "TERMINATING") => {
             let deadline = after(started(&session)?, object.spec.startup_deadline());
             (seen.look_time? >= deadline).then_some(StopCause::StartupDeadline)
         }

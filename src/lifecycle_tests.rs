@@ -90,6 +90,10 @@ fn mortal(object: AthenaSession, minutes: i32) -> AthenaSession {
     with(object, |object| object.spec.ttl_seconds_after_finished = Some(minutes * 60))
 }
 
+fn was_ready(object: AthenaSession) -> AthenaSession {
+    with(object, |object| object.status.get_or_insert_default().ready_time = Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(at(1).now)))
+}
+
 /// A look at a session that Athena started at `BEGUN`, asked for that many minutes later.
 fn starting(state: &str, asked: i64) -> Seen {
     let session = Session { start_time: Some(at(0).now), ..session(state) };
@@ -345,6 +349,25 @@ fn each_row_of_the_table_is_taken() {
             6,
             Step::Stop(StopCause::StartupDeadline, Some(session_since("CREATED"))),
         ),
+        (
+            "slow, in a state that is not known",
+            live("CREATING"),
+            trusted(),
+            starting("HIBERNATING", 5),
+            6,
+            Step::Stop(StopCause::StartupDeadline, Some(session_since("HIBERNATING"))),
+        ),
+        ("ready before, a late reply", was_ready(live("IDLE")), trusted(), starting("CREATED", 5), 6, Step::Mirror(session_since("CREATED"))),
+        (
+            "ready before, in a state that is not known",
+            was_ready(live("IDLE")),
+            trusted(),
+            starting("HIBERNATING", 5),
+            6,
+            Step::Mirror(session_since("HIBERNATING")),
+        ),
+        ("ending, a late reply", live("TERMINATING"), trusted(), starting("CREATED", 5), 6, Step::Mirror(session_since("CREATED"))),
+        ("ending, a late reply of its decay", live("TERMINATING"), trusted(), starting("DEGRADED", 5), 6, Step::Mirror(session_since("DEGRADED"))),
         ("slow and ready", live("CREATING"), trusted(), starting("IDLE", 5), 6, Step::Mirror(session_since("IDLE"))),
         ("failed, to be restarted later", restarting(over("SessionFailed"), 0), met(), nothing(), 0, Step::Wait),
         ("failed, to be restarted", restarting(over("SessionFailed"), 0), met(), read(), 1, Step::Record(1)),

@@ -74,7 +74,8 @@ impl fmt::Debug for Details {
 }
 
 impl Details {
-    /// Whether the session was started with the role and the engine configuration that `spec` asks for. What the spec leaves out is Athena's to choose.
+    /// Whether the session was started with the role and the engine configuration that `spec` asks for. What the spec leaves out is Athena's to choose, and
+    /// the work group may add to it: each classification that is asked for has to be there, by its name, with each of its properties.
     pub fn satisfies(&self, spec: &AthenaSessionSpec) -> bool {
         fn same<T: PartialEq>(asked: Option<&T>, given: Option<&T>) -> bool {
             asked.is_none() || asked == given
@@ -92,7 +93,10 @@ impl Details {
                     && same(asked.default_executor_dpu_size.as_ref(), given.default_executor_dpu_size.as_ref())
                     && holds(asked.additional_configs.as_ref(), given.additional_configs.as_ref())
                     && holds(asked.spark_properties.as_ref(), given.spark_properties.as_ref())
-                    && same(asked.classifications.as_ref(), given.classifications.as_ref())
+                    && asked.classifications.iter().flatten().all(|asked| {
+                        let mut given = given.classifications.iter().flatten().filter(|given| given.name == asked.name);
+                        given.any(|given| holds(asked.properties.as_ref(), given.properties.as_ref()))
+                    })
             })
     }
 }

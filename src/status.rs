@@ -63,6 +63,10 @@ pub fn status_after(object: &AthenaSession, known: &Known, step: &Step, outcome:
             *status = known_attempt(status, *number, at);
             status.session_id = Some(session.id.clone());
             mirror(status, session, asked, known, at.now);
+            // It is to be ended, and never for use.
+            if object.spec.suspend && !session.ended() {
+                status.stop_cause = Some(StopCause::Suspended);
+            }
         }
         (Step::Mirror(session), _) => {
             mirror(status, session, asked, known, at.now);
@@ -201,6 +205,10 @@ fn conclude(status: &mut AthenaSessionStatus, reason: EndReason, known: &Known, 
 fn mirror(status: &mut AthenaSessionStatus, session: &Session, asked: Option<SignedDuration>, known: &Known, now: Timestamp) {
     // TERMINATING leads only to an end: whatever else a reply shows after it is a late one.
     if status.state.as_deref() == Some("TERMINATING") && session.state != "TERMINATING" && !session.ended() {
+        return;
+    }
+    // So is one that shows a session starting that was ready before.
+    if status.ready_time.is_some() && matches!(session.state.as_str(), "CREATING" | "CREATED") && !session.ended() {
         return;
     }
     if session.ended() {

@@ -117,6 +117,12 @@ fn every_row_of_the_matrix_is_reported_and_read_right_by_kstatus() {
     let stopping = |cause: StopCause| with(live("IDLE"), |object| object.status.get_or_insert_default().stop_cause = Some(cause));
     let restarting = with(over("SessionFailed"), |object| object.spec.restart_policy = crate::api::RestartPolicy::OnFailure);
     let moved = with(live("IDLE"), |object| object.status.get_or_insert_default().region = Some("us-east-1".into()));
+    // Throttled a minute after another refusal of the same call.
+    let throttled_after = |class| {
+        let mut known = refused(Call::Terminate, class, 0);
+        known.terminate_refused(Refusal { class: Class::Throttled, reason: "Throttled", message: "no".into(), request_id: None }, at(1).now, 0.0);
+        known
+    };
     let mut searched = refused(Call::Start, Class::TokenConflict, 0);
     searched.absent = true;
     let rows = vec![
@@ -134,6 +140,20 @@ fn every_row_of_the_matrix_is_reported_and_read_right_by_kstatus() {
         (8, suspended(recorded_and(json!({}))), met(), 0, "Unknown", "Suspending", "False", "InProgress"),
         (8, stopping(StopCause::Suspended), refused(Call::Terminate, Class::MayHeal, 0), 4, "Unknown", "Suspending", "False", "InProgress"),
         (9, stopping(StopCause::Suspended), refused(Call::Terminate, Class::MayHeal, 0), 5, "False", "TerminateRefused", "True", "Failed"),
+        (9, stopping(StopCause::Suspended), throttled_after(Class::MayHeal), 5, "False", "TerminateRefused", "True", "Failed"),
+        (9, stopping(StopCause::Suspended), throttled_after(Class::Throttled), 60, "Unknown", "Suspending", "False", "InProgress"),
+        (
+            9,
+            stopping(StopCause::ActiveDeadline),
+            refused(Call::Terminate, Class::Throttled, 0),
+            60,
+            "Unknown",
+            "DeadlineExceeded",
+            "False",
+            "InProgress",
+        ),
+        (9, stopping(StopCause::Degraded), refused(Call::Terminate, Class::Unanswered, 0), 60, "Unknown", "ReplacingSession", "False", "InProgress"),
+        (9, stopping(StopCause::Degraded), refused(Call::Terminate, Class::NotSent, 0), 60, "Unknown", "ReplacingSession", "False", "InProgress"),
         (10, deleted(live("IDLE")), met(), 0, "False", "Deleting", "False", "Terminating"),
         (10, deleted(over("IdleTimeout")), met(), 0, "False", "Deleting", "False", "Terminating"),
         (11, suspended(object(json!({}))), met(), 0, "True", "Suspended", "False", "Current"),

@@ -71,8 +71,8 @@ pub fn elsewhere(made: &Recorded<'_>, here: &Identity) -> bool {
 }
 
 /// What a complete list that was begun at `begun` shows of `object`, given the sessions in it that carry the object's marker: the session of the
-/// recorded attempt or, where none is recorded, of the newest. One with another role or engine configuration than the spec's was not started from this
-/// object and is not adopted; but with it in the list, nothing is proved.
+/// recorded attempt or, where none is recorded, of the newest. One with another role or engine configuration than the spec's is not adopted for use; but
+/// with it in the list, nothing is proved. It carries the object's token, so that it is ended with the object, and when the object is suspended.
 pub fn found(sessions: Vec<Session>, object: &AthenaSession, known: &Known, begun: Timestamp) -> Search {
     let uid = object.uid().unwrap_or_default();
     let recorded = match attempt(object, known) {
@@ -84,9 +84,12 @@ pub fn found(sessions: Vec<Session>, object: &AthenaSession, known: &Known, begu
     let (own, others): (Vec<_>, Vec<_>) = marked
         .filter(|(number, _)| recorded.is_none_or(|recorded| recorded == *number))
         .partition(|(_, session)| session.details.as_ref().is_some_and(|details| details.satisfies(&object.spec)));
-    match (own.into_iter().max_by_key(|(number, _)| *number), others.first()) {
+    let newest = |sessions: Vec<(i32, Session)>| sessions.into_iter().max_by_key(|(number, _)| *number);
+    let is_to_end = object.metadata.deletion_timestamp.is_some() || object.spec.suspend;
+    match (newest(own), newest(others)) {
         (Some((attempt, session)), _) => Search::Found { attempt, session },
         (None, None) => Search::Absent { begun },
+        (None, Some((attempt, session))) if is_to_end => Search::Found { attempt, session },
         (None, Some((_, stranger))) => Search::Failed(Refusal {
             class: Class::MayHeal,
             reason: "MarkerMismatch",

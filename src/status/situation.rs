@@ -3,7 +3,7 @@
 use super::end::{last_time_at_work, leaves_open};
 use super::{bounded, condition, seconds};
 use crate::api::{AthenaSession, AthenaSessionStatus, EndReason, StopCause};
-use crate::known::{Call, Known, Refused};
+use crate::known::{Call, Known, Refused, passes};
 use crate::lifecycle::{Attempt, Circumstances, Sequel, attempt, elsewhere, sequel};
 use crate::session::{Class, Refusal};
 
@@ -15,7 +15,7 @@ pub(crate) enum Situation {
     /// Athena's state of a session that nobody asked to stop.
     Session { state: String },
     /// The operator ends a session, or waits to learn which one to end.
-    Stopping { cause: StopCause },
+    Stopping { cause: StopCause, hindrance: Option<String> },
     /// The object is suspended and nothing lives.
     Suspended,
     /// A failure is followed by another attempt.
@@ -83,20 +83,16 @@ impl Situation {
                     format!("the session is in a state that this operator does not know: {state}"),
                 ),
             },
-            Self::Stopping { cause } => match cause {
-                StopCause::Suspended => {
-                    ("Unknown", "Suspending", Some(Reconciling), "False", "the session is being ended: the object is suspended".into())
-                }
-                StopCause::ActiveDeadline => {
-                    ("Unknown", "DeadlineExceeded", Some(Reconciling), "False", "the session is being ended: its active deadline is over".into())
-                }
-                StopCause::StartupDeadline => {
-                    ("Unknown", "ReplacingSession", Some(Reconciling), "False", "the session is being ended: it was not ready in time".into())
-                }
-                StopCause::Degraded | StopCause::Other(_) => {
-                    ("Unknown", "ReplacingSession", Some(Reconciling), "False", "the session is being ended: it is degraded".into())
-                }
-            },
+            Self::Stopping { cause, hindrance } => {
+                let (reason, why) = match cause {
+                    StopCause::Suspended => ("Suspending", "the object is suspended"),
+                    StopCause::ActiveDeadline => ("DeadlineExceeded", "its active deadline is over"),
+                    StopCause::StartupDeadline => ("ReplacingSession", "it was not ready in time"),
+                    StopCause::Degraded | StopCause::Other(_) => ("ReplacingSession", "it is degraded"),
+                };
+                let hindrance = hindrance.as_deref().map(|text| format!("; {text}")).unwrap_or_default();
+                ("Unknown", reason, Some(Reconciling), "False", format!("the session is being ended: {why}{hindrance}"))
+            }
             Self::Suspended => ("True", "Suspended", None, "False", "suspended: nothing lives; set suspend to false to start a session".into()),
             Self::Restarting { message } => ("Unknown", "RestartingAfterFailure", Some(Reconciling), "False", message.clone()),
             Self::TerminateRefused { available, message } => {
@@ -134,7 +130,9 @@ pub(crate) fn situation(object: &AthenaSession, known: &Known, at: &Circumstance
             ),
         },
         Attempt::None | Attempt::Withdrawn(_) | Attempt::Over(..) if object.spec.suspend => Situation::Suspended,
-        Attempt::Unknown(_) if object.spec.suspend => Situation::Stopping { cause: StopCause::Suspended },
+        Attempt::Unknown(_) if object.spec.suspend => {
+            Situation::Stopping { cause: StopCause::Suspended, hindrance: known.refused.as_deref().map(Refused::message) }
+        }
         Attempt::None | Attempt::Withdrawn(_) | Attempt::Unknown(_) => waiting_for_start(&status, known, at),
         Attempt::Live(_, id) => live(&status, id, known, at),
         Attempt::Over(_, reason) => match sequel(object, at) {
@@ -166,7 +164,8 @@ fn live(status: &AthenaSessionStatus, id: &str, known: &Known, at: &Circumstance
     // A new process has no memory of when looks began to fail.
     let was_stale = condition(status, "Ready").is_some_and(|ready| ready.reason == "ObservationStale");
     match (&known.refused, &known.look_refused) {
-        (Some(refused), _) if refused.call == Call::Terminate && at.now >= refused.since + at.limits.healing => {
+        // A rate and a missing answer pass, however long they last.
+        (Some(refused), _) if refused.call == Call::Terminate && !passes(refused.refusal.class) && at.now >= refused.since + at.limits.healing => {
             Situation::TerminateRefused { available, message: format!("session {id} lives on: {}", refused.message()) }
         }
         (_, refused) if known.is_stale(at) || (refused.is_some() && was_stale) => {
@@ -174,7 +173,10 @@ fn live(status: &AthenaSessionStatus, id: &str, known: &Known, at: &Circumstance
             let seen = known.seen_time.map(|time| format!(" since {}", seconds(time).0)).unwrap_or_default();
             Situation::Stale { message: format!("session {id} has not been seen{seen}: {why}") }
         }
-        _ if let Some(cause) = &status.stop_cause => Situation::Stopping { cause: cause.clone() },
+        (refused, _) if let Some(cause) = &status.stop_cause => {
+            let refused = refused.as_deref().filter(|refused| refused.call == Call::Terminate);
+            Situation::Stopping { cause: cause.clone(), hindrance: refused.map(Refused::message) }
+        }
         _ => Situation::Session { state },
     }
 }

@@ -6,6 +6,7 @@
 
 mod absence;
 mod admission;
+mod adoption;
 mod check;
 mod crash;
 mod credentials;
@@ -39,6 +40,7 @@ fn main() -> ExitCode {
     let mut modules = vec![
         ("absence", absence::tests()),
         ("admission", admission::tests()),
+        ("adoption", adoption::tests()),
         ("check", check::tests()),
         ("crash", crash::tests()),
         ("credentials", credentials::tests()),

@@ -1,5 +1,6 @@
 //! What the emulator is told to be: account, work groups, quotas, timings and the points on which the real service is unknown.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::fmt::serde::unsigned_duration::friendly::compact as duration;
@@ -71,6 +72,8 @@ pub struct Config {
     pub require_token: bool,
     /// Makes every `StartSession` start a session, whatever its token: a service without idempotency.
     pub ignore_token: bool,
+    /// Whether GetSession tells the classifications in another order than they were asked for.
+    pub reorder_classifications: bool,
     /// How an unknown session is answered.
     pub unknown_session: UnknownSessionError,
     /// Times of a session that no reply tells, by the names of their members, such as `StartDateTime`. Athena's model requires none of them.
@@ -128,6 +131,7 @@ impl Default for Config {
             token_memory: None,
             require_token: true,
             ignore_token: false,
+            reorder_classifications: false,
             unknown_session: UnknownSessionError::default(),
             omit_times: Vec::new(),
             max_sessions: None,
@@ -242,6 +246,18 @@ pub struct WorkGroup {
     pub idle_minutes: u32,
     /// Whether sessions may be started in it.
     pub state: WorkGroupState,
+    /// Classifications that its sessions have besides those of their request: the properties of one name are merged, and what the request says wins.
+    pub classifications: Vec<Classification>,
+}
+
+/// A classification of Spark properties.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Classification {
+    /// Its name.
+    pub name: String,
+    /// Its properties.
+    pub properties: BTreeMap<String, String>,
 }
 
 impl WorkGroup {
@@ -261,6 +277,7 @@ impl Default for WorkGroup {
             execution_role: Some("arn:aws:iam::000000000000:role/athena-spark".to_owned()),
             idle_minutes: 20,
             state: WorkGroupState::Enabled,
+            classifications: Vec::new(),
         }
     }
 }

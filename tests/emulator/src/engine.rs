@@ -70,6 +70,33 @@ impl Engine {
     }
 }
 
+/// The engine configuration of a session in `group`, as GetSession tells it: with the classifications that the work group adds, and in another order if
+/// that is asked for.
+pub(crate) fn in_work_group(mut configuration: Value, group: &WorkGroup, reorder: bool) -> Value {
+    let asked = configuration.get("Classifications").and_then(Value::as_array).cloned().unwrap_or_default();
+    let mut all: Vec<Value> = asked;
+    for added in &group.classifications {
+        let found = all.iter_mut().find(|classification| classification["Name"] == added.name.as_str());
+        let properties = json!(added.properties);
+        match found {
+            Some(classification) => {
+                let own = classification["Properties"].as_object().cloned().unwrap_or_default();
+                let mut merged = properties.as_object().cloned().unwrap_or_default();
+                merged.extend(own);
+                classification["Properties"] = Value::Object(merged);
+            }
+            None => all.push(json!({ "Name": added.name, "Properties": properties })),
+        }
+    }
+    if reorder {
+        all.reverse();
+    }
+    if let Some(configuration) = configuration.as_object_mut().filter(|_| !all.is_empty()) {
+        configuration.insert("Classifications".to_owned(), Value::Array(all));
+    }
+    configuration
+}
+
 /// SQL work groups have their settings under this name; no Spark engine takes it.
 fn refuse_sql_classifications(configuration: &Map<String, Value>) -> Result<(), Refusal> {
     const SQL: &str = "athena-query-engine-properties";

@@ -5,7 +5,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use crate::config::{Config, TokenMismatch, UnknownSessionError, WorkGroup, WorkGroupState};
-use crate::engine::Engine;
+use crate::engine::{Engine, in_work_group};
 use crate::limits::check_quotas;
 use crate::refusal::Refusal;
 use crate::reply::{FoundWorkGroup, FullSession, Page, SessionStatus, Started, Summary, Terminated};
@@ -57,7 +57,7 @@ pub(crate) fn start_session(world: &mut World, input: &Input, now: Timestamp) ->
         work_group: group.name.clone(),
         engine_version: group.engine.clone(),
         description: text(input, "Description").map(str::to_owned),
-        engine_configuration: plan.engine_configuration,
+        engine_configuration: in_work_group(plan.engine_configuration, group, world.config.reorder_classifications),
         execution_role: text(input, "ExecutionRole").map(str::to_owned).or_else(|| group.execution_role.clone()),
         idle_minutes: number(input, "SessionIdleTimeoutInMinutes").and_then(|minutes| u32::try_from(minutes).ok()).unwrap_or(group.idle_minutes),
         dpus: plan.dpus,

@@ -60,6 +60,15 @@ async fn a_session_that_does_not_start_is_ended_once_its_deadline_is_over(world:
                 "attempt 0, BUSY",
                 "start 0",
             ),
+            // A late reply shows a state that it has left: it was ready.
+            case(
+                "created-again-after-idle",
+                deadline(1),
+                [Reach(row::CREATING), state("IDLE"), Reach(row::IDLE), state("CREATED")],
+                row::IDLE,
+                "attempt 0, IDLE",
+                "start 0",
+            ),
             case(
                 "set-after-the-end",
                 json!({}),
