@@ -22,6 +22,8 @@ use crate::session::{Class, Refusal};
 const MAX_PARALLEL_PAGES: usize = 4;
 /// Calls for one page before its list has failed, if the refusals pass by themselves.
 const MAX_PAGE_CALLS: u32 = 4;
+/// Time for which the refusals of a work group's lists are remembered while its objects wait to ask again: twice the longest backoff.
+const FAILING_TTL: Duration = Duration::from_mins(10);
 /// Part of the time in which a work group may be listed: after a list, the next begins no sooner than so many times its duration.
 const PAUSE_FACTOR: u32 = 3;
 
@@ -137,6 +139,11 @@ struct Group<K> {
 impl<K> Group<K> {
     fn new() -> Self {
         Self { askers: HashMap::new(), list: 0, next: None, failing: None, changed: Arc::default() }
+    }
+
+    /// Returns until when the group is kept though nobody asks.
+    fn kept_until(&self) -> Option<Instant> {
+        self.next.map(|next| if self.failing.is_some() { next + FAILING_TTL } else { next })
     }
 }
 
@@ -284,8 +291,8 @@ impl<K: Clone + Eq + Hash + Send + Sync + 'static> MarkerSearch<K> {
         let begin = match earliest {
             Some(earliest) => group.next.map_or(earliest, |next| next.max(earliest)),
             None if !group.askers.is_empty() => return Next::Wait(None, changed),
-            // Kept until then, so that the pause holds for whoever comes next.
-            None if group.next.is_some_and(|next| now < next) => return Next::Wait(group.next, changed),
+            // Kept for a while, so that the pause holds for whoever comes next, and the backoff grows.
+            None if group.kept_until().is_some_and(|time| now < time) => return Next::Wait(group.kept_until(), changed),
             None => {
                 groups.remove(work_group);
                 return Next::Over;

@@ -245,6 +245,8 @@ async fn all_that_wait_are_told_once_that_lists_fail_and_the_list_is_tried_again
     assert_eq!(search.finish("etl", list, Read::Failed(denied()), start, 1.0), [1], "it is too early for the other");
     assert_eq!(register(&search, 1, start), Some(Answer::Failed(denied())));
     search.cancel(&1);
+    search.cancel(&2);
+    assert_eq!(planned(&search, start), Some(start + seconds(605)), "the work group is not forgotten while its objects wait to ask again");
     assert_eq!(register(&search, 1, start), None);
     assert_eq!(planned(&search, start), Some(start + seconds(5)), "the backoff of the class");
 

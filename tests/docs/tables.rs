@@ -239,10 +239,12 @@ fn told(reason: &EndReason) -> &'static str {
         EndReason::StoppedOutside => "TERMINATED at any other time",
         EndReason::SessionFailed => "FAILED, or it ended before it was ever IDLE or BUSY",
         EndReason::SessionVanished => "Athena does not know it: seen twice, ten minutes or more after the attempt was recorded",
-        EndReason::SessionLost => "the outcome of StartSession was never learnt, and a complete list 20 minutes later has no session with its marker",
+        EndReason::SessionLost => {
+            "the outcome of StartSession was never learnt, and two complete lists, a minute apart and 20 minutes later, have no session with its marker; for an object that is deleted or suspended, one list"
+        }
         EndReason::InvalidRequest => "StartSession was rejected, and every call of the attempt was answered",
         EndReason::TokenMismatch | EndReason::SessionAlreadyExists => {
-            "StartSession said so, and a complete list 20 minutes later has no session with the attempt's marker"
+            "StartSession said so, and two complete lists, a minute apart and 20 minutes later, have no session with the attempt's marker"
         }
         EndReason::Other(_) => "by another version of the operator",
     }
