@@ -24,8 +24,8 @@ pub struct Known {
     pub seen_time: Option<Timestamp>,
     /// The newest failure of a look, while no look has succeeded since.
     pub look_refused: Option<Box<Refused>>,
-    /// Whether a complete list without the attempt's marker has been read.
-    pub absent: bool,
+    /// The complete lists without the attempt's marker, if any was read.
+    pub absence: Option<Absence>,
     /// A session that was started and could not yet be recorded, and its attempt.
     pub unrecorded: Option<Box<(i32, Session)>>,
     own_attempt: Option<(i32, Timestamp)>,
@@ -44,6 +44,15 @@ pub struct Known {
     idle_timeout: Option<i32>,
     /// When the session was last seen at work.
     busy_time: Option<Timestamp>,
+}
+
+/// Begins of complete lists that did not show a session of the object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Absence {
+    /// The newest list.
+    pub newest: Timestamp,
+    /// The newest one that began [`Limits::list_interval`] or more before it.
+    pub before: Option<Timestamp>,
 }
 
 /// Whether the sweeps of its work group look out for a session, so that it need not be looked at.
@@ -288,7 +297,7 @@ impl Known {
             (self.idle_timeout, self.busy_time) = (None, None);
             (self.looks, self.terminations) = (0, 0);
             self.is_found();
-            self.look_refused = None;
+            (self.look_refused, self.absence) = (None, None);
         }
     }
 
@@ -395,16 +404,26 @@ impl Known {
             Search::Failed(refusal) if self.not_found > 0 => self.wait_until(now, now + backoff(refusal.class, 3, jitter)),
             Search::Found { session, .. } => {
                 self.trust(&session.id);
-                self.wait = None;
+                self.answered_search();
+                self.absence = None;
             }
-            Search::Absent { .. } => {
-                self.absent = true;
-                self.wait_until(now, now + scaled(limits.uncertainty, 0.1 + 0.1 * jitter));
+            Search::Absent { begun } => {
+                self.answered_search();
+                let earlier = self.absence.filter(|absence| absence.newest <= *begun);
+                let is_apart = |time: &Timestamp| *time + limits.list_interval() <= *begun;
+                let before = earlier.and_then(|absence| Some(absence.newest).filter(is_apart).or(absence.before));
+                self.absence = Some(Absence { newest: *begun, before });
             }
             // What Athena says of the token stays the reason to be told.
             Search::Failed(refusal) if self.has_conflict() => self.wait_until(now, now + backoff(refusal.class, 3, jitter)),
             Search::Failed(refusal) => self.refused(Call::Search, refusal.clone(), now, jitter),
         }
+    }
+
+    /// A list was read: no call waits, and no refusal of it stands.
+    fn answered_search(&mut self) {
+        self.wait = None;
+        self.refused = self.refused.take().filter(|refused| refused.call != Call::Search);
     }
 
     /// The session is recorded in the object.

@@ -42,6 +42,13 @@ pub struct Limits {
     pub observe_interval: SignedDuration,
 }
 
+impl Limits {
+    /// Time between the begins of two lists that prove the same independently: a minute.
+    pub fn list_interval(&self) -> SignedDuration {
+        self.uncertainty / 10
+    }
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self {
@@ -89,7 +96,7 @@ pub enum Step {
     Wait,
     /// Look at the session, then decide again.
     Look,
-    /// Search the work group's active sessions for the object's marker, then decide again.
+    /// Search the work group's active sessions for the object's marker, in a list that begins no earlier than [`search_time`], then decide again.
     Search,
     /// Put the finalizer on the object.
     AddFinalizer,
@@ -171,11 +178,12 @@ fn step_without_attempt(object: &AthenaSession, known: &Known, seen: &Seen, at: 
     let idle = if object.spec.suspend { Step::Rest } else { record(0, known, seen, at) };
     match &seen.search {
         _ if known.finalizer_added && deleting => Step::Release,
-        _ if known.finalizer_added || known.absent && !deleting => idle,
+        _ if known.finalizer_added => idle,
         Some(Search::Found { attempt, session }) => Step::Adopt(*attempt, session.clone()),
-        Some(Search::Absent { begun }) if absent_since_deletion(object, *begun, at) => Step::Release,
-        None => once(known.is_due(at.now), Step::Search),
-        _ => Step::Wait,
+        _ if known.absence.is_some() && !deleting => idle,
+        _ if absent_since_deletion(object, known, at) => Step::Release,
+        Some(Search::Failed(_)) => Step::Wait,
+        _ => once(known.is_due(at.now), Step::Search),
     }
 }
 
@@ -193,10 +201,9 @@ fn step_of_unknown(object: &AthenaSession, made: Recorded<'_>, known: &Known, se
         _ if !known.has_conflict() && young => once(due, Step::Start(made.number)),
         _ if !known.has_conflict() && nothing_started => record(made.number, known, seen, at),
         Some(Search::Found { attempt, session }) => Step::Adopt(*attempt, session.clone()),
-        // A call may have been sent until the time of uncertainty was over, and the list may have lagged as long behind it.
-        Some(Search::Absent { begun }) if *begun >= after(made.time, at.limits.uncertainty * 2) => Step::Conclude(known.lost_reason()),
-        None => once(due, Step::Search),
-        _ => Step::Wait,
+        _ if is_lost(object, &made, known, at) => Step::Conclude(known.lost_reason()),
+        Some(Search::Failed(_)) => Step::Wait,
+        _ => once(due, Step::Search),
     }
 }
 
@@ -207,17 +214,19 @@ fn step_of_live(object: &AthenaSession, made: Recorded<'_>, id: &str, known: &Kn
     let since = missing_since(object, &made, at);
     // Reads that are asked so long after the start cannot be late.
     let missing = is_own_account(&made, &at.identity) && known.not_found >= NOT_FOUND_OFTEN_ENOUGH && at.now >= since;
-    let is_proved_gone = seen.search.as_ref().is_some_and(|search| known.is_proved_gone(search, since));
+    let is_proved_gone = missing && seen.search.as_ref().is_some_and(|search| known.is_proved_gone(search, since));
     match &seen.look {
         Some(Look::Seen(session)) if session.ended() && deleting => Step::Release,
         Some(Look::Seen(session)) if session.ended() => Step::Mirror(session.clone()),
-        Some(Look::NotFound { .. }) if missing && is_proved_gone && deleting => Step::Release,
-        Some(Look::NotFound { .. }) if missing && is_proved_gone => Step::Conclude(EndReason::SessionVanished),
-        Some(Look::NotFound { .. }) if missing && seen.search.is_none() => Step::Search,
+        _ if is_proved_gone && deleting => Step::Release,
+        _ if is_proved_gone => Step::Conclude(EndReason::SessionVanished),
+        _ if missing && seen.search.is_none() && known.is_due(at.now) => Step::Search,
         look if !stopping && let Some(cause) = stop_asked(object, seen, at) => Step::Stop(cause, session_of(look.as_ref())),
         // A session that a status names is touched only once its marker has been seen.
         look if stopping && known.may_terminate(id, state, look.as_ref(), at.now) => Step::Terminate,
         Some(Look::Seen(session)) => Step::Mirror(session.clone()),
+        // Lists may fail for longer than looks do.
+        None if missing && matches!(seen.search, Some(Search::Failed(_))) => Step::Look,
         None => once(known.is_due(at.now), Step::Look),
         _ => Step::Wait,
     }
@@ -321,8 +330,44 @@ fn missing_since(object: &AthenaSession, made: &Recorded<'_>, at: &Circumstances
     after(started, at.limits.uncertainty)
 }
 
-fn absent_since_deletion(object: &AthenaSession, begun: Timestamp, at: &Circumstances) -> bool {
-    object.metadata.deletion_timestamp.as_ref().is_some_and(|deleted| begun >= after(deleted.0, at.limits.uncertainty))
+/// Returns whether complete lists prove that nothing of an attempt lives: one is enough to end its object or to suspend it. What leads to a new start
+/// needs two, since the start cannot be taken back if the only list was wrong.
+fn is_lost(object: &AthenaSession, made: &Recorded<'_>, known: &Known, at: &Circumstances) -> bool {
+    let stays_stopped = object.metadata.deletion_timestamp.is_some() || object.spec.suspend;
+    let since = list_time(made, &at.limits);
+    known.absence.is_some_and(|absence| if stays_stopped { absence.newest >= since } else { absence.before.is_some_and(|before| before >= since) })
+}
+
+/// Begin of the first list that must show the session of an attempt: a call may have been sent until the time of uncertainty was over, and the list may
+/// lag as long behind it.
+fn list_time(made: &Recorded<'_>, limits: &Limits) -> Timestamp {
+    after(made.time, limits.uncertainty * 2)
+}
+
+fn absent_since_deletion(object: &AthenaSession, known: &Known, at: &Circumstances) -> bool {
+    deletion_list_time(object, &at.limits).is_some_and(|since| known.absence.is_some_and(|absence| absence.newest >= since))
+}
+
+/// Begin of the first list that proves that nothing lives of an object without an attempt.
+fn deletion_list_time(object: &AthenaSession, limits: &Limits) -> Option<Timestamp> {
+    Some(after(object.metadata.deletion_timestamp.as_ref()?.0, limits.uncertainty))
+}
+
+/// Returns the earliest begin of a list that tells more of `object` than is known, for [`Step::Search`]: first of any list, since it may show the session;
+/// then of one that proves something, or repeats the proof.
+pub fn search_time(object: &AthenaSession, known: &Known, at: &Circumstances) -> Timestamp {
+    let Some(absence) = known.absence else { return at.now };
+    let again = after(absence.newest, at.limits.list_interval());
+    let since = match attempt(object, known) {
+        Attempt::Unknown(made) => list_time(&made, &at.limits),
+        Attempt::None | Attempt::Withdrawn(_) | Attempt::Live(..) | Attempt::Over(..) => deletion_list_time(object, &at.limits).unwrap_or(again),
+    };
+    match absence.newest < since {
+        // Athena says that something was started: the list only lags.
+        true if known.has_conflict() => again.min(since),
+        true => since,
+        false => again,
+    }
 }
 
 #[cfg(test)]

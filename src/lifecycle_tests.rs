@@ -110,8 +110,14 @@ fn met() -> Known {
 
 /// A list without the object's marker was read that many minutes later.
 fn searched(minutes: i64) -> Known {
-    let mut known = met();
-    known.searched(&Search::Absent { begun: at(minutes).now }, at(minutes).now, &Limits::default(), 0.0);
+    absent_from(met(), &[minutes])
+}
+
+/// Complete lists that began that many minutes later have not shown the object's marker.
+fn absent_from(mut known: Known, minutes: &[i64]) -> Known {
+    for begun in minutes.iter().map(|minutes| at(*minutes).now) {
+        known.searched(&Search::Absent { begun }, begun, &Limits::default(), 0.0);
+    }
     known
 }
 
@@ -224,6 +230,7 @@ fn looked(times: u32, look: &Look) -> Known {
 #[allow(clippy::too_many_lines, reason = "a line for each row")]
 fn each_row_of_the_table_is_taken() {
     let elsewhere = |object| with(object, |object: &mut AthenaSession| object.status.get_or_insert_default().region = Some("us-east-1".into()));
+    let lost = Step::Conclude(EndReason::SessionLost);
     let cases: Vec<(&str, AthenaSession, Known, Seen, i64, Step)> = vec![
         ("deleting without our finalizer", unheld(deleted(live("IDLE"))), met(), nothing(), 0, Step::Done),
         ("deleting with Retain", retained(deleted(live("IDLE"))), met(), nothing(), 0, Step::Release),
@@ -265,7 +272,7 @@ fn each_row_of_the_table_is_taken() {
         ("deleting, never tried", deleted(object(json!({}))), own_finalizer(), nothing(), 0, Step::Release),
         ("deleting, held by another process", deleted(object(json!({}))), met(), nothing(), 0, Step::Search),
         ("deleting, found", deleted(object(json!({}))), met(), found(), 0, Step::Adopt(0, session("IDLE"))),
-        ("deleting, absent too early", deleted(object(json!({}))), searched(9), absent(9), 10, Step::Wait),
+        ("deleting, absent too early", deleted(object(json!({}))), searched(9), absent(9), 10, Step::Search),
         ("deleting, absent since long before", deleted(object(json!({}))), searched(0), nothing(), 10, Step::Search),
         ("deleting, absent", deleted(object(json!({}))), searched(10), absent(10), 10, Step::Release),
         ("recorded", unknown(), own_attempt(), nothing(), 0, Step::Start(0)),
@@ -279,10 +286,25 @@ fn each_row_of_the_table_is_taken() {
         ("refused, older", unknown(), refused(Class::Throttled), read(), 10, Step::Record(0)),
         ("unanswered, older", unknown(), refused(Class::Unanswered), nothing(), 10, Step::Search),
         ("unanswered, older, found", unknown(), refused(Class::Unanswered), found(), 10, Step::Adopt(0, session("IDLE"))),
-        ("unanswered, absent too early", unknown(), refused(Class::Unanswered), absent(19), 19, Step::Wait),
-        ("unanswered, absent", unknown(), refused(Class::Unanswered), absent(20), 20, Step::Conclude(EndReason::SessionLost)),
+        ("unanswered, absent too early", unknown(), absent_from(refused(Class::Unanswered), &[19]), absent(19), 19, Step::Search),
+        ("unanswered, absent once", unknown(), absent_from(refused(Class::Unanswered), &[20]), absent(20), 20, Step::Search),
+        ("unanswered, absent once in time", unknown(), absent_from(refused(Class::Unanswered), &[19, 20]), absent(20), 20, Step::Search),
+        ("unanswered, absent twice", unknown(), absent_from(refused(Class::Unanswered), &[20, 21]), absent(21), 21, lost.clone()),
+        ("absent twice, by lists that were read before", unknown(), absent_from(refused(Class::Unanswered), &[20, 21]), nothing(), 22, lost.clone()),
+        ("unanswered, deleting, absent too early", deleted(unknown()), absent_from(refused(Class::Unanswered), &[19]), absent(19), 19, Step::Search),
+        ("unanswered, deleting, absent", deleted(unknown()), absent_from(refused(Class::Unanswered), &[20]), absent(20), 20, lost.clone()),
+        ("unanswered, suspended, absent", suspended(unknown()), absent_from(refused(Class::Unanswered), &[20]), absent(20), 20, lost),
+        ("unanswered, the search refused", unknown(), refused(Class::Unanswered), search_refused(), 20, Step::Wait),
         ("token conflict", unknown(), refused(Class::TokenConflict), nothing(), 1, Step::Search),
-        ("token conflict, absent", unknown(), refused(Class::TokenConflict), absent(20), 20, Step::Conclude(EndReason::TokenMismatch)),
+        ("token conflict, absent once", unknown(), absent_from(refused(Class::TokenConflict), &[20]), absent(20), 20, Step::Search),
+        (
+            "token conflict, absent",
+            unknown(),
+            absent_from(refused(Class::TokenConflict), &[20, 21]),
+            absent(21),
+            21,
+            Step::Conclude(EndReason::TokenMismatch),
+        ),
         ("live, not due", live("IDLE"), trusted(), nothing(), 0, Step::Wait),
         ("live, due", live("IDLE"), trusted(), nothing(), 1, Step::Look),
         ("live, looked", live("IDLE"), trusted(), seen("BUSY"), 1, Step::Mirror(session("BUSY"))),
@@ -302,6 +324,16 @@ fn each_row_of_the_table_is_taken() {
         ("not found, deleting, to be searched for", deleted(live("TERMINATING")), looked(2, &NOT_FOUND), not_found(), 20, Step::Search),
         ("vanished", live("IDLE"), looked(2, &NOT_FOUND), missed_and(absent(20)), 20, Step::Conclude(EndReason::SessionVanished)),
         ("vanished, deleting", deleted(live("TERMINATING")), looked(2, &NOT_FOUND), missed_and(absent(20)), 20, Step::Release),
+        ("not found before, waiting for a list", live("IDLE"), looked(2, &NOT_FOUND), nothing(), 20, Step::Search),
+        ("not found before, the list fails", live("IDLE"), looked(2, &NOT_FOUND), search_refused(), 20, Step::Look),
+        (
+            "not found before, the list does not show it",
+            live("IDLE"),
+            looked(2, &NOT_FOUND),
+            absent(20),
+            20,
+            Step::Conclude(EndReason::SessionVanished),
+        ),
         ("not found, the list begun too early", live("IDLE"), looked(2, &NOT_FOUND), missed_and(absent(19)), 20, Step::Wait),
         ("not found, the list shows it", live("IDLE"), looked(2, &NOT_FOUND), missed_and(found()), 20, Step::Wait),
         ("not found, the list fails", live("IDLE"), looked(2, &NOT_FOUND), missed_and(search_refused()), 20, Step::Wait),
@@ -386,6 +418,43 @@ fn each_row_of_the_table_is_taken() {
     for (case, object, known, seen, minutes, expected) in cases {
         assert_eq!(next_step(&object, &known, &seen, &at(minutes)), expected, "{case}");
     }
+}
+
+#[test]
+fn a_list_is_of_use_from_the_time_at_which_it_tells_more_than_is_known() {
+    let unanswered = |lists: &[i64]| absent_from(refused(Class::Unanswered), lists);
+    let conflict = |lists: &[i64]| absent_from(refused(Class::TokenConflict), lists);
+    for (case, object, known, minutes, expected) in [
+        ("any list may show the session", unknown(), unanswered(&[]), 10, 10),
+        ("then one that must show it", unknown(), unanswered(&[10]), 10, 20),
+        ("also one that was read a little before", unknown(), unanswered(&[19]), 19, 20),
+        ("then one that repeats the proof", unknown(), unanswered(&[10, 20]), 20, 21),
+        ("a session that must be there is looked for each minute", unknown(), conflict(&[1]), 1, 2),
+        ("to the time from which lists must show it", unknown(), conflict(&[19, 20]), 20, 21),
+        ("without an attempt", object(json!({})), met(), 3, 3),
+        ("deleted without an attempt", deleted(object(json!({}))), met(), 3, 3),
+        ("deleted without an attempt, absent", deleted(object(json!({}))), searched(3), 3, 10),
+    ] {
+        assert_eq!(search_time(&object, &known, &at(minutes)), at(expected).now, "{case}");
+    }
+}
+
+#[test]
+fn two_lists_count_as_two_only_if_they_began_a_minute_apart() {
+    let mut known = absent_from(refused(Class::Unanswered), &[20]);
+    for (wait, proved) in [(20, false), (50, false), (110, true)] {
+        let begun = at(20).now + SignedDuration::from_secs(wait);
+        known.searched(&Search::Absent { begun }, begun, &Limits::default(), 0.0);
+        let step = next_step(&unknown(), &known, &nothing(), &at(22));
+        assert_eq!(step == Step::Conclude(EndReason::SessionLost), proved, "{wait} s after the first");
+    }
+}
+
+#[test]
+fn a_session_that_is_found_takes_back_its_absence() {
+    let mut known = absent_from(refused(Class::Unanswered), &[20]);
+    known.searched(&Search::Found { attempt: 0, session: session("IDLE") }, at(21).now, &Limits::default(), 0.0);
+    assert_eq!(known.absence, None);
 }
 
 #[test]

@@ -1,17 +1,20 @@
 //! What is seen of an object's session, by looks at it and by the sweeps of its work group, and when it is its turn to be looked at.
 
-use k8s_openapi::jiff::Timestamp;
+use std::time::Duration;
+
+use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
+use tokio::time::Instant;
 
 use crate::api::AthenaSession;
+use crate::athena::{Answer, Ask};
 use crate::key::Key;
 use crate::known::Known;
-use crate::lifecycle::{Attempt, Seen, Step, attempt, elsewhere, found, next_step, wants_stopped};
+use crate::lifecycle::{Attempt, Circumstances, Seen, Step, attempt, elsewhere, found, next_step, search_time, wants_stopped};
 use crate::limiter::{Lane, Turn};
-use crate::marker;
 use crate::observer::Sighting;
 use crate::operator::Operator;
-use crate::session::{Search, Session};
+use crate::session::{Class, Look, Refusal, Search, Session};
 
 impl Operator {
     /// Whether the call of `step`, if it makes one, may be made now. The first call of a reconcile waits for its turn; what has been begun is finished.
@@ -93,14 +96,18 @@ impl Operator {
         seen
     }
 
-    /// Decides, looking at Athena as long as the decision asks for it. Returns nothing if a look has to wait for its turn.
+    /// Decides, looking at Athena as long as the decision asks for it. Returns nothing if a look has to wait for its turn,
+    /// or a search for a list.
     pub(crate) async fn observe(&self, object: &AthenaSession, known: &mut Known, seen: &mut Seen, turn: &mut Turn) -> Option<Step> {
         let uid = object.uid().unwrap_or_default();
         loop {
             let at = self.circumstances();
             let id = object.status.as_ref().and_then(|status| status.session_id.as_deref());
             let step = next_step(object, known, seen, &at);
-            if matches!(step, Step::Look | Step::Search | Step::ReadWorkGroup) && !self.is_in_turn(object, known, &step, turn) {
+            if step != Step::Search {
+                self.searches.cancel(&Key::of(object));
+            }
+            if matches!(step, Step::Look | Step::ReadWorkGroup) && !self.is_in_turn(object, known, &step, turn) {
                 return None;
             }
             match (step, id) {
@@ -112,7 +119,8 @@ impl Operator {
                     seen.look = Some(known.looked(look, &uid, id, Timestamp::now(), &at.limits, fastrand::f64()));
                 }
                 (Step::Search, _) => {
-                    let search = self.search(object, known, at.now, turn).await;
+                    let search = self.search(object, known, &at, turn).await?;
+                    self.searches.cancel(&Key::of(object));
                     known.searched(&search, Timestamp::now(), &at.limits, fastrand::f64());
                     seen.search = Some(search);
                 }
@@ -131,24 +139,77 @@ impl Operator {
         }
     }
 
-    async fn search(&self, object: &AthenaSession, known: &Known, begun: Timestamp, turn: &mut Turn) -> Search {
-        let uid = object.uid().unwrap_or_default();
-        match self.athena.search(&object.spec.work_group, |description| marker::attempt_of(description, &uid).is_some(), turn).await {
-            Ok(sessions) => found(sessions.into_iter().map(|session| session.redacted(&object.spec)).collect(), object, known, begun),
-            // A work group that does not exist has no sessions.
-            Err(refusal) if refusal.reason == "WorkGroupNotFound" && self.athena.lacks_work_group(&object.spec.work_group, turn).await => {
-                Search::Absent { begun }
-            }
-            Err(refusal) => Search::Failed(refusal.redacted(&object.spec)),
+    /// Returns what a list of the work group shows of the object's sessions. Returns nothing while the object waits for the list, or for its turn to look at
+    /// the sessions in it.
+    async fn search(&self, object: &AthenaSession, known: &Known, at: &Circumstances, turn: &mut Turn) -> Option<Search> {
+        let Some(answer) = self.ask(object, known, at) else {
+            self.limiter.leave(&Key::of(object));
+            return None;
+        };
+        let (begun, marked) = match answer {
+            Answer::Failed(refusal) => return Some(Search::Failed(refusal.redacted(&object.spec))),
+            // In the list by its id, though its marker is not what it should be: it lives.
+            Answer::Complete { contains_session: true, marked, .. } if marked.is_empty() => return Some(Search::Failed(unknown_to_get_session())),
+            Answer::Complete { begun, marked, .. } => (at.now - SignedDuration::try_from(begun.elapsed()).unwrap_or_default(), marked),
+        };
+        if !marked.is_empty() && !self.is_in_turn(object, known, &Step::Search, turn) {
+            return None;
         }
+        let mut sessions = Vec::new();
+        for marked in marked {
+            let look = match marked.id {
+                Some(id) => self.athena.look(&id, true, turn).await.redacted(&object.spec),
+                // Left out, it would seem not to exist.
+                None => Look::Failed(unnamed()),
+            };
+            match look {
+                Look::Seen(session) => sessions.push(session),
+                Look::Failed(refusal) => return Some(Search::Failed(refusal)),
+                Look::NotFound { .. } => return Some(Search::Failed(unknown_to_get_session())),
+            }
+        }
+        Some(found(sessions, object, known, begun))
     }
+
+    /// Asks for the sessions with the object's marker, in a list that begins when it is of use.
+    fn ask(&self, object: &AthenaSession, known: &Known, at: &Circumstances) -> Option<Answer> {
+        // The clock may not run evenly: the list must not seem to have begun a little too early.
+        const MARGIN: Duration = Duration::from_millis(50);
+        let (recorded, session_id) = match attempt(object, known) {
+            Attempt::Unknown(made) => (Some(made.number), None),
+            Attempt::Live(made, id) => (Some(made.number), Some(id.to_owned())),
+            Attempt::None | Attempt::Withdrawn(_) | Attempt::Over(..) => (None, None),
+        };
+        let wait = Duration::try_from(search_time(object, known, at).duration_since(at.now)).unwrap_or_default();
+        let wait = if wait.is_zero() { wait } else { wait.saturating_add(MARGIN).min(MAX_WAIT) };
+        let ask = Ask { uid: object.uid().unwrap_or_default(), attempt: recorded, session_id, from: Instant::now() + wait };
+        self.searches.ask(&Key::of(object), &object.spec.work_group, ask, |work_group| {
+            let wakes = self.wakes.clone();
+            tokio::spawn(self.searches.clone().serve(work_group, self.athena.clone(), move |key| wakes.wake(key)));
+        })
+    }
+}
+
+/// Longest wait for which a list is planned: a time that somebody has written by hand may be any.
+const MAX_WAIT: Duration = Duration::from_hours(24);
+
+fn unnamed() -> Refusal {
+    unanswered("ListSessions does not name a session that carries the marker of this object")
+}
+
+fn unknown_to_get_session() -> Refusal {
+    unanswered("ListSessions names a session of this object that GetSession does not find")
+}
+
+fn unanswered(message: &str) -> Refusal {
+    Refusal { class: Class::Unanswered, reason: "AthenaUnavailable", message: message.into(), request_id: None }
 }
 
 /// Where the call of `step` waits for its turn, if it makes one. What ends a session comes first, the calls that find it included.
 fn lane(object: &AthenaSession, known: &Known, step: &Step) -> Option<Lane> {
     match step {
         Step::Terminate => Some(Lane::Terminate),
-        Step::Look | Step::Start(_) if wants_stopped(object) => Some(Lane::Terminate),
+        Step::Look | Step::Search | Step::Start(_) if wants_stopped(object) => Some(Lane::Terminate),
         Step::Look | Step::Search => Some(Lane::Look),
         Step::ReadWorkGroup | Step::Record(_) | Step::Start(_) if known.was_refused() => Some(Lane::Retry),
         Step::ReadWorkGroup | Step::Record(_) | Step::Start(_) => Some(Lane::Start),
@@ -167,7 +228,6 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::session::{Class, Refusal};
 
     #[test]
     fn what_ends_a_session_comes_first_and_what_was_refused_last() {
@@ -195,6 +255,7 @@ mod tests {
             (&object, &fresh, Step::Search, Some(Lane::Look)),
             (&object, &fresh, Step::Terminate, Some(Lane::Terminate)),
             (&deleting, &fresh, Step::Look, Some(Lane::Terminate)),
+            (&deleting, &fresh, Step::Search, Some(Lane::Terminate)),
             (&deleting, &refused(Class::MayHeal), Step::Start(0), Some(Lane::Terminate)),
             (&object, &fresh, Step::AddFinalizer, None),
             (&object, &fresh, Step::Wait, None),

@@ -9,7 +9,7 @@ use kube::{Client, ResourceExt};
 use tokio_util::task::TaskTracker;
 use tracing::Instrument;
 
-use crate::athena::Athena;
+use crate::athena::{Athena, MarkerSearch};
 use crate::key::Key;
 use crate::known::Known;
 use crate::lifecycle::{Circumstances, Identity, Limits};
@@ -28,6 +28,7 @@ pub struct Operator {
     pub(crate) athena: Athena,
     pub(crate) limiter: Arc<Limiter<Key>>,
     pub(crate) observer: Arc<Observer<Key>>,
+    pub(crate) searches: Arc<MarkerSearch<Key>>,
     pub(crate) wakes: Arc<Wakes>,
     pub(crate) account: OnceLock<String>,
     pub(crate) limits: Limits,
@@ -46,9 +47,10 @@ impl Operator {
         let queue = Arc::new(Queue::default());
         let publisher = Publisher::new(client.clone(), metrics.clone(), queue.clone());
         let observer = Arc::new(Observer::new(limits.observe_interval.unsigned_abs(), limits.stale.unsigned_abs()));
+        let searches = Arc::new(MarkerSearch::new(limits.observe_interval.unsigned_abs()));
         let wakes = Arc::new(Wakes::default());
         let (account, memories, orphans, stores) = (OnceLock::new(), Memories::default(), TaskTracker::new(), Mutex::default());
-        Self { client, athena, limiter, observer, wakes, account, limits, publisher, metrics, memories, queue, orphans, stores }
+        Self { client, athena, limiter, observer, searches, wakes, account, limits, publisher, metrics, memories, queue, orphans, stores }
     }
 
     /// What wakes the operator's objects.
@@ -88,6 +90,7 @@ impl Operator {
         let news = if memory.released {
             self.limiter.leave(&key);
             self.observer.forget(&key);
+            self.searches.cancel(&key);
             self.memories.put(&key, None)
         } else {
             self.memories.put(&key, Some(memory))
@@ -123,6 +126,7 @@ impl Operator {
     pub fn forget(&self, object: &Key) {
         self.limiter.leave(object);
         self.observer.forget(object);
+        self.searches.cancel(object);
         self.queue.forget(object);
         let memory = self.memories.remove(object);
         self.release_memory(memory);

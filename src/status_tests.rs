@@ -124,7 +124,7 @@ fn every_row_of_the_matrix_is_reported_and_read_right_by_kstatus() {
         known
     };
     let mut searched = refused(Call::Start, Class::TokenConflict, 0);
-    searched.absent = true;
+    searched.searched(&crate::session::Search::Absent { begun: at(0).now }, at(0).now, &at(0).limits, 0.0);
     let rows = vec![
         (1, recorded_and(json!({})), met(), 0, "Unknown", "Starting", "False", "InProgress"),
         (2, live("CREATING"), met(), 0, "Unknown", "SessionCreating", "False", "InProgress"),

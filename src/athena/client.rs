@@ -1,6 +1,6 @@
 //! The calls. Each has a timeout, passes the limiter, and is sent once: the caller knows of every try.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -23,12 +23,13 @@ use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
 use super::credentials::OwnCredentials;
 use super::error::{CREDENTIALS_INVALID, Subject, WORK_GROUP_NOT_FOUND, code, is_of_transport, is_resource_not_found, refusal};
+use super::marker_search::{Lister, Part, Summary, SummaryPage};
 use crate::api::{Classification, EngineConfiguration};
 use crate::key::Key;
 use crate::leadership::Leadership;
 use crate::limiter::{Lane, Limiter, Turn};
 use crate::metrics::Metrics;
-use crate::observer::{Page, Pages};
+use crate::observer::Page;
 use crate::session::{Class, Details, Look, Refusal, Session, WorkGroup};
 
 /// Why there can be no client.
@@ -209,39 +210,6 @@ impl Athena {
         }
     }
 
-    /// The sessions of a work group whose description is `wanted`, in full: the active ones, and the degraded ones, which live on and are not counted
-    /// among them. The lists are read to their end or not at all.
-    ///
-    /// # Errors
-    /// The first refusal.
-    pub async fn search(&self, work_group: &str, wanted: impl Fn(&str) -> bool, turn: &mut Turn) -> Result<Vec<Session>, Refusal> {
-        let mut found = BTreeSet::new();
-        for state in [None, Some(types::SessionState::Degraded)] {
-            let (mut pages, mut page) = (Pages::default(), None);
-            loop {
-                let reply = self.list_page(work_group, state.clone(), page.take(), turn).await?;
-                for summary in reply.sessions.into_iter().flatten().filter(|summary| summary.description.as_deref().is_some_and(&wanted)) {
-                    // Left out, it would seem not to exist.
-                    let id = summary.session_id.filter(|id| is_id(id)).ok_or_else(|| empty("ListSessions does not name a session that it shows"))?;
-                    found.insert(id);
-                }
-                page = pages.next(reply.next_token)?;
-                if page.is_none() {
-                    break;
-                }
-            }
-        }
-        let mut sessions = Vec::new();
-        for id in found {
-            match self.look(&id, true, turn).await {
-                Look::Seen(session) => sessions.push(session),
-                Look::NotFound { .. } => return Err(empty(&format!("ListSessions names session {id}, which GetSession does not find"))),
-                Look::Failed(refusal) => return Err(refusal),
-            }
-        }
-        Ok(sessions)
-    }
-
     async fn list_page(
         &self,
         work_group: &str,
@@ -305,11 +273,6 @@ impl Athena {
     async fn get_work_group(&self, name: &str, turn: &mut Turn) -> Result<GetWorkGroupOutput, Refusal> {
         let call = self.athena.get_work_group().work_group(name).send();
         self.measured("GetWorkGroup", &Subject::work_group(name), turn, call).await
-    }
-
-    /// Returns whether GetWorkGroup, asked now, says that the work group does not exist. What ListSessions says of a work group may have another cause.
-    pub async fn lacks_work_group(&self, name: &str, turn: &mut Turn) -> bool {
-        self.get_work_group(name, turn).await.is_err_and(|refusal| refusal.reason == WORK_GROUP_NOT_FOUND)
     }
 
     /// Ends a session. It has an effect only on a session that is neither ending nor ended.
@@ -442,6 +405,23 @@ fn engine_configuration(given: &types::EngineConfiguration) -> EngineConfigurati
 fn time(time: &DateTime) -> Option<Timestamp> {
     let millis = (time.as_nanos() + 500_000).div_euclid(1_000_000);
     Timestamp::from_millisecond(i64::try_from(millis).ok()?).ok().filter(|time| *time >= Timestamp::UNIX_EPOCH)
+}
+
+impl Lister for Athena {
+    async fn page(&self, work_group: &str, part: Part, next: Option<String>) -> Result<SummaryPage, Refusal> {
+        let state = match part {
+            Part::Active => None,
+            Part::Degraded => Some(types::SessionState::Degraded),
+        };
+        let reply = self.list_page(work_group, state, next, &mut self.limiter.turn(Lane::Look).await).await?;
+        let summary = |summary: types::SessionSummary| Summary { id: summary.session_id.filter(|id| is_id(id)), description: summary.description };
+        Ok(SummaryPage { sessions: reply.sessions.into_iter().flatten().map(summary).collect(), next: reply.next_token })
+    }
+
+    async fn is_missing(&self, work_group: &str) -> bool {
+        let reply = self.get_work_group(work_group, &mut self.limiter.turn(Lane::Look).await).await;
+        reply.is_err_and(|refusal| refusal.reason == WORK_GROUP_NOT_FOUND)
+    }
 }
 
 #[cfg(test)]

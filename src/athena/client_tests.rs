@@ -43,11 +43,13 @@ async fn an_id_that_does_not_fit_is_none() {
 }
 
 #[tokio::test]
-async fn a_session_of_the_object_that_has_no_name_in_the_list_is_not_taken_for_absent() {
+async fn a_summary_without_an_id_that_fits_stays_in_its_page() {
     for id in ["null".to_owned(), "\"\"".to_owned(), format!("\"{}\"", "x".repeat(257))] {
         let reply = format!(r#"{{"Sessions":[{{"SessionId":{id},"Description":"marked","Status":{{"State":"IDLE"}}}}]}}"#);
-        let search = async |wanted| athena(&reply).search("etl", |text| text == wanted, &mut Turn::had()).await;
-        assert_eq!(search("marked").await.map_err(|refusal| refusal.class), Err(Class::Unanswered), "{id}");
-        assert_eq!(search("another").await, Ok(Vec::new()));
+        let athena = athena(&reply);
+        for part in [Part::Active, Part::Degraded] {
+            let page = athena.page("etl", part, None).await.expect("a page");
+            assert_eq!(page.sessions, [Summary { id: None, description: Some("marked".into()) }], "{id}");
+        }
     }
 }

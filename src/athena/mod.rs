@@ -3,11 +3,13 @@
 mod client;
 mod credentials;
 mod error;
+mod marker_search;
 mod probe;
 mod request;
 
 pub use client::{Athena, ConnectError};
 pub use credentials::Caller;
 pub use error::{CATALOGUE, Entry, Operations, Text};
+pub use marker_search::{Answer, Ask, Lister, Marked, MarkerSearch, Part, Summary, SummaryPage};
 pub use probe::Probe;
 pub use request::start_session;

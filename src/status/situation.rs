@@ -196,7 +196,7 @@ fn waiting_for_start(status: &AthenaSessionStatus, known: &Known, at: &Circumsta
             Situation::Refused { reason, message, stalled: was_stalled || at.now >= refused.since + at.limits.healing }
         }
         // Its session may be found yet.
-        Class::TokenConflict => Situation::Refused { reason, message, stalled: known.absent || was_stalled },
+        Class::TokenConflict => Situation::Refused { reason, message, stalled: known.absence.is_some() || was_stalled },
         Class::Rejected => Situation::Refused { reason, message, stalled: true },
     }
 }

@@ -489,9 +489,15 @@ fn searches(known: &Known, at: &Circumstances) -> Vec<(Known, Seen)> {
         known.searched(&search, at.now, &at.limits, 0.0);
         (known, Seen { search: Some(search), ..Seen::default() })
     });
+    // Two lists, a minute apart.
+    let mut absent = known.clone();
+    for begun in [at.now - at.limits.list_interval(), at.now] {
+        absent.searched(&Search::Absent { begun }, at.now, &at.limits, 0.0);
+    }
+    let absent = (absent, Seen { search: Some(Search::Absent { begun: at.now }), ..Seen::default() });
     let mut long_refused = known.clone();
     long_refused.searched(&failed("MarkerMismatch"), begun, &at.limits, 0.0);
-    searched.chain([known.clone(), long_refused].map(|known| (known, Seen::default()))).collect()
+    searched.chain([absent]).chain([known.clone(), long_refused].map(|known| (known, Seen::default()))).collect()
 }
 
 fn session(state: &str, begun: Timestamp) -> Session {

@@ -272,10 +272,12 @@ fn told(reason: &EndReason) -> &'static str {
             "neither two looks, ten minutes or more after the attempt was recorded, nor a complete list after them have it, and the first of the looks came sooner after its \
              last work than its idle timeout"
         }
-        EndReason::SessionLost => "the outcome of StartSession was never learnt, and a complete list 20 minutes later has no session with its marker",
+        EndReason::SessionLost => {
+            "the outcome of StartSession was never learnt, and two complete lists, a minute apart and 20 minutes later, have no session with its marker; for an object that is deleted or suspended, one list"
+        }
         EndReason::InvalidRequest => "StartSession was rejected, and every call of the attempt was answered",
         EndReason::TokenMismatch | EndReason::SessionAlreadyExists => {
-            "StartSession said so, and a complete list 20 minutes later has no session with the attempt's marker"
+            "StartSession said so, and two complete lists, a minute apart and 20 minutes later, have no session with the attempt's marker"
         }
         EndReason::Other(_) => "by another version of the operator",
     }

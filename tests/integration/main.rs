@@ -29,6 +29,7 @@ mod recipes;
 mod refusals;
 mod request;
 mod scale;
+mod search;
 mod secrets;
 mod session;
 mod user;
@@ -60,6 +61,7 @@ fn main() -> ExitCode {
         ("refusals", refusals::tests()),
         ("request", request::tests()),
         ("scale", scale::tests()),
+        ("search", search::tests()),
         ("secrets", secrets::tests()),
         ("user", user::tests()),
         ("session", session::tests()),

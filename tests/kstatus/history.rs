@@ -2,7 +2,7 @@
 
 use athena_operator::api::{AthenaSession, AthenaSessionSpec, AthenaSessionStatus, DeletionPolicy, FINALIZER, RestartPolicy};
 use athena_operator::known::Known;
-use athena_operator::lifecycle::{Attempt, Circumstances, Identity, Limits, Seen, Step, attempt, found, next_step, wake_time};
+use athena_operator::lifecycle::{Attempt, Circumstances, Identity, Limits, Seen, Step, attempt, found, next_step, search_time, wake_time};
 use athena_operator::marker;
 use athena_operator::session::Search;
 use athena_operator::status::{Outcome, condition, seconds, status_after};
@@ -138,6 +138,8 @@ impl World {
                     let look = self.athena.look(&id, !self.known.trusts(&id) || status.engine_version.is_none());
                     seen.look = Some(self.known.looked(look, UID, &id, at.now, &at.limits, jitter));
                 }
+                // No list that tells more may begin yet.
+                (Step::Search, _) if search_time(object, &self.known, at) > at.now => return Step::Wait,
                 (Step::Search, _) => {
                     let search = match self.athena.search(UID) {
                         Ok(sessions) => found(sessions, object, &self.known, at.now),

@@ -1,7 +1,7 @@
 //! A controller: the operator's own decisions, carried out as `reconcile` does, with the write to the API server as a move of its own.
 
 use crate::known::Known;
-use crate::lifecycle::{Attempt, Seen, Step, attempt, found, next_step, surplus};
+use crate::lifecycle::{Attempt, Seen, Step, attempt, found, next_step, search_time, surplus};
 use crate::status::{Outcome, status_after};
 use athena_operator::api::{AthenaSession, AthenaSessionStatus, EndReason};
 use athena_operator::athena::start_session;
@@ -73,6 +73,8 @@ pub fn reconcile(before: &World, index: usize, reply: Reply, mutant: Mutant) -> 
     let at = world.at();
     let step = loop {
         let step = broken_step(object, &known, &seen, mutant, next_step(object, &known, &seen, &at));
+        // No list that tells more may begin yet.
+        let step = if step == Step::Search && search_time(object, &known, &at) > at.now { Step::Wait } else { step };
         if matches!(step, Step::Look | Step::Search | Step::Start(_) | Step::Terminate) && called.is_none() {
             called = Some(step.clone());
         }
@@ -262,7 +264,7 @@ fn broken_step(object: &AthenaSession, known: &Known, seen: &Seen, mutant: Mutan
         },
         (Mutant::ReleaseOnNotFound, _) if deleting && seen.look == Some(Look::NotFound { named: true }) => Step::Release,
         (Mutant::ReleaseOnRefusal, _) if deleting && known.refused.is_some() && matches!(kind, Attempt::Unknown(_)) => Step::Release,
-        (Mutant::TrustEarlyList, Step::Wait) if matches!(seen.search, Some(Search::Absent { .. })) && deleting => Step::Release,
+        (Mutant::TrustEarlyList, Step::Search) if matches!(seen.search, Some(Search::Absent { .. })) && deleting => Step::Release,
         (Mutant::FailedLookIsAnEnd, _) if matches!(seen.look, Some(Look::Failed(_))) && matches!(kind, Attempt::Live(..)) => {
             Step::Conclude(EndReason::SessionVanished)
         }

@@ -438,7 +438,7 @@ fn teaches_nothing(before: &World, after: &World, index: usize) -> bool {
         let controller = &world.controllers[index];
         let known = &controller.known;
         let id = controller.cache.as_ref().and_then(|object| object.get().status.as_ref()?.session_id.clone()).unwrap_or_default();
-        let refused = (known.refused.clone(), known.look_refused.is_some(), known.not_found, known.absent);
+        let refused = (known.refused.clone(), known.look_refused.is_some(), known.not_found, known.absence);
         (controller.pending.clone(), refused, known.trusts(&id), known.disowns(&id), known.unrecorded.clone(), known.is_due(time(world.now)))
     };
     before.sessions == after.sessions && before.bodies == after.bodies && lesson(before) == lesson(after)

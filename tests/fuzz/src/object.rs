@@ -5,7 +5,7 @@ use arbitrary::{Result, Unstructured};
 use athena_operator::api::{AthenaSession, FINALIZER};
 use athena_operator::events;
 use athena_operator::known::Known;
-use athena_operator::lifecycle::{Attempt, Circumstances, Seen, Step, attempt, found, next_step, wake_time};
+use athena_operator::lifecycle::{Attempt, Circumstances, Seen, Step, attempt, found, next_step, search_time, wake_time};
 use athena_operator::session::{Class, Look, Refusal, Search};
 use athena_operator::status::{Outcome, seconds, status_after};
 use athena_operator::unreadable::{Measure, measure, unreadable_field};
@@ -231,6 +231,8 @@ impl Play<'_, '_> {
                     seen.look_time = Some(now);
                     seen.look = Some(self.known.looked(look.redacted(&self.object.spec), UID, id, now, &limits, jitter));
                 }
+                // No list that tells more may begin yet.
+                (Step::Search, _) if search_time(&self.object, &self.known, &self.at) > now => return Ok(Step::Wait),
                 (Step::Search, _) => {
                     let search = if answered { self.search()? } else { Search::Failed(unanswered()) };
                     let jitter = jitter(self.u)?;

@@ -8,19 +8,20 @@ use std::time::{Duration, Instant};
 
 use arbitrary::{Result, Unstructured};
 use athena_operator::api::AthenaSession;
-use athena_operator::athena::{Athena, start_session};
+use athena_operator::athena::{Athena, Lister, Part, start_session};
 use athena_operator::events;
 use athena_operator::key::Key;
 use athena_operator::known::Known;
 use athena_operator::leadership::Leadership;
 use athena_operator::lifecycle::{Circumstances, Identity, Limits, Seen, Step, found, next_step};
 use athena_operator::limiter::{Limiter, Rate, Turn};
-use athena_operator::marker;
+use athena_operator::marker::attempt_of;
 use athena_operator::metrics::{Metrics, Scraped, tally};
+use athena_operator::observer::Pages;
 use athena_operator::operator::Operator;
 use athena_operator::queue::Backlog;
 use athena_operator::reconcile::reconcile;
-use athena_operator::session::{Look, Search};
+use athena_operator::session::{Look, Refusal, Search, Session};
 use athena_operator::status::{Outcome, status_after};
 use athena_operator::wakes::Received;
 use aws_config::stalled_stream_protection::StalledStreamProtectionConfig;
@@ -183,7 +184,7 @@ async fn call(u: &mut Unstructured<'_>, doing: &str, athena: &Athena) -> Result<
             if let Some(status) = &mut object.status {
                 status.session_id = None;
             }
-            let search = match athena.search("spark-35", |text| marker::attempt_of(text, UID).is_some(), turn).await {
+            let search = match search(&athena, turn).await {
                 Ok(sessions) => found(sessions.into_iter().map(|session| session.redacted(&object.spec)).collect(), &object, &known, at.now),
                 Err(refusal) => Search::Failed(refusal.redacted(&object.spec)),
             };
@@ -225,6 +226,31 @@ async fn call(u: &mut Unstructured<'_>, doing: &str, athena: &Athena) -> Result<
         rules::check_event(&event);
     }
     Ok(())
+}
+
+/// The sessions with the object's marker in one list, each looked at.
+async fn search(athena: &Athena, turn: &mut Turn) -> std::result::Result<Vec<Session>, Refusal> {
+    let mut sessions = Vec::new();
+    for part in [Part::Active, Part::Degraded] {
+        let (mut pages, mut next) = (Pages::default(), None);
+        loop {
+            let page = athena.page("spark-35", part, next).await?;
+            let marked =
+                page.sessions.into_iter().filter(|session| session.description.as_deref().is_some_and(|text| attempt_of(text, UID).is_some()));
+            for id in marked.filter_map(|session| session.id) {
+                match athena.look(&id, true, turn).await {
+                    Look::Seen(session) => sessions.push(session),
+                    Look::Failed(refusal) => return Err(refusal),
+                    Look::NotFound { .. } => {}
+                }
+            }
+            next = pages.next(page.next)?;
+            if next.is_none() {
+                break;
+            }
+        }
+    }
+    Ok(sessions)
 }
 
 /// Reconciles of one object, while Athena says what it likes.
