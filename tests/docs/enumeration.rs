@@ -455,6 +455,15 @@ fn knowledge(object: &AthenaSession, at: &Circumstances) -> Vec<(Known, Seen)> {
             let unseen = changed(|known, now, limits| {
                 known.looked(Look::Failed(refusal(Class::Throttled, "Throttled")), UID, ID, now, limits, 0.0);
             });
+            // Two looks missed it, and a list was read after them.
+            let missing = changed(|known, now, limits| {
+                for _ in 0..2 {
+                    known.looked(Look::NotFound { named: true }, UID, ID, now, limits, 0.0);
+                }
+            });
+            for (known, seen) in searches(&missing, at) {
+                all.push((known, Seen { look: Some(Look::NotFound { named: true }), ..seen }));
+            }
             for known in [met, trusted, terminated, refused, lost, unseen] {
                 for look in looks(begun) {
                     let mut known = known.clone();
