@@ -717,7 +717,7 @@ fn timed() -> Vec<(&'static str, AthenaSession, Known, Seen)> {
         ("young or old, deleting", deleted(unknown()), met(), nothing()),
         ("young or old, suspended", suspended(unknown()), met(), nothing()),
         ("refused in this process", unknown(), refused(Class::Capacity), nothing()),
-        ("lost", unknown(), met(), late(30)),
+        ("lost", unknown(), absent_from(met(), &[30, 32]), nothing()),
         ("absent since deletion", deleted(object(json!({}))), searched(30), late(30)),
         ("vanished", live("IDLE"), looked(2, &Look::NotFound { named: true }), gone()),
         ("vanished, deleting", deleted(live("IDLE")), looked(2, &Look::NotFound { named: true }), gone()),
@@ -784,14 +784,14 @@ fn what_needs_no_time_goes_on_before_athena_has_told_its_own() {
 fn a_deletion_is_compared_with_the_clock_of_the_api_server() {
     for (ahead, begun, expected) in [
         (Some(0), 10, Step::Release),
-        (Some(0), 9, Step::Wait),
+        (Some(0), 9, Step::Search),
         // Athena's clock, or the list's, is ten minutes ahead of the one that the deletion is from.
-        (Some(-10), 19, Step::Wait),
+        (Some(-10), 19, Step::Search),
         (Some(-10), 20, Step::Release),
         (Some(10), 0, Step::Release),
-        (Some(10), -1, Step::Wait),
+        (Some(10), -1, Step::Search),
         // The API server has not told its time.
-        (None, 1_000, Step::Wait),
+        (None, 1_000, Step::Search),
     ] {
         let at = Circumstances { api_server_ahead: ahead.map(SignedDuration::from_mins), ..at(begun) };
         let object = deleted(object(json!({})));
@@ -819,6 +819,9 @@ fn a_jump_of_the_nodes_clock_changes_no_decision() {
             }
             if calls & 4 != 0 {
                 known.searched(&Search::Failed(refusal(Class::MayHeal)), at(3), &limits, 0.5);
+            }
+            if calls & 2 == 0 {
+                known.searched(&Search::Absent { begun: at(2) }, at(3), &limits, 0.5);
             }
             if calls & 8 != 0 {
                 known.terminate_refused(refusal(Class::MayHeal), at(4), 0.5);
