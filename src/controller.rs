@@ -62,9 +62,12 @@ pub async fn run(
     operator.metrics.may_reconcile(scopes.len() * usize::from(concurrency));
     let turns = operator.clone();
     let turns = tokio::spawn(async move { turns.give_turns().await });
+    let clock = operator.clone();
+    let clock = tokio::spawn(async move { clock.follow_clock().await });
     let run = |(namespace, api)| run_scope(operator.clone(), namespace, api, concurrency, readiness.clone(), shutdown.clone());
     join_all(scopes.into_iter().map(run)).await;
     turns.abort();
+    clock.abort();
 }
 
 async fn run_scope(

@@ -34,6 +34,8 @@ pub struct Known {
     disowned: Option<String>,
     last_modified_time: Option<Timestamp>,
     met_time: Option<Timestamp>,
+    /// The origin of the clock that the times of this process were read from.
+    clock_origin: Option<Timestamp>,
     /// When the wait for the next call was set, and when it is over.
     wait: Option<(Timestamp, Timestamp)>,
     swept: Swept,
@@ -128,6 +130,20 @@ impl Known {
     /// What is known of an object that is met for the first time.
     pub fn met(now: Timestamp) -> Self {
         Self { met_time: Some(now), ..Self::default() }
+    }
+
+    /// Moves the times at which this process did something to a clock of this origin, if it was corrected since they were read. Times that Athena gave or
+    /// that the object has stay as they are.
+    pub fn set_clock(&mut self, origin: Timestamp) {
+        let Some(before) = self.clock_origin.replace(origin).filter(|before| *before != origin) else { return };
+        let correction = origin.duration_since(before);
+        let correct = |time: &mut Timestamp| *time = time.saturating_add(correction).unwrap_or(*time);
+        let refused = [&mut self.refused, &mut self.look_refused].into_iter().flatten().map(|refused| &mut refused.since);
+        let seen = [&mut self.met_time, &mut self.seen_time, &mut self.busy_time, &mut self.missed_time, &mut self.termination_time];
+        let times = seen.into_iter().flatten();
+        let lists = self.absence.iter_mut().flat_map(|Absence { newest, before }| std::iter::once(newest).chain(before));
+        let wait = self.wait.iter_mut().flat_map(|(set, over)| [set, over]);
+        refused.chain(times).chain(lists).chain(wait).for_each(correct);
     }
 
     /// Whether a call may be made now: not while sweeps tell of the session and nothing else has been set since. A wait that was set in the future is over:
@@ -270,7 +286,8 @@ impl Known {
         let again = self.own_attempt.is_some_and(|(own, _)| own == number) && !self.in_doubt;
         let certain = again || withdrawn || number > 0 || self.finalizer_added;
         let refused = self.refused.take().filter(|_| again);
-        *self = Self { own_attempt: certain.then_some((number, time)), met_time: Some(time), refused, ..Self::default() };
+        let clock_origin = self.clock_origin;
+        *self = Self { own_attempt: certain.then_some((number, time)), met_time: Some(time), clock_origin, refused, ..Self::default() };
     }
 
     /// StartSession is about to be called. Returns whether its outcome was in doubt before.
@@ -424,6 +441,13 @@ impl Known {
     fn answered_search(&mut self) {
         self.wait = None;
         self.refused = self.refused.take().filter(|refused| refused.call != Call::Search);
+    }
+
+    /// Athena has told its time.
+    pub fn time_told(&mut self) {
+        if self.refused.as_ref().is_some_and(|refused| refused.call == Call::WorkGroup) {
+            (self.refused, self.wait) = (None, None);
+        }
     }
 
     /// The session is recorded in the object.

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use futures::future::{BoxFuture, FutureExt};
+use http::header::{AGE, DATE};
 use http::{Method, Request, Response};
 use hyper_rustls::{FixedServerNameResolver, HttpsConnectorBuilder};
 use hyper_timeout::TimeoutConnector;
@@ -17,6 +18,7 @@ use kube::{Client, Config};
 use tower::timeout::TimeoutLayer;
 use tower::{BoxError, Layer, Service, ServiceBuilder, service_fn};
 
+use crate::clock::{BootTime, Clock, Reply};
 use crate::leadership::Leadership;
 use crate::metrics::Metrics;
 
@@ -37,21 +39,22 @@ pub async fn config(timeout: Duration) -> anyhow::Result<Config> {
     Ok(config)
 }
 
-/// A client that needs no lease: for the lease itself.
+/// A client that needs no lease: for the lease itself. Replies correct `clock`.
 ///
 /// # Errors
 /// When the configuration cannot be used.
-pub fn client(config: Config, timeout: Duration, metrics: Arc<Metrics>) -> anyhow::Result<Client> {
+pub fn client(config: Config, timeout: Duration, clock: Clock, metrics: Arc<Metrics>) -> anyhow::Result<Client> {
+    let layer = Observing { clock, metrics };
     let exec = config.auth_info.exec.is_some();
     // kube's own client knows what to do with them, and speaks HTTP/1.1 only.
     if exec || config.proxy_url.is_some() {
-        return Ok(finished(ClientBuilder::try_from(config)?, timeout, metrics));
+        return Ok(finished(ClientBuilder::try_from(config)?, timeout, &layer));
     }
     let namespace = config.default_namespace.clone();
-    Ok(finished(ClientBuilder::new(transport(&config)?, namespace), timeout, metrics))
+    Ok(finished(ClientBuilder::new(transport(&config)?, namespace), timeout, &layer))
 }
 
-fn finished<S, B>(builder: ClientBuilder<S>, timeout: Duration, metrics: Arc<Metrics>) -> Client
+fn finished<S, B>(builder: ClientBuilder<S>, timeout: Duration, layer: &Observing) -> Client
 where
     S: Service<Request<Body>, Response = Response<B>> + Send + 'static,
     S::Future: Send + 'static,
@@ -59,7 +62,7 @@ where
     B: http_body::Body<Data = hyper::body::Bytes> + Send + 'static,
     B::Error: Into<BoxError>,
 {
-    builder.with_layer(&TimeoutLayer::new(timeout)).with_layer(&Counting(metrics)).build()
+    builder.with_layer(&TimeoutLayer::new(timeout)).with_layer(layer).build()
 }
 
 /// The way to the API server. HTTP/2, if the server speaks it, has all requests share one connection, which costs both sides less.
@@ -97,24 +100,39 @@ fn transport(
         .service(client))
 }
 
-/// Counts requests.
-struct Counting(Arc<Metrics>);
-
+/// Counts requests, and reads the server's clock in the replies.
 #[derive(Clone)]
-struct Counted<S> {
-    inner: S,
+struct Observing {
+    clock: Clock,
     metrics: Arc<Metrics>,
 }
 
-impl<S> Layer<S> for Counting {
-    type Service = Counted<S>;
+#[derive(Clone)]
+struct Observed<S> {
+    inner: S,
+    by: Observing,
+}
 
-    fn layer(&self, inner: S) -> Counted<S> {
-        Counted { inner, metrics: self.0.clone() }
+impl<S> Layer<S> for Observing {
+    type Service = Observed<S>;
+
+    fn layer(&self, inner: S) -> Observed<S> {
+        Observed { inner, by: self.clone() }
     }
 }
 
-impl<S, B> Service<Request<Body>> for Counted<S>
+impl Observing {
+    fn read_date<B>(&self, reply: &Response<B>, sent: BootTime) {
+        let date = reply.headers().get(DATE).and_then(|date| date.to_str().ok());
+        // What a cache or a proxy answers tells another clock, or an old time.
+        let is_own = !reply.headers().contains_key(AGE) && !reply.status().is_server_error();
+        if let Some(reply) = date.filter(|_| is_own).and_then(|date| Reply::new(date, sent, BootTime::now())) {
+            self.clock.observe(&reply);
+        }
+    }
+}
+
+impl<S, B> Service<Request<Body>> for Observed<S>
 where
     S: Service<Request<Body>, Response = Response<B>>,
     S::Future: Send + 'static,
@@ -128,24 +146,27 @@ where
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
-        let (metrics, method, begun) = (self.metrics.clone(), request.method().clone(), Instant::now());
+        let (by, method, begun, sent) = (self.by.clone(), request.method().clone(), Instant::now(), BootTime::now());
         let reply = self.inner.call(request);
         async move {
             let reply = reply.await;
-            metrics.api_request(&method, reply.as_ref().ok().map(Response::status), begun.elapsed());
+            if let Ok(reply) = &reply {
+                by.read_date(reply, sent);
+            }
+            by.metrics.api_request(&method, reply.as_ref().ok().map(Response::status), begun.elapsed());
             reply
         }
         .boxed()
     }
 }
 
-/// A client whose requests other than reads wait until this process is the leader.
+/// A client whose requests other than reads wait until this process is the leader. Replies correct `clock`.
 ///
 /// # Errors
 /// When the configuration cannot be used.
-pub fn leading_client(config: Config, timeout: Duration, leadership: Leadership, metrics: Arc<Metrics>) -> anyhow::Result<Client> {
+pub fn leading_client(config: Config, timeout: Duration, leadership: Leadership, clock: Clock, metrics: Arc<Metrics>) -> anyhow::Result<Client> {
     let namespace = config.default_namespace.clone();
-    let inner = client(config, timeout, metrics)?;
+    let inner = client(config, timeout, clock, metrics)?;
     let gate = service_fn(move |request: Request<Body>| {
         let (inner, leadership) = (inner.clone(), leadership.clone());
         async move {

@@ -14,6 +14,7 @@
 //! limiter     how many calls are made, and whose turn it is
 //! observer    sweeps of the work groups, which show what has changed
 //! writes      the writes to the API server
+//! clock       Athena's time and the API server's
 //! operator    what reconciles work with
 //! memory      what they remember of objects
 //! observation what is seen of a session, and when
@@ -33,6 +34,7 @@ pub mod api;
 pub mod args;
 pub mod athena;
 pub mod check;
+pub mod clock;
 pub mod controller;
 pub mod events;
 pub mod key;

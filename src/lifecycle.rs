@@ -64,8 +64,12 @@ impl Default for Limits {
 /// The circumstances of a decision.
 #[derive(Clone, Debug)]
 pub struct Circumstances {
-    /// The time.
+    /// Athena's time, or a guess as long as `is_time_certain` is false.
     pub now: Timestamp,
+    /// Whether Athena has told its time to this process. Until then nothing is started or ended because of a time alone.
+    pub is_time_certain: bool,
+    /// By how much the API server's clock, with which deletions are compared, is ahead of Athena's, once the API server has told its time.
+    pub api_server_ahead: Option<SignedDuration>,
     /// Where the operator works.
     pub identity: Identity,
     /// How long things may take.
@@ -94,6 +98,8 @@ pub enum Step {
     Rest,
     /// Nothing yet: a time that is known has not come.
     Wait,
+    /// Ask Athena for its time, by a call that changes nothing, then decide again.
+    AskTime,
     /// Look at the session, then decide again.
     Look,
     /// Search the work group's active sessions for the object's marker, in a list that begins no earlier than [`search_time`], then decide again.
@@ -153,6 +159,8 @@ pub fn next_step(object: &AthenaSession, known: &Known, seen: &Seen, at: &Circum
 fn record(number: i32, known: &Known, seen: &Seen, at: &Circumstances) -> Step {
     match &seen.work_group {
         None => once(known.is_due(at.now), Step::ReadWorkGroup),
+        // The time of an attempt decides for how long its token may be replayed.
+        Some(Ok(())) if !at.is_time_certain => once(known.is_due(at.now), Step::AskTime),
         Some(Ok(())) => Step::Record(number),
         Some(Err(refusal)) if refusal.class == Class::Rejected => Step::Reject(number, refusal.clone()),
         Some(Err(refusal)) => Step::Hold(refusal.clone()),
@@ -165,6 +173,7 @@ fn step_after_end(object: &AthenaSession, held: bool, known: &Known, seen: &Seen
         _ if object.spec.suspend && has_stop_cause(object, &StopCause::Suspended) => Step::Rest,
         _ if object.spec.suspend => Step::Suspend,
         Sequel::Attempt { .. } if !held => Step::AddFinalizer,
+        Sequel::Attempt { .. } | Sequel::Deletion { .. } if !at.is_time_certain => once(known.is_due(at.now), Step::AskTime),
         Sequel::Attempt { number, time, .. } if time <= at.now => record(number, known, seen, at),
         Sequel::Attempt { .. } => Step::Wait,
         Sequel::Deletion { time } => once(time <= at.now, Step::Delete),
@@ -198,6 +207,8 @@ fn step_of_unknown(object: &AthenaSession, made: Recorded<'_>, known: &Known, se
         _ if nothing_started && let Some(cause) = stop_asked(object, seen, at) => Step::Conclude(end_of(&cause)),
         // Until it is known that this is the attempt's own account, a call could start a second session and no list proves anything.
         _ if !is_own_account(&made, &at.identity) => Step::Wait,
+        // Only the age of the attempt says whether its token may still be replayed.
+        _ if !at.is_time_certain => once(due, Step::AskTime),
         _ if !known.has_conflict() && young => once(due, Step::Start(made.number)),
         _ if !known.has_conflict() && nothing_started => record(made.number, known, seen, at),
         Some(Search::Found { attempt, session }) => Step::Adopt(*attempt, session.clone()),
@@ -213,7 +224,8 @@ fn step_of_live(object: &AthenaSession, made: Recorded<'_>, id: &str, known: &Kn
     let state = newest_state(object, seen.look.as_ref());
     let since = missing_since(object, &made, at);
     // Reads that are asked so long after the start cannot be late.
-    let missing = is_own_account(&made, &at.identity) && known.not_found >= NOT_FOUND_OFTEN_ENOUGH && at.now >= since;
+    let is_late = at.is_time_certain && at.now >= since;
+    let missing = is_own_account(&made, &at.identity) && known.not_found >= NOT_FOUND_OFTEN_ENOUGH && is_late;
     let is_proved_gone = missing && seen.search.as_ref().is_some_and(|search| known.is_proved_gone(search, since));
     match &seen.look {
         Some(Look::Seen(session)) if session.ended() && deleting => Step::Release,
@@ -247,12 +259,13 @@ pub fn wake_time(object: &AthenaSession, known: &Known, at: &Circumstances) -> O
         Attempt::Unknown(made) if !is_own_account(&made, &at.identity) => Some(at.now + ACCOUNT),
         Attempt::None | Attempt::Withdrawn(_) | Attempt::Unknown(_) => [known.next_time(), known.healing_time(at)].into_iter().flatten().min(),
         Attempt::Live(..) => {
-            let deadline = active_deadline(object).filter(|_| !wants_stopped(object));
+            let deadline = active_deadline(object).filter(|_| at.is_time_certain && !wants_stopped(object));
             let reports = [known.healing_time(at), known.stale_time(at).filter(future)];
             [known.next_time(), deadline].into_iter().chain(reports).flatten().min()
         }
         Attempt::Over(..) if deleting || object.spec.suspend => None,
         Attempt::Over(..) => match sequel(object, at) {
+            Sequel::Attempt { .. } | Sequel::Deletion { .. } if !at.is_time_certain => known.next_time(),
             // The work group may not take a session yet.
             Sequel::Attempt { time, .. } if time <= at.now && known.next_time().is_some() => {
                 [known.next_time(), known.healing_time(at)].into_iter().flatten().min()
@@ -261,6 +274,17 @@ pub fn wake_time(object: &AthenaSession, known: &Known, at: &Circumstances) -> O
             Sequel::None => None,
         },
     }
+}
+
+/// Returns whether something about `object` waits for a time of Athena's, which nothing but Athena's telling the time can make due.
+pub fn awaits_time(object: &AthenaSession, known: &Known, at: &Circumstances) -> bool {
+    let is_wanted = object.metadata.deletion_timestamp.is_none() && !object.spec.suspend;
+    !at.is_time_certain
+        && match attempt(object, known) {
+            Attempt::None | Attempt::Withdrawn(_) | Attempt::Unknown(_) => true,
+            Attempt::Live(..) => active_deadline(object).is_some() && !wants_stopped(object),
+            Attempt::Over(..) => is_wanted && sequel(object, at) != Sequel::None,
+        }
 }
 
 /// Why the session of `object` ought to be stopped from now on, though the object stays and no cause is recorded.
@@ -275,13 +299,13 @@ fn stop_asked(object: &AthenaSession, seen: &Seen, at: &Circumstances) -> Option
     let is_ending = status.and_then(|status| status.state.as_deref()) == Some("TERMINATING");
     match session_of(seen.look.as_ref()) {
         _ if object.spec.suspend => Some(StopCause::Suspended),
-        _ if active_deadline(object).is_some_and(|deadline| deadline <= at.now) => Some(StopCause::ActiveDeadline),
+        _ if at.is_time_certain && active_deadline(object).is_some_and(|deadline| deadline <= at.now) => Some(StopCause::ActiveDeadline),
         Some(_) if is_ending => None,
         Some(session) if session.state == "DEGRADED" => Some(StopCause::Degraded),
         // A state that is not known counts as one on the way.
         Some(session) if !was_ready && !matches!(session.state.as_str(), "IDLE" | "BUSY" | "TERMINATING") => {
             let deadline = after(started(&session)?, object.spec.startup_deadline());
-            (seen.look_time? >= deadline).then_some(StopCause::StartupDeadline)
+            (at.is_time_certain && seen.look_time? >= deadline).then_some(StopCause::StartupDeadline)
         }
         _ => None,
     }
@@ -345,12 +369,14 @@ fn list_time(made: &Recorded<'_>, limits: &Limits) -> Timestamp {
 }
 
 fn absent_since_deletion(object: &AthenaSession, known: &Known, at: &Circumstances) -> bool {
-    deletion_list_time(object, &at.limits).is_some_and(|since| known.absence.is_some_and(|absence| absence.newest >= since))
+    at.is_time_certain && deletion_list_time(object, at).is_some_and(|since| known.absence.is_some_and(|absence| absence.newest >= since))
 }
 
-/// Begin of the first list that proves that nothing lives of an object without an attempt.
-fn deletion_list_time(object: &AthenaSession, limits: &Limits) -> Option<Timestamp> {
-    Some(after(object.metadata.deletion_timestamp.as_ref()?.0, limits.uncertainty))
+/// Begin of the first list, on Athena's clock, that proves that nothing lives of an object without an attempt. A deletion has its time from the API server's
+/// clock: without that, no list proves anything.
+fn deletion_list_time(object: &AthenaSession, at: &Circumstances) -> Option<Timestamp> {
+    let deleted = object.metadata.deletion_timestamp.as_ref()?.0.checked_sub(at.api_server_ahead?).ok()?;
+    Some(after(deleted, at.limits.uncertainty))
 }
 
 /// Returns the earliest begin of a list that tells more of `object` than is known, for [`Step::Search`]: first of any list, since it may show the session;
@@ -360,7 +386,7 @@ pub fn search_time(object: &AthenaSession, known: &Known, at: &Circumstances) ->
     let again = after(absence.newest, at.limits.list_interval());
     let since = match attempt(object, known) {
         Attempt::Unknown(made) => list_time(&made, &at.limits),
-        Attempt::None | Attempt::Withdrawn(_) | Attempt::Live(..) | Attempt::Over(..) => deletion_list_time(object, &at.limits).unwrap_or(again),
+        Attempt::None | Attempt::Withdrawn(_) | Attempt::Live(..) | Attempt::Over(..) => deletion_list_time(object, at).unwrap_or(again),
     };
     match absence.newest < since {
         // Athena says that something was started: the list only lags.

@@ -14,6 +14,8 @@ fn at(minutes: i64) -> Circumstances {
     let begun: Timestamp = BEGUN.parse().expect("a time");
     Circumstances {
         now: begun + SignedDuration::from_mins(minutes),
+        is_time_certain: true,
+        api_server_ahead: Some(SignedDuration::ZERO),
         identity: Identity { region: "eu-west-1".into(), account: Some("000000000000".into()) },
         limits: Limits::default(),
     }
@@ -702,5 +704,144 @@ fn a_settled_session_that_a_list_shows_in_another_state_is_looked_at_from_then_o
         let listed = Session { id: "id".into(), state: state.into(), ..Session::default() };
         assert!(known.sighted(listed, "uid", "id", now, &limits).is_some());
         assert_eq!(known.next_time().is_some_and(|time| known.is_due(time)), looked_at, "{state}");
+    }
+}
+
+/// Objects whose next step a time decides, with what is known and seen of them.
+fn timed() -> Vec<(&'static str, AthenaSession, Known, Seen)> {
+    let late = |begun| Seen { search: Some(Search::Absent { begun: at(begun).now }), ..nothing() };
+    let gone = || Seen { look: Some(Look::NotFound { named: true }), ..late(30) };
+    vec![
+        ("new, held by this process", object(json!({})), own_finalizer(), nothing()),
+        ("young or old", unknown(), met(), nothing()),
+        ("young or old, deleting", deleted(unknown()), met(), nothing()),
+        ("young or old, suspended", suspended(unknown()), met(), nothing()),
+        ("refused in this process", unknown(), refused(Class::Capacity), nothing()),
+        ("lost", unknown(), absent_from(met(), &[30, 32]), nothing()),
+        ("absent since deletion", deleted(object(json!({}))), searched(30), late(30)),
+        ("vanished", live("IDLE"), looked(2, &Look::NotFound { named: true }), gone()),
+        ("vanished, deleting", deleted(live("IDLE")), looked(2, &Look::NotFound { named: true }), gone()),
+        ("not ready in time", live("CREATED"), trusted(), starting("CREATED", 30)),
+        ("at its active deadline", capped(live("IDLE"), 5), trusted(), nothing()),
+        ("failed, to be restarted", restarting(over("SessionFailed"), 0), met(), nothing()),
+        ("to be resumed", over("Suspended"), met(), nothing()),
+        ("lost, to be tried again", over("SessionLost"), met(), nothing()),
+        ("to delete itself", mortal(over("IdleTimeout"), 2), met(), nothing()),
+    ]
+}
+
+#[test]
+fn before_athena_has_told_its_time_no_time_starts_or_ends_anything() {
+    let cases = timed();
+    for (case, object, known, seen) in &cases {
+        for minutes in [-100_000, -21, -7, 0, 5, 7, 21, 100_000] {
+            let uncertain = Circumstances { is_time_certain: false, ..at(minutes) };
+            let step = next_step(object, known, seen, &uncertain);
+            let harmless = matches!(step, Step::Wait | Step::AskTime | Step::ReadWorkGroup | Step::Look | Step::Search | Step::Mirror(_));
+            // A deletion is a reason of its own to end a session.
+            let harmless = harmless || step == Step::Terminate && object.metadata.deletion_timestamp.is_some();
+            assert!(harmless, "{case}, {minutes} minutes off: {step:?}");
+        }
+    }
+    // What waits for a time alone asks for it: no other call would be made.
+    let uncertain = Circumstances { is_time_certain: false, ..at(7) };
+    for (case, object, known, seen) in &cases {
+        let looks_at_nothing = seen.look.is_none() && seen.search.is_none();
+        if looks_at_nothing && !matches!(attempt(object, known), Attempt::Live(..)) {
+            let step = next_step(object, known, seen, &uncertain);
+            assert!(
+                matches!(step, Step::AskTime | Step::ReadWorkGroup) || known.next_time().is_some_and(|time| time > uncertain.now),
+                "{case}: {step:?}"
+            );
+        }
+        let suspended_or_gone = wants_stopped(object) && matches!(attempt(object, known), Attempt::Live(..));
+        let deadline_free = matches!(attempt(object, known), Attempt::Live(..)) && active_deadline(object).is_none();
+        assert!(awaits_time(object, known, &uncertain) || suspended_or_gone || deadline_free, "{case}: nothing would trigger it");
+        assert!(!awaits_time(object, known, &at(7)), "{case}");
+    }
+}
+
+#[test]
+fn what_needs_no_time_goes_on_before_athena_has_told_its_own() {
+    let uncertain = Circumstances { is_time_certain: false, ..at(0) };
+    let mut asked = met();
+    asked.work_group_read(Err(&refusal(Class::Unanswered)), at(0).now, 1.0);
+    for (case, object, known, seen, expected) in [
+        ("a look", live("IDLE"), met(), nothing(), Step::Look),
+        ("a search", deleted(object(json!({}))), met(), nothing(), Step::Search),
+        ("a session that is found", object(json!({})), met(), found(), Step::Adopt(0, session("IDLE"))),
+        ("an end that Athena states", deleted(live("IDLE")), trusted(), seen("TERMINATED"), Step::Release),
+        ("a suspend", suspended(live("IDLE")), trusted(), nothing(), Step::Stop(StopCause::Suspended, None)),
+        ("a deletion", deleted(live("IDLE")), trusted(), nothing(), Step::Terminate),
+        ("a refused time", restarting(over("SessionFailed"), 0), asked, nothing(), Step::Wait),
+        ("a finished object", over("IdleTimeout"), met(), nothing(), Step::Rest),
+    ] {
+        assert_eq!(next_step(&object, &known, &seen, &uncertain), expected, "{case}");
+    }
+}
+
+#[test]
+fn a_deletion_is_compared_with_the_clock_of_the_api_server() {
+    for (ahead, begun, expected) in [
+        (Some(0), 10, Step::Release),
+        (Some(0), 9, Step::Search),
+        // Athena's clock, or the list's, is ten minutes ahead of the one that the deletion is from.
+        (Some(-10), 19, Step::Search),
+        (Some(-10), 20, Step::Release),
+        (Some(10), 0, Step::Release),
+        (Some(10), -1, Step::Search),
+        // The API server has not told its time.
+        (None, 1_000, Step::Search),
+    ] {
+        let at = Circumstances { api_server_ahead: ahead.map(SignedDuration::from_mins), ..at(begun) };
+        let object = deleted(object(json!({})));
+        assert_eq!(next_step(&object, &searched(begun), &absent(begun), &at), expected, "{ahead:?} {begun}");
+    }
+}
+
+#[test]
+fn a_jump_of_the_nodes_clock_changes_no_decision() {
+    let limits = Limits::default();
+    // What a process comes to know, on a clock that is off by so many seconds, by a refusal, a look, a search and a termination in turn.
+    let known = |seconds: i64| {
+        let off = SignedDuration::from_secs(seconds);
+        let at = |minutes| at(minutes).now + off;
+        let origin = Timestamp::from_second(1_700_000_000).expect("a time") + off;
+        let mut all = Vec::new();
+        for calls in 0..16 {
+            let mut known = Known::met(at(0));
+            known.set_clock(origin);
+            if calls & 1 != 0 {
+                known.work_group_read(Err(&refusal(Class::Unanswered)), at(1), 0.5);
+            }
+            if calls & 2 != 0 {
+                known.looked(Look::Failed(refusal(Class::MayHeal)), UID, "s", at(2), &limits, 0.5);
+            }
+            if calls & 4 != 0 {
+                known.searched(&Search::Failed(refusal(Class::MayHeal)), at(3), &limits, 0.5);
+            }
+            if calls & 2 == 0 {
+                known.searched(&Search::Absent { begun: at(2) }, at(3), &limits, 0.5);
+            }
+            if calls & 8 != 0 {
+                known.terminate_refused(refusal(Class::MayHeal), at(4), 0.5);
+            }
+            all.push((origin, known));
+        }
+        all
+    };
+    let right = known(0);
+    for off in [-86_400, -3_600, -400, -31, -1, 1, 31, 400, 21 * 60, 3_600, 86_400] {
+        for ((origin, right), (_, mut wrong)) in right.iter().zip(known(off)) {
+            wrong.set_clock(*origin);
+            assert_eq!(&wrong, right, "{off}");
+            for (case, object, _, seen) in timed() {
+                for minutes in [0, 2, 4, 5, 9, 12, 20, 30] {
+                    let at = at(minutes);
+                    assert_eq!(next_step(&object, &wrong, &seen, &at), next_step(&object, right, &seen, &at), "{case} {off}");
+                    assert_eq!(wake_time(&object, &wrong, &at), wake_time(&object, right, &at), "{case} {off}");
+                }
+            }
+        }
     }
 }

@@ -9,6 +9,7 @@ use anyhow::Context;
 use athena_operator::args::{Check, Cli, Command, Output, Run, VERSION};
 use athena_operator::athena::Athena;
 use athena_operator::check::check;
+use athena_operator::clock::Clock;
 use athena_operator::controller::{self, Readiness};
 use athena_operator::leadership::{self, Leadership};
 use athena_operator::lease::{self, Candidate};
@@ -61,7 +62,8 @@ async fn run(options: &Run) -> anyhow::Result<()> {
     end_on_panic();
     let metrics = Arc::new(Metrics::default());
     let config = kubernetes::config(options.kubernetes_timeout).await?;
-    let lease_client = kubernetes::client(config.clone(), options.kubernetes_timeout, metrics.clone())?;
+    let api_server_clock = Clock::new("the API server");
+    let lease_client = kubernetes::client(config.clone(), options.kubernetes_timeout, api_server_clock.clone(), metrics.clone())?;
     let (office, leadership) = leadership::contested();
     let leadership = if options.leader_election { leadership } else { Leadership::unbounded() };
     let candidate = Candidate {
@@ -70,7 +72,7 @@ async fn run(options: &Run) -> anyhow::Result<()> {
         identity: lease::identity(),
         duration: options.lease_duration,
     };
-    let client = kubernetes::leading_client(config, options.kubernetes_timeout, leadership.clone(), metrics.clone())?;
+    let client = kubernetes::leading_client(config, options.kubernetes_timeout, leadership.clone(), api_server_clock.clone(), metrics.clone())?;
     let limiter = Arc::new(Limiter::new(options.rate(), metrics.clone()));
     let athena = Athena::from_env(options.athena_timeout, leadership.clone(), limiter.clone(), metrics.clone()).await?;
     // A namespace given twice must not have two reconciles of one object at a time.
@@ -82,7 +84,7 @@ async fn run(options: &Run) -> anyhow::Result<()> {
     let mut signals = Signals::new()?;
     let (release, released) = oneshot::channel();
     let mut election = options.leader_election.then(|| tokio::spawn(lease::run(lease_client, candidate, office, released)));
-    let operator = Arc::new(Operator::new(client.clone(), athena.clone(), limiter, options.limits(), metrics));
+    let operator = Arc::new(Operator::new(client.clone(), api_server_clock, athena.clone(), limiter, options.limits(), metrics));
     let scrape = Scrape { operator: operator.clone(), leadership: leadership.clone(), lease: options.lease_name.clone() };
     tokio::spawn(server::serve(listener, Arc::new(scrape), readiness.clone()));
     let learnt = tokio::spawn(learn_account(operator.clone(), athena));

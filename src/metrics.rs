@@ -49,6 +49,7 @@ pub struct Metrics {
     athena_calls: Labelled<2, Counter>,
     athena_call_duration: Labelled<1, Histogram>,
     limiter_wait: Labelled<1, Histogram>,
+    clock_skew: Labelled<0, Seconds>,
     writes: Labelled<2, Counter>,
     reconciles: Labelled<2, Counter>,
     reconcile_errors: Labelled<1, Counter>,
@@ -88,6 +89,8 @@ pub struct Scraped<'a> {
     pub observations: Vec<Observation>,
     /// What waits for a reconcile.
     pub backlog: Backlog,
+    /// By how much the node's clock is ahead of Athena's, once that is known.
+    pub clock_skew: Option<SignedDuration>,
     /// The tasks of the process.
     pub tasks: usize,
     /// The name of the lease.
@@ -134,6 +137,7 @@ impl Default for Metrics {
             athena_calls: Labelled::register(registry, &is::ATHENA_CALLS, Counter::default),
             athena_call_duration: Labelled::register(registry, &is::ATHENA_CALL_DURATION, short_times),
             limiter_wait: Labelled::register(registry, &is::LIMITER_WAIT, waits),
+            clock_skew: Labelled::register(registry, &is::CLOCK_SKEW, Seconds::default),
             writes: Labelled::register(registry, &is::WRITES, Counter::default),
             reconciles: Labelled::register(registry, &is::RECONCILES, Counter::default),
             reconcile_errors: Labelled::register(registry, &is::RECONCILE_ERRORS, Counter::default),
@@ -316,6 +320,10 @@ impl Metrics {
         self.queue_depth.of([CONTROLLER.into()]).set(i64::try_from(backlog.depth).unwrap_or(i64::MAX));
         self.queue_unfinished.of([CONTROLLER.into()]).set(backlog.unfinished.as_secs_f64());
         self.queue_longest.of([CONTROLLER.into()]).set(backlog.longest.as_secs_f64());
+        self.clock_skew.clear();
+        if let Some(skew) = scraped.clock_skew {
+            self.clock_skew.of([]).set(skew.as_secs_f64());
+        }
         self.tasks.of([]).set(i64::try_from(scraped.tasks).unwrap_or(i64::MAX));
         self.master_status.of([scraped.lease.to_owned().into()]).set(scraped.leads.into());
         self.expire(named, now);

@@ -46,7 +46,15 @@ fn noon() -> Timestamp {
 }
 
 fn scraped(objects: Objects<'_>) -> Scraped<'_> {
-    Scraped { objects, observations: Vec::new(), backlog: Backlog::default(), tasks: 3, lease: "lease", leads: true }
+    Scraped {
+        objects,
+        observations: Vec::new(),
+        backlog: Backlog::default(),
+        clock_skew: Some(SignedDuration::from_secs(-400)),
+        tasks: 3,
+        lease: "lease",
+        leads: true,
+    }
 }
 
 /// The samples of a text, by name and labels.
@@ -71,7 +79,7 @@ fn full() -> (Metrics, String) {
     let objects = [idle("team", "etl", "s", "2026-01-01T11:00:00Z"), deleting];
     let observation =
         Observation { work_group: "etl".into(), age: Duration::from_secs(9), unclaimed: Some(["s", "foreign", "strange"].map(str::to_owned).into()) };
-    let scraped = Scraped { observations: vec![observation], ..scraped(tally(objects.iter().map(Ok), noon())) };
+    let scraped = Scraped { observations: vec![observation], ..scraped(tally(objects.iter().map(Ok), noon(), noon())) };
     let text = metrics.encode(&scraped, Instant::now());
     (metrics, text)
 }
@@ -175,11 +183,11 @@ fn names_beyond_the_bound_are_summed_and_their_oldest_is_shown() {
         })
         .collect();
     let changes = Changes { dpu_millis: 1, start: Some(SignedDuration::ZERO), ..Changes::default() };
-    metrics.encode(&scraped(tally(objects.iter().map(Ok), noon())), Instant::now());
+    metrics.encode(&scraped(tally(objects.iter().map(Ok), noon(), noon())), Instant::now());
     for object in &objects {
         metrics.changed(&changes, object.metadata.namespace.as_deref().expect("a namespace"), &object.spec.work_group);
     }
-    let samples = samples(&metrics.encode(&scraped(tally(objects.iter().map(Ok), noon())), Instant::now()));
+    let samples = samples(&metrics.encode(&scraped(tally(objects.iter().map(Ok), noon(), noon())), Instant::now()));
     for (sample, value) in [
         (format!("athena_operator_athenasessions{{namespace=\"{OTHERS}\",ready=\"True\",reason=\"SessionIdle\"}}"), 3.0),
         (format!("athena_operator_sessions{{work_group=\"{OTHERS}\",state=\"IDLE\"}}"), 3.0),
@@ -193,7 +201,7 @@ fn names_beyond_the_bound_are_summed_and_their_oldest_is_shown() {
     }
     let states: BTreeSet<_> = (0..number).map(|number| format!("STATE_{number}")).collect();
     let objects: Vec<_> = states.iter().map(|state| object(&json!({ "metadata": {}, "status": { "sessionId": state, "state": state } }))).collect();
-    let text = metrics.encode(&scraped(tally(objects.iter().map(Ok), noon())), Instant::now());
+    let text = metrics.encode(&scraped(tally(objects.iter().map(Ok), noon(), noon())), Instant::now());
     assert!(text.lines().filter(|line| line.contains("state=\"STATE_")).count() < MOST_NAMES, "{text}");
 }
 
@@ -216,7 +224,7 @@ fn objects_come_to_counts_and_ages() {
     let unreadable = deleting(true, "2026-01-01T11:59:00Z").metadata;
     let strange = object(&json!({ "metadata": { "namespace": "d" }, "status": { "conditions": ready("Perhaps", "Why", "2026-01-01T00:00:00Z") } }));
     let readable = [&running, &older, &over, &fresh, &started, &strange].into_iter().chain(&deletions).map(Ok);
-    let all = tally(readable.chain([Err(&unreadable)]), noon());
+    let all = tally(readable.chain([Err(&unreadable)]), noon(), noon());
 
     let counts = [
         (("a", "True", "SessionIdle"), 2),
@@ -242,7 +250,7 @@ fn with(generation: i64, status: &Value) -> AthenaSession {
 
 /// What is new when the status of `before` has become that of `after`.
 fn new(before: &AthenaSession, after: &AthenaSession) -> Changes {
-    changes(before, after.status.as_ref().expect("a status"))
+    changes(before, after.status.as_ref().expect("a status"), SignedDuration::ZERO)
 }
 
 #[test]

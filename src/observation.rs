@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use k8s_openapi::jiff::{SignedDuration, Timestamp};
+use k8s_openapi::jiff::SignedDuration;
 use kube::ResourceExt;
 use tokio::time::Instant;
 
 use crate::api::AthenaSession;
 use crate::athena::{Answer, Ask};
+use crate::clock::BootTime;
 use crate::key::Key;
 use crate::known::Known;
 use crate::lifecycle::{Attempt, Circumstances, Seen, Step, attempt, elsewhere, found, next_step, search_time, wants_stopped};
@@ -101,27 +102,40 @@ impl Operator {
     pub(crate) async fn observe(&self, object: &AthenaSession, known: &mut Known, seen: &mut Seen, turn: &mut Turn) -> Option<Step> {
         let uid = object.uid().unwrap_or_default();
         loop {
+            self.time(known);
             let at = self.circumstances();
             let id = object.status.as_ref().and_then(|status| status.session_id.as_deref());
             let step = next_step(object, known, seen, &at);
             if step != Step::Search {
                 self.searches.cancel(&Key::of(object));
             }
-            if matches!(step, Step::Look | Step::ReadWorkGroup) && !self.is_in_turn(object, known, &step, turn) {
+            if matches!(step, Step::Look | Step::AskTime | Step::ReadWorkGroup) && !self.is_in_turn(object, known, &step, turn) {
                 return None;
             }
             match (step, id) {
+                (Step::AskTime, _) => {
+                    if let Some(refusal) = self.ask_time(object, turn).await {
+                        let now = self.time(known);
+                        known.work_group_read(Err(&refusal), now, fastrand::f64());
+                        return Some(Step::Hold(refusal));
+                    }
+                    known.time_told();
+                }
                 (Step::Look, Some(id)) => {
                     let status = object.status.as_ref();
                     let full = !known.trusts(id) || status.is_some_and(|status| status.engine_version.is_none());
-                    seen.look_time = Some(Timestamp::now());
+                    let asked = BootTime::now();
                     let look = self.athena.look(id, full, turn).await.redacted(&object.spec);
-                    seen.look = Some(known.looked(look, &uid, id, Timestamp::now(), &at.limits, fastrand::f64()));
+                    // The reply may have corrected the clock.
+                    seen.look_time = Some(self.clock.at(asked));
+                    let now = self.time(known);
+                    seen.look = Some(known.looked(look, &uid, id, now, &at.limits, fastrand::f64()));
                 }
                 (Step::Search, _) => {
                     let search = self.search(object, known, &at, turn).await?;
                     self.searches.cancel(&Key::of(object));
-                    known.searched(&search, Timestamp::now(), &at.limits, fastrand::f64());
+                    let now = self.time(known);
+                    known.searched(&search, now, &at.limits, fastrand::f64());
                     seen.search = Some(search);
                 }
                 (Step::ReadWorkGroup, _) => {
@@ -131,12 +145,23 @@ impl Operator {
                         Err(refusal) if refusal.reason == "AccessDenied" => Ok(()),
                         Err(refusal) => Err(refusal.redacted(&object.spec)),
                     };
-                    known.work_group_read(read.as_ref().copied(), Timestamp::now(), fastrand::f64());
+                    let now = self.time(known);
+                    known.work_group_read(read.as_ref().copied(), now, fastrand::f64());
                     seen.work_group = Some(read);
                 }
                 (step, _) => return Some(step),
             }
         }
+    }
+
+    /// Asks Athena for its time. Returns why it has not told it. What Athena says of the work group does not matter.
+    async fn ask_time(&self, object: &AthenaSession, turn: &mut Turn) -> Option<Refusal> {
+        let reply = self.athena.work_group(&object.spec.work_group, turn).await;
+        if self.clock.read().is_certain {
+            return None;
+        }
+        let undated = || unanswered("the reply has no Date header with a request id of AWS's, by which times are compared");
+        Some(reply.map_or_else(|refusal| refusal.redacted(&object.spec), |_| undated()))
     }
 
     /// Returns what a list of the work group shows of the object's sessions. Returns nothing while the object waits for the list, or for its turn to look at
@@ -209,8 +234,8 @@ fn unanswered(message: &str) -> Refusal {
 fn lane(object: &AthenaSession, known: &Known, step: &Step) -> Option<Lane> {
     match step {
         Step::Terminate => Some(Lane::Terminate),
-        Step::Look | Step::Search | Step::Start(_) if wants_stopped(object) => Some(Lane::Terminate),
-        Step::Look | Step::Search => Some(Lane::Look),
+        Step::Look | Step::AskTime | Step::Search | Step::Start(_) if wants_stopped(object) => Some(Lane::Terminate),
+        Step::Look | Step::AskTime | Step::Search => Some(Lane::Look),
         Step::ReadWorkGroup | Step::Record(_) | Step::Start(_) if known.was_refused() => Some(Lane::Retry),
         Step::ReadWorkGroup | Step::Record(_) | Step::Start(_) => Some(Lane::Start),
         _ => None,
@@ -225,6 +250,7 @@ fn recorded_session(object: &AthenaSession, id: &str, known: &Known) -> Session 
 
 #[cfg(test)]
 mod tests {
+    use k8s_openapi::jiff::Timestamp;
     use serde_json::json;
 
     use super::*;

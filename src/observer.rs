@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use k8s_openapi::jiff::Timestamp;
 use tracing::{debug, warn};
 
+use crate::clock::{BootTime, Clock};
 use crate::session::{Class, Refusal, Session};
 
 /// What a sweep shows of a session.
@@ -158,13 +159,15 @@ pub struct Observer<K> {
     roster: Mutex<Roster<K>>,
     interval: Duration,
     patience: Duration,
+    /// Athena's clock.
+    clock: Clock,
 }
 
 impl<K: Clone + Eq + Hash + Send + 'static> Observer<K> {
-    /// An observer that lists a work group every `interval`, give or take a quarter, and trusts in what it saw for `patience`.
-    pub fn new(interval: Duration, patience: Duration) -> Self {
+    /// An observer that lists a work group every `interval`, give or take a quarter, and trusts in what it saw for `patience`. `clock` is Athena's.
+    pub fn new(interval: Duration, patience: Duration, clock: Clock) -> Self {
         let roster = Roster { groups: HashMap::new(), unlisted: HashMap::new(), places: HashMap::new(), sightings: HashMap::new() };
-        Self { roster: Mutex::new(roster), interval, patience }
+        Self { roster: Mutex::new(roster), interval, patience, clock }
     }
 
     fn roster(&self) -> MutexGuard<'_, Roster<K>> {
@@ -295,8 +298,9 @@ impl<K: Clone + Eq + Hash + Send + 'static> Observer<K> {
             group.others.clear();
         }
         loop {
-            let (asked, time) = (Instant::now(), Timestamp::now());
+            let (asked, begun_page) = (Instant::now(), BootTime::now());
             let page = list(work_group.to_owned(), next.take()).await;
+            let time = self.clock.at(begun_page);
             let page = page.and_then(|page| Ok((page.sessions, pages.next(page.next)?)));
             let failed = page.is_err();
             let told = self.in_group(work_group, |group| match page {

@@ -112,7 +112,7 @@ fn a_list_that_succeeds_ends_the_failure() {
 }
 
 fn observer() -> Observer<&'static str> {
-    Observer::new(Duration::from_secs(20), Duration::from_mins(10))
+    Observer::new(Duration::from_secs(20), Duration::from_mins(10), Clock::new("Athena"))
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! What reconciles work with.
 
-use std::sync::{Arc, Mutex, OnceLock};
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Instant;
 
 use k8s_openapi::jiff::Timestamp;
@@ -10,6 +11,7 @@ use tokio_util::task::TaskTracker;
 use tracing::Instrument;
 
 use crate::athena::{Athena, MarkerSearch};
+use crate::clock::{Clock, Reading};
 use crate::key::Key;
 use crate::known::Known;
 use crate::lifecycle::{Circumstances, Identity, Limits};
@@ -26,6 +28,12 @@ use crate::wakes::{Received, Wakes};
 pub struct Operator {
     pub(crate) client: Client,
     pub(crate) athena: Athena,
+    /// Athena's clock.
+    pub(crate) clock: Clock,
+    /// The API server's clock.
+    pub(crate) api_server_clock: Clock,
+    /// The objects for which something waits for Athena's time.
+    awaiting_time: Mutex<HashSet<Key>>,
     pub(crate) limiter: Arc<Limiter<Key>>,
     pub(crate) observer: Arc<Observer<Key>>,
     pub(crate) searches: Arc<MarkerSearch<Key>>,
@@ -42,15 +50,34 @@ pub struct Operator {
 }
 
 impl Operator {
-    /// An operator that acts through these clients. `limiter` is the one that `athena` passes.
-    pub fn new(client: Client, athena: Athena, limiter: Arc<Limiter<Key>>, limits: Limits, metrics: Arc<Metrics>) -> Self {
+    /// An operator that acts through these clients. `limiter` is the one that `athena` passes, and `api_server_clock` the one that `client` corrects.
+    pub fn new(client: Client, api_server_clock: Clock, athena: Athena, limiter: Arc<Limiter<Key>>, limits: Limits, metrics: Arc<Metrics>) -> Self {
+        let clock = athena.clock().clone();
         let queue = Arc::new(Queue::default());
         let publisher = Publisher::new(client.clone(), metrics.clone(), queue.clone());
-        let observer = Arc::new(Observer::new(limits.observe_interval.unsigned_abs(), limits.stale.unsigned_abs()));
+        let observer = Arc::new(Observer::new(limits.observe_interval.unsigned_abs(), limits.stale.unsigned_abs(), clock.clone()));
         let searches = Arc::new(MarkerSearch::new(limits.observe_interval.unsigned_abs()));
         let wakes = Arc::new(Wakes::default());
         let (account, memories, orphans, stores) = (OnceLock::new(), Memories::default(), TaskTracker::new(), Mutex::default());
-        Self { client, athena, limiter, observer, searches, wakes, account, limits, publisher, metrics, memories, queue, orphans, stores }
+        Self {
+            client,
+            athena,
+            clock,
+            api_server_clock,
+            awaiting_time: Mutex::default(),
+            limiter,
+            observer,
+            searches,
+            wakes,
+            account,
+            limits,
+            publisher,
+            metrics,
+            memories,
+            queue,
+            orphans,
+            stores,
+        }
     }
 
     /// What wakes the operator's objects.
@@ -68,9 +95,50 @@ impl Operator {
         let _ = self.account.set(account);
     }
 
+    fn awaiting_time(&self) -> MutexGuard<'_, HashSet<Key>> {
+        self.awaiting_time.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Has `key` triggered once Athena has told its time.
+    pub(crate) fn await_time(&self, key: Key) {
+        self.awaiting_time().insert(key.clone());
+        // It may have been told between the decision and now.
+        if self.clock.read().is_certain && self.awaiting_time().remove(&key) {
+            self.wakes.wake(&key);
+        }
+    }
+
+    /// Triggers the objects that wait for Athena's time when it is told, and all of them when it was off: their timers were set by it. Does so for ever.
+    pub(crate) async fn follow_clock(&self) {
+        let mut was_certain = false;
+        loop {
+            self.clock.corrected().await;
+            let waiting = std::mem::take(&mut *self.awaiting_time());
+            if was_certain {
+                let stores = self.stores.lock().unwrap_or_else(PoisonError::into_inner);
+                let keys: Vec<Key> = stores.iter().flat_map(Store::state).map(|object| Key::of(object.as_ref())).collect();
+                drop(stores);
+                keys.iter().for_each(|key| self.wakes.wake(key));
+            } else {
+                waiting.iter().for_each(|key| self.wakes.wake(key));
+            }
+            was_certain = true;
+        }
+    }
+
+    /// Returns Athena's time. The times of this process in `known` are moved with the clock, if it was corrected.
+    pub(crate) fn time(&self, known: &mut Known) -> Timestamp {
+        let reading = self.clock.read();
+        known.set_clock(reading.origin);
+        reading.now
+    }
+
     pub(crate) fn circumstances(&self) -> Circumstances {
         let identity = Identity { region: self.athena.region().to_owned(), account: self.account.get().cloned() };
-        Circumstances { now: Timestamp::now(), identity, limits: self.limits }
+        let Reading { now, is_certain: is_time_certain, .. } = self.clock.read();
+        let api_server = self.api_server_clock.read();
+        let api_server_ahead = api_server.is_certain.then(|| api_server.now.duration_since(now));
+        Circumstances { now, is_time_certain, api_server_ahead, identity, limits: self.limits }
     }
 
     pub(crate) fn remembered(&self, received: &Received) -> Memory {
@@ -79,7 +147,7 @@ impl Operator {
             Some(memory) if memory.uid == uid => memory,
             other => {
                 self.release_memory(other);
-                Memory { uid, known: Known::met(Timestamp::now()), ..Memory::default() }
+                Memory { uid, known: Known::met(self.clock.now()), ..Memory::default() }
             }
         }
     }
@@ -124,6 +192,7 @@ impl Operator {
 
     /// Forgets an object that is gone. A session of it that was started and never recorded has no owner any more and is ended.
     pub fn forget(&self, object: &Key) {
+        self.awaiting_time().remove(object);
         self.limiter.leave(object);
         self.observer.forget(object);
         self.searches.cancel(object);

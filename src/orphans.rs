@@ -1,9 +1,9 @@
 //! Sessions that were started and that no object can own any more.
 
-use k8s_openapi::jiff::Timestamp;
 use tracing::{info, warn};
 
 use crate::athena::Athena;
+use crate::clock::BootTime;
 use crate::known::{NOT_FOUND_OFTEN_ENOUGH, backoff};
 use crate::lifecycle::Limits;
 use crate::limiter::Turn;
@@ -11,7 +11,7 @@ use crate::session::{Class, Look};
 
 /// Ends a session that no object owns: asks until a look shows that it ends, or that Athena has not known it for so long that it cannot be late.
 pub(crate) async fn end_orphan(athena: Athena, id: String, limits: Limits) {
-    let begun = Timestamp::now();
+    let begun = BootTime::now();
     let mut missed = 0;
     for failures in 0.. {
         if let Err(refusal) = athena.terminate_session(&id, &mut Turn::none()).await {
@@ -22,7 +22,7 @@ pub(crate) async fn end_orphan(athena: Athena, id: String, limits: Limits) {
             Look::Seen(session) if session.ended() || session.state == "TERMINATING" => {
                 return info!(session_id = id, state = session.state, "a session without an object ends");
             }
-            Look::NotFound { .. } if Timestamp::now() >= begun + limits.uncertainty => {
+            Look::NotFound { .. } if BootTime::now().duration_since(begun) >= limits.uncertainty.unsigned_abs() => {
                 missed += 1;
                 if missed >= NOT_FOUND_OFTEN_ENOUGH {
                     return warn!(session_id = id, "Athena does not know a session without an object");

@@ -13,7 +13,7 @@ use crate::athena::start_session;
 use crate::events;
 use crate::key::Key;
 use crate::known::{Known, backoff};
-use crate::lifecycle::{Attempt, Seen, Step, attempt, next_step, surplus, wake_time};
+use crate::lifecycle::{Attempt, Seen, Step, attempt, awaits_time, next_step, surplus, wake_time};
 use crate::limiter::Turn;
 use crate::memory::Memory;
 use crate::metrics::{Changes, changes, changes_of_release};
@@ -97,6 +97,7 @@ impl Operator {
             known.session_recorded();
             self.end_orphan(id);
         }
+        self.time(known);
         self.sight(object, known);
         let mut turn = Turn::none();
         let mut seen = self.sighting(object, known);
@@ -108,6 +109,9 @@ impl Operator {
             self.limiter.leave(&Key::of(object));
         }
         debug!(?step, queued, "decided");
+        if awaits_time(object, known, &self.circumstances()) {
+            self.await_time(Key::of(object));
+        }
         let mut reported = None;
         let written = match &step {
             Step::Done => {
@@ -188,7 +192,7 @@ impl Operator {
         match step {
             // The watch brings the change.
             Step::Rest | Step::Release | Step::AddFinalizer | Step::Delete => None,
-            _ => wake_time(object, known, &self.circumstances()).map(until),
+            _ => wake_time(object, known, &self.circumstances()).map(|time| until(time, self.clock.now())),
         }
     }
 
@@ -197,7 +201,7 @@ impl Operator {
         let Some(raw) = writes::read_raw(&self.client, object).await? else { return Ok(None) };
         // It may have been mended since, of which the watch tells.
         let Some(field) = unreadable_field(&raw) else { return Ok(None) };
-        let written = match measure(&raw, &field, Timestamp::now()) {
+        let written = match measure(&raw, &field, self.clock.now()) {
             Measure::Nothing => return Ok(None),
             Measure::Report { patch, message } => {
                 let written = self.counted("status", writes::write_raw(&self.client, object, &patch, true).await)?;
@@ -228,13 +232,15 @@ impl Operator {
                 let doubted = known.starting();
                 match self.athena.start_session(&object.spec.work_group, body, turn).await {
                     Ok((id, state)) => {
-                        known.started(*number, &id, &state, Timestamp::now(), &self.limits);
+                        let now = self.time(known);
+                        known.started(*number, &id, &state, now, &self.limits);
                         Outcome::Started { id, state }
                     }
                     Err(refusal) => {
                         let refusal = refusal.redacted(&object.spec);
                         log_refusal("StartSession", &refusal);
-                        known.start_refused(refusal.clone(), doubted, Timestamp::now(), fastrand::f64());
+                        let now = self.time(known);
+                        known.start_refused(refusal.clone(), doubted, now, fastrand::f64());
                         Outcome::Refused(refusal)
                     }
                 }
@@ -246,13 +252,15 @@ impl Operator {
                 match self.athena.terminate_session(id, turn).await {
                     Ok(()) => {
                         info!("the session is asked to end");
-                        known.terminated(Timestamp::now(), &self.limits, fastrand::f64());
+                        let now = self.time(known);
+                        known.terminated(now, &self.limits, fastrand::f64());
                         Outcome::Nothing
                     }
                     Err(refusal) => {
                         let refusal = refusal.redacted(&object.spec);
                         log_refusal("TerminateSession", &refusal);
-                        known.terminate_refused(refusal.clone(), Timestamp::now(), fastrand::f64());
+                        let now = self.time(known);
+                        known.terminate_refused(refusal.clone(), now, fastrand::f64());
                         Outcome::Refused(refusal)
                     }
                 }
@@ -273,7 +281,8 @@ impl Operator {
         step: &Step,
         outcome: &Outcome,
     ) -> Result<(Written, AthenaSessionStatus), Error> {
-        let status = status_after(object, known, step, outcome, &self.circumstances());
+        let at = self.circumstances();
+        let status = status_after(object, known, step, outcome, &at);
         let before = object.status.as_ref();
         let events = events::event(before, &status, step, outcome).into_iter();
         if before == Some(&status) {
@@ -287,7 +296,8 @@ impl Operator {
                     known.recorded(*number, time.0, matches!(attempt(object, known), Attempt::Withdrawn(_)));
                 }
                 known.session_recorded();
-                self.count(object, &changes(object, &status));
+                let ahead = at.api_server_ahead.unwrap_or_default();
+                self.count(object, &changes(object, &status, ahead));
                 log_change(before, &status);
                 events.for_each(|event| self.publisher.publish(&object.metadata, event));
             }
@@ -350,7 +360,7 @@ fn record_attempt(before: Option<&AthenaSessionStatus>, after: Option<&AthenaSes
     }
 }
 
-/// How long until `time`; at least a little, so that a time in the past does not make a loop.
-fn until(time: Timestamp) -> Duration {
-    Duration::try_from(time.duration_since(Timestamp::now())).unwrap_or_default().max(Duration::from_millis(10))
+/// How long it is from `now` until `time`; at least a little, so that a time in the past does not make a loop.
+fn until(time: Timestamp, now: Timestamp) -> Duration {
+    Duration::try_from(time.duration_since(now)).unwrap_or_default().max(Duration::from_millis(10))
 }

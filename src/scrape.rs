@@ -4,7 +4,6 @@ use std::collections::HashSet;
 use std::sync::{Arc, PoisonError};
 use std::time::Instant;
 
-use k8s_openapi::jiff::Timestamp;
 use kube::runtime::reflector::Store;
 use tokio::runtime::Handle;
 
@@ -29,13 +28,18 @@ impl Scrape {
     pub fn text(&self) -> String {
         let received: Vec<Arc<Received>> =
             self.operator.stores.lock().unwrap_or_else(PoisonError::into_inner).iter().flat_map(Store::state).collect();
-        let objects = tally(received.iter().map(|object| object.0.as_ref().map_err(|invalid| &invalid.metadata)), Timestamp::now());
+        let objects = tally(
+            received.iter().map(|object| object.0.as_ref().map_err(|invalid| &invalid.metadata)),
+            self.operator.clock.now(),
+            self.operator.api_server_clock.now(),
+        );
         let live: HashSet<&str> = objects.sessions.keys().map(|(work_group, _)| *work_group).collect();
         let observations = self.operator.observer.observations(|work_group| live.contains(work_group));
         let scraped = Scraped {
             objects,
             observations,
             backlog: self.operator.queue.backlog(Instant::now()),
+            clock_skew: self.operator.clock.node_skew(),
             tasks: Handle::current().metrics().num_alive_tasks(),
             lease: &self.lease,
             leads: self.leadership.is_held(),

@@ -12,6 +12,8 @@ pub(crate) fn at(minutes: i64) -> Circumstances {
     let begun: Timestamp = "2026-01-01T00:00:00Z".parse().expect("a time");
     Circumstances {
         now: begun + SignedDuration::from_mins(minutes),
+        is_time_certain: true,
+        api_server_ahead: Some(SignedDuration::ZERO),
         identity: Identity { region: "eu-west-1".into(), account: None },
         limits: Limits::default(),
     }

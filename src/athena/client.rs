@@ -21,10 +21,12 @@ use aws_smithy_types::body::SdkBody;
 use futures::FutureExt;
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
+use super::clock::ReadDate;
 use super::credentials::OwnCredentials;
 use super::error::{CREDENTIALS_INVALID, Subject, WORK_GROUP_NOT_FOUND, code, is_of_transport, is_resource_not_found, refusal};
 use super::marker_search::{Lister, Part, Summary, SummaryPage};
 use crate::api::{Classification, EngineConfiguration};
+use crate::clock::Clock;
 use crate::key::Key;
 use crate::leadership::Leadership;
 use crate::limiter::{Lane, Limiter, Turn};
@@ -49,6 +51,7 @@ pub(super) struct Connection {
     pub(super) endpoint: Option<String>,
     /// Where Athena's calls go, and whether that is a FIPS endpoint.
     pub(super) target: Target,
+    pub(super) clock: Clock,
 }
 
 /// Where calls go.
@@ -93,10 +96,12 @@ impl Connection {
         let region = config.region().ok_or(ConnectError::NoRegion)?.to_string();
         let endpoint = std::env::var("AWS_ENDPOINT_URL_ATHENA").ok().or(config.endpoint_url().map(str::to_owned));
         let target = Target::new(&config, endpoint.as_deref());
+        let clock = Clock::new("Athena");
         let once = aws_sdk_athena::config::Builder::from(&config).retry_config(RetryConfig::disabled());
-        let credentials = OwnCredentials::new(config);
+        let once = once.time_source(clock.clone()).disable_clock_skew_correction(true).interceptor(ReadDate::of_athena(clock.clone()));
+        let credentials = OwnCredentials::new(config, clock.clone());
         let once = once.credentials_provider(credentials.clone()).identity_cache(IdentityCache::no_cache());
-        Ok(Self { athena: aws_sdk_athena::Client::from_conf(once.build()), credentials, region, endpoint, target })
+        Ok(Self { athena: aws_sdk_athena::Client::from_conf(once.build()), credentials, region, endpoint, target, clock })
     }
 }
 
@@ -108,6 +113,7 @@ pub struct Athena {
     region: String,
     /// Host of the calls, for people.
     host: Arc<str>,
+    clock: Clock,
     leadership: Leadership,
     limiter: Arc<Limiter<Key>>,
     metrics: Arc<Metrics>,
@@ -141,14 +147,19 @@ impl Athena {
     }
 
     fn over(connection: Connection, leadership: Leadership, limiter: Arc<Limiter<Key>>, metrics: Arc<Metrics>) -> Self {
-        let Connection { athena, credentials, region, target, .. } = connection;
+        let Connection { athena, credentials, region, target, clock, .. } = connection;
         let host = target.host().unwrap_or_else(|| "Athena".into()).into();
-        Self { athena, credentials, region, host, leadership, limiter, metrics, work_groups: Arc::default() }
+        Self { athena, credentials, region, host, clock, leadership, limiter, metrics, work_groups: Arc::default() }
     }
 
     /// The region of all calls.
     pub fn region(&self) -> &str {
         &self.region
+    }
+
+    /// Athena's clock, which every reply corrects.
+    pub fn clock(&self) -> &Clock {
+        &self.clock
     }
 
     /// The account of the credentials, by STS GetCallerIdentity. From then on no call is made in another.

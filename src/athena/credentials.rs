@@ -17,7 +17,9 @@ use tokio::sync::Mutex;
 use tokio::time::timeout;
 use tracing::{info, warn};
 
+use super::clock::ReadDate;
 use super::error::{CREDENTIALS_INVALID, Subject, cause, refusal};
+use crate::clock::Clock;
 use crate::session::{Class, Refusal};
 
 /// How long credentials that name no end are used before they are looked for again.
@@ -64,6 +66,8 @@ pub(super) enum Missing {
 #[derive(Clone)]
 pub(super) struct OwnCredentials {
     config: SdkConfig,
+    /// Athena's clock, by which credentials end.
+    clock: Clock,
     state: Arc<Mutex<State>>,
 }
 
@@ -106,8 +110,8 @@ impl State {
 
 impl OwnCredentials {
     /// The credentials of the environment, unless `config` has a provider. It has region and endpoint.
-    pub(super) fn new(config: SdkConfig) -> Self {
-        Self { config, state: Arc::default() }
+    pub(super) fn new(config: SdkConfig, clock: Clock) -> Self {
+        Self { config, clock, state: Arc::default() }
     }
 
     /// AWS has refused the credentials: the next call looks for others.
@@ -140,6 +144,8 @@ impl OwnCredentials {
     async fn caller_of(&self, credentials: &Credentials) -> Result<Caller, Refusal> {
         let own =
             aws_sdk_sts::config::Builder::from(&self.config).credentials_provider(credentials.clone()).identity_cache(IdentityCache::no_cache());
+        // The SDK corrects its clock within the call.
+        let own = own.interceptor(ReadDate::of_aws(self.clock.clone()));
         let reply =
             aws_sdk_sts::Client::from_conf(own.build()).get_caller_identity().send().await.map_err(|error| refusal(&error, &Subject::OTHER))?;
         let account = reply.account.filter(|account| account.len() == 12 && account.bytes().all(|byte| byte.is_ascii_digit()));
@@ -154,7 +160,7 @@ impl OwnCredentials {
 
     async fn provide(&self) -> Result<Credentials, Missing> {
         let mut state = self.state.lock().await;
-        if let Some(result) = state.usable(SystemTime::now()) {
+        if let Some(result) = state.usable(self.clock.now().into()) {
             return result;
         }
         let found = timeout(PATIENCE, self.search(&state)).await;
@@ -171,7 +177,7 @@ impl OwnCredentials {
                 state.missing = Some(missing);
             }
         }
-        state.best(SystemTime::now())
+        state.best(self.clock.now().into())
     }
 
     /// What the provider or the SDK's chain finds, read anew, if it is of the process's account.

@@ -1,6 +1,7 @@
 //! Amazon Athena: the only place that knows the AWS SDK. Its failures are outcomes to be reported, so they come back as data.
 
 mod client;
+mod clock;
 mod credentials;
 mod error;
 mod marker_search;

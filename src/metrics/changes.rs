@@ -27,13 +27,13 @@ pub const DELETED: &str = "Deleted";
 /// Stands for words of another version.
 pub const OTHER: &str = "Other";
 
-/// What is new in the status of `object` when it has become `after`.
-pub fn changes(object: &AthenaSession, after: &AthenaSessionStatus) -> Changes {
+/// What is new in the status of `object` when it has become `after`. The API server's clock is `ahead` of Athena's.
+pub fn changes(object: &AthenaSession, after: &AthenaSessionStatus, ahead: SignedDuration) -> Changes {
     let empty = AthenaSessionStatus::default();
     let before = object.status.as_ref().unwrap_or(&empty);
     let end = after.end_reason.as_ref().filter(|_| before.end_reason.is_none());
     Changes {
-        start: start_duration(object, before, after),
+        start: start_duration(object, before, after, ahead),
         restart: before.end_reason.as_ref().filter(|_| after.attempt != before.attempt).map(word),
         end: end.map(word),
         dpu_millis: end.and(after.dpu_execution_in_millis).map_or(0, whole),
@@ -61,18 +61,23 @@ fn word(reason: &EndReason) -> &'static str {
 }
 
 /// From the creation of `object`, or its newest resume, until its first session since then was ready.
-fn start_duration(object: &AthenaSession, before: &AthenaSessionStatus, after: &AthenaSessionStatus) -> Option<SignedDuration> {
+fn start_duration(
+    object: &AthenaSession,
+    before: &AthenaSessionStatus,
+    after: &AthenaSessionStatus,
+    ahead: SignedDuration,
+) -> Option<SignedDuration> {
     let ready = after.ready_time.as_ref().filter(|_| before.ready_time.is_none())?.0;
     if after.first_start_time != after.start_time {
         return None;
     }
-    Some(ready.duration_since(wait_begun(object, before)?).max(SignedDuration::ZERO))
+    Some(ready.duration_since(wait_begun(object, before, ahead)?).max(SignedDuration::ZERO))
 }
 
-/// Since when `object` has waited for a session. A spec that was never changed was never suspended or resumed; else Ready has been Unknown since then.
-fn wait_begun(object: &AthenaSession, before: &AthenaSessionStatus) -> Option<Timestamp> {
+/// Since when `object` has waited for a session, on Athena's clock. A spec that was never changed was never suspended or resumed; else Ready has been Unknown since then.
+fn wait_begun(object: &AthenaSession, before: &AthenaSessionStatus, ahead: SignedDuration) -> Option<Timestamp> {
     if object.metadata.generation == Some(1) {
-        return object.creation_timestamp().map(|time| time.0);
+        return object.creation_timestamp().and_then(|time| time.0.checked_sub(ahead).ok());
     }
     let waiting = condition(before, "Ready").filter(|ready| ready.status == "Unknown");
     waiting.map(|ready| ready.last_transition_time.0).or(before.attempt_time.as_ref().map(|time| time.0))

@@ -77,6 +77,7 @@ pub static TABLE: &[Row] = &[
     ATHENA_CALLS.row(),
     ATHENA_CALL_DURATION.row(),
     LIMITER_WAIT.row(),
+    CLOCK_SKEW.row(),
     WRITES.row(),
     RECONCILES.row(),
     RECONCILE_ERRORS.row(),
@@ -137,6 +138,11 @@ pub(super) static ATHENA_CALL_DURATION: Definition<1> =
     histogram("athena_operator_athena_call_duration_seconds", ["operation"], "Duration of calls to Athena");
 pub(super) static LIMITER_WAIT: Definition<1> =
     histogram("athena_operator_athena_limiter_wait_seconds", ["lane"], "How long AthenaSessions waited for their turn to call Athena");
+pub(super) static CLOCK_SKEW: Definition<0> = gauge(
+    "athena_operator_clock_skew_seconds",
+    [],
+    "By how much the node's clock is ahead of Athena's; times are compared with Athena's clock. None before Athena's first reply",
+);
 pub(super) static WRITES: Definition<2> = counter(
     "athena_operator_writes_total",
     ["write", "result"],

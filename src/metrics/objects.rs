@@ -32,8 +32,8 @@ pub struct Objects<'a> {
 /// Stands for what a status does not tell.
 pub const UNTOLD: &str = "Unknown";
 
-/// What `objects` come to at `now`.
-pub fn tally<'a>(objects: impl IntoIterator<Item = Object<'a>>, now: Timestamp) -> Objects<'a> {
+/// What `objects` come to at `now` of Athena's clock, which is `api_server_now` of the API server's.
+pub fn tally<'a>(objects: impl IntoIterator<Item = Object<'a>>, now: Timestamp, api_server_now: Timestamp) -> Objects<'a> {
     let mut all = Objects::default();
     for object in objects {
         let meta = object.map_or_else(|meta| meta, |object| &object.metadata);
@@ -47,7 +47,7 @@ pub fn tally<'a>(objects: impl IntoIterator<Item = Object<'a>>, now: Timestamp) 
         *all.counts.entry((namespace, ready, reason)).or_default() += 1;
         let held = meta.finalizers.iter().flatten().any(|name| name == FINALIZER);
         if let Some(deleted) = meta.deletion_timestamp.as_ref().filter(|_| held) {
-            oldest(all.deletion_ages.entry(namespace).or_default(), deleted.0, now);
+            oldest(all.deletion_ages.entry(namespace).or_default(), deleted.0, api_server_now);
         }
         let Ok(object) = object else { continue };
         let work_group = object.spec.work_group.as_str();

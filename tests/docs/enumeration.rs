@@ -102,6 +102,7 @@ fn name(step: &Step) -> &'static str {
         Step::Wait => "Wait",
         Step::Look => "Look",
         Step::Search => "Search",
+        Step::AskTime => "AskTime",
         Step::AddFinalizer => "AddFinalizer",
         Step::ReadWorkGroup => "ReadWorkGroup",
         Step::Hold(_) => "Hold",
@@ -318,6 +319,8 @@ fn circumstances() -> Vec<Circumstances> {
         .into_iter()
         .map(|(minutes, account)| Circumstances {
             now: begun + SignedDuration::from_mins(minutes),
+            is_time_certain: true,
+            api_server_ahead: Some(SignedDuration::ZERO),
             identity: Identity { region: "eu-west-1".into(), account },
             limits: Limits::default(),
         })

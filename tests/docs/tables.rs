@@ -12,7 +12,7 @@ use athena_operator::lifecycle::{Circumstances, Identity, Limits, Sequel, sequel
 use athena_operator::metrics;
 use athena_operator::session::Class;
 use clap::CommandFactory;
-use k8s_openapi::jiff::Timestamp;
+use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 
 use crate::enumeration::{ENDS, KINDS, Label, Row};
@@ -247,7 +247,13 @@ fn follows(reason: &EndReason, policy: &str) -> &'static str {
         "status": { "attempt": 0, "sessionId": "s", "endTime": begun, "endReason": reason },
     }))
     .expect("an AthenaSession");
-    let at = Circumstances { now: begun, identity: Identity::default(), limits: Limits::default() };
+    let at = Circumstances {
+        now: begun,
+        is_time_certain: true,
+        api_server_ahead: Some(SignedDuration::ZERO),
+        identity: Identity::default(),
+        limits: Limits::default(),
+    };
     match sequel(&object, &at) {
         Sequel::Attempt { resumed: true, .. } => "an attempt, when resumed",
         Sequel::Attempt { time, .. } if time == begun => "an attempt, at once",

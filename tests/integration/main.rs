@@ -8,6 +8,7 @@ mod absence;
 mod admission;
 mod adoption;
 mod check;
+mod clock;
 mod crash;
 mod credentials;
 mod deletion;
@@ -43,6 +44,7 @@ fn main() -> ExitCode {
         ("admission", admission::tests()),
         ("adoption", adoption::tests()),
         ("check", check::tests()),
+        ("clock", clock::tests()),
         ("crash", crash::tests()),
         ("credentials", credentials::tests()),
         ("deletion", deletion::tests()),

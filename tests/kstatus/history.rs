@@ -88,7 +88,13 @@ impl World {
     }
 
     fn at(&self) -> Circumstances {
-        Circumstances { now: self.now, identity: self.identity.clone(), limits: Limits::default() }
+        Circumstances {
+            now: self.now,
+            is_time_certain: true,
+            api_server_ahead: Some(SignedDuration::ZERO),
+            identity: self.identity.clone(),
+            limits: Limits::default(),
+        }
     }
 
     /// The API server takes `object`, and gives back what it has stored.

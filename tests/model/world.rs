@@ -139,6 +139,8 @@ impl World {
     pub fn at(&self) -> Circumstances {
         Circumstances {
             now: time(self.now),
+            is_time_certain: true,
+            api_server_ahead: Some(SignedDuration::ZERO),
             identity: Identity {
                 region: if self.elsewhere { "us-east-1" } else { "eu-west-1" }.into(),
                 account: (!self.accountless).then(|| "000000000000".into()),

@@ -107,12 +107,12 @@ pub(crate) async fn call(shared: &Shared, parts: Parts, body: Bytes) -> Result<A
         Some(FaultKind::Delay { duration }) => tokio::time::sleep(*duration).await,
         Some(FaultKind::Fail { status, code, message }) => {
             conclude(Outcome::Error(code.clone()), None);
-            return Ok(request.refuse(&Refusal::ordered(*status, code, message)));
+            return Ok(dated(shared, request.refuse(&Refusal::ordered(*status, code, message))));
         }
         Some(FaultKind::Throttle) => {
             let refusal = Refusal::throttled();
             conclude(Outcome::Error(refusal.code.clone()), None);
-            return Ok(request.refuse(&refusal));
+            return Ok(dated(shared, request.refuse(&refusal)));
         }
         Some(FaultKind::DropBefore) => {
             conclude(Outcome::DroppedBefore, None);
@@ -130,22 +130,27 @@ pub(crate) async fn call(shared: &Shared, parts: Parts, body: Bytes) -> Result<A
     }
 
     let result = effect(&mut shared.world(), &request, number, fault.as_ref());
-    let clock = shared.world().config.wrong_clock(Timestamp::now());
     match fault {
         Some(FaultKind::DropAfter) => Err(Closed),
         Some(FaultKind::Hang { .. }) => pending().await,
         _ => {
-            let mut answer = match result {
+            let answer = match result {
                 Ok(done) => request.reply(StatusCode::OK, done.body),
                 Err(refusal) => request.refuse(&refusal),
             };
-            let date = clock.and_then(|clock| HeaderValue::from_str(&clock.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string()).ok());
-            if let Some(date) = date {
-                answer.headers_mut().insert(DATE, date);
-            }
-            Ok(answer)
+            Ok(dated(shared, answer))
         }
     }
+}
+
+/// A reply with the time that the emulator's clock shows. Where that is right, the server writes it.
+fn dated(shared: &Shared, mut answer: Answer) -> Answer {
+    let clock = shared.world().config.wrong_clock(Timestamp::now());
+    let date = clock.and_then(|clock| HeaderValue::from_str(&clock.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string()).ok());
+    if let Some(date) = date {
+        answer.headers_mut().insert(DATE, date);
+    }
+    answer
 }
 
 /// Performs a call and notes what became of it.

@@ -26,7 +26,7 @@ pub struct Config {
     pub credentials: Vec<Credential>,
     /// What is issued for a token, by STS `AssumeRoleWithWebIdentity` and at `/v1/credentials`, as by the agent of EKS Pod Identity.
     pub issue: Option<Issue>,
-    /// How many seconds the clock that signatures are held against, and that replies tell, is ahead.
+    /// How many seconds its clock is ahead: the one that signatures are held against, that replies tell, and that the times of sessions are from.
     pub clock_ahead: i64,
     /// The work groups that exist.
     pub work_groups: Vec<WorkGroup>,
@@ -175,9 +175,19 @@ impl Config {
         credential.and_then(|credential| credential.account.as_deref()).unwrap_or(&self.account)
     }
 
+    /// By how much its clock is ahead.
+    pub(crate) fn ahead(&self) -> SignedDuration {
+        SignedDuration::from_secs(self.clock_ahead)
+    }
+
+    /// How replies tell the times of sessions.
+    pub(crate) fn times(&self) -> Times {
+        Times { omitted: self.omit_times.clone(), ahead: self.ahead() }
+    }
+
     /// What its clock shows.
     pub(crate) fn clock(&self, now: Timestamp) -> Timestamp {
-        now.saturating_add(SignedDuration::from_secs(self.clock_ahead)).unwrap_or(now)
+        now.saturating_add(self.ahead()).unwrap_or(now)
     }
 
     /// The same, if that is not the time.
@@ -193,6 +203,23 @@ impl Config {
     pub(crate) fn work_group_arn(&self, work_group: &str) -> String {
         let (region, account) = (self.region_name(), &self.account);
         format!("arn:aws:athena:{region}:{account}:workgroup/{work_group}")
+    }
+}
+
+/// How replies tell the times of sessions.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Times {
+    /// Members that are left out.
+    omitted: Vec<String>,
+    /// By how much the clock is ahead that they are from.
+    ahead: SignedDuration,
+}
+
+impl Times {
+    /// What `member` tells of `time`.
+    pub(crate) fn told(&self, member: &str, time: Timestamp) -> Option<Timestamp> {
+        let is_told = !self.omitted.iter().any(|name| name == member);
+        is_told.then(|| time.saturating_add(self.ahead).unwrap_or(time))
     }
 }
 

@@ -98,16 +98,16 @@ fn replayed(world: &World, token: Option<&str>, request: &Value, now: Timestamp)
 
 /// `GetSession`.
 pub(crate) fn get_session(world: &mut World, input: &Input, now: Timestamp) -> Result<Done, Refusal> {
-    let (omitted, idle_minute) = (world.config.omit_times.clone(), world.config.idle_minute);
+    let (times, idle_minute) = (world.config.times(), world.config.idle_minute);
     let session = visible(world, input, now)?;
-    Done::new(&FullSession::of(session, &omitted, idle_minute, now), Some(session.id()))
+    Done::new(&FullSession::of(session, &times, idle_minute, now), Some(session.id()))
 }
 
 /// `GetSessionStatus`.
 pub(crate) fn get_session_status(world: &mut World, input: &Input, now: Timestamp) -> Result<Done, Refusal> {
-    let omitted = world.config.omit_times.clone();
+    let times = world.config.times();
     let session = visible(world, input, now)?;
-    Done::new(&SessionStatus::of(session, &omitted), Some(session.id()))
+    Done::new(&SessionStatus::of(session, &times), Some(session.id()))
 }
 
 /// `TerminateSession`.
@@ -147,6 +147,7 @@ pub(crate) fn list_sessions(world: &mut World, input: &Input, now: Timestamp) ->
             && later(session.started(), world.config.list_lag) <= now
     };
     let mut found = world.sessions().enumerate().rev().filter(|(place, _)| before.is_none_or(|before| *place < before));
+    let times = world.config.times();
     let mut page = Page { next_token: None, sessions: Vec::new() };
     let mut last = None;
     for (place, session) in found.by_ref().filter(|(_, session)| listed(session)) {
@@ -154,7 +155,7 @@ pub(crate) fn list_sessions(world: &mut World, input: &Input, now: Timestamp) ->
             page.next_token = last.map(|last: usize| hex::encode(format!("{last}/{group}")));
             break;
         }
-        page.sessions.push(Summary::of(session, &world.config.omit_times));
+        page.sessions.push(Summary::of(session, &times));
         last = Some(place);
     }
     Done::new(&page, None)

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::config::{WorkGroup, WorkGroupState};
+use crate::config::{Times, WorkGroup, WorkGroupState};
 use crate::session::Session;
 
 #[derive(Serialize)]
@@ -128,13 +128,13 @@ struct WorkGroupConfiguration<'a> {
 }
 
 impl<'a> SessionStatus<'a> {
-    pub(crate) fn of(session: &'a Session, omitted: &[String]) -> Self {
-        Self { session_id: session.id(), status: Status::of(session, omitted) }
+    pub(crate) fn of(session: &'a Session, times: &Times) -> Self {
+        Self { session_id: session.id(), status: Status::of(session, times) }
     }
 }
 
 impl<'a> FullSession<'a> {
-    pub(crate) fn of(session: &'a Session, omitted: &[String], idle_minute: Duration, now: Timestamp) -> Self {
+    pub(crate) fn of(session: &'a Session, times: &Times, idle_minute: Duration, now: Timestamp) -> Self {
         let start = &session.start;
         Self {
             session_id: session.id(),
@@ -150,21 +150,21 @@ impl<'a> FullSession<'a> {
                 idle_timeout_seconds: idle_minute.saturating_mul(start.idle_minutes).as_secs(),
                 session_idle_timeout_in_minutes: start.idle_minutes,
             },
-            status: Status::of(session, omitted),
+            status: Status::of(session, times),
             statistics: Statistics { dpu_execution_in_millis: i64::try_from(session.billed(now).as_millis()).unwrap_or(i64::MAX) },
         }
     }
 }
 
 impl<'a> Summary<'a> {
-    pub(crate) fn of(session: &'a Session, omitted: &[String]) -> Self {
+    pub(crate) fn of(session: &'a Session, times: &Times) -> Self {
         let start = &session.start;
         Self {
             session_id: session.id(),
             description: start.description.as_deref(),
             engine_version: EngineVersion::of(&start.engine_version),
             notebook_version: start.request.get("NotebookVersion"),
-            status: Status::of(session, omitted),
+            status: Status::of(session, times),
         }
     }
 }
@@ -191,9 +191,8 @@ impl<'a> EngineVersion<'a> {
 }
 
 impl<'a> Status<'a> {
-    /// The status without the members that are `omitted`.
-    fn of(session: &'a Session, omitted: &[String]) -> Self {
-        let told = |member: &str, time: Option<Timestamp>| time.filter(|_| !omitted.iter().any(|name| name == member)).map(epoch_seconds);
+    fn of(session: &'a Session, times: &Times) -> Self {
+        let told = |member: &str, time: Option<Timestamp>| times.told(member, time?).map(epoch_seconds);
         Self {
             start_date_time: told("StartDateTime", Some(session.started())),
             last_modified_date_time: told("LastModifiedDateTime", Some(session.modified())),

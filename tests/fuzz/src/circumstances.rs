@@ -30,7 +30,9 @@ pub(crate) fn circumstances(u: &mut Unstructured<'_>) -> Result<Circumstances> {
         }
         _ => Limits::default(),
     };
-    Ok(Circumstances { now, identity: Identity { region: REGION.to_owned(), account }, limits })
+    let is_time_certain = u.ratio(7, 8)?;
+    let ahead = u.arbitrary::<Option<i16>>()?.map(|seconds| SignedDuration::from_secs(seconds.into()));
+    Ok(Circumstances { now, is_time_certain, api_server_ahead: ahead, identity: Identity { region: REGION.to_owned(), account }, limits })
 }
 
 /// A part of a second that chance would give.

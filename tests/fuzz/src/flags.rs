@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use arbitrary::{Result, Unstructured};
 use athena_operator::args::{Check, Cli, Command, Run};
+use athena_operator::clock::Clock;
 use athena_operator::limiter::{Lane, Limiter};
 use athena_operator::observer::Observer;
 use athena_operator::telemetry;
@@ -172,7 +173,7 @@ fn check(run: &Run) {
     // Times of attempts are in whole seconds.
     assert!(run.concurrency > 0 && run.uncertainty >= Duration::from_secs(1));
     let limits = run.limits();
-    let observer = Observer::<u8>::new(limits.observe_interval.unsigned_abs(), limits.stale.unsigned_abs());
+    let observer = Observer::<u8>::new(limits.observe_interval.unsigned_abs(), limits.stale.unsigned_abs(), Clock::new("Athena"));
     observer.forget(&0);
     let limiter = Limiter::new(run.rate(), Arc::default());
     assert!(limiter.ask(&0_u8, "", Lane::Start), "the first call has no turn");

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use arbitrary::{Result, Unstructured};
 use athena_operator::api::AthenaSession;
 use athena_operator::athena::{Athena, Lister, Part, start_session};
+use athena_operator::clock::Clock;
 use athena_operator::events;
 use athena_operator::key::Key;
 use athena_operator::known::Known;
@@ -74,9 +75,16 @@ pub fn reply(data: &[u8]) {
     drop(runtime);
     assert!(replay.calls() < MOST_CALLS, "{} calls", replay.calls());
     secrets::check("the log", &Lines::taken());
-    let nothing = tally(std::iter::empty(), Timestamp::UNIX_EPOCH);
-    let scraped =
-        Scraped { objects: nothing, observations: Vec::new(), backlog: Backlog::default(), tasks: 3, lease: "athena-operator", leads: true };
+    let nothing = tally(std::iter::empty(), Timestamp::UNIX_EPOCH, Timestamp::UNIX_EPOCH);
+    let scraped = Scraped {
+        objects: nothing,
+        observations: Vec::new(),
+        backlog: Backlog::default(),
+        clock_skew: None,
+        tasks: 3,
+        lease: "athena-operator",
+        leads: true,
+    };
     let metrics = metrics.encode(&scraped, Instant::now());
     secrets::check("the metrics", &metrics);
     assert!(metrics.lines().count() < 2000, "the metrics grow");
@@ -143,6 +151,8 @@ async fn call(u: &mut Unstructured<'_>, doing: &str, athena: &Athena) -> Result<
     let (raw, mut object) = living();
     let at = Circumstances {
         now: Timestamp::now() + SignedDuration::from_secs(u.arbitrary::<u16>()?.into()),
+        is_time_certain: true,
+        api_server_ahead: Some(SignedDuration::ZERO),
         identity: Identity { region: REGION.into(), account: Some(ACCOUNT.into()) },
         limits: Limits::default(),
     };
@@ -263,7 +273,7 @@ async fn reconciles(u: &mut Unstructured<'_>, athena: &Athena, limiter: &Arc<Lim
     };
     let raw = if u.arbitrary()? { grammar::object(u, Timestamp::now())? } else { living().0 };
     let server = Server::new(raw);
-    let start = || Arc::new(Operator::new(server.client(), athena.clone(), limiter.clone(), limits, metrics.clone()));
+    let start = || Arc::new(Operator::new(server.client(), Clock::new("the API server"), athena.clone(), limiter.clone(), limits, metrics.clone()));
     let mut operator = start();
     for round in 0..u.int_in_range(3..=12)? {
         let Some(raw) = server.object() else { break };

@@ -72,6 +72,14 @@ pub enum Error {
         /// The file's path in it.
         file: String,
     },
+    /// A package of Debian's could not be had.
+    #[error("cannot get {package}: install the package, or let apt-get and dpkg-deb download it:\n{output}")]
+    NoPackage {
+        /// The package's name.
+        package: &'static str,
+        /// What was said.
+        output: String,
+    },
     /// The system refused something.
     #[error("cannot {action}: {source}")]
     System {

@@ -5,11 +5,13 @@
 //! - [`Program`]: any program of a Go module of this repository, and how it is built.
 //! - [`Published`]: files of a Go module as it was published, such as Kubernetes' API.
 //! - [`GoMod`]: the versions that a `go.mod` pins.
+//! - [`faketime`]: a library that shows a process another time; the only one that is not Go's.
 //! - [`cache_folder`]: where all that is built or downloaded once is kept.
 //! - [`Error`]: all that can fail, with the cure.
 
 mod cache;
 mod error;
+mod faketime;
 mod go_build;
 mod go_mod;
 mod published;
@@ -17,6 +19,7 @@ mod tool;
 
 pub use cache::cache_folder;
 pub use error::Error;
+pub use faketime::faketime;
 pub use go_build::{Program, tell};
 pub use go_mod::GoMod;
 pub use published::Published;

@@ -1,0 +1,94 @@
+use super::*;
+
+fn boot(millis: u64) -> BootTime {
+    BootTime(Duration::from_millis(millis))
+}
+
+fn time(millis: i64) -> Timestamp {
+    Timestamp::from_millisecond(1_800_000_000_000 + millis).expect("a time")
+}
+
+/// A reply of a machine that was started `ahead` milliseconds before the time that [`time`] counts from, and whose `Date` is written after `there`.
+fn reply(ahead: i64, sent: u64, there: u64, back: u64) -> Reply {
+    let written = time(ahead + i64::try_from(sent + there).expect("a time"));
+    Reply { date: Timestamp::from_second(written.as_second()).expect("a time"), sent: boot(sent), received: boot(sent + there + back) }
+}
+
+fn node() -> Estimate {
+    Estimate { origin: time(-3_600_000), source: Source::Node }
+}
+
+#[test]
+fn a_date_that_no_clock_shows_is_ignored() {
+    let read = |date: &str| Reply::new(date, boot(0), boot(10)).map(|reply| reply.date);
+    assert_eq!(read("Tue, 15 Nov 2022 08:12:31 GMT"), None, "older than what it tells of");
+    assert_eq!(read("Fri, 15 Jan 2027 08:00:00 GMT"), Some(time(0)));
+    for date in ["", "now", "1800000000", "Fri, 15 Jan 2027", "Wed, 15 Jan 2270 08:00:00 GMT", "Thu, 01 Jan 1970 00:00:00 GMT"] {
+        assert_eq!(read(date), None, "{date}");
+    }
+    let late = Reply::new("Fri, 15 Jan 2027 08:00:00 GMT", boot(0), boot(301_000));
+    assert!(late.is_none(), "it says little of the time of its arrival");
+}
+
+#[test]
+fn the_first_reply_is_taken_and_the_way_back_is_half_of_the_round_trip() {
+    let mut estimate = node();
+    estimate.observe(&reply(0, 5_000, 200, 200));
+    assert_eq!(estimate, Estimate { origin: time(-200), source: Source::Own });
+    assert_eq!(estimate.at(boot(5_400)), time(5_200), "the Date says 5 s, and was written half a round trip ago");
+}
+
+#[test]
+fn whole_seconds_make_no_clock_run_backwards_and_the_estimate_comes_close() {
+    let mut rng = fastrand::Rng::with_seed(6);
+    let (mut estimate, mut sent) = (node(), 1_000);
+    estimate.observe(&reply(0, sent, 1, 1));
+    for _ in 0..1_000 {
+        sent += rng.u64(1..30_000);
+        let reply = reply(0, sent, rng.u64(0..50), rng.u64(0..50));
+        let before = estimate;
+        estimate.observe(&reply);
+        assert!(estimate.origin >= before.origin, "{before:?} {estimate:?} {reply:?}");
+        let off = estimate.origin.duration_since(time(0));
+        assert!(off.abs() <= SignedDuration::from_millis(1_002), "{off:?}");
+    }
+    let off = estimate.origin.duration_since(time(0));
+    assert!(off.abs() <= SignedDuration::from_millis(150), "after a thousand replies it is {off:?} off");
+}
+
+#[test]
+fn a_clock_that_is_really_off_is_followed_either_way() {
+    for ahead in [3_600_000, -3_600_000, 5_000, -5_000] {
+        let mut estimate = node();
+        estimate.observe(&reply(0, 1_000, 10, 10));
+        estimate.observe(&reply(ahead, 2_000, 10, 10));
+        let off = estimate.origin.duration_since(time(ahead));
+        assert!(off.abs() <= SignedDuration::from_secs(1), "{ahead} {off:?}");
+    }
+}
+
+#[test]
+fn a_slow_reply_says_less_and_does_not_undo_a_quick_one() {
+    let mut estimate = node();
+    estimate.observe(&reply(0, 1_000, 1, 1));
+    let before = estimate;
+    estimate.observe(&reply(0, 2_000, 20_000, 100));
+    estimate.observe(&reply(0, 30_000, 100, 20_000));
+    assert_eq!(estimate, before);
+}
+
+#[test]
+fn a_hint_counts_until_the_machine_itself_has_told_its_time() {
+    let clock = Clock::new("Athena");
+    let sent = BootTime::now();
+    let shown = |clock: &Clock| clock.read().now.duration_since(time(0)).abs() < SignedDuration::from_secs(10);
+    let told = |date| Reply { date, sent, received: BootTime::now() };
+    clock.hint(&told(time(0)));
+    assert!(shown(&clock) && !clock.read().is_certain && clock.node_skew().is_none());
+    clock.hint(&told(time(3_600_000)));
+    assert!(!shown(&clock), "the newest counts");
+    clock.observe(&told(time(0)));
+    assert!(shown(&clock) && clock.read().is_certain && clock.node_skew().is_some());
+    clock.hint(&told(time(3_600_000)));
+    assert!(shown(&clock) && clock.read().is_certain);
+}

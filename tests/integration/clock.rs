@@ -1,0 +1,215 @@
+//! Clocks that are wrong or jump: the node's, against Athena's and the API server's.
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use anyhow::ensure;
+use athena_emulator::{Fault, FaultKind, Outcome};
+use athena_operator::api::{AthenaSession, FINALIZER};
+use environment::Operator;
+use kube::api::PostParams;
+use serde_json::json;
+
+use crate::harness::{World, ready_condition, status, tests, until};
+
+tests![
+    a_node_ahead_does_not_take_an_early_list_for_a_proof_of_absence,
+    a_jump_of_the_nodes_clock_while_a_start_is_unanswered_starts_no_second_session,
+    a_jump_of_the_nodes_clock_ends_no_session,
+    before_athena_has_told_its_time_nothing_is_deleted_for_its_age,
+    before_athena_has_told_its_time_a_failed_session_is_not_restarted,
+    a_skew_is_shown_in_a_metric_and_once_in_the_log,
+];
+
+/// A node whose clock is not the time.
+struct Node {
+    library: PathBuf,
+    folder: tempfile::TempDir,
+}
+
+impl Node {
+    /// A node whose clock is `seconds` ahead.
+    fn ahead(seconds: i64) -> anyhow::Result<Self> {
+        let node = Self { library: tools::faketime()?, folder: tempfile::tempdir()? };
+        node.jump(seconds)?;
+        Ok(node)
+    }
+
+    /// Sets its clock to be `seconds` ahead.
+    fn jump(&self, seconds: i64) -> anyhow::Result<()> {
+        // A file that is half written would be another time.
+        let new = self.folder.path().join("new");
+        std::fs::write(&new, format!("{seconds:+}\n"))?;
+        Ok(std::fs::rename(new, self.folder.path().join("offset"))?)
+    }
+
+    /// Starts an operator on it.
+    fn operator(&self, world: &World, flags: &[&str]) -> anyhow::Result<Operator> {
+        let (library, offset) = (self.library.display().to_string(), self.folder.path().join("offset").display().to_string());
+        let env = [
+            ("LD_PRELOAD", library.as_str()),
+            ("FAKETIME_TIMESTAMP_FILE", &offset),
+            ("FAKETIME_NO_CACHE", "1"),
+            // A jump of the wall clock moves no timer.
+            ("FAKETIME_DONT_FAKE_MONOTONIC", "1"),
+        ];
+        world.operator_with(flags, &env)
+    }
+}
+
+/// The skew that the operator shows.
+fn skew(operator: &Operator) -> Option<f64> {
+    let (_, metrics) = operator.get("/metrics").ok()?;
+    metrics.lines().find_map(|line| line.strip_prefix("athena_operator_clock_skew_seconds")?.trim_start_matches("{}").trim().parse().ok())
+}
+
+fn is_idle(object: &AthenaSession) -> bool {
+    ready_condition(object).is_some_and(|ready| ready.reason == "SessionIdle")
+}
+
+async fn a_node_ahead_does_not_take_an_early_list_for_a_proof_of_absence(world: World) -> anyhow::Result<()> {
+    const UNCERTAINTY: Duration = Duration::from_secs(8);
+    // A finalizer whose status was wiped: whether a session lives is not known.
+    let object = json!({
+        "apiVersion": "athena-operator.io/v1alpha1", "kind": "AthenaSession",
+        "metadata": { "name": "wiped", "finalizers": [FINALIZER] }, "spec": { "workGroup": "spark-35", "suspend": true },
+    });
+    world.sessions.create(&PostParams::default(), &serde_json::from_value(object)?).await?;
+    let before = Instant::now();
+    world.delete("wiped").await?;
+    let node = Node::ahead(600)?;
+    let _operator = node.operator(&world, &["--uncertainty=8s"])?;
+    world.until_gone("wiped").await?;
+    let waited = before.elapsed();
+    // The server writes the time of a deletion in whole seconds.
+    ensure!(waited + Duration::from_secs(1) >= UNCERTAINTY, "it was let go {waited:?} after its deletion");
+    ensure!(world.calls("ListSessions").len() >= 2, "a complete list is the active and the degraded ones");
+    Ok(())
+}
+
+async fn a_jump_of_the_nodes_clock_while_a_start_is_unanswered_starts_no_second_session(world: World) -> anyhow::Result<()> {
+    // The session is there, and no list shows it yet.
+    world.emulator.configure(|config| config.list_lag = Duration::from_hours(1));
+    world.emulator.set_faults(vec![Fault::new("StartSession", FaultKind::DropAfter)]);
+    let node = Node::ahead(0)?;
+    let operator = node.operator(&world, &[])?;
+    world.create("jumped").await?;
+    until("StartSession is tried again", || world.calls("StartSession").len() >= 2).await?;
+    node.jump(21 * 60)?;
+    let before = world.calls("StartSession").len();
+    until("StartSession is tried after the jump", || world.calls("StartSession").len() > before + 1).await?;
+    world.emulator.set_faults(vec![]);
+    let object = world.until_reason("jumped", "SessionIdle").await?;
+    ensure!(status(&object).attempt == Some(0) && world.emulator.sessions().len() == 1);
+    ensure!(world.calls("ListSessions").iter().all(|call| call.outcome.is_ok()));
+    until("the skew is shown", || skew(&operator).is_some_and(|skew| (skew - 1260.0).abs() < 5.0)).await
+}
+
+async fn a_jump_of_the_nodes_clock_ends_no_session(world: World) -> anyhow::Result<()> {
+    let node = Node::ahead(-400)?;
+    let operator = node.operator(&world, &[])?;
+    let spec = json!({
+        "workGroup": "spark-35", "restartPolicy": "OnFailure", "startupDeadlineSeconds": 300, "activeDeadlineSeconds": 600,
+    });
+    world.emulator.configure(|config| config.stick_in = Some("CREATED".into()));
+    world.create_with("starting", spec.clone()).await?;
+    world.until_reason("starting", "SessionCreated").await?;
+    for seconds in [400, 4_000, -4_000] {
+        node.jump(seconds)?;
+        let looks = world.calls("GetSessionStatus").len();
+        until("it is looked at", || world.calls("GetSessionStatus").len() > looks + 1).await?;
+    }
+    world.emulator.configure(|config| config.stick_in = None);
+    world.until_reason("starting", "SessionIdle").await?;
+    for seconds in [700, 4_000] {
+        node.jump(seconds)?;
+        let lists = world.calls("ListSessions").len();
+        until("it is listed", || world.calls("ListSessions").len() > lists + 1).await?;
+        // An edit has the object reconciled.
+        world.patch("starting", json!({ "metadata": { "annotations": { "jump": seconds.to_string() } } })).await?;
+        world.create(&format!("after-{seconds}")).await?;
+        world.until_reason(&format!("after-{seconds}"), "SessionIdle").await?;
+    }
+    let refused = world.emulator.calls().iter().filter(|call| !call.outcome.is_ok() && call.operation != "GetCallerIdentity").count();
+    ensure!(refused <= 1, "{refused} calls were refused: only the first can have been signed with a wrong clock");
+    ensure!(is_idle(&world.sessions.get("starting").await?) && world.emulator.sessions().len() == 3);
+    drop(operator);
+    // A restart on a node that is wrong the other way.
+    node.jump(3_600)?;
+    let _operator = node.operator(&world, &[])?;
+    world.create("another").await?;
+    world.until_reason("another", "SessionIdle").await?;
+    ensure!(is_idle(&world.sessions.get("starting").await?) && world.live().len() == 4);
+    Ok(())
+}
+
+/// Has a proxy answer every call in Athena's place.
+fn behind_a_proxy() -> Fault {
+    Fault::new("*", FaultKind::Malformed { status: 502, body: "<html>Bad Gateway</html>".into() })
+}
+
+async fn before_athena_has_told_its_time_nothing_is_deleted_for_its_age(world: World) -> anyhow::Result<()> {
+    // Athena's clock is right, so to speak, and the node's and the proxy's are ahead.
+    world.emulator.configure(|config| config.clock_ahead = -3_600);
+    let operator = world.operator()?;
+    world.create_with("finished", json!({ "workGroup": "spark-35", "activeDeadlineSeconds": 1 })).await?;
+    world.until("finished", "over", |object| status(object).end_reason.is_some()).await?;
+    drop(operator);
+    world.patch("finished", json!({ "spec": { "ttlSecondsAfterFinished": 1_800 } })).await?;
+    world.emulator.set_faults(vec![behind_a_proxy()]);
+    let before = world.calls("GetWorkGroup").len();
+    let _operator = world.operator()?;
+    until("Athena is asked for its time again", || world.calls("GetWorkGroup").len() > before + 1).await?;
+    let object = world.sessions.get("finished").await?;
+    ensure!(object.metadata.deletion_timestamp.is_none());
+    world.emulator.set_faults(vec![]);
+    // The first answer may be that the node's clock is wrong, which tells the time as well.
+    let answered = || world.calls("GetWorkGroup").iter().skip(before).any(|call| matches!(call.outcome, Outcome::Ok | Outcome::Error(_)));
+    until("Athena has told its time", answered).await?;
+    ensure!(world.sessions.get("finished").await?.metadata.deletion_timestamp.is_none());
+    world.patch("finished", json!({ "spec": { "ttlSecondsAfterFinished": 1 } })).await?;
+    world.until_gone("finished").await
+}
+
+async fn before_athena_has_told_its_time_a_failed_session_is_not_restarted(world: World) -> anyhow::Result<()> {
+    world.emulator.configure(|config| config.clock_ahead = -3_600);
+    let operator = world.operator()?;
+    world.create_with("failed", json!({ "workGroup": "spark-35", "restartPolicy": "OnFailure", "maxRestarts": 1 })).await?;
+    world.until_reason("failed", "SessionIdle").await?;
+    let id = world.emulator.sessions()[0].session_id.clone();
+    world.emulator.set_state(&id, athena_emulator::Change::State { state: "FAILED".into(), reason: None })?;
+    world.until_reason("failed", "RestartingAfterFailure").await?;
+    drop(operator);
+    world.emulator.set_faults(vec![behind_a_proxy()]);
+    let before = world.calls("GetWorkGroup").len();
+    let _operator = world.operator()?;
+    until("Athena is asked for its time again", || world.calls("GetWorkGroup").len() > before + 1).await?;
+    ensure!(world.calls("StartSession").len() == 1 && status(&world.sessions.get("failed").await?).attempt == Some(0));
+    world.emulator.set_faults(vec![]);
+    world.until_reason("failed", "SessionIdle").await?;
+    let started: Vec<_> = world.emulator.sessions().iter().map(|session| session.states[0].1).collect();
+    ensure!(started.len() == 2 && started[1].duration_since(started[0]).as_secs() >= 9, "the backoff is ten seconds: {started:?}");
+    Ok(())
+}
+
+async fn a_skew_is_shown_in_a_metric_and_once_in_the_log(world: World) -> anyhow::Result<()> {
+    let lines = |operator: &Operator, text: &str| operator.raw_log().lines().filter(|line| line.contains(text)).count();
+    let operator = world.operator()?;
+    ensure!(skew(&operator).is_none(), "before Athena's first reply nothing is known");
+    world.create("observed").await?;
+    world.until_reason("observed", "SessionIdle").await?;
+    ensure!(skew(&operator).is_some_and(|skew| skew.abs() < 2.0), "{:?}", skew(&operator));
+    for (ahead, shown) in [(-35, 35.0), (-400, 400.0)] {
+        world.emulator.configure(|config| config.clock_ahead = ahead);
+        until("the skew is shown", || skew(&operator).is_some_and(|skew| (skew - shown).abs() < 2.0)).await?;
+    }
+    ensure!(lines(&operator, "ahead of Athena's") == 1, "{}", operator.raw_log());
+    let object = world.sessions.get("observed").await?;
+    ensure!(is_idle(&object), "{:?}", ready_condition(&object));
+    world.emulator.configure(|config| config.clock_ahead = 0);
+    until("it is over", || lines(&operator, "the node's clock agrees with Athena's again") == 1).await?;
+    ensure!(skew(&operator).is_some_and(|skew| skew.abs() < 2.0));
+    let events = world.kubectl(&["events"])?;
+    ensure!(!events.contains("ClockSkew"), "{events}");
+    Ok(())
+}
