@@ -63,7 +63,7 @@ fn word(reason: &EndReason) -> &'static str {
 /// From the creation of `object`, or its newest resume, until its first session since then was ready.
 fn start_duration(object: &AthenaSession, before: &AthenaSessionStatus, after: &AthenaSessionStatus) -> Option<SignedDuration> {
     let ready = after.ready_time.as_ref().filter(|_| before.ready_time.is_none())?.0;
-    if after.first_start_time != after.start_time {
+    if after.first_start_time.as_ref() != after.start_time.as_ref().or(after.attempt_time.as_ref()) {
         return None;
     }
     Some(ready.duration_since(wait_begun(object, before)?).max(SignedDuration::ZERO))
