@@ -30,7 +30,7 @@ async fn with_20_sessions(world: &World, ready: bool) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn until_namespace_gone(world: &World) -> anyhow::Result<()> {
+pub(crate) async fn until_namespace_gone(world: &World) -> anyhow::Result<()> {
     let namespaces: kube::Api<k8s_openapi::api::core::v1::Namespace> = kube::Api::all(world.client.clone());
     namespaces.delete(&world.namespace, &DeleteParams::default()).await?;
     let gone = kube::runtime::wait::await_condition(namespaces.clone(), &world.namespace, |found: Option<&_>| found.is_none());
