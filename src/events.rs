@@ -2,8 +2,9 @@
 
 use std::borrow::Cow;
 
-use crate::api::{AthenaSession, AthenaSessionStatus, DeletionPolicy};
+use crate::api::{AthenaSession, AthenaSessionStatus};
 use crate::lifecycle::Step;
+use crate::retained::Retained;
 use crate::session::Refusal;
 use crate::status::{Outcome, condition};
 
@@ -132,7 +133,7 @@ pub const EVENTS: &[Kind] = &[
     warning(
         "IdentityChanged",
         "the operator works in another region or account than that of the attempt, and makes no call for it",
-        "run the operator there again, or delete the object with `deletionPolicy: Retain`",
+        "run the operator there again, or delete the object with `deletionPolicy: Retain`, which an administrator may have to set",
     ),
     warning(
         "ObjectInvalid",
@@ -220,24 +221,34 @@ fn applied_by(object: &AthenaSession) -> Option<&'static str> {
     MARKS.iter().find(|(key, _)| carries(key)).map(|(_, tool)| *tool)
 }
 
-/// The event of letting an object go.
+/// The event of letting an object go of which nothing lives.
 pub fn release(object: &AthenaSession) -> Event {
-    let status = object.status.as_ref();
-    let id = status.and_then(|status| status.session_id.as_deref());
-    let ended = status.is_some_and(|status| status.end_time.is_some());
-    let (reason, note) = match (object.spec.deletion_policy, id) {
-        (DeletionPolicy::Retain, Some(id)) if !ended => ("SessionRetained", format!("session {id} may run on and be billed: nothing owns it now")),
-        (DeletionPolicy::Retain, None) if status.is_some_and(|status| status.attempt.is_some() && !ended) => return release_unread(),
-        (_, Some(id)) => ("SessionEnded", format!("session {id} has ended and the object is let go")),
-        (_, None) => ("SessionEnded", "no session lives and the object is let go".into()),
+    let id = object.status.as_ref().and_then(|status| status.session_id.as_deref());
+    let note = match id {
+        Some(id) => format!("session {id} has ended and the object is let go"),
+        None => "no session lives and the object is let go".into(),
     };
-    new(reason, &note, "Delete")
+    new("SessionEnded", &note, "Delete")
 }
 
-/// The event of letting an object go of which it is not known whether it has a session.
-pub fn release_unread() -> Event {
-    let note = "a session may have been started and run on: look for the object's UID in the descriptions of the work group's sessions";
-    new("SessionRetained", note, "Delete")
+/// The event of letting an object go whose session may run on. It is published before that is done.
+pub fn retained(retained: &Retained) -> Event {
+    let place = match (retained.work_group.as_deref(), retained.region.as_deref()) {
+        (None, None) => String::new(),
+        (None, Some(region)) => format!(" in region {region}"),
+        (Some(work_group), None) => format!(" in work group {work_group}"),
+        (Some(work_group), Some(region)) => format!(" in work group {work_group}, region {region},"),
+    };
+    let note = match &retained.session_id {
+        Some(id) => {
+            format!("session {id}{place} may run on and be billed: the object is let go with deletionPolicy Retain, and nothing else owns it")
+        }
+        None => format!(
+            "a session{place} may have been started and run on: the object is let go with deletionPolicy Retain; look for its UID in the descriptions \
+             of the work group's sessions"
+        ),
+    };
+    new("SessionRetained", &note, "Delete")
 }
 
 /// The event of an object that cannot be read.

@@ -77,15 +77,14 @@ fn every_event_that_occurs_is_in_the_table_and_every_row_occurs() {
         [Step::Start(0), Step::Terminate].into_iter().filter_map(move |step| event(None, &after, &step, &outcome))
     });
     let live = object(json!({}), json!({ "attempt": 0, "sessionId": "s" }));
-    let mut retained = live.clone();
-    retained.spec.deletion_policy = DeletionPolicy::Retain;
+    let run_on = Retained { session_id: Some("s".into()), work_group: Some("w".into()), region: None };
     let started = Outcome::Started { id: "s".into(), state: "CREATING".into() };
     let starting = status_of(&Situation::Session { state: "CREATING".into() });
     let mut mortal = object(json!({ "labels": { "argocd.argoproj.io/instance": "etl" } }), Value::Null);
     mortal.spec.ttl_seconds_after_finished = Some(1);
     let others = [event(None, &starting, &Step::Start(0), &started), ttl_under_gitops(&mortal, Some(false))].into_iter().flatten();
 
-    let occurring: Vec<Event> = nothing.chain(refused).chain(others).chain([release(&live), release(&retained), unreadable("mend spec")]).collect();
+    let occurring: Vec<Event> = nothing.chain(refused).chain(others).chain([release(&live), retained(&run_on), unreadable("mend spec")]).collect();
     let reasons: BTreeSet<&str> = occurring.iter().map(|event| &*event.reason).collect();
     let rows: BTreeSet<&str> = EVENTS.iter().map(|kind| kind.reason).collect();
     assert_eq!(reasons, rows);
@@ -164,4 +163,18 @@ fn a_note_has_no_more_than_its_1024_bytes() {
     let after = status_of(&Situation::Session { state: "CREATING".into() });
     let started = event(None, &after, &Step::Start(0), &Outcome::Started { id, state: String::new() }).expect("an event");
     assert!(started.note.starts_with("session sss") && started.note.len() <= 1024, "{} bytes", started.note.len());
+}
+
+#[test]
+fn a_retained_session_is_told_with_its_id_work_group_and_region() {
+    let run_on = |id: Option<&str>, work_group: Option<&str>, region: Option<&str>| {
+        let [session_id, work_group, region] = [id, work_group, region].map(|text| text.map(str::to_owned));
+        let event = retained(&Retained { session_id, work_group, region });
+        assert!(event.warning && event.reason == "SessionRetained", "{event:?}");
+        event.note.into_string()
+    };
+    assert!(run_on(Some("s"), Some("w"), Some("r")).starts_with("session s in work group w, region r, may run on and be billed: "));
+    assert!(run_on(Some("s"), None, None).starts_with("session s may run on"));
+    assert!(run_on(None, Some("w"), None).starts_with("a session in work group w may have been started and run on: "));
+    assert!(run_on(None, None, Some("r")).starts_with("a session in region r may have been started"));
 }

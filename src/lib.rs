@@ -9,6 +9,7 @@
 //! marker      tokens and markers    │
 //! unreadable  what cannot be read   │
 //! redaction   what is left out      │
+//! retained    what runs on          │
 //! session     what Athena said      ┘
 //! athena      the calls to Athena; the only place that knows its SDK
 //! limiter     how many calls are made, and whose turn it is
@@ -56,6 +57,7 @@ pub(crate) mod publish;
 pub mod queue;
 pub mod reconcile;
 pub mod redaction;
+pub mod retained;
 pub mod scrape;
 pub mod server;
 pub mod session;

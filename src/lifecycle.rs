@@ -12,7 +12,7 @@ use kube::ResourceExt;
 use self::attempt::is_own_account;
 pub use self::attempt::{Attempt, Recorded, attempt, elsewhere, found, surplus};
 use self::sequel::after;
-pub use self::sequel::{Sequel, active_deadline, restart_backoff, sequel};
+pub use self::sequel::{Sequel, active_deadline, first_start_time, restart_backoff, sequel};
 use crate::api::{AthenaSession, DeletionPolicy, EndReason, FINALIZER, StopCause};
 use crate::known::{Known, NOT_FOUND_OFTEN_ENOUGH};
 use crate::session::{Class, Look, Refusal, Search, Session};

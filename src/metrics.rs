@@ -44,6 +44,7 @@ pub struct Metrics {
     restarts: Labelled<1, Counter>,
     ends: Labelled<1, Counter>,
     dpu: Labelled<2, Counter>,
+    retained: Labelled<2, Counter>,
     observation_age: Labelled<1, Seconds>,
     foreign_sessions: Labelled<1, Gauge>,
     athena_calls: Labelled<2, Counter>,
@@ -77,6 +78,7 @@ struct Named {
     /// States and reasons, of which there may be any in a status.
     words: Names,
     dpu: HashSet<[Label; 2]>,
+    retained: HashSet<[Label; 2]>,
     started: HashSet<Label>,
 }
 
@@ -132,6 +134,7 @@ impl Default for Metrics {
             restarts: Labelled::register(registry, &is::RESTARTS, Counter::default),
             ends: Labelled::register(registry, &is::ENDS, Counter::default),
             dpu: Labelled::register(registry, &is::DPU, Counter::default),
+            retained: Labelled::register(registry, &is::RETAINED, Counter::default),
             observation_age: Labelled::register(registry, &is::OBSERVATION_AGE, Seconds::default),
             foreign_sessions: Labelled::register(registry, &is::FOREIGN_SESSIONS, Gauge::default),
             athena_calls: Labelled::register(registry, &is::ATHENA_CALLS, Counter::default),
@@ -274,6 +277,15 @@ impl Metrics {
         }
     }
 
+    /// Counts a session of `namespace` and `work_group` that runs on without its object.
+    pub fn retained(&self, namespace: &str, work_group: &str) {
+        let now = Instant::now();
+        let mut named = self.named();
+        let labels = [named.namespaces.label(namespace, now), named.work_groups.label(work_group, now)];
+        self.retained.of(labels.clone()).inc();
+        named.retained.insert(labels);
+    }
+
     /// All metrics in the OpenMetrics text format, with what was `scraped` at `now`.
     pub fn encode(&self, scraped: &Scraped<'_>, now: Instant) -> String {
         // Held to the end: two scrapes at a time would show each other's halves.
@@ -297,7 +309,11 @@ impl Metrics {
         }
         self.session_age.clear();
         for (&(namespace, work_group), age) in &objects.session_ages {
-            raise(&self.session_age.of([named.namespaces.label(namespace, now), named.work_groups.label(work_group, now)]), *age);
+            let labels = [named.namespaces.label(namespace, now), named.work_groups.label(work_group, now)];
+            raise(&self.session_age.of(labels.clone()), *age);
+            // The series begins at 0 while the session lives, so that its being retained is an increase.
+            self.retained.of(labels.clone());
+            named.retained.insert(labels);
         }
         self.deletion_age.clear();
         for (&namespace, age) in &objects.deletion_ages {
@@ -337,6 +353,9 @@ impl Metrics {
         let (namespaces, work_groups) = (&named.namespaces, &named.work_groups);
         for labels in named.dpu.extract_if(|[namespace, work_group]| !namespaces.has(namespace) || !work_groups.has(work_group)) {
             self.dpu.remove(labels);
+        }
+        for labels in named.retained.extract_if(|[namespace, work_group]| !namespaces.has(namespace) || !work_groups.has(work_group)) {
+            self.retained.remove(labels);
         }
         for label in named.started.extract_if(|work_group| !work_groups.has(work_group)) {
             self.start_duration.remove([label]);

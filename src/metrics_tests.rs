@@ -73,6 +73,7 @@ fn full() -> (Metrics, String) {
     metrics.written("status", "ok");
     let changes = Changes { start: Some(SignedDuration::from_secs(7)), restart: None, end: Some("SessionFailed"), dpu_millis: 5 };
     metrics.changed(&changes, "team", "etl");
+    metrics.retained("team", "adhoc");
     let deleting = object(&json!({
         "metadata": { "name": "d", "namespace": "team", "deletionTimestamp": "2026-01-01T11:59:00Z", "finalizers": [crate::api::FINALIZER] },
     }));
@@ -123,6 +124,9 @@ fn values_are_those_that_were_counted_and_found() {
         ("athena_operator_ends_total{reason=\"IdleTimeout\"}", 0.0),
         ("athena_operator_restarts_total{reason=\"SessionFailed\"}", 0.0),
         ("athena_operator_dpu_milliseconds_total{namespace=\"team\",work_group=\"etl\"}", 5.0),
+        ("athena_operator_retained_sessions_total{namespace=\"team\",work_group=\"adhoc\"}", 1.0),
+        // Shown as long as the session lives, so that the first one that is retained is an increase.
+        ("athena_operator_retained_sessions_total{namespace=\"team\",work_group=\"etl\"}", 0.0),
         ("athena_operator_work_group_observation_age_seconds{work_group=\"etl\"}", 9.0),
         ("athena_operator_foreign_sessions{work_group=\"etl\"}", 2.0),
         ("athena_operator_athena_calls_total{operation=\"StartSession\",code=\"ok\"}", 1.0),
@@ -166,8 +170,10 @@ fn what_is_gone_is_shown_no_more_and_counters_an_hour_later() {
         for gauge in ["athena_operator_athenasessions{", "_sessions{work_group", "_age_seconds{", "athena_operator_foreign_sessions{"] {
             assert!(!text.contains(gauge), "{text}");
         }
-        for counter in ["athena_operator_dpu_milliseconds_total{", "athena_operator_start_duration_seconds_count{"] {
-            assert_eq!(text.contains(counter), counted, "{text}");
+        for counter in
+            ["dpu_milliseconds_total{", "retained_sessions_total{", "start_duration_seconds_count{"].map(|name| format!("athena_operator_{name}"))
+        {
+            assert_eq!(text.contains(&counter), counted, "{text}");
         }
     }
 }
@@ -185,7 +191,9 @@ fn names_beyond_the_bound_are_summed_and_their_oldest_is_shown() {
     let changes = Changes { dpu_millis: 1, start: Some(SignedDuration::ZERO), ..Changes::default() };
     metrics.encode(&scraped(tally(objects.iter().map(Ok), noon(), noon())), Instant::now());
     for object in &objects {
-        metrics.changed(&changes, object.metadata.namespace.as_deref().expect("a namespace"), &object.spec.work_group);
+        let namespace = object.metadata.namespace.as_deref().expect("a namespace");
+        metrics.changed(&changes, namespace, &object.spec.work_group);
+        metrics.retained(namespace, &object.spec.work_group);
     }
     let samples = samples(&metrics.encode(&scraped(tally(objects.iter().map(Ok), noon(), noon())), Instant::now()));
     for (sample, value) in [
@@ -193,6 +201,7 @@ fn names_beyond_the_bound_are_summed_and_their_oldest_is_shown() {
         (format!("athena_operator_sessions{{work_group=\"{OTHERS}\",state=\"IDLE\"}}"), 3.0),
         (format!("athena_operator_session_age_seconds{{namespace=\"{OTHERS}\",work_group=\"{OTHERS}\"}}"), 202.0),
         (format!("athena_operator_dpu_milliseconds_total{{namespace=\"{OTHERS}\",work_group=\"{OTHERS}\"}}"), 3.0),
+        (format!("athena_operator_retained_sessions_total{{namespace=\"{OTHERS}\",work_group=\"{OTHERS}\"}}"), 3.0),
         (format!("athena_operator_start_duration_seconds_count{{work_group=\"{OTHERS}\"}}"), 3.0),
     ] {
         assert_eq!(samples.get(&sample), Some(&value), "{sample}");

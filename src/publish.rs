@@ -25,6 +25,8 @@ const WAITING: usize = 32_768;
 const TRIES: u32 = 3;
 /// Longest time for a try.
 const TIMEOUT: Duration = Duration::from_secs(10);
+/// Longest time for an event for which a release waits: it must not hold one up.
+const FIRST: Duration = Duration::from_secs(3);
 /// How long an event waits for a moment in which no object waits for a reconcile.
 const COURTESY: Duration = Duration::from_millis(100);
 /// After so many events a recorder is replaced. It goes through all those of the last minutes for each, to find one like it.
@@ -55,10 +57,24 @@ impl Publisher {
             self.metrics.written("event", "dropped");
         }
     }
+
+    /// Publishes an event about an object that is to go, ahead of all others, and waits for that: not for long, and whether or not it can be done.
+    pub(crate) async fn publish_first(&self, object: &ObjectMeta, event: Event) {
+        let recorder = Recorder::new(self.client.clone(), reporter());
+        let reference = About::from(object).into();
+        // Boxed, since it would make every reconcile as large as it is.
+        let done = tokio::time::timeout(FIRST, Box::pin(publish(&recorder, &reference, event))).await;
+        self.metrics.written("event", if done == Ok(true) { "ok" } else { "error" });
+    }
+}
+
+/// As what the operator publishes.
+fn reporter() -> Reporter {
+    Reporter { controller: FIELD_MANAGER.into(), instance: std::env::var("POD_NAME").ok() }
 }
 
 async fn publish_all(client: Client, metrics: Arc<Metrics>, work: Arc<Queue>, mut events: Receiver<(About, Event)>) {
-    let reporter = Reporter { controller: FIELD_MANAGER.into(), instance: std::env::var("POD_NAME").ok() };
+    let reporter = reporter();
     let mut recorder = Recorder::new(client.clone(), reporter.clone());
     let mut published = 0;
     while let Some((about, event)) = events.recv().await {
@@ -127,5 +143,43 @@ impl From<About> for ObjectReference {
             uid: about.uid.map(String::from),
             ..Self::default()
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use http::{Request, Response};
+    use kube::client::Body;
+    use tower::service_fn;
+
+    use super::*;
+    use crate::events::retained;
+    use crate::retained::Retained;
+
+    /// Publishes first what runs on to an API server that answers as `answer` does. Returns how long that took.
+    async fn publish_to<F>(answer: impl Fn() -> F + Send + Sync + 'static) -> Duration
+    where
+        F: Future<Output = Result<Response<Body>, std::io::Error>> + Send + 'static,
+    {
+        let client = Client::new(service_fn(move |_: Request<Body>| answer()), "default");
+        let publisher = Publisher::new(client, Arc::new(Metrics::default()), Arc::new(Queue::default()));
+        let begun = Instant::now();
+        let object = ObjectMeta { name: Some("etl".into()), namespace: Some("team".into()), ..ObjectMeta::default() };
+        publisher.publish_first(&object, retained(&Retained { session_id: None, work_group: None, region: None })).await;
+        begun.elapsed()
+    }
+
+    #[tokio::test]
+    async fn an_event_holds_a_release_up_for_three_seconds_at_most() {
+        let unanswered = publish_to(std::future::pending).await;
+        assert!((FIRST..2 * FIRST).contains(&unanswered), "{unanswered:?}");
+        let refused = || async { Ok(Response::builder().status(403).body(Body::from(b"no".to_vec())).expect("a reply")) };
+        let refused = publish_to(refused).await;
+        assert!(refused < FIRST, "{refused:?}");
+        let failing = || async { Ok(Response::builder().status(500).body(Body::from(b"no".to_vec())).expect("a reply")) };
+        let failing = publish_to(failing).await;
+        assert!(failing < 2 * FIRST, "{failing:?}");
     }
 }

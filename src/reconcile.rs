@@ -16,9 +16,10 @@ use crate::known::{Known, backoff};
 use crate::lifecycle::{Attempt, Seen, Step, attempt, awaits_time, next_step, surplus, wake_time};
 use crate::limiter::Turn;
 use crate::memory::Memory;
-use crate::metrics::{Changes, changes, changes_of_release};
+use crate::metrics::{Changes, UNTOLD, changes, changes_of_release};
 use crate::operator::Operator;
 use crate::redaction::redacted;
+use crate::retained::Retained;
 use crate::session::{Class, Refusal, Session};
 use crate::status::{Outcome, condition, status_after};
 use crate::unreadable::{Measure, measure, unreadable_field};
@@ -47,7 +48,7 @@ pub async fn reconcile(received: Arc<Received>, operator: Arc<Operator>) -> Resu
     span.in_scope(|| record_attempt(None, status));
     let result = match &received.0 {
         Ok(object) => operator.pass(object, &mut memory).instrument(span.clone()).await,
-        Err(invalid) => operator.report_unreadable(&invalid.metadata).instrument(span.clone()).await,
+        Err(invalid) => operator.report_unreadable(&invalid.metadata, &mut memory).instrument(span.clone()).await,
     };
     let result = match result {
         Ok(next) => {
@@ -129,11 +130,20 @@ impl Operator {
                 self.counted("object", writes::delete(&self.client, object).await)?
             }
             Step::Release => {
+                let retained = Retained::of(object, known);
+                if let Some(retained) = &retained {
+                    self.announce(&object.metadata, retained, &mut memory.retention_told).await;
+                }
                 let written = self.counted("finalizer", writes::write_finalizer(&self.client, object, false).await)?;
                 if matches!(written, Written::Yes(_)) {
-                    let event = events::release(object);
-                    info!(reason = &*event.reason, "{}", event.note);
-                    self.publisher.publish(&object.metadata, event);
+                    match retained {
+                        Some(retained) => self.retain(&object.metadata, &retained),
+                        None => {
+                            let event = events::release(object);
+                            info!(reason = &*event.reason, "{}", event.note);
+                            self.publisher.publish(&object.metadata, event);
+                        }
+                    }
                     self.count(object, &changes_of_release(object, known, seen.look.as_ref()));
                     memory.released = known.unrecorded.is_none();
                 }
@@ -197,7 +207,7 @@ impl Operator {
     }
 
     /// Says in an object that cannot be read why that is, or lets it go.
-    async fn report_unreadable(&self, object: &ObjectMeta) -> Result<Option<Duration>, Error> {
+    async fn report_unreadable(&self, object: &ObjectMeta, memory: &mut Memory) -> Result<Option<Duration>, Error> {
         let Some(raw) = writes::read_raw(&self.client, object).await? else { return Ok(None) };
         // It may have been mended since, of which the watch tells.
         let Some(field) = unreadable_field(&raw) else { return Ok(None) };
@@ -212,11 +222,11 @@ impl Operator {
                 written
             }
             Measure::Release(patch) => {
+                let retained = Retained::of_unreadable(&raw);
+                self.announce(object, &retained, &mut memory.retention_told).await;
                 let written = self.counted("finalizer", writes::write_raw(&self.client, object, &patch, false).await)?;
                 if matches!(written, Written::Yes(_)) {
-                    let event = events::release_unread();
-                    info!(reason = &*event.reason, "{}", event.note);
-                    self.publisher.publish(object, event);
+                    self.retain(object, &retained);
                 }
                 written
             }
@@ -312,6 +322,22 @@ impl Operator {
             }
         }
         Ok((written, status))
+    }
+
+    /// Tells people that a session will run on without its object: once, and before the object goes, since no event can be about one that is gone from a
+    /// namespace that goes too. In such a namespace it is refused, and the object is let go all the same.
+    async fn announce(&self, object: &ObjectMeta, retained: &Retained, told: &mut bool) {
+        if !std::mem::replace(told, true) {
+            self.publisher.publish_first(object, events::retained(retained)).await;
+        }
+    }
+
+    /// Counts and logs a session that runs on without its object, which is the last trace of it in the cluster.
+    fn retain(&self, object: &ObjectMeta, retained: &Retained) {
+        let Retained { session_id, work_group, region } = retained;
+        let event = events::retained(retained);
+        warn!(reason = &*event.reason, session_id, work_group, region, "{}", event.note);
+        self.metrics.retained(object.namespace.as_deref().unwrap_or_default(), work_group.as_deref().unwrap_or(UNTOLD));
     }
 
     fn count(&self, object: &AthenaSession, changes: &Changes) {

@@ -17,7 +17,7 @@ use self::situation::situation;
 pub(crate) use self::situation::{Flag, Row, way_out};
 use crate::api::{AthenaSession, AthenaSessionStatus, EndReason, PreviousAttempt, StopCause};
 use crate::known::{Call, Known};
-use crate::lifecycle::{Attempt, Circumstances, Sequel, Step, attempt, sequel};
+use crate::lifecycle::{Attempt, Circumstances, Sequel, Step, attempt, first_start_time, sequel};
 use crate::session::{Class, Refusal, Session};
 
 /// What became of the call that a step asked for.
@@ -128,7 +128,7 @@ fn recorded(before: &AthenaSessionStatus, number: i32, at: &Circumstances) -> At
         attempt_time: Some(seconds(at.now)),
         region: Some(at.identity.region.clone()),
         account_id: at.identity.account.clone(),
-        first_start_time: before.first_start_time.clone(),
+        first_start_time: first_start_time(before).cloned(),
         restarts: before.restarts,
         previous_attempts: before.previous_attempts.clone(),
         ..AthenaSessionStatus::default()
@@ -218,7 +218,9 @@ fn mirror(status: &mut AthenaSessionStatus, session: &Session, asked: Option<Sig
     status.state = Some(bounded(&session.state, 64));
     status.state_change_reason = session.state_change_reason.as_deref().map(|text| bounded(text, 1024));
     status.start_time = session.start_time.map(seconds).or(status.start_time.take());
-    status.first_start_time = status.first_start_time.take().or(storable::time(status.start_time.clone()));
+    // The attempt's time gives way to the start time that a later reply of the same attempt tells.
+    let first = status.first_start_time.take().filter(|first| Some(first) != status.attempt_time.as_ref());
+    status.first_start_time = first.or(storable::time(status.start_time.clone())).or(storable::time(status.attempt_time.clone()));
     // On its way out a session says no more since when it was idle, which tells an idle timeout from a stop.
     let ending = session.ended() || session.state == "TERMINATING";
     status.idle_since_time = session.idle_since_time.map(seconds).or(status.idle_since_time.take().filter(|_| ending));

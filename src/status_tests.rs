@@ -304,6 +304,50 @@ fn restarts_are_counted_and_the_last_five_attempts_are_kept() {
 }
 
 #[test]
+fn the_time_of_the_attempt_stands_in_for_a_start_time_that_athena_does_not_tell() {
+    let told = |time: i64| Session { id: "s".into(), state: "IDLE".into(), start_time: Some(at(time).now), ..Session::default() };
+    let untold = Session { start_time: None, ..told(0) };
+    let mut status = recorded_and(json!({ "sessionId": "s" })).status.unwrap_or_default();
+    mirror(&mut status, &untold, None, &Known::default(), at(3).now);
+    assert_eq!((status.start_time.clone(), status.first_start_time.clone()), (None, Some(seconds(at(0).now))));
+    mirror(&mut status, &told(1), None, &Known::default(), at(4).now);
+    assert_eq!(status.first_start_time, Some(seconds(at(1).now)), "a later reply tells it");
+    mirror(&mut status, &untold, None, &Known::default(), at(5).now);
+    assert_eq!(status.first_start_time, Some(seconds(at(1).now)));
+    // The second attempt of three, each recorded ten minutes later.
+    (status.attempt, status.attempt_time, status.start_time) = (Some(1), Some(seconds(at(10).now)), None);
+    mirror(&mut status, &untold, None, &Known::default(), at(11).now);
+    mirror(&mut status, &told(12), None, &Known::default(), at(13).now);
+    assert_eq!(status.first_start_time, Some(seconds(at(1).now)), "it is that of the first attempt");
+}
+
+#[test]
+fn the_active_deadline_counts_from_the_first_attempt_whose_session_athena_does_not_date() {
+    let capped = |object: AthenaSession| with(object, |object| object.spec.active_deadline_seconds = Some(600));
+    let deadline = |object: &AthenaSession| crate::lifecycle::active_deadline(object);
+    let unanswered = capped(recorded_and(json!({})));
+    assert_eq!(deadline(&unanswered), None, "no session is known, and none may ever have been started");
+    let unseen = capped(recorded_and(json!({ "sessionId": "s" })));
+    assert_eq!(deadline(&unseen), Some(at(10).now));
+    let next = with(unseen.clone(), |object| {
+        object.spec.restart_policy = crate::api::RestartPolicy::OnFailure;
+        let status = object.status.get_or_insert_default();
+        (status.end_reason, status.end_time) = (Some(EndReason::SessionVanished), Some(seconds(at(5).now)));
+    });
+    let status = status_after(&next, &Known::default(), &Step::Record(1), &Outcome::Nothing, &at(6));
+    assert_eq!(deadline(&with(next.clone(), |object| object.status = Some(status.clone()))), Some(at(10).now), "it counts over all attempts");
+    let lost = with(unanswered, |object| {
+        let status = object.status.get_or_insert_default();
+        (status.end_reason, status.end_time) = (Some(EndReason::SessionLost), Some(seconds(at(25).now)));
+    });
+    let status = status_after(&lost, &Known::default(), &Step::Record(1), &Outcome::Nothing, &at(26));
+    assert_eq!(status.first_start_time, None, "nothing of the first attempt ever lived");
+    let resumed = with(next, |object| object.status.get_or_insert_default().stop_cause = Some(StopCause::Suspended));
+    let status = status_after(&resumed, &Known::default(), &Step::Record(1), &Outcome::Nothing, &at(7));
+    assert_eq!(status.first_start_time, None, "a resume counts afresh");
+}
+
+#[test]
 fn what_athena_says_is_kept_within_what_the_schema_takes() {
     let mut status = AthenaSessionStatus { ready_time: Some(seconds(at(1).now)), ..AthenaSessionStatus::default() };
     let mut session = ended("TERMINATED", Some(20), 20);

@@ -115,7 +115,7 @@ pub struct AthenaSessionSpec {
     pub ttl_seconds_after_finished: Option<i32>,
 
     /// What becomes of the session when the object is deleted: `Terminate` ends it first, `Retain` lets it run, unowned and billed. Setting `Retain`
-    /// on an object that hangs in deletion releases it. More values may come.
+    /// on an object that hangs in deletion releases it; an administrator may have to do that. More values may come.
     #[serde(default)]
     pub deletion_policy: DeletionPolicy,
 }

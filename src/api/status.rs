@@ -78,7 +78,8 @@ pub struct AthenaSessionStatus {
     #[schemars(schema_with = "schema::time")]
     pub start_time: Option<Time>,
 
-    /// When the first session since creation or resume was started: `activeDeadlineSeconds` counts from here.
+    /// When the first session since creation or resume was started: `activeDeadlineSeconds` counts from here. It is the time of the attempt where Athena
+    /// tells no start time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::time")]
     pub first_start_time: Option<Time>,

@@ -1,9 +1,10 @@
 //! What follows an attempt that is over, and when.
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
 use super::Circumstances;
-use crate::api::{AthenaSession, EndReason, RestartPolicy, StopCause};
+use crate::api::{AthenaSession, AthenaSessionStatus, EndReason, RestartPolicy, StopCause};
 
 /// What follows an attempt that is over, on an object that is neither being deleted nor suspended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,8 +71,14 @@ pub fn restart_backoff(restarts: i32) -> SignedDuration {
 
 /// When the active deadline of `object` is over, once its first session was started.
 pub fn active_deadline(object: &AthenaSession) -> Option<Timestamp> {
-    let first = object.status.as_ref()?.first_start_time.as_ref()?.0;
+    let first = first_start_time(object.status.as_ref()?)?.0;
     Some(after(first, object.spec.active_deadline()?))
+}
+
+/// Returns when the first session since creation or resume was started. The attempt's time stands in for a start time that Athena has not told, since a
+/// session that it does not date is billed all the same.
+pub fn first_start_time(status: &AthenaSessionStatus) -> Option<&Time> {
+    status.first_start_time.as_ref().or_else(|| status.session_id.as_ref().and(status.attempt_time.as_ref()))
 }
 
 /// A time that somebody may have written by hand, and so any, and a while after it.

@@ -68,7 +68,7 @@ fn start_duration(
     ahead: SignedDuration,
 ) -> Option<SignedDuration> {
     let ready = after.ready_time.as_ref().filter(|_| before.ready_time.is_none())?.0;
-    if after.first_start_time != after.start_time {
+    if after.first_start_time.as_ref() != after.start_time.as_ref().or(after.attempt_time.as_ref()) {
         return None;
     }
     Some(ready.duration_since(wait_begun(object, before, ahead)?).max(SignedDuration::ZERO))

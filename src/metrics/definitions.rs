@@ -72,6 +72,7 @@ pub static TABLE: &[Row] = &[
     RESTARTS.row(),
     ENDS.row(),
     DPU.row(),
+    RETAINED.row(),
     OBSERVATION_AGE.row(),
     FOREIGN_SESSIONS.row(),
     ATHENA_CALLS.row(),
@@ -121,6 +122,11 @@ pub(super) static DPU: Definition<2> = counter(
     "athena_operator_dpu_milliseconds_total",
     ["namespace", "work_group"],
     "DPU time of sessions that have ended, as Athena reports it, in milliseconds",
+);
+pub(super) static RETAINED: Definition<2> = counter(
+    "athena_operator_retained_sessions_total",
+    ["namespace", "work_group"],
+    "Sessions that may run on without their AthenaSession, which was deleted with deletionPolicy Retain",
 );
 pub(super) static OBSERVATION_AGE: Definition<1> = gauge(
     "athena_operator_work_group_observation_age_seconds",

@@ -122,7 +122,8 @@ pub(crate) fn situation(object: &AthenaSession, known: &Known, at: &Circumstance
     match &attempt {
         Attempt::Unknown(made) | Attempt::Live(made, _) if elsewhere(made, &at.identity) => Situation::IdentityChanged {
             message: format!(
-                "the attempt was made in region {}{}, and the operator now works in {}{}: run it there again, or delete this object with deletionPolicy Retain",
+                "the attempt was made in region {}{}, and the operator now works in {}{}: run it there again, or delete this object with deletionPolicy Retain, \
+                 which an administrator may have to set",
                 made.region,
                 account(made.account),
                 at.identity.region,
@@ -270,7 +271,7 @@ fn awaited(object: &AthenaSession, attempt: &Attempt<'_>, known: &Known, at: &Ci
 /// How a person lets an object go at once.
 pub(crate) fn way_out(name: &str, namespace: &str) -> String {
     format!(
-        "to let the object go though its session may run on: \
+        "to let the object go though its session may run on, which an administrator may have to do: \
          kubectl patch athenasession {name} -n {namespace} --type merge -p '{{\"spec\":{{\"deletionPolicy\":\"Retain\"}}}}'"
     )
 }

@@ -280,7 +280,7 @@ fn a_session_that_is_not_seen_or_lives_on_is_told_with_the_cause() {
 
 #[test]
 fn a_deletion_tells_what_it_waits_for() {
-    const WAY_OUT: &str = "; to let the object go though its session may run on: \
+    const WAY_OUT: &str = "; to let the object go though its session may run on, which an administrator may have to do: \
         kubectl patch athenasession etl -n team --type merge -p '{\"spec\":{\"deletionPolicy\":\"Retain\"}}'";
     let elsewhere = |object: AthenaSession| {
         with(object, |object| {

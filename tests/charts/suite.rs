@@ -7,10 +7,11 @@
 //! - [`valid`]: each render against the schemas of each supported [`kubernetes`], and the example
 //!   for Argo CD against its own.
 //! - [`policy`]: what people install against rules of good practice, with `waivers.yaml`.
-//! - [`pod`], [`rbac`], [`names`]: what holds in each render.
+//! - [`pod`], [`rbac`], [`names`], [`admission`]: what holds in each render.
 //! - [`generated`]: `deploy/` is made from the chart as it is.
 //! - [`alerts`]: alerts, with their tests in `alerts/`, and dashboard, read by [`promql`].
 
+mod admission;
 mod alerts;
 mod described;
 mod generated;

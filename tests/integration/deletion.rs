@@ -2,10 +2,12 @@
 
 use anyhow::{bail, ensure};
 use athena_emulator::{Change, Fault, FaultKind};
+use environment::Operator;
 use kube::api::DeleteParams;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::harness::{World, condition, status, tests, uid, until};
+use crate::policy::enforce_with;
 
 tests![
     a_namespace_with_20_sessions_goes_and_each_session_is_ended_once,
@@ -13,6 +15,8 @@ tests![
     sessions_of_others_are_never_touched,
     a_status_that_names_a_strangers_session_is_ignored,
     retain_lets_the_object_go_and_the_session_run,
+    a_retained_session_is_named_by_an_event_before_its_object_goes,
+    a_retained_session_is_logged_and_counted_though_its_namespace_goes,
     a_deletion_that_waits_says_for_what_and_retain_releases_it,
     a_session_that_athena_has_forgotten_does_not_hold_its_object,
 ];
@@ -30,7 +34,7 @@ async fn with_20_sessions(world: &World, ready: bool) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn until_namespace_gone(world: &World) -> anyhow::Result<()> {
+pub(crate) async fn until_namespace_gone(world: &World) -> anyhow::Result<()> {
     let namespaces: kube::Api<k8s_openapi::api::core::v1::Namespace> = kube::Api::all(world.client.clone());
     namespaces.delete(&world.namespace, &DeleteParams::default()).await?;
     let gone = kube::runtime::wait::await_condition(namespaces.clone(), &world.namespace, |found: Option<&_>| found.is_none());
@@ -133,6 +137,52 @@ async fn retain_lets_the_object_go_and_the_session_run(world: World) -> anyhow::
         .await
 }
 
+/// The warnings about retained sessions in the log of an operator.
+fn retentions(operator: &Operator) -> Vec<Value> {
+    operator.log().into_iter().filter(|line| line["level"] == "WARN" && line["reason"] == "SessionRetained").collect()
+}
+
+async fn a_retained_session_is_named_by_an_event_before_its_object_goes(world: World) -> anyhow::Result<()> {
+    let operator = world.operator()?;
+    world.create_with("kept", json!({ "workGroup": "spark-35", "deletionPolicy": "Retain" })).await?;
+    world.until_reason("kept", "SessionIdle").await?;
+    let id = world.emulator.sessions()[0].session_id.clone();
+    // The policy of another release's operator does not let this one remove its finalizer.
+    let rule = json!([{ "namespaces": [world.namespace], "workGroups": ["spark-35"], "allowRetain": true }]);
+    enforce_with(&world, json!({ "serviceAccount": { "name": "another" }, "policy": { "rules": rule } })).await?;
+    world.delete("kept").await?;
+    let told = || world.kubectl(&["get", "events", "-o", "jsonpath={range .items[?(@.reason==\"SessionRetained\")]}{.message}{\"\\n\"}{end}"]);
+    until("a warning names the session", || told().is_ok_and(|told| told.contains(&id))).await?;
+    ensure!(world.sessions.get("kept").await?.metadata.finalizers.is_some() && retentions(&operator).is_empty());
+    enforce_with(&world, json!({ "policy": { "rules": rule } })).await?;
+    world.until_gone("kept").await?;
+    let told = told()?;
+    ensure!(told.lines().count() == 1 && told.contains("work group spark-35, region eu-west-1"), "{told}");
+    until("the log names the session", || !retentions(&operator).is_empty()).await
+}
+
+async fn a_retained_session_is_logged_and_counted_though_its_namespace_goes(world: World) -> anyhow::Result<()> {
+    let operator = world.lasting_operator()?;
+    world.stage().start_controller_manager()?;
+    world.create_with("kept", json!({ "workGroup": "spark-35", "deletionPolicy": "Retain" })).await?;
+    world.create_with("never-started", json!({ "workGroup": "spark-35", "deletionPolicy": "Retain", "suspend": true })).await?;
+    world.until_reason("kept", "SessionIdle").await?;
+    let id = world.emulator.sessions()[0].session_id.clone();
+    let counted = || -> anyhow::Result<Option<String>> {
+        let (_, text) = operator.get("/metrics")?;
+        let sample = format!("athena_operator_retained_sessions_total{{namespace=\"{}\",work_group=\"spark-35\"}} ", world.namespace);
+        Ok(text.lines().find_map(|line| line.strip_prefix(&sample)).map(str::to_owned))
+    };
+    ensure!(counted()?.as_deref() == Some("0"), "the series begins with the session, so that its being retained is an increase: {:?}", counted()?);
+    // No event can be made in a namespace that is being deleted.
+    until_namespace_gone(&world).await?;
+    ensure!(world.live().len() == 1 && world.calls("TerminateSession").is_empty(), "{:?}", world.live());
+    until("it is logged", || !retentions(&operator).is_empty()).await?;
+    let told = retentions(&operator);
+    ensure!(told.len() == 1 && told[0]["session_id"] == id && told[0]["work_group"] == "spark-35" && told[0]["region"] == "eu-west-1", "{told:?}");
+    until("it is counted", || counted().is_ok_and(|counted| counted.as_deref() == Some("1"))).await
+}
+
 async fn a_deletion_that_waits_says_for_what_and_retain_releases_it(world: World) -> anyhow::Result<()> {
     world.emulator.configure(|config| config.deny = vec!["TerminateSession".into()]);
     let _operator = world.operator()?;
@@ -141,7 +191,10 @@ async fn a_deletion_that_waits_says_for_what_and_retain_releases_it(world: World
     world.delete("stuck").await?;
     let told = |object: &_| {
         condition(object, "Ready").is_some_and(|ready| {
-            ready.reason == "Deleting" && ready.message.contains("athena:TerminateSession") && ready.message.contains("\"deletionPolicy\":\"Retain\"")
+            ready.reason == "Deleting"
+                && ready.message.contains("athena:TerminateSession")
+                && ready.message.contains("\"deletionPolicy\":\"Retain\"")
+                && ready.message.contains("an administrator may have to do")
         })
     };
     world.until("stuck", "told what it waits for", told).await?;

@@ -179,6 +179,18 @@ impl World {
         Operator::start(self.stage(), &OperatorOptions { binary: &binary, scope, athena: &url, flags, env: &env })
     }
 
+    /// AthenaSessions of the test's namespace, for a user with every right. Admission still applies to such a user.
+    pub async fn sessions_of_user(&self, user: &str, groups: &[&str]) -> anyhow::Result<Api<AthenaSession>> {
+        let mut kubeconfig = kube::config::Kubeconfig::read_from(self.stage().kubeconfig())?;
+        for named in &mut kubeconfig.auth_infos {
+            let info = named.auth_info.get_or_insert_default();
+            info.impersonate = Some(user.to_owned());
+            info.impersonate_groups = Some(groups.iter().chain(&["system:masters"]).map(|group| (*group).to_owned()).collect());
+        }
+        let config = kube::Config::from_custom_kubeconfig(kubeconfig, &kube::config::KubeConfigOptions::default()).await?;
+        Ok(Api::namespaced(Client::try_from(config)?, &self.namespace))
+    }
+
     /// kubectl in the test's namespace, which must succeed.
     pub fn kubectl(&self, arguments: &[&str]) -> anyhow::Result<String> {
         self.stage().kubectl_ok(&[arguments, &["-n", &self.namespace]].concat())

@@ -17,6 +17,7 @@ tests![
     a_degraded_session_is_replaced,
     a_session_that_does_not_become_ready_in_time_has_failed,
     the_active_deadline_ends_the_session_for_good,
+    the_active_deadline_holds_though_athena_tells_no_start_time,
     a_deadline_that_is_set_later_counts_from_the_first_start,
     an_object_deletes_itself_once_its_time_after_the_end_is_over,
     an_object_that_is_resumed_in_time_does_not_delete_itself,
@@ -185,6 +186,21 @@ async fn the_active_deadline_ends_the_session_for_good(world: World) -> anyhow::
     ensure!(ready_condition(&ended).is_some_and(|ready| ready.status == "True" && ready.reason == "DeadlineExceeded"), "{ended:?}");
     ensure!(world.live().is_empty() && world.emulator.sessions().len() == 1);
     Ok(())
+}
+
+async fn the_active_deadline_holds_though_athena_tells_no_start_time(world: World) -> anyhow::Result<()> {
+    world.emulator.configure(|config| config.omit_times = vec!["StartDateTime".into()]);
+    let _operator = world.operator()?;
+    world.create_with("capped", with(json!({ "activeDeadlineSeconds": 2 }))).await?;
+    let idle = status(&world.until_reason("capped", "SessionIdle").await?);
+    ensure!(idle.start_time.is_none() && idle.first_start_time == idle.attempt_time, "{idle:?}");
+    world.until("capped", "over", |object| status(object).end_reason.is_some_and(|reason| reason.as_str() == "DeadlineExceeded")).await?;
+    ensure!(world.live().is_empty() && world.emulator.sessions().len() == 1);
+
+    // A session that no look has shown is capped too.
+    world.emulator.configure(|config| config.deny = vec!["GetSession".into(), "GetSessionStatus".into()]);
+    world.create_with("unseen", with(json!({ "activeDeadlineSeconds": 2 }))).await?;
+    until("the session is ended", || world.emulator.sessions().len() == 2 && world.live().is_empty()).await
 }
 
 async fn a_deadline_that_is_set_later_counts_from_the_first_start(world: World) -> anyhow::Result<()> {

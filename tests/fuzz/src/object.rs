@@ -6,6 +6,7 @@ use athena_operator::api::{AthenaSession, FINALIZER};
 use athena_operator::events;
 use athena_operator::known::Known;
 use athena_operator::lifecycle::{Attempt, Circumstances, Seen, Step, attempt, found, next_step, search_time, wake_time};
+use athena_operator::retained::Retained;
 use athena_operator::session::{Class, Look, Refusal, Search};
 use athena_operator::status::{Outcome, seconds, status_after};
 use athena_operator::unreadable::{Measure, measure, unreadable_field};
@@ -84,7 +85,7 @@ fn check_unreadable(raw: &Value, now: Timestamp) {
             rules::apply(raw, &patch)
         }
         Measure::Release(patch) => {
-            rules::check_event(&events::release_unread());
+            rules::check_event(&events::retained(&Retained::of_unreadable(raw)));
             let mut next = raw.clone();
             schema::merge(&mut next, &patch);
             next
@@ -205,7 +206,10 @@ impl Play<'_, '_> {
                 }
             }
             Step::Delete => self.replace(&json!({ "metadata": { "deletionTimestamp": seconds(self.at.now) } })),
-            Step::Release => rules::check_event(&events::release(&self.object)),
+            Step::Release => {
+                let retained = Retained::of(&self.object, &self.known);
+                rules::check_event(&retained.map_or_else(|| events::release(&self.object), |retained| events::retained(&retained)));
+            }
             _ => self.report(&step, answered, effective)?,
         }
         Ok(step)
