@@ -4,27 +4,71 @@ use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
 
 use crate::api::AthenaSession;
+use crate::athena::rate_limiter::{Permit, Priority};
 use crate::key::Key;
 use crate::known::Known;
 use crate::lifecycle::{Attempt, Seen, Step, attempt, elsewhere, found, next_step, wants_stopped};
-use crate::limiter::{Lane, Turn};
 use crate::marker;
 use crate::observer::Sighting;
 use crate::operator::Operator;
-use crate::session::{Search, Session};
+use crate::runtime::workqueue;
+use crate::session::{Look, Refusal, Search, Session};
+
+/// The next call of a reconcile. Each has a permit of its own: a reconcile that gets none ends, and goes on when it is triggered.
+#[derive(Debug, Default)]
+pub(crate) struct NextCall {
+    pub(crate) permit: Option<Permit>,
+    /// Whether the reconcile has made a call, which the next one completes.
+    continues: bool,
+    /// Why a start would be refused.
+    pub(crate) refusal: Option<Refusal>,
+}
+
+impl NextCall {
+    /// Takes the permit for a call that is made now.
+    fn take(&mut self) -> Option<Permit> {
+        self.continues = true;
+        self.permit.take()
+    }
+}
 
 impl Operator {
-    /// Whether the call of `step`, if it makes one, may be made now. The first call of a reconcile waits for its turn; what has been begun is finished.
-    pub(crate) fn is_in_turn(&self, object: &AthenaSession, known: &Known, step: &Step, turn: &mut Turn) -> bool {
-        let Some(lane) = lane(object, known, step).filter(|_| !turn.is_begun()) else { return true };
-        let key = Key::of(object);
-        let may = self.limiter.ask(&key, object.metadata.namespace.as_deref().unwrap_or_default(), lane);
-        // The turn to record an attempt is kept for its start.
-        if may && !matches!(step, Step::Record(_)) {
-            self.limiter.take(&key);
-            *turn = Turn::had();
+    /// Returns whether the call of `step`, if it makes one, may be made now: then `call` has its permit. If not, the object waits in the rate limiter.
+    fn is_permitted(&self, object: &AthenaSession, known: &Known, step: &Step, call: &mut NextCall) -> bool {
+        let Some(priority) = priority(object, known, step) else { return true };
+        if call.permit.is_some() {
+            return true;
         }
-        may
+        let (key, namespace) = (Key::of(object), object.metadata.namespace.as_deref().unwrap_or_default());
+        if matches!(step, Step::Record(_)) {
+            // Its start makes the call.
+            return self.limiter().reserve(&key, namespace, priority, call.continues);
+        }
+        call.permit = self.limiter().try_acquire(&key, namespace, priority, call.continues);
+        call.permit.is_some()
+    }
+
+    /// Returns whether `step` may be carried out now: its call has a permit and, for a start, the work group was read.
+    pub(crate) async fn may_act(&self, object: &AthenaSession, known: &Known, step: &Step, call: &mut NextCall) -> bool {
+        if !self.is_permitted(object, known, step, call) {
+            return false;
+        }
+        if matches!(step, Step::Start(_)) && nothing_started(object, known) {
+            call.refusal = self.preflight(object, call).await;
+            return call.refusal.is_some() || self.is_permitted(object, known, step, call);
+        }
+        true
+    }
+
+    /// Returns why StartSession would be refused, as the work group tells before a call is spent. Whoever may not read work groups finds out by the call;
+    /// and an attempt that may have been started already is tried in any case, to learn its session.
+    async fn preflight(&self, object: &AthenaSession, call: &mut NextCall) -> Option<Refusal> {
+        let group = self.athena.work_group(&object.spec.work_group, &mut call.permit).await;
+        call.continues |= call.permit.is_none();
+        match group {
+            Ok(group) => group.refuses(&object.spec),
+            Err(refusal) => (refusal.reason == "WorkGroupNotFound").then(|| refusal.redacted(&object.spec)),
+        }
     }
 
     /// Takes in what the sweeps have shown of the object's session. After a restart, they tell of a settled one in place of a look.
@@ -43,13 +87,33 @@ impl Operator {
     /// Has the sweeps look out for `session`. Returns whether they can.
     fn watch(&self, object: &AthenaSession, session: &Session) -> bool {
         self.observer.watch(&Key::of(object), &object.spec.work_group, session, |work_group| {
-            let (athena, wakes) = (self.athena.clone(), self.wakes.clone());
+            let (athena, trigger) = (self.athena.clone(), self.trigger.clone());
             let list = move |work_group: String, next| {
                 let athena = athena.clone();
-                async move { athena.list(&work_group, next).await }
+                async move {
+                    let permit = athena.limiter().acquire(Priority::Look).await;
+                    athena.list(&work_group, next, permit).await
+                }
             };
-            tokio::spawn(self.observer.clone().sweep(work_group, list, move |key| wakes.wake(&key)));
+            tokio::spawn(self.observer.clone().sweep(work_group, list, move |key| trigger.trigger(&key, workqueue::Priority::Normal)));
         })
+    }
+
+    /// Has the next list of the work group show the object's session, whose look waits in the rate limiter: one page serves all that wait so.
+    fn poll_instead(&self, object: &AthenaSession) {
+        self.observer.poll_instead(&Key::of(object), |work_group| {
+            let (athena, trigger) = (self.athena.clone(), self.trigger.clone());
+            let list = move |work_group: String, next| {
+                let athena = athena.clone();
+                async move {
+                    let permit = athena.limiter().acquire_ahead(Priority::Look).await;
+                    athena.list(&work_group, next, permit).await
+                }
+            };
+            // A few looks of one session.
+            let pause = self.limits.transition_interval.unsigned_abs() * 2;
+            tokio::spawn(self.observer.clone().poll(work_group, pause, list, move |key| trigger.trigger(&key, workqueue::Priority::Normal)));
+        });
     }
 
     /// Has the sweeps look out for the object's session as `step` has left it.
@@ -94,25 +158,33 @@ impl Operator {
     }
 
     /// Decides, looking at Athena as long as the decision asks for it. Returns nothing if a look has to wait for its turn.
-    pub(crate) async fn observe(&self, object: &AthenaSession, known: &mut Known, seen: &mut Seen, turn: &mut Turn) -> Option<Step> {
+    pub(crate) async fn observe(&self, object: &AthenaSession, known: &mut Known, seen: &mut Seen, call: &mut NextCall) -> Option<Step> {
         let uid = object.uid().unwrap_or_default();
         loop {
             let at = self.circumstances();
             let id = object.status.as_ref().and_then(|status| status.session_id.as_deref());
             let step = next_step(object, known, seen, &at);
-            if matches!(step, Step::Look | Step::Search) && !self.is_in_turn(object, known, &step, turn) {
+            if matches!(step, Step::Look | Step::Search) && !self.is_permitted(object, known, &step, call) {
+                if step == Step::Look && !wants_stopped(object) {
+                    self.poll_instead(object);
+                }
                 return None;
             }
             match (step, id) {
                 (Step::Look, Some(id)) => {
                     let status = object.status.as_ref();
-                    let full = !known.trusts(id) || status.is_some_and(|status| status.engine_version.is_none());
+                    let full = !known.trusts(id) || known.has_ended || status.is_some_and(|status| status.engine_version.is_none());
+                    let permit = call.take()?;
                     seen.look_time = Some(Timestamp::now());
-                    let look = self.athena.look(id, full, turn).await.redacted(&object.spec);
-                    seen.look = Some(known.looked(look, &uid, id, Timestamp::now(), &at.limits, fastrand::f64()));
+                    let look = self.athena.look(id, full, permit).await.redacted(&object.spec);
+                    // How it ended is seen in full only, which is another call.
+                    known.has_ended = matches!(&look, Look::Seen(session) if session.ended() && !full);
+                    if !known.has_ended {
+                        seen.look = Some(known.looked(look, &uid, id, Timestamp::now(), &at.limits, fastrand::f64()));
+                    }
                 }
                 (Step::Search, _) => {
-                    let search = self.search(object, known, at.now, turn).await;
+                    let search = self.search(object, known, at.now, call.take()?).await;
                     known.searched(&search, Timestamp::now(), &at.limits, fastrand::f64());
                     seen.search = Some(search);
                 }
@@ -121,12 +193,12 @@ impl Operator {
         }
     }
 
-    async fn search(&self, object: &AthenaSession, known: &Known, begun: Timestamp, turn: &mut Turn) -> Search {
+    async fn search(&self, object: &AthenaSession, known: &Known, begun: Timestamp, permit: Permit) -> Search {
         let uid = object.uid().unwrap_or_default();
-        match self.athena.search(&object.spec.work_group, |description| marker::attempt_of(description, &uid).is_some(), turn).await {
+        match self.athena.search(&object.spec.work_group, |description| marker::attempt_of(description, &uid).is_some(), permit).await {
             Ok(sessions) => found(sessions.into_iter().map(|session| session.redacted(&object.spec)).collect(), object, known, begun),
             // A work group that does not exist has no sessions.
-            Err(refusal) if refusal.reason == "WorkGroupNotFound" && self.athena.lacks_work_group(&object.spec.work_group, turn).await => {
+            Err(refusal) if refusal.reason == "WorkGroupNotFound" && self.athena.lacks_work_group(&object.spec.work_group).await => {
                 Search::Absent { begun }
             }
             Err(refusal) => Search::Failed(refusal.redacted(&object.spec)),
@@ -134,14 +206,18 @@ impl Operator {
     }
 }
 
-/// Where the call of `step` waits for its turn, if it makes one. What ends a session comes first, the calls that find it included.
-fn lane(object: &AthenaSession, known: &Known, step: &Step) -> Option<Lane> {
+fn nothing_started(object: &AthenaSession, known: &Known) -> bool {
+    matches!(attempt(object, known), Attempt::Unknown(made) if known.nothing_started(&made))
+}
+
+/// Returns the priority of the call of `step`, if it makes one. What ends a session comes first, the calls that find it included.
+fn priority(object: &AthenaSession, known: &Known, step: &Step) -> Option<Priority> {
     match step {
-        Step::Terminate => Some(Lane::Terminate),
-        Step::Look | Step::Start(_) if wants_stopped(object) => Some(Lane::Terminate),
-        Step::Look | Step::Search => Some(Lane::Look),
-        Step::Record(_) | Step::Start(_) if known.was_refused() => Some(Lane::Retry),
-        Step::Record(_) | Step::Start(_) => Some(Lane::Start),
+        Step::Terminate => Some(Priority::Terminate),
+        Step::Look | Step::Start(_) if wants_stopped(object) => Some(Priority::Terminate),
+        Step::Look | Step::Search => Some(Priority::Look),
+        Step::Record(_) | Step::Start(_) if known.was_refused() => Some(Priority::Retry),
+        Step::Record(_) | Step::Start(_) => Some(Priority::Start),
         _ => None,
     }
 }
@@ -176,20 +252,20 @@ mod tests {
         };
         let fresh = Known::default();
         for (object, known, step, expected) in [
-            (&object, &fresh, Step::Record(0), Some(Lane::Start)),
-            (&object, &fresh, Step::Start(0), Some(Lane::Start)),
-            (&object, &refused(Class::Throttled), Step::Start(0), Some(Lane::Start)),
-            (&object, &refused(Class::MayHeal), Step::Start(0), Some(Lane::Retry)),
-            (&object, &refused(Class::Capacity), Step::Record(0), Some(Lane::Retry)),
-            (&object, &fresh, Step::Look, Some(Lane::Look)),
-            (&object, &fresh, Step::Search, Some(Lane::Look)),
-            (&object, &fresh, Step::Terminate, Some(Lane::Terminate)),
-            (&deleting, &fresh, Step::Look, Some(Lane::Terminate)),
-            (&deleting, &refused(Class::MayHeal), Step::Start(0), Some(Lane::Terminate)),
+            (&object, &fresh, Step::Record(0), Some(Priority::Start)),
+            (&object, &fresh, Step::Start(0), Some(Priority::Start)),
+            (&object, &refused(Class::Throttled), Step::Start(0), Some(Priority::Start)),
+            (&object, &refused(Class::MayHeal), Step::Start(0), Some(Priority::Retry)),
+            (&object, &refused(Class::Capacity), Step::Record(0), Some(Priority::Retry)),
+            (&object, &fresh, Step::Look, Some(Priority::Look)),
+            (&object, &fresh, Step::Search, Some(Priority::Look)),
+            (&object, &fresh, Step::Terminate, Some(Priority::Terminate)),
+            (&deleting, &fresh, Step::Look, Some(Priority::Terminate)),
+            (&deleting, &refused(Class::MayHeal), Step::Start(0), Some(Priority::Terminate)),
             (&object, &fresh, Step::AddFinalizer, None),
             (&object, &fresh, Step::Wait, None),
         ] {
-            assert_eq!(lane(object, known, &step), expected, "{step:?}");
+            assert_eq!(priority(object, known, &step), expected, "{step:?}");
         }
     }
 }

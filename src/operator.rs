@@ -1,7 +1,6 @@
 //! What reconciles work with.
 
-use std::sync::{Arc, Mutex, OnceLock};
-use std::time::Instant;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use k8s_openapi::jiff::Timestamp;
 use kube::runtime::reflector::Store;
@@ -10,60 +9,59 @@ use tokio_util::task::TaskTracker;
 use tracing::Instrument;
 
 use crate::athena::Athena;
+use crate::athena::rate_limiter::RateLimiter;
 use crate::key::Key;
 use crate::known::Known;
 use crate::lifecycle::{Circumstances, Identity, Limits};
-use crate::limiter::Limiter;
 use crate::memory::{Memories, Memory};
 use crate::metrics::Metrics;
 use crate::observer::Observer;
 use crate::orphans::end_orphan;
 use crate::publish::Publisher;
-use crate::queue::Queue;
-use crate::wakes::{Received, Wakes};
+use crate::runtime::workqueue::Priority;
+use crate::wakes::{Received, Trigger};
 
 /// What a reconcile works with.
 pub struct Operator {
     pub(crate) client: Client,
     pub(crate) athena: Athena,
-    pub(crate) limiter: Arc<Limiter<Key>>,
     pub(crate) observer: Arc<Observer<Key>>,
-    pub(crate) wakes: Arc<Wakes>,
+    pub(crate) trigger: Arc<Trigger>,
     pub(crate) account: OnceLock<String>,
     pub(crate) limits: Limits,
     pub(crate) publisher: Publisher,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) memories: Memories,
-    pub(crate) queue: Arc<Queue>,
     pub(crate) orphans: TaskTracker,
     /// The objects of each watched scope.
     pub(crate) stores: Mutex<Vec<Store<Received>>>,
 }
 
 impl Operator {
-    /// An operator that acts through these clients. `limiter` is the one that `athena` passes.
-    pub fn new(client: Client, athena: Athena, limiter: Arc<Limiter<Key>>, limits: Limits, metrics: Arc<Metrics>) -> Self {
-        let queue = Arc::new(Queue::default());
-        let publisher = Publisher::new(client.clone(), metrics.clone(), queue.clone());
+    /// An operator that acts through these clients.
+    pub fn new(client: Client, athena: Athena, limits: Limits, metrics: Arc<Metrics>) -> Self {
+        let trigger = Arc::new(Trigger::default());
+        let publisher = Publisher::new(client.clone(), metrics.clone(), trigger.clone());
         let observer = Arc::new(Observer::new(limits.observe_interval.unsigned_abs(), limits.stale.unsigned_abs()));
-        let wakes = Arc::new(Wakes::default());
         let (account, memories, orphans, stores) = (OnceLock::new(), Memories::default(), TaskTracker::new(), Mutex::default());
-        Self { client, athena, limiter, observer, wakes, account, limits, publisher, metrics, memories, queue, orphans, stores }
+        Self { client, athena, observer, trigger, account, limits, publisher, metrics, memories, orphans, stores }
     }
 
-    /// What wakes the operator's objects.
-    pub fn wakes(&self) -> &Wakes {
-        &self.wakes
+    /// Triggers the objects whose turn it is to call Athena, for ever. There are never more of them than calls, so that they go before the others.
+    pub async fn dispatch_calls(&self) {
+        self.limiter().dispatch(|key| self.trigger.trigger(&key, Priority::High)).await;
     }
 
-    /// Wakes the objects whose turn it is to call Athena, for ever.
-    pub async fn give_turns(&self) {
-        self.limiter.run(|key| self.wakes.wake(&key)).await;
+    pub(crate) fn limiter(&self) -> &RateLimiter<Key> {
+        self.athena.limiter()
     }
 
-    /// Tells the operator in which AWS account it works.
+    /// Tells the operator in which AWS account it works. Attempts that name an account may have waited for that.
     pub fn set_account(&self, account: String) {
         let _ = self.account.set(account);
+        for store in self.stores.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+            store.state().iter().for_each(|object| self.trigger.trigger(&Key::of(object.as_ref()), Priority::Normal));
+        }
     }
 
     pub(crate) fn circumstances(&self) -> Circumstances {
@@ -86,20 +84,16 @@ impl Operator {
     pub(crate) fn remember(&self, received: &Received, memory: Memory) {
         let key = Key::of(received);
         let news = if memory.released {
-            self.limiter.leave(&key);
+            self.limiter().cancel(&key);
             self.observer.forget(&key);
             self.memories.put(&key, None)
         } else {
             self.memories.put(&key, Some(memory))
         };
         if news {
-            self.wakes.wake(&key);
+            // It may be a deletion. There are never more of them than reconciles at a time.
+            self.trigger.trigger(&key, Priority::High);
         }
-    }
-
-    /// `key` is put in line for a reconcile.
-    pub(crate) fn queued(&self, key: &Key) {
-        self.queue.join(key, Instant::now(), &self.metrics);
     }
 
     /// Whether what the watch has brought has to be reconciled.
@@ -121,9 +115,8 @@ impl Operator {
 
     /// Forgets an object that is gone. A session of it that was started and never recorded has no owner any more and is ended.
     pub fn forget(&self, object: &Key) {
-        self.limiter.leave(object);
+        self.limiter().cancel(object);
         self.observer.forget(object);
-        self.queue.forget(object);
         let memory = self.memories.remove(object);
         self.release_memory(memory);
     }

@@ -16,8 +16,8 @@ use crate::events::Event;
 use crate::key::Key;
 use crate::known::backoff;
 use crate::metrics::Metrics;
-use crate::queue::Queue;
 use crate::session::Class;
+use crate::wakes::Trigger;
 
 /// How many events may wait to be published; more are dropped.
 const WAITING: usize = 32_768;
@@ -34,13 +34,13 @@ const REMEMBERED: u32 = 1024;
 pub(crate) struct Publisher {
     client: Client,
     metrics: Arc<Metrics>,
-    work: Arc<Queue>,
+    work: Arc<Trigger>,
     events: OnceLock<Sender<(About, Event)>>,
 }
 
 impl Publisher {
     /// A publisher that lets `work` go first.
-    pub(crate) fn new(client: Client, metrics: Arc<Metrics>, work: Arc<Queue>) -> Self {
+    pub(crate) fn new(client: Client, metrics: Arc<Metrics>, work: Arc<Trigger>) -> Self {
         Self { client, metrics, work, events: OnceLock::new() }
     }
 
@@ -57,7 +57,7 @@ impl Publisher {
     }
 }
 
-async fn publish_all(client: Client, metrics: Arc<Metrics>, work: Arc<Queue>, mut events: Receiver<(About, Event)>) {
+async fn publish_all(client: Client, metrics: Arc<Metrics>, work: Arc<Trigger>, mut events: Receiver<(About, Event)>) {
     let reporter = Reporter { controller: FIELD_MANAGER.into(), instance: std::env::var("POD_NAME").ok() };
     let mut recorder = Recorder::new(client.clone(), reporter.clone());
     let mut published = 0;
@@ -73,7 +73,7 @@ async fn publish_all(client: Client, metrics: Arc<Metrics>, work: Arc<Queue>, mu
 }
 
 /// Waits until no object waits for a reconcile.
-async fn calm(work: &Queue) {
+async fn calm(work: &Trigger) {
     const PAUSE: Duration = Duration::from_millis(10);
     while work.is_busy() {
         tokio::time::sleep(PAUSE).await;

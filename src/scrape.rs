@@ -35,7 +35,7 @@ impl Scrape {
         let scraped = Scraped {
             objects,
             observations,
-            backlog: self.operator.queue.backlog(Instant::now()),
+            backlog: self.operator.trigger.backlog(Instant::now()),
             tasks: Handle::current().metrics().num_alive_tasks(),
             lease: &self.lease,
             leads: self.leadership.is_held(),

@@ -1,4 +1,4 @@
-//! The calls. Each has a timeout, passes the limiter, and is sent once: the caller knows of every try.
+//! The calls. Each has a timeout, takes a permit of the rate limiter, and is sent once: the caller knows of every try.
 
 use std::collections::{BTreeSet, HashMap};
 use std::future::Future;
@@ -23,10 +23,10 @@ use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
 use super::credentials::OwnCredentials;
 use super::error::{CREDENTIALS_INVALID, Subject, WORK_GROUP_NOT_FOUND, code, is_of_transport, is_resource_not_found, refusal};
+use super::rate_limiter::{Permit, Priority, RateLimiter};
 use crate::api::{Classification, EngineConfiguration};
 use crate::key::Key;
 use crate::leadership::Leadership;
-use crate::limiter::{Lane, Limiter, Turn};
 use crate::metrics::Metrics;
 use crate::observer::{Page, Pages};
 use crate::session::{Class, Details, Look, Refusal, Session, WorkGroup};
@@ -108,7 +108,7 @@ pub struct Athena {
     /// Host of the calls, for people.
     host: Arc<str>,
     leadership: Leadership,
-    limiter: Arc<Limiter<Key>>,
+    limiter: RateLimiter<Key>,
     metrics: Arc<Metrics>,
     work_groups: Arc<Mutex<HashMap<String, KeptWorkGroup>>>,
 }
@@ -124,25 +124,30 @@ impl Athena {
     pub async fn from_env(
         timeout: Duration,
         leadership: Leadership,
-        limiter: Arc<Limiter<Key>>,
+        limiter: RateLimiter<Key>,
         metrics: Arc<Metrics>,
     ) -> Result<Self, ConnectError> {
         Ok(Self::over(Connection::from_env(timeout).await?, leadership, limiter, metrics))
     }
 
     /// A client with `config`, and with the credentials of the environment unless that has a provider. No call is sent twice: who calls knows of every try.
-    /// Calls that start or end a session wait for `leadership`, and all pass `limiter`.
+    /// Calls that start or end a session wait for `leadership`; `limiter` gives the permits.
     ///
     /// # Errors
     /// When there is no region.
-    pub fn new(config: SdkConfig, leadership: Leadership, limiter: Arc<Limiter<Key>>, metrics: Arc<Metrics>) -> Result<Self, ConnectError> {
+    pub fn new(config: SdkConfig, leadership: Leadership, limiter: RateLimiter<Key>, metrics: Arc<Metrics>) -> Result<Self, ConnectError> {
         Ok(Self::over(Connection::new(config)?, leadership, limiter, metrics))
     }
 
-    fn over(connection: Connection, leadership: Leadership, limiter: Arc<Limiter<Key>>, metrics: Arc<Metrics>) -> Self {
+    fn over(connection: Connection, leadership: Leadership, limiter: RateLimiter<Key>, metrics: Arc<Metrics>) -> Self {
         let Connection { athena, credentials, region, target, .. } = connection;
         let host = target.host().unwrap_or_else(|| "Athena".into()).into();
         Self { athena, credentials, region, host, leadership, limiter, metrics, work_groups: Arc::default() }
+    }
+
+    /// The rate limiter of all calls.
+    pub fn limiter(&self) -> &RateLimiter<Key> {
+        &self.limiter
     }
 
     /// The region of all calls.
@@ -162,13 +167,13 @@ impl Athena {
     ///
     /// # Errors
     /// The refusal. Of class Unanswered, it leaves open whether a session was started.
-    pub async fn start_session(&self, work_group: &str, body: Vec<u8>, turn: &mut Turn) -> Result<(String, String), Refusal> {
+    pub async fn start_session(&self, work_group: &str, body: Vec<u8>, mut permit: Permit) -> Result<(String, String), Refusal> {
         let call = self.athena.start_session().customize().mutate_request(move |request| {
             request.headers_mut().insert("content-length", body.len().to_string());
             *request.body_mut() = SdkBody::from(body.clone());
         });
-        self.limiter.pay(turn).await;
         self.leadership.held().await;
+        permit.spend();
         let begun = Instant::now();
         let reply = call.send().await;
         let reply = self.told("StartSession", &Subject::start(Some(work_group)), begun, reply).await?;
@@ -176,8 +181,8 @@ impl Athena {
         Ok((id, reply.state.map(|state| state.as_str().to_owned()).unwrap_or_default()))
     }
 
-    /// Looks at a session: at its state only or, with `full`, also at what it was started with. A session that has ended is always looked at in full.
-    pub async fn look(&self, id: &str, full: bool, turn: &mut Turn) -> Look {
+    /// Looks at a session: at its state only or, with `full`, also at what it was started with.
+    pub async fn look(&self, id: &str, full: bool, permit: Permit) -> Look {
         let subject = Subject::session(id);
         let mut named = false;
         if !full {
@@ -186,22 +191,17 @@ impl Athena {
                 named = reply.as_ref().is_err_and(|error| is_resource_not_found(error, id));
                 reply
             };
-            let session = match self.measured("GetSessionStatus", &subject, turn, call).await {
-                Ok(reply) => session(id, reply.status.as_ref(), None),
+            return match self.measured("GetSessionStatus", &subject, permit, call).await {
+                Ok(reply) => session(id, reply.status.as_ref(), None).map_or_else(|| Look::Failed(empty("GetSessionStatus tells no state")), Look::Seen),
                 Err(refusal) => return failed(refusal, named),
             };
-            match session {
-                None => return Look::Failed(empty("GetSessionStatus tells no state")),
-                Some(session) if !session.ended() => return Look::Seen(session),
-                Some(_) => {}
-            }
         }
         let call = async {
             let reply = self.athena.get_session().session_id(id).send().await;
             named = reply.as_ref().is_err_and(|error| is_resource_not_found(error, id));
             reply
         };
-        match self.measured("GetSession", &subject, turn, call).await {
+        match self.measured("GetSession", &subject, permit, call).await {
             Ok(reply) => {
                 session(id, reply.status.as_ref(), Some(details(&reply))).map_or_else(|| Look::Failed(empty("GetSession tells no state")), Look::Seen)
             }
@@ -214,12 +214,13 @@ impl Athena {
     ///
     /// # Errors
     /// The first refusal.
-    pub async fn search(&self, work_group: &str, wanted: impl Fn(&str) -> bool, turn: &mut Turn) -> Result<Vec<Session>, Refusal> {
-        let mut found = BTreeSet::new();
+    pub async fn search(&self, work_group: &str, wanted: impl Fn(&str) -> bool, permit: Permit) -> Result<Vec<Session>, Refusal> {
+        let (mut found, mut first) = (BTreeSet::new(), Some(permit));
         for state in [None, Some(types::SessionState::Degraded)] {
             let (mut pages, mut page) = (Pages::default(), None);
             loop {
-                let reply = self.list_page(work_group, state.clone(), page.take(), turn).await?;
+                let permit = self.permit(first.take()).await;
+                let reply = self.list_page(work_group, state.clone(), page.take(), permit).await?;
                 for summary in reply.sessions.into_iter().flatten().filter(|summary| summary.description.as_deref().is_some_and(&wanted)) {
                     // Left out, it would seem not to exist.
                     let id = summary.session_id.filter(|id| is_id(id)).ok_or_else(|| empty("ListSessions does not name a session that it shows"))?;
@@ -233,7 +234,7 @@ impl Athena {
         }
         let mut sessions = Vec::new();
         for id in found {
-            match self.look(&id, true, turn).await {
+            match self.look(&id, true, self.permit(None).await).await {
                 Look::Seen(session) => sessions.push(session),
                 Look::NotFound { .. } => return Err(empty(&format!("ListSessions names session {id}, which GetSession does not find"))),
                 Look::Failed(refusal) => return Err(refusal),
@@ -242,23 +243,30 @@ impl Athena {
         Ok(sessions)
     }
 
+    async fn permit(&self, given: Option<Permit>) -> Permit {
+        match given {
+            Some(permit) => permit,
+            None => self.limiter.acquire(Priority::Look).await,
+        }
+    }
+
     async fn list_page(
         &self,
         work_group: &str,
         state: Option<types::SessionState>,
         token: Option<String>,
-        turn: &mut Turn,
+        permit: Permit,
     ) -> Result<ListSessionsOutput, Refusal> {
         let list = self.athena.list_sessions().work_group(work_group).set_state_filter(state);
-        self.measured("ListSessions", &Subject::work_group(work_group), turn, list.max_results(100).set_next_token(token).send()).await
+        self.measured("ListSessions", &Subject::work_group(work_group), permit, list.max_results(100).set_next_token(token).send()).await
     }
 
     /// A page of the active sessions of a work group, newest first.
     ///
     /// # Errors
     /// The refusal.
-    pub async fn list(&self, work_group: &str, token: Option<String>) -> Result<Page, Refusal> {
-        let reply = self.list_page(work_group, None, token, &mut self.limiter.turn(Lane::Look).await).await?;
+    pub async fn list(&self, work_group: &str, token: Option<String>, permit: Permit) -> Result<Page, Refusal> {
+        let reply = self.list_page(work_group, None, token, permit).await?;
         let sessions = reply.sessions.unwrap_or_default().into_iter().filter_map(|summary| {
             let details = Details {
                 description: summary.description,
@@ -270,11 +278,12 @@ impl Athena {
         Ok(Page { sessions: sessions.collect(), next: reply.next_token })
     }
 
-    /// A work group, by GetWorkGroup. What was told is kept for a minute, and what is to be mended for five seconds.
+    /// A work group, by GetWorkGroup, which uses up `permit`. The reply is kept for a minute, and one that a person has to correct for five seconds; a kept
+    /// one leaves the permit.
     ///
     /// # Errors
     /// The refusal.
-    pub async fn work_group(&self, name: &str, turn: &mut Turn) -> Result<WorkGroup, Refusal> {
+    pub async fn work_group(&self, name: &str, permit: &mut Option<Permit>) -> Result<WorkGroup, Refusal> {
         /// How long an answer is used.
         const KEPT: Duration = Duration::from_mins(1);
         /// How long one that somebody may be mending is.
@@ -296,40 +305,44 @@ impl Athena {
                 return told.clone();
             }
         }
-        let reply = self.get_work_group(name, turn).await;
+        let permit = match permit.take() {
+            Some(permit) => permit,
+            None => self.limiter.acquire(Priority::Start).await,
+        };
+        let reply = self.get_work_group(name, permit).await;
         let told = reply.map(|reply| work_group(&reply));
         *kept = Some((Instant::now(), told.clone()));
         told
     }
 
-    async fn get_work_group(&self, name: &str, turn: &mut Turn) -> Result<GetWorkGroupOutput, Refusal> {
+    async fn get_work_group(&self, name: &str, permit: Permit) -> Result<GetWorkGroupOutput, Refusal> {
         let call = self.athena.get_work_group().work_group(name).send();
-        self.measured("GetWorkGroup", &Subject::work_group(name), turn, call).await
+        self.measured("GetWorkGroup", &Subject::work_group(name), permit, call).await
     }
 
     /// Returns whether GetWorkGroup, asked now, says that the work group does not exist. What ListSessions says of a work group may have another cause.
-    pub async fn lacks_work_group(&self, name: &str, turn: &mut Turn) -> bool {
-        self.get_work_group(name, turn).await.is_err_and(|refusal| refusal.reason == WORK_GROUP_NOT_FOUND)
+    pub async fn lacks_work_group(&self, name: &str) -> bool {
+        self.get_work_group(name, self.limiter.acquire_ahead(Priority::Look).await).await.is_err_and(|refusal| refusal.reason == WORK_GROUP_NOT_FOUND)
     }
 
     /// Ends a session. It has an effect only on a session that is neither ending nor ended.
     ///
     /// # Errors
     /// The refusal.
-    pub async fn terminate_session(&self, id: &str, turn: &mut Turn) -> Result<(), Refusal> {
-        self.limiter.pay(turn).await;
+    pub async fn terminate_session(&self, id: &str, mut permit: Permit) -> Result<(), Refusal> {
         self.leadership.held().await;
+        permit.spend();
         let begun = Instant::now();
         let reply = Box::pin(self.athena.terminate_session().session_id(id).send()).await;
         self.told("TerminateSession", &Subject::session(id), begun, reply).await.map(|_| ())
     }
 
-    /// Makes a call once the limiter lets it pass.
+    /// Makes a call, which uses up `permit`.
     fn measured<'a, T, E, C>(
         &'a self,
         operation: &'static str,
         subject: &'a Subject<'a>,
-        turn: &'a mut Turn,
+        mut permit: Permit,
         call: C,
     ) -> impl Future<Output = Result<T, Refusal>> + use<'a, T, E, C>
     where
@@ -339,7 +352,7 @@ impl Athena {
         // It is 10 KiB, and in its caller it would be a part of every reconcile, with a call or without.
         let call = Box::pin(call);
         async move {
-            self.limiter.pay(turn).await;
+            permit.spend();
             let begun = Instant::now();
             let reply = call.await;
             self.told(operation, subject, begun, reply).await

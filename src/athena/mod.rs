@@ -4,6 +4,7 @@ mod client;
 mod credentials;
 mod error;
 mod probe;
+pub mod rate_limiter;
 mod request;
 
 pub use client::{Athena, ConnectError};

@@ -136,7 +136,7 @@ pub(super) static ATHENA_CALLS: Definition<2> =
 pub(super) static ATHENA_CALL_DURATION: Definition<1> =
     histogram("athena_operator_athena_call_duration_seconds", ["operation"], "Duration of calls to Athena");
 pub(super) static LIMITER_WAIT: Definition<1> =
-    histogram("athena_operator_athena_limiter_wait_seconds", ["lane"], "How long AthenaSessions waited for their turn to call Athena");
+    histogram("athena_operator_athena_limiter_wait_seconds", ["priority"], "How long AthenaSessions waited for their turn to call Athena");
 pub(super) static WRITES: Definition<2> = counter(
     "athena_operator_writes_total",
     ["write", "result"],

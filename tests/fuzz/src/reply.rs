@@ -14,11 +14,11 @@ use athena_operator::key::Key;
 use athena_operator::known::Known;
 use athena_operator::leadership::Leadership;
 use athena_operator::lifecycle::{Circumstances, Identity, Limits, Seen, Step, found, next_step};
-use athena_operator::limiter::{Limiter, Rate, Turn};
+use athena_operator::athena::rate_limiter::{Priority, Rate, RateLimiter};
 use athena_operator::marker;
 use athena_operator::metrics::{Metrics, Scraped, tally};
 use athena_operator::operator::Operator;
-use athena_operator::queue::Backlog;
+use athena_operator::runtime::workqueue::Backlog;
 use athena_operator::reconcile::reconcile;
 use athena_operator::session::{Look, Search};
 use athena_operator::status::{Outcome, status_after};
@@ -61,11 +61,11 @@ pub fn reply(data: &[u8]) {
     let u = &mut Unstructured::new(rest);
     let metrics = Arc::new(Metrics::default());
     runtime.block_on(async {
-        let limiter = Arc::new(Limiter::new(Rate { per_second: 1e9, burst: u32::MAX }, metrics.clone()));
-        let athena = Athena::new(config(replay.clone()), Leadership::unbounded(), limiter.clone(), metrics.clone()).expect("a client");
+        let limiter = RateLimiter::new(Rate { per_second: 1e9, burst: u32::MAX }, 32, metrics.clone());
+        let athena = Athena::new(config(replay.clone()), Leadership::unbounded(), limiter, metrics.clone()).expect("a client");
         if doing == "Reconcile" {
             // Too short an input for what is to be made ends it.
-            let _ = reconciles(u, &athena, &limiter, &metrics).await;
+            let _ = reconciles(u, &athena, &metrics).await;
         } else {
             let _ = call(u, doing, &athena).await;
         }
@@ -228,7 +228,7 @@ async fn call(u: &mut Unstructured<'_>, doing: &str, athena: &Athena) -> Result<
 }
 
 /// Reconciles of one object, while Athena says what it likes.
-async fn reconciles(u: &mut Unstructured<'_>, athena: &Athena, limiter: &Arc<Limiter<Key>>, metrics: &Arc<Metrics>) -> Result<()> {
+async fn reconciles(u: &mut Unstructured<'_>, athena: &Athena, metrics: &Arc<Metrics>) -> Result<()> {
     let limits = Limits {
         uncertainty: SignedDuration::from_secs(*u.choose(&[600, 1])?),
         transition_interval: SignedDuration::ZERO,
@@ -237,7 +237,7 @@ async fn reconciles(u: &mut Unstructured<'_>, athena: &Athena, limiter: &Arc<Lim
     };
     let raw = if u.arbitrary()? { grammar::object(u, Timestamp::now())? } else { living().0 };
     let server = Server::new(raw);
-    let start = || Arc::new(Operator::new(server.client(), athena.clone(), limiter.clone(), limits, metrics.clone()));
+    let start = || Arc::new(Operator::new(server.client(), athena.clone(), limits, metrics.clone()));
     let mut operator = start();
     for round in 0..u.int_in_range(3..=12)? {
         let Some(raw) = server.object() else { break };
