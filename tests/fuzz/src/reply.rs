@@ -147,7 +147,7 @@ async fn call(u: &mut Unstructured<'_>, doing: &str, athena: &Athena) -> Result<
     };
     let mut known = Known::met(at.now);
     let mut seen = Seen::default();
-    let turn = &mut Turn::none();
+    let permit = athena.limiter().acquire(Priority::Look).await;
     let (step, outcome) = match doing {
         "Account" => {
             let told = athena.account().await;
@@ -160,7 +160,7 @@ async fn call(u: &mut Unstructured<'_>, doing: &str, athena: &Athena) -> Result<
                 (status.session_id, status.account_id) = (None, None);
             }
             let doubted = known.starting();
-            let outcome = match athena.start_session(&object.spec.work_group, start_session(&object, 0).1, turn).await {
+            let outcome = match athena.start_session(&object.spec.work_group, start_session(&object, 0).1, permit).await {
                 Ok((id, state)) => {
                     known.started(0, &id, &state, at.now, &at.limits);
                     Outcome::Started { id, state }
@@ -174,7 +174,7 @@ async fn call(u: &mut Unstructured<'_>, doing: &str, athena: &Athena) -> Result<
             (Step::Start(0), outcome)
         }
         "Look" | "LookInFull" => {
-            let look = athena.look(ID, doing == "LookInFull", turn).await.redacted(&object.spec);
+            let look = athena.look(ID, doing == "LookInFull", permit).await.redacted(&object.spec);
             seen.look_time = Some(at.now);
             seen.look = Some(known.looked(look, UID, ID, at.now, &at.limits, 0.5));
             (next_step(&object, &known, &seen, &at), Outcome::Nothing)
@@ -183,7 +183,7 @@ async fn call(u: &mut Unstructured<'_>, doing: &str, athena: &Athena) -> Result<
             if let Some(status) = &mut object.status {
                 status.session_id = None;
             }
-            let search = match athena.search("spark-35", |text| marker::attempt_of(text, UID).is_some(), turn).await {
+            let search = match athena.search("spark-35", |text| marker::attempt_of(text, UID).is_some(), permit).await {
                 Ok(sessions) => found(sessions.into_iter().map(|session| session.redacted(&object.spec)).collect(), &object, &known, at.now),
                 Err(refusal) => Search::Failed(refusal.redacted(&object.spec)),
             };
@@ -192,13 +192,13 @@ async fn call(u: &mut Unstructured<'_>, doing: &str, athena: &Athena) -> Result<
             (next_step(&object, &known, &seen, &at), Outcome::Nothing)
         }
         "List" => {
-            let page = athena.list("spark-35", None).await.unwrap_or_default();
+            let page = athena.list("spark-35", None, permit).await.unwrap_or_default();
             let session = page.sessions.into_iter().find(|session| session.id == ID);
             seen.look = session.and_then(|session| known.sighted(session.redacted(&object.spec), UID, ID, at.now, &at.limits));
             (next_step(&object, &known, &seen, &at), Outcome::Nothing)
         }
         "WorkGroup" => {
-            let refusal = athena.work_group("spark-35", turn).await.map_or_else(Some, |group| group.refuses(&object.spec));
+            let refusal = athena.work_group("spark-35", &mut Some(permit)).await.map_or_else(Some, |group| group.refuses(&object.spec));
             let Some(refusal) = refusal.map(|refusal| refusal.redacted(&object.spec)) else { return Ok(()) };
             known.start_refused(refusal.clone(), false, at.now, 0.5);
             (Step::Start(0), Outcome::Refused(refusal))
