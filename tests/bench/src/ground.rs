@@ -91,8 +91,20 @@ impl Ground {
     /// # Errors
     /// When it is not.
     pub fn operator(&self, flags: &[&str]) -> anyhow::Result<Operator> {
-        let (url, flags) = (self.emulator.url(), [&UNLIMITED, flags].concat());
-        let options = OperatorOptions { binary: &self.binary, scope: Scope::Everywhere, athena: &url, flags: &flags, env: &[] };
+        self.started(&[&UNLIMITED, flags].concat())
+    }
+
+    /// The same with flags for the rate and the burst of calls to Athena.
+    ///
+    /// # Errors
+    /// When it is not.
+    pub fn operator_at(&self, rate: &str, burst: &str) -> anyhow::Result<Operator> {
+        self.started(&[rate, burst])
+    }
+
+    fn started(&self, flags: &[&str]) -> anyhow::Result<Operator> {
+        let url = self.emulator.url();
+        let options = OperatorOptions { binary: &self.binary, scope: Scope::Everywhere, athena: &url, flags, env: &[] };
         tokio::task::block_in_place(|| {
             let operator = Operator::start(&self.stage, &options)?;
             operator.wait_until_ready()?;
