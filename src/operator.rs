@@ -8,6 +8,7 @@ use kube::{Client, ResourceExt};
 use tokio_util::task::TaskTracker;
 use tracing::Instrument;
 
+use crate::api::AthenaSession;
 use crate::athena::Athena;
 use crate::athena::rate_limiter::RateLimiter;
 use crate::key::Key;
@@ -94,6 +95,13 @@ impl Operator {
             // It may be a deletion. There are never more of them than reconciles at a time.
             self.trigger.trigger(&key, Priority::High);
         }
+    }
+
+    /// Returns whether the watch has brought another version of `object` than this one.
+    pub(crate) fn has_newer(&self, object: &AthenaSession) -> bool {
+        let (reference, version) = (Key::of(object).reference(), object.resource_version());
+        let stores = self.stores.lock().unwrap_or_else(PoisonError::into_inner);
+        stores.iter().filter_map(|store| store.get(&reference)).any(|stored| stored.resource_version() != version)
     }
 
     /// Whether what the watch has brought has to be reconciled.

@@ -18,6 +18,7 @@ use crate::metrics::{Changes, changes, changes_of_release};
 use crate::observation::NextCall;
 use crate::operator::Operator;
 use crate::redaction::redacted;
+use crate::runtime::workqueue::Priority;
 use crate::session::{Class, Refusal, Session};
 use crate::status::{Outcome, condition, status_after};
 use crate::unreadable::{Measure, measure, unreadable_field};
@@ -82,7 +83,10 @@ impl Operator {
     async fn pass(&self, object: &AthenaSession, memory: &mut Memory) -> Result<Option<Timestamp>, Error> {
         let version: Option<u64> = object.metadata.resource_version.as_deref().and_then(|version| version.parse().ok());
         if memory.written > version {
-            // The watch brings what was written.
+            // The watch brings what was written; it may have done so after the object was taken from the store, and before this reconcile began.
+            if self.has_newer(object) {
+                self.trigger.trigger(&Key::of(object), Priority::High);
+            }
             return Ok(None);
         }
         let before = memory.ttl_under_gitops.replace(events::undoes_ttl(object));
@@ -153,7 +157,10 @@ impl Operator {
             }
             Written::Gone => return Ok(None),
         }
-        self.look_out(object, &mut memory.known, &step);
+        // What waits for a look is not left to the sweeps again, which have missed it.
+        if !queued {
+            self.look_out(object, &mut memory.known, &step);
+        }
         if let Written::Yes(version) = written
             && !version.is_empty()
         {

@@ -19,6 +19,7 @@ tests![
     a_namespace_does_not_wait_for_the_starts_of_another,
     waiting_for_the_rate_limiter_costs_no_reconciles_and_holds_up_no_deletion,
     a_page_of_a_list_serves_as_the_first_look_of_many_sessions,
+    sessions_that_are_missing_from_a_list_are_looked_at_though_looks_have_to_wait,
     an_object_that_waits_for_the_rate_limiter_and_is_deleted_or_suspended_leaves_its_turn_to_the_others,
 ];
 
@@ -275,6 +276,24 @@ async fn a_page_of_a_list_serves_as_the_first_look_of_many_sessions(world: World
     }
     let ahead = environment::load::ahead(&made, 5.0, 10).context("there were calls")?;
     ensure!(ahead < environment::load::JITTER, "calls came {ahead:?} ahead of the limiter");
+    Ok(())
+}
+
+async fn sessions_that_are_missing_from_a_list_are_looked_at_though_looks_have_to_wait(world: World) -> anyhow::Result<()> {
+    const ENDED: usize = 8;
+    let operator = world.operator()?;
+    create(&world, "s", ENDED)?;
+    until_all(&world, ENDED, "SessionIdle").await?;
+    operator.end(Signal::TERM)?;
+    let _operator = world.operator_with(&["--athena-rate=2", "--athena-burst=1", "--observe-interval=1s"], &[])?;
+    let calls = world.emulator.calls().len();
+    until("a sweep is made", || world.emulator.calls_after(calls).iter().filter(|call| begins_a_list(call)).count() > 1).await?;
+    for session in world.emulator.sessions() {
+        world.emulator.set_state(&session.session_id, Change::Terminate)?;
+    }
+    for number in 0..ENDED {
+        world.until(&format!("s-{number}"), "ended", |object| status(object).end_time.is_some()).await?;
+    }
     Ok(())
 }
 
