@@ -6,8 +6,8 @@ use std::time::Duration;
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use k8s_openapi::jiff::SignedDuration;
 
-use crate::lifecycle::Limits;
 use crate::athena::rate_limiter::Rate;
+use crate::lifecycle::Limits;
 
 /// What this binary calls itself: the version of the package, unless an image was built under another name.
 pub const VERSION: &str = match option_env!("ATHENA_OPERATOR_VERSION") {

@@ -59,11 +59,11 @@ pub async fn run(
         names => names.iter().map(|name| (Some(name.clone()), Api::namespaced(client.clone(), name))).collect(),
     };
     operator.metrics.may_reconcile(scopes.len() * usize::from(concurrency));
+    // For as long as the process runs: sessions without an object are ended after the last reconcile.
     let calls = operator.clone();
-    let calls = tokio::spawn(async move { calls.dispatch_calls().await });
+    tokio::spawn(async move { calls.dispatch_calls().await });
     let run = |(namespace, api)| run_scope(operator.clone(), namespace, api, concurrency, readiness.clone(), shutdown.clone());
     join_all(scopes.into_iter().map(run)).await;
-    calls.abort();
 }
 
 async fn run_scope(

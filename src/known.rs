@@ -28,6 +28,8 @@ pub struct Known {
     pub absent: bool,
     /// Whether a look at the state showed an end, which is still to be seen in full.
     pub has_ended: bool,
+    /// Whether a complete list did not show the session since it was last seen: only a look tells.
+    pub is_missed: bool,
     /// A session that was started and could not yet be recorded, and its attempt.
     pub unrecorded: Option<Box<(i32, Session)>>,
     own_attempt: Option<(i32, Timestamp)>,
@@ -180,6 +182,7 @@ impl Known {
         }
         self.unsettle_but(None);
         self.wait = None;
+        self.is_missed = true;
         self.seen_time = seen.max(self.seen_time);
     }
 
@@ -275,7 +278,7 @@ impl Known {
             (self.idle_timeout, self.busy_time) = (None, None);
             (self.looks, self.terminations) = (0, 0);
             self.is_found();
-            (self.has_ended, self.lives_on) = (false, false);
+            (self.has_ended, self.is_missed, self.lives_on) = (false, false, false);
             self.look_refused = None;
         }
     }
@@ -322,6 +325,7 @@ impl Known {
                     self.idle_timeout = shown.or(self.idle_timeout);
                 }
                 self.is_found();
+                self.is_missed = false;
                 self.lives_on = !session.ended() && session.state != "TERMINATING";
                 self.seen_time = Some(now);
                 if session.state == "BUSY" {

@@ -552,11 +552,29 @@ fn nothing_becomes_due_before_the_time_that_is_waited_for() {
         known.settle("s");
         known
     };
-    let knowns = [met(), own_finalizer(), own_attempt(), trusted(), settled, searched(20), looked(1, &Look::NotFound), looked(2, &Look::NotFound)]
-        .into_iter()
-        .chain([Class::Unanswered, Class::Throttled, Class::Capacity, Class::MayHeal, Class::Rejected].map(refused))
-        .chain([failing(Class::Unanswered, 1), failing(Class::MayHeal, 6)]);
-    let bases = [object(json!({})), unknown(), live("CREATING"), live("IDLE"), live("TERMINATING"), over("SessionLost"), over("IdleTimeout"), over("SessionFailed")];
+    let knowns = [
+        met(),
+        own_finalizer(),
+        own_attempt(),
+        trusted(),
+        settled,
+        searched(20),
+        looked(1, &Look::NotFound { named: true }),
+        looked(2, &Look::NotFound { named: false }),
+    ]
+    .into_iter()
+    .chain([Class::Unanswered, Class::Throttled, Class::Capacity, Class::MayHeal, Class::Rejected].map(refused))
+    .chain([failing(Class::Unanswered, 1), failing(Class::MayHeal, 6)]);
+    let bases = [
+        object(json!({})),
+        unknown(),
+        live("CREATING"),
+        live("IDLE"),
+        live("TERMINATING"),
+        over("SessionLost"),
+        over("IdleTimeout"),
+        over("SessionFailed"),
+    ];
     let changes: [fn(AthenaSession) -> AthenaSession; 8] = [
         |object| object,
         deleted,
@@ -569,9 +587,11 @@ fn nothing_becomes_due_before_the_time_that_is_waited_for() {
     ];
     let mut waits = 0;
     for known in knowns {
-        for (object, seconds) in bases.iter().flat_map(|base| changes.iter().map(|change| change(base.clone()))).flat_map(|object| {
-            [0, 1, 30, 89, 90, 299, 600, 1200, 1801].map(|seconds| (object.clone(), seconds))
-        }) {
+        for (object, seconds) in bases
+            .iter()
+            .flat_map(|base| changes.iter().map(|change| change(base.clone())))
+            .flat_map(|object| [0, 1, 30, 89, 90, 299, 600, 1200, 1801].map(|seconds| (object.clone(), seconds)))
+        {
             let circumstances = |seconds: i64| Circumstances { now: at(0).now + SignedDuration::from_secs(seconds), ..at(0) };
             let now = circumstances(seconds);
             let wake = wake_time(&object, &known, &now);

@@ -100,7 +100,11 @@ impl Operator {
     }
 
     /// Has the next list of the work group show the object's session, whose look waits in the rate limiter: one page serves all that wait so.
-    fn poll_instead(&self, object: &AthenaSession) {
+    fn poll_instead(&self, object: &AthenaSession, known: &Known) {
+        let Some(id) = object.status.as_ref().and_then(|status| status.session_id.as_deref()) else { return };
+        if known.is_missed || !self.watch(object, &recorded_session(object, id, known)) {
+            return;
+        }
         self.observer.poll_instead(&Key::of(object), |work_group| {
             let (athena, trigger) = (self.athena.clone(), self.trigger.clone());
             let list = move |work_group: String, next| {
@@ -166,7 +170,7 @@ impl Operator {
             let step = next_step(object, known, seen, &at);
             if matches!(step, Step::Look | Step::Search) && !self.is_permitted(object, known, &step, call) {
                 if step == Step::Look && !wants_stopped(object) {
-                    self.poll_instead(object);
+                    self.poll_instead(object, known);
                 }
                 return None;
             }

@@ -121,12 +121,7 @@ impl Athena {
     ///
     /// # Errors
     /// When there is no region.
-    pub async fn from_env(
-        timeout: Duration,
-        leadership: Leadership,
-        limiter: RateLimiter<Key>,
-        metrics: Arc<Metrics>,
-    ) -> Result<Self, ConnectError> {
+    pub async fn from_env(timeout: Duration, leadership: Leadership, limiter: RateLimiter<Key>, metrics: Arc<Metrics>) -> Result<Self, ConnectError> {
         Ok(Self::over(Connection::from_env(timeout).await?, leadership, limiter, metrics))
     }
 
@@ -192,7 +187,9 @@ impl Athena {
                 reply
             };
             return match self.measured("GetSessionStatus", &subject, permit, call).await {
-                Ok(reply) => session(id, reply.status.as_ref(), None).map_or_else(|| Look::Failed(empty("GetSessionStatus tells no state")), Look::Seen),
+                Ok(reply) => {
+                    session(id, reply.status.as_ref(), None).map_or_else(|| Look::Failed(empty("GetSessionStatus tells no state")), Look::Seen)
+                }
                 Err(refusal) => return failed(refusal, named),
             };
         }

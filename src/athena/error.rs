@@ -340,9 +340,7 @@ fn is_not_sent<E: Error + 'static>(error: &SdkError<E, HttpResponse>) -> bool {
     type Transport = hyper_util::client::legacy::Error;
     match error {
         SdkError::ConstructionFailure(_) => true,
-        SdkError::DispatchFailure(_) => {
-            sources(error).any(|source| source.downcast_ref::<Transport>().is_some_and(Transport::is_connect))
-        }
+        SdkError::DispatchFailure(_) => sources(error).any(|source| source.downcast_ref::<Transport>().is_some_and(Transport::is_connect)),
         _ => false,
     }
 }

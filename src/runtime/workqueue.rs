@@ -165,7 +165,8 @@ impl<K: Clone + Eq + Hash> State<K> {
         if self.running.len() < self.permits {
             self.served += 1;
             let lowest_first = self.served.is_multiple_of(LOWEST_SHARE);
-            let order = if lowest_first { [Priority::Low, Priority::High, Priority::Normal] } else { [Priority::High, Priority::Normal, Priority::Low] };
+            let order =
+                if lowest_first { [Priority::Low, Priority::High, Priority::Normal] } else { [Priority::High, Priority::Normal, Priority::Low] };
             for priority in order {
                 while let Some(key) = self.ready[priority as usize].pop_front() {
                     let Some(waiting) = self.waiting.get(&key).copied().filter(|waiting| waiting.priority == priority) else { continue };

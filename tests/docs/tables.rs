@@ -178,7 +178,16 @@ pub(crate) fn refusals() -> String {
 
 /// The classes of refusals.
 pub(crate) fn classes() -> String {
-    let all = [Class::Unanswered, Class::NotSent, Class::Throttled, Class::Capacity, Class::MayHeal, Class::NotFound, Class::TokenConflict, Class::Rejected];
+    let all = [
+        Class::Unanswered,
+        Class::NotSent,
+        Class::Throttled,
+        Class::Capacity,
+        Class::MayHeal,
+        Class::NotFound,
+        Class::TokenConflict,
+        Class::Rejected,
+    ];
     assert!(CATALOGUE.iter().all(|entry| all.contains(&entry.class)));
     table(
         ["class", "what the operator does", "wait between tries, at most"],

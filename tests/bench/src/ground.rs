@@ -91,18 +91,14 @@ impl Ground {
     /// # Errors
     /// When it is not.
     pub fn operator(&self, flags: &[&str]) -> anyhow::Result<Operator> {
-        self.started(&[&UNLIMITED, flags].concat())
+        self.limited_operator(&[&UNLIMITED, flags].concat())
     }
 
-    /// The same with flags for the rate and the burst of calls to Athena.
+    /// Starts an operator with no flags but these, and waits until it is ready: calls to Athena are held up by its rate limiter.
     ///
     /// # Errors
     /// When it is not.
-    pub fn operator_at(&self, rate: &str, burst: &str) -> anyhow::Result<Operator> {
-        self.started(&[rate, burst])
-    }
-
-    fn started(&self, flags: &[&str]) -> anyhow::Result<Operator> {
+    pub fn limited_operator(&self, flags: &[&str]) -> anyhow::Result<Operator> {
         let url = self.emulator.url();
         let options = OperatorOptions { binary: &self.binary, scope: Scope::Everywhere, athena: &url, flags, env: &[] };
         tokio::task::block_in_place(|| {

@@ -97,7 +97,7 @@ pub async fn run(binary: &Path, objects: usize) -> anyhow::Result<Limited> {
     process::check()?;
     let ground = Ground::start(binary.to_owned()).await?;
     let finished = prepare(&ground, objects).await?;
-    let operator = ground.operator_at("--athena-rate=5", "--athena-burst=10")?;
+    let operator = ground.limited_operator(&["--athena-rate=5", "--athena-burst=10"])?;
     ground.say("the suspended objects are resumed");
     let (before, begin) = (ground.counts(&operator).await?, Instant::now());
     let calls = ground.emulator.call_count();

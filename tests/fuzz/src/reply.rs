@@ -8,18 +8,18 @@ use std::time::{Duration, Instant};
 
 use arbitrary::{Result, Unstructured};
 use athena_operator::api::AthenaSession;
+use athena_operator::athena::rate_limiter::{Priority, Rate, RateLimiter};
 use athena_operator::athena::{Athena, start_session};
 use athena_operator::events;
 use athena_operator::key::Key;
 use athena_operator::known::Known;
 use athena_operator::leadership::Leadership;
 use athena_operator::lifecycle::{Circumstances, Identity, Limits, Seen, Step, found, next_step};
-use athena_operator::athena::rate_limiter::{Priority, Rate, RateLimiter};
 use athena_operator::marker;
 use athena_operator::metrics::{Metrics, Scraped, tally};
 use athena_operator::operator::Operator;
-use athena_operator::runtime::workqueue::Backlog;
 use athena_operator::reconcile::reconcile;
+use athena_operator::runtime::workqueue::Backlog;
 use athena_operator::session::{Look, Search};
 use athena_operator::status::{Outcome, status_after};
 use athena_operator::wakes::Received;
@@ -205,7 +205,7 @@ async fn call(u: &mut Unstructured<'_>, doing: &str, athena: &Athena) -> Result<
         }
         _ => {
             known.looked(Look::NotFound { named: true }, UID, ID, at.now, &at.limits, 0.5);
-            match athena.terminate_session(ID, turn).await {
+            match athena.terminate_session(ID, permit).await {
                 Ok(()) => {
                     known.terminated(at.now, &at.limits, 0.5);
                     (Step::Terminate, Outcome::Nothing)
