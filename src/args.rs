@@ -6,8 +6,8 @@ use std::time::Duration;
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use k8s_openapi::jiff::SignedDuration;
 
+use crate::athena::rate_limiter::Rate;
 use crate::lifecycle::Limits;
-use crate::limiter::Rate;
 
 /// What this binary calls itself: the version of the package, unless an image was built under another name.
 pub const VERSION: &str = match option_env!("ATHENA_OPERATOR_VERSION") {
@@ -56,7 +56,7 @@ pub struct Run {
     #[arg(long, env = "ATHENA_OPERATOR_LOG", default_value = "warn,athena_operator=info", value_name = "FILTER")]
     pub log: String,
 
-    /// Reconciles that may run at a time in a watched scope; a fifth is kept for what is due at a time that was set
+    /// Reconciles that may run at a time in a watched scope; a fifth is kept for those that make no call to Athena
     #[arg(long, env = "ATHENA_OPERATOR_CONCURRENCY", default_value_t = 40, value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub concurrency: u16,
 
@@ -153,6 +153,11 @@ impl Run {
     /// The rate of calls that the flags give.
     pub fn rate(&self) -> Rate {
         Rate { per_second: self.athena_rate, burst: self.athena_burst }
+    }
+
+    /// Calls to Athena that objects may have under way at a time: while they take long, some reconciles go on.
+    pub fn calls_in_flight(&self) -> usize {
+        usize::from(self.concurrency - self.concurrency / 5)
     }
 
     /// The limits that the flags give.

@@ -1,25 +1,24 @@
-//! The controller: what wakes a reconcile, how many run at a time, and how they end.
+//! The controller: what triggers a reconcile, how many run at a time, and how they end.
 
 use std::future::Future;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError};
 
-use futures::future::{FutureExt, join_all};
-use futures::stream::{self, Stream, StreamExt};
-use kube::runtime::controller::{Config, Error as ControllerError, applier};
+use futures::future::{FutureExt, join_all, select};
+use futures::stream::{Stream, StreamExt};
 use kube::runtime::reflector::store;
 use kube::runtime::watcher::{self, Event, watcher};
 use kube::runtime::{WatchStreamExt, reflector};
 use kube::{Api, Client, Resource, ResourceExt};
-use tokio_stream::wrappers::UnboundedReceiverStream;
-use tracing::{debug, warn};
+use tokio_util::task::TaskTracker;
+use tracing::warn;
 
-use crate::api::{AthenaSession, AthenaSessionStatus};
+use crate::api::{AthenaSession, AthenaSessionStatus, FINALIZER};
 use crate::key::Key;
 use crate::leadership::Leadership;
-use crate::line::{Entrance, Places, line};
 use crate::operator::Operator;
-use crate::reconcile::{error_policy, reconcile};
+use crate::reconcile::reconcile;
+use crate::runtime::workqueue::{Priority, Workqueue};
 use crate::wakes::Received;
 
 /// Whether the process does its part: as the leader, once every first list is complete; else as the one that waits while another leads.
@@ -60,13 +59,13 @@ pub async fn run(
         names => names.iter().map(|name| (Some(name.clone()), Api::namespaced(client.clone(), name))).collect(),
     };
     operator.metrics.may_reconcile(scopes.len() * usize::from(concurrency));
-    let turns = operator.clone();
-    let turns = tokio::spawn(async move { turns.give_turns().await });
+    // For as long as the process runs: sessions without an object are ended after the last reconcile.
+    let calls = operator.clone();
+    tokio::spawn(async move { calls.dispatch_calls().await });
     let clock = operator.clone();
     let clock = tokio::spawn(async move { clock.follow_clock().await });
     let run = |(namespace, api)| run_scope(operator.clone(), namespace, api, concurrency, readiness.clone(), shutdown.clone());
     join_all(scopes.into_iter().map(run)).await;
-    turns.abort();
     clock.abort();
 }
 
@@ -80,70 +79,47 @@ async fn run_scope(
 ) {
     let (reader, writer) = reflector::store();
     operator.stores.lock().unwrap_or_else(PoisonError::into_inner).push(reader.clone());
-    let (entrance, waiting) = line();
-    let woken = UnboundedReceiverStream::new(operator.wakes().of(namespace)).map(In::Woken);
-    let touched = touched(api, writer, readiness).map(|object| In::Touched(object.map(Box::new)));
-    let enter = stream::select(touched, woken).take_until(shutdown.clone()).for_each(|what| {
-        what.enter(&operator, &entrance);
-        std::future::ready(())
-    });
-    let places = Places::new(concurrency);
-    let queue = places.clone().admit(waiting).take_until(shutdown);
-    let place = places.clone();
-    let results = applier(
-        // The applier polls all that run for each that wakes, but for those in a task of their own. A panic in one must end the process, not be lost.
-        move |object, operator| {
-            let place = place.of(&Key::of(object.as_ref()));
-            let reconciled = async move {
-                let _place = place;
-                reconcile(object, operator).await
-            };
-            tokio::spawn(reconciled).map(|result| result.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))).boxed()
-        },
-        error_policy,
-        operator.clone(),
-        reader,
-        queue.boxed(),
-        Config::default().concurrency(concurrency),
-    );
-    let results = results.for_each(|result| {
-        match result {
-            Ok((object, action)) => debug!(%object, ?action, "reconciled"),
-            Err(ControllerError::ObjectNotFound(object)) => {
-                let key = Key::from(object.as_ref());
-                drop(places.of(&key));
-                operator.forget(&key);
-            }
-            // Reported where it happened.
-            Err(ControllerError::ReconcilerFailed(..)) => {}
+    let queue = Workqueue::new(concurrency.into(), operator.metrics.clone());
+    operator.trigger.register(namespace, queue.clone());
+    let enter = touched(api, writer, readiness).take_until(shutdown.clone()).for_each(|object| {
+        match object {
+            Ok(object) if operator.is_news(&object) => queue.add(Key::of(&object), priority(&object)),
+            Ok(_) => {}
             Err(error) => warn!("{error}"),
         }
         std::future::ready(())
     });
-    tokio::join!(enter, results);
-}
-
-/// What puts an object in line.
-enum In {
-    Touched(Result<Box<Received>, watcher::Error>),
-    Woken(Key),
-}
-
-impl In {
-    fn enter(self, operator: &Operator, entrance: &Entrance) {
-        match self {
-            Self::Touched(Ok(object)) if operator.is_news(&object) => {
-                let key = Key::of(object.as_ref());
-                operator.queued(&key);
-                entrance.put(&object, key);
-            }
-            Self::Touched(Ok(_)) => {}
-            Self::Touched(Err(error)) => warn!("{error}"),
-            Self::Woken(key) => {
-                operator.queued(&key);
-                entrance.wake(key);
-            }
+    let reconciles = TaskTracker::new();
+    let serve = async {
+        // Until the first list is complete, an object that is not in the store may yet come.
+        if reader.wait_until_ready().await.is_err() {
+            return;
         }
+        loop {
+            let work = queue.next().await;
+            let Some(object) = reader.get(&work.key().reference()) else {
+                operator.forget(work.key());
+                continue;
+            };
+            let operator = operator.clone();
+            reconciles.spawn(async move { work.end(reconcile(object, operator).await) });
+        }
+    };
+    let (serve, shutdown) = (std::pin::pin!(serve), std::pin::pin!(shutdown));
+    tokio::join!(enter, select(serve, shutdown));
+    reconciles.close();
+    reconciles.wait().await;
+}
+
+/// Returns when an object that the watch has brought is served: first what is to end, last what the operator does not hold yet.
+fn priority(object: &Received) -> Priority {
+    let is_suspended = object.0.as_ref().is_ok_and(|object| object.spec.suspend);
+    if object.meta().deletion_timestamp.is_some() || is_suspended {
+        Priority::High
+    } else if object.finalizers().iter().any(|name| name == FINALIZER) {
+        Priority::Normal
+    } else {
+        Priority::Low
     }
 }
 

@@ -26,6 +26,10 @@ pub struct Known {
     pub look_refused: Option<Box<Refused>>,
     /// The complete lists without the attempt's marker, if any was read.
     pub absence: Option<Absence>,
+    /// Whether a look at the state showed an end, which is still to be seen in full.
+    pub has_ended: bool,
+    /// Whether a complete list did not show the session since it was last seen: only a look tells.
+    pub is_missed: bool,
     /// A session that was started and could not yet be recorded, and its attempt.
     pub unrecorded: Option<Box<(i32, Session)>>,
     own_attempt: Option<(i32, Timestamp)>,
@@ -41,6 +45,8 @@ pub struct Known {
     swept: Swept,
     looks: u32,
     terminations: u32,
+    /// Whether a look has shown the session at work since TerminateSession was last called.
+    lives_on: bool,
     termination_time: Option<Timestamp>,
     /// Seconds of the idle timeout in effect, once a look has shown it.
     idle_timeout: Option<i32>,
@@ -160,12 +166,6 @@ impl Known {
         self.wait.map(|(_, over)| over)
     }
 
-    /// The same without the wait for the next call, which waits for its turn instead.
-    #[must_use]
-    pub fn in_turn(&self) -> Self {
-        Self { wait: None, ..self.clone() }
-    }
-
     /// When Athena last changed the session, as far as it was seen.
     pub fn last_modified_time(&self) -> Option<Timestamp> {
         self.last_modified_time
@@ -218,6 +218,7 @@ impl Known {
         }
         self.unsettle_but(None);
         self.wait = None;
+        self.is_missed = true;
         self.seen_time = seen.max(self.seen_time);
     }
 
@@ -273,10 +274,11 @@ impl Known {
     /// Whether TerminateSession may be called for the session `id` in `state`: at once the first time, and again, with backoff, only after a look that
     /// shows that the last call had no effect.
     pub fn may_terminate(&self, id: &str, state: Option<&str>, look: Option<&Look>, now: Timestamp) -> bool {
-        let ending = state == Some("TERMINATING");
-        let waited = self.termination_time.is_none_or(|time| time <= now);
         let looked = matches!(look, Some(Look::Seen(_)));
-        self.trusts(id) && !ending && waited && (self.terminations == 0 || looked)
+        // The look may have been in an earlier reconcile, which had no turn for the call.
+        let ending = state == Some("TERMINATING") && (looked || !self.lives_on);
+        let waited = self.termination_time.is_none_or(|time| time <= now);
+        self.trusts(id) && !ending && waited && (self.terminations == 0 || looked || self.lives_on)
     }
 
     /// This process recorded an attempt: from here on it knows of every call of it. Not so of a first attempt under a finalizer of unknown origin: it may
@@ -314,6 +316,7 @@ impl Known {
             (self.idle_timeout, self.busy_time) = (None, None);
             (self.looks, self.terminations) = (0, 0);
             self.is_found();
+            (self.has_ended, self.is_missed, self.lives_on) = (false, false, false);
             (self.look_refused, self.absence) = (None, None);
         }
     }
@@ -369,6 +372,8 @@ impl Known {
                     self.idle_timeout = shown.or(self.idle_timeout);
                 }
                 self.is_found();
+                self.is_missed = false;
+                self.lives_on = !session.ended() && session.state != "TERMINATING";
                 self.seen_time = Some(now);
                 if session.state == "BUSY" {
                     self.busy_time = Some(now).max(self.busy_time);
@@ -460,6 +465,7 @@ impl Known {
         self.refused = None;
         self.unsettle_but(None);
         self.terminations = self.terminations.saturating_add(1);
+        self.lives_on = false;
         self.termination_time = Some(now + backoff(Class::Throttled, self.terminations + 1, jitter));
         self.looks = 0;
         self.wait_until(now, now + growing(limits.transition_interval, 0, jitter));
@@ -468,6 +474,7 @@ impl Known {
     /// TerminateSession was refused.
     pub fn terminate_refused(&mut self, refusal: Refusal, now: Timestamp, jitter: f64) {
         self.terminations = self.terminations.saturating_add(1);
+        self.lives_on = false;
         self.refused(Call::Terminate, refusal, now, jitter);
         self.termination_time = self.next_time();
     }

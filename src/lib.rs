@@ -11,8 +11,8 @@
 //! redaction   what is left out      │
 //! retained    what runs on          │
 //! session     what Athena said      ┘
-//! athena      the calls to Athena; the only place that knows its SDK
-//! limiter     how many calls are made, and whose turn it is
+//! athena      the calls to Athena, and their rate limiter; the only place that knows its SDK
+//! runtime     Kubernetes plumbing for any kind: the workqueue
 //! observer    sweeps of the work groups, which show what has changed
 //! writes      the writes to the API server
 //! clock       Athena's time and the API server's
@@ -20,9 +20,8 @@
 //! memory      what they remember of objects
 //! observation what is seen of a session, and when
 //! reconcile   observe, decide, act, report
-//! controller  what wakes a reconcile, and
-//! queue       how long it waits
-//! wakes       what else wakes one
+//! controller  what triggers a reconcile, and
+//! wakes       what else triggers one
 //! kubernetes  the clients of the API server
 //! leadership  whether this process may act, and
 //! lease       how that is won and lost
@@ -44,8 +43,6 @@ pub mod kubernetes;
 pub mod leadership;
 pub mod lease;
 pub mod lifecycle;
-pub mod limiter;
-mod line;
 pub mod marker;
 mod memory;
 pub mod metrics;
@@ -54,10 +51,10 @@ pub mod observer;
 pub mod operator;
 pub(crate) mod orphans;
 pub(crate) mod publish;
-pub mod queue;
 pub mod reconcile;
 pub mod redaction;
 pub mod retained;
+pub mod runtime;
 pub mod scrape;
 pub mod server;
 pub mod session;

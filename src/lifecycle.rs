@@ -249,31 +249,28 @@ fn once(due: bool, step: Step) -> Step {
     if due { step } else { Step::Wait }
 }
 
-/// The next time at which something about `object` is due without anybody's doing.
+/// Returns the next time, later than now, at which a step becomes due or the report changes though nothing happens to `object`. What is due now has no
+/// time: [`next_step`] does it, or it waits for its turn in the rate limiter, which triggers the object.
 pub fn wake_time(object: &AthenaSession, known: &Known, at: &Circumstances) -> Option<Timestamp> {
-    /// How often to ask whether STS has told the account.
-    const ACCOUNT: SignedDuration = SignedDuration::from_secs(15);
     let deleting = object.metadata.deletion_timestamp.is_some();
-    let future = |time: &Timestamp| *time > at.now;
-    match attempt(object, known) {
-        Attempt::Unknown(made) if !is_own_account(&made, &at.identity) => Some(at.now + ACCOUNT),
-        Attempt::None | Attempt::Withdrawn(_) | Attempt::Unknown(_) => [known.next_time(), known.healing_time(at)].into_iter().flatten().min(),
+    let times = match attempt(object, known) {
+        // No call is made before the account is known, which triggers all objects.
+        Attempt::Unknown(made) if !is_own_account(&made, &at.identity) => [None, known.healing_time(at), None, None],
+        Attempt::None | Attempt::Withdrawn(_) | Attempt::Unknown(_) => [known.next_time(), known.healing_time(at), None, None],
         Attempt::Live(..) => {
             let deadline = active_deadline(object).filter(|_| at.is_time_certain && !wants_stopped(object));
-            let reports = [known.healing_time(at), known.stale_time(at).filter(future)];
-            [known.next_time(), deadline].into_iter().chain(reports).flatten().min()
+            [known.next_time(), deadline, known.healing_time(at), known.stale_time(at)]
         }
-        Attempt::Over(..) if deleting || object.spec.suspend => None,
+        Attempt::Over(..) if deleting || object.spec.suspend => [None; 4],
         Attempt::Over(..) => match sequel(object, at) {
-            Sequel::Attempt { .. } | Sequel::Deletion { .. } if !at.is_time_certain => known.next_time(),
+            Sequel::Attempt { .. } | Sequel::Deletion { .. } if !at.is_time_certain => [known.next_time(), None, None, None],
             // The work group may not take a session yet.
-            Sequel::Attempt { time, .. } if time <= at.now && known.next_time().is_some() => {
-                [known.next_time(), known.healing_time(at)].into_iter().flatten().min()
-            }
-            Sequel::Attempt { time, .. } | Sequel::Deletion { time } => Some(time),
-            Sequel::None => None,
+            Sequel::Attempt { time, .. } if time <= at.now => [known.next_time(), known.healing_time(at), None, None],
+            Sequel::Attempt { time, .. } | Sequel::Deletion { time } => [Some(time), None, None, None],
+            Sequel::None => [None; 4],
         },
-    }
+    };
+    times.into_iter().flatten().filter(|time| *time > at.now).min()
 }
 
 /// Returns whether something about `object` waits for a time of Athena's, which nothing but Athena's telling the time can make due.

@@ -504,7 +504,7 @@ fn times_of_any_size_do_no_harm() {
             for seen in [nothing(), not_found(), absent(0), starting("CREATING", 5)] {
                 next_step(&object, &met(), &seen, &at(0));
                 next_step(&deleted(object.clone()), &met(), &seen, &at(0));
-                wake_time(&object, &met(), &at(0));
+                assert!(wake_time(&object, &met(), &at(0)).is_none_or(|time| time > at(0).now));
             }
         }
     }
@@ -582,7 +582,7 @@ fn without_its_account_an_attempt_is_neither_started_nor_given_up() {
         assert_eq!(next_step(&unknown(), &met(), &seen, &circumstances), Step::Wait);
         assert_eq!(next_step(&deleted(unknown()), &met(), &seen, &circumstances), Step::Wait);
     }
-    assert!(wake_time(&unknown(), &met(), &circumstances).is_some());
+    assert_eq!(wake_time(&unknown(), &met(), &circumstances), None, "the account triggers it");
     assert_eq!(next_step(&deleted(live("IDLE")), &trusted(), &nothing(), &circumstances), Step::Terminate);
 }
 
@@ -648,19 +648,24 @@ fn an_object_wakes_when_something_is_due() {
     });
     let mut failed_for_long = failing.clone();
     failed_for_long.seen_time = Some(at(-10).now);
+    let known_later = |mut known: Known| {
+        known.looked(Look::Failed(refusal(Class::MayHeal)), UID, "s", at(0).now, &Limits::default(), 1.0);
+        known
+    };
     let in_use = |object| with(object, |object: &mut AthenaSession| object.spec.active_deadline_seconds = Some(1));
     for (case, object, known, expected) in vec![
         ("nothing recorded", object(json!({})), met(), None),
         ("refused", unknown(), refused(Class::Throttled), refused(Class::Throttled).next_time()),
         ("live", live("IDLE"), trusted(), due(1)),
         ("live, without a deadline begun", in_use(live("IDLE")), trusted(), due(1)),
-        ("live, before its deadline", capped(live("IDLE"), 0), trusted(), due(0)),
+        ("live, before its deadline", capped_exactly(live("IDLE"), 1), known_later(trusted()), due(1)),
+        ("live, at its deadline, which is done", capped(live("IDLE"), 0), trusted(), due(1)),
         ("stopping, past its deadline", stopping(capped(live("IDLE"), 0)), trusted(), due(1)),
         ("unseen, about to be out of date", live("IDLE"), failing.clone(), due(60)),
         ("unseen and out of date", live("IDLE"), failed_for_long.clone(), failed_for_long.next_time()),
         ("not found", live("IDLE"), looked_long_ago, not_due),
         ("not found and out of date", live("IDLE"), stale.clone(), stale.next_time()),
-        ("lost", over("SessionLost"), met(), due(0)),
+        ("lost, which is done or waits for its turn", over("SessionLost"), met(), None),
         ("failed, to be restarted", restarting(over("SessionFailed"), 0), met(), due(10)),
         ("finished, to be deleted", mortal(over("IdleTimeout"), 2), met(), due(120)),
         ("finished, deleting", deleted(mortal(over("IdleTimeout"), 2)), met(), None),
@@ -669,9 +674,78 @@ fn an_object_wakes_when_something_is_due() {
     ] {
         assert_eq!(wake_time(&object, &known, &at(0)), expected, "{case}");
     }
-    let mut circumstances = at(7);
-    circumstances.identity.account = None;
-    assert_eq!(wake_time(&unknown(), &met(), &circumstances), Some(at(7).now + SignedDuration::from_secs(15)));
+}
+
+#[test]
+fn nothing_becomes_due_before_the_time_that_is_waited_for() {
+    let failing = |class, looks| {
+        let mut known = trusted();
+        for _ in 0..looks {
+            known.looked(Look::Failed(refusal(class)), UID, "s", at(0).now, &Limits::default(), 1.0);
+        }
+        known
+    };
+    let settled = {
+        let mut known = trusted();
+        known.settle("s");
+        known
+    };
+    let knowns = [
+        met(),
+        own_finalizer(),
+        own_attempt(),
+        trusted(),
+        settled,
+        searched(20),
+        looked(1, &Look::NotFound { named: true }),
+        looked(2, &Look::NotFound { named: false }),
+    ]
+    .into_iter()
+    .chain([Class::Unanswered, Class::Throttled, Class::Capacity, Class::MayHeal, Class::Rejected].map(refused))
+    .chain([failing(Class::Unanswered, 1), failing(Class::MayHeal, 6)]);
+    let bases = [
+        object(json!({})),
+        unknown(),
+        live("CREATING"),
+        live("IDLE"),
+        live("TERMINATING"),
+        over("SessionLost"),
+        over("IdleTimeout"),
+        over("SessionFailed"),
+    ];
+    let changes: [fn(AthenaSession) -> AthenaSession; 8] = [
+        |object| object,
+        deleted,
+        suspended,
+        suspended_since,
+        stopping,
+        |object| restarting(object, 4),
+        |object| mortal(object, 3),
+        |object| capped_exactly(restarting(object, 0), 90),
+    ];
+    let mut waits = 0;
+    for known in knowns {
+        for (object, seconds) in bases
+            .iter()
+            .flat_map(|base| changes.iter().map(|change| change(base.clone())))
+            .flat_map(|object| [0, 1, 30, 89, 90, 299, 600, 1200, 1801].map(|seconds| (object.clone(), seconds)))
+        {
+            let circumstances = |seconds: i64| Circumstances { now: at(0).now + SignedDuration::from_secs(seconds), ..at(0) };
+            let now = circumstances(seconds);
+            let wake = wake_time(&object, &known, &now);
+            assert!(wake.is_none_or(|time| time > now.now), "{wake:?} at {}", now.now);
+            if !matches!(next_step(&object, &known, &nothing(), &now), Step::Wait | Step::Rest) {
+                continue;
+            }
+            waits += 1;
+            let steps = (seconds..seconds + 1800).map(circumstances).take_while(|later| wake.is_none_or(|time| later.now < time));
+            for later in steps {
+                let step = next_step(&object, &known, &nothing(), &later);
+                assert!(matches!(step, Step::Wait | Step::Rest), "{step:?} at {} before {wake:?}: {object:?} {known:?}", later.now);
+            }
+        }
+    }
+    assert!(waits > 500, "{waits} waits were seen");
 }
 
 #[test]

@@ -8,12 +8,12 @@ use std::time::Duration;
 use anyhow::Context;
 use athena_operator::args::{Check, Cli, Command, Output, Run, VERSION};
 use athena_operator::athena::Athena;
+use athena_operator::athena::rate_limiter::RateLimiter;
 use athena_operator::check::check;
 use athena_operator::clock::Clock;
 use athena_operator::controller::{self, Readiness};
 use athena_operator::leadership::{self, Leadership};
 use athena_operator::lease::{self, Candidate};
-use athena_operator::limiter::Limiter;
 use athena_operator::metrics::Metrics;
 use athena_operator::operator::Operator;
 use athena_operator::scrape::Scrape;
@@ -73,8 +73,8 @@ async fn run(options: &Run) -> anyhow::Result<()> {
         duration: options.lease_duration,
     };
     let client = kubernetes::leading_client(config, options.kubernetes_timeout, leadership.clone(), api_server_clock.clone(), metrics.clone())?;
-    let limiter = Arc::new(Limiter::new(options.rate(), metrics.clone()));
-    let athena = Athena::from_env(options.athena_timeout, leadership.clone(), limiter.clone(), metrics.clone()).await?;
+    let limiter = RateLimiter::new(options.rate(), options.calls_in_flight(), metrics.clone());
+    let athena = Athena::from_env(options.athena_timeout, leadership.clone(), limiter, metrics.clone()).await?;
     // A namespace given twice must not have two reconciles of one object at a time.
     let namespaces: Vec<String> = options.namespaces.iter().cloned().collect::<BTreeSet<_>>().into_iter().collect();
     let readiness = Readiness::new(namespaces.len().max(1), leadership.clone());
@@ -84,7 +84,7 @@ async fn run(options: &Run) -> anyhow::Result<()> {
     let mut signals = Signals::new()?;
     let (release, released) = oneshot::channel();
     let mut election = options.leader_election.then(|| tokio::spawn(lease::run(lease_client, candidate, office, released)));
-    let operator = Arc::new(Operator::new(client.clone(), api_server_clock, athena.clone(), limiter, options.limits(), metrics));
+    let operator = Arc::new(Operator::new(client.clone(), api_server_clock, athena.clone(), options.limits(), metrics));
     let scrape = Scrape { operator: operator.clone(), leadership: leadership.clone(), lease: options.lease_name.clone() };
     tokio::spawn(server::serve(listener, Arc::new(scrape), readiness.clone()));
     let learnt = tokio::spawn(learn_account(operator.clone(), athena));

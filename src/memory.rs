@@ -79,14 +79,6 @@ impl Memories {
             (None, _) | (_, None) => true,
         }
     }
-
-    /// How many reconciles of `key` have failed in a row.
-    pub(crate) fn failures(&self, key: &Key) -> u32 {
-        match self.places().get(key) {
-            Some(Place::Kept(memory)) => memory.failures,
-            _ => 0,
-        }
-    }
 }
 
 #[cfg(test)]

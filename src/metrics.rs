@@ -24,9 +24,9 @@ pub use self::names::MOST as MOST_NAMES;
 use self::names::Names;
 pub use self::objects::{Object, Objects, UNTOLD, tally};
 use crate::api::EndReason;
-use crate::limiter::Lane;
+use crate::athena::rate_limiter::Priority;
 use crate::observer::Observation;
-use crate::queue::Backlog;
+use crate::runtime::workqueue::Backlog;
 
 /// A number of seconds.
 type Seconds = Gauge<f64, AtomicU64>;
@@ -187,8 +187,8 @@ impl Metrics {
         self.queue_duration.of([CONTROLLER.into()]);
         self.queue_work_duration.of([CONTROLLER.into()]);
         self.queue_retries.of([CONTROLLER.into()]);
-        for lane in Lane::ALL {
-            self.limiter_wait.of([lane.name().into()]);
+        for priority in Priority::ALL {
+            self.limiter_wait.of([priority.name().into()]);
         }
     }
 
@@ -203,8 +203,8 @@ impl Metrics {
     }
 
     /// Counts a wait for a turn.
-    pub fn waited(&self, lane: Lane, duration: Duration) {
-        self.limiter_wait.of([lane.name().into()]).observe(duration.as_secs_f64());
+    pub fn waited(&self, priority: Priority, duration: Duration) {
+        self.limiter_wait.of([priority.name().into()]).observe(duration.as_secs_f64());
     }
 
     /// Counts a request to the API server. `code` is nothing where no reply came.

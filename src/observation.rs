@@ -7,28 +7,69 @@ use kube::ResourceExt;
 use tokio::time::Instant;
 
 use crate::api::AthenaSession;
+use crate::athena::rate_limiter::{Permit, Priority};
 use crate::athena::{Answer, Ask};
 use crate::clock::BootTime;
 use crate::key::Key;
 use crate::known::Known;
 use crate::lifecycle::{Attempt, Circumstances, Seen, Step, attempt, elsewhere, found, next_step, search_time, wants_stopped};
-use crate::limiter::{Lane, Turn};
 use crate::observer::Sighting;
 use crate::operator::Operator;
+use crate::runtime::workqueue;
 use crate::session::{Class, Look, Refusal, Search, Session};
 
+/// The next call of a reconcile. Each has a permit of its own: a reconcile that gets none ends, and goes on when it is triggered.
+#[derive(Debug, Default)]
+pub(crate) struct NextCall {
+    pub(crate) permit: Option<Permit>,
+    /// Whether the reconcile has made a call, which the next one completes.
+    continues: bool,
+}
+
+impl NextCall {
+    /// Takes the permit for a call that is made now.
+    fn take(&mut self) -> Option<Permit> {
+        self.continues = true;
+        self.permit.take()
+    }
+}
+
 impl Operator {
-    /// Whether the call of `step`, if it makes one, may be made now. The first call of a reconcile waits for its turn; what has been begun is finished.
-    pub(crate) fn is_in_turn(&self, object: &AthenaSession, known: &Known, step: &Step, turn: &mut Turn) -> bool {
-        let Some(lane) = lane(object, known, step).filter(|_| !turn.is_begun()) else { return true };
-        let key = Key::of(object);
-        let may = self.limiter.ask(&key, object.metadata.namespace.as_deref().unwrap_or_default(), lane);
-        // The turn to record an attempt is kept for its start.
-        if may && !matches!(step, Step::ReadWorkGroup | Step::Record(_)) {
-            self.limiter.take(&key);
-            *turn = Turn::had();
+    /// Returns whether the call of `step`, if it makes one, may be made now: then `call` has its permit. If not, the object waits in the rate limiter.
+    pub(crate) fn is_permitted(&self, object: &AthenaSession, known: &Known, step: &Step, call: &mut NextCall) -> bool {
+        let Some(priority) = priority(object, known, step) else { return true };
+        if call.permit.is_some() {
+            return true;
         }
-        may
+        let (key, namespace) = (Key::of(object), object.metadata.namespace.as_deref().unwrap_or_default());
+        if matches!(step, Step::Record(_)) {
+            // Its start makes the call.
+            return self.limiter().reserve(&key, namespace, priority, call.continues);
+        }
+        call.permit = self.limiter().try_acquire(&key, namespace, priority, call.continues);
+        call.permit.is_some()
+    }
+
+    /// Returns whether a session of `object` can be started in its work group, as GetWorkGroup tells. Returns nothing if the call has to wait for its turn.
+    async fn read_work_group(&self, object: &AthenaSession, known: &Known, call: &mut NextCall) -> Option<Result<(), Refusal>> {
+        let name = &object.spec.work_group;
+        let told = match self.athena.known_work_group(name) {
+            Some(told) => told,
+            None if self.is_permitted(object, known, &Step::ReadWorkGroup, call) => {
+                let told = self.athena.work_group(name, &mut call.permit).await;
+                call.continues |= call.permit.is_none();
+                // Another may have asked meanwhile: then the call is left to others.
+                call.permit = None;
+                told
+            }
+            None => return None,
+        };
+        Some(match told {
+            Ok(group) => group.refuses(&object.spec).map_or(Ok(()), Err),
+            // Whoever may not read work groups finds out by StartSession.
+            Err(refusal) if refusal.reason == "AccessDenied" => Ok(()),
+            Err(refusal) => Err(refusal.redacted(&object.spec)),
+        })
     }
 
     /// Takes in what the sweeps have shown of the object's session. After a restart, they tell of a settled one in place of a look.
@@ -47,13 +88,37 @@ impl Operator {
     /// Has the sweeps look out for `session`. Returns whether they can.
     fn watch(&self, object: &AthenaSession, session: &Session) -> bool {
         self.observer.watch(&Key::of(object), &object.spec.work_group, session, |work_group| {
-            let (athena, wakes) = (self.athena.clone(), self.wakes.clone());
+            let (athena, trigger) = (self.athena.clone(), self.trigger.clone());
             let list = move |work_group: String, next| {
                 let athena = athena.clone();
-                async move { athena.list(&work_group, next).await }
+                async move {
+                    let permit = athena.limiter().acquire(Priority::Look).await;
+                    athena.list(&work_group, next, permit).await
+                }
             };
-            tokio::spawn(self.observer.clone().sweep(work_group, list, move |key| wakes.wake(&key)));
+            tokio::spawn(self.observer.clone().sweep(work_group, list, move |key| trigger.trigger(&key, workqueue::Priority::Normal)));
         })
+    }
+
+    /// Has the next list of the work group show the object's session, whose look waits in the rate limiter: one page serves all that wait so.
+    fn poll_instead(&self, object: &AthenaSession, known: &Known) {
+        let Some(id) = object.status.as_ref().and_then(|status| status.session_id.as_deref()) else { return };
+        if known.is_missed || !self.watch(object, &recorded_session(object, id, known)) {
+            return;
+        }
+        self.observer.poll_instead(&Key::of(object), |work_group| {
+            let (athena, trigger) = (self.athena.clone(), self.trigger.clone());
+            let list = move |work_group: String, next| {
+                let athena = athena.clone();
+                async move {
+                    let permit = athena.limiter().acquire_ahead(Priority::Look).await;
+                    athena.list(&work_group, next, permit).await
+                }
+            };
+            // A few looks of one session.
+            let pause = self.limits.transition_interval.unsigned_abs() * 2;
+            tokio::spawn(self.observer.clone().poll(work_group, pause, list, move |key| trigger.trigger(&key, workqueue::Priority::Normal)));
+        });
     }
 
     /// Has the sweeps look out for the object's session as `step` has left it.
@@ -99,7 +164,7 @@ impl Operator {
 
     /// Decides, looking at Athena as long as the decision asks for it. Returns nothing if a look has to wait for its turn,
     /// or a search for a list.
-    pub(crate) async fn observe(&self, object: &AthenaSession, known: &mut Known, seen: &mut Seen, turn: &mut Turn) -> Option<Step> {
+    pub(crate) async fn observe(&self, object: &AthenaSession, known: &mut Known, seen: &mut Seen, call: &mut NextCall) -> Option<Step> {
         let uid = object.uid().unwrap_or_default();
         loop {
             self.time(known);
@@ -109,12 +174,15 @@ impl Operator {
             if step != Step::Search {
                 self.searches.cancel(&Key::of(object));
             }
-            if matches!(step, Step::Look | Step::AskTime | Step::ReadWorkGroup) && !self.is_in_turn(object, known, &step, turn) {
+            if matches!(step, Step::Look | Step::AskTime) && !self.is_permitted(object, known, &step, call) {
+                if step == Step::Look && !wants_stopped(object) {
+                    self.poll_instead(object, known);
+                }
                 return None;
             }
             match (step, id) {
                 (Step::AskTime, _) => {
-                    if let Some(refusal) = self.ask_time(object, turn).await {
+                    if let Some(refusal) = self.ask_time(object, call).await {
                         let now = self.time(known);
                         known.work_group_read(Err(&refusal), now, fastrand::f64());
                         return Some(Step::Hold(refusal));
@@ -123,28 +191,28 @@ impl Operator {
                 }
                 (Step::Look, Some(id)) => {
                     let status = object.status.as_ref();
-                    let full = !known.trusts(id) || status.is_some_and(|status| status.engine_version.is_none());
+                    let full = !known.trusts(id) || known.has_ended || status.is_some_and(|status| status.engine_version.is_none());
+                    let permit = call.take()?;
                     let asked = BootTime::now();
-                    let look = self.athena.look(id, full, turn).await.redacted(&object.spec);
+                    let look = self.athena.look(id, full, permit).await.redacted(&object.spec);
                     // The reply may have corrected the clock.
                     seen.look_time = Some(self.clock.at(asked));
                     let now = self.time(known);
-                    seen.look = Some(known.looked(look, &uid, id, now, &at.limits, fastrand::f64()));
+                    // How it ended is seen in full only, which is another call.
+                    known.has_ended = matches!(&look, Look::Seen(session) if session.ended() && !full);
+                    if !known.has_ended {
+                        seen.look = Some(known.looked(look, &uid, id, now, &at.limits, fastrand::f64()));
+                    }
                 }
                 (Step::Search, _) => {
-                    let search = self.search(object, known, &at, turn).await?;
+                    let search = self.search(object, known, &at, call).await?;
                     self.searches.cancel(&Key::of(object));
                     let now = self.time(known);
                     known.searched(&search, now, &at.limits, fastrand::f64());
                     seen.search = Some(search);
                 }
                 (Step::ReadWorkGroup, _) => {
-                    let read = match self.athena.work_group(&object.spec.work_group, turn).await {
-                        Ok(group) => group.refuses(&object.spec).map_or(Ok(()), Err),
-                        // Whoever may not read work groups finds out by StartSession.
-                        Err(refusal) if refusal.reason == "AccessDenied" => Ok(()),
-                        Err(refusal) => Err(refusal.redacted(&object.spec)),
-                    };
+                    let read = self.read_work_group(object, known, call).await?;
                     let now = self.time(known);
                     known.work_group_read(read.as_ref().copied(), now, fastrand::f64());
                     seen.work_group = Some(read);
@@ -155,8 +223,9 @@ impl Operator {
     }
 
     /// Asks Athena for its time. Returns why it has not told it. What Athena says of the work group does not matter.
-    async fn ask_time(&self, object: &AthenaSession, turn: &mut Turn) -> Option<Refusal> {
-        let reply = self.athena.work_group(&object.spec.work_group, turn).await;
+    async fn ask_time(&self, object: &AthenaSession, call: &mut NextCall) -> Option<Refusal> {
+        let reply = self.athena.work_group(&object.spec.work_group, &mut call.permit).await;
+        call.continues |= call.permit.is_none();
         if self.clock.read().is_certain {
             return None;
         }
@@ -166,9 +235,9 @@ impl Operator {
 
     /// Returns what a list of the work group shows of the object's sessions. Returns nothing while the object waits for the list, or for its turn to look at
     /// the sessions in it.
-    async fn search(&self, object: &AthenaSession, known: &Known, at: &Circumstances, turn: &mut Turn) -> Option<Search> {
+    async fn search(&self, object: &AthenaSession, known: &Known, at: &Circumstances, call: &mut NextCall) -> Option<Search> {
         let Some(answer) = self.ask(object, known, at) else {
-            self.limiter.leave(&Key::of(object));
+            self.limiter().cancel(&Key::of(object));
             return None;
         };
         let (begun, marked) = match answer {
@@ -177,13 +246,20 @@ impl Operator {
             Answer::Complete { contains_session: true, marked, .. } if marked.is_empty() => return Some(Search::Failed(unknown_to_get_session())),
             Answer::Complete { begun, marked, .. } => (at.now - SignedDuration::try_from(begun.elapsed()).unwrap_or_default(), marked),
         };
-        if !marked.is_empty() && !self.is_in_turn(object, known, &Step::Search, turn) {
+        if !marked.is_empty() && !self.is_permitted(object, known, &Step::Search, call) {
             return None;
         }
         let mut sessions = Vec::new();
         for marked in marked {
             let look = match marked.id {
-                Some(id) => self.athena.look(&id, true, turn).await.redacted(&object.spec),
+                Some(id) => {
+                    let permit = match call.take() {
+                        Some(permit) => permit,
+                        // Of many sessions of one object, which none should have.
+                        None => self.limiter().acquire_ahead(Priority::Look).await,
+                    };
+                    self.athena.look(&id, true, permit).await.redacted(&object.spec)
+                }
                 // Left out, it would seem not to exist.
                 None => Look::Failed(unnamed()),
             };
@@ -209,8 +285,9 @@ impl Operator {
         let wait = if wait.is_zero() { wait } else { wait.saturating_add(MARGIN).min(MAX_WAIT) };
         let ask = Ask { uid: object.uid().unwrap_or_default(), attempt: recorded, session_id, from: Instant::now() + wait };
         self.searches.ask(&Key::of(object), &object.spec.work_group, ask, |work_group| {
-            let wakes = self.wakes.clone();
-            tokio::spawn(self.searches.clone().serve(work_group, self.athena.clone(), move |key| wakes.wake(key)));
+            let trigger = self.trigger.clone();
+            let trigger = move |key: &Key| trigger.trigger(key, workqueue::Priority::Normal);
+            tokio::spawn(self.searches.clone().serve(work_group, self.athena.clone(), trigger));
         })
     }
 }
@@ -230,14 +307,14 @@ fn unanswered(message: &str) -> Refusal {
     Refusal { class: Class::Unanswered, reason: "AthenaUnavailable", message: message.into(), request_id: None }
 }
 
-/// Where the call of `step` waits for its turn, if it makes one. What ends a session comes first, the calls that find it included.
-fn lane(object: &AthenaSession, known: &Known, step: &Step) -> Option<Lane> {
+/// Returns the priority of the call of `step`, if it makes one. What ends a session comes first, the calls that find it included.
+fn priority(object: &AthenaSession, known: &Known, step: &Step) -> Option<Priority> {
     match step {
-        Step::Terminate => Some(Lane::Terminate),
-        Step::Look | Step::AskTime | Step::Search | Step::Start(_) if wants_stopped(object) => Some(Lane::Terminate),
-        Step::Look | Step::AskTime | Step::Search => Some(Lane::Look),
-        Step::ReadWorkGroup | Step::Record(_) | Step::Start(_) if known.was_refused() => Some(Lane::Retry),
-        Step::ReadWorkGroup | Step::Record(_) | Step::Start(_) => Some(Lane::Start),
+        Step::Terminate => Some(Priority::Terminate),
+        Step::Look | Step::AskTime | Step::Search | Step::Start(_) if wants_stopped(object) => Some(Priority::Terminate),
+        Step::Look | Step::AskTime | Step::Search => Some(Priority::Look),
+        Step::ReadWorkGroup | Step::Record(_) | Step::Start(_) if known.was_refused() => Some(Priority::Retry),
+        Step::ReadWorkGroup | Step::Record(_) | Step::Start(_) => Some(Priority::Start),
         _ => None,
     }
 }
@@ -272,21 +349,21 @@ mod tests {
         };
         let fresh = Known::default();
         for (object, known, step, expected) in [
-            (&object, &fresh, Step::Record(0), Some(Lane::Start)),
-            (&object, &fresh, Step::Start(0), Some(Lane::Start)),
-            (&object, &refused(Class::Throttled), Step::Start(0), Some(Lane::Start)),
-            (&object, &refused(Class::MayHeal), Step::Start(0), Some(Lane::Retry)),
-            (&object, &refused(Class::Capacity), Step::Record(0), Some(Lane::Retry)),
-            (&object, &fresh, Step::Look, Some(Lane::Look)),
-            (&object, &fresh, Step::Search, Some(Lane::Look)),
-            (&object, &fresh, Step::Terminate, Some(Lane::Terminate)),
-            (&deleting, &fresh, Step::Look, Some(Lane::Terminate)),
-            (&deleting, &fresh, Step::Search, Some(Lane::Terminate)),
-            (&deleting, &refused(Class::MayHeal), Step::Start(0), Some(Lane::Terminate)),
+            (&object, &fresh, Step::Record(0), Some(Priority::Start)),
+            (&object, &fresh, Step::Start(0), Some(Priority::Start)),
+            (&object, &refused(Class::Throttled), Step::Start(0), Some(Priority::Start)),
+            (&object, &refused(Class::MayHeal), Step::Start(0), Some(Priority::Retry)),
+            (&object, &refused(Class::Capacity), Step::Record(0), Some(Priority::Retry)),
+            (&object, &fresh, Step::Look, Some(Priority::Look)),
+            (&object, &fresh, Step::Search, Some(Priority::Look)),
+            (&object, &fresh, Step::Terminate, Some(Priority::Terminate)),
+            (&deleting, &fresh, Step::Look, Some(Priority::Terminate)),
+            (&deleting, &fresh, Step::Search, Some(Priority::Terminate)),
+            (&deleting, &refused(Class::MayHeal), Step::Start(0), Some(Priority::Terminate)),
             (&object, &fresh, Step::AddFinalizer, None),
             (&object, &fresh, Step::Wait, None),
         ] {
-            assert_eq!(lane(object, known, &step), expected, "{step:?}");
+            assert_eq!(priority(object, known, &step), expected, "{step:?}");
         }
     }
 }

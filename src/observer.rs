@@ -64,6 +64,10 @@ struct Entry<K> {
     /// The sweep in which it was last.
     sweep: u64,
     seen: Option<Timestamp>,
+    /// Whether a look at it waits for its turn: the next page that shows it serves as one.
+    wanted: bool,
+    /// Whether a complete poll did not show it: only a look tells.
+    unlisted: bool,
 }
 
 /// What the sweeps of a work group have come to.
@@ -87,37 +91,56 @@ struct Group<K> {
     unclaimed: Option<Vec<String>>,
     failing: Option<Instant>,
     refused: Option<Instant>,
+    /// Whether a poll reads its newest pages.
+    polled: bool,
 }
 
 impl<K> Default for Group<K> {
     fn default() -> Self {
-        Self { sessions: HashMap::new(), sweep: 0, others: Vec::new(), unclaimed: None, failing: None, refused: None }
+        Self { sessions: HashMap::new(), sweep: 0, others: Vec::new(), unclaimed: None, failing: None, refused: None, polled: false }
     }
 }
 
 impl<K: Clone> Group<K> {
-    /// Takes in a page that was asked for at `asked`. Returns whose session has changed.
+    /// Takes in a page of a sweep that was asked for at `asked`. Returns whose session has changed, or is to be looked at.
     fn page(&mut self, sessions: Vec<Session>, asked: Instant, time: Timestamp) -> Vec<(K, Sighting)> {
+        let others = sessions.iter().filter(|session| !self.sessions.contains_key(&session.id)).map(|session| session.id.clone());
+        self.others.extend(others);
+        self.observe(sessions, asked, time)
+    }
+
+    /// Takes in a page of any list.
+    fn observe(&mut self, sessions: Vec<Session>, asked: Instant, time: Timestamp) -> Vec<(K, Sighting)> {
         let mut changed = Vec::new();
         for session in sessions {
-            let Some(entry) = self.sessions.get_mut(&session.id) else {
-                self.others.push(session.id);
-                continue;
-            };
+            let Some(entry) = self.sessions.get_mut(&session.id) else { continue };
             entry.sweep = self.sweep;
             if asked < entry.since {
                 continue;
             }
             entry.seen = Some(time);
-            // What goes on while a session starts or ends is looked at one by one.
+            let wanted = std::mem::take(&mut entry.wanted);
+            entry.unlisted = false;
+            // What goes on while a session starts or ends is looked at, by a poll where looks have to wait.
             let changed_within = session.settled() && entry.modified != session.last_modified_time;
-            if entry.state != session.state || changed_within {
+            if wanted || entry.state != session.state || changed_within {
                 entry.state.clone_from(&session.state);
                 entry.modified = session.last_modified_time;
                 changed.push((entry.object.clone(), Sighting::Shown(Box::new(session), time)));
             }
         }
         changed
+    }
+
+    /// Ends what waits for a poll that is complete: what was not shown is looked at.
+    fn polled(&mut self) {
+        for entry in self.sessions.values_mut().filter(|entry| entry.wanted) {
+            (entry.wanted, entry.unlisted) = (false, true);
+        }
+    }
+
+    fn is_wanted(&self) -> bool {
+        self.sessions.values().any(|entry| entry.wanted)
     }
 
     /// The list is complete, and was begun at `begun`. Returns who is not in it, though it was looked out for before.
@@ -209,6 +232,8 @@ impl<K: Clone + Eq + Hash + Send + 'static> Observer<K> {
             modified: session.last_modified_time,
             sweep: group.sweep,
             seen: None,
+            wanted: false,
+            unlisted: false,
         };
         group.sessions.insert(session.id.clone(), entry);
         if let Some((group, id)) = roster.places.insert(object.clone(), place.clone())
@@ -231,6 +256,65 @@ impl<K: Clone + Eq + Hash + Send + 'static> Observer<K> {
             && let Some(group) = roster.groups.get_mut(&group)
         {
             group.sessions.remove(&id);
+        }
+    }
+
+    /// Has the next page that shows the session of `object` serve as a look at it. `poll` begins to read the newest pages of the work group, if nobody
+    /// does. A session that is not tracked, or that no list shows, has to be looked at.
+    pub fn poll_instead(&self, object: &K, poll: impl FnOnce(String)) {
+        let mut roster = self.roster();
+        let Roster { groups, places, .. } = &mut *roster;
+        let Some((name, id)) = places.get(object) else { return };
+        let Some(group) = groups.get_mut(name) else { return };
+        let is_refused = group.refused.is_some_and(|time| time.elapsed() < Self::REFUSED);
+        let Some(entry) = group.sessions.get_mut(id).filter(|entry| !entry.unlisted && !is_refused) else { return };
+        entry.wanted = true;
+        if !std::mem::replace(&mut group.polled, true) {
+            poll(name.clone());
+        }
+    }
+
+    /// Reads the newest pages of `work_group`, with a pause between two polls, as long as looks at its sessions wait.
+    pub async fn poll<L: Future<Output = Result<Page, Refusal>>>(
+        self: Arc<Self>,
+        work_group: String,
+        pause: Duration,
+        list: impl Fn(String, Option<String>) -> L,
+        trigger: impl Fn(K),
+    ) {
+        loop {
+            let (mut pages, mut next) = (Pages::default(), None);
+            loop {
+                let (asked, time) = (Instant::now(), Timestamp::now());
+                let page = list(work_group.clone(), next.take()).await;
+                let page = page.and_then(|page| Ok((page.sessions, pages.next(page.next)?)));
+                let told = self.in_group(&work_group, |group| match page {
+                    Ok((sessions, following)) => {
+                        let told = group.observe(sessions, asked, time);
+                        next = following.filter(|_| group.is_wanted());
+                        if next.is_none() {
+                            group.polled();
+                        }
+                        told
+                    }
+                    Err(refusal) => {
+                        warn!(work_group, reason = refusal.reason, "cannot list the sessions: {}", refusal.message);
+                        group.polled();
+                        group.failed(&refusal, Instant::now(), self.patience)
+                    }
+                });
+                told.into_iter().for_each(&trigger);
+                if next.is_none() {
+                    break;
+                }
+            }
+            tokio::time::sleep(pause).await;
+            let mut roster = self.roster();
+            let Some(group) = roster.groups.get_mut(&work_group) else { return };
+            if !group.is_wanted() {
+                group.polled = false;
+                return;
+            }
         }
     }
 

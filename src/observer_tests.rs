@@ -16,7 +16,7 @@ fn refusal(class: Class) -> Refusal {
 
 /// A group in which these sessions are looked out for since `since`, idle since second 1.
 fn group(ids: &[&'static str], since: Instant) -> Group<&'static str> {
-    let entry = |id| Entry { object: id, since, state: "IDLE".into(), modified: Some(time(1)), sweep: 0, seen: None };
+    let entry = |id| Entry { object: id, since, state: "IDLE".into(), modified: Some(time(1)), sweep: 0, seen: None, wanted: false, unlisted: false };
     Group { sessions: ids.iter().map(|id| ((*id).to_owned(), entry(*id))).collect(), sweep: 1, ..Group::default() }
 }
 

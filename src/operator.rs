@@ -2,7 +2,6 @@
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::Instant;
 
 use k8s_openapi::jiff::Timestamp;
 use kube::runtime::reflector::Store;
@@ -10,19 +9,20 @@ use kube::{Client, ResourceExt};
 use tokio_util::task::TaskTracker;
 use tracing::Instrument;
 
+use crate::api::AthenaSession;
+use crate::athena::rate_limiter::RateLimiter;
 use crate::athena::{Athena, MarkerSearch};
 use crate::clock::{Clock, Reading};
 use crate::key::Key;
 use crate::known::Known;
 use crate::lifecycle::{Circumstances, Identity, Limits};
-use crate::limiter::Limiter;
 use crate::memory::{Memories, Memory};
 use crate::metrics::Metrics;
 use crate::observer::Observer;
 use crate::orphans::end_orphan;
 use crate::publish::Publisher;
-use crate::queue::Queue;
-use crate::wakes::{Received, Wakes};
+use crate::runtime::workqueue::Priority;
+use crate::wakes::{Received, Trigger};
 
 /// What a reconcile works with.
 pub struct Operator {
@@ -34,30 +34,27 @@ pub struct Operator {
     pub(crate) api_server_clock: Clock,
     /// The objects for which something waits for Athena's time.
     awaiting_time: Mutex<HashSet<Key>>,
-    pub(crate) limiter: Arc<Limiter<Key>>,
     pub(crate) observer: Arc<Observer<Key>>,
     pub(crate) searches: Arc<MarkerSearch<Key>>,
-    pub(crate) wakes: Arc<Wakes>,
+    pub(crate) trigger: Arc<Trigger>,
     pub(crate) account: OnceLock<String>,
     pub(crate) limits: Limits,
     pub(crate) publisher: Publisher,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) memories: Memories,
-    pub(crate) queue: Arc<Queue>,
     pub(crate) orphans: TaskTracker,
     /// The objects of each watched scope.
     pub(crate) stores: Mutex<Vec<Store<Received>>>,
 }
 
 impl Operator {
-    /// An operator that acts through these clients. `limiter` is the one that `athena` passes, and `api_server_clock` the one that `client` corrects.
-    pub fn new(client: Client, api_server_clock: Clock, athena: Athena, limiter: Arc<Limiter<Key>>, limits: Limits, metrics: Arc<Metrics>) -> Self {
+    /// An operator that acts through these clients. `api_server_clock` is the one that `client` corrects.
+    pub fn new(client: Client, api_server_clock: Clock, athena: Athena, limits: Limits, metrics: Arc<Metrics>) -> Self {
         let clock = athena.clock().clone();
-        let queue = Arc::new(Queue::default());
-        let publisher = Publisher::new(client.clone(), metrics.clone(), queue.clone());
+        let trigger = Arc::new(Trigger::default());
+        let publisher = Publisher::new(client.clone(), metrics.clone(), trigger.clone());
         let observer = Arc::new(Observer::new(limits.observe_interval.unsigned_abs(), limits.stale.unsigned_abs(), clock.clone()));
         let searches = Arc::new(MarkerSearch::new(limits.observe_interval.unsigned_abs()));
-        let wakes = Arc::new(Wakes::default());
         let (account, memories, orphans, stores) = (OnceLock::new(), Memories::default(), TaskTracker::new(), Mutex::default());
         Self {
             client,
@@ -65,34 +62,34 @@ impl Operator {
             clock,
             api_server_clock,
             awaiting_time: Mutex::default(),
-            limiter,
             observer,
             searches,
-            wakes,
+            trigger,
             account,
             limits,
             publisher,
             metrics,
             memories,
-            queue,
             orphans,
             stores,
         }
     }
 
-    /// What wakes the operator's objects.
-    pub fn wakes(&self) -> &Wakes {
-        &self.wakes
+    /// Triggers the objects whose turn it is to call Athena, for ever. There are never more of them than calls, so that they go before the others.
+    pub async fn dispatch_calls(&self) {
+        self.limiter().dispatch(|key| self.trigger.trigger(&key, Priority::High)).await;
     }
 
-    /// Wakes the objects whose turn it is to call Athena, for ever.
-    pub async fn give_turns(&self) {
-        self.limiter.run(|key| self.wakes.wake(&key)).await;
+    pub(crate) fn limiter(&self) -> &RateLimiter<Key> {
+        self.athena.limiter()
     }
 
-    /// Tells the operator in which AWS account it works.
+    /// Tells the operator in which AWS account it works. Attempts that name an account may have waited for that.
     pub fn set_account(&self, account: String) {
         let _ = self.account.set(account);
+        for store in self.stores.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+            store.state().iter().for_each(|object| self.trigger.trigger(&Key::of(object.as_ref()), Priority::Normal));
+        }
     }
 
     fn awaiting_time(&self) -> MutexGuard<'_, HashSet<Key>> {
@@ -104,7 +101,7 @@ impl Operator {
         self.awaiting_time().insert(key.clone());
         // It may have been told between the decision and now.
         if self.clock.read().is_certain && self.awaiting_time().remove(&key) {
-            self.wakes.wake(&key);
+            self.trigger.trigger(&key, Priority::Normal);
         }
     }
 
@@ -118,9 +115,9 @@ impl Operator {
                 let stores = self.stores.lock().unwrap_or_else(PoisonError::into_inner);
                 let keys: Vec<Key> = stores.iter().flat_map(Store::state).map(|object| Key::of(object.as_ref())).collect();
                 drop(stores);
-                keys.iter().for_each(|key| self.wakes.wake(key));
+                keys.iter().for_each(|key| self.trigger.trigger(key, Priority::Normal));
             } else {
-                waiting.iter().for_each(|key| self.wakes.wake(key));
+                waiting.iter().for_each(|key| self.trigger.trigger(key, Priority::Normal));
             }
             was_certain = true;
         }
@@ -156,7 +153,7 @@ impl Operator {
     pub(crate) fn remember(&self, received: &Received, memory: Memory) {
         let key = Key::of(received);
         let news = if memory.released {
-            self.limiter.leave(&key);
+            self.limiter().cancel(&key);
             self.observer.forget(&key);
             self.searches.cancel(&key);
             self.memories.put(&key, None)
@@ -164,13 +161,16 @@ impl Operator {
             self.memories.put(&key, Some(memory))
         };
         if news {
-            self.wakes.wake(&key);
+            // It may be a deletion. There are never more of them than reconciles at a time.
+            self.trigger.trigger(&key, Priority::High);
         }
     }
 
-    /// `key` is put in line for a reconcile.
-    pub(crate) fn queued(&self, key: &Key) {
-        self.queue.join(key, Instant::now(), &self.metrics);
+    /// Returns whether the watch has brought another version of `object` than this one.
+    pub(crate) fn has_newer(&self, object: &AthenaSession) -> bool {
+        let (reference, version) = (Key::of(object).reference(), object.resource_version());
+        let stores = self.stores.lock().unwrap_or_else(PoisonError::into_inner);
+        stores.iter().filter_map(|store| store.get(&reference)).any(|stored| stored.resource_version() != version)
     }
 
     /// Whether what the watch has brought has to be reconciled.
@@ -193,10 +193,9 @@ impl Operator {
     /// Forgets an object that is gone. A session of it that was started and never recorded has no owner any more and is ended.
     pub fn forget(&self, object: &Key) {
         self.awaiting_time().remove(object);
-        self.limiter.leave(object);
+        self.limiter().cancel(object);
         self.observer.forget(object);
         self.searches.cancel(object);
-        self.queue.forget(object);
         let memory = self.memories.remove(object);
         self.release_memory(memory);
     }

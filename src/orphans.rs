@@ -3,10 +3,10 @@
 use tracing::{info, warn};
 
 use crate::athena::Athena;
+use crate::athena::rate_limiter::Priority;
 use crate::clock::BootTime;
 use crate::known::{NOT_FOUND_OFTEN_ENOUGH, backoff};
 use crate::lifecycle::Limits;
-use crate::limiter::Turn;
 use crate::session::{Class, Look};
 
 /// Ends a session that no object owns: asks until a look shows that it ends, or that Athena has not known it for so long that it cannot be late.
@@ -14,11 +14,11 @@ pub(crate) async fn end_orphan(athena: Athena, id: String, limits: Limits) {
     let begun = BootTime::now();
     let mut missed = 0;
     for failures in 0.. {
-        if let Err(refusal) = athena.terminate_session(&id, &mut Turn::none()).await {
+        if let Err(refusal) = athena.terminate_session(&id, athena.limiter().acquire(Priority::Terminate).await).await {
             warn!(session_id = id, "cannot end a session without an object: {}", refusal.message);
         }
         tokio::time::sleep(backoff(Class::Throttled, failures, fastrand::f64()).unsigned_abs()).await;
-        match athena.look(&id, false, &mut Turn::none()).await {
+        match athena.look(&id, false, athena.limiter().acquire(Priority::Terminate).await).await {
             Look::Seen(session) if session.ended() || session.state == "TERMINATING" => {
                 return info!(session_id = id, state = session.state, "a session without an object ends");
             }

@@ -16,8 +16,8 @@ use crate::events::Event;
 use crate::key::Key;
 use crate::known::backoff;
 use crate::metrics::Metrics;
-use crate::queue::Queue;
 use crate::session::Class;
+use crate::wakes::Trigger;
 
 /// How many events may wait to be published; more are dropped.
 const WAITING: usize = 32_768;
@@ -36,13 +36,13 @@ const REMEMBERED: u32 = 1024;
 pub(crate) struct Publisher {
     client: Client,
     metrics: Arc<Metrics>,
-    work: Arc<Queue>,
+    work: Arc<Trigger>,
     events: OnceLock<Sender<(About, Event)>>,
 }
 
 impl Publisher {
     /// A publisher that lets `work` go first.
-    pub(crate) fn new(client: Client, metrics: Arc<Metrics>, work: Arc<Queue>) -> Self {
+    pub(crate) fn new(client: Client, metrics: Arc<Metrics>, work: Arc<Trigger>) -> Self {
         Self { client, metrics, work, events: OnceLock::new() }
     }
 
@@ -73,7 +73,7 @@ fn reporter() -> Reporter {
     Reporter { controller: FIELD_MANAGER.into(), instance: std::env::var("POD_NAME").ok() }
 }
 
-async fn publish_all(client: Client, metrics: Arc<Metrics>, work: Arc<Queue>, mut events: Receiver<(About, Event)>) {
+async fn publish_all(client: Client, metrics: Arc<Metrics>, work: Arc<Trigger>, mut events: Receiver<(About, Event)>) {
     let reporter = reporter();
     let mut recorder = Recorder::new(client.clone(), reporter.clone());
     let mut published = 0;
@@ -89,7 +89,7 @@ async fn publish_all(client: Client, metrics: Arc<Metrics>, work: Arc<Queue>, mu
 }
 
 /// Waits until no object waits for a reconcile.
-async fn calm(work: &Queue) {
+async fn calm(work: &Trigger) {
     const PAUSE: Duration = Duration::from_millis(10);
     while work.is_busy() {
         tokio::time::sleep(PAUSE).await;
@@ -164,7 +164,7 @@ mod tests {
         F: Future<Output = Result<Response<Body>, std::io::Error>> + Send + 'static,
     {
         let client = Client::new(service_fn(move |_: Request<Body>| answer()), "default");
-        let publisher = Publisher::new(client, Arc::new(Metrics::default()), Arc::new(Queue::default()));
+        let publisher = Publisher::new(client, Arc::new(Metrics::default()), Arc::new(Trigger::default()));
         let begun = Instant::now();
         let object = ObjectMeta { name: Some("etl".into()), namespace: Some("team".into()), ..ObjectMeta::default() };
         publisher.publish_first(&object, retained(&Retained { session_id: None, work_group: None, region: None })).await;

@@ -3,9 +3,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use k8s_openapi::jiff::Timestamp;
+use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use kube::api::ObjectMeta;
-use kube::runtime::controller::Action;
 use tracing::{Instrument, Span, debug, field, info, info_span, warn};
 
 use crate::api::{AthenaSession, AthenaSessionStatus};
@@ -14,27 +13,25 @@ use crate::events;
 use crate::key::Key;
 use crate::known::{Known, backoff};
 use crate::lifecycle::{Attempt, Seen, Step, attempt, awaits_time, next_step, surplus, wake_time};
-use crate::limiter::Turn;
 use crate::memory::Memory;
 use crate::metrics::{Changes, UNTOLD, changes, changes_of_release};
+use crate::observation::NextCall;
 use crate::operator::Operator;
 use crate::redaction::redacted;
 use crate::retained::Retained;
+use crate::runtime::workqueue::Priority;
 use crate::session::{Class, Refusal, Session};
 use crate::status::{Outcome, condition, status_after};
 use crate::unreadable::{Measure, measure, unreadable_field};
 use crate::wakes::Received;
 use crate::writes::{self, Error, Found, Written};
 
-/// Reconciles one object once: at most one change, and the status if it differs.
-///
-/// # Errors
-/// When the API server refuses a write or does not answer. What Athena refuses is reported in the status.
-pub async fn reconcile(received: Arc<Received>, operator: Arc<Operator>) -> Result<Action, Error> {
+/// Reconciles one object once: at most one change, and the status if it differs. Returns how long until it is due again, if it is without a change or a
+/// trigger. What Athena refuses is reported in the status; what the API server refuses is logged, counted, and tried again with backoff.
+pub async fn reconcile(received: Arc<Received>, operator: Arc<Operator>) -> Option<Duration> {
     let begun = Instant::now();
     let key = Key::of(received.as_ref());
     operator.metrics.reconciling();
-    operator.queue.begin(&key, begun, &operator.metrics);
     let mut memory = operator.remembered(&received);
     memory.quiet = None;
     let status = received.0.as_ref().ok().and_then(|object| object.status.as_ref());
@@ -48,45 +45,50 @@ pub async fn reconcile(received: Arc<Received>, operator: Arc<Operator>) -> Resu
     span.in_scope(|| record_attempt(None, status));
     let result = match &received.0 {
         Ok(object) => operator.pass(object, &mut memory).instrument(span.clone()).await,
-        Err(invalid) => operator.report_unreadable(&invalid.metadata, &mut memory).instrument(span.clone()).await,
+        Err(invalid) => {
+            // No call is made for it.
+            operator.limiter().cancel(&key);
+            operator.report_unreadable(&invalid.metadata, &mut memory).instrument(span.clone()).await
+        }
     };
-    let result = match result {
+    let succeeded = result.is_ok();
+    let next = match result {
         Ok(next) => {
             memory.failures = 0;
-            Ok(next)
+            next.map(|time| until(time, operator.clock.now()))
         }
         Err(error) => {
             memory.failures = memory.failures.saturating_add(1);
             // What a list showed may not have been written: a look shows it again.
             memory.known.unsettle_but(None);
+            // The next try asks for its turn again. Others may have it until then.
+            operator.limiter().cancel(&key);
             let text = received.0.as_ref().map_or_else(|_| error.to_string(), |object| redacted(&error.to_string(), &object.spec));
             span.in_scope(|| warn!("{text}"));
-            Err(error)
+            Some(retry_after(&error, memory.failures))
         }
     };
-    // Before the memory is back: from then on the next reconcile may be put in line.
-    operator.queue.end(&key, result.as_ref().ok().copied().flatten(), Instant::now());
+    span.in_scope(|| debug!(?next, "reconciled"));
     operator.remember(&received, memory);
-    operator.metrics.reconciled(result.is_ok(), begun.elapsed());
-    Ok(result?.map_or_else(Action::await_change, Action::requeue))
+    operator.metrics.reconciled(succeeded, begun.elapsed());
+    next
 }
 
-/// When to try again after the API server failed.
-#[allow(clippy::needless_pass_by_value, reason = "the signature that kube's applier asks for")]
-pub fn error_policy(received: Arc<Received>, error: &Error, operator: Arc<Operator>) -> Action {
-    let key = Key::of(received.as_ref());
-    let wait = backoff(Class::Unanswered, operator.memories.failures(&key).saturating_sub(1), fastrand::f64()).unsigned_abs();
-    let wait = error.retry_after().map_or(wait, |asked| wait.max(asked));
-    operator.queue.end(&key, Some(wait), Instant::now());
-    Action::requeue(wait)
+/// Returns how long to wait after the API server failed so many times in a row.
+fn retry_after(error: &Error, failures: u32) -> Duration {
+    let wait = backoff(Class::Unanswered, failures.saturating_sub(1), fastrand::f64()).unsigned_abs();
+    error.retry_after().map_or(wait, |asked| wait.max(asked))
 }
 
 impl Operator {
-    async fn pass(&self, object: &AthenaSession, memory: &mut Memory) -> Result<Option<Duration>, Error> {
+    async fn pass(&self, object: &AthenaSession, memory: &mut Memory) -> Result<Option<Timestamp>, Error> {
         let version: Option<u64> = object.metadata.resource_version.as_deref().and_then(|version| version.parse().ok());
         if memory.written > version {
-            // The watch brings what was written; the time is for a watch that lost it.
-            return Ok(Some(Duration::from_secs(10)));
+            // The watch brings what was written; it may have done so after the object was taken from the store, and before this reconcile began.
+            if self.has_newer(object) {
+                self.trigger.trigger(&Key::of(object), Priority::High);
+            }
+            return Ok(None);
         }
         let before = memory.ttl_under_gitops.replace(events::undoes_ttl(object));
         if let Some(event) = events::ttl_under_gitops(object, before) {
@@ -100,14 +102,15 @@ impl Operator {
         }
         self.time(known);
         self.sight(object, known);
-        let mut turn = Turn::none();
+        let mut call = NextCall::default();
         let mut seen = self.sighting(object, known);
-        let (step, queued) = match self.observe(object, known, &mut seen, &mut turn).await {
-            Some(step) if self.is_in_turn(object, known, &step, &mut turn) => (step, false),
+        let (step, queued) = match self.observe(object, known, &mut seen, &mut call).await {
+            Some(step) if self.is_permitted(object, known, &step, &mut call) => (step, false),
             _ => (Step::Wait, true),
         };
+        // The turn to record an attempt is kept for its start.
         if !queued && !matches!(step, Step::Record(_)) {
-            self.limiter.leave(&Key::of(object));
+            self.limiter().cancel(&Key::of(object));
         }
         debug!(?step, queued, "decided");
         if awaits_time(object, known, &self.circumstances()) {
@@ -151,10 +154,10 @@ impl Operator {
             }
             // After a restart the list may have lagged: what it shows to be in doubt may be over by now.
             Step::Start(_) if !is_own_attempt(object, known) && writes::find(&self.client, object).await? != Found::Same => {
-                return Ok(Some(Duration::from_secs(1)));
+                return Ok(Some(self.soon()));
             }
             _ => {
-                let outcome = self.act(object, known, &step, &mut turn).await;
+                let outcome = self.act(object, known, &step, call).await;
                 let (written, status) = self.report(object, known, &step, &outcome).await?;
                 reported = Some(status);
                 written
@@ -164,23 +167,29 @@ impl Operator {
             Written::Yes(version) => memory.written = version.parse().ok().or(memory.written),
             Written::Conflict => {
                 memory.known.unsettle_but(None);
-                return Ok(Some(Duration::from_secs(1)));
+                return Ok(Some(self.soon()));
             }
             Written::Gone => return Ok(None),
         }
-        self.look_out(object, &mut memory.known, &step);
-        if let (Some(status), Written::Yes(version)) = (reported, written)
+        // What waits for a look is not left to the sweeps again, which have missed it.
+        if !queued {
+            self.look_out(object, &mut memory.known, &step);
+        }
+        if let Written::Yes(version) = written
             && !version.is_empty()
         {
+            let Some(status) = reported else { return Ok(None) };
             // The object as the watch will bring it, before it does.
             let metadata = ObjectMeta { resource_version: Some(version), ..object.metadata.clone() };
             let left = AthenaSession { metadata, spec: object.spec.clone(), status: Some(status) };
             if let Some(step) = self.rest(&left, &mut memory.known) {
                 memory.quiet = memory.written;
-                return Ok(self.pause(&left, &memory.known, &step));
+                return Ok(self.due_time(&left, &memory.known, &step));
             }
+            // The watch brings what was written, and what is due then is done.
+            return Ok(None);
         }
-        Ok(if queued { self.pause(object, &memory.known.in_turn(), &step) } else { self.pause(object, &memory.known, &step) })
+        Ok(self.due_time(object, &memory.known, &step))
     }
 
     /// What another pass would decide, where it would do nothing now.
@@ -197,17 +206,27 @@ impl Operator {
         rests.then_some(step)
     }
 
-    /// How long until an object is due again after `step`, if it is without a change.
-    fn pause(&self, object: &AthenaSession, known: &Known, step: &Step) -> Option<Duration> {
+    /// Returns when an object is due again after `step`, if it is without a change or a trigger.
+    fn due_time(&self, object: &AthenaSession, known: &Known, step: &Step) -> Option<Timestamp> {
         match step {
             // The watch brings the change.
             Step::Rest | Step::Release | Step::AddFinalizer | Step::Delete => None,
-            _ => wake_time(object, known, &self.circumstances()).map(|time| until(time, self.clock.now())),
+            _ => {
+                let at = self.circumstances();
+                let time = wake_time(object, known, &at);
+                debug_assert!(time.is_none_or(|time| time > at.now), "a time in the past is not waited for: {time:?} at {}", at.now);
+                time
+            }
         }
     }
 
+    /// Returns when to try again what the API server knows better: its watch tells, unless the difference was passing.
+    fn soon(&self) -> Timestamp {
+        self.clock.now() + SignedDuration::from_secs(1)
+    }
+
     /// Says in an object that cannot be read why that is, or lets it go.
-    async fn report_unreadable(&self, object: &ObjectMeta, memory: &mut Memory) -> Result<Option<Duration>, Error> {
+    async fn report_unreadable(&self, object: &ObjectMeta, memory: &mut Memory) -> Result<Option<Timestamp>, Error> {
         let Some(raw) = writes::read_raw(&self.client, object).await? else { return Ok(None) };
         // It may have been mended since, of which the watch tells.
         let Some(field) = unreadable_field(&raw) else { return Ok(None) };
@@ -231,16 +250,17 @@ impl Operator {
                 written
             }
         };
-        Ok(matches!(written, Written::Conflict).then_some(Duration::from_secs(1)))
+        Ok(matches!(written, Written::Conflict).then(|| self.soon()))
     }
 
     /// Makes the call to Athena that a step asks for.
-    async fn act(&self, object: &AthenaSession, known: &mut Known, step: &Step, turn: &mut Turn) -> Outcome {
+    async fn act(&self, object: &AthenaSession, known: &mut Known, step: &Step, call: NextCall) -> Outcome {
         match step {
             Step::Start(number) => {
                 let (_, body) = start_session(object, *number);
+                let Some(permit) = call.permit else { return Outcome::Nothing };
                 let doubted = known.starting();
-                match self.athena.start_session(&object.spec.work_group, body, turn).await {
+                match self.athena.start_session(&object.spec.work_group, body, permit).await {
                     Ok((id, state)) => {
                         let now = self.time(known);
                         known.started(*number, &id, &state, now, &self.limits);
@@ -259,7 +279,8 @@ impl Operator {
                 let Some(id) = object.status.as_ref().and_then(|status| status.session_id.as_deref()) else {
                     return Outcome::Nothing;
                 };
-                match self.athena.terminate_session(id, turn).await {
+                let Some(permit) = call.permit else { return Outcome::Nothing };
+                match self.athena.terminate_session(id, permit).await {
                     Ok(()) => {
                         info!("the session is asked to end");
                         let now = self.time(known);
@@ -386,7 +407,7 @@ fn record_attempt(before: Option<&AthenaSessionStatus>, after: Option<&AthenaSes
     }
 }
 
-/// How long it is from `now` until `time`; at least a little, so that a time in the past does not make a loop.
+/// Returns how long it is from `now` until `time`, which was in the future when it was chosen.
 fn until(time: Timestamp, now: Timestamp) -> Duration {
-    Duration::try_from(time.duration_since(now)).unwrap_or_default().max(Duration::from_millis(10))
+    Duration::try_from(time.duration_since(now)).unwrap_or_default()
 }

@@ -38,7 +38,7 @@ impl Scrape {
         let scraped = Scraped {
             objects,
             observations,
-            backlog: self.operator.queue.backlog(Instant::now()),
+            backlog: self.operator.trigger.backlog(Instant::now()),
             clock_skew: self.operator.clock.node_skew(),
             tasks: Handle::current().metrics().num_alive_tasks(),
             lease: &self.lease,

@@ -1,4 +1,4 @@
-//! The calls. Each has a timeout, passes the limiter, and is sent once: the caller knows of every try.
+//! The calls. Each has a timeout, takes a permit of the rate limiter, and is sent once: the caller knows of every try.
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -25,11 +25,11 @@ use super::clock::ReadDate;
 use super::credentials::OwnCredentials;
 use super::error::{CREDENTIALS_INVALID, Subject, WORK_GROUP_NOT_FOUND, code, is_of_transport, is_resource_not_found, refusal};
 use super::marker_search::{Lister, Part, Summary, SummaryPage};
+use super::rate_limiter::{Permit, Priority, RateLimiter};
 use crate::api::{Classification, EngineConfiguration};
 use crate::clock::Clock;
 use crate::key::Key;
 use crate::leadership::Leadership;
-use crate::limiter::{Lane, Limiter, Turn};
 use crate::metrics::Metrics;
 use crate::observer::Page;
 use crate::session::{Class, Details, Look, Refusal, Session, WorkGroup};
@@ -115,7 +115,7 @@ pub struct Athena {
     host: Arc<str>,
     clock: Clock,
     leadership: Leadership,
-    limiter: Arc<Limiter<Key>>,
+    limiter: RateLimiter<Key>,
     metrics: Arc<Metrics>,
     work_groups: Arc<Mutex<HashMap<String, KeptWorkGroup>>>,
 }
@@ -128,28 +128,28 @@ impl Athena {
     ///
     /// # Errors
     /// When there is no region.
-    pub async fn from_env(
-        timeout: Duration,
-        leadership: Leadership,
-        limiter: Arc<Limiter<Key>>,
-        metrics: Arc<Metrics>,
-    ) -> Result<Self, ConnectError> {
+    pub async fn from_env(timeout: Duration, leadership: Leadership, limiter: RateLimiter<Key>, metrics: Arc<Metrics>) -> Result<Self, ConnectError> {
         Ok(Self::over(Connection::from_env(timeout).await?, leadership, limiter, metrics))
     }
 
     /// A client with `config`, and with the credentials of the environment unless that has a provider. No call is sent twice: who calls knows of every try.
-    /// Calls that start or end a session wait for `leadership`, and all pass `limiter`.
+    /// Calls that start or end a session wait for `leadership`; `limiter` gives the permits.
     ///
     /// # Errors
     /// When there is no region.
-    pub fn new(config: SdkConfig, leadership: Leadership, limiter: Arc<Limiter<Key>>, metrics: Arc<Metrics>) -> Result<Self, ConnectError> {
+    pub fn new(config: SdkConfig, leadership: Leadership, limiter: RateLimiter<Key>, metrics: Arc<Metrics>) -> Result<Self, ConnectError> {
         Ok(Self::over(Connection::new(config)?, leadership, limiter, metrics))
     }
 
-    fn over(connection: Connection, leadership: Leadership, limiter: Arc<Limiter<Key>>, metrics: Arc<Metrics>) -> Self {
+    fn over(connection: Connection, leadership: Leadership, limiter: RateLimiter<Key>, metrics: Arc<Metrics>) -> Self {
         let Connection { athena, credentials, region, target, clock, .. } = connection;
         let host = target.host().unwrap_or_else(|| "Athena".into()).into();
         Self { athena, credentials, region, host, clock, leadership, limiter, metrics, work_groups: Arc::default() }
+    }
+
+    /// The rate limiter of all calls.
+    pub fn limiter(&self) -> &RateLimiter<Key> {
+        &self.limiter
     }
 
     /// The region of all calls.
@@ -174,13 +174,13 @@ impl Athena {
     ///
     /// # Errors
     /// The refusal. Of class Unanswered, it leaves open whether a session was started.
-    pub async fn start_session(&self, work_group: &str, body: Vec<u8>, turn: &mut Turn) -> Result<(String, String), Refusal> {
+    pub async fn start_session(&self, work_group: &str, body: Vec<u8>, mut permit: Permit) -> Result<(String, String), Refusal> {
         let call = self.athena.start_session().customize().mutate_request(move |request| {
             request.headers_mut().insert("content-length", body.len().to_string());
             *request.body_mut() = SdkBody::from(body.clone());
         });
-        self.limiter.pay(turn).await;
         self.leadership.held().await;
+        permit.spend();
         let begun = Instant::now();
         let reply = call.send().await;
         let reply = self.told("StartSession", &Subject::start(Some(work_group)), begun, reply).await?;
@@ -188,8 +188,8 @@ impl Athena {
         Ok((id, reply.state.map(|state| state.as_str().to_owned()).unwrap_or_default()))
     }
 
-    /// Looks at a session: at its state only or, with `full`, also at what it was started with. A session that has ended is always looked at in full.
-    pub async fn look(&self, id: &str, full: bool, turn: &mut Turn) -> Look {
+    /// Looks at a session: at its state only or, with `full`, also at what it was started with.
+    pub async fn look(&self, id: &str, full: bool, permit: Permit) -> Look {
         let subject = Subject::session(id);
         let mut named = false;
         if !full {
@@ -198,22 +198,19 @@ impl Athena {
                 named = reply.as_ref().is_err_and(|error| is_resource_not_found(error, id));
                 reply
             };
-            let session = match self.measured("GetSessionStatus", &subject, turn, call).await {
-                Ok(reply) => session(id, reply.status.as_ref(), None),
+            return match self.measured("GetSessionStatus", &subject, permit, call).await {
+                Ok(reply) => {
+                    session(id, reply.status.as_ref(), None).map_or_else(|| Look::Failed(empty("GetSessionStatus tells no state")), Look::Seen)
+                }
                 Err(refusal) => return failed(refusal, named),
             };
-            match session {
-                None => return Look::Failed(empty("GetSessionStatus tells no state")),
-                Some(session) if !session.ended() => return Look::Seen(session),
-                Some(_) => {}
-            }
         }
         let call = async {
             let reply = self.athena.get_session().session_id(id).send().await;
             named = reply.as_ref().is_err_and(|error| is_resource_not_found(error, id));
             reply
         };
-        match self.measured("GetSession", &subject, turn, call).await {
+        match self.measured("GetSession", &subject, permit, call).await {
             Ok(reply) => {
                 session(id, reply.status.as_ref(), Some(details(&reply))).map_or_else(|| Look::Failed(empty("GetSession tells no state")), Look::Seen)
             }
@@ -226,18 +223,18 @@ impl Athena {
         work_group: &str,
         state: Option<types::SessionState>,
         token: Option<String>,
-        turn: &mut Turn,
+        permit: Permit,
     ) -> Result<ListSessionsOutput, Refusal> {
         let list = self.athena.list_sessions().work_group(work_group).set_state_filter(state);
-        self.measured("ListSessions", &Subject::work_group(work_group), turn, list.max_results(100).set_next_token(token).send()).await
+        self.measured("ListSessions", &Subject::work_group(work_group), permit, list.max_results(100).set_next_token(token).send()).await
     }
 
     /// A page of the active sessions of a work group, newest first.
     ///
     /// # Errors
     /// The refusal.
-    pub async fn list(&self, work_group: &str, token: Option<String>) -> Result<Page, Refusal> {
-        let reply = self.list_page(work_group, None, token, &mut self.limiter.turn(Lane::Look).await).await?;
+    pub async fn list(&self, work_group: &str, token: Option<String>, permit: Permit) -> Result<Page, Refusal> {
+        let reply = self.list_page(work_group, None, token, permit).await?;
         let sessions = reply.sessions.unwrap_or_default().into_iter().filter_map(|summary| {
             let details = Details {
                 description: summary.description,
@@ -249,61 +246,65 @@ impl Athena {
         Ok(Page { sessions: sessions.collect(), next: reply.next_token })
     }
 
-    /// A work group, by GetWorkGroup. What was told is kept for a minute, and what is to be mended for five seconds.
+    /// A work group, by GetWorkGroup, which uses up `permit`. The reply is kept for a minute, and one that a person has to correct for five seconds; a kept
+    /// one leaves the permit.
     ///
     /// # Errors
     /// The refusal.
-    pub async fn work_group(&self, name: &str, turn: &mut Turn) -> Result<WorkGroup, Refusal> {
-        /// How long an answer is used.
-        const KEPT: Duration = Duration::from_mins(1);
-        /// How long one that somebody may be mending is.
-        const KEPT_BRIEFLY: Duration = Duration::from_secs(5);
+    pub async fn work_group(&self, name: &str, permit: &mut Option<Permit>) -> Result<WorkGroup, Refusal> {
         let kept = {
             let mut groups = self.work_groups.lock().unwrap_or_else(PoisonError::into_inner);
             groups.retain(|other, kept| {
                 other == name
                     || Arc::strong_count(kept) > 1
-                    || kept.try_lock().is_ok_and(|kept| kept.as_ref().is_some_and(|(time, _)| time.elapsed() < KEPT))
+                    || kept.try_lock().is_ok_and(|kept| kept.as_ref().is_some_and(|(time, _)| time.elapsed() < CACHE_TTL))
             });
             groups.entry(name.to_owned()).or_default().clone()
         };
         let mut kept = kept.lock().await;
-        let fit = |group: &WorkGroup| group.enabled && group.engine_version.as_deref().is_some_and(|engine| engine.contains("Spark"));
-        if let Some((time, told)) = kept.as_ref() {
-            let lasting = if told.as_ref().is_ok_and(fit) { KEPT } else { KEPT_BRIEFLY };
-            if time.elapsed() < lasting {
-                return told.clone();
-            }
+        if let Some(told) = fresh(kept.as_ref()) {
+            return told;
         }
-        let reply = self.get_work_group(name, turn).await;
+        let permit = match permit.take() {
+            Some(permit) => permit,
+            None => self.limiter.acquire(Priority::Start).await,
+        };
+        let reply = self.get_work_group(name, permit).await;
         let told = reply.map(|reply| work_group(&reply));
         *kept = Some((Instant::now(), told.clone()));
         told
     }
 
-    async fn get_work_group(&self, name: &str, turn: &mut Turn) -> Result<GetWorkGroupOutput, Refusal> {
+    /// Returns what [`Athena::work_group`] would return without a call, if it would.
+    pub fn known_work_group(&self, name: &str) -> Option<Result<WorkGroup, Refusal>> {
+        let kept = self.work_groups.lock().unwrap_or_else(PoisonError::into_inner).get(name).cloned()?;
+        let kept = kept.try_lock().ok()?;
+        fresh(kept.as_ref())
+    }
+
+    async fn get_work_group(&self, name: &str, permit: Permit) -> Result<GetWorkGroupOutput, Refusal> {
         let call = self.athena.get_work_group().work_group(name).send();
-        self.measured("GetWorkGroup", &Subject::work_group(name), turn, call).await
+        self.measured("GetWorkGroup", &Subject::work_group(name), permit, call).await
     }
 
     /// Ends a session. It has an effect only on a session that is neither ending nor ended.
     ///
     /// # Errors
     /// The refusal.
-    pub async fn terminate_session(&self, id: &str, turn: &mut Turn) -> Result<(), Refusal> {
-        self.limiter.pay(turn).await;
+    pub async fn terminate_session(&self, id: &str, mut permit: Permit) -> Result<(), Refusal> {
         self.leadership.held().await;
+        permit.spend();
         let begun = Instant::now();
         let reply = Box::pin(self.athena.terminate_session().session_id(id).send()).await;
         self.told("TerminateSession", &Subject::session(id), begun, reply).await.map(|_| ())
     }
 
-    /// Makes a call once the limiter lets it pass.
+    /// Makes a call, which uses up `permit`.
     fn measured<'a, T, E, C>(
         &'a self,
         operation: &'static str,
         subject: &'a Subject<'a>,
-        turn: &'a mut Turn,
+        mut permit: Permit,
         call: C,
     ) -> impl Future<Output = Result<T, Refusal>> + use<'a, T, E, C>
     where
@@ -313,7 +314,7 @@ impl Athena {
         // It is 10 KiB, and in its caller it would be a part of every reconcile, with a call or without.
         let call = Box::pin(call);
         async move {
-            self.limiter.pay(turn).await;
+            permit.spend();
             let begun = Instant::now();
             let reply = call.await;
             self.told(operation, subject, begun, reply).await
@@ -342,6 +343,19 @@ impl Athena {
         }
         told
     }
+}
+
+/// How long a reply of GetWorkGroup is used.
+const CACHE_TTL: Duration = Duration::from_mins(1);
+/// How long one is used that a person may be about to correct.
+const BRIEF_CACHE_TTL: Duration = Duration::from_secs(5);
+
+/// Returns the cached reply, if it is still used.
+fn fresh(cached: Option<&(Instant, Result<WorkGroup, Refusal>)>) -> Option<Result<WorkGroup, Refusal>> {
+    let (time, told) = cached?;
+    let fit = |group: &WorkGroup| group.enabled && group.engine_version.as_deref().is_some_and(|engine| engine.contains("Spark"));
+    let ttl = if told.as_ref().is_ok_and(fit) { CACHE_TTL } else { BRIEF_CACHE_TTL };
+    (time.elapsed() < ttl).then(|| told.clone())
 }
 
 pub(super) fn work_group(reply: &GetWorkGroupOutput) -> WorkGroup {
@@ -424,13 +438,13 @@ impl Lister for Athena {
             Part::Active => None,
             Part::Degraded => Some(types::SessionState::Degraded),
         };
-        let reply = self.list_page(work_group, state, next, &mut self.limiter.turn(Lane::Look).await).await?;
+        let reply = self.list_page(work_group, state, next, self.limiter.acquire(Priority::Look).await).await?;
         let summary = |summary: types::SessionSummary| Summary { id: summary.session_id.filter(|id| is_id(id)), description: summary.description };
         Ok(SummaryPage { sessions: reply.sessions.into_iter().flatten().map(summary).collect(), next: reply.next_token })
     }
 
     async fn is_missing(&self, work_group: &str) -> bool {
-        let reply = self.get_work_group(work_group, &mut self.limiter.turn(Lane::Look).await).await;
+        let reply = self.get_work_group(work_group, self.limiter.acquire(Priority::Look).await).await;
         reply.is_err_and(|refusal| refusal.reason == WORK_GROUP_NOT_FOUND)
     }
 }

@@ -7,7 +7,7 @@ use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use aws_smithy_runtime_api::http::StatusCode;
 
 use super::*;
-use crate::limiter::Rate;
+use crate::athena::rate_limiter::Rate;
 
 /// Gives the same reply to every call.
 #[derive(Clone, Debug)]
@@ -28,14 +28,16 @@ fn athena(reply: &str) -> Athena {
         .region(aws_config::Region::from_static("eu-west-1"))
         .credentials_provider(SharedCredentialsProvider::new(credentials))
         .http_client(http_client_fn(move |_, _| SharedHttpConnector::new(reply.clone())));
-    let limiter = Arc::new(Limiter::new(Rate { per_second: 1000.0, burst: 1000 }, Arc::default()));
+    let limiter = RateLimiter::new(Rate { per_second: 1000.0, burst: 1000 }, 1000, Arc::default());
     Athena::new(config.build(), Leadership::unbounded(), limiter, Arc::default()).expect("a client")
 }
 
 #[tokio::test]
 async fn an_id_that_does_not_fit_is_none() {
-    let start =
-        async |id: String| athena(&format!(r#"{{"SessionId":"{id}","State":"CREATING"}}"#)).start_session("etl", Vec::new(), &mut Turn::had()).await;
+    let start = async |id: String| {
+        let athena = athena(&format!(r#"{{"SessionId":"{id}","State":"CREATING"}}"#));
+        athena.start_session("etl", Vec::new(), athena.limiter().acquire(Priority::Start).await).await
+    };
     assert_eq!(start("x".repeat(256)).await, Ok(("x".repeat(256), "CREATING".to_owned())));
     for id in [String::new(), "x".repeat(257)] {
         assert_eq!(start(id).await.map_err(|refusal| refusal.class), Err(Class::Unanswered));

@@ -6,6 +6,7 @@ mod credentials;
 mod error;
 mod marker_search;
 mod probe;
+pub mod rate_limiter;
 mod request;
 
 pub use client::{Athena, ConnectError};

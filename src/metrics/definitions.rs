@@ -143,7 +143,7 @@ pub(super) static ATHENA_CALLS: Definition<2> =
 pub(super) static ATHENA_CALL_DURATION: Definition<1> =
     histogram("athena_operator_athena_call_duration_seconds", ["operation"], "Duration of calls to Athena");
 pub(super) static LIMITER_WAIT: Definition<1> =
-    histogram("athena_operator_athena_limiter_wait_seconds", ["lane"], "How long AthenaSessions waited for their turn to call Athena");
+    histogram("athena_operator_athena_limiter_wait_seconds", ["priority"], "How long AthenaSessions waited for their turn to call Athena");
 pub(super) static CLOCK_SKEW: Definition<0> = gauge(
     "athena_operator_clock_skew_seconds",
     [],

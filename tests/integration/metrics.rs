@@ -80,7 +80,7 @@ async fn a_session_is_counted_from_its_start_to_its_end(world: World) -> anyhow:
         ensure!(shown.get(sample) == Some(&expected), "{sample}: {shown:#?}");
     }
     for at_least in [
-        "athena_operator_athena_limiter_wait_seconds_count{lane=\"start\"}",
+        "athena_operator_athena_limiter_wait_seconds_count{priority=\"start\"}",
         "rest_client_requests_total{code=\"200\",method=\"PATCH\"}",
         "rest_client_request_duration_seconds_count{verb=\"GET\"}",
         "controller_runtime_reconcile_time_seconds_count{controller=\"athenasession\"}",

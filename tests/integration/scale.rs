@@ -17,6 +17,10 @@ tests![
     a_thousand_sessions_at_rest_cost_the_pages_of_their_work_group_and_nothing_else,
     objects_that_have_ended_cost_no_call,
     a_namespace_does_not_wait_for_the_starts_of_another,
+    waiting_for_the_rate_limiter_costs_no_reconciles_and_holds_up_no_deletion,
+    a_page_of_a_list_serves_as_the_first_look_of_many_sessions,
+    sessions_that_are_missing_from_a_list_are_looked_at_though_looks_have_to_wait,
+    an_object_that_waits_for_the_rate_limiter_and_is_deleted_or_suspended_leaves_its_turn_to_the_others,
 ];
 
 const OBJECTS: usize = 1000;
@@ -194,5 +198,136 @@ async fn a_namespace_does_not_wait_for_the_starts_of_another(world: World) -> an
     let calls: Vec<Call> = world.emulator.calls().into_iter().filter(|call| call.operation != "GetCallerIdentity").collect();
     let ahead = environment::load::ahead(&calls, RATE, 1).context("there were calls")?;
     ensure!(ahead < environment::load::JITTER, "calls came {ahead:?} ahead of the limiter");
+    Ok(())
+}
+
+/// Starts so many objects, suspends them, and waits until they have no session.
+async fn suspended(world: &World, count: usize) -> anyhow::Result<()> {
+    let operator = world.operator()?;
+    create(world, "s", count)?;
+    until_all(world, count, "SessionIdle").await?;
+    suspend(world, count, true).await?;
+    until_all(world, count, "Suspended").await?;
+    operator.end(Signal::TERM)?;
+    Ok(())
+}
+
+async fn suspend(world: &World, count: usize, suspend: bool) -> anyhow::Result<()> {
+    for number in 0..count {
+        world.patch(&format!("s-{number}"), json!({ "spec": { "suspend": suspend } })).await?;
+    }
+    Ok(())
+}
+
+/// How many reconciles an operator counts.
+fn reconciles(operator: &Operator) -> anyhow::Result<u64> {
+    let metrics = operator.get("/metrics")?.1;
+    let counts = metrics.lines().filter(|line| line.starts_with("controller_runtime_reconcile_total"));
+    Ok(counts.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).sum())
+}
+
+async fn waiting_for_the_rate_limiter_costs_no_reconciles_and_holds_up_no_deletion(world: World) -> anyhow::Result<()> {
+    const WAITING: usize = 50;
+    suspended(&world, WAITING).await?;
+    let unrelated = {
+        let operator = world.operator()?;
+        world.create("finished").await?;
+        let id = status(&world.until_reason("finished", "SessionIdle").await?).session_id.context("a session")?;
+        world.emulator.set_state(&id, Change::Terminate)?;
+        world.until("finished", "finished", |object| status(object).end_time.is_some()).await?;
+        operator.end(Signal::TERM)?;
+        "finished"
+    };
+    let operator = world.operator_with(&["--athena-rate=0.5", "--athena-burst=1"], &[])?;
+    let (before, calls) = (reconciles(&operator)?, world.emulator.calls().len());
+    suspend(&world, WAITING, false).await?;
+    let starts = || world.emulator.calls_after(calls).iter().filter(|call| call.operation == "StartSession").count();
+    until("four of them are started", || starts() >= 4).await?;
+    let (reconciles, made) = (reconciles(&operator)? - before, world.emulator.calls_after(calls).len());
+    // Each is resumed; whoever has a turn is triggered, records, starts and is looked at.
+    ensure!(reconciles <= (2 * WAITING + 6 * made) as u64, "{reconciles} reconciles of {WAITING} objects for {made} calls");
+
+    let calls = world.emulator.calls().len();
+    world.delete(unrelated).await?;
+    world.until_gone(unrelated).await?;
+    let made = world.emulator.calls_after(calls).len();
+    ensure!(made <= 1, "{made} calls at one in two seconds went before a deletion that needs none");
+    Ok(())
+}
+
+async fn a_page_of_a_list_serves_as_the_first_look_of_many_sessions(world: World) -> anyhow::Result<()> {
+    const STARTED: usize = 60;
+    suspended(&world, STARTED).await?;
+    // As often as by default.
+    let flags = ["--athena-rate=5", "--athena-burst=10", "--observe-interval=20s", "--transition-interval=2s"];
+    let operator = world.operator_with(&flags, &[])?;
+    let (before, calls) = (reconciles(&operator)?, world.emulator.calls().len());
+    suspend(&world, STARTED, false).await?;
+    until_all(&world, STARTED, "SessionIdle").await?;
+    let reconciles = reconciles(&operator)? - before;
+    ensure!(reconciles <= 10 * STARTED as u64, "{reconciles} reconciles of {STARTED} objects");
+    let made = world.emulator.calls_after(calls);
+    let looks = made.iter().filter(|call| call.operation.starts_with("GetSession")).count();
+    ensure!(looks < STARTED, "{:?}", operations(&made, |_| true));
+    for object in world.sessions.list(&ListParams::default()).await?.items {
+        let (start, ready) = (status(&object).start_time.context("a start")?, ready_condition(&object).context("a look")?.last_transition_time);
+        let unseen = ready.0.duration_since(start.0).as_secs_f64();
+        ensure!(unseen <= 15.0, "{} was billed for {unseen} s before anybody looked", object.name_any());
+    }
+    let ahead = environment::load::ahead(&made, 5.0, 10).context("there were calls")?;
+    ensure!(ahead < environment::load::JITTER, "calls came {ahead:?} ahead of the limiter");
+    Ok(())
+}
+
+async fn sessions_that_are_missing_from_a_list_are_looked_at_though_looks_have_to_wait(world: World) -> anyhow::Result<()> {
+    const ENDED: usize = 8;
+    let operator = world.operator()?;
+    create(&world, "s", ENDED)?;
+    until_all(&world, ENDED, "SessionIdle").await?;
+    operator.end(Signal::TERM)?;
+    let _operator = world.operator_with(&["--athena-rate=2", "--athena-burst=1", "--observe-interval=1s"], &[])?;
+    let calls = world.emulator.calls().len();
+    until("a sweep is made", || world.emulator.calls_after(calls).iter().filter(|call| begins_a_list(call)).count() > 1).await?;
+    for session in world.emulator.sessions() {
+        world.emulator.set_state(&session.session_id, Change::Terminate)?;
+    }
+    for number in 0..ENDED {
+        world.until(&format!("s-{number}"), "ended", |object| status(object).end_time.is_some()).await?;
+    }
+    Ok(())
+}
+
+async fn an_object_that_waits_for_the_rate_limiter_and_is_deleted_or_suspended_leaves_its_turn_to_the_others(world: World) -> anyhow::Result<()> {
+    const WAITING: usize = 8;
+    suspended(&world, WAITING).await?;
+    let calls = world.emulator.calls().len();
+    let _operator = world.operator_with(&["--athena-rate=1", "--athena-burst=1"], &[])?;
+    suspend(&world, WAITING, false).await?;
+    let started = |number: usize| {
+        let token = format!("s-{number}");
+        let calls = world.emulator.calls_after(calls);
+        calls.iter().any(|call| call.operation == "StartSession" && call.request.to_string().contains(&format!("/{token}")))
+    };
+    until("one is started", || (0..WAITING).any(started)).await?;
+    let last = WAITING - 1;
+    for number in 1..last {
+        let name = format!("s-{number}");
+        if number % 2 == 0 {
+            world.delete(&name).await?;
+        } else {
+            world.patch(&name, json!({ "spec": { "suspend": true } })).await?;
+        }
+    }
+    world.until_reason(&format!("s-{last}"), "SessionIdle").await?;
+    for number in 1..last {
+        let name = format!("s-{number}");
+        if number % 2 == 0 {
+            world.until_gone(&name).await?;
+        } else {
+            world.until_reason(&name, "Suspended").await?;
+        }
+    }
+    let live = world.live().len();
+    ensure!(live <= 2, "{live} sessions live");
     Ok(())
 }

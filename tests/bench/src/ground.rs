@@ -91,8 +91,16 @@ impl Ground {
     /// # Errors
     /// When it is not.
     pub fn operator(&self, flags: &[&str]) -> anyhow::Result<Operator> {
-        let (url, flags) = (self.emulator.url(), [&UNLIMITED, flags].concat());
-        let options = OperatorOptions { binary: &self.binary, scope: Scope::Everywhere, athena: &url, flags: &flags, env: &[] };
+        self.limited_operator(&[&UNLIMITED, flags].concat())
+    }
+
+    /// Starts an operator with no flags but these, and waits until it is ready: calls to Athena are held up by its rate limiter.
+    ///
+    /// # Errors
+    /// When it is not.
+    pub fn limited_operator(&self, flags: &[&str]) -> anyhow::Result<Operator> {
+        let url = self.emulator.url();
+        let options = OperatorOptions { binary: &self.binary, scope: Scope::Everywhere, athena: &url, flags, env: &[] };
         tokio::task::block_in_place(|| {
             let operator = Operator::start(&self.stage, &options)?;
             operator.wait_until_ready()?;

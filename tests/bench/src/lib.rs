@@ -2,7 +2,7 @@
 //!
 //! - [`run`]: the order of it all for one number of objects; [`report`]: the figures and their bounds; [`plot`] and [`page`]: what is written down.
 //! - [`raw`]: the yardstick, which writes without an operator; [`wave`]: the operator at the same work.
-//! - [`rest`], [`mirror`], [`end`]: what follows a wave.
+//! - [`rest`], [`mirror`], [`end`]: what follows a wave; [`limited`]: many objects that wait for the rate limiter.
 //! - [`life`]: the changes that the operator makes to an object, recorded; [`form`]: how they can be written; [`forms`]: which of these is the cheapest.
 //! - [`soak`]: whether the operator grows over many such days; [`people`]: who keep it busy then.
 //! - [`ground`]: servers and operator, and what each of them counts; [`client`] and [`watch`]: how the bench itself speaks to the API server.
@@ -15,6 +15,7 @@ pub mod form;
 pub mod forms;
 pub mod ground;
 pub mod life;
+pub mod limited;
 pub mod mirror;
 pub mod objects;
 pub mod page;

@@ -14,6 +14,7 @@ use crate::figures::{median, slope};
 use crate::ground::{Ground, RECONCILES, metrics};
 use crate::objects::Object;
 use crate::people::World;
+use crate::wave::count;
 use crate::{process, scrape};
 
 /// The operator's own intervals, which stand for the length of its day.
@@ -25,6 +26,8 @@ const DAY: Duration = Duration::from_hours(24);
 const TASKS: &str = "athena_operator_tasks";
 /// The most that memory may grow, in MiB a day.
 const MOST: f64 = 1.0;
+/// The most reconciles for each call to Athena: they grow with changes and turns, and never with waiting.
+const MOST_RECONCILES: f64 = 10.0;
 /// Looks at the operator in a day.
 const SAMPLES: u32 = 48;
 
@@ -41,6 +44,8 @@ pub struct Soak {
     pub resting: usize,
     /// People who create one object after another.
     pub people: usize,
+    /// Calls to Athena a second that the operator may make: fewer than people have need of, so that objects always wait for the rate limiter.
+    pub rate: f64,
 }
 
 /// The operator at a moment.
@@ -88,6 +93,7 @@ impl Soak {
             flag("observe-interval", self.quick(SWEEP)),
             flag("transition-interval", self.quick(TRANSITION)),
             flag("uncertainty", self.quick(UNCERTAINTY).max(Duration::from_secs(1))),
+            format!("--athena-rate={}", self.rate),
         ]
     }
 
@@ -106,7 +112,7 @@ impl Soak {
         };
         let ground = Ground::at(binary.to_owned(), athena).await?;
         let flags = self.flags();
-        let operator = ground.operator(&flags.iter().map(String::as_str).collect::<Vec<_>>())?;
+        let operator = ground.limited_operator(&flags.iter().map(String::as_str).collect::<Vec<_>>())?;
         let world = World { client: &ground.client, watch: &ground.watch, emulator: &ground.emulator };
         let resting: Vec<Object> = (0..self.resting).map(|number| Object::new("resting", number)).collect();
         for object in &resting {
@@ -166,6 +172,12 @@ impl Soak {
                 broken.push(format!("{what} grow from {first} to {last}"));
             }
         }
+        if let (Some(first), Some(last)) = (counted.first(), counted.last()) {
+            let (reconciles, calls) = (last.reconciles - first.reconciles, count(last.calls - first.calls));
+            if reconciles > calls * MOST_RECONCILES {
+                broken.push(format!("{reconciles} reconciles are more than {MOST_RECONCILES} for each of {calls} calls: waiting costs something"));
+            }
+        }
         Verdict { slope, broken }
     }
 }
@@ -194,7 +206,7 @@ fn grown(values: &[f64]) -> Option<(f64, f64)> {
 mod tests {
     use super::*;
 
-    const SOAK: Soak = Soak { warm_up: 1.0, days: 1.0, factor: 200, resting: 1, people: 1 };
+    const SOAK: Soak = Soak { warm_up: 1.0, days: 1.0, factor: 200, resting: 1, people: 1, rate: 10.0 };
 
     fn samples(memory: impl Fn(f64) -> f64, tasks: impl Fn(f64) -> f64) -> Vec<Sample> {
         let sample = |number: u32| {
@@ -219,7 +231,18 @@ mod tests {
     }
 
     #[test]
+    fn waiting_must_not_cost_reconciles() {
+        let mut samples = samples(|_| 30.0, |_| 20.0);
+        for (number, sample) in samples.iter_mut().enumerate() {
+            (sample.calls, sample.reconciles) = (10 * number, 50.0 * count(number));
+        }
+        assert!(SOAK.verdict(&samples).broken.is_empty());
+        samples.iter_mut().for_each(|sample| sample.reconciles *= 10.0);
+        assert_eq!(SOAK.verdict(&samples).broken.len(), 1);
+    }
+
+    #[test]
     fn intervals_are_as_short_as_the_clock_is_fast() {
-        assert_eq!(SOAK.flags(), ["--observe-interval=100ms", "--transition-interval=10ms", "--uncertainty=3000ms"]);
+        assert_eq!(SOAK.flags(), ["--observe-interval=100ms", "--transition-interval=10ms", "--uncertainty=3000ms", "--athena-rate=10"]);
     }
 }

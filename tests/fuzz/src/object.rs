@@ -338,7 +338,9 @@ impl Play<'_, '_> {
             self.reread();
         }
         let swept = self.known.next_time().is_none() && !self.known.is_due(self.at.now);
-        if next_step(&self.object, &self.known, &Seen::default(), &self.at) == Step::Wait && !swept {
+        // Once the account is known, all objects are triggered.
+        let is_own = self.at.identity.account.is_some();
+        if next_step(&self.object, &self.known, &Seen::default(), &self.at) == Step::Wait && !swept && is_own {
             let time = wake_time(&self.object, &self.known, &self.at);
             assert!(
                 time.is_some_and(|time| time > self.at.now),

@@ -8,20 +8,19 @@ use std::time::{Duration, Instant};
 
 use arbitrary::{Result, Unstructured};
 use athena_operator::api::AthenaSession;
+use athena_operator::athena::rate_limiter::{Permit, Priority, Rate, RateLimiter};
 use athena_operator::athena::{Athena, Lister, Part, start_session};
 use athena_operator::clock::Clock;
 use athena_operator::events;
-use athena_operator::key::Key;
 use athena_operator::known::Known;
 use athena_operator::leadership::Leadership;
 use athena_operator::lifecycle::{Circumstances, Identity, Limits, Seen, Step, found, next_step};
-use athena_operator::limiter::{Limiter, Rate, Turn};
 use athena_operator::marker::attempt_of;
 use athena_operator::metrics::{Metrics, Scraped, tally};
 use athena_operator::observer::Pages;
 use athena_operator::operator::Operator;
-use athena_operator::queue::Backlog;
 use athena_operator::reconcile::reconcile;
+use athena_operator::runtime::workqueue::Backlog;
 use athena_operator::session::{Look, Refusal, Search, Session};
 use athena_operator::status::{Outcome, status_after};
 use athena_operator::wakes::Received;
@@ -63,11 +62,11 @@ pub fn reply(data: &[u8]) {
     let u = &mut Unstructured::new(rest);
     let metrics = Arc::new(Metrics::default());
     runtime.block_on(async {
-        let limiter = Arc::new(Limiter::new(Rate { per_second: 1e9, burst: u32::MAX }, metrics.clone()));
-        let athena = Athena::new(config(replay.clone()), Leadership::unbounded(), limiter.clone(), metrics.clone()).expect("a client");
+        let limiter = RateLimiter::new(Rate { per_second: 1e9, burst: u32::MAX }, 32, metrics.clone());
+        let athena = Athena::new(config(replay.clone()), Leadership::unbounded(), limiter, metrics.clone()).expect("a client");
         if doing == "Reconcile" {
             // Too short an input for what is to be made ends it.
-            let _ = reconciles(u, &athena, &limiter, &metrics).await;
+            let _ = reconciles(u, &athena, &metrics).await;
         } else {
             let _ = call(u, doing, &athena).await;
         }
@@ -158,7 +157,7 @@ async fn call(u: &mut Unstructured<'_>, doing: &str, athena: &Athena) -> Result<
     };
     let mut known = Known::met(at.now);
     let mut seen = Seen::default();
-    let turn = &mut Turn::none();
+    let permit = athena.limiter().acquire(Priority::Look).await;
     let (step, outcome) = match doing {
         "Account" => {
             let told = athena.account().await;
@@ -171,7 +170,7 @@ async fn call(u: &mut Unstructured<'_>, doing: &str, athena: &Athena) -> Result<
                 (status.session_id, status.account_id) = (None, None);
             }
             let doubted = known.starting();
-            let outcome = match athena.start_session(&object.spec.work_group, start_session(&object, 0).1, turn).await {
+            let outcome = match athena.start_session(&object.spec.work_group, start_session(&object, 0).1, permit).await {
                 Ok((id, state)) => {
                     known.started(0, &id, &state, at.now, &at.limits);
                     Outcome::Started { id, state }
@@ -185,7 +184,7 @@ async fn call(u: &mut Unstructured<'_>, doing: &str, athena: &Athena) -> Result<
             (Step::Start(0), outcome)
         }
         "Look" | "LookInFull" => {
-            let look = athena.look(ID, doing == "LookInFull", turn).await.redacted(&object.spec);
+            let look = athena.look(ID, doing == "LookInFull", permit).await.redacted(&object.spec);
             seen.look_time = Some(at.now);
             seen.look = Some(known.looked(look, UID, ID, at.now, &at.limits, 0.5));
             (next_step(&object, &known, &seen, &at), Outcome::Nothing)
@@ -194,7 +193,7 @@ async fn call(u: &mut Unstructured<'_>, doing: &str, athena: &Athena) -> Result<
             if let Some(status) = &mut object.status {
                 status.session_id = None;
             }
-            let search = match search(&athena, turn).await {
+            let search = match search(athena, permit).await {
                 Ok(sessions) => found(sessions.into_iter().map(|session| session.redacted(&object.spec)).collect(), &object, &known, at.now),
                 Err(refusal) => Search::Failed(refusal.redacted(&object.spec)),
             };
@@ -203,20 +202,20 @@ async fn call(u: &mut Unstructured<'_>, doing: &str, athena: &Athena) -> Result<
             (next_step(&object, &known, &seen, &at), Outcome::Nothing)
         }
         "List" => {
-            let page = athena.list("spark-35", None).await.unwrap_or_default();
+            let page = athena.list("spark-35", None, permit).await.unwrap_or_default();
             let session = page.sessions.into_iter().find(|session| session.id == ID);
             seen.look = session.and_then(|session| known.sighted(session.redacted(&object.spec), UID, ID, at.now, &at.limits));
             (next_step(&object, &known, &seen, &at), Outcome::Nothing)
         }
         "WorkGroup" => {
-            let refusal = athena.work_group("spark-35", turn).await.map_or_else(Some, |group| group.refuses(&object.spec));
+            let refusal = athena.work_group("spark-35", &mut Some(permit)).await.map_or_else(Some, |group| group.refuses(&object.spec));
             let Some(refusal) = refusal.map(|refusal| refusal.redacted(&object.spec)) else { return Ok(()) };
             known.start_refused(refusal.clone(), false, at.now, 0.5);
             (Step::Start(0), Outcome::Refused(refusal))
         }
         _ => {
             known.looked(Look::NotFound { named: true }, UID, ID, at.now, &at.limits, 0.5);
-            match athena.terminate_session(ID, turn).await {
+            match athena.terminate_session(ID, permit).await {
                 Ok(()) => {
                     known.terminated(at.now, &at.limits, 0.5);
                     (Step::Terminate, Outcome::Nothing)
@@ -239,7 +238,8 @@ async fn call(u: &mut Unstructured<'_>, doing: &str, athena: &Athena) -> Result<
 }
 
 /// The sessions with the object's marker in one list, each looked at.
-async fn search(athena: &Athena, turn: &mut Turn) -> std::result::Result<Vec<Session>, Refusal> {
+async fn search(athena: &Athena, permit: Permit) -> std::result::Result<Vec<Session>, Refusal> {
+    drop(permit);
     let mut sessions = Vec::new();
     for part in [Part::Active, Part::Degraded] {
         let (mut pages, mut next) = (Pages::default(), None);
@@ -248,7 +248,7 @@ async fn search(athena: &Athena, turn: &mut Turn) -> std::result::Result<Vec<Ses
             let marked =
                 page.sessions.into_iter().filter(|session| session.description.as_deref().is_some_and(|text| attempt_of(text, UID).is_some()));
             for id in marked.filter_map(|session| session.id) {
-                match athena.look(&id, true, turn).await {
+                match athena.look(&id, true, athena.limiter().acquire(Priority::Look).await).await {
                     Look::Seen(session) => sessions.push(session),
                     Look::Failed(refusal) => return Err(refusal),
                     Look::NotFound { .. } => {}
@@ -264,7 +264,7 @@ async fn search(athena: &Athena, turn: &mut Turn) -> std::result::Result<Vec<Ses
 }
 
 /// Reconciles of one object, while Athena says what it likes.
-async fn reconciles(u: &mut Unstructured<'_>, athena: &Athena, limiter: &Arc<Limiter<Key>>, metrics: &Arc<Metrics>) -> Result<()> {
+async fn reconciles(u: &mut Unstructured<'_>, athena: &Athena, metrics: &Arc<Metrics>) -> Result<()> {
     let limits = Limits {
         uncertainty: SignedDuration::from_secs(*u.choose(&[600, 1])?),
         transition_interval: SignedDuration::ZERO,
@@ -273,7 +273,7 @@ async fn reconciles(u: &mut Unstructured<'_>, athena: &Athena, limiter: &Arc<Lim
     };
     let raw = if u.arbitrary()? { grammar::object(u, Timestamp::now())? } else { living().0 };
     let server = Server::new(raw);
-    let start = || Arc::new(Operator::new(server.client(), Clock::new("the API server"), athena.clone(), limiter.clone(), limits, metrics.clone()));
+    let start = || Arc::new(Operator::new(server.client(), Clock::new("the API server"), athena.clone(), limits, metrics.clone()));
     let mut operator = start();
     for round in 0..u.int_in_range(3..=12)? {
         let Some(raw) = server.object() else { break };

@@ -124,8 +124,8 @@ pub const MUTANTS: &[Mutant] = &[
         symptom: Symptom::Stuck("did not come to be gone"),
         changes: &[Change {
             file: "src/known.rs",
-            before: "(self.terminations == 0 || looked)",
-            after: "(self.terminations == 0 || looked && !crate::mutant::is(\"terminate-once\"))",
+            before: "(self.terminations == 0 || looked || self.lives_on)",
+            after: "(self.terminations == 0 || (looked || self.lives_on) && !crate::mutant::is(\"terminate-once\"))",
         }],
     },
     Mutant {

@@ -19,6 +19,8 @@ fn stuck_in_creating(config: &mut Config) {
     config.stick_in = Some("CREATING".into());
 }
 
+/// Every call waits for the rate limiter.
+const SLOW: &[&str] = &["--athena-rate=3", "--athena-burst=1"];
 const ELECTION: &[&str] = &["--leader-election=true", "--lease-duration=3s"];
 
 /// Every scenario.
@@ -31,6 +33,7 @@ pub const SCENARIOS: &[Scenario] = &[
     Scenario { quick: true, ..scenario("delete-away", |world| Box::pin(delete_away(world))) },
     Scenario { attempts: 2, ..scenario("restart", |world| Box::pin(restart(world))) },
     Scenario { quick: true, attempts: 2, ..scenario("resume", |world| Box::pin(resume(world))) },
+    Scenario { attempts: 2, flags: SLOW, ..scenario("resume-slow", |world| Box::pin(resume(world))) },
     Scenario { athena: stuck_in_creating, ..scenario("startup-deadline", |world| Box::pin(startup_deadline(world))) },
     scenario("active-deadline", |world| Box::pin(active_deadline(world))),
     scenario("ttl", |world| Box::pin(ttl(world))),

@@ -137,11 +137,14 @@ impl World {
         let namespaces = format!("--namespaces={}", self.namespace);
         let flags: Vec<&str> = [
             &[namespaces.as_str(), "--athena-timeout=1s", "--uncertainty=10s", "--kubernetes-timeout=1s", "--shutdown-grace=2s"][..],
-            &["--athena-rate=1000", "--athena-burst=1000", &lease_namespace],
+            &[&lease_namespace],
             self.scenario.flags,
         ]
         .concat();
         let env = [
+            // The flags of a scenario come before these.
+            ("ATHENA_OPERATOR_ATHENA_RATE", "1000"),
+            ("ATHENA_OPERATOR_ATHENA_BURST", "1000"),
             ("KUBECONFIG", kubeconfig.as_str()),
             ("AWS_ACCESS_KEY_ID", key.as_str()),
             ("ATHENA_OPERATOR_OBSERVE_INTERVAL", "600ms"),

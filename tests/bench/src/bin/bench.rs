@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use bench::{forms, page, report, run};
+use bench::{forms, limited, page, report, run};
 use clap::Parser;
 
 /// Measures the operator against raw writes, and prints a table and a line for machines for each number of objects; fails when a bound is broken.
@@ -18,6 +18,9 @@ struct Arguments {
     /// Compare the forms in which the same writes can be sent, with rounds of so many objects, and nothing else
     #[arg(long)]
     forms: Option<usize>,
+    /// Have so many suspended objects resumed at once wait for the rate limiter, and nothing else
+    #[arg(long)]
+    limited: Option<usize>,
     /// Write the results to docs/benchmarks.md and docs/benchmarks.svg
     #[arg(long)]
     write: bool,
@@ -62,6 +65,9 @@ async fn measure(arguments: &Arguments) -> anyhow::Result<Vec<String>> {
         }
         return Ok(Vec::new());
     }
+    if let Some(objects) = arguments.limited {
+        return waited(arguments, &machine, objects).await;
+    }
     let mut reports = Vec::new();
     for objects in &arguments.objects {
         let report = run::run(&arguments.operator, *objects).await?;
@@ -78,5 +84,19 @@ async fn measure(arguments: &Arguments) -> anyhow::Result<Vec<String>> {
     if arguments.write {
         page::write_sizes(&reports, &machine)?;
     }
-    Ok(report::broken(&reports))
+    let waited = waited(arguments, &machine, LIMITED).await?;
+    Ok(report::broken(&reports).into_iter().chain(waited).collect())
+}
+
+/// Objects that wait for the rate limiter.
+const LIMITED: usize = 1000;
+
+/// Measures what waiting for the rate limiter costs. Returns the bounds that are broken.
+async fn waited(arguments: &Arguments, machine: &str, objects: usize) -> anyhow::Result<Vec<String>> {
+    let limited = limited::run(&arguments.operator, objects).await?;
+    println!("{limited}");
+    if arguments.write {
+        page::write("limited", &format!("{machine}\n\n```text\n{limited}\n```"))?;
+    }
+    Ok(limited.broken())
 }

@@ -28,6 +28,9 @@ struct Arguments {
     /// People who create one object after another, each of which lives about an hour
     #[arg(long, default_value_t = 40)]
     people: usize,
+    /// Calls to Athena a second that the operator may make: objects always wait for the rate limiter
+    #[arg(long, default_value_t = 10.0)]
+    rate: f64,
     /// Write the results to docs/benchmarks.md
     #[arg(long)]
     write: bool,
@@ -61,9 +64,9 @@ async fn main() -> ExitCode {
 }
 
 async fn soak(arguments: &Arguments) -> anyhow::Result<Vec<String>> {
-    let Arguments { operator, days, warm_up, factor, resting, people, write } = arguments;
+    let Arguments { operator, days, warm_up, factor, resting, people, rate, write } = arguments;
     let machine = page::machine()?;
-    let soak = Soak { warm_up: *warm_up, days: *days, factor: *factor, resting: *resting, people: *people };
+    let soak = Soak { warm_up: *warm_up, days: *days, factor: *factor, resting: *resting, people: *people, rate: *rate };
     let samples = soak.run(operator, |sample| println!("{sample}")).await?;
     let verdict = soak.verdict(&samples);
     if samples.iter().any(|sample| sample.tasks.is_none()) {

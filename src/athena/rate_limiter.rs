@@ -1,0 +1,513 @@
+//! Rate limiter of all calls to Athena: one token bucket for an account and region.
+//!
+//! No reconcile sleeps here. An object that cannot call now waits in the limiter, without a timer and without a permit of the workqueue;
+//! [`RateLimiter::dispatch`] triggers it when its turn has come, and it asks again. A turn is a reservation of a call, for a short while:
+//! the bucket is charged when the call is made, so that calls never come faster than the rate, however late turns are used.
+//!
+//! No turn is lost: an object whose reservation lapsed goes to the head of its queue as soon as it asks again.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::hash::Hash;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::{Notify, oneshot};
+
+use crate::metrics::Metrics;
+
+/// Purpose of a call. Under pressure terminations come first, then starts; looks have a share of their own, so that a wave of starts cannot blind the
+/// operator, and starts that were refused before have a small one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Priority {
+    /// TerminateSession, and looks at a session that is to end.
+    Terminate,
+    /// StartSession, and GetWorkGroup before it.
+    Start,
+    /// GetSession, GetSessionStatus, ListSessions.
+    Look,
+    /// StartSession again, after a refusal that a person has to correct.
+    Retry,
+}
+
+impl Priority {
+    /// All priorities, the first served first.
+    pub const ALL: [Self; 4] = [Self::Terminate, Self::Start, Self::Look, Self::Retry];
+
+    /// Returns the value of the metric's label.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Terminate => "terminate",
+            Self::Start => "start",
+            Self::Look => "look",
+            Self::Retry => "retry",
+        }
+    }
+}
+
+/// Of so many turns one is a look's, if one waits.
+const LOOK_SHARE: u32 = 4;
+/// Of so many turns one is a retry's, if one waits.
+const RETRY_SHARE: u32 = 32;
+/// Time for which an unused turn keeps a call from others.
+const RESERVATION: Duration = Duration::from_secs(2);
+
+/// Calls per second, and how many may come at once after a pause.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Rate {
+    /// Calls per second; more than nothing.
+    pub per_second: f64,
+    /// Calls at once; at least one.
+    pub burst: u32,
+}
+
+/// Queue of one priority: first come, first served in each namespace, and the namespace that has waited longest since its last turn is next.
+#[derive(Debug)]
+struct Queue<K> {
+    waiting: Vec<(String, VecDeque<(K, u64)>)>,
+    /// At which of the queue's turns each namespace was last served, while anything waits.
+    served: HashMap<String, u64>,
+    turns: u64,
+}
+
+impl<K> Queue<K> {
+    fn new() -> Self {
+        Self { waiting: Vec::new(), served: HashMap::new(), turns: 0 }
+    }
+
+    fn of(&mut self, namespace: &str) -> &mut VecDeque<(K, u64)> {
+        let place = self.waiting.iter().position(|(name, _)| name == namespace).unwrap_or_else(|| {
+            self.waiting.push((namespace.to_owned(), VecDeque::new()));
+            self.waiting.len() - 1
+        });
+        &mut self.waiting[place].1
+    }
+
+    fn push(&mut self, namespace: &str, key: K, ticket: u64) {
+        self.of(namespace).push_back((key, ticket));
+    }
+
+    /// Makes `key` the next of all.
+    fn push_front(&mut self, namespace: &str, key: K, ticket: u64) {
+        self.of(namespace).push_front((key, ticket));
+        self.served.remove(namespace);
+    }
+
+    /// Returns the next key whose ticket is still `valid`.
+    fn pop(&mut self, valid: impl Fn(&K, u64) -> bool) -> Option<K> {
+        let key = loop {
+            let last = |(_, (name, _)): &(usize, &(String, _))| self.served.get(name).copied().unwrap_or_default();
+            let Some(place) = self.waiting.iter().enumerate().min_by_key(last).map(|(place, _)| place) else { break None };
+            let (namespace, waiting) = &mut self.waiting[place];
+            while waiting.front().is_some_and(|(key, ticket)| !valid(key, *ticket)) {
+                waiting.pop_front();
+            }
+            if let Some((key, _)) = waiting.pop_front() {
+                self.turns += 1;
+                self.served.insert(namespace.clone(), self.turns);
+                break Some(key);
+            }
+            self.waiting.remove(place);
+        };
+        self.waiting.retain(|(_, waiting)| !waiting.is_empty());
+        if self.waiting.is_empty() {
+            self.served.clear();
+        }
+        key
+    }
+}
+
+/// A token bucket. It has no clock.
+#[derive(Debug)]
+struct Bucket {
+    rate: Rate,
+    level: f64,
+    time: Instant,
+}
+
+impl Bucket {
+    fn full(rate: Rate, now: Instant) -> Self {
+        Self { rate, level: f64::from(rate.burst), time: now }
+    }
+
+    fn refill(&mut self, now: Instant) {
+        let gained = now.saturating_duration_since(self.time).as_secs_f64() * self.rate.per_second;
+        self.add(gained);
+        self.time = self.time.max(now);
+    }
+
+    fn add(&mut self, tokens: f64) {
+        self.level = (self.level + tokens).min(f64::from(self.rate.burst));
+    }
+}
+
+/// A key that waits for its turn.
+#[derive(Debug)]
+struct Waiting {
+    priority: Priority,
+    ticket: u64,
+    since: Instant,
+}
+
+/// The decisions of the limiter. It has no clock.
+#[derive(Debug)]
+struct Turns<K> {
+    bucket: Bucket,
+    queues: HashMap<Priority, Queue<K>>,
+    waiting: HashMap<K, Waiting>,
+    counts: HashMap<Priority, usize>,
+    /// Turns that were given and not used yet. Each reserves one token of the bucket.
+    granted: HashMap<K, (Priority, Instant)>,
+    /// Keys whose reservation lapsed before they asked again.
+    lapsed: HashSet<K>,
+    /// Waits that are over, until they are counted.
+    waits: Vec<(Priority, Duration)>,
+    tickets: u64,
+    turn: u32,
+    /// Calls that objects may have under way at a time.
+    max_in_flight: usize,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Next<K> {
+    Turn(K),
+    At(Instant),
+    /// Nothing can be given until something else happens.
+    Nothing,
+}
+
+impl<K: Clone + Eq + Hash> Turns<K> {
+    fn new(rate: Rate, max_in_flight: usize, now: Instant) -> Self {
+        Self {
+            bucket: Bucket::full(rate, now),
+            queues: Priority::ALL.into_iter().map(|priority| (priority, Queue::new())).collect(),
+            waiting: HashMap::new(),
+            counts: HashMap::new(),
+            granted: HashMap::new(),
+            lapsed: HashSet::new(),
+            waits: Vec::new(),
+            tickets: 0,
+            turn: 0,
+            max_in_flight: max_in_flight.max(1),
+        }
+    }
+
+    /// Returns whether `key` may make a call now; if so, [`Turns::take`] makes it. If not, it waits from now on, `ahead` of the others if it has begun
+    /// something that this call completes.
+    fn ask(&mut self, key: &K, namespace: &str, priority: Priority, ahead: bool, in_flight: usize, now: Instant) -> bool {
+        self.lapse(now);
+        match self.granted.get(key) {
+            Some((granted, _)) if *granted == priority => return true,
+            Some(_) => drop(self.granted.remove(key)),
+            None => {}
+        }
+        match self.waiting.get(key) {
+            Some(waiting) if waiting.priority == priority => return false,
+            Some(_) => self.leave(key),
+            None => {}
+        }
+        let ahead = self.lapsed.remove(key) || ahead;
+        self.bucket.refill(now);
+        if self.waiting.is_empty() && self.has_token() && self.has_room(in_flight) {
+            self.granted.insert(key.clone(), (priority, now));
+            self.waits.push((priority, Duration::ZERO));
+            return true;
+        }
+        self.tickets += 1;
+        self.waiting.insert(key.clone(), Waiting { priority, ticket: self.tickets, since: now });
+        *self.counts.entry(priority).or_default() += 1;
+        if let Some(queue) = self.queues.get_mut(&priority) {
+            if ahead {
+                queue.push_front(namespace, key.clone(), self.tickets);
+            } else {
+                queue.push(namespace, key.clone(), self.tickets);
+            }
+        }
+        false
+    }
+
+    /// Returns whether `key` had its turn, which is used up: its call is made now.
+    fn take(&mut self, key: &K) -> bool {
+        let had = self.granted.remove(key).is_some();
+        if had {
+            self.bucket.level -= 1.0;
+        }
+        had
+    }
+
+    /// Takes back a call that was taken and not made.
+    fn refund(&mut self) {
+        self.bucket.add(1.0);
+    }
+
+    fn leave(&mut self, key: &K) {
+        if let Some(waiting) = self.waiting.remove(key) {
+            self.uncount(waiting.priority);
+        }
+    }
+
+    /// Ends what `key` waits for or was given. Returns whether another may have its turn.
+    fn cancel(&mut self, key: &K) -> bool {
+        self.leave(key);
+        self.lapsed.remove(key);
+        self.granted.remove(key).is_some()
+    }
+
+    fn uncount(&mut self, priority: Priority) {
+        if let Some(count) = self.counts.get_mut(&priority) {
+            *count -= 1;
+        }
+    }
+
+    /// Ends reservations that are too old. Their objects are triggered already, and go ahead when they ask again.
+    fn lapse(&mut self, now: Instant) {
+        let lapsed = self.granted.extract_if(|_, (_, since)| now.saturating_duration_since(*since) >= RESERVATION);
+        self.lapsed.extend(lapsed.map(|(key, _)| key));
+    }
+
+    fn reserved(&self) -> f64 {
+        u32::try_from(self.granted.len()).map_or(f64::MAX, f64::from)
+    }
+
+    fn has_token(&self) -> bool {
+        self.bucket.level - self.reserved() >= 1.0 - 1e-9
+    }
+
+    fn has_room(&self, in_flight: usize) -> bool {
+        in_flight + self.granted.len() < self.max_in_flight
+    }
+
+    /// Gives the next turn, if anything waits and a call may be made.
+    fn next(&mut self, in_flight: usize, now: Instant) -> Next<K> {
+        self.lapse(now);
+        if self.waiting.is_empty() {
+            return Next::Nothing;
+        }
+        self.bucket.refill(now);
+        let oldest = self.granted.values().map(|(_, since)| *since + RESERVATION).min();
+        let Bucket { level, rate, .. } = self.bucket;
+        let missing = 1.0 + self.reserved() - level;
+        // Sums of floats are not exact.
+        if missing > 1e-9 {
+            // More than the bucket holds comes only when a turn is used or lapses.
+            let filled = (level + missing <= f64::from(rate.burst) + 1e-6).then(|| now + Duration::from_secs_f64(missing / rate.per_second));
+            return filled.into_iter().chain(oldest).min().map_or(Next::Nothing, Next::At);
+        }
+        if !self.has_room(in_flight) {
+            return oldest.map_or(Next::Nothing, Next::At);
+        }
+        self.turn = self.turn.wrapping_add(1);
+        let order = if self.turn.is_multiple_of(RETRY_SHARE) {
+            [Priority::Retry, Priority::Terminate, Priority::Start, Priority::Look]
+        } else if self.turn.is_multiple_of(LOOK_SHARE) {
+            [Priority::Look, Priority::Terminate, Priority::Start, Priority::Retry]
+        } else {
+            Priority::ALL
+        };
+        for priority in order.into_iter().filter(|priority| self.counts.get(priority).is_some_and(|count| *count > 0)) {
+            let waiting = &self.waiting;
+            let valid = |key: &K, ticket| waiting.get(key).is_some_and(|waiting| (waiting.priority, waiting.ticket) == (priority, ticket));
+            if let Some(key) = self.queues.get_mut(&priority).and_then(|queue| queue.pop(valid)) {
+                if let Some(waiting) = self.waiting.remove(&key) {
+                    self.waits.push((priority, now.saturating_duration_since(waiting.since)));
+                }
+                self.uncount(priority);
+                self.granted.insert(key.clone(), (priority, now));
+                return Next::Turn(key);
+            }
+        }
+        Next::Nothing
+    }
+}
+
+/// Who waits: an object, which decides again when its turn has come, or a caller that is no object and goes on.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Holder<K> {
+    Object(K),
+    Caller(u64),
+}
+
+#[derive(Debug)]
+struct Shared<K> {
+    turns: Mutex<Turns<Holder<K>>>,
+    callers: Mutex<Callers>,
+    calls: Arc<Calls>,
+    metrics: Arc<Metrics>,
+}
+
+/// Calls that objects have under way, and calls that were given back.
+#[derive(Debug, Default)]
+struct Calls {
+    in_flight: AtomicUsize,
+    refunds: AtomicUsize,
+    changed: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Callers {
+    last: u64,
+    waiting: HashMap<u64, oneshot::Sender<Permit>>,
+}
+
+/// The right to make one call. Held until the reply is there; dropped before [`Permit::spend`], the call is another's.
+#[derive(Debug)]
+#[must_use = "a permit that is dropped goes to another call"]
+pub struct Permit {
+    calls: Arc<Calls>,
+    is_object: bool,
+    is_spent: bool,
+}
+
+impl Permit {
+    fn new(calls: &Arc<Calls>, is_object: bool) -> Self {
+        if is_object {
+            calls.in_flight.fetch_add(1, Ordering::AcqRel);
+        }
+        Self { calls: calls.clone(), is_object, is_spent: false }
+    }
+
+    /// Marks the call as made.
+    pub fn spend(&mut self) {
+        self.is_spent = true;
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        if self.is_object {
+            self.calls.in_flight.fetch_sub(1, Ordering::AcqRel);
+        }
+        if !self.is_spent {
+            self.calls.refunds.fetch_add(1, Ordering::AcqRel);
+        }
+        self.calls.changed.notify_one();
+    }
+}
+
+/// The limiter of all calls to Athena. Copies share one bucket.
+#[derive(Debug)]
+pub struct RateLimiter<K>(Arc<Shared<K>>);
+
+impl<K> Clone for RateLimiter<K> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl<K: Clone + Eq + Hash> RateLimiter<K> {
+    /// Creates a limiter of so many calls, of which objects have at most `max_in_flight` under way at a time: while Athena does not answer, the other
+    /// reconciles go on.
+    pub fn new(rate: Rate, max_in_flight: usize, metrics: Arc<Metrics>) -> Self {
+        let turns = Mutex::new(Turns::new(rate, max_in_flight, Instant::now()));
+        Self(Arc::new(Shared { turns, callers: Mutex::default(), calls: Arc::default(), metrics }))
+    }
+
+    /// Returns what `act` returns; the waits that it ends are counted.
+    fn with<T>(&self, act: impl FnOnce(&mut Turns<Holder<K>>, usize) -> T) -> T {
+        let Shared { turns, calls, metrics, .. } = &*self.0;
+        let (result, waits) = {
+            let mut turns = turns.lock().unwrap_or_else(PoisonError::into_inner);
+            for _ in 0..calls.refunds.swap(0, Ordering::AcqRel) {
+                turns.refund();
+            }
+            (act(&mut turns, calls.in_flight.load(Ordering::Acquire)), std::mem::take(&mut turns.waits))
+        };
+        for (priority, duration) in waits {
+            metrics.waited(priority, duration);
+        }
+        result
+    }
+
+    fn callers(&self) -> MutexGuard<'_, Callers> {
+        self.0.callers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Reserves the next call of `key`, and returns whether it may be made now. If not, [`RateLimiter::dispatch`] triggers `key` when its turn has come,
+    /// and it is to ask again. `ahead` puts what completes something begun before what is to begin.
+    pub fn reserve(&self, key: &K, namespace: &str, priority: Priority, ahead: bool) -> bool {
+        let holder = Holder::Object(key.clone());
+        let may = self.with(|turns, in_flight| turns.ask(&holder, namespace, priority, ahead, in_flight, Instant::now()));
+        if !may {
+            self.0.calls.changed.notify_one();
+        }
+        may
+    }
+
+    /// Returns a permit if `key` may make a call now; else as [`RateLimiter::reserve`].
+    pub fn try_acquire(&self, key: &K, namespace: &str, priority: Priority, ahead: bool) -> Option<Permit> {
+        if !self.reserve(key, namespace, priority, ahead) {
+            return None;
+        }
+        let taken = self.with(|turns, _| turns.take(&Holder::Object(key.clone())));
+        let permit = taken.then(|| Permit::new(&self.0.calls, true));
+        // The bucket fills again.
+        self.0.calls.changed.notify_one();
+        permit
+    }
+
+    /// Ends what `key` waits for or has reserved.
+    pub fn cancel(&self, key: &K) {
+        if self.with(|turns, _| turns.cancel(&Holder::Object(key.clone()))) {
+            self.0.calls.changed.notify_one();
+        }
+    }
+
+    /// Waits for a permit of a caller that is no object, beside the namespaces. [`RateLimiter::dispatch`] must run.
+    pub async fn acquire(&self, priority: Priority) -> Permit {
+        self.acquire_as(priority, false).await
+    }
+
+    /// Waits for a permit as [`RateLimiter::acquire`] does, ahead of all that have the same priority: for a call that serves many.
+    pub async fn acquire_ahead(&self, priority: Priority) -> Permit {
+        self.acquire_as(priority, true).await
+    }
+
+    async fn acquire_as(&self, priority: Priority, ahead: bool) -> Permit {
+        let (sender, receiver) = oneshot::channel();
+        let number = {
+            let mut callers = self.callers();
+            callers.last += 1;
+            let number = callers.last;
+            callers.waiting.insert(number, sender);
+            number
+        };
+        let holder = Holder::Caller(number);
+        let may = self.with(|turns, in_flight| turns.ask(&holder, "", priority, ahead, in_flight, Instant::now()) && turns.take(&holder));
+        if may {
+            self.callers().waiting.remove(&number);
+            return Permit::new(&self.0.calls, false);
+        }
+        self.0.calls.changed.notify_one();
+        match receiver.await {
+            Ok(permit) => permit,
+            // The sender is dropped with the limiter only.
+            Err(_) => std::future::pending().await,
+        }
+    }
+
+    /// Gives turns for ever: `trigger` is told whose turn it is.
+    pub async fn dispatch(&self, trigger: impl Fn(K)) {
+        loop {
+            match self.with(|turns, in_flight| turns.next(in_flight, Instant::now())) {
+                Next::Turn(Holder::Object(key)) => trigger(key),
+                Next::Turn(Holder::Caller(number)) => {
+                    let sender = self.callers().waiting.remove(&number);
+                    self.with(|turns, _| turns.take(&Holder::Caller(number)));
+                    let permit = Permit::new(&self.0.calls, false);
+                    if let Some(sender) = sender {
+                        // A caller that has gone gives its permit back.
+                        let _ = sender.send(permit);
+                    }
+                }
+                Next::Nothing => self.0.calls.changed.notified().await,
+                Next::At(time) => {
+                    let _ = tokio::time::timeout_at(time.into(), self.0.calls.changed.notified()).await;
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "rate_limiter_tests.rs"]
+mod tests;

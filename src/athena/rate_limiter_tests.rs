@@ -1,0 +1,295 @@
+use super::*;
+
+const RATE: Rate = Rate { per_second: 5.0, burst: 5 };
+const MANY: usize = 1000;
+
+fn turns<K: Clone + Eq + Hash>(start: Instant) -> Turns<K> {
+    Turns::new(RATE, MANY, start)
+}
+
+fn ask<K: Clone + Eq + Hash>(turns: &mut Turns<K>, key: &K, namespace: &str, priority: Priority, now: Instant) -> bool {
+    turns.ask(key, namespace, priority, false, 0, now)
+}
+
+/// A limiter whose bucket is empty, so that whoever asks has to wait.
+fn busy(start: Instant) -> Turns<&'static str> {
+    let mut turns = turns(start);
+    for key in ["1", "2", "3", "4", "5"] {
+        assert!(ask(&mut turns, &key, "before", Priority::Start, start));
+        assert!(turns.take(&key));
+    }
+    turns
+}
+
+/// The keys of the next so many calls, one after the other as the rate allows.
+fn drain<K: Clone + Eq + Hash>(turns: &mut Turns<K>, mut now: Instant, count: usize) -> Vec<K> {
+    let mut order = Vec::new();
+    while order.len() < count {
+        match turns.next(0, now) {
+            Next::Turn(key) => {
+                turns.take(&key);
+                order.push(key);
+            }
+            Next::At(time) => now = time,
+            Next::Nothing => break,
+        }
+    }
+    order
+}
+
+#[test]
+fn a_burst_passes_at_once_and_the_rest_at_the_rate() {
+    let start = Instant::now();
+    let mut turns = busy(start);
+    assert!(!ask(&mut turns, &"6", "n", Priority::Start, start));
+    let Next::At(time) = turns.next(0, start) else { panic!("it waits") };
+    assert_eq!((time - start).as_millis(), 200);
+    assert_eq!(turns.next(0, time), Next::Turn("6"));
+    assert!(ask(&mut turns, &"6", "n", Priority::Start, time), "its turn has come");
+    assert_eq!(turns.next(0, time), Next::Nothing);
+}
+
+#[test]
+fn never_more_than_burst_and_rate_in_any_while_however_late_turns_are_used() {
+    for delay in [Duration::ZERO, Duration::from_millis(700), RESERVATION * 2] {
+        let start = Instant::now();
+        let mut turns = turns(start);
+        let keys: Vec<String> = (0..200).map(|number| number.to_string()).collect();
+        let (mut calls, mut triggered) = (Vec::new(), VecDeque::new());
+        for key in &keys {
+            if ask(&mut turns, key, "n", Priority::Start, start) {
+                triggered.push_back((start + delay, key.clone()));
+            }
+        }
+        let mut now = start;
+        while calls.len() < keys.len() {
+            while let Some((_, key)) = triggered.pop_front_if(|(time, _)| *time <= now) {
+                if ask(&mut turns, &key, "n", Priority::Start, now) {
+                    assert!(turns.take(&key));
+                    calls.push(now);
+                }
+            }
+            match turns.next(0, now) {
+                Next::Turn(key) => triggered.push_back((now + delay, key)),
+                Next::At(time) => now = triggered.front().map_or(time, |(next, _)| time.min(*next)),
+                Next::Nothing => now = triggered.front().map_or(now, |(time, _)| *time),
+            }
+            assert!(now < start + Duration::from_mins(20), "{delay:?}: {} calls", calls.len());
+            if delay > RESERVATION {
+                // Whoever is slower than a reservation lasts makes no call by it: once is enough to see that nobody is forgotten.
+                let quick: Vec<_> = triggered.drain(..).collect();
+                triggered.extend(quick.into_iter().map(|(time, key)| (time.min(now + RESERVATION / 2), key)));
+            }
+        }
+        for (first, begin) in calls.iter().enumerate() {
+            for (last, end) in calls.iter().enumerate().skip(first) {
+                let allowed = 5.0 + 5.0 * (*end - *begin).as_secs_f64() + 1e-6;
+                assert!(f64::from(u32::try_from(last - first + 1).expect("few")) <= allowed, "{first} to {last}");
+            }
+        }
+    }
+}
+
+#[test]
+fn terminations_come_before_starts_and_starts_before_retries() {
+    let start = Instant::now();
+    let mut turns = busy(start);
+    ask(&mut turns, &"retry", "n", Priority::Retry, start);
+    ask(&mut turns, &"start", "n", Priority::Start, start);
+    ask(&mut turns, &"end", "n", Priority::Terminate, start);
+    assert_eq!(drain(&mut turns, start, 9), ["end", "start", "retry"]);
+}
+
+#[test]
+fn looks_have_a_share_of_a_wave_of_starts_and_retries_a_small_one() {
+    let start = Instant::now();
+    let mut turns = turns(start);
+    for key in 0..5 {
+        assert!(ask(&mut turns, &key, "n", Priority::Start, start));
+        turns.take(&key);
+    }
+    for key in 1000..1200 {
+        ask(&mut turns, &key, "n", Priority::Start, start);
+        ask(&mut turns, &(key + 1000), "n", Priority::Look, start);
+        ask(&mut turns, &(key + 2000), "n", Priority::Retry, start);
+    }
+    let mut calls = [0; 4];
+    for key in drain(&mut turns, start, 160) {
+        calls[usize::try_from(key / 1000).expect("small")] += 1;
+    }
+    assert_eq!(calls, [0, 120, 35, 5]);
+}
+
+#[test]
+fn the_namespaces_take_turns() {
+    let start = Instant::now();
+    let mut turns = turns(start);
+    for key in 0..505 {
+        ask(&mut turns, &key, "team-a", Priority::Start, start);
+        turns.take(&key);
+    }
+    ask(&mut turns, &1000, "team-b", Priority::Start, start);
+    let order = drain(&mut turns, start, 2);
+    assert!(order.contains(&1000), "{order:?}");
+}
+
+#[test]
+fn a_namespace_that_asks_again_is_next_and_starves_nobody() {
+    let start = Instant::now();
+    let mut turns = busy(start);
+    for key in ["a-1", "a-2", "a-3", "a-4", "a-5", "a-6"] {
+        ask(&mut turns, &key, "a", Priority::Start, start);
+    }
+    assert_eq!(drain(&mut turns, start, 1), ["a-1"]);
+    let now = start + Duration::from_millis(200);
+    ask(&mut turns, &"b-1", "b", Priority::Start, now);
+    assert_eq!(drain(&mut turns, now, 1), ["b-1"], "it was never served");
+    // As soon as it has had its turn, it asks again.
+    ask(&mut turns, &"b-2", "b", Priority::Start, now);
+    ask(&mut turns, &"c-1", "c", Priority::Start, now);
+    assert_eq!(drain(&mut turns, now, 3), ["c-1", "a-2", "b-2"]);
+    ask(&mut turns, &"b-3", "b", Priority::Start, now);
+    assert_eq!(drain(&mut turns, now, 9), ["a-3", "b-3", "a-4", "a-5", "a-6"]);
+}
+
+#[test]
+fn a_call_that_completes_something_goes_ahead() {
+    let start = Instant::now();
+    let mut turns = busy(start);
+    for key in ["a", "b"] {
+        ask(&mut turns, &key, "n", Priority::Start, start);
+    }
+    turns.ask(&"begun", "n", Priority::Start, true, 0, start);
+    assert_eq!(drain(&mut turns, start, 9), ["begun", "a", "b"]);
+}
+
+#[test]
+fn whoever_cancels_makes_room_and_gives_its_turn_back() {
+    let start = Instant::now();
+    let mut turns = busy(start);
+    ask(&mut turns, &"a", "n", Priority::Start, start);
+    ask(&mut turns, &"b", "n", Priority::Start, start);
+    assert!(!turns.cancel(&"a"));
+    let Next::At(time) = turns.next(0, start) else { panic!("it waits") };
+    assert_eq!(turns.next(0, time), Next::Turn("b"));
+    assert!(turns.cancel(&"b"));
+    assert!(ask(&mut turns, &"c", "n", Priority::Look, time), "b's turn was not used");
+    turns.take(&"c");
+    assert!(!ask(&mut turns, &"d", "n", Priority::Look, time));
+}
+
+#[test]
+fn whoever_asks_for_something_else_waits_with_the_other_priority() {
+    let start = Instant::now();
+    let mut turns = busy(start);
+    ask(&mut turns, &"a", "n", Priority::Retry, start);
+    ask(&mut turns, &"b", "n", Priority::Start, start);
+    ask(&mut turns, &"a", "n", Priority::Terminate, start);
+    assert_eq!(drain(&mut turns, start, 9), ["a", "b"]);
+}
+
+#[test]
+fn a_turn_that_is_not_used_holds_up_the_others_for_a_moment_and_its_object_goes_ahead_when_it_asks_again() {
+    let start = Instant::now();
+    let mut turns = Turns::new(Rate { per_second: 5.0, burst: 1 }, MANY, start);
+    assert!(ask(&mut turns, &"slow", "n", Priority::Start, start));
+    for key in ["a", "b"] {
+        assert!(!ask(&mut turns, &key, "n", Priority::Start, start));
+    }
+    assert_eq!(turns.next(0, start), Next::At(start + RESERVATION), "the bucket holds no second call");
+    let later = start + RESERVATION;
+    assert_eq!(turns.next(0, later), Next::Turn("a"));
+    assert!(turns.take(&"a"));
+    let much_later = start + Duration::from_mins(5);
+    assert_eq!(turns.next(0, much_later), Next::Turn("b"));
+    assert!(turns.take(&"b"));
+    // Its reconcile was delayed for minutes, or failed: it waits again, before all others.
+    ask(&mut turns, &"c", "n", Priority::Start, much_later);
+    assert!(!ask(&mut turns, &"slow", "n", Priority::Start, much_later));
+    assert_eq!(drain(&mut turns, much_later, 9), ["slow", "c"]);
+    assert!(turns.granted.is_empty() && turns.lapsed.is_empty());
+}
+
+#[test]
+fn what_is_forgotten_leaves_nothing_behind() {
+    let start = Instant::now();
+    let mut turns = turns(start);
+    assert!(ask(&mut turns, &"a", "n", Priority::Start, start));
+    turns.next(0, start + RESERVATION);
+    turns.lapse(start + RESERVATION);
+    assert!(turns.lapsed.contains("a"));
+    turns.cancel(&"a");
+    assert!(turns.granted.is_empty() && turns.lapsed.is_empty() && turns.waiting.is_empty());
+}
+
+#[test]
+fn calls_that_are_not_answered_do_not_take_every_reconcile() {
+    let start = Instant::now();
+    let mut turns = Turns::new(Rate { per_second: 1000.0, burst: 1000 }, 2, start);
+    assert!(turns.ask(&"a", "n", Priority::Start, false, 1, start));
+    assert!(!turns.ask(&"b", "n", Priority::Start, false, 1, start), "one is under way and one is about to be");
+    assert!(turns.take(&"a"));
+    assert_eq!(turns.next(2, start), Next::Nothing);
+    assert_eq!(turns.next(1, start), Next::Turn("b"));
+}
+
+#[test]
+fn a_wait_lasts_from_the_first_question_to_the_turn() {
+    let start = Instant::now();
+    let mut turns = busy(start);
+    turns.waits.clear();
+    assert!(!ask(&mut turns, &"6", "n", Priority::Start, start));
+    assert!(!ask(&mut turns, &"6", "n", Priority::Start, start + Duration::from_secs(1)), "it asks again");
+    assert_eq!(turns.waits, []);
+    assert_eq!(turns.next(0, start + Duration::from_secs(2)), Next::Turn("6"));
+    assert_eq!(turns.waits, [(Priority::Start, Duration::from_secs(2))]);
+    assert!(ask(&mut turns, &"6", "n", Priority::Start, start + Duration::from_secs(3)));
+    assert_eq!(turns.waits.len(), 1, "the turn that it had");
+}
+
+#[tokio::test]
+async fn a_permit_that_is_not_spent_is_anothers() {
+    let limiter = RateLimiter::new(Rate { per_second: 0.01, burst: 1 }, MANY, Arc::default());
+    drop(limiter.try_acquire(&"a", "n", Priority::Start, false).expect("a full bucket"));
+    let mut permit = limiter.try_acquire(&"b", "n", Priority::Start, false).expect("a's call was not made");
+    permit.spend();
+    drop(permit);
+    assert!(limiter.try_acquire(&"c", "n", Priority::Start, false).is_none());
+}
+
+#[tokio::test]
+async fn a_caller_has_its_turn_beside_the_objects_and_cannot_take_theirs() {
+    let limiter = RateLimiter::new(Rate { per_second: 1000.0, burst: 1 }, MANY, Arc::default());
+    limiter.try_acquire(&0, "n", Priority::Start, false).expect("a full bucket").spend();
+    for key in 1..=30 {
+        limiter.reserve(&key, "n", Priority::Start, false);
+    }
+    let order = Arc::new(Mutex::new(Vec::new()));
+    let caller = {
+        let (limiter, order) = (limiter.clone(), order.clone());
+        async move {
+            for _ in 0..5 {
+                limiter.acquire(Priority::Look).await.spend();
+                order.lock().expect("a list").push("caller");
+            }
+        }
+    };
+    let caller = tokio::spawn(caller);
+    let giving = {
+        let (limiter, order) = (limiter.clone(), order.clone());
+        async move {
+            let trigger = |key| {
+                limiter.try_acquire(&key, "n", Priority::Start, false).expect("its turn").spend();
+                order.lock().expect("a list").push("object");
+            };
+            limiter.dispatch(trigger).await;
+        }
+    };
+    tokio::select! {
+        () = giving => {}
+        result = caller => result.expect("it ends"),
+    }
+    let order = order.lock().expect("a list").clone();
+    let objects = order.iter().filter(|who| **who == "object").count();
+    assert!((10..=20).contains(&objects), "{order:?}");
+}

@@ -1,0 +1,287 @@
+//! Workqueue of a controller: keys that wait for a reconcile, in order of priority, and the one time at which each key is due without a change.
+//!
+//! As in client-go, a key waits once however often it is added, and is reconciled once at a time: what is added meanwhile waits until that reconcile has
+//! ended. Unlike kube's applier, which takes what it holds in no order, and what is due beside its bound, the queue serves by priority within a bound.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::hash::Hash;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::Notify;
+
+use crate::metrics::Metrics;
+
+/// Order in which keys are served; first come, first served within each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Priority {
+    /// What ends something, and what may act at once.
+    High,
+    /// What has changed or is due.
+    Normal,
+    /// What is new.
+    Low,
+}
+
+/// Of so many keys the first of the lowest priority is served, so that none waits for ever.
+const LOWEST_SHARE: u64 = 16;
+
+/// A queue. Copies share it: any of them adds keys, and one takes them out.
+#[derive(Debug)]
+pub struct Workqueue<K>(Arc<Shared<K>>);
+
+impl<K> Clone for Workqueue<K> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+#[derive(Debug)]
+struct Shared<K> {
+    state: Mutex<State<K>>,
+    changed: Notify,
+    metrics: Arc<Metrics>,
+}
+
+/// A key that waits.
+#[derive(Clone, Copy, Debug)]
+struct Waiting {
+    priority: Priority,
+    since: Instant,
+}
+
+/// A key that is reconciled.
+#[derive(Debug)]
+struct Running {
+    since: Instant,
+    /// Whether it was added meanwhile.
+    again: Option<Waiting>,
+}
+
+/// The decisions of the queue. It has no clock.
+#[derive(Debug)]
+struct State<K> {
+    ready: [VecDeque<K>; 3],
+    waiting: HashMap<K, Waiting>,
+    running: HashMap<K, Running>,
+    /// Keys by the time at which they are due, and by a number that tells equal times apart.
+    timers: BTreeMap<(Instant, u64), K>,
+    due: HashMap<K, (Instant, u64)>,
+    permits: usize,
+    number: u64,
+    served: u64,
+}
+
+/// What a queue has come to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Backlog {
+    /// Objects that wait.
+    pub depth: usize,
+    /// Time since the reconciles that run have begun, of all together.
+    pub unfinished: Duration,
+    /// The longest of these.
+    pub longest: Duration,
+}
+
+impl Backlog {
+    /// Returns both together.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        let longest = self.longest.max(other.longest);
+        Self { depth: self.depth + other.depth, unfinished: self.unfinished + other.unfinished, longest }
+    }
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Next<K> {
+    /// A reconcile of the key begins, which has waited so long.
+    Begin(K, Duration),
+    At(Instant),
+    Nothing,
+}
+
+impl<K: Clone + Eq + Hash> State<K> {
+    fn new(permits: usize) -> Self {
+        Self {
+            ready: Default::default(),
+            waiting: HashMap::new(),
+            running: HashMap::new(),
+            timers: BTreeMap::new(),
+            due: HashMap::new(),
+            permits: permits.max(1),
+            number: 0,
+            served: 0,
+        }
+    }
+
+    /// Returns whether `key` did not wait before.
+    fn add(&mut self, key: K, priority: Priority, now: Instant) -> bool {
+        if let Some(running) = self.running.get_mut(&key) {
+            let is_new = running.again.is_none();
+            let again = running.again.get_or_insert(Waiting { priority, since: now });
+            again.priority = again.priority.min(priority);
+            return is_new;
+        }
+        if let Some(waiting) = self.waiting.get_mut(&key) {
+            if priority < waiting.priority {
+                // Its old place counts no more.
+                waiting.priority = priority;
+                self.ready[priority as usize].push_back(key);
+            }
+            return false;
+        }
+        self.enter(key, Waiting { priority, since: now });
+        true
+    }
+
+    fn enter(&mut self, key: K, waiting: Waiting) {
+        self.ready[waiting.priority as usize].push_back(key.clone());
+        self.waiting.insert(key, waiting);
+    }
+
+    fn set_timer(&mut self, key: &K, time: Option<Instant>) {
+        if let Some(before) = self.due.remove(key) {
+            self.timers.remove(&before);
+        }
+        if let Some(time) = time {
+            self.number += 1;
+            self.timers.insert((time, self.number), key.clone());
+            self.due.insert(key.clone(), (time, self.number));
+        }
+    }
+
+    /// Puts what is due in line. Returns how many keys did not wait before.
+    fn ring(&mut self, now: Instant) -> u64 {
+        let mut new = 0;
+        while let Some(entry) = self.timers.first_entry().filter(|entry| entry.key().0 <= now) {
+            let ((time, _), key) = entry.remove_entry();
+            self.due.remove(&key);
+            new += u64::from(self.add(key, Priority::Normal, time));
+        }
+        new
+    }
+
+    fn next(&mut self, now: Instant) -> Next<K> {
+        if self.running.len() < self.permits {
+            self.served += 1;
+            let lowest_first = self.served.is_multiple_of(LOWEST_SHARE);
+            let order =
+                if lowest_first { [Priority::Low, Priority::High, Priority::Normal] } else { [Priority::High, Priority::Normal, Priority::Low] };
+            for priority in order {
+                while let Some(key) = self.ready[priority as usize].pop_front() {
+                    let Some(waiting) = self.waiting.get(&key).copied().filter(|waiting| waiting.priority == priority) else { continue };
+                    self.waiting.remove(&key);
+                    self.set_timer(&key, None);
+                    self.running.insert(key.clone(), Running { since: now, again: None });
+                    return Next::Begin(key, now.saturating_duration_since(waiting.since));
+                }
+            }
+            if self.waiting.is_empty() {
+                // A burst leaves its room behind.
+                self.waiting.shrink_to(64);
+                self.ready.iter_mut().for_each(|ready| ready.shrink_to(64));
+            }
+        }
+        self.timers.first_key_value().map_or(Next::Nothing, |((time, _), _)| Next::At(*time))
+    }
+
+    /// A reconcile of `key` has ended; it is due at `time` if nothing comes before.
+    fn end(&mut self, key: &K, time: Option<Instant>) {
+        let again = self.running.remove(key).and_then(|running| running.again);
+        match again {
+            // Its reconcile sets the time again.
+            Some(waiting) => self.enter(key.clone(), waiting),
+            None => self.set_timer(key, time),
+        }
+    }
+
+    fn backlog(&self, now: Instant) -> Backlog {
+        let overdue = self.timers.range(..(now, u64::MAX)).count();
+        let again = self.running.values().filter(|running| running.again.is_some()).count();
+        let times = || self.running.values().map(|running| now.saturating_duration_since(running.since));
+        let depth = self.waiting.len() + again + overdue;
+        Backlog { depth, unfinished: times().sum(), longest: times().max().unwrap_or_default() }
+    }
+}
+
+impl<K: Clone + Eq + Hash> Workqueue<K> {
+    /// Creates an empty queue of which so many keys are reconciled at a time.
+    pub fn new(permits: usize, metrics: Arc<Metrics>) -> Self {
+        Self(Arc::new(Shared { state: Mutex::new(State::new(permits)), changed: Notify::new(), metrics }))
+    }
+
+    fn state(&self) -> MutexGuard<'_, State<K>> {
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Adds `key`, which waits once, with the highest priority it was added with.
+    pub fn add(&self, key: K, priority: Priority) {
+        if self.state().add(key, priority, Instant::now()) {
+            self.0.metrics.queued();
+        }
+        self.0.changed.notify_one();
+    }
+
+    /// Waits for the next key and a permit to reconcile it.
+    pub async fn next(&self) -> Work<K> {
+        loop {
+            let now = Instant::now();
+            let (rung, next) = {
+                let mut state = self.state();
+                (state.ring(now), state.next(now))
+            };
+            (0..rung).for_each(|_| self.0.metrics.queued());
+            match next {
+                Next::Begin(key, waited) => {
+                    self.0.metrics.dequeued(waited);
+                    return Work { queue: self.clone(), key, next: None };
+                }
+                Next::At(time) => {
+                    let _ = tokio::time::timeout_at(time.into(), self.0.changed.notified()).await;
+                }
+                Next::Nothing => self.0.changed.notified().await,
+            }
+        }
+    }
+
+    /// Returns whether anything that has changed waits.
+    pub fn is_busy(&self) -> bool {
+        !self.state().waiting.is_empty()
+    }
+
+    /// Returns what the queue has come to at `now`.
+    pub fn backlog(&self, now: Instant) -> Backlog {
+        self.state().backlog(now)
+    }
+}
+
+/// The permit to reconcile a key, held while the reconcile runs.
+#[derive(Debug)]
+pub struct Work<K: Clone + Eq + Hash> {
+    queue: Workqueue<K>,
+    key: K,
+    next: Option<Instant>,
+}
+
+impl<K: Clone + Eq + Hash> Work<K> {
+    /// Returns the key.
+    pub fn key(&self) -> &K {
+        &self.key
+    }
+
+    /// Ends the work: the key is due after `wait`, unless it is added before.
+    pub fn end(mut self, wait: Option<Duration>) {
+        self.next = wait.and_then(|wait| Instant::now().checked_add(wait));
+    }
+}
+
+impl<K: Clone + Eq + Hash> Drop for Work<K> {
+    fn drop(&mut self) {
+        self.queue.state().end(&self.key, self.next);
+        self.queue.0.changed.notify_one();
+    }
+}
+
+#[cfg(test)]
+#[path = "workqueue_tests.rs"]
+mod tests;

@@ -1,0 +1,125 @@
+use super::*;
+
+fn begin(state: &mut State<&'static str>, now: Instant) -> Option<&'static str> {
+    state.ring(now);
+    match state.next(now) {
+        Next::Begin(key, _) => Some(key),
+        Next::At(_) | Next::Nothing => None,
+    }
+}
+
+fn order(state: &mut State<&'static str>, now: Instant) -> Vec<&'static str> {
+    std::iter::from_fn(|| begin(state, now)).collect()
+}
+
+#[test]
+fn what_ends_something_comes_before_what_has_changed_and_what_is_new_comes_last() {
+    let (mut state, now) = (State::new(16), Instant::now());
+    for (key, priority) in [("new", Priority::Low), ("changed", Priority::Normal), ("deleted", Priority::High), ("later", Priority::Normal)] {
+        assert!(state.add(key, priority, now));
+    }
+    assert!(!state.add("later", Priority::High, now), "it waits once, and goes forward");
+    assert_eq!(order(&mut state, now), ["deleted", "later", "changed", "new"]);
+}
+
+#[test]
+fn what_is_due_waits_in_line_within_the_bound() {
+    let (mut state, start) = (State::new(2), Instant::now());
+    let due = start + Duration::from_secs(1);
+    for key in ["a", "b", "c"] {
+        state.set_timer(&key, Some(due));
+    }
+    assert_eq!(state.next(start), Next::At(due));
+    state.add("deleted", Priority::High, due);
+    assert_eq!(order(&mut state, due), ["deleted", "a"]);
+    assert_eq!(state.backlog(due).depth, 2);
+    state.end(&"deleted", None);
+    assert_eq!(order(&mut state, due), ["b"]);
+}
+
+#[test]
+fn what_is_new_is_served_though_changes_never_end() {
+    let (mut state, now) = (State::new(1), Instant::now());
+    state.add("new", Priority::Low, now);
+    let served = (0..=LOWEST_SHARE).position(|_| {
+        state.add("busy", Priority::Normal, now);
+        let key = begin(&mut state, now).expect("something waits");
+        state.end(&key, None);
+        key == "new"
+    });
+    assert!(served.is_some());
+}
+
+#[test]
+fn a_key_is_reconciled_once_at_a_time_and_again_if_it_was_added_meanwhile() {
+    let (mut state, now) = (State::new(16), Instant::now());
+    state.add("a", Priority::Normal, now);
+    assert_eq!(order(&mut state, now), ["a"]);
+    assert!(state.add("a", Priority::Low, now));
+    assert!(!state.add("a", Priority::High, now));
+    assert_eq!(begin(&mut state, now), None);
+    // What was added while it ran is not known to what set the time.
+    state.end(&"a", Some(now + Duration::from_secs(60)));
+    assert_eq!(order(&mut state, now), ["a"]);
+    state.end(&"a", None);
+    assert_eq!(state.next(now), Next::Nothing);
+}
+
+#[test]
+fn a_key_has_one_time_which_a_reconcile_replaces() {
+    let (mut state, start) = (State::new(16), Instant::now());
+    let after = |seconds| start + Duration::from_secs(seconds);
+    state.add("a", Priority::Normal, start);
+    assert_eq!(order(&mut state, start), ["a"]);
+    state.end(&"a", Some(after(10)));
+    assert_eq!(state.next(start), Next::At(after(10)));
+    state.add("a", Priority::Normal, after(1));
+    assert_eq!(order(&mut state, after(1)), ["a"]);
+    assert_eq!(state.next(after(10)), Next::Nothing, "the reconcile that runs tells the next time");
+    state.end(&"a", Some(after(5)));
+    assert_eq!(state.next(after(1)), Next::At(after(5)));
+    assert_eq!((state.timers.len(), state.due.len()), (1, 1));
+}
+
+#[test]
+fn a_key_waits_from_its_first_change_or_the_time_it_is_due_until_its_reconcile_begins() {
+    let (mut state, start) = (State::new(16), Instant::now());
+    let after = |seconds| start + Duration::from_secs(seconds);
+    state.add("a", Priority::Normal, start);
+    state.add("a", Priority::Normal, after(1));
+    state.add("b", Priority::Normal, after(1));
+    assert_eq!(state.backlog(after(1)).depth, 2, "twice in line is once");
+    assert_eq!(state.next(after(2)), Next::Begin("a", Duration::from_secs(2)));
+    assert_eq!(state.next(after(3)), Next::Begin("b", Duration::from_secs(2)));
+    let backlog = Backlog { depth: 0, unfinished: Duration::from_secs(3), longest: Duration::from_secs(2) };
+    assert_eq!(state.backlog(after(4)), backlog);
+    state.end(&"a", Some(after(9)));
+    state.end(&"b", None);
+    assert_eq!([after(8), after(9)].map(|now| state.backlog(now).depth), [0, 1], "only what is due is in line");
+    assert_eq!(state.ring(after(12)), 1);
+    assert_eq!(state.next(after(12)), Next::Begin("a", Duration::from_secs(3)));
+}
+
+#[tokio::test]
+async fn a_permit_is_free_again_when_its_work_ends() {
+    let queue = Workqueue::new(1, Arc::default());
+    queue.add("a", Priority::Normal);
+    queue.add("b", Priority::Normal);
+    let work = queue.next().await;
+    assert!(tokio::time::timeout(Duration::from_millis(20), queue.next()).await.is_err());
+    assert!(queue.is_busy());
+    work.end(None);
+    assert_eq!(*queue.next().await.key(), "b");
+    assert!(!queue.is_busy());
+}
+
+#[tokio::test]
+async fn what_is_due_is_served_at_its_time() {
+    let queue = Workqueue::new(1, Arc::default());
+    queue.add("a", Priority::Normal);
+    let begun = Instant::now();
+    queue.next().await.end(Some(Duration::from_millis(30)));
+    drop(queue.next().await);
+    assert!(begun.elapsed() >= Duration::from_millis(30));
+    assert!(tokio::time::timeout(Duration::from_millis(60), queue.next()).await.is_err(), "once");
+}
