@@ -94,7 +94,9 @@ pub fn status_after(object: &AthenaSession, known: &Known, step: &Step, outcome:
     status.conditions = Some(conditions(status.conditions.as_deref().unwrap_or_default(), &situation.row(), generation, at.now));
     let mut status = next.status.unwrap_or_default();
     // Later work is recorded together with what is written anyway.
-    if let Some(time) = work_time(object, known, step).filter(|_| status.last_busy_time.is_none() || object.status.as_ref() != Some(&status)) {
+    let is_own = status.session_id.as_deref().is_some_and(|id| known.trusts(id));
+    let is_written = status.last_busy_time.is_none() || object.status.as_ref() != Some(&status);
+    if let Some(time) = work_time(object, known, step).filter(|_| is_own && is_written) {
         let newest = status.last_busy_time.as_ref().map_or(time, |before| before.0.max(time));
         status.last_busy_time = Some(seconds(newest));
     }
@@ -103,10 +105,6 @@ pub fn status_after(object: &AthenaSession, known: &Known, step: &Step, outcome:
 
 /// Returns the newest time at which the session of `object` is known to have been at work, of what its status does not say.
 fn work_time(object: &AthenaSession, known: &Known, step: &Step) -> Option<Timestamp> {
-    // Another attempt begins without any.
-    if matches!(step, Step::Record(_) | Step::Reject(..)) {
-        return None;
-    }
     // Since it became idle anew, it has been at work in between.
     let idle_again = |session: &Session| {
         let before = object.status.as_ref()?;
@@ -143,6 +141,7 @@ fn known_attempt(before: &AthenaSessionStatus, number: i32, at: &Circumstances) 
     }
     AthenaSessionStatus {
         attempt_time: before.attempt_time.clone(),
+        first_start_time: before.first_start_time.clone(),
         region: before.region.clone(),
         account_id: before.account_id.clone().or(next.account_id.clone()),
         ..next

@@ -6,15 +6,16 @@ use syn::visit::{Visit, visit_macro, visit_path};
 use syn::{File, ItemUse, Macro, UseTree};
 
 /// The modules that are to be pure, with what is in their folders.
-const MODULES: [&str; 8] = ["events", "known", "lifecycle", "marker", "metrics/changes", "metrics/objects", "session", "status"];
+const MODULES: [&str; 9] = ["events", "known", "lifecycle", "marker", "metrics/changes", "metrics/objects", "retained", "session", "status"];
 
 /// What they may name: paths, or the beginnings of paths.
-const ALLOWED: [&str; 26] = [
+const ALLOWED: [&str; 28] = [
     "crate::api",
     "crate::events",
     "crate::known",
     "crate::lifecycle",
     "crate::marker",
+    "crate::retained",
     "crate::session",
     "crate::status",
     "k8s_openapi::apimachinery::pkg::apis::meta::v1",
@@ -26,6 +27,7 @@ const ALLOWED: [&str; 26] = [
     "std::borrow",
     "std::collections",
     "std::fmt",
+    "std::iter::once",
     "std::mem::replace",
     // Imported above, or a primitive type.
     "fmt",

@@ -8,6 +8,7 @@ use athena_operator::athena::CATALOGUE;
 use athena_operator::events::{self, event, release, ttl_under_gitops};
 use athena_operator::known::Known;
 use athena_operator::lifecycle::{Attempt, Circumstances, Identity, Limits, Seen, Sequel, Step, attempt, next_step, sequel, wants_stopped};
+use athena_operator::retained::Retained;
 use athena_operator::session::{Class, Details, Look, Refusal, Search, Session};
 use athena_operator::status::{Outcome, condition, status_after};
 use athena_operator::unreadable::{Measure, measure};
@@ -199,7 +200,7 @@ impl Enumeration {
         match step {
             Step::Done => {}
             Step::Release => {
-                told(Some(release(object)));
+                told(Some(Retained::of(object, known).map_or_else(|| release(object), |retained| events::retained(&retained))));
                 self.edge(before, &step, &Outcome::Nothing, "Gone");
             }
             Step::AddFinalizer => self.edge(before, &step, &Outcome::Nothing, before),

@@ -74,7 +74,8 @@ pub const MUTANTS: &[Mutant] = &[
             file: RECONCILE,
             before: "            _ => Outcome::Nothing,\n",
             after: "            Step::Record(number) if crate::mutant::is(\"start-before-record\") => {\n                \
-                    let _ = self.athena.start_session(start_session(object, *number).1, &mut Turn::had()).await;\n                \
+                    let permit = self.limiter().acquire(crate::athena::rate_limiter::Priority::Start).await;\n                \
+                    let _ = self.athena.start_session(&object.spec.work_group, start_session(object, *number).1, permit).await;\n                \
                     Outcome::Nothing\n            }\n            _ => Outcome::Nothing,\n",
         }],
     },
@@ -135,9 +136,9 @@ pub const MUTANTS: &[Mutant] = &[
         changes: &[
             Change {
                 file: RECONCILE,
-                before: "                    Ok((id, state)) => {\n                        known.started(",
+                before: "                    Ok((id, state)) => {\n                        let now = self.time(known);\n                        known.started(",
                 after: "                    Ok(_) if crate::mutant::is(\"forget-id\") => Outcome::Nothing,\n                    \
-                        Ok((id, state)) => {\n                        known.started(",
+                        Ok((id, state)) => {\n                        let now = self.time(known);\n                        known.started(",
             },
             Change {
                 file: "src/lifecycle/attempt.rs",
@@ -153,9 +154,8 @@ pub const MUTANTS: &[Mutant] = &[
         symptom: Symptom::Stuck("Athena does not know session"),
         changes: &[Change {
             file: LIFECYCLE,
-            before: "    let told = object.status.as_ref().and_then(|status| status.start_time.as_ref()).map(|time| time.0);\n    let started = told",
-            after: "    if crate::mutant::is(\"not-found-once\") {\n        return known.not_found > 0;\n    }\n    \
-                    let told = object.status.as_ref().and_then(|status| status.start_time.as_ref()).map(|time| time.0);\n    let started = told",
+            before: "    let is_proved_gone = missing &&",
+            after: "    let is_proved_gone = known.not_found > 0 && crate::mutant::is(\"not-found-once\") || missing &&",
         }],
     },
     Mutant {
