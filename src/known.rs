@@ -30,6 +30,8 @@ pub struct Known {
     pub has_ended: bool,
     /// Whether a complete list did not show the session since it was last seen: only a look tells.
     pub is_missed: bool,
+    /// Sessions with the object's marker that a search has looked at, until it has looked at all that the list shows.
+    pub marked: Vec<Session>,
     /// A session that was started and could not yet be recorded, and its attempt.
     pub unrecorded: Option<Box<(i32, Session)>>,
     own_attempt: Option<(i32, Timestamp)>,

@@ -173,6 +173,7 @@ impl Operator {
             let step = next_step(object, known, seen, &at);
             if step != Step::Search {
                 self.searches.cancel(&Key::of(object));
+                known.marked = Vec::new();
             }
             if matches!(step, Step::Look | Step::AskTime) && !self.is_permitted(object, known, &step, call) {
                 if step == Step::Look && !wants_stopped(object) {
@@ -235,7 +236,7 @@ impl Operator {
 
     /// Returns what a list of the work group shows of the object's sessions. Returns nothing while the object waits for the list, or for its turn to look at
     /// the sessions in it.
-    async fn search(&self, object: &AthenaSession, known: &Known, at: &Circumstances, call: &mut NextCall) -> Option<Search> {
+    async fn search(&self, object: &AthenaSession, known: &mut Known, at: &Circumstances, call: &mut NextCall) -> Option<Search> {
         let Some(answer) = self.ask(object, known, at) else {
             self.limiter().cancel(&Key::of(object));
             return None;
@@ -246,30 +247,23 @@ impl Operator {
             Answer::Complete { contains_session: true, marked, .. } if marked.is_empty() => return Some(Search::Failed(unknown_to_get_session())),
             Answer::Complete { begun, marked, .. } => (at.now - SignedDuration::try_from(begun.elapsed()).unwrap_or_default(), marked),
         };
-        if !marked.is_empty() && !self.is_permitted(object, known, &Step::Search, call) {
-            return None;
-        }
-        let mut sessions = Vec::new();
-        for marked in marked {
-            let look = match marked.id {
-                Some(id) => {
-                    let permit = match call.take() {
-                        Some(permit) => permit,
-                        // Of many sessions of one object, which none should have.
-                        None => self.limiter().acquire_ahead(Priority::Look).await,
-                    };
-                    self.athena.look(&id, true, permit).await.redacted(&object.spec)
-                }
-                // Left out, it would seem not to exist.
-                None => Look::Failed(unnamed()),
-            };
-            match look {
-                Look::Seen(session) => sessions.push(session),
+        // Left out, one without an id would seem not to exist.
+        let Some(ids) = marked.into_iter().map(|marked| marked.id).collect::<Option<Vec<_>>>() else { return Some(Search::Failed(unnamed())) };
+        known.marked.retain(|session| ids.contains(&session.id));
+        for id in ids {
+            if known.marked.iter().any(|session| session.id == id) {
+                continue;
+            }
+            if !self.is_permitted(object, known, &Step::Search, call) {
+                return None;
+            }
+            match self.athena.look(&id, true, call.take()?).await.redacted(&object.spec) {
+                Look::Seen(session) => known.marked.push(session),
                 Look::Failed(refusal) => return Some(Search::Failed(refusal)),
                 Look::NotFound { .. } => return Some(Search::Failed(unknown_to_get_session())),
             }
         }
-        Some(found(sessions, object, known, begun))
+        Some(found(std::mem::take(&mut known.marked), object, known, begun))
     }
 
     /// Asks for the sessions with the object's marker, in a list that begins when it is of use.

@@ -285,9 +285,11 @@ impl<K: Clone + Eq + Hash + Send + 'static> Observer<K> {
         loop {
             let (mut pages, mut next) = (Pages::default(), None);
             loop {
-                let (asked, time) = (Instant::now(), Timestamp::now());
+                let (asked, begun) = (Instant::now(), BootTime::now());
                 let page = list(work_group.clone(), next.take()).await;
                 let page = page.and_then(|page| Ok((page.sessions, pages.next(page.next)?)));
+                // The reply may have corrected the clock.
+                let time = self.clock.at(begun);
                 let told = self.in_group(&work_group, |group| match page {
                     Ok((sessions, following)) => {
                         let told = group.observe(sessions, asked, time);

@@ -7,8 +7,8 @@
 //! No turn is lost: an object whose reservation lapsed goes to the head of its queue as soon as it asks again.
 
 use std::collections::{HashMap, HashSet, VecDeque};
+use std::fmt;
 use std::hash::Hash;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -132,12 +132,8 @@ impl Bucket {
 
     fn refill(&mut self, now: Instant) {
         let gained = now.saturating_duration_since(self.time).as_secs_f64() * self.rate.per_second;
-        self.add(gained);
+        self.level = (self.level + gained).min(f64::from(self.rate.burst));
         self.time = self.time.max(now);
-    }
-
-    fn add(&mut self, tokens: f64) {
-        self.level = (self.level + tokens).min(f64::from(self.rate.burst));
     }
 }
 
@@ -164,6 +160,10 @@ struct Turns<K> {
     waits: Vec<(Priority, Duration)>,
     tickets: u64,
     turn: u32,
+    /// Permits that were taken and whose call was not made yet. Each reserves one token too.
+    unspent: usize,
+    /// Permits of objects.
+    in_flight: usize,
     /// Calls that objects may have under way at a time.
     max_in_flight: usize,
 }
@@ -188,27 +188,28 @@ impl<K: Clone + Eq + Hash> Turns<K> {
             waits: Vec::new(),
             tickets: 0,
             turn: 0,
+            unspent: 0,
+            in_flight: 0,
             max_in_flight: max_in_flight.max(1),
         }
     }
 
     /// Returns whether `key` may make a call now; if so, [`Turns::take`] makes it. If not, it waits from now on, `ahead` of the others if it has begun
     /// something that this call completes.
-    fn ask(&mut self, key: &K, namespace: &str, priority: Priority, ahead: bool, in_flight: usize, now: Instant) -> bool {
+    fn ask(&mut self, key: &K, namespace: &str, priority: Priority, ahead: bool, now: Instant) -> bool {
         self.lapse(now);
-        match self.granted.get(key) {
-            Some((granted, _)) if *granted == priority => return true,
-            Some(_) => drop(self.granted.remove(key)),
-            None => {}
+        if self.granted.get(key).is_some_and(|(granted, _)| *granted == priority) {
+            return true;
         }
+        let had_turn = self.granted.remove(key).is_some();
         match self.waiting.get(key) {
             Some(waiting) if waiting.priority == priority => return false,
             Some(_) => self.leave(key),
             None => {}
         }
-        let ahead = self.lapsed.remove(key) || ahead;
+        let ahead = self.lapsed.remove(key) || had_turn || ahead;
         self.bucket.refill(now);
-        if self.waiting.is_empty() && self.has_token() && self.has_room(in_flight) {
+        if self.waiting.is_empty() && self.has_token() && self.has_room() {
             self.granted.insert(key.clone(), (priority, now));
             self.waits.push((priority, Duration::ZERO));
             return true;
@@ -226,18 +227,25 @@ impl<K: Clone + Eq + Hash> Turns<K> {
         false
     }
 
-    /// Returns whether `key` had its turn, which is used up: its call is made now.
-    fn take(&mut self, key: &K) -> bool {
+    /// Turns the turn of `key` into a permit. Returns whether it had one.
+    fn take(&mut self, key: &K, is_object: bool) -> bool {
         let had = self.granted.remove(key).is_some();
-        if had {
-            self.bucket.level -= 1.0;
-        }
+        self.unspent += usize::from(had);
+        self.in_flight += usize::from(had && is_object);
         had
     }
 
-    /// Takes back a call that was taken and not made.
-    fn refund(&mut self) {
-        self.bucket.add(1.0);
+    /// The call of a permit is made now.
+    fn spend(&mut self, now: Instant) {
+        self.bucket.refill(now);
+        self.bucket.level -= 1.0;
+        self.unspent -= 1;
+    }
+
+    /// A permit is over.
+    fn release(&mut self, is_object: bool, is_spent: bool) {
+        self.in_flight -= usize::from(is_object);
+        self.unspent -= usize::from(!is_spent);
     }
 
     fn leave(&mut self, key: &K) {
@@ -266,19 +274,19 @@ impl<K: Clone + Eq + Hash> Turns<K> {
     }
 
     fn reserved(&self) -> f64 {
-        u32::try_from(self.granted.len()).map_or(f64::MAX, f64::from)
+        u32::try_from(self.granted.len() + self.unspent).map_or(f64::MAX, f64::from)
     }
 
     fn has_token(&self) -> bool {
         self.bucket.level - self.reserved() >= 1.0 - 1e-9
     }
 
-    fn has_room(&self, in_flight: usize) -> bool {
-        in_flight + self.granted.len() < self.max_in_flight
+    fn has_room(&self) -> bool {
+        self.in_flight + self.granted.len() < self.max_in_flight
     }
 
     /// Gives the next turn, if anything waits and a call may be made.
-    fn next(&mut self, in_flight: usize, now: Instant) -> Next<K> {
+    fn next(&mut self, now: Instant) -> Next<K> {
         self.lapse(now);
         if self.waiting.is_empty() {
             return Next::Nothing;
@@ -293,7 +301,7 @@ impl<K: Clone + Eq + Hash> Turns<K> {
             let filled = (level + missing <= f64::from(rate.burst) + 1e-6).then(|| now + Duration::from_secs_f64(missing / rate.per_second));
             return filled.into_iter().chain(oldest).min().map_or(Next::Nothing, Next::At);
         }
-        if !self.has_room(in_flight) {
+        if !self.has_room() {
             return oldest.map_or(Next::Nothing, Next::At);
         }
         self.turn = self.turn.wrapping_add(1);
@@ -331,16 +339,14 @@ enum Holder<K> {
 struct Shared<K> {
     turns: Mutex<Turns<Holder<K>>>,
     callers: Mutex<Callers>,
-    calls: Arc<Calls>,
+    changed: Notify,
     metrics: Arc<Metrics>,
 }
 
-/// Calls that objects have under way, and calls that were given back.
-#[derive(Debug, Default)]
-struct Calls {
-    in_flight: AtomicUsize,
-    refunds: AtomicUsize,
-    changed: Notify,
+impl<K> Shared<K> {
+    fn turns(&self) -> MutexGuard<'_, Turns<Holder<K>>> {
+        self.turns.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 #[derive(Debug, Default)]
@@ -349,38 +355,51 @@ struct Callers {
     waiting: HashMap<u64, oneshot::Sender<Permit>>,
 }
 
+/// What a permit tells its limiter.
+trait Issuer: Send + Sync {
+    fn spend(&self);
+    fn release(&self, is_object: bool, is_spent: bool);
+}
+
+impl<K: Clone + Eq + Hash + Send> Issuer for Shared<K> {
+    fn spend(&self) {
+        self.turns().spend(Instant::now());
+        // The bucket fills again.
+        self.changed.notify_one();
+    }
+
+    fn release(&self, is_object: bool, is_spent: bool) {
+        self.turns().release(is_object, is_spent);
+        self.changed.notify_one();
+    }
+}
+
 /// The right to make one call. Held until the reply is there; dropped before [`Permit::spend`], the call is another's.
-#[derive(Debug)]
 #[must_use = "a permit that is dropped goes to another call"]
 pub struct Permit {
-    calls: Arc<Calls>,
+    issuer: Arc<dyn Issuer>,
     is_object: bool,
     is_spent: bool,
 }
 
 impl Permit {
-    fn new(calls: &Arc<Calls>, is_object: bool) -> Self {
-        if is_object {
-            calls.in_flight.fetch_add(1, Ordering::AcqRel);
-        }
-        Self { calls: calls.clone(), is_object, is_spent: false }
-    }
-
-    /// Marks the call as made.
+    /// Marks the call as made: the bucket is charged now.
     pub fn spend(&mut self) {
-        self.is_spent = true;
+        if !std::mem::replace(&mut self.is_spent, true) {
+            self.issuer.spend();
+        }
+    }
+}
+
+impl fmt::Debug for Permit {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Permit").field("is_object", &self.is_object).field("is_spent", &self.is_spent).finish_non_exhaustive()
     }
 }
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        if self.is_object {
-            self.calls.in_flight.fetch_sub(1, Ordering::AcqRel);
-        }
-        if !self.is_spent {
-            self.calls.refunds.fetch_add(1, Ordering::AcqRel);
-        }
-        self.calls.changed.notify_one();
+        self.issuer.release(self.is_object, self.is_spent);
     }
 }
 
@@ -394,28 +413,28 @@ impl<K> Clone for RateLimiter<K> {
     }
 }
 
-impl<K: Clone + Eq + Hash> RateLimiter<K> {
+impl<K: Clone + Eq + Hash + Send + 'static> RateLimiter<K> {
     /// Creates a limiter of so many calls, of which objects have at most `max_in_flight` under way at a time: while Athena does not answer, the other
     /// reconciles go on.
     pub fn new(rate: Rate, max_in_flight: usize, metrics: Arc<Metrics>) -> Self {
         let turns = Mutex::new(Turns::new(rate, max_in_flight, Instant::now()));
-        Self(Arc::new(Shared { turns, callers: Mutex::default(), calls: Arc::default(), metrics }))
+        Self(Arc::new(Shared { turns, callers: Mutex::default(), changed: Notify::new(), metrics }))
     }
 
     /// Returns what `act` returns; the waits that it ends are counted.
-    fn with<T>(&self, act: impl FnOnce(&mut Turns<Holder<K>>, usize) -> T) -> T {
-        let Shared { turns, calls, metrics, .. } = &*self.0;
+    fn with<T>(&self, act: impl FnOnce(&mut Turns<Holder<K>>) -> T) -> T {
         let (result, waits) = {
-            let mut turns = turns.lock().unwrap_or_else(PoisonError::into_inner);
-            for _ in 0..calls.refunds.swap(0, Ordering::AcqRel) {
-                turns.refund();
-            }
-            (act(&mut turns, calls.in_flight.load(Ordering::Acquire)), std::mem::take(&mut turns.waits))
+            let mut turns = self.0.turns();
+            (act(&mut turns), std::mem::take(&mut turns.waits))
         };
         for (priority, duration) in waits {
-            metrics.waited(priority, duration);
+            self.0.metrics.waited(priority, duration);
         }
         result
+    }
+
+    fn permit(&self, is_object: bool) -> Permit {
+        Permit { issuer: self.0.clone(), is_object, is_spent: false }
     }
 
     fn callers(&self) -> MutexGuard<'_, Callers> {
@@ -426,9 +445,9 @@ impl<K: Clone + Eq + Hash> RateLimiter<K> {
     /// and it is to ask again. `ahead` puts what completes something begun before what is to begin.
     pub fn reserve(&self, key: &K, namespace: &str, priority: Priority, ahead: bool) -> bool {
         let holder = Holder::Object(key.clone());
-        let may = self.with(|turns, in_flight| turns.ask(&holder, namespace, priority, ahead, in_flight, Instant::now()));
+        let may = self.with(|turns| turns.ask(&holder, namespace, priority, ahead, Instant::now()));
         if !may {
-            self.0.calls.changed.notify_one();
+            self.0.changed.notify_one();
         }
         may
     }
@@ -438,17 +457,13 @@ impl<K: Clone + Eq + Hash> RateLimiter<K> {
         if !self.reserve(key, namespace, priority, ahead) {
             return None;
         }
-        let taken = self.with(|turns, _| turns.take(&Holder::Object(key.clone())));
-        let permit = taken.then(|| Permit::new(&self.0.calls, true));
-        // The bucket fills again.
-        self.0.calls.changed.notify_one();
-        permit
+        self.with(|turns| turns.take(&Holder::Object(key.clone()), true)).then(|| self.permit(true))
     }
 
     /// Ends what `key` waits for or has reserved.
     pub fn cancel(&self, key: &K) {
-        if self.with(|turns, _| turns.cancel(&Holder::Object(key.clone()))) {
-            self.0.calls.changed.notify_one();
+        if self.with(|turns| turns.cancel(&Holder::Object(key.clone()))) {
+            self.0.changed.notify_one();
         }
     }
 
@@ -472,12 +487,12 @@ impl<K: Clone + Eq + Hash> RateLimiter<K> {
             number
         };
         let holder = Holder::Caller(number);
-        let may = self.with(|turns, in_flight| turns.ask(&holder, "", priority, ahead, in_flight, Instant::now()) && turns.take(&holder));
+        let may = self.with(|turns| turns.ask(&holder, "", priority, ahead, Instant::now()) && turns.take(&holder, false));
         if may {
             self.callers().waiting.remove(&number);
-            return Permit::new(&self.0.calls, false);
+            return self.permit(false);
         }
-        self.0.calls.changed.notify_one();
+        self.0.changed.notify_one();
         match receiver.await {
             Ok(permit) => permit,
             // The sender is dropped with the limiter only.
@@ -488,20 +503,20 @@ impl<K: Clone + Eq + Hash> RateLimiter<K> {
     /// Gives turns for ever: `trigger` is told whose turn it is.
     pub async fn dispatch(&self, trigger: impl Fn(K)) {
         loop {
-            match self.with(|turns, in_flight| turns.next(in_flight, Instant::now())) {
+            match self.with(|turns| turns.next(Instant::now())) {
                 Next::Turn(Holder::Object(key)) => trigger(key),
                 Next::Turn(Holder::Caller(number)) => {
                     let sender = self.callers().waiting.remove(&number);
-                    self.with(|turns, _| turns.take(&Holder::Caller(number)));
-                    let permit = Permit::new(&self.0.calls, false);
-                    if let Some(sender) = sender {
+                    let taken = self.with(|turns| turns.take(&Holder::Caller(number), false));
+                    let permit = taken.then(|| self.permit(false));
+                    if let (Some(sender), Some(permit)) = (sender, permit) {
                         // A caller that has gone gives its permit back.
                         let _ = sender.send(permit);
                     }
                 }
-                Next::Nothing => self.0.calls.changed.notified().await,
+                Next::Nothing => self.0.changed.notified().await,
                 Next::At(time) => {
-                    let _ = tokio::time::timeout_at(time.into(), self.0.calls.changed.notified()).await;
+                    let _ = tokio::time::timeout_at(time.into(), self.0.changed.notified()).await;
                 }
             }
         }

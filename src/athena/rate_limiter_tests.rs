@@ -8,7 +8,7 @@ fn turns<K: Clone + Eq + Hash>(start: Instant) -> Turns<K> {
 }
 
 fn ask<K: Clone + Eq + Hash>(turns: &mut Turns<K>, key: &K, namespace: &str, priority: Priority, now: Instant) -> bool {
-    turns.ask(key, namespace, priority, false, 0, now)
+    turns.ask(key, namespace, priority, false, now)
 }
 
 /// A limiter whose bucket is empty, so that whoever asks has to wait.
@@ -16,18 +16,28 @@ fn busy(start: Instant) -> Turns<&'static str> {
     let mut turns = turns(start);
     for key in ["1", "2", "3", "4", "5"] {
         assert!(ask(&mut turns, &key, "before", Priority::Start, start));
-        assert!(turns.take(&key));
+        assert!(call(&mut turns, &key, start));
     }
     turns
+}
+
+/// Makes the call of `key`. Returns whether it had its turn.
+fn call<K: Clone + Eq + Hash>(turns: &mut Turns<K>, key: &K, now: Instant) -> bool {
+    let had = turns.take(key, true);
+    if had {
+        turns.spend(now);
+        turns.release(true, true);
+    }
+    had
 }
 
 /// The keys of the next so many calls, one after the other as the rate allows.
 fn drain<K: Clone + Eq + Hash>(turns: &mut Turns<K>, mut now: Instant, count: usize) -> Vec<K> {
     let mut order = Vec::new();
     while order.len() < count {
-        match turns.next(0, now) {
+        match turns.next(now) {
             Next::Turn(key) => {
-                turns.take(&key);
+                call(turns, &key, now);
                 order.push(key);
             }
             Next::At(time) => now = time,
@@ -42,11 +52,11 @@ fn a_burst_passes_at_once_and_the_rest_at_the_rate() {
     let start = Instant::now();
     let mut turns = busy(start);
     assert!(!ask(&mut turns, &"6", "n", Priority::Start, start));
-    let Next::At(time) = turns.next(0, start) else { panic!("it waits") };
+    let Next::At(time) = turns.next(start) else { panic!("it waits") };
     assert_eq!((time - start).as_millis(), 200);
-    assert_eq!(turns.next(0, time), Next::Turn("6"));
+    assert_eq!(turns.next(time), Next::Turn("6"));
     assert!(ask(&mut turns, &"6", "n", Priority::Start, time), "its turn has come");
-    assert_eq!(turns.next(0, time), Next::Nothing);
+    assert_eq!(turns.next(time), Next::Nothing);
 }
 
 #[test]
@@ -65,11 +75,11 @@ fn never_more_than_burst_and_rate_in_any_while_however_late_turns_are_used() {
         while calls.len() < keys.len() {
             while let Some((_, key)) = triggered.pop_front_if(|(time, _)| *time <= now) {
                 if ask(&mut turns, &key, "n", Priority::Start, now) {
-                    assert!(turns.take(&key));
+                    assert!(call(&mut turns, &key, now));
                     calls.push(now);
                 }
             }
-            match turns.next(0, now) {
+            match turns.next(now) {
                 Next::Turn(key) => triggered.push_back((now + delay, key)),
                 Next::At(time) => now = triggered.front().map_or(time, |(next, _)| time.min(*next)),
                 Next::Nothing => now = triggered.front().map_or(now, |(time, _)| *time),
@@ -106,7 +116,7 @@ fn looks_have_a_share_of_a_wave_of_starts_and_retries_a_small_one() {
     let mut turns = turns(start);
     for key in 0..5 {
         assert!(ask(&mut turns, &key, "n", Priority::Start, start));
-        turns.take(&key);
+        call(&mut turns, &key, start);
     }
     for key in 1000..1200 {
         ask(&mut turns, &key, "n", Priority::Start, start);
@@ -126,7 +136,7 @@ fn the_namespaces_take_turns() {
     let mut turns = turns(start);
     for key in 0..505 {
         ask(&mut turns, &key, "team-a", Priority::Start, start);
-        turns.take(&key);
+        call(&mut turns, &key, start);
     }
     ask(&mut turns, &1000, "team-b", Priority::Start, start);
     let order = drain(&mut turns, start, 2);
@@ -159,7 +169,7 @@ fn a_call_that_completes_something_goes_ahead() {
     for key in ["a", "b"] {
         ask(&mut turns, &key, "n", Priority::Start, start);
     }
-    turns.ask(&"begun", "n", Priority::Start, true, 0, start);
+    turns.ask(&"begun", "n", Priority::Start, true, start);
     assert_eq!(drain(&mut turns, start, 9), ["begun", "a", "b"]);
 }
 
@@ -170,11 +180,11 @@ fn whoever_cancels_makes_room_and_gives_its_turn_back() {
     ask(&mut turns, &"a", "n", Priority::Start, start);
     ask(&mut turns, &"b", "n", Priority::Start, start);
     assert!(!turns.cancel(&"a"));
-    let Next::At(time) = turns.next(0, start) else { panic!("it waits") };
-    assert_eq!(turns.next(0, time), Next::Turn("b"));
+    let Next::At(time) = turns.next(start) else { panic!("it waits") };
+    assert_eq!(turns.next(time), Next::Turn("b"));
     assert!(turns.cancel(&"b"));
     assert!(ask(&mut turns, &"c", "n", Priority::Look, time), "b's turn was not used");
-    turns.take(&"c");
+    call(&mut turns, &"c", time);
     assert!(!ask(&mut turns, &"d", "n", Priority::Look, time));
 }
 
@@ -196,13 +206,13 @@ fn a_turn_that_is_not_used_holds_up_the_others_for_a_moment_and_its_object_goes_
     for key in ["a", "b"] {
         assert!(!ask(&mut turns, &key, "n", Priority::Start, start));
     }
-    assert_eq!(turns.next(0, start), Next::At(start + RESERVATION), "the bucket holds no second call");
+    assert_eq!(turns.next(start), Next::At(start + RESERVATION), "the bucket holds no second call");
     let later = start + RESERVATION;
-    assert_eq!(turns.next(0, later), Next::Turn("a"));
-    assert!(turns.take(&"a"));
+    assert_eq!(turns.next(later), Next::Turn("a"));
+    assert!(call(&mut turns, &"a", later));
     let much_later = start + Duration::from_mins(5);
-    assert_eq!(turns.next(0, much_later), Next::Turn("b"));
-    assert!(turns.take(&"b"));
+    assert_eq!(turns.next(much_later), Next::Turn("b"));
+    assert!(call(&mut turns, &"b", much_later));
     // Its reconcile was delayed for minutes, or failed: it waits again, before all others.
     ask(&mut turns, &"c", "n", Priority::Start, much_later);
     assert!(!ask(&mut turns, &"slow", "n", Priority::Start, much_later));
@@ -215,7 +225,7 @@ fn what_is_forgotten_leaves_nothing_behind() {
     let start = Instant::now();
     let mut turns = turns(start);
     assert!(ask(&mut turns, &"a", "n", Priority::Start, start));
-    turns.next(0, start + RESERVATION);
+    turns.next(start + RESERVATION);
     turns.lapse(start + RESERVATION);
     assert!(turns.lapsed.contains("a"));
     turns.cancel(&"a");
@@ -226,11 +236,17 @@ fn what_is_forgotten_leaves_nothing_behind() {
 fn calls_that_are_not_answered_do_not_take_every_reconcile() {
     let start = Instant::now();
     let mut turns = Turns::new(Rate { per_second: 1000.0, burst: 1000 }, 2, start);
-    assert!(turns.ask(&"a", "n", Priority::Start, false, 1, start));
-    assert!(!turns.ask(&"b", "n", Priority::Start, false, 1, start), "one is under way and one is about to be");
-    assert!(turns.take(&"a"));
-    assert_eq!(turns.next(2, start), Next::Nothing);
-    assert_eq!(turns.next(1, start), Next::Turn("b"));
+    for key in ["a", "b"] {
+        assert!(ask(&mut turns, &key, "n", Priority::Start, start));
+    }
+    assert!(!ask(&mut turns, &"c", "n", Priority::Start, start), "two are about to be under way");
+    for key in ["a", "b"] {
+        assert!(turns.take(&key, true));
+        turns.spend(start);
+    }
+    assert_eq!(turns.next(start), Next::Nothing);
+    turns.release(true, true);
+    assert_eq!(turns.next(start), Next::Turn("c"));
 }
 
 #[test]
@@ -241,7 +257,7 @@ fn a_wait_lasts_from_the_first_question_to_the_turn() {
     assert!(!ask(&mut turns, &"6", "n", Priority::Start, start));
     assert!(!ask(&mut turns, &"6", "n", Priority::Start, start + Duration::from_secs(1)), "it asks again");
     assert_eq!(turns.waits, []);
-    assert_eq!(turns.next(0, start + Duration::from_secs(2)), Next::Turn("6"));
+    assert_eq!(turns.next(start + Duration::from_secs(2)), Next::Turn("6"));
     assert_eq!(turns.waits, [(Priority::Start, Duration::from_secs(2))]);
     assert!(ask(&mut turns, &"6", "n", Priority::Start, start + Duration::from_secs(3)));
     assert_eq!(turns.waits.len(), 1, "the turn that it had");
