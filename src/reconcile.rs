@@ -20,7 +20,7 @@ use crate::operator::Operator;
 use crate::redaction::redacted;
 use crate::retained::Retained;
 use crate::runtime::workqueue::Priority;
-use crate::session::{Class, Refusal, Session};
+use crate::session::{Class, Look, Refusal, Session};
 use crate::status::{Outcome, condition, status_after};
 use crate::unreadable::{Measure, measure, unreadable_field};
 use crate::wakes::Received;
@@ -132,26 +132,7 @@ impl Operator {
                 info!("the time after the end is over: the object is deleted");
                 self.counted("object", writes::delete(&self.client, object).await)?
             }
-            Step::Release => {
-                let retained = Retained::of(object, known);
-                if let Some(retained) = &retained {
-                    self.announce(&object.metadata, retained, &mut memory.retention_told).await;
-                }
-                let written = self.counted("finalizer", writes::write_finalizer(&self.client, object, false).await)?;
-                if matches!(written, Written::Yes(_)) {
-                    match retained {
-                        Some(retained) => self.retain(&object.metadata, &retained),
-                        None => {
-                            let event = events::release(object);
-                            info!(reason = &*event.reason, "{}", event.note);
-                            self.publisher.publish(&object.metadata, event);
-                        }
-                    }
-                    self.count(object, &changes_of_release(object, known, seen.look.as_ref()));
-                    memory.released = known.unrecorded.is_none();
-                }
-                written
-            }
+            Step::Release => self.release(object, seen.look.as_ref(), memory).await?,
             // After a restart the list may have lagged: what it shows to be in doubt may be over by now.
             Step::Start(_) if !is_own_attempt(object, known) && writes::find(&self.client, object).await? != Found::Same => {
                 return Ok(Some(self.soon()));
@@ -343,6 +324,27 @@ impl Operator {
             }
         }
         Ok((written, status))
+    }
+
+    /// Removes the finalizer of `object` after `look`, and tells people whether its session runs on.
+    async fn release(&self, object: &AthenaSession, look: Option<&Look>, memory: &mut Memory) -> Result<Written, Error> {
+        let retained = Retained::of(object, &memory.known);
+        if let Some(retained) = &retained {
+            self.announce(&object.metadata, retained, &mut memory.retention_told).await;
+        }
+        let written = self.counted("finalizer", writes::write_finalizer(&self.client, object, false).await)?;
+        if matches!(written, Written::Yes(_)) {
+            if let Some(retained) = retained {
+                self.retain(&object.metadata, &retained);
+            } else {
+                let event = events::release(object);
+                info!(reason = &*event.reason, "{}", event.note);
+                self.publisher.publish(&object.metadata, event);
+            }
+            self.count(object, &changes_of_release(object, &memory.known, look));
+            memory.released = memory.known.unrecorded.is_none();
+        }
+        Ok(written)
     }
 
     /// Tells people that a session will run on without its object: once, and before the object goes, since no event can be about one that is gone from a
