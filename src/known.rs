@@ -437,6 +437,10 @@ impl Known {
                 let is_apart = |time: &Timestamp| *time + limits.list_interval() <= *begun;
                 let before = earlier.and_then(|absence| Some(absence.newest).filter(is_apart).or(absence.before));
                 self.absence = Some(Absence { newest: *begun, before });
+                if self.not_found > 0 {
+                    // If the list does not prove that the session is gone, looks go on.
+                    self.wait_until(now, now + growing(limits.transition_interval, self.looks, jitter));
+                }
             }
             // What Athena says of the token stays the reason to be told.
             Search::Failed(refusal) if self.has_conflict() => self.wait_until(now, now + backoff(refusal.class, 3, jitter)),

@@ -383,7 +383,9 @@ pub fn search_time(object: &AthenaSession, known: &Known, at: &Circumstances) ->
     let again = after(absence.newest, at.limits.list_interval());
     let since = match attempt(object, known) {
         Attempt::Unknown(made) => list_time(&made, &at.limits),
-        Attempt::None | Attempt::Withdrawn(_) | Attempt::Live(..) | Attempt::Over(..) => deletion_list_time(object, at).unwrap_or(again),
+        // Looks have missed its session for long enough.
+        Attempt::Live(..) => return at.now,
+        Attempt::None | Attempt::Withdrawn(_) | Attempt::Over(..) => deletion_list_time(object, at).unwrap_or(again),
     };
     match absence.newest < since {
         // Athena says that something was started: the list only lags.

@@ -225,7 +225,8 @@ impl<K: Clone + Eq + Hash + Send + Sync + 'static> MarkerSearch<K> {
                 if asker.answer.is_some() {
                     return asker.answer.clone();
                 }
-                if asker.ask.from == ask.from {
+                // A list that is being read for it still serves it.
+                if asker.ask.from <= ask.from {
                     return None;
                 }
                 asker.ask = ask;
@@ -391,10 +392,10 @@ impl<K: Clone + Eq + Hash + Send + Sync + 'static> MarkerSearch<K> {
                     (is_due || is_found).then_some(Answer::Complete { begun: reading.begun, marked, contains_session })
                 }
                 Read::Abandoned => None,
-                // What an object knows already is no answer: it waits on.
+                // What an object knows already is no answer: it waits on. For one that misses its session it may be a part of the proof.
                 Read::Failed(refusal) => {
                     let is_news = is_due && group.failing.as_mut().is_some_and(|failing| failing.told.insert(asker.ask.uid.clone()));
-                    is_news.then(|| Answer::Failed(refusal.clone()))
+                    (is_news || is_due && asker.ask.session_id.is_some()).then(|| Answer::Failed(refusal.clone()))
                 }
             };
             if asker.answer.is_some() {

@@ -202,6 +202,26 @@ async fn an_object_that_asks_during_a_list_waits_for_the_next() {
 }
 
 #[tokio::test]
+async fn an_object_that_asks_again_is_served_by_the_list_that_is_being_read_for_it() {
+    let (search, start) = (Search::new(seconds(20)), Instant::now());
+    register(&search, 1, start);
+    let list = reading(search.next("etl", start + seconds(1)));
+    assert_eq!(register(&search, 1, start + seconds(2)), None, "something has changed in it meanwhile");
+    assert_eq!(search.finish("etl", list, Read::Complete, start + seconds(3), 0.0), [1]);
+}
+
+#[tokio::test]
+async fn an_object_that_misses_its_session_is_told_each_time_that_the_list_is_refused() {
+    let (search, start) = (Search::new(seconds(20)), Instant::now());
+    for time in [start, start + seconds(60)] {
+        search.ask(&1, "etl", Ask { session_id: Some("s".into()), ..ask(1, start) }, |_| {});
+        let list = reading(search.next("etl", time));
+        assert_eq!(search.finish("etl", list, Read::Failed(denied()), time, 1.0), [1]);
+        search.cancel(&1);
+    }
+}
+
+#[tokio::test]
 async fn a_session_that_is_found_is_told_before_its_time() {
     let (search, start) = (Search::new(seconds(20)), Instant::now());
     register(&search, 1, start + seconds(600));
