@@ -69,6 +69,8 @@ fn is_idle(object: &AthenaSession) -> bool {
 
 async fn a_node_ahead_does_not_take_an_early_list_for_a_proof_of_absence(world: World) -> anyhow::Result<()> {
     const UNCERTAINTY: Duration = Duration::from_secs(8);
+    let node = Node::ahead(600)?;
+    let _operator = node.operator(&world, &["--uncertainty=8s"])?;
     // A finalizer whose status was wiped: whether a session lives is not known.
     let object = json!({
         "apiVersion": "athena-operator.io/v1alpha1", "kind": "AthenaSession",
@@ -77,8 +79,6 @@ async fn a_node_ahead_does_not_take_an_early_list_for_a_proof_of_absence(world: 
     world.sessions.create(&PostParams::default(), &serde_json::from_value(object)?).await?;
     let before = Instant::now();
     world.delete("wiped").await?;
-    let node = Node::ahead(600)?;
-    let _operator = node.operator(&world, &["--uncertainty=8s"])?;
     world.until_gone("wiped").await?;
     let waited = before.elapsed();
     // The server writes the time of a deletion in whole seconds.
