@@ -285,8 +285,9 @@ impl<K: Clone + Eq + Hash + Send + 'static> Observer<K> {
         loop {
             let (mut pages, mut next) = (Pages::default(), None);
             loop {
-                let (asked, time) = (Instant::now(), Timestamp::now());
+                let (asked, begun_page) = (Instant::now(), BootTime::now());
                 let page = list(work_group.clone(), next.take()).await;
+                let time = self.clock.at(begun_page);
                 let page = page.and_then(|page| Ok((page.sessions, pages.next(page.next)?)));
                 let told = self.in_group(&work_group, |group| match page {
                     Ok((sessions, following)) => {
