@@ -145,3 +145,27 @@ fn a_clock_a_client_and_io_are_noticed() {
     }
     assert_eq!(is_pure("use kube::ResourceExt; fn f() { matches!(x, 1); }"), Ok(()));
 }
+
+/// The clock of other machines, and the lease, which is read by people only: no process compares its times.
+const READ_THE_NODES_CLOCK: [&str; 2] = ["clock.rs", "lease.rs"];
+
+fn sources(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").path());
+    entries.flat_map(|path| if path.is_dir() { sources(&path) } else { vec![path] }).collect()
+}
+
+#[test]
+fn times_are_never_compared_with_the_nodes_clock() {
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let reads = |path: &PathBuf| {
+        let source = std::fs::read_to_string(path).expect("a source");
+        let (source, _) = source.split_once("#[cfg(test)]").unwrap_or((&source, ""));
+        let is_test = path.to_string_lossy().ends_with("_tests.rs");
+        !is_test && ["Timestamp::now", "SystemTime::now", "Utc::now"].iter().any(|clock| source.contains(clock))
+    };
+    let found: Vec<PathBuf> = sources(&src).into_iter().filter(reads).map(|path| path.strip_prefix(&src).expect("in src").to_owned()).collect();
+    let allowed: Vec<PathBuf> = READ_THE_NODES_CLOCK.iter().map(PathBuf::from).collect();
+    let strangers: Vec<&PathBuf> = found.iter().filter(|path| !allowed.contains(path)).collect();
+    assert!(strangers.is_empty(), "{strangers:?} read the node's clock: the time is that of Clock");
+    assert_eq!(found.len(), allowed.len(), "the list names more files than read it");
+}
