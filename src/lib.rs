@@ -23,7 +23,10 @@
 //! controller  what wakes a reconcile, and
 //! queue       how long it waits
 //! wakes       what else wakes one
+//! guarded_session  objects as the API server brings them, and what is kept of them
+//! whole_spec  reads what was not kept
 //! kubernetes  the clients of the API server
+//! runtime     Kubernetes plumbing for any kind
 //! leadership  whether this process may act, and
 //! lease       how that is won and lost
 //! metrics     what is counted, and scrape, which shows it
@@ -38,6 +41,7 @@ pub mod check;
 pub mod clock;
 pub mod controller;
 pub mod events;
+pub mod guarded_session;
 pub mod key;
 pub mod known;
 pub mod kubernetes;
@@ -58,6 +62,7 @@ pub mod queue;
 pub mod reconcile;
 pub mod redaction;
 pub mod retained;
+pub mod runtime;
 pub mod scrape;
 pub mod server;
 pub mod session;
@@ -65,4 +70,5 @@ pub mod status;
 pub mod telemetry;
 pub mod unreadable;
 pub mod wakes;
+mod whole_spec;
 pub mod writes;

@@ -7,6 +7,7 @@ use std::time::Instant;
 use k8s_openapi::jiff::Timestamp;
 use kube::runtime::reflector::Store;
 use kube::{Client, ResourceExt};
+use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument;
 
@@ -23,6 +24,7 @@ use crate::orphans::end_orphan;
 use crate::publish::Publisher;
 use crate::queue::Queue;
 use crate::wakes::{Received, Wakes};
+use crate::whole_spec::LARGE_CALLS;
 
 /// What a reconcile works with.
 pub struct Operator {
@@ -45,6 +47,8 @@ pub struct Operator {
     pub(crate) memories: Memories,
     pub(crate) queue: Arc<Queue>,
     pub(crate) orphans: TaskTracker,
+    /// Permits for calls to Athena that carry the properties of a large object.
+    pub(crate) large_calls: Semaphore,
     /// The objects of each watched scope.
     pub(crate) stores: Mutex<Vec<Store<Received>>>,
 }
@@ -59,6 +63,7 @@ impl Operator {
         let searches = Arc::new(MarkerSearch::new(limits.observe_interval.unsigned_abs()));
         let wakes = Arc::new(Wakes::default());
         let (account, memories, orphans, stores) = (OnceLock::new(), Memories::default(), TaskTracker::new(), Mutex::default());
+        let large_calls = Semaphore::new(LARGE_CALLS);
         Self {
             client,
             athena,
@@ -76,6 +81,7 @@ impl Operator {
             memories,
             queue,
             orphans,
+            large_calls,
             stores,
         }
     }

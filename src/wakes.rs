@@ -3,14 +3,13 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
-use kube::core::DeserializeGuard;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
-use crate::api::AthenaSession;
+use crate::guarded_session::GuardedSession;
 use crate::key::Key;
 
 /// An object of the watch, readable or not: one that is not does not hide the others.
-pub type Received = DeserializeGuard<AthenaSession>;
+pub type Received = GuardedSession;
 
 /// The queues of the watched scopes: of all namespaces, or of single ones.
 #[derive(Debug, Default)]

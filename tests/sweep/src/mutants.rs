@@ -74,7 +74,7 @@ pub const MUTANTS: &[Mutant] = &[
             file: RECONCILE,
             before: "            _ => Outcome::Nothing,\n",
             after: "            Step::Record(number) if crate::mutant::is(\"start-before-record\") => {\n                \
-                    let _ = self.athena.start_session(start_session(object, *number).1, &mut Turn::had()).await;\n                \
+                    let _ = self.athena.start_session(&object.spec.work_group, start_session(object, *number).1, &mut Turn::had()).await;\n                \
                     Outcome::Nothing\n            }\n            _ => Outcome::Nothing,\n",
         }],
     },
@@ -84,8 +84,8 @@ pub const MUTANTS: &[Mutant] = &[
         symptom: Symptom::Duplicate,
         changes: &[Change {
             file: RECONCILE,
-            before: "let (_, body) = start_session(object, *number);\n",
-            after: "let (_, body) = start_session(object, *number);\n                let body = crate::mutant::token(body);\n",
+            before: "let (_, body) = start_session(&whole, *number);\n",
+            after: "let (_, body) = start_session(&whole, *number);\n                let body = crate::mutant::token(body);\n",
         }],
     },
     Mutant {
