@@ -22,7 +22,10 @@
 //! reconcile   observe, decide, act, report
 //! controller  what triggers a reconcile, and
 //! wakes       what else triggers one
+//! guarded_session  objects as the API server brings them, and what is kept of them
+//! whole_spec  reads what was not kept
 //! kubernetes  the clients of the API server
+//! runtime     Kubernetes plumbing for any kind
 //! leadership  whether this process may act, and
 //! lease       how that is won and lost
 //! metrics     what is counted, and scrape, which shows it
@@ -37,6 +40,7 @@ pub mod check;
 pub mod clock;
 pub mod controller;
 pub mod events;
+pub mod guarded_session;
 pub mod key;
 pub mod known;
 pub mod kubernetes;
@@ -62,4 +66,5 @@ pub mod status;
 pub mod telemetry;
 pub mod unreadable;
 pub mod wakes;
+mod whole_spec;
 pub mod writes;
