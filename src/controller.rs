@@ -13,7 +13,7 @@ use kube::{Api, Client, Resource, ResourceExt};
 use tokio_util::task::TaskTracker;
 use tracing::warn;
 
-use crate::api::{AthenaSession, AthenaSessionStatus, FINALIZER};
+use crate::api::FINALIZER;
 use crate::key::Key;
 use crate::leadership::Leadership;
 use crate::operator::Operator;
@@ -128,7 +128,6 @@ fn touched(api: Api<Received>, writer: store::Writer<Received>, readiness: Readi
     let mut listed = false;
     watcher(api, watcher::Config::default())
         .default_backoff()
-        .modify(slim)
         .reflect(writer)
         .inspect(move |event| {
             if matches!(event, Ok(Event::InitDone)) && !listed {
@@ -137,50 +136,4 @@ fn touched(api: Api<Received>, writer: store::Writer<Received>, readiness: Readi
             }
         })
         .touched_objects()
-}
-
-/// Leaves out what nobody reads here: every object is kept for as long as it is.
-fn slim(object: &mut Received) {
-    object.meta_mut().managed_fields = None;
-    object.annotations_mut().remove("kubectl.kubernetes.io/last-applied-configuration");
-    // What reads JSON makes room for four of everything.
-    object.finalizers_mut().shrink_to_fit();
-    if let Ok(AthenaSession { status: Some(AthenaSessionStatus { conditions: Some(conditions), .. }), .. }) = &mut object.0 {
-        conditions.shrink_to_fit();
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    #[test]
-    fn what_is_kept_of_an_object_has_nothing_that_nobody_reads() {
-        let last_applied = "kubectl.kubernetes.io/last-applied-configuration";
-        let condition =
-            json!({ "type": "Ready", "status": "True", "reason": "SessionIdle", "message": "", "lastTransitionTime": "2026-01-01T00:00:00Z" });
-        let mut object: Received = serde_json::from_value(json!({
-            "apiVersion": "athena-operator.io/v1alpha1",
-            "kind": "AthenaSession",
-            "metadata": {
-                "namespace": "team",
-                "name": "etl",
-                "annotations": { last_applied: "{}", "example.org/kept": "yes" },
-                "finalizers": ["example.org/kept"],
-                "managedFields": [{ "manager": "kubectl", "operation": "Apply" }],
-            },
-            "spec": { "workGroup": "etl" },
-            "status": { "conditions": [condition] },
-        }))
-        .expect("any object can be received");
-        slim(&mut object);
-        let metadata = object.meta();
-        assert!(metadata.managed_fields.is_none(), "an empty list would keep its room");
-        assert_eq!(object.annotations().keys().collect::<Vec<_>>(), ["example.org/kept"]);
-        assert_eq!(metadata.finalizers.as_ref().map(|kept| (kept.len(), kept.capacity())), Some((1, 1)));
-        let conditions = object.0.expect("it can be read").status.and_then(|status| status.conditions).expect("conditions");
-        assert_eq!((conditions.len(), conditions.capacity()), (1, 1));
-    }
 }

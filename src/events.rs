@@ -208,15 +208,16 @@ fn undone_by(object: &AthenaSession) -> Option<&'static str> {
     object.spec.ttl_seconds_after_finished.and_then(|_| applied_by(object))
 }
 
+/// Labels and annotations by which a tool marks what it applies from a repository, and the tool. Of an object's, no others are kept.
+pub const MARKS: [(&str, &str); 4] = [
+    ("kustomize.toolkit.fluxcd.io/name", "Flux"),
+    ("helm.toolkit.fluxcd.io/name", "Flux"),
+    ("argocd.argoproj.io/instance", "Argo CD"),
+    ("argocd.argoproj.io/tracking-id", "Argo CD"),
+];
+
 /// The tool that applies `object` from a repository, by the marks that it leaves. `app.kubernetes.io/instance`, which Argo CD may use too, is also Helm's.
 fn applied_by(object: &AthenaSession) -> Option<&'static str> {
-    /// Labels and annotations of the tools.
-    const MARKS: [(&str, &str); 4] = [
-        ("kustomize.toolkit.fluxcd.io/name", "Flux"),
-        ("helm.toolkit.fluxcd.io/name", "Flux"),
-        ("argocd.argoproj.io/instance", "Argo CD"),
-        ("argocd.argoproj.io/tracking-id", "Argo CD"),
-    ];
     let carries = |key: &str| [&object.metadata.labels, &object.metadata.annotations].into_iter().flatten().any(|map| map.contains_key(key));
     MARKS.iter().find(|(key, _)| carries(key)).map(|(_, tool)| *tool)
 }

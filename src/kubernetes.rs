@@ -21,6 +21,7 @@ use tower::{BoxError, Layer, Service, ServiceBuilder, service_fn};
 use crate::clock::{BootTime, Clock, Reply};
 use crate::leadership::Leadership;
 use crate::metrics::Metrics;
+use crate::runtime::bounded_replies::bounded_replies;
 
 /// How the API server is reached, from the environment: the pod's service account, or a kubeconfig. `timeout` is the longest wait for a connection and
 /// for the head of a reply.
@@ -72,6 +73,9 @@ fn transport(
     /// How long nothing may come on a connection with open requests until the server is asked for a sign of life, and how long that may take.
     const SILENCE: Duration = Duration::from_secs(30);
     const PATIENCE: Duration = Duration::from_secs(15);
+    /// How much of a reply may arrive before it is read, and how much of all replies: no number of large ones that wait may keep the others out.
+    const STREAM_WINDOW: u32 = 128 << 10;
+    const CONNECTION_WINDOW: u32 = 32 << 20;
     let mut tcp = HttpConnector::new();
     tcp.enforce_http(false);
     // Requests are smaller than what Nagle's algorithm would hold back.
@@ -91,6 +95,8 @@ fn transport(
         .pool_timer(TokioTimer::new())
         .http2_keep_alive_interval(SILENCE)
         .http2_keep_alive_timeout(PATIENCE)
+        .http2_initial_stream_window_size(STREAM_WINDOW)
+        .http2_initial_connection_window_size(CONNECTION_WINDOW)
         .build(connector);
     Ok(ServiceBuilder::new()
         .layer(config.base_uri_layer())
@@ -160,13 +166,13 @@ where
     }
 }
 
-/// A client whose requests other than reads wait until this process is the leader. Replies correct `clock`.
+/// A client whose requests other than reads wait until this process is the leader, and whose replies take a bounded amount of memory. Replies correct `clock`.
 ///
 /// # Errors
 /// When the configuration cannot be used.
 pub fn leading_client(config: Config, timeout: Duration, leadership: Leadership, clock: Clock, metrics: Arc<Metrics>) -> anyhow::Result<Client> {
     let namespace = config.default_namespace.clone();
-    let inner = client(config, timeout, clock, metrics)?;
+    let inner = bounded_replies(client(config, timeout, clock, metrics)?, namespace.clone());
     let gate = service_fn(move |request: Request<Body>| {
         let (inner, leadership) = (inner.clone(), leadership.clone());
         async move {

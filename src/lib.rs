@@ -12,7 +12,7 @@
 //! retained    what runs on          │
 //! session     what Athena said      ┘
 //! athena      the calls to Athena, and their rate limiter; the only place that knows its SDK
-//! runtime     Kubernetes plumbing for any kind: the workqueue
+//! runtime     Kubernetes plumbing for any kind: the workqueue, bounded replies
 //! observer    sweeps of the work groups, which show what has changed
 //! writes      the writes to the API server
 //! clock       Athena's time and the API server's
@@ -22,6 +22,8 @@
 //! reconcile   observe, decide, act, report
 //! controller  what triggers a reconcile, and
 //! wakes       what else triggers one
+//! guarded_session  objects as the API server brings them, and what is kept of them
+//! whole_spec  reads what was not kept
 //! kubernetes  the clients of the API server
 //! leadership  whether this process may act, and
 //! lease       how that is won and lost
@@ -37,6 +39,7 @@ pub mod check;
 pub mod clock;
 pub mod controller;
 pub mod events;
+pub mod guarded_session;
 pub mod key;
 pub mod known;
 pub mod kubernetes;
@@ -62,4 +65,5 @@ pub mod status;
 pub mod telemetry;
 pub mod unreadable;
 pub mod wakes;
+mod whole_spec;
 pub mod writes;

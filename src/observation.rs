@@ -1,5 +1,6 @@
 //! What is seen of an object's session, by looks at it and by the sweeps of its work group, and when it is its turn to be looked at.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use k8s_openapi::jiff::SignedDuration;
@@ -68,7 +69,7 @@ impl Operator {
             Ok(group) => group.refuses(&object.spec).map_or(Ok(()), Err),
             // Whoever may not read work groups finds out by StartSession.
             Err(refusal) if refusal.reason == "AccessDenied" => Ok(()),
-            Err(refusal) => Err(refusal.redacted(&object.spec)),
+            Err(refusal) => Err(self.redact_refusal(object, refusal).await),
         })
     }
 
@@ -147,14 +148,15 @@ impl Operator {
     }
 
     /// What the sweeps have shown of the object's session since the last time.
-    pub(crate) fn sighting(&self, object: &AthenaSession, known: &mut Known) -> Seen {
+    pub(crate) async fn sighting(&self, object: &AthenaSession, known: &mut Known) -> Seen {
         let mut seen = Seen::default();
         let Some(status) = &object.status else { return seen };
         let Some(id) = status.session_id.as_deref() else { return seen };
         match self.observer.sighting(&Key::of(object), id) {
             Some(Sighting::Missed(time)) => known.missed(time, status.state.as_deref() == Some("BUSY")),
             Some(Sighting::Shown(session, asked)) => {
-                seen.look = known.sighted(session.redacted(&object.spec), &object.uid().unwrap_or_default(), id, asked, &self.limits);
+                let session = self.redact_session(object, *session).await;
+                seen.look = known.sighted(session, &object.uid().unwrap_or_default(), id, asked, &self.limits);
                 seen.look_time = seen.look.is_some().then_some(asked);
             }
             None => {}
@@ -195,7 +197,11 @@ impl Operator {
                     let full = !known.trusts(id) || known.has_ended || status.is_some_and(|status| status.engine_version.is_none());
                     let permit = call.take()?;
                     let asked = BootTime::now();
-                    let look = self.athena.look(id, full, permit).await.redacted(&object.spec);
+                    // In full, the reply repeats the properties of the session.
+                    let large = if full { self.large_call(object).await } else { None };
+                    let look = self.athena.look(id, full, permit).await.without_configuration();
+                    drop(large);
+                    let look = self.redact_look(object, look).await;
                     // The reply may have corrected the clock.
                     seen.look_time = Some(self.clock.at(asked));
                     let now = self.time(known);
@@ -206,7 +212,7 @@ impl Operator {
                     }
                 }
                 (Step::Search, _) => {
-                    let search = self.search(object, known, &at, call).await?;
+                    let search = Box::pin(self.search(object, known, &at, call)).await?;
                     self.searches.cancel(&Key::of(object));
                     let now = self.time(known);
                     known.searched(&search, now, &at.limits, fastrand::f64());
@@ -231,7 +237,10 @@ impl Operator {
             return None;
         }
         let undated = || unanswered("the reply has no Date header with a request id of AWS's, by which times are compared");
-        Some(reply.map_or_else(|refusal| refusal.redacted(&object.spec), |_| undated()))
+        Some(match reply {
+            Ok(_) => undated(),
+            Err(refusal) => self.redact_refusal(object, refusal).await,
+        })
     }
 
     /// Returns what a list of the work group shows of the object's sessions. Returns nothing while the object waits for the list, or for its turn to look at
@@ -242,7 +251,7 @@ impl Operator {
             return None;
         };
         let (begun, marked) = match answer {
-            Answer::Failed(refusal) => return Some(Search::Failed(refusal.redacted(&object.spec))),
+            Answer::Failed(refusal) => return Some(Search::Failed(self.redact_refusal(object, refusal).await)),
             // In the list by its id, though its marker is not what it should be: it lives.
             Answer::Complete { contains_session: true, marked, .. } if marked.is_empty() => return Some(Search::Failed(unknown_to_get_session())),
             Answer::Complete { begun, marked, .. } => (at.now - SignedDuration::try_from(begun.elapsed()).unwrap_or_default(), marked),
@@ -257,13 +266,33 @@ impl Operator {
             if !self.is_permitted(object, known, &Step::Search, call) {
                 return None;
             }
-            match self.athena.look(&id, true, call.take()?).await.redacted(&object.spec) {
-                Look::Seen(session) => known.marked.push(session),
-                Look::Failed(refusal) => return Some(Search::Failed(refusal)),
+            let permit = call.take()?;
+            // In full, the reply repeats the properties of the session.
+            let large = self.large_call(object).await;
+            let look = self.athena.look(&id, true, permit).await;
+            match look {
+                Look::Seen(session) => match self.compare(object, session).await {
+                    Ok(session) => known.marked.push(session),
+                    Err(refusal) => return Some(Search::Failed(refusal)),
+                },
+                Look::Failed(refusal) => return Some(Search::Failed(self.redact_refusal(object, refusal).await)),
                 Look::NotFound { .. } => return Some(Search::Failed(unknown_to_get_session())),
             }
+            drop(large);
         }
         Some(found(std::mem::take(&mut known.marked), object, known, begun))
+    }
+
+    /// Compares a session that carries the object's marker with what the object asks for. Of its configuration, no more than the result is kept.
+    async fn compare(&self, object: &AthenaSession, session: Session) -> Result<Session, Refusal> {
+        let whole = match self.whole(object).await {
+            Ok(Some(whole)) => whole,
+            // It is ended whatever it looks like.
+            _ if object.metadata.deletion_timestamp.is_some() || object.spec.suspend => Cow::Borrowed(object),
+            Ok(None) => return Err(unread("the API server does not have the object any more")),
+            Err(error) => return Err(unread(error.class())),
+        };
+        Ok(session.redacted(&whole.spec).compared(&whole.spec))
     }
 
     /// Asks for the sessions with the object's marker, in a list that begins when it is of use.
@@ -299,6 +328,11 @@ fn unknown_to_get_session() -> Refusal {
 
 fn unanswered(message: &str) -> Refusal {
     Refusal { class: Class::Unanswered, reason: "AthenaUnavailable", message: message.into(), request_id: None }
+}
+
+/// A session was found that carries the object's marker, and could not be compared with what the object asks for.
+fn unread(why: &str) -> Refusal {
+    unanswered(&format!("a session carries the marker of this object, which cannot be compared with it: {why}"))
 }
 
 /// Returns the priority of the call of `step`, if it makes one. What ends a session comes first, the calls that find it included.

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use k8s_openapi::jiff::Timestamp;
 use kube::runtime::reflector::Store;
 use kube::{Client, ResourceExt};
+use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument;
 
@@ -23,6 +24,7 @@ use crate::orphans::end_orphan;
 use crate::publish::Publisher;
 use crate::runtime::workqueue::Priority;
 use crate::wakes::{Received, Trigger};
+use crate::whole_spec::LARGE_CALLS;
 
 /// What a reconcile works with.
 pub struct Operator {
@@ -43,6 +45,8 @@ pub struct Operator {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) memories: Memories,
     pub(crate) orphans: TaskTracker,
+    /// Permits for calls to Athena that carry the properties of a large object.
+    pub(crate) large_calls: Semaphore,
     /// The objects of each watched scope.
     pub(crate) stores: Mutex<Vec<Store<Received>>>,
 }
@@ -56,6 +60,7 @@ impl Operator {
         let observer = Arc::new(Observer::new(limits.observe_interval.unsigned_abs(), limits.stale.unsigned_abs(), clock.clone()));
         let searches = Arc::new(MarkerSearch::new(limits.observe_interval.unsigned_abs()));
         let (account, memories, orphans, stores) = (OnceLock::new(), Memories::default(), TaskTracker::new(), Mutex::default());
+        let large_calls = Semaphore::new(LARGE_CALLS);
         Self {
             client,
             athena,
@@ -71,6 +76,7 @@ impl Operator {
             metrics,
             memories,
             orphans,
+            large_calls,
             stores,
         }
     }

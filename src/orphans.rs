@@ -15,7 +15,8 @@ pub(crate) async fn end_orphan(athena: Athena, id: String, limits: Limits) {
     let mut missed = 0;
     for failures in 0.. {
         if let Err(refusal) = athena.terminate_session(&id, athena.limiter().acquire(Priority::Terminate).await).await {
-            warn!(session_id = id, "cannot end a session without an object: {}", refusal.message);
+            // The text could repeat properties of the object that is gone.
+            warn!(session_id = id, reason = refusal.reason, request_id = refusal.request_id, "cannot end a session without an object");
         }
         tokio::time::sleep(backoff(Class::Throttled, failures, fastrand::f64()).unsigned_abs()).await;
         match athena.look(&id, false, athena.limiter().acquire(Priority::Terminate).await).await {

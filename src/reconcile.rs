@@ -17,7 +17,6 @@ use crate::memory::Memory;
 use crate::metrics::{Changes, UNTOLD, changes, changes_of_release};
 use crate::observation::NextCall;
 use crate::operator::Operator;
-use crate::redaction::redacted;
 use crate::retained::Retained;
 use crate::runtime::workqueue::Priority;
 use crate::session::{Class, Refusal, Session};
@@ -63,7 +62,11 @@ pub async fn reconcile(received: Arc<Received>, operator: Arc<Operator>) -> Opti
             memory.known.unsettle_but(None);
             // The next try asks for its turn again. Others may have it until then.
             operator.limiter().cancel(&key);
-            let text = received.0.as_ref().map_or_else(|_| error.to_string(), |object| redacted(&error.to_string(), &object.spec));
+            let text = match &received.0 {
+                Ok(object) => operator.redact_error(object, &error).instrument(span.clone()).await,
+                // What it holds cannot be told from what the text repeats of it.
+                Err(_) => error.class().to_owned(),
+            };
             span.in_scope(|| warn!("{text}"));
             Some(retry_after(&error, memory.failures))
         }
@@ -103,7 +106,7 @@ impl Operator {
         self.time(known);
         self.sight(object, known);
         let mut call = NextCall::default();
-        let mut seen = self.sighting(object, known);
+        let mut seen = self.sighting(object, known).await;
         let (step, queued) = match self.observe(object, known, &mut seen, &mut call).await {
             Some(step) if self.is_permitted(object, known, &step, &mut call) => (step, false),
             _ => (Step::Wait, true),
@@ -157,7 +160,7 @@ impl Operator {
                 return Ok(Some(self.soon()));
             }
             _ => {
-                let outcome = self.act(object, known, &step, call).await;
+                let Some(outcome) = self.act(object, known, &step, call).await? else { return Ok(Some(self.soon())) };
                 let (written, status) = self.report(object, known, &step, &outcome).await?;
                 reported = Some(status);
                 written
@@ -230,7 +233,11 @@ impl Operator {
         let Some(raw) = writes::read_raw(&self.client, object).await? else { return Ok(None) };
         // It may have been mended since, of which the watch tells.
         let Some(field) = unreadable_field(&raw) else { return Ok(None) };
-        let written = match measure(&raw, &field, self.clock.now()) {
+        let measure = measure(&raw, &field, self.clock.now());
+        let retained = Retained::of_unreadable(&raw);
+        // It may be large, and the writes take their time.
+        drop(raw);
+        let written = match measure {
             Measure::Nothing => return Ok(None),
             Measure::Report { patch, message } => {
                 let written = self.counted("status", writes::write_raw(&self.client, object, &patch, true).await)?;
@@ -241,7 +248,6 @@ impl Operator {
                 written
             }
             Measure::Release(patch) => {
-                let retained = Retained::of_unreadable(&raw);
                 self.announce(object, &retained, &mut memory.retention_told).await;
                 let written = self.counted("finalizer", writes::write_raw(&self.client, object, &patch, false).await)?;
                 if matches!(written, Written::Yes(_)) {
@@ -253,21 +259,26 @@ impl Operator {
         Ok(matches!(written, Written::Conflict).then(|| self.soon()))
     }
 
-    /// Makes the call to Athena that a step asks for.
-    async fn act(&self, object: &AthenaSession, known: &mut Known, step: &Step, call: NextCall) -> Outcome {
-        match step {
+    /// Makes the call to Athena that a step asks for. Returns nothing if the object is not there any more as it was.
+    async fn act(&self, object: &AthenaSession, known: &mut Known, step: &Step, call: NextCall) -> Result<Option<Outcome>, Error> {
+        let outcome = match step {
             Step::Start(number) => {
-                let (_, body) = start_session(object, *number);
-                let Some(permit) = call.permit else { return Outcome::Nothing };
+                let Some(permit) = call.permit else { return Ok(Some(Outcome::Nothing)) };
+                let large = self.large_call(object).await;
+                let Some(whole) = self.whole(object).await? else { return Ok(None) };
+                let (_, body) = start_session(&whole, *number);
+                drop(whole);
                 let doubted = known.starting();
-                match self.athena.start_session(&object.spec.work_group, body, permit).await {
+                let reply = self.athena.start_session(&object.spec.work_group, body, permit).await;
+                drop(large);
+                match reply {
                     Ok((id, state)) => {
                         let now = self.time(known);
                         known.started(*number, &id, &state, now, &self.limits);
                         Outcome::Started { id, state }
                     }
                     Err(refusal) => {
-                        let refusal = refusal.redacted(&object.spec);
+                        let refusal = self.redact_refusal(object, refusal).await;
                         log_refusal("StartSession", &refusal);
                         let now = self.time(known);
                         known.start_refused(refusal.clone(), doubted, now, fastrand::f64());
@@ -277,9 +288,9 @@ impl Operator {
             }
             Step::Terminate => {
                 let Some(id) = object.status.as_ref().and_then(|status| status.session_id.as_deref()) else {
-                    return Outcome::Nothing;
+                    return Ok(Some(Outcome::Nothing));
                 };
-                let Some(permit) = call.permit else { return Outcome::Nothing };
+                let Some(permit) = call.permit else { return Ok(Some(Outcome::Nothing)) };
                 match self.athena.terminate_session(id, permit).await {
                     Ok(()) => {
                         info!("the session is asked to end");
@@ -288,7 +299,7 @@ impl Operator {
                         Outcome::Nothing
                     }
                     Err(refusal) => {
-                        let refusal = refusal.redacted(&object.spec);
+                        let refusal = self.redact_refusal(object, refusal).await;
                         log_refusal("TerminateSession", &refusal);
                         let now = self.time(known);
                         known.terminate_refused(refusal.clone(), now, fastrand::f64());
@@ -301,7 +312,8 @@ impl Operator {
                 Outcome::Refused(refusal.clone())
             }
             _ => Outcome::Nothing,
-        }
+        };
+        Ok(Some(outcome))
     }
 
     /// Writes the status if it differs, and tells people. Returns the status too.

@@ -5,13 +5,21 @@ use std::ops::Range;
 use crate::api::AthenaSessionSpec;
 use crate::session::{Look, Refusal, Session};
 
+/// Stands for a text that cannot be shown.
+pub const WITHHELD: &str = "the text is not shown, since the object's properties could not be read to redact it";
+/// How many bytes of a text are kept.
+const LONGEST: usize = 8192;
 /// Stands for what was left out.
 const LEFT_OUT: &str = "***";
 /// A shorter value is no secret, and to replace it wherever it occurs would spoil the text.
 const SHORTEST: usize = 4;
 
 /// `text` without values of properties in `spec`, and without any other value that Athena's validation repeats.
+/// Without its values, which a trimmed spec does not have, nothing of the text is shown.
 pub fn redacted(text: &str, spec: &AthenaSessionSpec) -> String {
+    if spec.trimmed {
+        return WITHHELD.to_owned();
+    }
     let engine = spec.engine_configuration.as_ref();
     let classified = engine.and_then(|engine| engine.classifications.as_ref()).into_iter().flatten();
     let maps = engine.into_iter().flat_map(|engine| [&engine.spark_properties, &engine.additional_configs]);
@@ -28,7 +36,17 @@ pub fn redacted(text: &str, spec: &AthenaSessionSpec) -> String {
         }
         end = end.max(place.end);
     }
-    kept + &text[end..]
+    kept.push_str(&text[end..]);
+    bounded(kept)
+}
+
+/// `text`, of which nobody shows more than the beginning: Athena may repeat all that it was sent.
+fn bounded(mut text: String) -> String {
+    if text.len() > LONGEST {
+        text.truncate(text.floor_char_boundary(LONGEST));
+        text.shrink_to_fit();
+    }
+    text
 }
 
 /// Where `value` stands in `text`, and where it begins and the text is cut off, as Athena does it too.

@@ -34,6 +34,24 @@ impl Session {
         matches!(self.state.as_str(), "IDLE" | "BUSY") && !self.ended()
     }
 
+    /// The same without the engine configuration, which may be large.
+    #[must_use]
+    pub fn without_configuration(mut self) -> Self {
+        if let Some(details) = &mut self.details {
+            details.engine_configuration = EngineConfiguration::default();
+        }
+        self
+    }
+
+    /// The same after its comparison with `spec`, the whole one: without the engine configuration, of which only the comparison has need.
+    #[must_use]
+    pub fn compared(mut self, spec: &AthenaSessionSpec) -> Self {
+        if let Some(details) = &mut self.details {
+            details.satisfies = Some(details.satisfies(spec));
+        }
+        self.without_configuration()
+    }
+
     /// Whether nothing of the session lives any more.
     pub fn ended(&self) -> bool {
         self.end_time.is_some() || ended(&self.state)
@@ -62,6 +80,8 @@ pub struct Details {
     pub idle_timeout: Option<SignedDuration>,
     /// DPU time used so far, in milliseconds.
     pub dpu_execution_in_millis: Option<i64>,
+    /// Whether the session satisfies what its object asks for, once that has been found out: the engine configuration is not kept after it.
+    pub satisfies: Option<bool>,
 }
 
 /// Without the engine configuration, whose properties may hold secrets.
@@ -75,8 +95,12 @@ impl fmt::Debug for Details {
 
 impl Details {
     /// Whether the session was started with the role and the engine configuration that `spec` asks for. What the spec leaves out is Athena's to choose, and
-    /// the work group may add to it: each classification that is asked for has to be there, by its name, with each of its properties.
+    /// the work group may add to it: each classification that is asked for has to be there, by its name, with each of its properties. Of a trimmed spec that
+    /// cannot be told, and no session satisfies it.
     pub fn satisfies(&self, spec: &AthenaSessionSpec) -> bool {
+        if let Some(satisfies) = self.satisfies {
+            return satisfies;
+        }
         fn same<T: PartialEq>(asked: Option<&T>, given: Option<&T>) -> bool {
             asked.is_none() || asked == given
         }
@@ -84,7 +108,8 @@ impl Details {
             asked.into_iter().flatten().all(|(key, value)| given.and_then(|given| given.get(key)) == Some(value))
         }
         let given = &self.engine_configuration;
-        self.work_group.as_ref().is_none_or(|name| *name == spec.work_group)
+        !spec.trimmed
+            && self.work_group.as_ref().is_none_or(|name| *name == spec.work_group)
             && same(spec.execution_role.as_ref(), self.execution_role.as_ref())
             && spec.engine_configuration.as_ref().is_none_or(|asked| {
                 same(asked.coordinator_dpu_size.as_ref(), given.coordinator_dpu_size.as_ref())
@@ -191,6 +216,17 @@ pub enum Look {
     },
     /// Nothing.
     Failed(Refusal),
+}
+
+impl Look {
+    /// The same without the engine configuration of the session, which may be large and matters only to an adoption.
+    #[must_use]
+    pub fn without_configuration(self) -> Self {
+        match self {
+            Self::Seen(session) => Self::Seen(session.without_configuration()),
+            other => other,
+        }
+    }
 }
 
 /// What a search for an object's sessions among the active ones of its work group showed.

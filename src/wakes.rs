@@ -4,14 +4,12 @@ use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use kube::core::DeserializeGuard;
-
-use crate::api::AthenaSession;
+use crate::guarded_session::GuardedSession;
 use crate::key::Key;
 use crate::runtime::workqueue::{Backlog, Priority, Workqueue};
 
 /// An object of the watch, readable or not: one that is not does not hide the others.
-pub type Received = DeserializeGuard<AthenaSession>;
+pub type Received = GuardedSession;
 
 /// The workqueues of the watched scopes, of all namespaces or of single ones: one scope does not wait for another.
 #[derive(Debug, Default)]

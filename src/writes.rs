@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use http::HeaderValue;
 use http::header::ACCEPT;
-use kube::api::{ApiResource, DeleteParams, DynamicObject, ObjectMeta, PartialObjectMeta, Patch, PatchParams, PostParams, Preconditions};
+use kube::api::{ApiResource, DeleteParams, DynamicObject, GetParams, ObjectMeta, PartialObjectMeta, Patch, PatchParams, PostParams, Preconditions};
 use kube::core::Request;
 use kube::{Api, Client, Resource, ResourceExt};
+use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::api::{AthenaSession, AthenaSessionStatus, FIELD_MANAGER, FINALIZER};
+use crate::api::{AthenaSession, AthenaSessionSpec, AthenaSessionStatus, FIELD_MANAGER, FINALIZER};
 
 /// Longest time for one request to the API server, the reading of its reply included.
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -37,9 +38,25 @@ pub enum Error {
     /// There was no answer in time.
     #[error("cannot {0}: no answer from the API server in time")]
     Timeout(&'static str),
+    /// It cannot be read, as it is by now. Why is not told: it could be any part of the object.
+    #[error("cannot read the object: it is not as this version knows it")]
+    Unreadable,
 }
 
 impl Error {
+    /// What failed and how, without the server's text.
+    pub fn class(&self) -> &'static str {
+        match self {
+            Self::Api(_, error) => match error.as_ref() {
+                kube::Error::Api(status) if (400..500).contains(&status.code) => "the API server refuses the request",
+                kube::Error::Api(_) => "the API server fails",
+                _ => "the API server cannot be reached",
+            },
+            Self::Timeout(_) => "the API server does not answer in time",
+            Self::Unreadable => "the object cannot be read",
+        }
+    }
+
     /// How long the server asks to wait before the next try.
     pub fn retry_after(&self) -> Option<Duration> {
         let Self::Api(_, error) = self else { return None };
@@ -54,7 +71,18 @@ impl Error {
 /// # Errors
 /// When the outcome is not known or the server refuses it.
 pub async fn write_finalizer(client: &Client, object: &AthenaSession, present: bool) -> Result<Written, Error> {
-    let mut finalizers: Vec<&str> = object.finalizers().iter().map(String::as_str).filter(|name| *name != FINALIZER).collect();
+    let read;
+    let before = if object.spec.trimmed {
+        // Those of others may not have been kept.
+        read = match read_finalizers(client, object).await? {
+            Some(finalizers) => finalizers,
+            None => return Ok(Written::Conflict),
+        };
+        &read
+    } else {
+        object.finalizers()
+    };
+    let mut finalizers: Vec<&str> = before.iter().map(String::as_str).filter(|name| *name != FINALIZER).collect();
     if present {
         finalizers.push(FINALIZER);
     }
@@ -94,9 +122,59 @@ pub async fn write_status(client: &Client, object: &AthenaSession, status: &Athe
 /// # Errors
 /// When the server cannot tell.
 pub async fn read_raw(client: &Client, object: &ObjectMeta) -> Result<Option<Value>, Error> {
-    let request = async { raw_api(client, object).get_opt(object.name.as_deref().unwrap_or_default()).await };
+    let Some(text) = read_text(client, object).await? else { return Ok(None) };
+    let found: Value = serde_json::from_str(&text).map_err(|_| Error::Unreadable)?;
+    let same = found.pointer("/metadata/uid").and_then(Value::as_str) == object.uid.as_deref();
+    Ok(Some(found).filter(|_| same))
+}
+
+/// The whole spec of `object`, as the server has it; nothing, if the object is gone.
+///
+/// # Errors
+/// When the server cannot tell, or the spec cannot be read any more.
+pub async fn read_spec(client: &Client, object: &AthenaSession) -> Result<Option<AthenaSessionSpec>, Error> {
+    #[derive(Deserialize)]
+    struct Found {
+        metadata: Identity,
+        spec: AthenaSessionSpec,
+    }
+    let Some(text) = read_text(client, &object.metadata).await? else { return Ok(None) };
+    let found: Found = serde_json::from_str(&text).map_err(|_| Error::Unreadable)?;
+    Ok(Some(found.spec).filter(|_| found.metadata.uid == object.metadata.uid))
+}
+
+/// All finalizers of `object`, if the server has it in the version that was read before.
+async fn read_finalizers(client: &Client, object: &AthenaSession) -> Result<Option<Vec<String>>, Error> {
+    #[derive(Deserialize)]
+    struct Found {
+        metadata: Identity,
+    }
+    let Some(text) = read_text(client, &object.metadata).await? else { return Ok(None) };
+    let Found { metadata } = serde_json::from_str(&text).map_err(|_| Error::Unreadable)?;
+    let same = metadata.uid == object.metadata.uid && metadata.resource_version == object.metadata.resource_version;
+    Ok(Some(metadata.finalizers).filter(|_| same))
+}
+
+/// What is read of the metadata beside a part of an object.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Identity {
+    uid: Option<String>,
+    resource_version: Option<String>,
+    #[serde(default)]
+    finalizers: Vec<String>,
+}
+
+/// The text of `object` as the server has it; nothing, if there is none. Who decodes it does so without kube, which logs what it cannot decode.
+async fn read_text(client: &Client, object: &ObjectMeta) -> Result<Option<String>, Error> {
+    let request = async {
+        let url = AthenaSession::url_path(&(), object.namespace.as_deref());
+        let request = Request::new(url).get(object.name.as_deref().unwrap_or_default(), &GetParams::default());
+        client.request_text(request.map_err(kube::Error::BuildRequest)?).await
+    };
     match timed(request).await {
-        Some(Ok(found)) => Ok(found.filter(|found| found.metadata.uid == object.uid).and_then(|found| serde_json::to_value(found).ok())),
+        Some(Ok(text)) => Ok(Some(text)),
+        Some(Err(kube::Error::Api(status))) if status.is_not_found() => Ok(None),
         Some(Err(error)) => Err(Error::Api("read the object", Box::new(error))),
         None => Err(Error::Timeout("read the object")),
     }

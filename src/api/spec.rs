@@ -118,6 +118,11 @@ pub struct AthenaSessionSpec {
     /// on an object that hangs in deletion releases it; an administrator may have to do that. More values may come.
     #[serde(default)]
     pub deletion_policy: DeletionPolicy,
+
+    /// Whether parts of the object were left out when it was decoded, which may hold megabytes that only few calls need. Then no request can be made of
+    /// this spec, nor a session be compared with it, nor a text be redacted by it: that takes the whole one. It is no field of the resource.
+    #[serde(skip)]
+    pub trimmed: bool,
 }
 
 /// `maxRestarts` where it is not set.

@@ -19,6 +19,7 @@ use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_types::DateTime;
 use aws_smithy_types::body::SdkBody;
 use futures::FutureExt;
+use hyper::body::Bytes;
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
 use super::clock::ReadDate;
@@ -175,6 +176,8 @@ impl Athena {
     /// # Errors
     /// The refusal. Of class Unanswered, it leaves open whether a session was started.
     pub async fn start_session(&self, work_group: &str, body: Vec<u8>, mut permit: Permit) -> Result<(String, String), Refusal> {
+        // Shared: it may be large, and what sends it wants one of its own.
+        let body = Bytes::from(body);
         let call = self.athena.start_session().customize().mutate_request(move |request| {
             request.headers_mut().insert("content-length", body.len().to_string());
             *request.body_mut() = SdkBody::from(body.clone());
@@ -212,7 +215,9 @@ impl Athena {
         };
         match self.measured("GetSession", &subject, permit, call).await {
             Ok(reply) => {
-                session(id, reply.status.as_ref(), Some(details(&reply))).map_or_else(|| Look::Failed(empty("GetSession tells no state")), Look::Seen)
+                let seen = session(id, reply.status.as_ref(), None);
+                let seen = seen.map(|session| Session { details: Some(Box::new(details(reply))), ..session });
+                seen.map_or_else(|| Look::Failed(empty("GetSession tells no state")), Look::Seen)
             }
             Err(refusal) => failed(refusal, named),
         }
@@ -394,33 +399,33 @@ fn session(id: &str, status: Option<&types::SessionStatus>, details: Option<Deta
     })
 }
 
-fn details(reply: &GetSessionOutput) -> Details {
+fn details(reply: GetSessionOutput) -> Details {
     let configuration = reply.session_configuration.as_ref();
     let minutes = configuration.and_then(|configuration| configuration.session_idle_timeout_in_minutes).map(|minutes| i64::from(minutes) * 60);
     let idle_timeout = configuration.and_then(|configuration| configuration.idle_timeout_seconds).or(minutes);
     Details {
-        description: reply.description.clone(),
-        work_group: reply.work_group.clone(),
-        engine_version: reply.engine_version.clone(),
+        description: reply.description,
+        work_group: reply.work_group,
+        engine_version: reply.engine_version,
         execution_role: configuration.and_then(|configuration| configuration.execution_role.clone()),
-        engine_configuration: reply.engine_configuration.as_ref().map(engine_configuration).unwrap_or_default(),
+        engine_configuration: reply.engine_configuration.map(engine_configuration).unwrap_or_default(),
         idle_timeout: idle_timeout.filter(|seconds| *seconds > 0).map(SignedDuration::from_secs),
         dpu_execution_in_millis: reply.statistics.as_ref().and_then(|statistics| statistics.dpu_execution_in_millis),
+        satisfies: None,
     }
 }
 
-fn engine_configuration(given: &types::EngineConfiguration) -> EngineConfiguration {
-    let map = |map: &Option<HashMap<String, String>>| map.as_ref().map(|map| map.clone().into_iter().collect());
+/// Takes the maps apart, since they may be large.
+fn engine_configuration(given: types::EngineConfiguration) -> EngineConfiguration {
+    let map = |map: Option<HashMap<String, String>>| map.map(|map| map.into_iter().collect());
     EngineConfiguration {
         coordinator_dpu_size: given.coordinator_dpu_size,
         max_concurrent_dpus: Some(given.max_concurrent_dpus),
         default_executor_dpu_size: given.default_executor_dpu_size,
-        additional_configs: map(&given.additional_configs),
-        spark_properties: map(&given.spark_properties),
-        classifications: given.classifications.as_ref().map(|list| {
-            list.iter()
-                .map(|classification| Classification { name: classification.name.clone(), properties: map(&classification.properties) })
-                .collect()
+        additional_configs: map(given.additional_configs),
+        spark_properties: map(given.spark_properties),
+        classifications: given.classifications.map(|list| {
+            list.into_iter().map(|classification| Classification { name: classification.name, properties: map(classification.properties) }).collect()
         }),
     }
 }

@@ -99,7 +99,11 @@ struct Tag<'a> {
 }
 
 /// The token and the body of StartSession for attempt `number` of `object`, which has a UID.
+///
+/// # Panics
+/// When the spec is trimmed: another body would be sent under the same token.
 pub fn start_session(object: &AthenaSession, number: i32) -> (String, Vec<u8>) {
+    assert!(!object.spec.trimmed, "a request was to be made of a trimmed spec");
     let meta = &object.metadata;
     let token = marker::token(meta.uid.as_deref().unwrap_or_default(), number);
     let body = body(&object.spec, meta.namespace.as_deref().unwrap_or_default(), meta.name.as_deref().unwrap_or_default(), &token);

@@ -20,6 +20,7 @@ mod hostile;
 mod leader;
 mod lifecycle;
 mod load;
+mod memory;
 mod metrics;
 mod order;
 mod outage;
@@ -54,6 +55,7 @@ fn main() -> ExitCode {
         ("leader", leader::tests()),
         ("lifecycle", lifecycle::tests()),
         ("load", load::tests()),
+        ("memory", memory::tests()),
         ("metrics", metrics::tests()),
         ("order", order::tests()),
         ("outage", outage::tests()),

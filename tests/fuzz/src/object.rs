@@ -50,7 +50,11 @@ fn play(text: Option<&[u8]>, u: &mut Unstructured<'_>) -> Result<()> {
         Err(_) => check_unreadable(&read, at.now),
         // A list can be read as if it were an object with these members in order; the API server takes none.
         Ok(_) if ["spec", "status"].iter().any(|member| raw[member].is_array()) => {}
-        Ok(object) => Play { raw, object, known: Known::met(at.now), at, u }.run()?,
+        // Whole, as it is when a request is made of it.
+        Ok(_) => {
+            let Ok(object) = serde_json::from_value(raw.clone()) else { return Ok(()) };
+            Play { raw, object, known: Known::met(at.now), at, u }.run()?;
+        }
     }
     Ok(())
 }

@@ -85,8 +85,8 @@ pub const MUTANTS: &[Mutant] = &[
         symptom: Symptom::Duplicate,
         changes: &[Change {
             file: RECONCILE,
-            before: "let (_, body) = start_session(object, *number);\n",
-            after: "let (_, body) = start_session(object, *number);\n                let body = crate::mutant::token(body);\n",
+            before: "let (_, body) = start_session(&whole, *number);\n",
+            after: "let (_, body) = start_session(&whole, *number);\n                let body = crate::mutant::token(body);\n",
         }],
     },
     Mutant {

@@ -1,0 +1,215 @@
+//! Bounds the memory of replies from the API server.
+//!
+//! kube's client reads each reply whole before it decodes it, and asks for pages of so many objects, whatever they weigh. The service of this module
+//! stands below it:
+//!
+//! - It replaces the `limit` of a list by one that it fits to what the pages weigh. The reading of a page that grows beyond [`LONGEST_PAGE`] is given up,
+//!   and a smaller page is requested.
+//! - Of any other reply but a watch, [`FREE`] bytes are read at once, and the rest under one of [`PERMITS`] permits, which a page needs too. A caller that
+//!   decodes a reply as soon as it ends, as kube's client does, holds no more than that many large ones at a time.
+
+use std::collections::{HashMap, VecDeque};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+use http::uri::PathAndQuery;
+use http::{Method, Request, Response, Uri};
+use http_body::{Body as _, Frame};
+use http_body_util::BodyExt;
+use hyper::body::Bytes;
+use kube::Client;
+use kube::client::Body;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tower::{BoxError, service_fn};
+
+/// How many bytes of a reply are read without a permit.
+const FREE: usize = 32 << 10;
+/// How many replies are read beyond that at a time.
+const PERMITS: usize = 2;
+/// How many bytes a page should have.
+const PAGE: usize = 1 << 20;
+/// How many bytes of a page of several objects are read at most. A page of one object is read to its end.
+const LONGEST_PAGE: usize = 2 * PAGE;
+/// How many objects the first page of a list is asked to have: nothing is known of their weight.
+const FIRST_LIMIT: u32 = 16;
+/// By how much a page may have more objects than the one before, and by how much less after one that was too large.
+const STEP: u32 = 4;
+/// Longest time for reading a page, so that one that does not come does not hold a permit.
+const TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Returns a client that sends its requests through `client` and bounds the replies.
+pub fn bounded_replies(client: Client, default_namespace: String) -> Client {
+    let replies = Arc::new(Replies { permits: Arc::new(Semaphore::new(PERMITS)), limits: Mutex::default() });
+    let service = service_fn(move |request: Request<Body>| -> BoxFuture<'static, Result<Response<Reply>, BoxError>> {
+        let (client, replies) = (client.clone(), replies.clone());
+        Box::pin(async move {
+            match ListRequest::of(&request) {
+                Some(list) => replies.list(&client, list, request).await,
+                None if is_watch(request.uri()) => Ok(client.send(request).await?.map(Reply::free)),
+                None => Ok(client.send(request).await?.map(|body| Reply::gated(body, replies.permits.clone()))),
+            }
+        })
+    });
+    Client::new(service, default_namespace)
+}
+
+struct Replies {
+    permits: Arc<Semaphore>,
+    /// How many objects the next page of a list may have, by the path of the list.
+    limits: Mutex<HashMap<String, u32>>,
+}
+
+impl Replies {
+    async fn list(&self, client: &Client, list: ListRequest, request: Request<Body>) -> Result<Response<Reply>, BoxError> {
+        let (parts, _) = request.into_parts();
+        let mut limit = self.limit(&list).min(list.limit);
+        loop {
+            let mut parts = parts.clone();
+            parts.uri = list.with_limit(limit)?;
+            let (head, body) = client.send(Request::from_parts(parts, Body::empty())).await?.into_parts();
+            if !head.status.is_success() {
+                return Ok(Response::from_parts(head, Reply::gated(body, self.permits.clone())));
+            }
+            let longest = if limit > 1 { LONGEST_PAGE } else { usize::MAX };
+            let page = tokio::time::timeout(TIMEOUT, self.read(body, longest)).await.map_err(|_| "no page of a list in time")??;
+            let Some((frames, permit)) = page else {
+                limit = (limit / STEP).max(1);
+                continue;
+            };
+            let bytes = frames.iter().map(Bytes::len).sum();
+            self.limits.lock().unwrap_or_else(PoisonError::into_inner).insert(list.path, next_limit(limit, bytes));
+            return Ok(Response::from_parts(head, Reply::Page(frames, permit)));
+        }
+    }
+
+    fn limit(&self, list: &ListRequest) -> u32 {
+        let limits = self.limits.lock().unwrap_or_else(PoisonError::into_inner);
+        limits.get(&list.path).copied().filter(|_| list.is_continued).unwrap_or(FIRST_LIMIT)
+    }
+
+    /// Reads `body` unless it is longer than `longest`.
+    async fn read(&self, body: Body, longest: usize) -> Result<Option<(VecDeque<Bytes>, Option<OwnedSemaphorePermit>)>, BoxError> {
+        let mut body = Reply::gated(body, self.permits.clone());
+        let (mut frames, mut bytes) = (VecDeque::new(), 0);
+        while let Some(frame) = body.frame().await {
+            let Ok(data) = frame?.into_data() else { continue };
+            bytes += data.len();
+            if bytes > longest {
+                return Ok(None);
+            }
+            frames.push_back(data);
+        }
+        Ok(Some((frames, body.into_permit())))
+    }
+}
+
+/// How many objects to ask for after a page of `limit` objects, or fewer, that had so many `bytes`.
+fn next_limit(limit: u32, bytes: usize) -> u32 {
+    let fitting = u64::from(limit) * PAGE as u64 / (bytes.max(1) as u64);
+    u32::try_from(fitting).unwrap_or(u32::MAX).clamp(1, limit.saturating_mul(STEP))
+}
+
+/// A request for a page of a list.
+#[derive(Debug, PartialEq, Eq)]
+struct ListRequest {
+    path: String,
+    /// The parameters but `limit`.
+    query: String,
+    limit: u32,
+    is_continued: bool,
+}
+
+impl ListRequest {
+    fn of(request: &Request<Body>) -> Option<Self> {
+        let uri = request.uri();
+        if request.method() != Method::GET || is_watch(uri) {
+            return None;
+        }
+        let is_limit = |pair: &&str| pair.starts_with("limit=");
+        let (limits, others): (Vec<_>, Vec<_>) = uri.query()?.split('&').filter(|pair| !pair.is_empty()).partition(is_limit);
+        let limit = limits.first()?.strip_prefix("limit=")?.parse().ok().filter(|limit| *limit > 0)?;
+        let is_continued = others.iter().any(|pair| pair.starts_with("continue="));
+        Some(Self { path: uri.path().to_owned(), query: others.join("&"), limit, is_continued })
+    }
+
+    /// The URI with this limit.
+    fn with_limit(&self, limit: u32) -> Result<Uri, BoxError> {
+        let separator = if self.query.is_empty() { "" } else { "&" };
+        let path = PathAndQuery::try_from(format!("{}?{}{separator}limit={limit}", self.path, self.query))?;
+        Ok(Uri::from(path))
+    }
+}
+
+fn is_watch(uri: &Uri) -> bool {
+    uri.query().unwrap_or_default().split('&').any(|pair| matches!(pair, "watch=true" | "watch=1"))
+}
+
+/// The body of a reply.
+enum Reply {
+    /// One that is read as it comes.
+    Free(Body),
+    /// One that needs a permit for what is more than [`FREE`] bytes.
+    Gated(Box<Gated>),
+    /// A page that has been read, with the permit under which it was.
+    Page(VecDeque<Bytes>, Option<OwnedSemaphorePermit>),
+}
+
+struct Gated {
+    body: Body,
+    read: usize,
+    permits: Arc<Semaphore>,
+    waiting: Option<BoxFuture<'static, Option<OwnedSemaphorePermit>>>,
+    permit: Option<OwnedSemaphorePermit>,
+}
+
+impl Reply {
+    fn free(body: Body) -> Self {
+        Self::Free(body)
+    }
+
+    fn gated(body: Body, permits: Arc<Semaphore>) -> Self {
+        Self::Gated(Box::new(Gated { body, read: 0, permits, waiting: None, permit: None }))
+    }
+
+    fn into_permit(self) -> Option<OwnedSemaphorePermit> {
+        match self {
+            Self::Free(_) => None,
+            Self::Gated(gated) => gated.permit,
+            Self::Page(_, permit) => permit,
+        }
+    }
+}
+
+impl Gated {
+    fn poll_frame(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, kube::Error>>> {
+        if self.read > FREE && self.permit.is_none() {
+            let permits = self.permits.clone();
+            let waiting = self.waiting.get_or_insert_with(|| Box::pin(async { permits.acquire_owned().await.ok() }));
+            self.permit = ready!(waiting.as_mut().poll(context));
+            self.waiting = None;
+        }
+        let frame = ready!(Pin::new(&mut self.body).poll_frame(context));
+        self.read += frame.as_ref().and_then(|frame| frame.as_ref().ok()?.data_ref()).map_or(0, Bytes::len);
+        Poll::Ready(frame)
+    }
+}
+
+impl http_body::Body for Reply {
+    type Data = Bytes;
+    type Error = kube::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, kube::Error>>> {
+        match &mut *self {
+            Self::Free(body) => Pin::new(body).poll_frame(context),
+            Self::Gated(gated) => gated.poll_frame(context),
+            Self::Page(frames, _) => Poll::Ready(frames.pop_front().map(|data| Ok(Frame::data(data)))),
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "bounded_replies_tests.rs"]
+mod tests;

@@ -1,0 +1,218 @@
+//! What users can store in objects does not accumulate in the operator, and none of it that is not kept is shown.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail, ensure};
+use athena_emulator::{Change, Fault, FaultKind};
+use environment::{Operator, Scope};
+use fault_proxy::{FaultProxy, Outcome};
+use kube::ResourceExt;
+use kube::api::{ListParams, Patch, PatchParams};
+use serde_json::{Value, json};
+
+use crate::harness::{World, condition, ready_condition, status, tests, until};
+
+tests![
+    memory_does_not_grow_with_what_users_store_in_objects,
+    a_value_in_a_large_spec_is_shown_nowhere,
+    a_session_of_a_large_spec_is_adopted_only_with_its_properties,
+];
+
+/// How many large objects there are.
+const OBJECTS: usize = 50;
+/// The most that a debug build may take to list them, in MiB. Without a bound it takes 196.
+const LISTED: f64 = 64.0;
+/// The same for starting their sessions.
+const STARTED: f64 = 80.0;
+
+/// A spec of about so many bytes, in 100 properties.
+fn large(bytes: usize, first: &str) -> Value {
+    let mut properties: serde_json::Map<String, Value> =
+        (1..100).map(|number| (format!("spark.property.p{number}"), "x".repeat(bytes / 100).into())).collect();
+    properties.insert("spark.property.first".into(), first.into());
+    json!({ "workGroup": "spark-35", "engineConfiguration": { "classifications": [{ "name": "spark-defaults", "properties": properties }] } })
+}
+
+/// The most memory that the operator has had, in MiB.
+fn peak(operator: &Operator) -> anyhow::Result<f64> {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", operator.pid()))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("a peak")?;
+    let kib: f64 = line.trim().trim_end_matches(" kB").parse()?;
+    Ok(kib / 1024.0)
+}
+
+/// Waits until so many objects are as `selector` says, without reading what they hold.
+async fn until_state(world: &World, count: usize, selector: &str) -> anyhow::Result<()> {
+    let start = Instant::now();
+    loop {
+        let there = world.sessions.list_metadata(&ListParams::default().fields(selector)).await?.items.len();
+        if there == count {
+            return Ok(());
+        }
+        if start.elapsed() > Duration::from_mins(5) {
+            bail!("{there} of {count} objects came to be {selector}");
+        }
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+}
+
+/// An operator whose requests to the API server pass through a proxy.
+async fn proxied(world: &World, flags: &[&str]) -> anyhow::Result<(FaultProxy, Operator, tempfile::TempDir)> {
+    let proxy = FaultProxy::start(
+        &kube::Config::from_custom_kubeconfig(
+            kube::config::Kubeconfig::read_from(world.stage().kubeconfig())?,
+            &kube::config::KubeConfigOptions::default(),
+        )
+        .await?,
+    )
+    .await?;
+    // The list begins again in the middle.
+    proxy.set_faults(vec![
+        fault_proxy::Fault::new("list", "athenasessions", fault_proxy::FaultKind::Fail { code: 410, retry_after: None }).after(5).times(1),
+    ]);
+    let own = world.stage().operator_kubeconfig(Scope::Namespace(&world.namespace))?;
+    let mut kubeconfig: Value = serde_json::from_str(&std::fs::read_to_string(own)?)?;
+    kubeconfig["clusters"][0]["cluster"]["server"] = json!(proxy.url());
+    let folder = tempfile::tempdir()?;
+    let file = folder.path().join("kubeconfig");
+    std::fs::write(&file, kubeconfig.to_string())?;
+    let operator = world.unready_operator(flags, &[("KUBECONFIG", &file.display().to_string())])?;
+    Ok((proxy, operator, folder))
+}
+
+async fn memory_does_not_grow_with_what_users_store_in_objects(world: World) -> anyhow::Result<()> {
+    let annotations = json!({ "metadata": { "annotations": { "example.org/note": "x".repeat(100_000) }, "labels": { "example.org/label": "x" } } });
+    for number in 0..OBJECTS {
+        let mut spec = large(900_000, "x");
+        spec["suspend"] = json!(true);
+        world.create_with(&format!("o-{number}"), spec).await?;
+        world.patch(&format!("o-{number}"), annotations.clone()).await?;
+    }
+    let (proxy, operator, _folder) = proxied(&world, &["--athena-rate=5", "--athena-burst=10"]).await?;
+    let watches = |count: usize| proxy.requests_after(count).iter().filter(|request| request.operation.verb == "watch").count();
+    let start = Instant::now();
+    while watches(0) == 0 {
+        ensure!(start.elapsed() < Duration::from_mins(3), "the objects are not listed:\n{}", operator.raw_log());
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    operator.wait_until_ready()?;
+    let (_, metrics) = operator.get("/metrics")?;
+    ensure!(metrics.contains("namespace"), "the objects are told:\n{metrics}");
+    let gone = proxy.requests().iter().filter(|request| request.outcome == Outcome::Failed(410)).count();
+    let (started, lists) = (peak(&operator)?, proxy.requests().iter().filter(|request| request.operation.verb == "list").count());
+    eprintln!("after a start: {started:.1} MiB, {lists} pages, {gone} of them expired, {:?}", start.elapsed());
+    ensure!(started < LISTED, "{started} MiB after a start");
+
+    // 410 Gone: everything is listed again.
+    let is_open = |request: &fault_proxy::Request| request.operation.verb == "watch" && request.outcome == Outcome::Passed(200);
+    until("the objects are watched", || proxy.requests().iter().any(is_open)).await?;
+    let before = proxy.arrived();
+    proxy.set_faults(vec![fault_proxy::Fault::new("watch", "athenasessions", fault_proxy::FaultKind::Gone).times(1)]);
+    proxy.cut_watches();
+    let listed_again = || {
+        let after = proxy.requests_after(before);
+        let listed = after.iter().rposition(|request| request.operation.verb == "list");
+        listed.is_some_and(|listed| after[listed..].iter().any(|request| request.operation.verb == "watch"))
+    };
+    until("the objects are listed again", listed_again).await?;
+    let again = peak(&operator)?;
+    eprintln!("after 410 Gone: {again:.1} MiB");
+    ensure!(again < LISTED, "{again} MiB after 410 Gone");
+
+    for number in 0..OBJECTS {
+        world.patch(&format!("o-{number}"), json!({ "spec": { "suspend": false } })).await?;
+    }
+    until_state(&world, OBJECTS, "status.state=IDLE").await?;
+    let resumed = peak(&operator)?;
+    eprintln!("resumed: {resumed:.1} MiB");
+    ensure!(resumed < STARTED, "{resumed} MiB when all were resumed");
+    let starts = world.calls("StartSession");
+    ensure!(starts.len() == OBJECTS && starts.iter().all(|call| call.request.to_string().len() > 890_000), "{} starts", starts.len());
+    Ok(())
+}
+
+async fn a_value_in_a_large_spec_is_shown_nowhere(world: World) -> anyhow::Result<()> {
+    const CANARY: &str = "canary-in-a-large-spec";
+    let spec = large(300_000, CANARY);
+    let operator = world.operator_with(&["--log=trace"], &[])?;
+    let text = format!("the value {CANARY} is no good");
+    let kind = FaultKind::Fail { status: 400, code: "InvalidRequestException".into(), message: text.clone() };
+    world.emulator.set_faults(vec![Fault::new("StartSession", kind)]);
+    world.create_with("refused", spec.clone()).await?;
+    let object = world.until_reason("refused", "Refused").await?;
+    let message = ready_condition(&object).map(|ready| ready.message).unwrap_or_default();
+    ensure!(message.contains("the value *** is no good"), "{message}");
+    world.emulator.set_faults(vec![]);
+
+    world.create_with("fails", spec.clone()).await?;
+    let object = world.until_reason("fails", "SessionIdle").await?;
+    let id = status(&object).session_id.context("an id")?;
+    world.emulator.set_state(&id, Change::State { state: "FAILED".into(), reason: Some(text) })?;
+    let object = world.until_reason("fails", "SessionFailed").await?;
+    ensure!(status(&object).state_change_reason.as_deref() == Some("the value *** is no good"), "{object:?}");
+
+    // The API server refuses the status, and repeats the value.
+    let value = "object.spec.engineConfiguration.classifications[0].properties['spark.property.first']";
+    let name = world.namespace.clone();
+    let policy = json!({
+        "apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingAdmissionPolicy", "metadata": { "name": name },
+        "spec": {
+            "failurePolicy": "Fail",
+            "matchConstraints": {
+                "namespaceSelector": { "matchLabels": { "kubernetes.io/metadata.name": name } },
+                "resourceRules": [{ "apiGroups": ["athena-operator.io"], "apiVersions": ["*"], "operations": ["UPDATE"], "resources": ["athenasessions/status"] }],
+            },
+            "validations": [{ "expression": "false", "messageExpression": format!("'no status with ' + {value}") }],
+        },
+    });
+    let binding = json!({
+        "apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingAdmissionPolicyBinding", "metadata": { "name": name },
+        "spec": { "policyName": name, "validationActions": ["Deny"] },
+    });
+    let list = json!({ "apiVersion": "v1", "kind": "List", "items": [policy, binding] });
+    let file = tempfile::NamedTempFile::new()?;
+    std::fs::write(file.path(), list.to_string())?;
+    world.stage().kubectl_ok(&["apply", "-f", &file.path().display().to_string()])?;
+    let denied = json!({ "status": { "restarts": 1 } });
+    let start = Instant::now();
+    loop {
+        let reply = world.sessions.patch_status("fails", &PatchParams::default(), &Patch::Merge(denied.clone())).await;
+        if reply.is_err_and(|error| error.to_string().contains(CANARY)) {
+            break;
+        }
+        ensure!(start.elapsed() < Duration::from_mins(1), "the policy is not in force");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    world.create_with("denied", spec).await?;
+    until("the refusal is logged", || operator.raw_log().contains("no status with ***")).await?;
+    world.stage().kubectl_ok(&["delete", "-f", &file.path().display().to_string()])?;
+
+    let (log, events, (_, metrics)) = (operator.raw_log(), world.kubectl(&["get", "events", "-o", "yaml"])?, operator.get("/metrics")?);
+    for (place, text) in [("log", log), ("events", events), ("metrics", metrics)] {
+        let line = text.lines().find(|line| line.contains(CANARY));
+        ensure!(line.is_none(), "the {place} hold the value: {}", line.unwrap_or_default());
+    }
+    for object in world.sessions.list(&ListParams::default()).await? {
+        ensure!(!serde_json::to_string(&object.status)?.contains(CANARY), "the status of {} holds the value", object.name_any());
+    }
+    Ok(())
+}
+
+async fn a_session_of_a_large_spec_is_adopted_only_with_its_properties(world: World) -> anyhow::Result<()> {
+    // The reply is lost, the operator ends, and what was started is found by its marker.
+    let spec = large(300_000, "own");
+    let operator = world.operator()?;
+    world.emulator.set_faults(vec![Fault::new("StartSession", FaultKind::DropAfter)]);
+    world.create_with("lost", spec).await?;
+    until("a session is started", || !world.emulator.sessions().is_empty()).await?;
+    world.until("lost", "recorded", |object| status(object).attempt.is_some()).await?;
+    operator.end(environment::Signal::KILL)?;
+    world.emulator.set_faults(vec![]);
+    // Nothing of the attempt is recorded any more.
+    let wiped = json!({ "status": { "attempt": null, "attemptTime": null, "region": null, "accountId": null } });
+    world.sessions.patch_status("lost", &PatchParams::default(), &Patch::Merge(wiped)).await?;
+    let _operator = world.operator()?;
+    let object = world.until_reason("lost", "SessionIdle").await?;
+    ensure!(condition(&object, "Stalled").is_none() && world.emulator.sessions().len() == 1, "{:?}", world.emulator.sessions().len());
+    Ok(())
+}
