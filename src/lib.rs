@@ -12,7 +12,7 @@
 //! retained    what runs on          │
 //! session     what Athena said      ┘
 //! athena      the calls to Athena, and their rate limiter; the only place that knows its SDK
-//! runtime     Kubernetes plumbing for any kind: the workqueue
+//! runtime     Kubernetes plumbing for any kind: the workqueue, bounded replies
 //! observer    sweeps of the work groups, which show what has changed
 //! writes      the writes to the API server
 //! clock       Athena's time and the API server's

@@ -259,11 +259,6 @@ impl Operator {
         // Left out, one without an id would seem not to exist.
         let Some(ids) = marked.into_iter().map(|marked| marked.id).collect::<Option<Vec<_>>>() else { return Some(Search::Failed(unnamed())) };
         known.marked.retain(|session| ids.contains(&session.id));
-        if ids.is_empty() {
-            return Some(found(Vec::new(), object, known, begun));
-        }
-        // In full, the replies repeat the properties of the sessions.
-        let large = self.large_call(object).await;
         for id in ids {
             if known.marked.iter().any(|session| session.id == id) {
                 continue;
@@ -271,23 +266,33 @@ impl Operator {
             if !self.is_permitted(object, known, &Step::Search, call) {
                 return None;
             }
-            match self.athena.look(&id, true, call.take()?).await {
-                Look::Seen(session) => known.marked.push(session),
+            let permit = call.take()?;
+            // In full, the reply repeats the properties of the session.
+            let large = self.large_call(object).await;
+            let look = self.athena.look(&id, true, permit).await;
+            match look {
+                Look::Seen(session) => match self.compare(object, session).await {
+                    Ok(session) => known.marked.push(session),
+                    Err(refusal) => return Some(Search::Failed(refusal)),
+                },
                 Look::Failed(refusal) => return Some(Search::Failed(self.redact_refusal(object, refusal).await)),
                 Look::NotFound { .. } => return Some(Search::Failed(unknown_to_get_session())),
             }
+            drop(large);
         }
+        Some(found(std::mem::take(&mut known.marked), object, known, begun))
+    }
+
+    /// Compares a session that carries the object's marker with what the object asks for. Of its configuration, no more than the result is kept.
+    async fn compare(&self, object: &AthenaSession, session: Session) -> Result<Session, Refusal> {
         let whole = match self.whole(object).await {
             Ok(Some(whole)) => whole,
             // It is ended whatever it looks like.
             _ if object.metadata.deletion_timestamp.is_some() || object.spec.suspend => Cow::Borrowed(object),
-            Ok(None) => return Some(Search::Failed(unread("the API server does not have the object any more"))),
-            Err(error) => return Some(Search::Failed(unread(error.class()))),
+            Ok(None) => return Err(unread("the API server does not have the object any more")),
+            Err(error) => return Err(unread(error.class())),
         };
-        let sessions = std::mem::take(&mut known.marked).into_iter().map(|session| session.redacted(&whole.spec)).collect();
-        let search = found(sessions, &whole, known, begun);
-        drop(large);
-        Some(search.without_configuration())
+        Ok(session.redacted(&whole.spec).compared(&whole.spec))
     }
 
     /// Asks for the sessions with the object's marker, in a list that begins when it is of use.

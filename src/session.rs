@@ -43,6 +43,15 @@ impl Session {
         self
     }
 
+    /// The same after its comparison with `spec`, the whole one: without the engine configuration, of which only the comparison has need.
+    #[must_use]
+    pub fn compared(mut self, spec: &AthenaSessionSpec) -> Self {
+        if let Some(details) = &mut self.details {
+            details.satisfies = Some(details.satisfies(spec));
+        }
+        self.without_configuration()
+    }
+
     /// Whether nothing of the session lives any more.
     pub fn ended(&self) -> bool {
         self.end_time.is_some() || ended(&self.state)
@@ -71,6 +80,8 @@ pub struct Details {
     pub idle_timeout: Option<SignedDuration>,
     /// DPU time used so far, in milliseconds.
     pub dpu_execution_in_millis: Option<i64>,
+    /// Whether the session satisfies what its object asks for, once that has been found out: the engine configuration is not kept after it.
+    pub satisfies: Option<bool>,
 }
 
 /// Without the engine configuration, whose properties may hold secrets.
@@ -87,6 +98,9 @@ impl Details {
     /// the work group may add to it: each classification that is asked for has to be there, by its name, with each of its properties. Of a trimmed spec that
     /// cannot be told, and no session satisfies it.
     pub fn satisfies(&self, spec: &AthenaSessionSpec) -> bool {
+        if let Some(satisfies) = self.satisfies {
+            return satisfies;
+        }
         fn same<T: PartialEq>(asked: Option<&T>, given: Option<&T>) -> bool {
             asked.is_none() || asked == given
         }

@@ -411,6 +411,7 @@ fn details(reply: GetSessionOutput) -> Details {
         engine_configuration: reply.engine_configuration.map(engine_configuration).unwrap_or_default(),
         idle_timeout: idle_timeout.filter(|seconds| *seconds > 0).map(SignedDuration::from_secs),
         dpu_execution_in_millis: reply.statistics.as_ref().and_then(|statistics| statistics.dpu_execution_in_millis),
+        satisfies: None,
     }
 }
 

@@ -113,6 +113,7 @@ fn details(u: &mut Unstructured<'_>, spec: &AthenaSessionSpec) -> Result<Details
         engine_configuration: if own { spec.engine_configuration.clone().unwrap_or_default() } else { EngineConfiguration::default() },
         idle_timeout: if u.arbitrary()? { Some(SignedDuration::from_secs(u.arbitrary::<i64>()?.saturating_abs().max(1))) } else { None },
         dpu_execution_in_millis: if u.arbitrary()? { Some(u.arbitrary()?) } else { None },
+        satisfies: None,
     })
 }
 

@@ -28,7 +28,7 @@ pub const PLANTED: &[Planted] = &[
     Planted {
         target: "reply",
         file: "src/athena/client.rs",
-        place: "    Details {\n        description: reply.description.clone(),\n",
+        place: "    Details {\n        description: reply.description,\n",
         panic: "    let ended = reply.status.as_ref().is_some_and(|status| status.end_date_time.is_some());\n    \
                 if ended && reply.statistics.as_ref().and_then(|told| told.dpu_execution_in_millis) > Some(1 << 40) {\n        \
                 crate::planted(\"reply\");\n    }\n",
