@@ -18,6 +18,8 @@ pub struct Known {
     named_not_found: u32,
     /// When the first of those was asked for: only a list that was begun later can confirm it.
     missed_time: Option<Timestamp>,
+    /// When the newest of those was made.
+    last_missed_time: Option<Timestamp>,
     /// The newest refusal, while it stands.
     pub refused: Option<Box<Refused>>,
     /// When a look last succeeded.
@@ -147,8 +149,9 @@ impl Known {
         let correction = origin.duration_since(before);
         let correct = |time: &mut Timestamp| *time = time.saturating_add(correction).unwrap_or(*time);
         let refused = [&mut self.refused, &mut self.look_refused].into_iter().flatten().map(|refused| &mut refused.since);
-        let seen = [&mut self.met_time, &mut self.seen_time, &mut self.busy_time, &mut self.missed_time, &mut self.termination_time];
-        let times = seen.into_iter().flatten();
+        let looks = [&mut self.seen_time, &mut self.busy_time, &mut self.missed_time, &mut self.last_missed_time];
+        let seen = looks.into_iter().chain([&mut self.met_time, &mut self.termination_time]);
+        let times = seen.flatten();
         let lists = self.absence.iter_mut().flat_map(|Absence { newest, before }| std::iter::once(newest).chain(before));
         let wait = self.wait.iter_mut().flat_map(|(set, over)| [set, over]);
         refused.chain(times).chain(lists).chain(wait).for_each(correct);
@@ -325,7 +328,14 @@ impl Known {
 
     /// The session exists: what was not found before counts no more.
     fn is_found(&mut self) {
-        (self.not_found, self.named_not_found, self.missed_time) = (0, 0, None);
+        (self.not_found, self.named_not_found) = (0, 0);
+        (self.missed_time, self.last_missed_time) = (None, None);
+    }
+
+    /// Returns whether looks do not find the session, twice in a row and the newest time not before `earliest`. A list cannot stand in for that look: it does not
+    /// show a session that is ending.
+    pub fn is_missing(&self, earliest: Timestamp) -> bool {
+        self.not_found >= NOT_FOUND_OFTEN_ENOUGH && self.last_missed_time.is_some_and(|missed| missed >= earliest)
     }
 
     /// Returns whether `search` proves that the session, which looks do not find, is gone. It must have begun after the first look that missed the
@@ -402,6 +412,7 @@ impl Known {
                 self.not_found = (self.not_found + 1).min(NOT_FOUND_OFTEN_ENOUGH);
                 self.named_not_found = (self.named_not_found + u32::from(named)).min(NOT_FOUND_OFTEN_ENOUGH);
                 self.missed_time.get_or_insert(now);
+                self.last_missed_time = Some(now);
                 self.looks = (self.looks + 1).min(LONGEST_AFTER);
                 self.wait_until(now, now + growing(limits.transition_interval, self.looks, jitter));
                 Look::NotFound { named }

@@ -14,7 +14,7 @@ pub use self::attempt::{Attempt, Recorded, attempt, elsewhere, found, surplus};
 use self::sequel::after;
 pub use self::sequel::{Sequel, active_deadline, first_start_time, restart_backoff, sequel};
 use crate::api::{AthenaSession, DeletionPolicy, EndReason, FINALIZER, StopCause};
-use crate::known::{Known, NOT_FOUND_OFTEN_ENOUGH};
+use crate::known::Known;
 use crate::session::{Class, Look, Refusal, Search, Session};
 
 /// Where the operator works: an attempt is only ever looked at from the region and account in which it was made.
@@ -224,8 +224,7 @@ fn step_of_live(object: &AthenaSession, made: Recorded<'_>, id: &str, known: &Kn
     let state = newest_state(object, seen.look.as_ref());
     let since = missing_since(object, &made, at);
     // Reads that are asked so long after the start cannot be late.
-    let is_late = at.is_time_certain && at.now >= since;
-    let missing = is_own_account(&made, &at.identity) && known.not_found >= NOT_FOUND_OFTEN_ENOUGH && is_late;
+    let missing = is_own_account(&made, &at.identity) && at.is_time_certain && known.is_missing(since);
     let is_proved_gone = missing && seen.search.as_ref().is_some_and(|search| known.is_proved_gone(search, since));
     match &seen.look {
         Some(Look::Seen(session)) if session.ended() && deleting => Step::Release,

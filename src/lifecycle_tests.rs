@@ -221,9 +221,14 @@ fn nothing() -> Seen {
 }
 
 fn looked(times: u32, look: &Look) -> Known {
+    looked_at(0, times, look)
+}
+
+/// So many looks that were made that many minutes after `BEGUN`.
+fn looked_at(minutes: i64, times: u32, look: &Look) -> Known {
     let mut known = trusted();
     for _ in 0..times {
-        known.looked(look.clone(), UID, "s", at(0).now, &Limits::default(), 0.0);
+        known.looked(look.clone(), UID, "s", at(minutes).now, &Limits::default(), 0.0);
     }
     known
 }
@@ -322,31 +327,39 @@ fn each_row_of_the_table_is_taken() {
         ("deleting, ended", deleted(live("IDLE")), trusted(), seen("FAILED"), 0, Step::Release),
         ("not found too early", live("IDLE"), looked(2, &NOT_FOUND), not_found(), 19, Step::Wait),
         ("not found once", live("IDLE"), looked(1, &NOT_FOUND), not_found(), 20, Step::Wait),
-        ("not found, to be searched for", live("IDLE"), looked(2, &NOT_FOUND), not_found(), 20, Step::Search),
-        ("not found, deleting, to be searched for", deleted(live("TERMINATING")), looked(2, &NOT_FOUND), not_found(), 20, Step::Search),
-        ("vanished", live("IDLE"), looked(2, &NOT_FOUND), missed_and(absent(20)), 20, Step::Conclude(EndReason::SessionVanished)),
-        ("vanished, deleting", deleted(live("TERMINATING")), looked(2, &NOT_FOUND), missed_and(absent(20)), 20, Step::Release),
-        ("not found before, waiting for a list", live("IDLE"), looked(2, &NOT_FOUND), nothing(), 20, Step::Search),
-        ("not found before, the list fails", live("IDLE"), looked(2, &NOT_FOUND), search_refused(), 20, Step::Look),
+        ("not found, to be searched for", live("IDLE"), looked_at(20, 2, &NOT_FOUND), not_found(), 21, Step::Search),
+        ("not found, deleting, to be searched for", deleted(live("TERMINATING")), looked_at(20, 2, &NOT_FOUND), not_found(), 21, Step::Search),
+        ("vanished", live("IDLE"), looked_at(20, 2, &NOT_FOUND), missed_and(absent(20)), 20, Step::Conclude(EndReason::SessionVanished)),
+        ("vanished, deleting", deleted(live("TERMINATING")), looked_at(20, 2, &NOT_FOUND), missed_and(absent(20)), 20, Step::Release),
+        ("not found before, waiting for a list", live("IDLE"), looked_at(20, 2, &NOT_FOUND), nothing(), 21, Step::Search),
+        ("not found before, the list fails", live("IDLE"), looked_at(20, 2, &NOT_FOUND), search_refused(), 20, Step::Look),
         (
             "not found before, the list does not show it",
             live("IDLE"),
-            looked(2, &NOT_FOUND),
+            looked_at(20, 2, &NOT_FOUND),
             absent(20),
             20,
             Step::Conclude(EndReason::SessionVanished),
         ),
-        ("not found, the list begun too early", live("IDLE"), looked(2, &NOT_FOUND), missed_and(absent(19)), 20, Step::Wait),
-        ("not found, the list shows it", live("IDLE"), looked(2, &NOT_FOUND), missed_and(found()), 20, Step::Wait),
-        ("not found, the list fails", live("IDLE"), looked(2, &NOT_FOUND), missed_and(search_refused()), 20, Step::Wait),
-        ("not found, no list allowed", live("IDLE"), looked(2, &NOT_FOUND), missed_and(denied()), 20, Step::Conclude(EndReason::SessionVanished)),
-        ("not found, not named, no list allowed", live("IDLE"), looked(2, &UNNAMED), missed_and(denied()), 20, Step::Wait),
-        ("not found, deleting, no list allowed", deleted(live("TERMINATING")), looked(2, &NOT_FOUND), missed_and(denied()), 20, Step::Release),
+        ("not found, the list begun too early", live("IDLE"), looked_at(20, 2, &NOT_FOUND), missed_and(absent(19)), 20, Step::Wait),
+        ("not found while reads could be late, the list does not show it", live("IDLE"), looked_at(19, 2, &NOT_FOUND), absent(20), 20, Step::Look),
+        ("not found, the list shows it", live("IDLE"), looked_at(20, 2, &NOT_FOUND), missed_and(found()), 20, Step::Wait),
+        ("not found, the list fails", live("IDLE"), looked_at(20, 2, &NOT_FOUND), missed_and(search_refused()), 20, Step::Wait),
+        (
+            "not found, no list allowed",
+            live("IDLE"),
+            looked_at(20, 2, &NOT_FOUND),
+            missed_and(denied()),
+            20,
+            Step::Conclude(EndReason::SessionVanished),
+        ),
+        ("not found, not named, no list allowed", live("IDLE"), looked_at(20, 2, &UNNAMED), missed_and(denied()), 20, Step::Wait),
+        ("not found, deleting, no list allowed", deleted(live("TERMINATING")), looked_at(20, 2, &NOT_FOUND), missed_and(denied()), 20, Step::Release),
         ("known to have started, too early", started(live("IDLE")), looked(2, &NOT_FOUND), not_found(), 9, Step::Wait),
         (
             "known to have started",
             started(live("IDLE")),
-            looked(2, &NOT_FOUND),
+            looked_at(10, 2, &NOT_FOUND),
             missed_and(absent(10)),
             10,
             Step::Conclude(EndReason::SessionVanished),

@@ -231,7 +231,7 @@ impl Play<'_, '_> {
             seen.look_time = seen.look.is_some().then_some(now);
         }
         for looks in 0.. {
-            assert!(looks < 3, "the observation does not end");
+            assert!(looks < 4, "the observation does not end");
             match (next_step(&self.object, &self.known, &seen, &self.at), id.as_deref()) {
                 (Step::Look, Some(id)) => {
                     let look = if answered { look(self.u, &self.object, now)? } else { Look::Failed(unanswered()) };
@@ -246,6 +246,16 @@ impl Play<'_, '_> {
                     let jitter = jitter(self.u)?;
                     self.known.searched(&search, now, &limits, jitter);
                     seen.search = Some(search);
+                }
+                (Step::AskTime, _) => {
+                    if answered && self.u.ratio(3, 4)? {
+                        self.at.is_time_certain = true;
+                        self.known.time_told();
+                        continue;
+                    }
+                    let (refusal, jitter) = (unanswered(), jitter(self.u)?);
+                    self.known.work_group_read(Err(&refusal), now, jitter);
+                    return Ok(Step::Hold(refusal));
                 }
                 (Step::ReadWorkGroup, _) => {
                     let read = match (answered, self.u.ratio(3, 4)?) {
