@@ -9,6 +9,7 @@ use crate::session::{Class, Look, Refusal, Search, Session};
 
 /// What this process knows of one object. It is kept for every object: what few have stands apart.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct Known {
     /// Whether this process put the finalizer on: then no attempt can have been recorded before it.
     pub finalizer_added: bool,

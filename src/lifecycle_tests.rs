@@ -853,7 +853,7 @@ fn what_needs_no_time_goes_on_before_athena_has_told_its_own() {
     let uncertain = Circumstances { is_time_certain: false, ..at(0) };
     let mut asked = met();
     asked.work_group_read(Err(&refusal(Class::Unanswered)), at(0).now, 1.0);
-    for (case, object, known, seen, expected) in [
+    let cases: Vec<(&str, AthenaSession, Known, Seen, Step)> = vec![
         ("a look", live("IDLE"), met(), nothing(), Step::Look),
         ("a search", deleted(object(json!({}))), met(), nothing(), Step::Search),
         ("a session that is found", object(json!({})), met(), found(), Step::Adopt(0, session("IDLE"))),
@@ -862,7 +862,8 @@ fn what_needs_no_time_goes_on_before_athena_has_told_its_own() {
         ("a deletion", deleted(live("IDLE")), trusted(), nothing(), Step::Terminate),
         ("a refused time", restarting(over("SessionFailed"), 0), asked, nothing(), Step::Wait),
         ("a finished object", over("IdleTimeout"), met(), nothing(), Step::Rest),
-    ] {
+    ];
+    for (case, object, known, seen, expected) in cases {
         assert_eq!(next_step(&object, &known, &seen, &uncertain), expected, "{case}");
     }
 }

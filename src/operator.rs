@@ -103,11 +103,11 @@ impl Operator {
     }
 
     /// Has `key` triggered once Athena has told its time.
-    pub(crate) fn await_time(&self, key: Key) {
+    pub(crate) fn await_time(&self, key: &Key) {
         self.awaiting_time().insert(key.clone());
         // It may have been told between the decision and now.
-        if self.clock.read().is_certain && self.awaiting_time().remove(&key) {
-            self.trigger.trigger(&key, Priority::Normal);
+        if self.clock.read().is_certain && self.awaiting_time().remove(key) {
+            self.trigger.trigger(key, Priority::Normal);
         }
     }
 
@@ -121,9 +121,13 @@ impl Operator {
                 let stores = self.stores.lock().unwrap_or_else(PoisonError::into_inner);
                 let keys: Vec<Key> = stores.iter().flat_map(Store::state).map(|object| Key::of(object.as_ref())).collect();
                 drop(stores);
-                keys.iter().for_each(|key| self.trigger.trigger(key, Priority::Normal));
+                for key in &keys {
+                    self.trigger.trigger(key, Priority::Normal);
+                }
             } else {
-                waiting.iter().for_each(|key| self.trigger.trigger(key, Priority::Normal));
+                for key in &waiting {
+                    self.trigger.trigger(key, Priority::Normal);
+                }
             }
             was_certain = true;
         }

@@ -117,7 +117,7 @@ impl Operator {
         }
         debug!(?step, queued, "decided");
         if awaits_time(object, known, &self.circumstances()) {
-            self.await_time(Key::of(object));
+            self.await_time(&Key::of(object));
         }
         let mut reported = None;
         let written = match &step {

@@ -53,6 +53,7 @@ mod tests {
 
     use super::*;
 
+    #[allow(clippy::needless_pass_by_value, reason = "rows read better")]
     fn object(policy: &str, status: Value) -> Value {
         json!({
             "apiVersion": "athena-operator.io/v1alpha1", "kind": "AthenaSession", "metadata": { "name": "n", "namespace": "ns", "uid": "u" },

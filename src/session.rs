@@ -98,14 +98,14 @@ impl Details {
     /// the work group may add to it: each classification that is asked for has to be there, by its name, with each of its properties. Of a trimmed spec that
     /// cannot be told, and no session satisfies it.
     pub fn satisfies(&self, spec: &AthenaSessionSpec) -> bool {
-        if let Some(satisfies) = self.satisfies {
-            return satisfies;
-        }
         fn same<T: PartialEq>(asked: Option<&T>, given: Option<&T>) -> bool {
             asked.is_none() || asked == given
         }
         fn holds(asked: Option<&BTreeMap<String, String>>, given: Option<&BTreeMap<String, String>>) -> bool {
             asked.into_iter().flatten().all(|(key, value)| given.and_then(|given| given.get(key)) == Some(value))
+        }
+        if let Some(satisfies) = self.satisfies {
+            return satisfies;
         }
         let given = &self.engine_configuration;
         !spec.trimmed

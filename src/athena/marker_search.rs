@@ -269,7 +269,7 @@ impl<K: Clone + Eq + Hash + Send + Sync + 'static> MarkerSearch<K> {
                         }
                         read => read,
                     };
-                    self.finish(&work_group, reading, read, Instant::now(), fastrand::f64()).iter().for_each(&trigger);
+                    self.finish(&work_group, reading, &read, Instant::now(), fastrand::f64()).iter().for_each(&trigger);
                 }
                 Next::Wait(Some(time), changed) => {
                     tokio::select! {
@@ -364,12 +364,12 @@ impl<K: Clone + Eq + Hash + Send + Sync + 'static> MarkerSearch<K> {
     }
 
     /// Answers the objects that the list serves. Returns them.
-    fn finish(&self, work_group: &str, mut reading: Reading<K>, read: Read, now: Instant, jitter: f64) -> Vec<K> {
+    fn finish(&self, work_group: &str, mut reading: Reading<K>, read: &Read, now: Instant, jitter: f64) -> Vec<K> {
         let mut groups = self.groups();
         let Some(group) = groups.get_mut(work_group) else { return Vec::new() };
         let lasted = now.duration_since(reading.begun) * PAUSE_FACTOR;
         group.next = Some(now + self.pause.max(lasted));
-        match &read {
+        match read {
             Read::Complete => group.failing = None,
             Read::Abandoned => {}
             Read::Failed(refusal) => {

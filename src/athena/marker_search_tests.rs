@@ -171,7 +171,7 @@ async fn a_list_begins_for_the_earliest_object_and_serves_all_whose_time_is_befo
     }
     assert_eq!(planned(&search, start + seconds(29)), Some(start + seconds(30)));
     let list = reading(search.next("etl", start + seconds(70)));
-    let mut served = search.finish("etl", list, Read::Complete, start + seconds(75), 0.0);
+    let mut served = search.finish("etl", list, &Read::Complete, start + seconds(75), 0.0);
     served.sort_unstable();
     assert_eq!(served, [1, 2], "those that were registered and due");
     assert_eq!(planned(&search, start + seconds(76)), Some(start + seconds(100)));
@@ -185,7 +185,7 @@ async fn a_work_group_is_not_listed_for_more_than_a_quarter_of_the_time() {
     let (search, start) = (Search::new(seconds(20)), Instant::now());
     register(&search, 1, start);
     let list = reading(search.next("etl", start + seconds(1)));
-    assert_eq!(search.finish("etl", list, Read::Complete, start + seconds(41), 0.0), [1]);
+    assert_eq!(search.finish("etl", list, &Read::Complete, start + seconds(41), 0.0), [1]);
     register(&search, 2, start);
     assert_eq!(planned(&search, start + seconds(41)), Some(start + seconds(161)));
 }
@@ -196,9 +196,9 @@ async fn an_object_that_asks_during_a_list_waits_for_the_next() {
     register(&search, 1, start);
     let list = reading(search.next("etl", start + seconds(1)));
     register(&search, 2, start);
-    assert_eq!(search.finish("etl", list, Read::Complete, start + seconds(2), 0.0), [1], "pages that were read before may have shown its session");
+    assert_eq!(search.finish("etl", list, &Read::Complete, start + seconds(2), 0.0), [1], "pages that were read before may have shown its session");
     let list = reading(search.next("etl", start + seconds(22)));
-    assert_eq!(search.finish("etl", list, Read::Complete, start + seconds(23), 0.0), [2]);
+    assert_eq!(search.finish("etl", list, &Read::Complete, start + seconds(23), 0.0), [2]);
 }
 
 #[tokio::test]
@@ -207,7 +207,7 @@ async fn an_object_that_asks_again_is_served_by_the_list_that_is_being_read_for_
     register(&search, 1, start);
     let list = reading(search.next("etl", start + seconds(1)));
     assert_eq!(register(&search, 1, start + seconds(2)), None, "something has changed in it meanwhile");
-    assert_eq!(search.finish("etl", list, Read::Complete, start + seconds(3), 0.0), [1]);
+    assert_eq!(search.finish("etl", list, &Read::Complete, start + seconds(3), 0.0), [1]);
 }
 
 #[tokio::test]
@@ -216,7 +216,7 @@ async fn an_object_that_misses_its_session_is_told_each_time_that_the_list_is_re
     for time in [start, start + seconds(60)] {
         search.ask(&1, "etl", Ask { session_id: Some("s".into()), ..ask(1, start) }, |_| {});
         let list = reading(search.next("etl", time));
-        assert_eq!(search.finish("etl", list, Read::Failed(denied()), time, 1.0), [1]);
+        assert_eq!(search.finish("etl", list, &Read::Failed(denied()), time, 1.0), [1]);
         search.cancel(&1);
     }
 }
@@ -232,7 +232,7 @@ async fn a_session_that_is_found_is_told_before_its_time() {
     let mut list = reading(search.next("etl", start));
     let begun = list.begun;
     list.take(vec![own(1), session("s", "without a marker"), own(4)]);
-    let mut served = search.finish("etl", list, Read::Complete, start + seconds(1), 0.0);
+    let mut served = search.finish("etl", list, &Read::Complete, start + seconds(1), 0.0);
     served.sort_unstable();
     assert_eq!(served, [1, 2, 3]);
     let complete = |marked, contains_session| Some(Answer::Complete { begun, marked, contains_session });
@@ -247,7 +247,7 @@ async fn an_answer_stays_until_the_object_has_read_it() {
     let (search, start) = (Search::new(seconds(20)), Instant::now());
     register(&search, 1, start);
     let list = reading(search.next("etl", start));
-    search.finish("etl", list, Read::Complete, start, 0.0);
+    search.finish("etl", list, &Read::Complete, start, 0.0);
     assert!(register(&search, 1, start).is_some() && register(&search, 1, start).is_some());
     search.cancel(&1);
     assert_eq!(register(&search, 1, start), None, "it asks for another list");
@@ -262,7 +262,7 @@ async fn all_that_wait_are_told_once_that_lists_fail_and_the_list_is_tried_again
     register(&search, 1, start);
     register(&search, 2, start + seconds(600));
     let list = reading(search.next("etl", start));
-    assert_eq!(search.finish("etl", list, Read::Failed(denied()), start, 1.0), [1], "it is too early for the other");
+    assert_eq!(search.finish("etl", list, &Read::Failed(denied()), start, 1.0), [1], "it is too early for the other");
     assert_eq!(register(&search, 1, start), Some(Answer::Failed(denied())));
     search.cancel(&1);
     search.cancel(&2);
@@ -272,16 +272,16 @@ async fn all_that_wait_are_told_once_that_lists_fail_and_the_list_is_tried_again
 
     let list = reading(search.next("etl", start + seconds(5)));
     let again = Refusal { request_id: Some("another".into()), ..denied() };
-    assert_eq!(search.finish("etl", list, Read::Failed(again), start + seconds(5), 1.0), [0; 0], "it knows");
+    assert_eq!(search.finish("etl", list, &Read::Failed(again), start + seconds(5), 1.0), [0; 0], "it knows");
     assert_eq!(planned(&search, start + seconds(5)), Some(start + seconds(15)));
 
     let list = reading(search.next("etl", start + seconds(15)));
     let throttled = refusal(Class::Throttled, "Throttled");
-    assert_eq!(search.finish("etl", list, Read::Failed(throttled), start + seconds(15), 1.0), [1], "another refusal is news");
+    assert_eq!(search.finish("etl", list, &Read::Failed(throttled), start + seconds(15), 1.0), [1], "another refusal is news");
     search.cancel(&1);
     register(&search, 1, start);
     let list = reading(search.next("etl", start + seconds(16)));
-    assert_eq!(search.finish("etl", list, Read::Complete, start + seconds(16), 1.0), [1]);
+    assert_eq!(search.finish("etl", list, &Read::Complete, start + seconds(16), 1.0), [1]);
 }
 
 #[tokio::test]

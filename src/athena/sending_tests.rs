@@ -107,7 +107,7 @@ async fn a_call_that_may_have_been_sent_is_in_doubt() {
     let closed_after_the_request = server(|mut connection| async move { read_request(&mut connection).await }).await;
     let silent = server(|mut connection| async move {
         read_request(&mut connection).await;
-        std::future::pending().await
+        std::future::pending::<()>().await;
     })
     .await;
     let bad_gateway = server(|mut connection| async move {

@@ -59,7 +59,7 @@ fn a_key_is_reconciled_once_at_a_time_and_again_if_it_was_added_meanwhile() {
     assert!(!state.add("a", Priority::High, now));
     assert_eq!(begin(&mut state, now), None);
     // What was added while it ran is not known to what set the time.
-    state.end(&"a", Some(now + Duration::from_secs(60)));
+    state.end(&"a", Some(now + Duration::from_mins(1)));
     assert_eq!(order(&mut state, now), ["a"]);
     state.end(&"a", None);
     assert_eq!(state.next(now), Next::Nothing);

@@ -237,7 +237,9 @@ mod tests {
             (sample.calls, sample.reconciles) = (10 * number, 50.0 * count(number));
         }
         assert!(SOAK.verdict(&samples).broken.is_empty());
-        samples.iter_mut().for_each(|sample| sample.reconciles *= 10.0);
+        for sample in &mut samples {
+            sample.reconciles *= 10.0;
+        }
         assert_eq!(SOAK.verdict(&samples).broken.len(), 1);
     }
 

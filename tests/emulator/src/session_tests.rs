@@ -40,7 +40,7 @@ fn a_session_nobody_looked_at_has_entered_each_state_in_time() {
 #[test]
 fn an_idle_session_may_be_ended_late() {
     let mut session = session(None);
-    let late = Config { idle_late: Duration::from_secs(300), ..Config::default() };
+    let late = Config { idle_late: Duration::from_mins(5), ..Config::default() };
     session.settle(&late, at(421));
     assert_eq!(session.state(), IDLE);
     session.settle(&late, at(422));
