@@ -18,7 +18,7 @@ use serde_json::value::RawValue;
 use crate::api::{AthenaSession, AthenaSessionSpec, AthenaSessionStatus, EngineConfiguration, FINALIZER, MonitoringConfiguration};
 use crate::events::MARKS;
 
-/// How many bytes of text a spec may have to be kept whole; each entry of a map counts as [`ENTRY`] more.
+/// How many bytes of text a spec may have to be kept whole; each entry of a map counts as `ENTRY` more.
 pub const WHOLE_SPEC: usize = 2048;
 /// What a map needs for an entry beside its text.
 const ENTRY: usize = 32;

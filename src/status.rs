@@ -95,12 +95,22 @@ pub fn status_after(object: &AthenaSession, known: &Known, step: &Step, outcome:
     let mut status = next.status.unwrap_or_default();
     // Later work is recorded together with what is written anyway.
     let is_own = status.session_id.as_deref().is_some_and(|id| known.trusts(id));
-    let is_written = status.last_busy_time.is_none() || object.status.as_ref() != Some(&status);
-    if let Some(time) = work_time(object, known, step).filter(|_| is_own && is_written) {
+    let is_written = || status.last_busy_time.is_none() || !object.status.as_ref().is_some_and(|before| is_same_but_for_texts(before, &status));
+    if let Some(time) = work_time(object, known, step).filter(|_| is_own && is_written()) {
         let newest = status.last_busy_time.as_ref().map_or(time, |before| before.0.max(time));
         status.last_busy_time = Some(seconds(newest));
     }
     status
+}
+
+/// Returns whether two statuses differ in nothing but the texts of conditions.
+fn is_same_but_for_texts(before: &AthenaSessionStatus, after: &AthenaSessionStatus) -> bool {
+    let conditions = |status: &AthenaSessionStatus| -> Vec<(String, String, String)> {
+        let conditions = status.conditions.iter().flatten();
+        conditions.map(|condition| (condition.type_.clone(), condition.status.clone(), condition.reason.clone())).collect()
+    };
+    let rest = |status: &AthenaSessionStatus| AthenaSessionStatus { conditions: None, ..status.clone() };
+    conditions(before) == conditions(after) && rest(before) == rest(after)
 }
 
 /// Returns the newest time at which the session of `object` is known to have been at work, of what its status does not say.

@@ -3,9 +3,9 @@
 //! kube's client reads each reply whole before it decodes it, and asks for pages of so many objects, whatever they weigh. The service of this module
 //! stands below it:
 //!
-//! - It replaces the `limit` of a list by one that it fits to what the pages weigh. The reading of a page that grows beyond [`LONGEST_PAGE`] is given up,
+//! - It replaces the `limit` of a list by one that it fits to what the pages weigh. The reading of a page that grows beyond `LONGEST_PAGE` is given up,
 //!   and a smaller page is requested.
-//! - Of any other reply but a watch, [`FREE`] bytes are read at once, and the rest under one of [`PERMITS`] permits, which a page needs too. A caller that
+//! - Of any other reply but a watch, `FREE` bytes are read at once, and the rest under one of `PERMITS` permits, which a page needs too. A caller that
 //!   decodes a reply as soon as it ends, as kube's client does, holds no more than that many large ones at a time.
 
 use std::collections::{HashMap, VecDeque};
