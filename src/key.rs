@@ -8,7 +8,7 @@ use kube::api::ObjectMeta;
 use kube::runtime::reflector::{Lookup, ObjectRef};
 
 /// An object by its namespace and name. Several are kept of each object: it is small, and copies share what it holds.
-#[derive(Clone, PartialEq, Eq, Hash)]
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Key(Arc<str>);
 
 impl Key {

@@ -247,14 +247,3 @@ pub enum Search {
     /// Nothing.
     Failed(Refusal),
 }
-
-impl Search {
-    /// The same without the engine configuration of the session, which may be large.
-    #[must_use]
-    pub fn without_configuration(self) -> Self {
-        match self {
-            Self::Found { attempt, session } => Self::Found { attempt, session: session.without_configuration() },
-            other => other,
-        }
-    }
-}

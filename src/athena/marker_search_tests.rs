@@ -119,7 +119,7 @@ fn register(search: &Search, number: u32, from: Instant) -> Option<Answer> {
     search.ask(&number, "etl", ask(number, from), |_| {})
 }
 
-fn reading(next: Next<u32>) -> Reading<u32> {
+fn reading((next, _): (Next<u32>, Arc<Notify>)) -> Reading<u32> {
     match next {
         Next::List(reading) => reading,
         other => panic!("no list begins: {other:?}"),
@@ -128,8 +128,8 @@ fn reading(next: Next<u32>) -> Reading<u32> {
 
 /// When the next list begins, if none does at `now`.
 fn planned(search: &Search, now: Instant) -> Option<Instant> {
-    match search.next("etl", now) {
-        Next::Wait(time, _) => time,
+    match search.next("etl", now).0 {
+        Next::Wait(time) => time,
         other => panic!("it does not wait: {other:?}"),
     }
 }
@@ -377,7 +377,7 @@ async fn nothing_is_kept_of_a_hundred_thousand_foreign_sessions() {
         list.take(strangers(100));
     }
     list.take(vec![own(1), own(2), own(1)]);
-    assert_eq!(list.marked, HashMap::from([(1, vec![marked(0, "own-1")])]), "a session that moves to another page is one");
+    assert_eq!(list.marked, BTreeMap::from([(1, vec![marked(0, "own-1")])]), "a session that moves to another page is one");
     assert!(list.contained.is_empty());
 }
 

@@ -4,7 +4,7 @@ mod client;
 mod clock;
 mod credentials;
 mod error;
-mod marker_search;
+pub mod marker_search;
 mod probe;
 pub mod rate_limiter;
 mod request;

@@ -1,0 +1,264 @@
+//! The objects that wait for a list of one work group: which list serves whom, and when the next begins. It has no clock and makes no calls, and any times
+//! will do, so that the model check drives it too.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::{Add, Sub};
+use std::time::Duration;
+
+use crate::known::backoff;
+use crate::marker;
+use crate::session::{Class, Refusal};
+
+/// Time for which the refusals of a work group's lists are remembered while its objects wait to ask again: twice the longest backoff.
+const FAILING_TTL: Duration = Duration::from_mins(10);
+/// Part of the time in which a work group may be listed: after a list, the next begins no sooner than so many times its duration.
+const PAUSE_FACTOR: u32 = 3;
+
+/// What an object wants to learn from a list, and from when on.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Ask<T> {
+    /// UID in the markers.
+    pub uid: String,
+    /// Attempt in the markers; any if there is none.
+    pub attempt: Option<i32>,
+    /// Session to look for by its id, whatever its marker.
+    pub session_id: Option<String>,
+    /// Earliest begin of a list whose silence is of use. A list that shows a session is of use in any case.
+    pub from: T,
+}
+
+impl<T> Ask<T> {
+    fn seeks_the_same(&self, other: &Self) -> bool {
+        (&self.uid, self.attempt, &self.session_id) == (&other.uid, other.attempt, &other.session_id)
+    }
+}
+
+/// A session as ListSessions shows it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Summary {
+    /// The id, if it is one.
+    pub id: Option<String>,
+    /// The description.
+    pub description: Option<String>,
+}
+
+/// A session with the marker that was asked for.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Marked {
+    /// Attempt in the marker.
+    pub attempt: i32,
+    /// The session's id, unless ListSessions leaves it out.
+    pub id: Option<String>,
+}
+
+/// What a list has told an object.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Answer<T> {
+    /// The list was read to its end.
+    Complete {
+        /// Time before its first page was asked for.
+        begun: T,
+        /// Sessions with the marker that was asked for.
+        marked: Vec<Marked>,
+        /// Whether the session that was asked for by its id is in it.
+        contains_session: bool,
+    },
+    /// The list could not be read.
+    Failed(Refusal),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Asker<T> {
+    ask: Ask<T>,
+    /// Number of the list that reads for it from its first page on.
+    list: Option<u64>,
+    answer: Option<Answer<T>>,
+}
+
+/// Refusals of lists in a row.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Failing {
+    class: Class,
+    reason: &'static str,
+    count: u32,
+    /// UIDs of the objects that know of it.
+    told: BTreeSet<String>,
+}
+
+/// The objects that ask about one work group.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Group<K: Ord, T> {
+    askers: BTreeMap<K, Asker<T>>,
+    /// Number of the newest list.
+    list: u64,
+    /// When the next list may begin, if there was one before.
+    next: Option<T>,
+    failing: Option<Failing>,
+}
+
+impl<K: Ord, T> Default for Group<K, T> {
+    fn default() -> Self {
+        Self { askers: BTreeMap::new(), list: 0, next: None, failing: None }
+    }
+}
+
+/// A list that is being read.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Reading<K: Ord, T> {
+    number: u64,
+    /// Time before its first page is asked for.
+    pub begun: T,
+    /// Objects by UID, with the attempt that each asks for.
+    pub(super) uids: BTreeMap<String, Vec<(K, Option<i32>)>>,
+    session_ids: BTreeMap<String, Vec<K>>,
+    pub(super) marked: BTreeMap<K, Vec<Marked>>,
+    pub(super) contained: BTreeSet<K>,
+}
+
+impl<K: Clone + Ord, T> Reading<K, T> {
+    /// Returns the objects that it serves.
+    pub fn askers(&self) -> impl Iterator<Item = &K> {
+        self.uids.values().flatten().map(|(key, _)| key)
+    }
+
+    /// Takes in a page. Only the markers that somebody asks for are kept.
+    pub fn take(&mut self, sessions: Vec<Summary>) {
+        for Summary { id, description } in sessions {
+            if let Some(keys) = id.as_ref().and_then(|id| self.session_ids.get(id)) {
+                self.contained.extend(keys.iter().cloned());
+            }
+            let Some(description) = description else { continue };
+            for uid in marker::possible_uids(&description) {
+                let Some(attempt) = marker::attempt_of(&description, uid) else { continue };
+                for (key, asked) in self.uids.get(uid).into_iter().flatten() {
+                    let marked = Marked { attempt, id: id.clone() };
+                    let found = self.marked.get(key);
+                    if asked.is_none_or(|asked| asked == attempt) && found.is_none_or(|found| !found.contains(&marked)) {
+                        self.marked.entry(key.clone()).or_default().push(marked);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// How the reading of a list has come to its end.
+#[derive(Debug)]
+pub enum Read {
+    /// To its last page.
+    Complete,
+    /// Nobody waits for it any more.
+    Abandoned,
+    /// A page was refused.
+    Failed(Refusal),
+}
+
+/// What is to be done for a work group.
+#[derive(Debug)]
+pub enum Next<K: Ord, T> {
+    /// To read this list.
+    List(Reading<K, T>),
+    /// To wait until something changes or, if it is given, until this time.
+    Wait(Option<T>),
+    /// Nothing: nobody asks.
+    Over,
+}
+
+impl<K: Clone + Ord, T: Copy + Ord + Add<Duration, Output = T> + Sub<Output = Duration>> Group<K, T> {
+    /// Returns the answer to `ask`, or registers `key` for the next list that can give one. The answer stays until [`Group::cancel`].
+    pub fn ask(&mut self, key: &K, ask: Ask<T>) -> Option<Answer<T>> {
+        match self.askers.get_mut(key) {
+            Some(asker) if asker.ask.seeks_the_same(&ask) => {
+                // A list that is being read for it still serves it.
+                if asker.answer.is_none() && asker.ask.from > ask.from {
+                    asker.ask = ask;
+                }
+                asker.answer.clone()
+            }
+            _ => {
+                self.askers.insert(key.clone(), Asker { ask, list: None, answer: None });
+                None
+            }
+        }
+    }
+
+    /// Drops `key`, which neither waits for a list nor reads its answer. Returns whether it did.
+    pub fn cancel(&mut self, key: &K) -> bool {
+        self.askers.remove(key).is_some()
+    }
+
+    /// Returns until when the group is kept though nobody asks.
+    fn kept_until(&self) -> Option<T> {
+        self.next.map(|next| if self.failing.is_some() { next + FAILING_TTL } else { next })
+    }
+
+    /// Decides what is to be done at `now`, while no list is being read.
+    pub fn next(&mut self, now: T) -> Next<K, T> {
+        let earliest = self.askers.values().filter(|asker| asker.answer.is_none()).map(|asker| asker.ask.from).min();
+        let begin = match earliest {
+            Some(earliest) => self.next.map_or(earliest, |next| next.max(earliest)),
+            None if !self.askers.is_empty() => return Next::Wait(None),
+            // Kept for a while, so that the pause holds for whoever comes next, and the backoff grows.
+            None if self.kept_until().is_some_and(|time| now < time) => return Next::Wait(self.kept_until()),
+            None => return Next::Over,
+        };
+        if now < begin {
+            return Next::Wait(Some(begin));
+        }
+        self.list += 1;
+        let number = self.list;
+        let (mut uids, mut session_ids) = (BTreeMap::<_, Vec<_>>::new(), BTreeMap::<_, Vec<_>>::new());
+        for (key, asker) in self.askers.iter_mut().filter(|(_, asker)| asker.answer.is_none()) {
+            asker.list = Some(number);
+            uids.entry(asker.ask.uid.clone()).or_default().push((key.clone(), asker.ask.attempt));
+            if let Some(id) = &asker.ask.session_id {
+                session_ids.entry(id.clone()).or_default().push(key.clone());
+            }
+        }
+        Next::List(Reading { number, begun: now, uids, session_ids, marked: BTreeMap::new(), contained: BTreeSet::new() })
+    }
+
+    /// Returns whether anybody still waits for `reading`.
+    pub fn awaits(&self, reading: &Reading<K, T>) -> bool {
+        self.askers.values().any(|asker| asker.list == Some(reading.number))
+    }
+
+    /// Answers the objects that `reading` serves, and plans the next list no sooner than `pause` after it. Returns whom it has answered.
+    pub fn finish(&mut self, mut reading: Reading<K, T>, read: &Read, now: T, pause: Duration, jitter: f64) -> Vec<K> {
+        let lasted = (now - reading.begun) * PAUSE_FACTOR;
+        self.next = Some(now + pause.max(lasted));
+        match read {
+            Read::Complete => self.failing = None,
+            Read::Abandoned => {}
+            Read::Failed(refusal) => {
+                let failing = self.failing.take().filter(|failing| (failing.class, failing.reason) == (refusal.class, refusal.reason));
+                let failing = failing.map(|failing| Failing { count: failing.count.saturating_add(1), ..failing });
+                let first = || Failing { class: refusal.class, reason: refusal.reason, count: 0, told: BTreeSet::new() };
+                let failing = self.failing.insert(failing.unwrap_or_else(first));
+                self.next = Some(now + backoff(refusal.class, failing.count, jitter).unsigned_abs().max(lasted));
+            }
+        }
+        let mut answered = Vec::new();
+        for (key, asker) in self.askers.iter_mut().filter(|(_, asker)| asker.list == Some(reading.number)) {
+            asker.list = None;
+            let is_due = asker.ask.from <= reading.begun;
+            asker.answer = match &read {
+                Read::Complete => {
+                    let (marked, contains_session) = (reading.marked.remove(key).unwrap_or_default(), reading.contained.contains(key));
+                    let is_found = !marked.is_empty() || contains_session;
+                    (is_due || is_found).then_some(Answer::Complete { begun: reading.begun, marked, contains_session })
+                }
+                Read::Abandoned => None,
+                // What an object knows already is no answer: it waits on. For one that misses its session it may be a part of the proof.
+                Read::Failed(refusal) => {
+                    let is_news = is_due && self.failing.as_mut().is_some_and(|failing| failing.told.insert(asker.ask.uid.clone()));
+                    (is_news || is_due && asker.ask.session_id.is_some()).then(|| Answer::Failed(refusal.clone()))
+                }
+            };
+            if asker.answer.is_some() {
+                answered.push(key.clone());
+            }
+        }
+        answered
+    }
+}
