@@ -1,15 +1,19 @@
 //! A controller: the operator's own decisions, carried out as `reconcile` does, with the write to the API server as a move of its own.
 
+use std::time::Duration;
+
 use crate::known::Known;
-use crate::lifecycle::{Attempt, Seen, Step, attempt, found, next_step, search_time, surplus};
+use crate::lifecycle::{Attempt, Circumstances, Seen, Sequel, Step, attempt, found, next_step, search_time, sequel, surplus, wake_time};
 use crate::status::{Outcome, status_after};
-use athena_operator::api::{AthenaSession, AthenaSessionStatus, EndReason};
+use athena_operator::api::{AthenaSession, AthenaSessionStatus, EndReason, StopCause};
+use athena_operator::athena::marker_search::group::{Answer, Ask};
 use athena_operator::athena::start_session;
 use athena_operator::session::{Class, Look, Refusal, Search};
+use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
 use crate::moves::Reply;
 use crate::mutant::Mutant;
-use crate::object::{Object, UIDS, time};
+use crate::object::{Object, TICK, UIDS, time};
 use crate::world::World;
 
 /// One process of the operator.
@@ -20,6 +24,40 @@ pub struct Controller {
     pub behind: bool,
     pub known: Known,
     pub pending: Option<Pending>,
+    /// Whether Athena has told this process its time.
+    pub told: bool,
+    /// Whether something has happened for which it is to reconcile the object.
+    pub triggered: bool,
+}
+
+impl Controller {
+    /// Whether it reconciles the object now: for what has happened, or because a time has come that it waited for since a tick ago.
+    pub fn is_woken(&self, world: &World, mutant: Mutant) -> bool {
+        if self.triggered {
+            return true;
+        }
+        let Some(cache) = &self.cache else { return false };
+        let object = cache.get();
+        let now = world.clock(self.told);
+        let before = Circumstances { now: now - SignedDuration::from_mins(if world.now > 0 { TICK } else { 0 }), ..world.at(self.told) };
+        let come = |time: Timestamp| time <= now;
+        match next_step(object, &self.known, &Seen::default(), &before) {
+            // Only a change of the object triggers it.
+            Step::Done | Step::Rest => false,
+            Step::Search if world.lists.is_some() => false,
+            Step::Search => come(search_time(object, &self.known, &before)),
+            _ => self.known.next_time().is_some_and(come) || wake(object, &self.known, &before, mutant).is_some_and(come),
+        }
+    }
+}
+
+/// When an object is due without a change or a trigger.
+fn wake(object: &AthenaSession, known: &Known, at: &Circumstances, mutant: Mutant) -> Option<Timestamp> {
+    match (mutant, attempt(object, known)) {
+        (Mutant::WakesInThePast, Attempt::Over(..)) if let Sequel::Attempt { time, .. } = sequel(object, at) => Some(time),
+        (Mutant::ForgetsTimes, Attempt::Over(..)) => None,
+        _ => wake_time(object, known, at),
+    }
 }
 
 /// A write that is on its way.
@@ -70,37 +108,63 @@ pub fn reconcile(before: &World, index: usize, reply: Reply, mutant: Mutant) -> 
     }
     let mut seen = Seen::default();
     let mut called = None;
-    let at = world.at();
+    let mut told = controller.told;
+    let side = UIDS.iter().position(|uid| *uid == world.uid)?;
     let step = loop {
+        known.set_clock(world.clock_origin(told));
+        let at = Circumstances { is_time_certain: told || mutant == Mutant::TrustsNodeClock, ..world.at(told) };
         let step = broken_step(object, &known, &seen, mutant, next_step(object, &known, &seen, &at));
         // No list that tells more may begin yet.
-        let step = if step == Step::Search && search_time(object, &known, &at) > at.now { Step::Wait } else { step };
-        if matches!(step, Step::Look | Step::Search | Step::Start(_) | Step::Terminate) && called.is_none() {
+        let step = if step == Step::Search && world.lists.is_none() && search_time(object, &known, &at) > at.now { Step::Wait } else { step };
+        if let Some(lists) = world.lists.as_mut().filter(|_| step != Step::Search) {
+            lists.cancel(side);
+        }
+        let is_call = matches!(step, Step::AskTime | Step::Look | Step::Search | Step::Start(_) | Step::Terminate);
+        if is_call && called.is_none() {
             called = Some(step.clone());
         }
         let first = called.as_ref() == Some(&step);
+        let answers = if first { reply } else { Reply::Answer };
+        if !told {
+            check_untold(&mut world, &step);
+        }
         match &step {
+            Step::AskTime => {
+                if answers.tells_time() {
+                    told = true;
+                    known.time_told();
+                } else {
+                    let refusal = refusal(Class::Unanswered);
+                    known.work_group_read(Err(&refusal), at.now, 0.0);
+                    break Step::Hold(refusal);
+                }
+            }
             Step::Look => {
                 let id = object.status.as_ref()?.session_id.clone()?;
-                let look = look(&world, &id, if first { reply } else { Reply::Answer });
-                seen.look_time = Some(time(world.now));
-                seen.look = Some(known.looked(look, world.uid, &id, time(world.now), &at.limits, 0.0));
+                told |= answers.tells_time();
+                known.set_clock(world.clock_origin(told));
+                let (look, now) = (look(&world, &id, answers), world.clock(told));
+                seen.look_time = Some(now);
+                seen.look = Some(known.looked(look, world.uid, &id, now, &at.limits, 0.0));
                 if mutant == Mutant::TrustStatus {
-                    known.started(0, &id, "IDLE", time(world.now), &at.limits);
+                    known.started(0, &id, "IDLE", now, &at.limits);
                     known.session_recorded();
                 }
             }
             Step::ReadWorkGroup => {
                 // What it may refuse is a scenario of its own; elsewhere every start would have as many ways.
+                let refuses = world.facts.work_group_refuses && called.is_none();
                 let read = match reply {
-                    Reply::Refused(class) if world.work_group_refuses && called.is_none() => Err(refusal(class)),
-                    Reply::Lost | Reply::Dropped if world.work_group_refuses && called.is_none() => Err(refusal(Class::Unanswered)),
+                    Reply::Refused(class) if refuses => Err(refusal(class)),
+                    Reply::Lost | Reply::Dropped if refuses => Err(refusal(Class::Unanswered)),
                     _ => Ok(()),
                 };
                 if read.is_err() {
                     called = Some(step.clone());
                 }
-                known.work_group_read(read.as_ref().copied(), time(world.now), 0.0);
+                told |= read.is_ok() || reply.tells_time();
+                known.set_clock(world.clock_origin(told));
+                known.work_group_read(read.as_ref().copied(), world.clock(told), 0.0);
                 seen.work_group = Some(read);
             }
             Step::Search => {
@@ -113,13 +177,22 @@ pub fn reconcile(before: &World, index: usize, reply: Reply, mutant: Mutant) -> 
                     }
                     sessions
                 };
-                let search = match if first { reply } else { Reply::Answer } {
-                    Reply::Answer | Reply::Late => found(listed(false), object, &known, at.now),
-                    Reply::Lagging => found(listed(true), object, &known, at.now),
+                let search = match answers {
+                    _ if let Reply::ListRefused(class) = reply => Search::Failed(refusal(class)),
                     Reply::Lost | Reply::Dropped => Search::Failed(refusal(Class::Unanswered)),
                     Reply::Refused(class) => Search::Failed(refusal(class)),
+                    _ if world.lists.is_some() => match ask(&mut world, side, object, &known, &at) {
+                        Some(search) => search,
+                        None => break Step::Wait,
+                    },
+                    _ => found(listed(answers == Reply::Lagging), object, &known, at.now),
                 };
-                known.searched(&search, time(world.now), &at.limits, 0.0);
+                told |= answers.tells_time() && !matches!(reply, Reply::ListRefused(_));
+                known.set_clock(world.clock_origin(told));
+                known.searched(&search, world.clock(told), &at.limits, 0.0);
+                if matches!(reply, Reply::ListRefused(_)) {
+                    called = Some(step.clone());
+                }
                 seen.search = Some(search);
             }
             _ => break step,
@@ -129,12 +202,67 @@ pub fn reconcile(before: &World, index: usize, reply: Reply, mutant: Mutant) -> 
     if matches!(step, Step::Start(_)) && mutant != Mutant::StartBeforeRecord && !own && before.object.as_ref() != Some(&base) {
         return None;
     }
-    let outcome = act(&mut world, object, &mut known, &step, if called.as_ref() == Some(&step) { reply } else { Reply::Answer }, mutant);
-    let pending = write_of(&base, &known, &step, &outcome, &world, mutant);
+    let answers = if called.as_ref() == Some(&step) { reply } else { Reply::Answer };
+    if matches!(step, Step::Start(_) | Step::Terminate) {
+        told |= answers.tells_time();
+        known.set_clock(world.clock_origin(told));
+    }
+    let at = world.at(told);
+    let outcome = act(&mut world, object, &mut known, &step, answers, &at, mutant);
+    let pending = write_of(&base, &known, &step, &outcome, &at, mutant);
+    if object.metadata.deletion_timestamp.is_some() {
+        check_unsent(&mut world, &step);
+    }
+    if pending.is_none() && wake(object, &known, &at, mutant).is_some_and(|time| time <= at.now) {
+        world.violate("rule 11: an object is to be reconciled again at a time that has passed");
+    }
     let controller = &mut world.controllers[index];
     controller.known = known;
     controller.pending = pending;
+    (controller.told, controller.triggered) = (told, false);
     Some(Reconciled { world, called, step })
+}
+
+/// What a list that serves both objects shows of `object`, once it has been read.
+fn ask(world: &mut World, side: usize, object: &AthenaSession, known: &Known, at: &Circumstances) -> Option<Search> {
+    let (recorded, session_id) = match attempt(object, known) {
+        Attempt::Unknown(made) => (Some(made.number), None),
+        Attempt::Live(made, id) => (Some(made.number), Some(id.to_owned())),
+        Attempt::None | Attempt::Withdrawn(_) | Attempt::Over(..) => (None, None),
+    };
+    let from = Duration::try_from(search_time(object, known, at).duration_since(time(0))).unwrap_or_default();
+    let ask = Ask { uid: world.uid.to_owned(), attempt: recorded, session_id, from };
+    let answer = world.lists.as_mut()?.ask(side, ask)?;
+    world.lists.as_mut()?.cancel(side);
+    Some(match answer {
+        Answer::Failed(refusal) => Search::Failed(refusal),
+        Answer::Complete { contains_session: true, marked, .. } if marked.is_empty() => Search::Failed(refusal(Class::Unanswered)),
+        Answer::Complete { begun, marked, .. } => {
+            let looked = marked.into_iter().filter_map(|marked| World::index_of(&marked.id?));
+            let sessions = looked.filter_map(|index| Some(world.sessions.get(index)?.seen(index, false))).collect();
+            found(sessions, object, known, time(0) + begun)
+        }
+    })
+}
+
+/// Rule 14: before Athena has told its time, nothing is started or ended because of a time alone.
+fn check_untold(world: &mut World, step: &Step) {
+    let by_time = match step {
+        Step::Record(_) | Step::Reject(..) | Step::Start(_) | Step::Delete => true,
+        Step::Stop(cause, _) => matches!(cause, StopCause::ActiveDeadline | StopCause::StartupDeadline),
+        Step::Conclude(reason) => matches!(reason, EndReason::SessionVanished | EndReason::SessionLost | EndReason::DeadlineExceeded),
+        _ => false,
+    };
+    if by_time {
+        world.violate("rule 14: something was started or ended by a time that Athena has not told");
+    }
+}
+
+/// Rule 15: an object of which all calls were refused or never sent goes without a proof.
+fn check_unsent(world: &mut World, step: &Step) {
+    if world.facts.no_call_is_lost && world.sessions.is_empty() && !matches!(step, Step::Release | Step::Done) {
+        world.violate("rule 15: a deletion waits though no call can have started anything");
+    }
 }
 
 fn look(world: &World, id: &str, reply: Reply) -> Look {
@@ -149,8 +277,8 @@ fn look(world: &World, id: &str, reply: Reply) -> Look {
     }
 }
 
-fn act(world: &mut World, object: &AthenaSession, known: &mut Known, step: &Step, reply: Reply, mutant: Mutant) -> Outcome {
-    let now = time(world.now);
+fn act(world: &mut World, object: &AthenaSession, known: &mut Known, step: &Step, reply: Reply, at: &Circumstances, mutant: Mutant) -> Outcome {
+    let now = at.now;
     match step {
         Step::Start(number) => {
             check_recorded(world, *number);
@@ -173,12 +301,14 @@ fn act(world: &mut World, object: &AthenaSession, known: &mut Known, step: &Step
                 _ => full.then(|| refusal(Class::Capacity)),
             };
             if let Some(refusal) = unanswered {
-                known.start_refused(refusal.clone(), doubted, now, 0.0);
+                let is_broken = mutant == Mutant::UnsentIsInDoubt && refusal.class == Class::NotSent;
+                let known_as = if is_broken { self::refusal(Class::Unanswered) } else { refusal.clone() };
+                known.start_refused(known_as, doubted, now, 0.0);
                 return Outcome::Refused(refusal);
             }
             let index = world.start(&token, body);
             let (id, state) = (format!("s{index}"), world.sessions[index].state.to_owned());
-            known.started(*number, &id, &state, now, &world.at().limits);
+            known.started(*number, &id, &state, now, &at.limits);
             Outcome::Started { id, state }
         }
         Step::Terminate => {
@@ -193,11 +323,12 @@ fn act(world: &mut World, object: &AthenaSession, known: &mut Known, step: &Step
                     Outcome::Refused(refusal(Class::Unanswered))
                 }
                 Reply::Refused(class) => {
+                    let class = if mutant == Mutant::ThrottlingFails { Class::MayHeal } else { class };
                     known.terminate_refused(refusal(class), now, 0.0);
                     Outcome::Refused(refusal(class))
                 }
                 _ => {
-                    known.terminated(now, &world.at().limits, 0.0);
+                    known.terminated(now, &at.limits, 0.0);
                     Outcome::Nothing
                 }
             }
@@ -229,15 +360,14 @@ fn check_cause(world: &mut World) {
     }
 }
 
-fn write_of(base: &Object, known: &Known, step: &Step, outcome: &Outcome, world: &World, mutant: Mutant) -> Option<Pending> {
-    let at = world.at();
+fn write_of(base: &Object, known: &Known, step: &Step, outcome: &Outcome, at: &Circumstances, mutant: Mutant) -> Option<Pending> {
     let next = match step {
         Step::Done => return None,
         Step::AddFinalizer => Some(base.with_finalizer(true)),
         Step::Release => Some(base.with_finalizer(false)),
         Step::Delete => None,
         _ => {
-            let mut status = status_after(base.get(), known, step, outcome, &at);
+            let mut status = status_after(base.get(), known, step, outcome, at);
             break_status(base.get(), &mut status, step, mutant);
             Some(base.edited(|object| object.status = Some(status)))
         }
@@ -278,6 +408,13 @@ fn broken_step(object: &AthenaSession, known: &Known, seen: &Seen, mutant: Mutan
 fn break_status(object: &AthenaSession, status: &mut AthenaSessionStatus, step: &Step, mutant: Mutant) {
     match (mutant, step) {
         (Mutant::BackFromTerminating, Step::Mirror(session)) if !session.ended() => status.state = Some(session.state.clone()),
+        (Mutant::LateIsStopped, Step::Mirror(_)) if status.end_reason == Some(EndReason::IdleTimeout) => {
+            // By two minutes or more.
+            let late = status.idle_since_time.as_ref().zip(status.end_time.as_ref());
+            if late.is_none_or(|(since, end)| end.0.duration_since(since.0) > SignedDuration::from_mins(TICK + 2)) {
+                status.end_reason = Some(EndReason::StoppedOutside);
+            }
+        }
         (Mutant::WriteEveryLook, Step::Mirror(_)) if status.end_reason.is_none() => {
             let flip = object.status.as_ref().and_then(|status| status.restarts).unwrap_or(0);
             status.restarts = Some(1 - flip.min(1));

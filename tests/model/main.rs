@@ -6,6 +6,7 @@
 #![allow(unreachable_pub, reason = "everything here is one program")]
 
 mod controller;
+mod lists;
 mod moves;
 mod mutant;
 mod object;

@@ -3,8 +3,9 @@
 use std::collections::{BTreeSet, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
-use crate::known::Known;
+use crate::known::{Known, passes};
 use crate::lifecycle::{Attempt, Step, attempt};
 use athena_operator::api::{EndReason, StopCause};
 use athena_operator::session::Class;
@@ -12,9 +13,10 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use stateright::{Model, Property};
 
 use crate::controller::{Controller, reconcile};
+use crate::lists::Lists;
 use crate::mutant::Mutant;
-use crate::object::{Object, UIDS, time};
-use crate::world::{Budget, World};
+use crate::object::{Object, TICK, UIDS, time};
+use crate::world::{Budget, Facts, Running, World};
 
 /// What the first call of a reconcile gets for an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -31,6 +33,15 @@ pub enum Reply {
     Dropped,
     /// A refusal.
     Refused(Class),
+    /// What is so of a session, and a refusal of the list that follows.
+    ListRefused(Class),
+}
+
+impl Reply {
+    /// Whether the reply carries Athena's time.
+    pub fn tells_time(self) -> bool {
+        !matches!(self, Self::Lost | Self::Dropped | Self::Refused(Class::Unanswered | Class::NotSent))
+    }
 }
 
 /// What may happen.
@@ -52,6 +63,10 @@ pub enum Move {
     ForgetToken(usize),
     /// Somebody damages the object.
     Damage(Damage),
+    /// A list that both objects of a pair wait for begins.
+    ListBegins(usize),
+    /// It has been read to its end.
+    ListEnds(usize),
     /// Half of the time of uncertainty passes.
     Tick,
 }
@@ -101,6 +116,10 @@ pub struct Exploration {
     pub stranger: bool,
     /// Whether GetWorkGroup may be refused or not be answered.
     pub work_group_refuses: bool,
+    /// By how many ticks the clocks of the node and of the API server are ahead of Athena's, if they are looked at.
+    pub clocks_ahead: Option<(u8, u8)>,
+    /// Whether the world begins when StartSession has not been answered for so many ticks, and one list serves both objects of a pair.
+    pub unanswered_for: Option<u8>,
     /// How many sessions may live at once, if that is limited.
     pub quota: Option<usize>,
     /// Whether sessions may outlive their object, as with two controllers at once.
@@ -126,16 +145,30 @@ impl World {
     pub fn budget_is_sound(&self) -> bool {
         !self.damaged
     }
+
+    /// Time since the beginning.
+    fn elapsed(&self) -> Duration {
+        Duration::from_mins(u64::from(self.now) * TICK.unsigned_abs())
+    }
+
+    /// A process of the operator that starts now.
+    fn begun_anew(&self, cache: Option<Object>) -> Controller {
+        let told = self.facts.node_ahead.is_none();
+        Controller { cache, known: Known::met(self.clock(told)), told, triggered: true, ..Controller::default() }
+    }
 }
 
 impl Exploration {
     /// The world in the beginning, with the object `uid`.
     pub fn begun(&self, uid: &'static str) -> World {
         let stranger =
-            crate::world::Running { token: None, state: "IDLE", before: "IDLE", started: 0, ended: None, idle_since: Some(0), token_known: true };
+            Running { token: None, state: "IDLE", before: "IDLE", started: 0, ended: None, idle_since: Some(0), token_known: true, timed_out: false };
         let object = Object::created(uid, &self.spec);
-        let controller = Controller { cache: Some(object.clone()), known: Known::met(time(0)), ..Controller::default() };
-        World {
+        let facts = self.facts();
+        let told = facts.node_ahead.is_none();
+        let met = time(facts.node_ahead.unwrap_or_default());
+        let controller = Controller { cache: Some(object.clone()), known: Known::met(met), told, triggered: true, ..Controller::default() };
+        let world = World {
             uid,
             now: 0,
             object: Some(object),
@@ -144,7 +177,8 @@ impl Exploration {
             bodies: vec![],
             controllers: vec![controller; self.controllers],
             budget: self.budget,
-            work_group_refuses: self.work_group_refuses,
+            facts,
+            lists: None,
             quota: self.quota,
             let_go: false,
             forced: false,
@@ -153,6 +187,45 @@ impl Exploration {
             tolerant: self.tolerant,
             damaged: false,
             violated: None,
+        };
+        match self.unanswered_for {
+            Some(ticks) => self.unanswered(world, ticks),
+            None => world,
+        }
+    }
+
+    /// `world` when the first StartSession has been sent and not been answered for so many ticks.
+    fn unanswered(&self, mut world: World, ticks: u8) -> World {
+        while let Some(done) = reconcile(&world, 0, Reply::Dropped, Mutant::None) {
+            world = done.world;
+            if matches!(done.step, Step::Start(_)) {
+                break;
+            }
+            self.write(&mut world, 0);
+            self.deliver(&mut world, 0);
+        }
+        self.write(&mut world, 0);
+        self.deliver(&mut world, 0);
+        (world.now, world.lists) = (ticks, Some(Lists::new(if self.mutant == Mutant::ListsForEach { 2 } else { 1 })));
+        world
+    }
+
+    /// What holds all the way.
+    fn facts(&self) -> Facts {
+        let (node_ahead, api_server_ahead) = self.clocks_ahead.map_or((None, 0), |(node, api_server)| (Some(node), api_server));
+        let is_sound = self.damage.is_empty() && self.controllers == 1 && self.clocks_ahead.is_none();
+        let is_certain = |reply: &Reply| matches!(reply, Reply::Refused(class) if !matches!(class, Class::Unanswered | Class::TokenConflict));
+        let passes = |reply: &Reply| match reply {
+            Reply::Refused(class) => passes(*class),
+            Reply::ListRefused(_) => false,
+            Reply::Answer | Reply::Late | Reply::Lagging | Reply::Lost | Reply::Dropped => true,
+        };
+        Facts {
+            work_group_refuses: self.work_group_refuses,
+            node_ahead,
+            api_server_ahead,
+            no_call_is_lost: is_sound && self.budget.crashes == 0 && self.quota.is_none() && self.replies.iter().all(is_certain),
+            all_passes: is_sound && self.upsets.is_empty() && self.replies.iter().all(passes),
         }
     }
 
@@ -189,6 +262,7 @@ impl Exploration {
             return Some(());
         };
         if current != pending.base && self.mutant != Mutant::BlindWrites {
+            world.controllers[index].triggered = true;
             return Some(());
         }
         let next = match (&pending.next, self.mutant) {
@@ -197,11 +271,12 @@ impl Exploration {
                 object.metadata.finalizers.clone_from(&next.get().metadata.finalizers);
             }),
             (Some(next), _) => next.clone(),
-            (None, _) => current.edited(|object| object.metadata.deletion_timestamp = Some(Time(time(world.now)))),
+            (None, _) => current.edited(|object| object.metadata.deletion_timestamp = Some(Time(world.api_server_clock()))),
         };
         if pending.next.is_none() && current.get().spec.suspend {
             world.violate("rule 5: an object that was suspended meanwhile deleted itself");
         }
+        Self::check_passing(world, &next);
         // A record begins an attempt anew, under the same number where it never became a session.
         if pending.records.is_none() {
             Self::check_forward(world, &current, &next);
@@ -252,6 +327,14 @@ impl Exploration {
         }
     }
 
+    /// Rule 16: what passes by itself fails no object. A session that is not ready in time is another thing.
+    fn check_passing(world: &mut World, after: &Object) {
+        let is_late = after.get().status.as_ref().is_some_and(|status| status.stop_cause == Some(StopCause::StartupDeadline));
+        if world.facts.all_passes && has_condition(after, "Stalled") && !is_late {
+            world.violate("rule 16: throttling or a missing answer failed an object");
+        }
+    }
+
     /// Rule 9.
     fn end_orphan(&self, world: &mut World, index: usize) {
         let orphan = world.controllers[index].known.unrecorded.take();
@@ -266,8 +349,9 @@ impl Exploration {
             self.end_orphan(world, index);
             world.controllers[index] = Controller::default();
         } else {
-            world.controllers[index].cache = object;
-            world.controllers[index].behind = false;
+            let controller = &mut world.controllers[index];
+            controller.triggered |= controller.behind || controller.cache != object;
+            (controller.cache, controller.behind) = (object, false);
         }
     }
 
@@ -285,15 +369,19 @@ impl Exploration {
         if useless {
             return None;
         }
-        let now = world.now;
+        let now = world.api_server_clock();
         let next = object.edited(|object| match edit {
-            Edit::Delete => object.metadata.deletion_timestamp = Some(Time(time(now))),
+            Edit::Delete => object.metadata.deletion_timestamp = Some(Time(now)),
             Edit::Suspend => object.spec.suspend = true,
             Edit::Resume => object.spec.suspend = false,
             Edit::Retain => object.spec.deletion_policy = athena_operator::api::DeletionPolicy::Retain,
             Edit::Hold => object.metadata.finalizers.get_or_insert_default().push(OTHER.to_owned()),
             Edit::Deadline => object.spec.active_deadline_seconds = Some(300),
         });
+        if matches!(edit, Edit::Suspend | Edit::Resume) {
+            // A person asks for the next session.
+            world.sessions.iter_mut().for_each(|session| session.timed_out = false);
+        }
         world.put(next);
         Some(())
     }
@@ -305,8 +393,8 @@ impl Exploration {
             Damage::Relocate | Damage::Account => {
                 world.elsewhere = damage == Damage::Relocate;
                 world.accountless = damage == Damage::Account;
-                let (cache, known) = (world.object.clone(), Known::met(time(world.now)));
-                world.controllers.fill(Controller { cache, known, ..Controller::default() });
+                let controller = world.begun_anew(world.object.clone());
+                world.controllers.fill(controller);
             }
             Damage::Strip => {
                 object.get().status.as_ref()?.end_reason.as_ref()?;
@@ -363,7 +451,8 @@ impl Exploration {
             for side in 0..worlds.len() {
                 for index in 0..worlds[side].controllers.len() {
                     self.deliver(&mut worlds[side], index);
-                    if let Some(done) = reconcile(&worlds[side], index, Reply::Answer, self.mutant) {
+                    let is_woken = worlds[side].controllers[index].is_woken(&worlds[side], self.mutant);
+                    if is_woken && let Some(done) = reconcile(&worlds[side], index, Reply::Answer, self.mutant) {
                         worlds[side] = done.world;
                     }
                     self.write(&mut worlds[side], index);
@@ -375,6 +464,14 @@ impl Exploration {
                     let now = worlds[0].now;
                     worlds[0].sessions[session].enter(state, now);
                 }
+            }
+            if let Some(mut lists) = worlds[0].lists.clone() {
+                let now = worlds[0].elapsed();
+                for plan in 0..lists.plans() {
+                    let _ = lists.begin(plan, now);
+                    let _ = lists.finish(plan, worlds[0].listed(false), now);
+                }
+                worlds[0].lists = Some(lists);
             }
             share(&mut worlds, 0);
             // That is found on the way there.
@@ -414,6 +511,14 @@ impl Exploration {
             // An attempt in another region is nobody's to touch.
             _ if world.elsewhere && status.region.is_some_and(|region| region == "eu-west-1") && !finished => true,
             _ if object.is_deleting() && object.has_finalizer() => false,
+            // Something is still to come, unless of a state that this build does not know.
+            _ if !object.is_deleting()
+                && !world.is_full()
+                && status.state.as_deref() != Some("HIBERNATING")
+                && has_condition(object, "Reconciling") =>
+            {
+                false
+            }
             [] if object.is_deleting() => true,
             [] => object.get().spec.suspend || finished || world.is_full(),
             [index] => !object.get().spec.suspend && !finished && status.session_id == Some(format!("s{index}")),
@@ -422,13 +527,22 @@ impl Exploration {
     }
 }
 
+fn has_condition(object: &Object, type_: &str) -> bool {
+    let conditions = object.get().status.as_ref().and_then(|status| status.conditions.as_ref());
+    conditions.into_iter().flatten().any(|condition| condition.type_ == type_)
+}
+
 /// Makes what surrounds the objects the same as in the world of object `side`.
 pub fn share(worlds: &mut [World], side: usize) {
-    let World { now, sessions, bodies, budget, accountless, .. } = worlds[side].clone();
-    for world in worlds {
+    let World { now, sessions, bodies, budget, accountless, lists, .. } = worlds[side].clone();
+    for (side, world) in worlds.iter_mut().enumerate() {
         (world.now, world.budget, world.accountless) = (now, budget, accountless);
         world.sessions.clone_from(&sessions);
         world.bodies.clone_from(&bodies);
+        world.lists.clone_from(&lists);
+        if lists.as_ref().is_some_and(|lists| lists.has_answered(side)) {
+            world.controllers.iter_mut().for_each(|controller| controller.triggered = true);
+        }
     }
 }
 
@@ -441,7 +555,7 @@ fn teaches_nothing(before: &World, after: &World, index: usize) -> bool {
         let refused = (known.refused.clone(), known.look_refused.is_some(), known.not_found, known.absence);
         (controller.pending.clone(), refused, known.trusts(&id), known.disowns(&id), known.unrecorded.clone(), known.is_due(time(world.now)))
     };
-    before.sessions == after.sessions && before.bodies == after.bodies && lesson(before) == lesson(after)
+    before.sessions == after.sessions && before.bodies == after.bodies && before.lists == after.lists && lesson(before) == lesson(after)
 }
 
 impl Model for Exploration {
@@ -495,6 +609,9 @@ impl Model for Exploration {
         if budget.damage > 0 {
             moves.extend(self.damage.iter().map(|damage| Move::Damage(*damage)));
         }
+        for plan in 0..world.lists.as_ref().map_or(0, Lists::plans) {
+            moves.extend([Move::ListBegins(plan), Move::ListEnds(plan)]);
+        }
         if budget.ticks > 0 {
             moves.push(Move::Tick);
         }
@@ -507,13 +624,15 @@ impl Model for Exploration {
                 // What was taken on the way to rest is not of this move.
                 crate::arms::take();
                 let done = reconcile(before, index, reply, self.mutant)?;
+                let is_list = done.called == Some(Step::Search);
                 let called = done.called.is_some();
-                if !called && reply != Reply::Answer {
+                if !called && reply != Reply::Answer || matches!(reply, Reply::ListRefused(_)) && !is_list {
                     return None;
                 }
                 self.note(before, index, done.called.as_ref(), &done.step);
                 world = done.world;
-                if matches!(reply, Reply::Answer | Reply::Lagging) && teaches_nothing(before, &world, index) {
+                let is_sound = world.violated.is_none();
+                if is_sound && matches!(reply, Reply::Answer | Reply::Lagging) && teaches_nothing(before, &world, index) {
                     return None;
                 }
                 if !matches!(reply, Reply::Answer | Reply::Lagging) {
@@ -529,7 +648,7 @@ impl Model for Exploration {
                 world.budget.crashes -= 1;
                 world.budget.lags -= u8::from(late);
                 let cache = if late { world.former.clone() } else { world.object.clone() };
-                world.controllers[index] = Controller { cache, known: Known::met(time(world.now)), ..Controller::default() };
+                world.controllers[index] = world.begun_anew(cache);
             }
             Move::Edit(edit) => {
                 world.budget.edits -= 1;
@@ -537,8 +656,11 @@ impl Model for Exploration {
             }
             Move::Session(index, state) => {
                 let now = world.now;
+                let status = world.object.as_ref().and_then(|object| object.get().status.as_ref());
+                let is_wanted = status.is_some_and(|status| status.session_id == Some(format!("s{index}")) && status.stop_cause.is_none());
                 let session = &mut world.sessions[index];
                 let natural = Self::natural(session.state) == Some(state);
+                let was_idle = session.state == "IDLE" && session.idle_since.is_some_and(|since| since < now);
                 if matches!(
                     (session.state, state),
                     ("TERMINATING", "DEGRADED" | "FAILED" | "BUSY" | "HIBERNATING") | ("CREATING", "DEGRADED" | "BUSY")
@@ -546,6 +668,8 @@ impl Model for Exploration {
                     return None;
                 }
                 session.enter(state, now);
+                // A timeout is a tick.
+                session.timed_out |= was_idle && is_wanted && matches!(state, "TERMINATING" | "VANISHED");
                 world.budget.upsets -= u8::from(!natural);
             }
             Move::ForgetToken(index) => {
@@ -555,6 +679,16 @@ impl Model for Exploration {
             Move::Damage(damage) => {
                 world.budget.damage -= 1;
                 Self::damage(&mut world, damage)?;
+            }
+            Move::ListBegins(plan) => {
+                let now = world.elapsed();
+                if let Some(wrong) = world.lists.as_mut()?.begin(plan, now)? {
+                    world.violate(wrong);
+                }
+            }
+            Move::ListEnds(plan) => {
+                let (sessions, now) = (world.listed(false), world.elapsed());
+                world.lists.as_mut()?.finish(plan, sessions, now)?;
             }
             Move::Tick => {
                 world.budget.ticks -= 1;

@@ -39,4 +39,18 @@ pub enum Mutant {
     NoSearch,
     /// Rule 10: a resume starts nothing.
     NoResume,
+    /// Rule 11: the time of a restart stays the time at which an object is due, though it has come.
+    WakesInThePast,
+    /// Rule 11: an object that waits for a time has no timer.
+    ForgetsTimes,
+    /// Rule 12: an idle timeout that Athena comes late with counts as a stop from outside.
+    LateIsStopped,
+    /// Rule 14: the node's clock is believed before Athena has told its time.
+    TrustsNodeClock,
+    /// Rule 15: a call that was not sent counts as one that may have been.
+    UnsentIsInDoubt,
+    /// Rule 16: a throttled TerminateSession counts as one that somebody has to correct.
+    ThrottlingFails,
+    /// Rule 17: each object reads a list of its own.
+    ListsForEach,
 }

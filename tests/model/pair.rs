@@ -25,8 +25,9 @@ impl Model for Pair {
         for (side, world) in worlds.iter().enumerate() {
             let mut own = Vec::new();
             self.0.actions(world, &mut own);
-            // There is one clock.
-            moves.extend(own.into_iter().filter(|next| side == 0 || *next != Move::Tick).map(|next| (side, next)));
+            // There is one clock, and the lists are of both.
+            let is_common = |next: &Move| matches!(next, Move::Tick | Move::ListBegins(_) | Move::ListEnds(_));
+            moves.extend(own.into_iter().filter(|next| side == 0 || !is_common(next)).map(|next| (side, next)));
         }
     }
 

@@ -36,6 +36,8 @@ fn base(budget: Budget) -> Exploration {
         damage: vec![],
         stranger: false,
         work_group_refuses: false,
+        clocks_ahead: None,
+        unanswered_for: None,
         quota: None,
         tolerant: false,
         mutant: Mutant::None,
@@ -134,6 +136,46 @@ fn scenarios() -> Vec<(&'static str, Exploration)> {
             let budget = Budget { edits: 2, crashes: 1, lags: 2, ..budget };
             Exploration { edits: vec![Edit::Delete, Edit::Suspend, Edit::Resume], ..base(budget) }
         }),
+        ("work groups that take no session, at first and at a restart", {
+            let budget = Budget { ticks: 2, edits: 1, faults: 2, upsets: 1, ..budget };
+            let replies = vec![Reply::Refused(Class::MayHeal), Reply::Refused(Class::Rejected), Reply::Dropped];
+            let (spec, edits, upsets) = (json!({ "restartPolicy": "OnFailure" }), vec![Edit::Suspend, Edit::Delete], vec!["FAILED"]);
+            Exploration { spec, edits, replies, upsets, work_group_refuses: true, ..base(budget) }
+        }),
+        ("calls that cannot be sent, suspended or deleted at any moment", {
+            let budget = Budget { ticks: 2, edits: 2, faults: 3, ..budget };
+            let edits = vec![Edit::Suspend, Edit::Delete];
+            Exploration { edits, replies: vec![Reply::Refused(Class::NotSent), Reply::Refused(Class::Throttled)], ..base(budget) }
+        }),
+        ("a call that cannot be sent after one that was not answered", {
+            let budget = Budget { ticks: 2, edits: 1, faults: 2, ..budget };
+            Exploration { edits: vec![Edit::Delete], replies: vec![Reply::Lost, Reply::Refused(Class::NotSent)], ..base(budget) }
+        }),
+        ("terminations that are throttled or not answered for long", {
+            let budget = Budget { ticks: 3, edits: 2, faults: 3, ..budget };
+            let replies = vec![Reply::Refused(Class::Throttled), Reply::Refused(Class::NotSent), Reply::Dropped];
+            Exploration { edits: vec![Edit::Suspend, Edit::Deadline], replies, ..base(budget) }
+        }),
+        ("sessions that are idle for their timeout while the operator is down", {
+            let budget = Budget { ticks: 3, edits: 1, crashes: 1, upsets: 2, ..budget };
+            let (spec, upsets) = (json!({ "restartPolicy": "OnFailure" }), vec!["BUSY", "TERMINATING", "VANISHED"]);
+            Exploration { spec, edits: vec![Edit::Suspend, Edit::Resume], upsets, ..base(budget) }
+        }),
+        ("sessions that nobody finds, in lists that are refused", {
+            let budget = Budget { ticks: 3, faults: 2, upsets: 1, ..budget };
+            let replies = vec![Reply::ListRefused(Class::Throttled), Reply::ListRefused(Class::MayHeal)];
+            Exploration { replies, upsets: vec!["VANISHED"], ..base(budget) }
+        }),
+        ("an operator on a node whose clock is 25 minutes ahead, with crashes and a lost reply", {
+            let budget = Budget { ticks: 2, edits: 1, faults: 1, crashes: 2, ..budget };
+            Exploration { edits: vec![Edit::Delete], replies: LOST.into(), clocks_ahead: Some((5, 0)), ..base(budget) }
+        }),
+        ("restarts, deadlines and deletions on clocks that disagree", {
+            let budget = Budget { ticks: 2, edits: 1, crashes: 1, upsets: 1, ..budget };
+            let spec = json!({ "restartPolicy": "OnFailure", "maxRestarts": 1, "ttlSecondsAfterFinished": 300 });
+            let edits = vec![Edit::Deadline, Edit::Delete];
+            Exploration { spec, edits, upsets: vec!["FAILED", "TERMINATING"], clocks_ahead: Some((5, 2)), ..base(budget) }
+        }),
         ("two controllers at once, with sessions that fail", {
             let budget = Budget { faults: 1, upsets: 1, lags: 1, ..budget };
             let spec = json!({ "restartPolicy": "OnFailure" });
@@ -153,6 +195,10 @@ fn pairs() -> Vec<(&'static str, Exploration)> {
         ("two objects, one with a wiped status", {
             let budget = Budget { damage: 1, ..budget };
             Exploration { damage: vec![Damage::Wipe], ..base(budget) }
+        }),
+        ("two objects that wait for the same lists, deleted at any moment", {
+            let budget = Budget { ticks: 2, edits: 1, ..budget };
+            Exploration { edits: vec![Edit::Delete], unanswered_for: Some(4), ..base(budget) }
         }),
         ("two objects and a quota of one session, deleted at any moment", {
             let budget = Budget { edits: 1, ..budget };
@@ -194,10 +240,35 @@ fn broken() -> Vec<(Mutant, &'static str, Exploration)> {
         (Mutant::FailedLookIsAnEnd, "rule 7", lost(Budget { faults: 1, ..budget })),
         (Mutant::TrustStatus, "rule 8", {
             let budget = Budget { edits: 1, crashes: 1, damage: 1, ..budget };
-            Exploration { edits: delete, damage: vec![Damage::Forge], stranger: true, ..base(budget) }
+            Exploration { edits: delete.clone(), damage: vec![Damage::Forge], stranger: true, ..base(budget) }
         }),
         (Mutant::ForgetOrphans, "rule 9", Exploration { damage: vec![Damage::Force], ..base(Budget { damage: 1, lags: 2, ..budget }) }),
         (Mutant::NoSearch, "rule 10", lost(Budget { ticks: 2, faults: 1, crashes: 1, ..budget })),
+        (Mutant::WakesInThePast, "rule 11", {
+            let budget = Budget { ticks: 2, faults: 2, upsets: 1, ..budget };
+            let (spec, replies) = (json!({ "restartPolicy": "OnFailure" }), vec![Reply::Refused(Class::MayHeal)]);
+            Exploration { spec, replies, upsets: vec!["FAILED"], work_group_refuses: true, ..base(budget) }
+        }),
+        (Mutant::ForgetsTimes, "rule 10", {
+            let spec = json!({ "restartPolicy": "OnFailure" });
+            Exploration { spec, upsets: vec!["FAILED"], ..base(Budget { upsets: 1, ..budget }) }
+        }),
+        (Mutant::LateIsStopped, "rule 12", {
+            let spec = json!({ "restartPolicy": "OnFailure" });
+            Exploration { spec, upsets: vec!["TERMINATING"], ..base(Budget { ticks: 3, upsets: 1, ..budget }) }
+        }),
+        (Mutant::TrustsNodeClock, "rule 14", {
+            let spec = json!({ "activeDeadlineSeconds": 600 });
+            Exploration { spec, clocks_ahead: Some((5, 0)), ..base(Budget { crashes: 1, ..budget }) }
+        }),
+        (Mutant::UnsentIsInDoubt, "rule 15", {
+            let budget = Budget { edits: 1, faults: 1, ..budget };
+            Exploration { edits: delete.clone(), replies: vec![Reply::Refused(Class::NotSent)], ..base(budget) }
+        }),
+        (Mutant::ThrottlingFails, "rule 16", {
+            let budget = Budget { ticks: 2, edits: 1, faults: 1, ..budget };
+            Exploration { edits: vec![Edit::Suspend], replies: vec![Reply::Refused(Class::Throttled)], ..base(budget) }
+        }),
         (Mutant::NoResume, "rule 10", Exploration { edits: vec![Edit::Suspend, Edit::Resume], ..base(Budget { edits: 2, ..budget }) }),
     ]
 }
@@ -267,6 +338,16 @@ const REACHED: &[&str] = &[
     "Ready Unknown UnknownState",
     "step AddFinalizer of none",
     "step Adopt of none",
+    "step AskTime of none",
+    "step AskTime of over",
+    "step AskTime of unknown",
+    "step AskTime of unknown, deleting",
+    "step Hold of none",
+    "step Hold of over",
+    "step Record of withdrawn",
+    "step Reject of none",
+    "step Reject of over",
+    "step Release of withdrawn, deleting",
     "step Adopt of none, deleting",
     "step Adopt of unknown",
     "step Adopt of unknown, deleting",
@@ -305,15 +386,14 @@ const REACHED: &[&str] = &[
     "step Wait of unknown",
 ];
 
-/// Parts of the names of arms that no scenario takes yet, only the rows of `src/lifecycle_tests.rs` and `src/status_tests.rs`: a process that does not know
-/// Athena's time, a work group that refuses, and a list that fails after looks that found nothing.
-const NOT_DRIVEN: [&str; 4] = ["is_time_certain", "record: Some(Err(refusal))", "None if missing", "refused.call == Call ::"];
-
+/// Those whose name contains the value of the variable SCENARIO, which is for the development of one; else all.
 fn every_scenario_keeps_every_rule() -> Result<(), Failed> {
+    let part = std::env::var("SCENARIO").unwrap_or_default();
     let mut reached = Reached::default();
     let mut total = 0;
     let alone = scenarios().into_iter().map(|(name, exploration)| (name, exploration, false));
-    for (name, exploration, paired) in alone.chain(pairs().into_iter().map(|(name, exploration)| (name, exploration, true))) {
+    let all = alone.chain(pairs().into_iter().map(|(name, exploration)| (name, exploration, true)));
+    for (name, exploration, paired) in all.filter(|(name, ..)| name.contains(&part)) {
         let begun = Instant::now();
         let (states, found) = if paired { explore_pair(&exploration) } else { explore_one(&exploration) };
         println!("  {states:>8} states in {:>3} s: {name}", begun.elapsed().as_secs());
@@ -326,8 +406,10 @@ fn every_scenario_keeps_every_rule() -> Result<(), Failed> {
         reached.arms |= here.arms;
     }
     println!("model: {total} states");
-    let is_driven = |name: &str| !NOT_DRIVEN.iter().any(|part| name.contains(part));
-    let arms = NAMES.iter().enumerate().filter(|(number, name)| reached.arms >> number & 1 == 0 && is_driven(name)).map(|(_, name)| name);
+    let arms = NAMES.iter().enumerate().filter(|(number, _)| reached.arms >> number & 1 == 0).map(|(_, name)| name);
+    if !part.is_empty() {
+        return Ok(());
+    }
     let missing: Vec<&&str> = REACHED.iter().filter(|wanted| !reached.names.contains(**wanted)).chain(arms).collect();
     println!("model: {} arms of the table and of the condition matrix", reached.arms.count_ones());
     if missing.is_empty() { Ok(()) } else { Err(Failed::from(format!("not reached: {missing:#?}"))) }
@@ -357,6 +439,12 @@ fn another_objects_marker_does_not_count() -> Result<(), Failed> {
     caught(mutant, "rule 8", explore_pair(&Exploration { damage: vec![Damage::Wipe], mutant, ..base(budget) }))
 }
 
+fn a_list_for_each_object_is_caught() -> Result<(), Failed> {
+    let mutant = Mutant::ListsForEach;
+    let budget = Budget { ticks: 1, ..Budget::default() };
+    caught(mutant, "rule 17", explore_pair(&Exploration { unanswered_for: Some(4), mutant, ..base(budget) }))
+}
+
 pub fn trials() -> Vec<Trial> {
     let mutants = broken().into_iter().map(|(mutant, rule, exploration)| {
         let run = move || caught(mutant, rule, explore_one(&Exploration { mutant, ..exploration }));
@@ -365,6 +453,7 @@ pub fn trials() -> Vec<Trial> {
     mutants
         .chain([
             Trial::test("AnyMarker is caught", another_objects_marker_does_not_count),
+            Trial::test("ListsForEach is caught", a_list_for_each_object_is_caught),
             Trial::test("two controllers at once let a session outlive its object", two_controllers_break_one_rule),
             Trial::test("every scenario keeps every rule", every_scenario_keeps_every_rule),
         ])

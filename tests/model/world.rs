@@ -2,10 +2,11 @@
 
 use crate::lifecycle::{Circumstances, Identity, Limits};
 use athena_operator::session::{Details, Session};
-use k8s_openapi::jiff::SignedDuration;
+use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
 use crate::controller::Controller;
-use crate::object::{Object, time};
+use crate::lists::Lists;
+use crate::object::{Object, TICK, time};
 
 /// A session at Athena.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -20,6 +21,8 @@ pub struct Running {
     pub idle_since: Option<u8>,
     /// Whether Athena still remembers the token.
     pub token_known: bool,
+    /// Whether it was idle for its timeout when it ended by itself, and nobody has asked for another since.
+    pub timed_out: bool,
 }
 
 impl Running {
@@ -100,6 +103,21 @@ impl Budget {
     }
 }
 
+/// What holds all the way in a scenario.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Facts {
+    /// Whether GetWorkGroup may be refused or not be answered.
+    pub work_group_refuses: bool,
+    /// By how many ticks the node's clock is ahead of Athena's, which a process does not know until Athena has answered; if that is looked at.
+    pub node_ahead: Option<u8>,
+    /// By how many ticks the API server's clock is ahead of Athena's.
+    pub api_server_ahead: u8,
+    /// Whether no call is lost: the process that makes them knows that each was answered, or never sent.
+    pub no_call_is_lost: bool,
+    /// Whether nothing goes wrong but what passes: throttling, and answers that are missing.
+    pub all_passes: bool,
+}
+
 /// A state of the world.
 #[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -115,8 +133,10 @@ pub struct World {
     pub bodies: Vec<(String, Vec<u8>)>,
     pub controllers: Vec<Controller>,
     pub budget: Budget,
-    /// Whether GetWorkGroup may be refused or not be answered.
-    pub work_group_refuses: bool,
+    /// What the scenario is about.
+    pub facts: Facts,
+    /// The lists that both objects of a pair are served by; otherwise each reads its own.
+    pub lists: Option<Lists>,
     /// How many sessions may live at once, if that is limited.
     pub quota: Option<usize>,
     /// Whether the object was let go by Retain, or by force: what lives on is then nobody's fault.
@@ -136,11 +156,27 @@ pub struct World {
 }
 
 impl World {
-    pub fn at(&self) -> Circumstances {
+    /// The time as a process has it that Athena has told it, or not.
+    pub fn clock(&self, told: bool) -> Timestamp {
+        time(self.now) + self.clock_origin(told).duration_since(time(0))
+    }
+
+    /// What the clock of such a process showed at the beginning.
+    pub fn clock_origin(&self, told: bool) -> Timestamp {
+        time(if told { 0 } else { self.facts.node_ahead.unwrap_or_default() })
+    }
+
+    /// The time of the API server.
+    pub fn api_server_clock(&self) -> Timestamp {
+        time(self.now + self.facts.api_server_ahead)
+    }
+
+    /// The circumstances of a process that Athena has told the time, or not.
+    pub fn at(&self, told: bool) -> Circumstances {
         Circumstances {
-            now: time(self.now),
-            is_time_certain: true,
-            api_server_ahead: Some(SignedDuration::ZERO),
+            now: self.clock(told),
+            is_time_certain: told,
+            api_server_ahead: Some(SignedDuration::from_mins(TICK * i64::from(self.facts.api_server_ahead))),
             identity: Identity {
                 region: if self.elsewhere { "us-east-1" } else { "eu-west-1" }.into(),
                 account: (!self.accountless).then(|| "000000000000".into()),
@@ -152,7 +188,9 @@ impl World {
     /// The next tick of the clock.
     pub fn tick(&mut self) {
         self.now = self.now.saturating_add(1);
-        self.accountless = false;
+        if std::mem::take(&mut self.accountless) {
+            self.controllers.iter_mut().for_each(|controller| controller.triggered = true);
+        }
     }
 
     /// Puts a version of the object in place of the last one.
@@ -223,6 +261,9 @@ impl World {
         if self.sessions.iter().any(|session| session.is_of(self.uid) && session.is_live() && session.state != "TERMINATING") {
             self.violate("rule 1: a session was started beside a live one");
         }
+        if self.sessions.iter().any(|session| session.is_of(self.uid) && session.timed_out) && !self.damaged {
+            self.violate("rule 12: a session was started after one that was idle for its timeout");
+        }
         self.sessions.push(Running {
             token: Some(token.to_owned()),
             state: "CREATING",
@@ -231,6 +272,7 @@ impl World {
             ended: None,
             idle_since: None,
             token_known: true,
+            timed_out: false,
         });
         self.sessions.len() - 1
     }
