@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use k8s_openapi::jiff::SignedDuration;
 
-use crate::athena::rate_limiter::Rate;
+use crate::athena::rate_limiter::{Bounds, LARGE_CALLS, Rate};
 use crate::lifecycle::Limits;
 
 /// What this binary calls itself: the version of the package, unless an image was built under another name.
@@ -155,9 +155,9 @@ impl Run {
         Rate { per_second: self.athena_rate, burst: self.athena_burst }
     }
 
-    /// Calls to Athena that objects may have under way at a time: while they take long, some reconciles go on.
-    pub fn calls_in_flight(&self) -> usize {
-        usize::from(self.concurrency - self.concurrency / 5)
+    /// What may be under way at a time: while calls to Athena take long, some reconciles go on.
+    pub fn bounds(&self) -> Bounds {
+        Bounds { in_flight: usize::from(self.concurrency - self.concurrency / 5), large: LARGE_CALLS }
     }
 
     /// The limits that the flags give.

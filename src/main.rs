@@ -73,7 +73,7 @@ async fn run(options: &Run) -> anyhow::Result<()> {
         duration: options.lease_duration,
     };
     let client = kubernetes::leading_client(config, options.kubernetes_timeout, leadership.clone(), api_server_clock.clone(), metrics.clone())?;
-    let limiter = RateLimiter::new(options.rate(), options.calls_in_flight(), metrics.clone());
+    let limiter = RateLimiter::new(options.rate(), options.bounds(), metrics.clone());
     let athena = Athena::from_env(options.athena_timeout, leadership.clone(), limiter, metrics.clone()).await?;
     // A namespace given twice must not have two reconciles of one object at a time.
     let namespaces: Vec<String> = options.namespaces.iter().cloned().collect::<BTreeSet<_>>().into_iter().collect();

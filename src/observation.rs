@@ -8,7 +8,7 @@ use kube::ResourceExt;
 use tokio::time::Instant;
 
 use crate::api::AthenaSession;
-use crate::athena::rate_limiter::{Permit, Priority};
+use crate::athena::rate_limiter::{Permit, Priority, Want};
 use crate::athena::{Answer, Ask};
 use crate::clock::BootTime;
 use crate::key::Key;
@@ -43,11 +43,12 @@ impl Operator {
             return true;
         }
         let (key, namespace) = (Key::of(object), object.metadata.namespace.as_deref().unwrap_or_default());
+        let want = Want { priority, ahead: call.continues, large: object.spec.trimmed && carries_configuration(object, known, step) };
         if matches!(step, Step::Record(_)) {
             // Its start makes the call.
-            return self.limiter().reserve(&key, namespace, priority, call.continues);
+            return self.limiter().reserve(&key, namespace, want);
         }
-        call.permit = self.limiter().try_acquire(&key, namespace, priority, call.continues);
+        call.permit = self.limiter().try_acquire(&key, namespace, want);
         call.permit.is_some()
     }
 
@@ -193,14 +194,10 @@ impl Operator {
                     known.time_told();
                 }
                 (Step::Look, Some(id)) => {
-                    let status = object.status.as_ref();
-                    let full = !known.trusts(id) || known.has_ended || status.is_some_and(|status| status.engine_version.is_none());
+                    let full = is_full_look(object, known, id);
                     let permit = call.take()?;
                     let asked = BootTime::now();
-                    // In full, the reply repeats the properties of the session.
-                    let large = if full { self.large_call(object).await } else { None };
                     let look = self.athena.look(id, full, permit).await.without_configuration();
-                    drop(large);
                     let look = self.redact_look(object, look).await;
                     // The reply may have corrected the clock.
                     seen.look_time = Some(self.clock.at(asked));
@@ -267,8 +264,6 @@ impl Operator {
                 return None;
             }
             let permit = call.take()?;
-            // In full, the reply repeats the properties of the session.
-            let large = self.large_call(object).await;
             let look = self.athena.look(&id, true, permit).await;
             match look {
                 Look::Seen(session) => match self.compare(object, session).await {
@@ -278,7 +273,6 @@ impl Operator {
                 Look::Failed(refusal) => return Some(Search::Failed(self.redact_refusal(object, refusal).await)),
                 Look::NotFound { .. } => return Some(Search::Failed(unknown_to_get_session())),
             }
-            drop(large);
         }
         Some(found(std::mem::take(&mut known.marked), object, known, begun))
     }
@@ -344,6 +338,21 @@ fn priority(object: &AthenaSession, known: &Known, step: &Step) -> Option<Priori
         Step::ReadWorkGroup | Step::Record(_) | Step::Start(_) if known.was_refused() => Some(Priority::Retry),
         Step::ReadWorkGroup | Step::Record(_) | Step::Start(_) => Some(Priority::Start),
         _ => None,
+    }
+}
+
+/// Whether a look at the session `id` is to show all of it.
+fn is_full_look(object: &AthenaSession, known: &Known, id: &str) -> bool {
+    !known.trusts(id) || known.has_ended || object.status.as_ref().is_some_and(|status| status.engine_version.is_none())
+}
+
+/// Whether the call of `step` carries the engine configuration of the session: it is in the request of a start, and in the reply to a look in full.
+fn carries_configuration(object: &AthenaSession, known: &Known, step: &Step) -> bool {
+    let id = object.status.as_ref().and_then(|status| status.session_id.as_deref());
+    match step {
+        Step::Record(_) | Step::Start(_) | Step::Search => true,
+        Step::Look => id.is_some_and(|id| is_full_look(object, known, id)),
+        _ => false,
     }
 }
 

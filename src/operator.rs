@@ -24,7 +24,7 @@ use crate::orphans::end_orphan;
 use crate::publish::Publisher;
 use crate::runtime::workqueue::Priority;
 use crate::wakes::{Received, Trigger};
-use crate::whole_spec::LARGE_CALLS;
+use crate::whole_spec::LARGE_READS;
 
 /// What a reconcile works with.
 pub struct Operator {
@@ -45,8 +45,8 @@ pub struct Operator {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) memories: Memories,
     pub(crate) orphans: TaskTracker,
-    /// Permits for calls to Athena that carry the properties of a large object.
-    pub(crate) large_calls: Semaphore,
+    /// Permits for reading what is not kept of large objects, to redact a text.
+    pub(crate) large_reads: Semaphore,
     /// The objects of each watched scope.
     pub(crate) stores: Mutex<Vec<Store<Received>>>,
 }
@@ -60,7 +60,7 @@ impl Operator {
         let observer = Arc::new(Observer::new(limits.observe_interval.unsigned_abs(), limits.stale.unsigned_abs(), clock.clone()));
         let searches = Arc::new(MarkerSearch::new(limits.observe_interval.unsigned_abs()));
         let (account, memories, orphans, stores) = (OnceLock::new(), Memories::default(), TaskTracker::new(), Mutex::default());
-        let large_calls = Semaphore::new(LARGE_CALLS);
+        let large_reads = Semaphore::new(LARGE_READS);
         Self {
             client,
             athena,
@@ -76,7 +76,7 @@ impl Operator {
             metrics,
             memories,
             orphans,
-            large_calls,
+            large_reads,
             stores,
         }
     }

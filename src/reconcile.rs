@@ -245,14 +245,11 @@ impl Operator {
         let outcome = match step {
             Step::Start(number) => {
                 let Some(permit) = call.permit else { return Ok(Some(Outcome::Nothing)) };
-                let large = self.large_call(object).await;
                 let Some(whole) = self.whole(object).await? else { return Ok(None) };
                 let (_, body) = start_session(&whole, *number);
                 drop(whole);
                 let doubted = known.starting();
-                let reply = self.athena.start_session(&object.spec.work_group, body, permit).await;
-                drop(large);
-                match reply {
+                match self.athena.start_session(&object.spec.work_group, body, permit).await {
                     Ok((id, state)) => {
                         let now = self.time(known);
                         known.started(*number, &id, &state, now, &self.limits);

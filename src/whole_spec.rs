@@ -13,8 +13,14 @@ use crate::redaction::redacted;
 use crate::session::{Look, Refusal, Session};
 use crate::writes::{self, Error};
 
-/// How many calls to Athena may carry a large request or reply at a time.
-pub(crate) const LARGE_CALLS: usize = 2;
+/// How many large specs may be read at a time.
+pub(crate) const LARGE_READS: usize = 2;
+
+/// A spec for a redaction, and its place among the few that may be read.
+struct RedactingSpec<'a> {
+    spec: Cow<'a, AthenaSessionSpec>,
+    _place: Option<SemaphorePermit<'a>>,
+}
 
 impl Operator {
     /// Returns `object` with its whole spec, or nothing if the API server does not have the object any more.
@@ -29,29 +35,26 @@ impl Operator {
         Ok(Some(Cow::Owned(AthenaSession { metadata: object.metadata.clone(), spec, status: object.status.clone() })))
     }
 
-    /// Waits until `object` may have a call of its own that carries its properties: few large ones are made at a time.
-    pub(crate) async fn large_call(&self, object: &AthenaSession) -> Option<SemaphorePermit<'_>> {
-        if object.spec.trimmed { self.large_calls.acquire().await.ok() } else { None }
-    }
-
     /// The spec by which texts about `object` can be redacted: the whole one, or the trimmed one if that cannot be had, by which no text is shown.
-    async fn redacting_spec<'a>(&self, object: &'a AthenaSession) -> Cow<'a, AthenaSessionSpec> {
+    async fn redacting_spec<'a>(&'a self, object: &'a AthenaSession) -> RedactingSpec<'a> {
         if !object.spec.trimmed {
-            return Cow::Borrowed(&object.spec);
+            return RedactingSpec { spec: Cow::Borrowed(&object.spec), _place: None };
         }
-        match Box::pin(writes::read_spec(&self.client, object)).await {
+        let place = self.large_reads.acquire().await.ok();
+        let spec = match Box::pin(writes::read_spec(&self.client, object)).await {
             Ok(Some(spec)) => Cow::Owned(spec),
             Ok(None) => Cow::Borrowed(&object.spec),
             Err(error) => {
                 debug!("cannot redact a text: {}", error.class());
                 Cow::Borrowed(&object.spec)
             }
-        }
+        };
+        RedactingSpec { spec, _place: place }
     }
 
     /// Returns `refusal` without values of the object's properties.
     pub(crate) async fn redact_refusal(&self, object: &AthenaSession, refusal: Refusal) -> Refusal {
-        let spec = self.redacting_spec(object).await;
+        let RedactingSpec { spec, _place } = self.redacting_spec(object).await;
         refusal.redacted(&spec)
     }
 
@@ -60,7 +63,7 @@ impl Operator {
         if session.state_change_reason.as_ref().is_none_or(String::is_empty) {
             return session;
         }
-        let spec = self.redacting_spec(object).await;
+        let RedactingSpec { spec, _place } = self.redacting_spec(object).await;
         session.redacted(&spec)
     }
 
@@ -75,7 +78,7 @@ impl Operator {
 
     /// Returns what the API server or the way to it says in `error`, without values of the object's properties.
     pub(crate) async fn redact_error(&self, object: &AthenaSession, error: &Error) -> String {
-        let spec = self.redacting_spec(object).await;
+        let RedactingSpec { spec, _place } = self.redacting_spec(object).await;
         if spec.trimmed { format!("{}: {}", error.class(), crate::redaction::WITHHELD) } else { redacted(&error.to_string(), &spec) }
     }
 }

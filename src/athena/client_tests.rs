@@ -7,7 +7,7 @@ use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use aws_smithy_runtime_api::http::StatusCode;
 
 use super::*;
-use crate::athena::rate_limiter::Rate;
+use crate::athena::rate_limiter::{Bounds, Rate};
 
 /// Gives the same reply to every call.
 #[derive(Clone, Debug)]
@@ -28,7 +28,7 @@ fn athena(reply: &str) -> Athena {
         .region(aws_config::Region::from_static("eu-west-1"))
         .credentials_provider(SharedCredentialsProvider::new(credentials))
         .http_client(http_client_fn(move |_, _| SharedHttpConnector::new(reply.clone())));
-    let limiter = RateLimiter::new(Rate { per_second: 1000.0, burst: 1000 }, 1000, Arc::default());
+    let limiter = RateLimiter::new(Rate { per_second: 1000.0, burst: 1000 }, Bounds { in_flight: 1000, large: 2 }, Arc::default());
     Athena::new(config.build(), Leadership::unbounded(), limiter, Arc::default()).expect("a client")
 }
 

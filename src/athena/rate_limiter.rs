@@ -5,6 +5,9 @@
 //! the bucket is charged when the call is made, so that calls never come faster than the rate, however late turns are used.
 //!
 //! No turn is lost: an object whose reservation lapsed goes to the head of its queue as soon as it asks again.
+//!
+//! Of the calls with a large request or reply, few are let in at a time, from the turn to the reply: they cost memory, and those that wait for one another
+//! must not keep others from calling.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::fmt;
@@ -52,6 +55,9 @@ const RETRY_SHARE: u32 = 32;
 /// Time for which an unused turn keeps a call from others.
 const RESERVATION: Duration = Duration::from_secs(2);
 
+/// How many large calls may be under way at a time.
+pub const LARGE_CALLS: usize = 2;
+
 /// Calls per second, and how many may come at once after a pause.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Rate {
@@ -85,6 +91,11 @@ impl<K> Queue<K> {
 
     fn push(&mut self, namespace: &str, key: K, ticket: u64) {
         self.of(namespace).push_back((key, ticket));
+    }
+
+    /// Makes `key` the next of its namespace, whose turn that does not bring nearer.
+    fn push_next(&mut self, namespace: &str, key: K, ticket: u64) {
+        self.of(namespace).push_front((key, ticket));
     }
 
     /// Makes `key` the next of all.
@@ -143,6 +154,28 @@ struct Waiting {
     priority: Priority,
     ticket: u64,
     since: Instant,
+    /// The namespace of one that waits to be let in.
+    outside: Option<String>,
+}
+
+/// The bounds of what is under way at a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bounds {
+    /// Calls that objects may have under way.
+    pub in_flight: usize,
+    /// How many of them may be large.
+    pub large: usize,
+}
+
+/// What a key asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Want {
+    /// Purpose of the call.
+    pub priority: Priority,
+    /// Whether it completes something that was begun, and so goes before what is to begin.
+    pub ahead: bool,
+    /// Whether its request or its reply may be large.
+    pub large: bool,
 }
 
 /// The decisions of the limiter. It has no clock.
@@ -150,6 +183,10 @@ struct Waiting {
 struct Turns<K> {
     bucket: Bucket,
     queues: HashMap<Priority, Queue<K>>,
+    /// Keys with a large call that are not let in yet.
+    outside: HashMap<Priority, Queue<K>>,
+    /// Keys with a large call that were let in, until they have their permit.
+    large: HashSet<K>,
     waiting: HashMap<K, Waiting>,
     counts: HashMap<Priority, usize>,
     /// Turns that were given and not used yet. Each reserves one token of the bucket.
@@ -164,8 +201,9 @@ struct Turns<K> {
     unspent: usize,
     /// Permits of objects.
     in_flight: usize,
-    /// Calls that objects may have under way at a time.
-    max_in_flight: usize,
+    /// Permits of large calls.
+    large_in_flight: usize,
+    bounds: Bounds,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -177,10 +215,13 @@ enum Next<K> {
 }
 
 impl<K: Clone + Eq + Hash> Turns<K> {
-    fn new(rate: Rate, max_in_flight: usize, now: Instant) -> Self {
+    fn new(rate: Rate, bounds: Bounds, now: Instant) -> Self {
+        let queues = || Priority::ALL.into_iter().map(|priority| (priority, Queue::new())).collect();
         Self {
             bucket: Bucket::full(rate, now),
-            queues: Priority::ALL.into_iter().map(|priority| (priority, Queue::new())).collect(),
+            queues: queues(),
+            outside: queues(),
+            large: HashSet::new(),
             waiting: HashMap::new(),
             counts: HashMap::new(),
             granted: HashMap::new(),
@@ -190,34 +231,44 @@ impl<K: Clone + Eq + Hash> Turns<K> {
             turn: 0,
             unspent: 0,
             in_flight: 0,
-            max_in_flight: max_in_flight.max(1),
+            large_in_flight: 0,
+            bounds: Bounds { in_flight: bounds.in_flight.max(1), large: bounds.large.max(1) },
         }
     }
 
-    /// Returns whether `key` may make a call now; if so, [`Turns::take`] makes it. If not, it waits from now on, `ahead` of the others if it has begun
-    /// something that this call completes.
-    fn ask(&mut self, key: &K, namespace: &str, priority: Priority, ahead: bool, now: Instant) -> bool {
+    /// Returns whether `key` may make a call now; if so, [`Turns::take`] makes it. If not, it waits from now on.
+    fn ask(&mut self, key: &K, namespace: &str, want: Want, now: Instant) -> bool {
+        let Want { priority, ahead, large } = want;
         self.lapse(now);
-        if self.granted.get(key).is_some_and(|(granted, _)| *granted == priority) {
+        let is_let_in = !large || self.large.contains(key);
+        if is_let_in && self.granted.get(key).is_some_and(|(granted, _)| *granted == priority) {
             return true;
         }
-        let had_turn = self.granted.remove(key).is_some();
         match self.waiting.get(key) {
-            Some(waiting) if waiting.priority == priority => return false,
+            Some(waiting) if waiting.priority == priority && is_let_in == waiting.outside.is_none() => return false,
             Some(_) => self.leave(key),
             None => {}
         }
+        let had_turn = self.granted.remove(key).is_some();
         let ahead = self.lapsed.remove(key) || had_turn || ahead;
+        let may_enter = !large || self.large.contains(key) || self.has_room_for_large();
         self.bucket.refill(now);
-        if self.waiting.is_empty() && self.has_token() && self.has_room() {
+        if may_enter && large {
+            self.large.insert(key.clone());
+        }
+        if may_enter && self.waiting.is_empty() && self.has_token() && self.has_room() {
             self.granted.insert(key.clone(), (priority, now));
             self.waits.push((priority, Duration::ZERO));
             return true;
         }
         self.tickets += 1;
-        self.waiting.insert(key.clone(), Waiting { priority, ticket: self.tickets, since: now });
-        *self.counts.entry(priority).or_default() += 1;
-        if let Some(queue) = self.queues.get_mut(&priority) {
+        let outside = (!may_enter).then(|| namespace.to_owned());
+        self.waiting.insert(key.clone(), Waiting { priority, ticket: self.tickets, since: now, outside });
+        let queues = if may_enter { &mut self.queues } else { &mut self.outside };
+        if may_enter {
+            *self.counts.entry(priority).or_default() += 1;
+        }
+        if let Some(queue) = queues.get_mut(&priority) {
             if ahead {
                 queue.push_front(namespace, key.clone(), self.tickets);
             } else {
@@ -227,12 +278,37 @@ impl<K: Clone + Eq + Hash> Turns<K> {
         false
     }
 
-    /// Turns the turn of `key` into a permit. Returns whether it had one.
-    fn take(&mut self, key: &K, is_object: bool) -> bool {
-        let had = self.granted.remove(key).is_some();
-        self.unspent += usize::from(had);
-        self.in_flight += usize::from(had && is_object);
-        had
+    fn has_room_for_large(&self) -> bool {
+        self.large.len() + self.large_in_flight < self.bounds.large
+    }
+
+    /// Lets in those that wait outside, as far as there is room: they go on to wait for their turn.
+    fn let_in(&mut self) {
+        for priority in Priority::ALL {
+            while self.has_room_for_large() {
+                let waiting = &self.waiting;
+                let is_outside = |key: &K, ticket| waiting.get(key).is_some_and(|waiting| waiting.outside.is_some() && waiting.ticket == ticket);
+                let Some(key) = self.outside.get_mut(&priority).and_then(|queue| queue.pop(is_outside)) else { break };
+                let Some(waiting) = self.waiting.get_mut(&key) else { continue };
+                let namespace = waiting.outside.take().unwrap_or_default();
+                if let Some(queue) = self.queues.get_mut(&priority) {
+                    // While it waits for its turn, it keeps others outside, of other namespaces too.
+                    queue.push_next(&namespace, key.clone(), waiting.ticket);
+                }
+                *self.counts.entry(priority).or_default() += 1;
+                self.large.insert(key);
+            }
+        }
+    }
+
+    /// Turns the turn of `key` into a permit, if it had one. Returns whether its call is large.
+    fn take(&mut self, key: &K, is_object: bool) -> Option<bool> {
+        self.granted.remove(key)?;
+        let is_large = self.large.remove(key);
+        self.unspent += 1;
+        self.in_flight += usize::from(is_object);
+        self.large_in_flight += usize::from(is_large);
+        Some(is_large)
     }
 
     /// The call of a permit is made now.
@@ -243,13 +319,14 @@ impl<K: Clone + Eq + Hash> Turns<K> {
     }
 
     /// A permit is over.
-    fn release(&mut self, is_object: bool, is_spent: bool) {
+    fn release(&mut self, is_object: bool, is_large: bool, is_spent: bool) {
         self.in_flight -= usize::from(is_object);
+        self.large_in_flight -= usize::from(is_large);
         self.unspent -= usize::from(!is_spent);
     }
 
     fn leave(&mut self, key: &K) {
-        if let Some(waiting) = self.waiting.remove(key) {
+        if let Some(waiting) = self.waiting.remove(key).filter(|waiting| waiting.outside.is_none()) {
             self.uncount(waiting.priority);
         }
     }
@@ -258,7 +335,8 @@ impl<K: Clone + Eq + Hash> Turns<K> {
     fn cancel(&mut self, key: &K) -> bool {
         self.leave(key);
         self.lapsed.remove(key);
-        self.granted.remove(key).is_some()
+        let was_let_in = self.large.remove(key);
+        self.granted.remove(key).is_some() || was_let_in
     }
 
     fn uncount(&mut self, priority: Priority) {
@@ -270,7 +348,10 @@ impl<K: Clone + Eq + Hash> Turns<K> {
     /// Ends reservations that are too old. Their objects are triggered already, and go ahead when they ask again.
     fn lapse(&mut self, now: Instant) {
         let lapsed = self.granted.extract_if(|_, (_, since)| now.saturating_duration_since(*since) >= RESERVATION);
-        self.lapsed.extend(lapsed.map(|(key, _)| key));
+        for (key, _) in lapsed {
+            self.large.remove(&key);
+            self.lapsed.insert(key);
+        }
     }
 
     fn reserved(&self) -> f64 {
@@ -282,7 +363,7 @@ impl<K: Clone + Eq + Hash> Turns<K> {
     }
 
     fn has_room(&self) -> bool {
-        self.in_flight + self.granted.len() < self.max_in_flight
+        self.in_flight + self.granted.len() < self.bounds.in_flight
     }
 
     /// Gives the next turn, if anything waits and a call may be made.
@@ -291,6 +372,7 @@ impl<K: Clone + Eq + Hash> Turns<K> {
         if self.waiting.is_empty() {
             return Next::Nothing;
         }
+        self.let_in();
         self.bucket.refill(now);
         let oldest = self.granted.values().map(|(_, since)| *since + RESERVATION).min();
         let Bucket { level, rate, .. } = self.bucket;
@@ -324,7 +406,8 @@ impl<K: Clone + Eq + Hash> Turns<K> {
                 return Next::Turn(key);
             }
         }
-        Next::Nothing
+        // All that wait are outside: there is room once a turn is used, or lapses.
+        oldest.map_or(Next::Nothing, Next::At)
     }
 }
 
@@ -358,7 +441,7 @@ struct Callers {
 /// What a permit tells its limiter.
 trait Issuer: Send + Sync {
     fn spend(&self);
-    fn release(&self, is_object: bool, is_spent: bool);
+    fn release(&self, is_object: bool, is_large: bool, is_spent: bool);
 }
 
 impl<K: Clone + Eq + Hash + Send> Issuer for Shared<K> {
@@ -368,8 +451,8 @@ impl<K: Clone + Eq + Hash + Send> Issuer for Shared<K> {
         self.changed.notify_one();
     }
 
-    fn release(&self, is_object: bool, is_spent: bool) {
-        self.turns().release(is_object, is_spent);
+    fn release(&self, is_object: bool, is_large: bool, is_spent: bool) {
+        self.turns().release(is_object, is_large, is_spent);
         self.changed.notify_one();
     }
 }
@@ -379,6 +462,7 @@ impl<K: Clone + Eq + Hash + Send> Issuer for Shared<K> {
 pub struct Permit {
     issuer: Arc<dyn Issuer>,
     is_object: bool,
+    is_large: bool,
     is_spent: bool,
 }
 
@@ -393,13 +477,18 @@ impl Permit {
 
 impl fmt::Debug for Permit {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Permit").field("is_object", &self.is_object).field("is_spent", &self.is_spent).finish_non_exhaustive()
+        formatter
+            .debug_struct("Permit")
+            .field("is_object", &self.is_object)
+            .field("is_large", &self.is_large)
+            .field("is_spent", &self.is_spent)
+            .finish_non_exhaustive()
     }
 }
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        self.issuer.release(self.is_object, self.is_spent);
+        self.issuer.release(self.is_object, self.is_large, self.is_spent);
     }
 }
 
@@ -414,10 +503,10 @@ impl<K> Clone for RateLimiter<K> {
 }
 
 impl<K: Clone + Eq + Hash + Send + 'static> RateLimiter<K> {
-    /// Creates a limiter of so many calls, of which objects have at most `max_in_flight` under way at a time: while Athena does not answer, the other
+    /// Creates a limiter of so many calls, of which objects have no more under way at a time than `bounds` say: while Athena does not answer, the other
     /// reconciles go on.
-    pub fn new(rate: Rate, max_in_flight: usize, metrics: Arc<Metrics>) -> Self {
-        let turns = Mutex::new(Turns::new(rate, max_in_flight, Instant::now()));
+    pub fn new(rate: Rate, bounds: Bounds, metrics: Arc<Metrics>) -> Self {
+        let turns = Mutex::new(Turns::new(rate, bounds, Instant::now()));
         Self(Arc::new(Shared { turns, callers: Mutex::default(), changed: Notify::new(), metrics }))
     }
 
@@ -433,8 +522,8 @@ impl<K: Clone + Eq + Hash + Send + 'static> RateLimiter<K> {
         result
     }
 
-    fn permit(&self, is_object: bool) -> Permit {
-        Permit { issuer: self.0.clone(), is_object, is_spent: false }
+    fn permit(&self, is_object: bool, is_large: bool) -> Permit {
+        Permit { issuer: self.0.clone(), is_object, is_large, is_spent: false }
     }
 
     fn callers(&self) -> MutexGuard<'_, Callers> {
@@ -442,10 +531,10 @@ impl<K: Clone + Eq + Hash + Send + 'static> RateLimiter<K> {
     }
 
     /// Reserves the next call of `key`, and returns whether it may be made now. If not, [`RateLimiter::dispatch`] triggers `key` when its turn has come,
-    /// and it is to ask again. `ahead` puts what completes something begun before what is to begin.
-    pub fn reserve(&self, key: &K, namespace: &str, priority: Priority, ahead: bool) -> bool {
+    /// and it is to ask again.
+    pub fn reserve(&self, key: &K, namespace: &str, want: Want) -> bool {
         let holder = Holder::Object(key.clone());
-        let may = self.with(|turns| turns.ask(&holder, namespace, priority, ahead, Instant::now()));
+        let may = self.with(|turns| turns.ask(&holder, namespace, want, Instant::now()));
         if !may {
             self.0.changed.notify_one();
         }
@@ -453,11 +542,12 @@ impl<K: Clone + Eq + Hash + Send + 'static> RateLimiter<K> {
     }
 
     /// Returns a permit if `key` may make a call now; else as [`RateLimiter::reserve`].
-    pub fn try_acquire(&self, key: &K, namespace: &str, priority: Priority, ahead: bool) -> Option<Permit> {
-        if !self.reserve(key, namespace, priority, ahead) {
+    pub fn try_acquire(&self, key: &K, namespace: &str, want: Want) -> Option<Permit> {
+        if !self.reserve(key, namespace, want) {
             return None;
         }
-        self.with(|turns| turns.take(&Holder::Object(key.clone()), true)).then(|| self.permit(true))
+        let is_large = self.with(|turns| turns.take(&Holder::Object(key.clone()), true))?;
+        Some(self.permit(true, is_large))
     }
 
     /// Ends what `key` waits for or has reserved.
@@ -487,10 +577,11 @@ impl<K: Clone + Eq + Hash + Send + 'static> RateLimiter<K> {
             number
         };
         let holder = Holder::Caller(number);
-        let may = self.with(|turns| turns.ask(&holder, "", priority, ahead, Instant::now()) && turns.take(&holder, false));
+        let want = Want { priority, ahead, large: false };
+        let may = self.with(|turns| turns.ask(&holder, "", want, Instant::now()) && turns.take(&holder, false).is_some());
         if may {
             self.callers().waiting.remove(&number);
-            return self.permit(false);
+            return self.permit(false, false);
         }
         self.0.changed.notify_one();
         match receiver.await {
@@ -508,7 +599,7 @@ impl<K: Clone + Eq + Hash + Send + 'static> RateLimiter<K> {
                 Next::Turn(Holder::Caller(number)) => {
                     let sender = self.callers().waiting.remove(&number);
                     let taken = self.with(|turns| turns.take(&Holder::Caller(number), false));
-                    let permit = taken.then(|| self.permit(false));
+                    let permit = taken.map(|_| self.permit(false, false));
                     if let (Some(sender), Some(permit)) = (sender, permit) {
                         // A caller that has gone gives its permit back.
                         let _ = sender.send(permit);

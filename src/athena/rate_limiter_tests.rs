@@ -1,14 +1,18 @@
 use super::*;
 
 const RATE: Rate = Rate { per_second: 5.0, burst: 5 };
-const MANY: usize = 1000;
+const MANY: Bounds = Bounds { in_flight: 1000, large: 1000 };
 
 fn turns<K: Clone + Eq + Hash>(start: Instant) -> Turns<K> {
     Turns::new(RATE, MANY, start)
 }
 
+fn want(priority: Priority) -> Want {
+    Want { priority, ahead: false, large: false }
+}
+
 fn ask<K: Clone + Eq + Hash>(turns: &mut Turns<K>, key: &K, namespace: &str, priority: Priority, now: Instant) -> bool {
-    turns.ask(key, namespace, priority, false, now)
+    turns.ask(key, namespace, want(priority), now)
 }
 
 /// A limiter whose bucket is empty, so that whoever asks has to wait.
@@ -23,12 +27,12 @@ fn busy(start: Instant) -> Turns<&'static str> {
 
 /// Makes the call of `key`. Returns whether it had its turn.
 fn call<K: Clone + Eq + Hash>(turns: &mut Turns<K>, key: &K, now: Instant) -> bool {
-    let had = turns.take(key, true);
-    if had {
+    let taken = turns.take(key, true);
+    if let Some(is_large) = taken {
         turns.spend(now);
-        turns.release(true, true);
+        turns.release(true, is_large, true);
     }
-    had
+    taken.is_some()
 }
 
 /// The keys of the next so many calls, one after the other as the rate allows.
@@ -169,7 +173,7 @@ fn a_call_that_completes_something_goes_ahead() {
     for key in ["a", "b"] {
         ask(&mut turns, &key, "n", Priority::Start, start);
     }
-    turns.ask(&"begun", "n", Priority::Start, true, start);
+    turns.ask(&"begun", "n", Want { ahead: true, ..want(Priority::Start) }, start);
     assert_eq!(drain(&mut turns, start, 9), ["begun", "a", "b"]);
 }
 
@@ -235,17 +239,17 @@ fn what_is_forgotten_leaves_nothing_behind() {
 #[test]
 fn calls_that_are_not_answered_do_not_take_every_reconcile() {
     let start = Instant::now();
-    let mut turns = Turns::new(Rate { per_second: 1000.0, burst: 1000 }, 2, start);
+    let mut turns = Turns::new(Rate { per_second: 1000.0, burst: 1000 }, Bounds { in_flight: 2, ..MANY }, start);
     for key in ["a", "b"] {
         assert!(ask(&mut turns, &key, "n", Priority::Start, start));
     }
     assert!(!ask(&mut turns, &"c", "n", Priority::Start, start), "two are about to be under way");
     for key in ["a", "b"] {
-        assert!(turns.take(&key, true));
+        assert!(turns.take(&key, true).is_some());
         turns.spend(start);
     }
     assert_eq!(turns.next(start), Next::Nothing);
-    turns.release(true, true);
+    turns.release(true, false, true);
     assert_eq!(turns.next(start), Next::Turn("c"));
 }
 
@@ -263,22 +267,82 @@ fn a_wait_lasts_from_the_first_question_to_the_turn() {
     assert_eq!(turns.waits.len(), 1, "the turn that it had");
 }
 
+/// Asks for a large call.
+fn ask_large<K: Clone + Eq + Hash>(turns: &mut Turns<K>, key: &K, namespace: &str, now: Instant) -> bool {
+    turns.ask(key, namespace, Want { large: true, ..want(Priority::Start) }, now)
+}
+
+#[test]
+fn few_large_calls_are_let_in_and_the_others_keep_nobody_from_calling() {
+    let start = Instant::now();
+    let mut turns = Turns::new(Rate { per_second: 1000.0, burst: 1000 }, Bounds { in_flight: 10, large: 2 }, start);
+    for key in 0..20 {
+        assert_eq!(ask_large(&mut turns, &key, "n", start), key < 2, "{key}");
+        // It is asked for again when the object has changed.
+        assert_eq!(ask_large(&mut turns, &key, "n", start), key < 2, "{key}");
+    }
+    assert_eq!([0, 1].map(|key| turns.take(&key, true)), [Some(true); 2]);
+    assert_eq!(turns.next(start), Next::Nothing, "two are under way");
+    ask(&mut turns, &100, "n", Priority::Terminate, start);
+    assert_eq!(turns.next(start), Next::Turn(100), "what is small does not wait for them");
+    assert_eq!(turns.take(&100, true), Some(false));
+
+    turns.spend(start);
+    turns.release(true, true, true);
+    assert_eq!(turns.next(start), Next::Turn(2));
+    assert_eq!(turns.next(start), Next::At(start + RESERVATION), "or when the turn has lapsed");
+    assert_eq!(turns.next(start + RESERVATION), Next::Turn(3), "the turn was not used");
+    assert!(!ask_large(&mut turns, &2, "n", start + RESERVATION), "others were let in meanwhile");
+    assert_eq!(turns.take(&3, true), Some(true));
+    turns.spend(start + RESERVATION);
+    turns.release(true, true, true);
+    assert_eq!(turns.next(start + RESERVATION), Next::Turn(2), "it is the next");
+    assert!(ask_large(&mut turns, &2, "n", start + RESERVATION));
+}
+
+#[test]
+fn a_large_call_that_is_given_up_lets_in_another() {
+    let start = Instant::now();
+    let mut turns = Turns::new(Rate { per_second: 1000.0, burst: 1000 }, Bounds { in_flight: 10, large: 1 }, start);
+    assert!(ask_large(&mut turns, &"a", "n", start));
+    assert!(!ask_large(&mut turns, &"b", "n", start));
+    assert!(!ask_large(&mut turns, &"c", "n", start));
+    assert!(turns.cancel(&"a"));
+    assert!(!turns.cancel(&"b"), "it kept nobody out");
+    assert_eq!(turns.next(start), Next::Turn("c"));
+}
+
+#[test]
+fn large_calls_of_a_namespace_do_not_wait_behind_small_ones_of_another() {
+    let start = Instant::now();
+    let mut turns = Turns::new(Rate { per_second: 1.0, burst: 1 }, Bounds { in_flight: 1000, large: 1 }, start);
+    assert!(ask_large(&mut turns, &"first", "a", start) && turns.take(&"first", true).is_some());
+    for key in ["a-1", "a-2", "a-3"] {
+        ask(&mut turns, &key, "a", Priority::Start, start);
+    }
+    ask_large(&mut turns, &"a-large", "a", start);
+    ask_large(&mut turns, &"b-large", "b", start);
+    turns.spend(start);
+    turns.release(true, true, true);
+    assert_eq!(drain(&mut turns, start, 5)[..2], ["a-large", "b-large"]);
+}
+
 #[tokio::test]
 async fn a_permit_that_is_not_spent_is_anothers() {
     let limiter = RateLimiter::new(Rate { per_second: 0.01, burst: 1 }, MANY, Arc::default());
-    drop(limiter.try_acquire(&"a", "n", Priority::Start, false).expect("a full bucket"));
-    let mut permit = limiter.try_acquire(&"b", "n", Priority::Start, false).expect("a's call was not made");
+    drop(limiter.try_acquire(&"a", "n", want(Priority::Start)).expect("a full bucket"));
+    let mut permit = limiter.try_acquire(&"b", "n", want(Priority::Start)).expect("a's call was not made");
     permit.spend();
     drop(permit);
-    assert!(limiter.try_acquire(&"c", "n", Priority::Start, false).is_none());
+    assert!(limiter.try_acquire(&"c", "n", want(Priority::Start)).is_none());
 }
 
 #[tokio::test]
 async fn a_caller_has_its_turn_beside_the_objects_and_cannot_take_theirs() {
     let limiter = RateLimiter::new(Rate { per_second: 1000.0, burst: 1 }, MANY, Arc::default());
-    limiter.try_acquire(&0, "n", Priority::Start, false).expect("a full bucket").spend();
+    limiter.try_acquire(&0, "n", want(Priority::Start)).expect("a full bucket").spend();
     for key in 1..=30 {
-        limiter.reserve(&key, "n", Priority::Start, false);
+        limiter.reserve(&key, "n", want(Priority::Start));
     }
     let order = Arc::new(Mutex::new(Vec::new()));
     let caller = {
@@ -295,7 +359,7 @@ async fn a_caller_has_its_turn_beside_the_objects_and_cannot_take_theirs() {
         let (limiter, order) = (limiter.clone(), order.clone());
         async move {
             let trigger = |key| {
-                limiter.try_acquire(&key, "n", Priority::Start, false).expect("its turn").spend();
+                limiter.try_acquire(&key, "n", want(Priority::Start)).expect("its turn").spend();
                 order.lock().expect("a list").push("object");
             };
             limiter.dispatch(trigger).await;

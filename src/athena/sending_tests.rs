@@ -13,7 +13,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 use super::*;
 use crate::athena::error::UNAVAILABLE;
-use crate::athena::rate_limiter::Rate;
+use crate::athena::rate_limiter::{Bounds, Rate};
 
 /// A client of Athena at `url`, behind a proxy if there is one. A call takes a second at most.
 fn athena(url: &str, proxy: Option<&str>) -> Athena {
@@ -29,7 +29,7 @@ fn athena(url: &str, proxy: Option<&str>) -> Athena {
     let connector = aws_smithy_http_client::Connector::builder().proxy_config(proxy).tls_provider(Provider::Rustls(CryptoMode::AwsLc)).build();
     let connector = SharedHttpConnector::new(connector);
     let config = config.http_client(http_client_fn(move |_, _| connector.clone()));
-    let limiter = RateLimiter::new(Rate { per_second: 1000.0, burst: 1000 }, 1000, Arc::default());
+    let limiter = RateLimiter::new(Rate { per_second: 1000.0, burst: 1000 }, Bounds { in_flight: 1000, large: 2 }, Arc::default());
     Athena::new(config.build(), Leadership::unbounded(), limiter, Arc::default()).expect("a client")
 }
 

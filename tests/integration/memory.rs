@@ -10,11 +10,12 @@ use kube::ResourceExt;
 use kube::api::{ListParams, Patch, PatchParams};
 use serde_json::{Value, json};
 
-use crate::harness::{World, condition, ready_condition, status, tests, until};
+use crate::harness::{World, condition, ready_condition, status, tests, uid, until};
 
 tests![
     memory_does_not_grow_with_what_users_store_in_objects,
     a_value_in_a_large_spec_is_shown_nowhere,
+    a_text_is_withheld_while_the_spec_that_it_may_repeat_cannot_be_read,
     a_session_of_a_large_spec_is_adopted_only_with_its_properties,
 ];
 
@@ -198,12 +199,28 @@ async fn a_value_in_a_large_spec_is_shown_nowhere(world: World) -> anyhow::Resul
     Ok(())
 }
 
+async fn a_text_is_withheld_while_the_spec_that_it_may_repeat_cannot_be_read(world: World) -> anyhow::Result<()> {
+    const CANARY: &str = "canary-of-a-spec-that-cannot-be-read";
+    let (proxy, operator, _folder) = proxied(&world, &[]).await?;
+    operator.wait_until_ready()?;
+    world.create_with("etl", large(300_000, CANARY)).await?;
+    let id = status(&world.until_reason("etl", "SessionIdle").await?).session_id.context("an id")?;
+    proxy.set_faults(vec![fault_proxy::Fault::new("get", "athenasessions", fault_proxy::FaultKind::Fail { code: 500, retry_after: None })]);
+    let reason = Some(format!("the value {CANARY} is no good"));
+    world.emulator.set_state(&id, Change::State { state: "FAILED".into(), reason })?;
+    let object = world.until_reason("etl", "SessionFailed").await?;
+    let shown = status(&object).state_change_reason.unwrap_or_default();
+    ensure!(shown.contains("is not shown"), "{shown}");
+    ensure!(!operator.raw_log().contains(CANARY), "the log holds the value");
+    Ok(())
+}
+
 async fn a_session_of_a_large_spec_is_adopted_only_with_its_properties(world: World) -> anyhow::Result<()> {
     // The reply is lost, the operator ends, and what was started is found by its marker.
     let spec = large(300_000, "own");
     let operator = world.operator()?;
     world.emulator.set_faults(vec![Fault::new("StartSession", FaultKind::DropAfter)]);
-    world.create_with("lost", spec).await?;
+    world.create_with("lost", spec.clone()).await?;
     until("a session is started", || !world.emulator.sessions().is_empty()).await?;
     world.until("lost", "recorded", |object| status(object).attempt.is_some()).await?;
     operator.end(environment::Signal::KILL)?;
@@ -211,8 +228,16 @@ async fn a_session_of_a_large_spec_is_adopted_only_with_its_properties(world: Wo
     // Nothing of the attempt is recorded any more.
     let wiped = json!({ "status": { "attempt": null, "attemptTime": null, "region": null, "accountId": null } });
     world.sessions.patch_status("lost", &PatchParams::default(), &Patch::Merge(wiped)).await?;
-    let _operator = world.operator()?;
+    let _operator = world.operator_with(&["--uncertainty=1s"], &[])?;
     let object = world.until_reason("lost", "SessionIdle").await?;
     ensure!(condition(&object, "Stalled").is_none() && world.emulator.sessions().len() == 1, "{:?}", world.emulator.sessions().len());
+
+    // One that carries the marker and lacks the properties is not its session.
+    world.emulator.set_faults(vec![Fault::new("StartSession", FaultKind::DropBefore)]);
+    let before = world.calls("StartSession").len();
+    let uid = uid(&world.create_with("strange", spec).await?);
+    until("it was tried", || world.calls("StartSession").len() > before).await?;
+    world.emulator.create_foreign("spark-35", Some(&format!("strange [athena-operator/{uid}]")));
+    world.until_reason("strange", "MarkerMismatch").await?;
     Ok(())
 }

@@ -137,13 +137,13 @@ fn scenarios() -> Vec<(&'static str, Exploration)> {
             Exploration { edits: vec![Edit::Delete, Edit::Suspend, Edit::Resume], ..base(budget) }
         }),
         ("work groups that take no session, at first and at a restart", {
-            let budget = Budget { ticks: 2, edits: 1, faults: 2, upsets: 1, ..budget };
+            let budget = Budget { ticks: 1, edits: 1, faults: 2, upsets: 1, ..budget };
             let replies = vec![Reply::Refused(Class::MayHeal), Reply::Refused(Class::Rejected), Reply::Dropped];
             let (spec, edits, upsets) = (json!({ "restartPolicy": "OnFailure" }), vec![Edit::Suspend, Edit::Delete], vec!["FAILED"]);
             Exploration { spec, edits, replies, upsets, work_group_refuses: true, ..base(budget) }
         }),
         ("calls that cannot be sent, suspended or deleted at any moment", {
-            let budget = Budget { ticks: 2, edits: 2, faults: 3, ..budget };
+            let budget = Budget { ticks: 2, edits: 2, faults: 2, ..budget };
             let edits = vec![Edit::Suspend, Edit::Delete];
             Exploration { edits, replies: vec![Reply::Refused(Class::NotSent), Reply::Refused(Class::Throttled)], ..base(budget) }
         }),
@@ -152,7 +152,7 @@ fn scenarios() -> Vec<(&'static str, Exploration)> {
             Exploration { edits: vec![Edit::Delete], replies: vec![Reply::Lost, Reply::Refused(Class::NotSent)], ..base(budget) }
         }),
         ("terminations that are throttled or not answered for long", {
-            let budget = Budget { ticks: 3, edits: 2, faults: 3, ..budget };
+            let budget = Budget { ticks: 2, edits: 1, faults: 2, ..budget };
             let replies = vec![Reply::Refused(Class::Throttled), Reply::Refused(Class::NotSent), Reply::Dropped];
             Exploration { edits: vec![Edit::Suspend, Edit::Deadline], replies, ..base(budget) }
         }),

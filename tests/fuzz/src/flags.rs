@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use arbitrary::{Result, Unstructured};
 use athena_operator::args::{Check, Cli, Command, Run};
-use athena_operator::athena::rate_limiter::{Priority, RateLimiter};
+use athena_operator::athena::rate_limiter::{Priority, RateLimiter, Want};
 use athena_operator::clock::Clock;
 use athena_operator::observer::Observer;
 use athena_operator::telemetry;
@@ -175,8 +175,9 @@ fn check(run: &Run) {
     let limits = run.limits();
     let observer = Observer::<u8>::new(limits.observe_interval.unsigned_abs(), limits.stale.unsigned_abs(), Clock::new("Athena"));
     observer.forget(&0);
-    let limiter = RateLimiter::new(run.rate(), run.calls_in_flight(), Arc::default());
-    assert!(limiter.try_acquire(&0_u8, "", Priority::Start, false).is_some(), "the first call has no turn");
+    let want = Want { priority: Priority::Start, ahead: false, large: true };
+    let limiter = RateLimiter::new(run.rate(), run.bounds(), Arc::default());
+    assert!(limiter.try_acquire(&0_u8, "", want).is_some(), "the first call has no turn");
     let Ok(lines) = telemetry::lines(run.log_format, &run.log, Lines, false) else { return };
     Lines::taken();
     tracing::subscriber::with_default(lines, || {

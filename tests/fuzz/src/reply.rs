@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use arbitrary::{Result, Unstructured};
 use athena_operator::api::AthenaSession;
-use athena_operator::athena::rate_limiter::{Permit, Priority, Rate, RateLimiter};
+use athena_operator::athena::rate_limiter::{Bounds, Permit, Priority, Rate, RateLimiter};
 use athena_operator::athena::{Athena, Lister, Part, start_session};
 use athena_operator::clock::Clock;
 use athena_operator::events;
@@ -62,7 +62,7 @@ pub fn reply(data: &[u8]) {
     let u = &mut Unstructured::new(rest);
     let metrics = Arc::new(Metrics::default());
     runtime.block_on(async {
-        let limiter = RateLimiter::new(Rate { per_second: 1e9, burst: u32::MAX }, 32, metrics.clone());
+        let limiter = RateLimiter::new(Rate { per_second: 1e9, burst: u32::MAX }, Bounds { in_flight: 32, large: 32 }, metrics.clone());
         let athena = Athena::new(config(replay.clone()), Leadership::unbounded(), limiter, metrics.clone()).expect("a client");
         if doing == "Reconcile" {
             // Too short an input for what is to be made ends it.
