@@ -211,7 +211,8 @@ impl Clock {
         state.is_skewed = is_wrong;
         let (machine, skew) = (self.0.machine, skew.as_secs_f64());
         if is_wrong {
-            warn!(skew, "the node's clock is {skew:.0} s ahead of {machine}'s: times are compared with {machine}'s clock; set the node's");
+            let (size, direction) = (skew.abs(), if skew < 0.0 { "behind" } else { "ahead of" });
+            warn!(skew, "the node's clock is {size:.0} s {direction} {machine}'s: times are compared with {machine}'s clock; set the node's");
         } else {
             info!(skew, "the node's clock agrees with {machine}'s again");
         }

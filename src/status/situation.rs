@@ -206,21 +206,20 @@ fn over(status: &AthenaSessionStatus, reason: &EndReason) -> String {
     let athena = status.state_change_reason.as_deref().map(|text| format!(": {text}")).unwrap_or_default();
     let id = status.session_id.as_deref().unwrap_or("of this attempt");
     let end = status.end_time.as_ref().map(|end| format!(" at {}", end.0)).unwrap_or_default();
-    let work =
-        last_time_at_work(status).map(|time| format!(", and is known to have been at work, or to have just become idle, until {}", seconds(time).0));
-    let work = work.unwrap_or_default();
+    let work = last_time_at_work(status);
+    let work = work.map(|time| format!(" (known to have been at work, or to have just become idle, until {})", seconds(time).0)).unwrap_or_default();
     match reason {
         EndReason::Suspended => "suspended before; starting again".into(),
         EndReason::DeadlineExceeded => format!("session {id} was ended when the active deadline was over"),
-        EndReason::IdleTimeout => format!("session {id} ended{end}{work}: this counts as its idle timeout"),
+        EndReason::IdleTimeout => format!("session {id}{work} ended{end}: this counts as its idle timeout"),
         EndReason::StoppedOutside if leaves_open(status.state_change_reason.as_deref()) => {
-            format!("session {id} ended{end}{work}, too early for its idle timeout: it was ended from outside{athena}")
+            format!("session {id}{work} ended{end}, too early for its idle timeout: it was ended from outside{athena}")
         }
         EndReason::StoppedOutside => format!("session {id} was ended from outside{athena}"),
         EndReason::SessionFailed => format!("session {id} failed{athena}"),
         EndReason::SessionDegraded => format!("session {id} was degraded and was ended"),
         EndReason::StartupDeadlineExceeded => format!("session {id} was not ready within its startup deadline and was ended"),
-        EndReason::SessionVanished => format!("Athena does not know session {id} any more{work}, too early for its idle timeout"),
+        EndReason::SessionVanished => format!("Athena does not know session {id}{work} any more, too early for its idle timeout"),
         EndReason::SessionLost => "what became of StartSession is not known and nothing of it lives: starting again".into(),
         EndReason::InvalidRequest | EndReason::TokenMismatch | EndReason::SessionAlreadyExists => format!("StartSession refuses the request{athena}"),
         EndReason::Other(word) => format!("session {id} ended: {word}{athena}"),
