@@ -19,7 +19,7 @@ NODE_KUBECONFIG := $(if $(filter command line,$(origin KUBECONFIG)),$(KUBECONFIG
 # What make sweep does: all, with the mutants, unless a part is named.
 SWEEP_FLAGS := $(if $(SCENARIO),--scenario $(SCENARIO)) $(if $(FAULT),--fault '$(FAULT)') $(if $(SEED),--seed $(SEED)) $(if $(SCENARIO)$(FAULT),,--mutants $(or $(MUTANTS),too))
 
-.PHONY: help demo dev test sweep load bench soak lint handover mutants fuzz generate image node tools
+.PHONY: help demo dev test sweep load bench soak chaos lint handover mutants fuzz generate image node tools
 
 help: ## Show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -52,6 +52,10 @@ bench: tools ## Measure with 100, 1,000 and 10,000 objects against raw writes; N
 soak: tools ## Have the operator work for two days at a faster clock and see that it does not grow; DAYS=..., takes 15 minutes
 	@$(BUILD_RELEASE) --bin soak
 	@$(RELEASE)/soak --operator $(RELEASE)/athena-operator $(if $(DAYS),--days $(DAYS)) $(if $(WRITE),--write)
+
+chaos: tools ## Kill, stop, err, edit and delete at random with 300 objects, and see that all comes to rest; RATE=200 or 5, SEED, OBJECTS
+	@$(BUILD_RELEASE) --bin chaos
+	@$(RELEASE)/chaos --operator $(RELEASE)/athena-operator
 
 lint: tools ## Check format, lints, documentation and dependencies
 	@$(CARGO) fmt --all --check

@@ -1,0 +1,65 @@
+//! Runs the chaos.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use bench::chaos::{Chaos, patience};
+use clap::Parser;
+
+/// Kills and stops two replicas, has Athena err and sessions fail, suspends, resumes and deletes; then leaves all alone, prints how long it takes to come to
+/// rest, and fails when that is too long, or when a session was started twice or is left.
+#[derive(Parser)]
+struct Arguments {
+    /// The operator's binary
+    #[arg(long)]
+    operator: PathBuf,
+    /// AthenaSessions
+    #[arg(long, env = "OBJECTS", default_value_t = 300)]
+    objects: usize,
+    /// Calls to Athena a second that each replica may make
+    #[arg(long, env = "RATE", default_value_t = 200.0)]
+    rate: f64,
+    /// Seconds of disturbance
+    #[arg(long, default_value_t = 90)]
+    seconds: u64,
+    /// Seed of all that is random
+    #[arg(long, env = "SEED", default_value_t = 1)]
+    seed: u64,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    // Given up, it still ends its servers and removes their folder.
+    let interrupted = async {
+        let _ = tokio::signal::ctrl_c().await;
+        Err(anyhow::anyhow!("interrupted"))
+    };
+    let result = tokio::select! {
+        result = chaos(&arguments) => result,
+        result = interrupted => result,
+    };
+    match result {
+        Ok(broken) if broken.is_empty() => ExitCode::SUCCESS,
+        Ok(broken) => {
+            for bound in broken {
+                eprintln!("broken: {bound}");
+            }
+            ExitCode::FAILURE
+        }
+        Err(error) => {
+            eprintln!("the chaos failed: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn chaos(arguments: &Arguments) -> anyhow::Result<Vec<String>> {
+    let Arguments { operator, objects, rate, seconds, seed } = arguments;
+    let disturbance = Duration::from_secs(*seconds);
+    let chaos = Chaos { objects: *objects, rate: *rate, disturbance, patience: patience(*rate)?, seed: *seed };
+    let report = chaos.run(operator).await?;
+    println!("{report}");
+    Ok(report.broken())
+}
