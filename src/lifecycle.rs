@@ -344,7 +344,7 @@ fn newest_state<'a>(object: &'a AthenaSession, look: Option<&'a Look>) -> Option
 
 /// Returns from when on Athena's reads cannot miss the session because they lag behind its start. A start of which no look has told the time may have come
 /// at the end of the time in which the token is replayed.
-fn missing_since(object: &AthenaSession, made: &Recorded<'_>, at: &Circumstances) -> Timestamp {
+pub fn missing_since(object: &AthenaSession, made: &Recorded<'_>, at: &Circumstances) -> Timestamp {
     let told = object.status.as_ref().and_then(|status| status.start_time.as_ref()).map(|time| time.0);
     let started = told.unwrap_or_else(|| after(made.time, at.limits.uncertainty));
     after(started, at.limits.uncertainty)

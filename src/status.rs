@@ -17,7 +17,7 @@ use self::situation::situation;
 pub(crate) use self::situation::{Flag, Row, way_out};
 use crate::api::{AthenaSession, AthenaSessionStatus, EndReason, PreviousAttempt, StopCause};
 use crate::known::{Call, Known};
-use crate::lifecycle::{Attempt, Circumstances, Sequel, Step, attempt, first_start_time, sequel};
+use crate::lifecycle::{Attempt, Circumstances, Sequel, Step, attempt, first_start_time, missing_since, sequel};
 use crate::session::{Class, Refusal, Session};
 
 /// What became of the call that a step asked for.
@@ -81,7 +81,11 @@ pub fn status_after(object: &AthenaSession, known: &Known, step: &Step, outcome:
         }
         (Step::Suspend, _) => status.stop_cause = Some(StopCause::Suspended),
         (Step::Conclude(EndReason::SessionVanished), _) => {
-            let reason = vanished_reason(status, asked, known, at.now);
+            let since = match attempt(object, known) {
+                Attempt::Live(made, _) => missing_since(object, &made, at),
+                _ => at.now,
+            };
+            let reason = vanished_reason(status, asked, known, since);
             conclude(status, reason, known, at.now);
         }
         (Step::Conclude(reason), _) => conclude(status, reason.clone(), known, at.now),

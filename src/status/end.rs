@@ -56,12 +56,13 @@ pub(super) fn leaves_open(reason: Option<&str>) -> bool {
 }
 
 /// Returns why a session is over that Athena does not know any more. `before` is the status so far, and `asked` the idle timeout that the spec asks for.
-pub(super) fn vanished_reason(before: &AthenaSessionStatus, asked: Option<SignedDuration>, known: &Known, now: Timestamp) -> EndReason {
+/// Looks before `since` may have missed it because Athena's reads lag behind its start: they say nothing of its end.
+pub(super) fn vanished_reason(before: &AthenaSessionStatus, asked: Option<SignedDuration>, known: &Known, since: Timestamp) -> EndReason {
     if let Some(cause) = &before.stop_cause {
         // Why it was being ended explains the end, however it came to be known.
         return end_of(cause);
     }
-    let end = Moment { time: known.missed_time().unwrap_or(now), is_own: true };
+    let end = Moment { time: known.missed_time().map_or(since, |missed| missed.max(since)), is_own: true };
     let was_ready = before.ready_time.is_some() || before.idle_since_time.is_some();
     let timeout = known.idle_timeout().or(asked).or(Some(SHORTEST_TIMEOUT).filter(|_| !was_ready));
     if can_be_idle_timeout(end, last_at_work(before, known).max(), timeout) { EndReason::IdleTimeout } else { EndReason::SessionVanished }

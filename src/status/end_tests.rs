@@ -106,13 +106,23 @@ fn a_session_that_vanished_counts_by_the_first_look_that_missed_it() {
         known.looked(crate::session::Look::NotFound { named: true }, UID, "s", at(minutes).now, &crate::lifecycle::Limits::default(), 0.0);
         known
     };
-    let gone = |before: &AthenaSessionStatus, asked, minutes| vanished_reason(before, asked, &missed(minutes), at(90).now);
+    let gone = |before: &AthenaSessionStatus, asked, minutes| vanished_reason(before, asked, &missed(minutes), at(10).now);
     assert_eq!(gone(&busy(40), Some(TIMEOUT), 57), EndReason::SessionVanished);
     assert_eq!(gone(&busy(40), Some(TIMEOUT), 58), EndReason::IdleTimeout);
     assert_eq!(gone(&busy(40), None, 41), EndReason::IdleTimeout, "the timeout is not known");
     let idle = AthenaSessionStatus { idle_since_time: Some(seconds(at(50).now)), ..busy(40) };
     assert_eq!(gone(&idle, Some(TIMEOUT), 60), EndReason::SessionVanished);
     assert_eq!(gone(&ready(), Some(TIMEOUT), 60), EndReason::IdleTimeout, "nothing is known of it");
+}
+
+#[test]
+fn a_look_that_may_have_been_late_says_nothing_of_when_a_session_vanished() {
+    let mut known = Known::met(at(0).now);
+    known.looked(crate::session::Look::NotFound { named: true }, UID, "s", at(1).now, &crate::lifecycle::Limits::default(), 0.0);
+    let started = AthenaSessionStatus { start_time: Some(seconds(at(0).now)), ..AthenaSessionStatus::default() };
+    let gone = |minutes| vanished_reason(&started, Some(SignedDuration::from_mins(minutes)), &known, at(10).now);
+    assert_eq!(gone(5), EndReason::IdleTimeout, "it may have been idle until just before the tenth minute");
+    assert_eq!(gone(20), EndReason::SessionVanished);
 }
 
 #[test]
