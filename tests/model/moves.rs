@@ -657,7 +657,11 @@ impl Model for Exploration {
             Move::Session(index, state) => {
                 let now = world.now;
                 let status = world.object.as_ref().and_then(|object| object.get().status.as_ref());
-                let is_wanted = status.is_some_and(|status| status.session_id == Some(format!("s{index}")) && status.stop_cause.is_none());
+                // What the operator is about to end, it ends for its own reason.
+                let versions = world.controllers.iter().filter_map(|controller| controller.pending.as_ref()?.next.as_ref());
+                let is_stopped = |object: &Object| object.get().status.as_ref().is_some_and(|status| status.stop_cause.is_some());
+                let is_to_end = world.object.iter().chain(versions).any(is_stopped);
+                let is_wanted = status.is_some_and(|status| status.session_id == Some(format!("s{index}"))) && !is_to_end;
                 let session = &mut world.sessions[index];
                 let natural = Self::natural(session.state) == Some(state);
                 let was_idle = session.state == "IDLE" && session.idle_since.is_some_and(|since| since < now);
