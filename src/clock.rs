@@ -27,6 +27,9 @@ impl BootTime {
     }
 }
 
+/// 2022-11-30, in seconds since 1970: Athena has had Spark since then.
+pub const EARLIEST: i64 = 1_669_766_400;
+
 /// Difference from which on a clock counts as wrong.
 pub const SKEW_BOUND: SignedDuration = SignedDuration::from_secs(30);
 
@@ -44,8 +47,6 @@ pub struct Reply {
 impl Reply {
     /// Reads a `Date` header. Returns nothing for one that no clock in use can show.
     pub fn new(date: &str, sent: BootTime, received: BootTime) -> Option<Self> {
-        /// 2022-11-30: Athena has had Spark since then.
-        const EARLIEST: i64 = 1_669_766_400;
         /// The year 2200.
         const LATEST: i64 = 7_258_118_400;
         /// Longest round trip whose reply tells the time.
@@ -73,9 +74,14 @@ struct Estimate {
     /// What that clock showed when this machine was started.
     origin: Timestamp,
     source: Source,
+    /// The origin that the newest reply tells, if it is far from this one: another one has to agree with it.
+    suspect: Option<Timestamp>,
 }
 
 impl Estimate {
+    /// Difference to a reply from which on another one has to confirm it: what a single wrong `Date` would end cannot be taken back.
+    const JUMP: SignedDuration = SignedDuration::from_secs(10);
+
     /// Difference to a reply from which on the estimate is off. Within it, the clock never runs backwards.
     const TOLERANCE: SignedDuration = SignedDuration::from_secs(1);
 
@@ -85,14 +91,23 @@ impl Estimate {
         let Reply { date, sent, received } = *reply;
         let earliest = origin(date, received);
         let latest = origin(date, sent) + SignedDuration::from_secs(1);
+        let half = signed(received.duration_since(sent) / 2);
+        let told = Self { origin: earliest.saturating_add(half).unwrap_or(earliest), source: Source::Own, suspect: None };
+        let is_far = |origin: Timestamp| earliest.duration_since(origin) > Self::JUMP || origin.duration_since(latest) > Self::JUMP;
         if self.source < Source::Own {
-            let half = signed(received.duration_since(sent) / 2);
-            *self = Self { origin: earliest.saturating_add(half).unwrap_or(earliest), source: Source::Own };
+            *self = told;
+        } else if is_far(self.origin) {
+            match self.suspect {
+                Some(suspect) if !is_far(suspect) => *self = told,
+                _ => self.suspect = Some(told.origin),
+            }
+            return;
         } else if self.origin < earliest {
             self.origin = earliest;
         } else if self.origin.duration_since(latest) > Self::TOLERANCE {
             self.origin = latest;
         }
+        self.suspect = None;
     }
 
     fn at(&self, time: BootTime) -> Timestamp {
@@ -142,7 +157,7 @@ struct Inner {
 impl Clock {
     /// Creates a clock of `machine`, which shows the node's time of now until a reply corrects it.
     pub fn new(machine: &'static str) -> Self {
-        let estimate = Estimate { origin: origin(Timestamp::now(), BootTime::now()), source: Source::Node };
+        let estimate = Estimate { origin: origin(Timestamp::now(), BootTime::now()), source: Source::Node, suspect: None };
         Self(Arc::new(Inner { machine, state: Mutex::new(State { estimate, is_skewed: false }), corrected: Notify::new() }))
     }
 
@@ -152,8 +167,9 @@ impl Clock {
 
     /// Reads the clock.
     pub fn read(&self) -> Reading {
-        let Estimate { origin, source } = self.state().estimate;
-        let now = Estimate { origin, source }.at(BootTime::now());
+        let estimate = self.state().estimate;
+        let Estimate { origin, source, .. } = estimate;
+        let now = estimate.at(BootTime::now());
         Reading { now, is_certain: source == Source::Own, origin }
     }
 

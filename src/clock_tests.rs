@@ -15,7 +15,7 @@ fn reply(ahead: i64, sent: u64, there: u64, back: u64) -> Reply {
 }
 
 fn node() -> Estimate {
-    Estimate { origin: time(-3_600_000), source: Source::Node }
+    Estimate { origin: time(-3_600_000), source: Source::Node, suspect: None }
 }
 
 #[test]
@@ -34,7 +34,7 @@ fn a_date_that_no_clock_shows_is_ignored() {
 fn the_first_reply_is_taken_and_the_way_back_is_half_of_the_round_trip() {
     let mut estimate = node();
     estimate.observe(&reply(0, 5_000, 200, 200));
-    assert_eq!(estimate, Estimate { origin: time(-200), source: Source::Own });
+    assert_eq!(estimate, Estimate { origin: time(-200), source: Source::Own, suspect: None });
     assert_eq!(estimate.at(boot(5_400)), time(5_200), "the Date says 5 s, and was written half a round trip ago");
 }
 
@@ -62,9 +62,26 @@ fn a_clock_that_is_really_off_is_followed_either_way() {
         let mut estimate = node();
         estimate.observe(&reply(0, 1_000, 10, 10));
         estimate.observe(&reply(ahead, 2_000, 10, 10));
+        estimate.observe(&reply(ahead, 3_000, 10, 10));
         let off = estimate.origin.duration_since(time(ahead));
         assert!(off.abs() <= SignedDuration::from_secs(1), "{ahead} {off:?}");
     }
+}
+
+#[test]
+fn a_single_date_that_is_far_off_changes_nothing() {
+    let mut estimate = node();
+    estimate.observe(&reply(0, 1_000, 10, 10));
+    let before = estimate.origin;
+    for ahead in [7_200_000, -7_200_000, 3_600_000] {
+        estimate.observe(&reply(ahead, 2_000, 10, 10));
+        assert_eq!(estimate.origin, before, "{ahead}");
+    }
+    estimate.observe(&reply(0, 3_000, 10, 10));
+    estimate.observe(&reply(3_600_000, 4_000, 10, 10));
+    assert_eq!(estimate.origin, before, "the two were not in a row");
+    estimate.observe(&reply(3_600_000, 5_000, 10, 10));
+    assert_ne!(estimate.origin, before);
 }
 
 #[test]

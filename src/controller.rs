@@ -13,7 +13,7 @@ use kube::{Api, Client, Resource, ResourceExt};
 use tokio_util::task::TaskTracker;
 use tracing::warn;
 
-use crate::api::FINALIZER;
+use crate::api::{AthenaSession, FINALIZER};
 use crate::key::Key;
 use crate::leadership::Leadership;
 use crate::operator::Operator;
@@ -113,8 +113,12 @@ async fn run_scope(
 
 /// Returns when an object that the watch has brought is served: first what is to end, last what the operator does not hold yet.
 fn priority(object: &Received) -> Priority {
-    let is_suspended = object.0.as_ref().is_ok_and(|object| object.spec.suspend);
-    if object.meta().deletion_timestamp.is_some() || is_suspended {
+    // A suspended object of which nothing lives can wait like any other: else its edits would be served before what others' sessions come to.
+    let is_to_end = |object: &AthenaSession| {
+        let may_live = object.status.as_ref().is_some_and(|status| status.attempt_time.is_some() && status.end_reason.is_none());
+        object.spec.suspend && may_live
+    };
+    if object.meta().deletion_timestamp.is_some() || object.0.as_ref().is_ok_and(is_to_end) {
         Priority::High
     } else if object.finalizers().iter().any(|name| name == FINALIZER) {
         Priority::Normal

@@ -167,6 +167,11 @@ impl Known {
         }
     }
 
+    /// Whether the next call has to wait for a time.
+    pub fn waits(&self, now: Timestamp) -> bool {
+        self.wait.is_some_and(|(set, over)| set <= now && now < over)
+    }
+
     /// When the next call may be made.
     pub fn next_time(&self) -> Option<Timestamp> {
         self.wait.map(|(_, over)| over)
@@ -495,6 +500,11 @@ impl Known {
         self.lives_on = false;
         self.refused(Call::Terminate, refusal, now, jitter);
         self.termination_time = self.next_time();
+    }
+
+    /// Whether TerminateSession was accepted, and no look has shown since that the session lives on.
+    pub fn awaits_end(&self) -> bool {
+        self.terminations > 0 && !self.lives_on && self.refused.as_ref().is_none_or(|refused| refused.call != Call::Terminate)
     }
 
     /// When the refusal that stands stops counting as being in progress, if that is still to come.

@@ -10,7 +10,7 @@ use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
 
 use self::attempt::is_own_account;
-pub use self::attempt::{Attempt, Recorded, attempt, elsewhere, found, surplus};
+pub use self::attempt::{Attempt, Recorded, attempt, elsewhere, found, is_account_unknown, surplus};
 use self::sequel::after;
 pub use self::sequel::{Sequel, active_deadline, first_start_time, restart_backoff, sequel};
 use crate::api::{AthenaSession, DeletionPolicy, EndReason, FINALIZER, StopCause};
@@ -205,8 +205,11 @@ fn step_of_unknown(object: &AthenaSession, made: Recorded<'_>, known: &Known, se
         _ if let Some(session) = known.started_of(&made) => Step::Adopt(made.number, session.clone()),
         _ if nothing_started && deleting => Step::Release,
         _ if nothing_started && let Some(cause) = stop_asked(object, seen, at) => Step::Conclude(end_of(&cause)),
+        // A list may show the session, and with it that this is its account. Without it, nothing is proved.
+        Some(Search::Found { attempt, session }) if is_account_unknown(&made, known, &at.identity) => Step::Adopt(*attempt, session.clone()),
+        None if is_account_unknown(&made, known, &at.identity) && !is_listed(&made, known, at) => once(due, Step::Search),
         // Until it is known that this is the attempt's own account, a call could start a second session and no list proves anything.
-        _ if !is_own_account(&made, &at.identity) => Step::Wait,
+        _ if !is_own_account(&made, None, known, &at.identity) => Step::Wait,
         // Only the age of the attempt says whether its token may still be replayed.
         _ if !at.is_time_certain => once(due, Step::AskTime),
         _ if !known.has_conflict() && young => once(due, Step::Start(made.number)),
@@ -224,7 +227,7 @@ fn step_of_live(object: &AthenaSession, made: Recorded<'_>, id: &str, known: &Kn
     let state = newest_state(object, seen.look.as_ref());
     let since = missing_since(object, &made, at);
     // Reads that are asked so long after the start cannot be late.
-    let missing = is_own_account(&made, &at.identity) && at.is_time_certain && known.is_missing(since);
+    let missing = is_own_account(&made, Some(id), known, &at.identity) && at.is_time_certain && known.is_missing(since);
     let is_proved_gone = missing && seen.search.as_ref().is_some_and(|search| known.is_proved_gone(search, since));
     match &seen.look {
         Some(Look::Seen(session)) if session.ended() && deleting => Step::Release,
@@ -238,6 +241,8 @@ fn step_of_live(object: &AthenaSession, made: Recorded<'_>, id: &str, known: &Kn
         Some(Look::Seen(session)) => Step::Mirror(session.clone()),
         // Lists may fail for longer than looks do.
         None if missing && matches!(seen.search, Some(Search::Failed(_))) => Step::Look,
+        // A session that was started before STS had told the account: what answers for it is its account, which is recorded.
+        None if made.account.is_none() && at.identity.account.is_some() && !known.waits(at.now) => Step::Look,
         None => once(known.is_due(at.now), Step::Look),
         _ => Step::Wait,
     }
@@ -254,7 +259,9 @@ pub fn wake_time(object: &AthenaSession, known: &Known, at: &Circumstances) -> O
     let deleting = object.metadata.deletion_timestamp.is_some();
     let times = match attempt(object, known) {
         // No call is made before the account is known, which triggers all objects.
-        Attempt::Unknown(made) if !is_own_account(&made, &at.identity) => [None, known.healing_time(at), None, None],
+        Attempt::Unknown(made) if made.account.is_some() && !is_own_account(&made, None, known, &at.identity) => {
+            [None, known.healing_time(at), None, None]
+        }
         Attempt::None | Attempt::Withdrawn(_) | Attempt::Unknown(_) => [known.next_time(), known.healing_time(at), None, None],
         Attempt::Live(..) => {
             let deadline = active_deadline(object).filter(|_| at.is_time_certain && !wants_stopped(object));
@@ -362,6 +369,11 @@ fn is_lost(object: &AthenaSession, made: &Recorded<'_>, known: &Known, at: &Circ
 /// lag as long behind it.
 fn list_time(made: &Recorded<'_>, limits: &Limits) -> Timestamp {
     after(made.time, limits.uncertainty * 2)
+}
+
+/// Whether a list was read that must show the session of an attempt, and does not.
+fn is_listed(made: &Recorded<'_>, known: &Known, at: &Circumstances) -> bool {
+    known.absence.is_some_and(|absence| absence.newest >= list_time(made, &at.limits))
 }
 
 fn absent_since_deletion(object: &AthenaSession, known: &Known, at: &Circumstances) -> bool {

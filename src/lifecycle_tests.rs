@@ -562,6 +562,31 @@ fn not_finding_a_session_proves_nothing_without_the_attempts_account() {
 }
 
 #[test]
+fn an_attempt_without_an_account_is_judged_only_by_who_made_it_or_has_seen_its_session() {
+    let without = |object: AthenaSession| with(object, |object| object.status.as_mut().expect("a status").account_id = None);
+    // Not found by another process, it may be in another account.
+    let mut missed = met();
+    for _ in 0..2 {
+        missed.looked(NOT_FOUND, UID, "s", at(25).now, &Limits::default(), 0.0);
+    }
+    let gone = Seen { look: Some(NOT_FOUND), ..absent(26) };
+    assert_eq!(next_step(&without(live("IDLE")), &missed, &gone, &at(30)), Step::Wait);
+    assert_eq!(next_step(&deleted(without(live("IDLE"))), &missed, &gone, &at(30)), Step::Wait);
+    assert_eq!(next_step(&live("IDLE"), &missed, &gone, &at(30)), Step::Conclude(EndReason::SessionVanished));
+    assert_eq!(next_step(&without(unknown()), &met(), &nothing(), &at(5)), Step::Search, "a start could be the second");
+    assert_eq!(next_step(&without(unknown()), &met(), &absent(30), &at(30)), Step::Wait);
+    let found = Seen { search: Some(Search::Found { attempt: 0, session: session("IDLE") }), ..Seen::default() };
+    assert_eq!(next_step(&without(unknown()), &met(), &found, &at(30)), Step::Adopt(0, session("IDLE")));
+    // Whoever recorded it knows that it is here, and whoever has seen its session.
+    assert_eq!(next_step(&without(unknown()), &own_attempt(), &nothing(), &at(5)), Step::Start(0));
+    assert_eq!(next_step(&without(live("IDLE")), &trusted(), &nothing(), &at(5)), Step::Look, "so that the account is recorded");
+    let mut settled = trusted();
+    settled.settle("s");
+    assert_eq!(next_step(&without(live("IDLE")), &settled, &nothing(), &at(5)), Step::Look);
+    assert_eq!(next_step(&live("IDLE"), &settled, &nothing(), &at(5)), Step::Wait);
+}
+
+#[test]
 fn a_search_finds_the_attempt_with_the_role_and_configuration_of_the_spec() {
     let candidate = |description: &str, role: Option<&str>| Session {
         details: Some(Box::new(Details { description: Some(description.into()), execution_role: role.map(Into::into), ..Details::default() })),

@@ -113,7 +113,7 @@ impl Operator {
             let list = move |work_group: String, next| {
                 let athena = athena.clone();
                 async move {
-                    let permit = athena.limiter().acquire_ahead(Priority::Look).await;
+                    let permit = athena.limiter().acquire(Priority::Look).await;
                     athena.list(&work_group, next, permit).await
                 }
             };
@@ -333,12 +333,19 @@ fn unread(why: &str) -> Refusal {
 fn priority(object: &AthenaSession, known: &Known, step: &Step) -> Option<Priority> {
     match step {
         Step::Terminate => Some(Priority::Terminate),
+        // That it has ended is learnt in the end: it must not keep others from starting.
+        Step::Look if wants_stopped(object) && is_ending(object, known) => Some(Priority::Look),
         Step::Look | Step::AskTime | Step::Search | Step::Start(_) if wants_stopped(object) => Some(Priority::Terminate),
         Step::Look | Step::AskTime | Step::Search => Some(Priority::Look),
         Step::ReadWorkGroup | Step::Record(_) | Step::Start(_) if known.was_refused() => Some(Priority::Retry),
         Step::ReadWorkGroup | Step::Record(_) | Step::Start(_) => Some(Priority::Start),
         _ => None,
     }
+}
+
+/// Whether Athena has taken TerminateSession for the session of `object`, or shows it ending.
+fn is_ending(object: &AthenaSession, known: &Known) -> bool {
+    known.awaits_end() || object.status.as_ref().and_then(|status| status.state.as_deref()) == Some("TERMINATING")
 }
 
 /// Whether a look at the session `id` is to show all of it.
@@ -385,6 +392,8 @@ mod tests {
             known
         };
         let fresh = Known::default();
+        let mut terminated = Known::default();
+        terminated.terminated(Timestamp::UNIX_EPOCH, &crate::lifecycle::Limits::default(), 0.0);
         for (object, known, step, expected) in [
             (&object, &fresh, Step::Record(0), Some(Priority::Start)),
             (&object, &fresh, Step::Start(0), Some(Priority::Start)),
@@ -395,6 +404,7 @@ mod tests {
             (&object, &fresh, Step::Search, Some(Priority::Look)),
             (&object, &fresh, Step::Terminate, Some(Priority::Terminate)),
             (&deleting, &fresh, Step::Look, Some(Priority::Terminate)),
+            (&deleting, &terminated, Step::Look, Some(Priority::Look)),
             (&deleting, &fresh, Step::Search, Some(Priority::Terminate)),
             (&deleting, &refused(Class::MayHeal), Step::Start(0), Some(Priority::Terminate)),
             (&object, &fresh, Step::AddFinalizer, None),

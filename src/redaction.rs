@@ -26,7 +26,10 @@ pub fn redacted(text: &str, spec: &AthenaSessionSpec) -> String {
     let maps = maps.chain(classified.map(|classification| &classification.properties));
     let values = maps.flatten().flat_map(|map| map.values()).map(|value| value.trim()).filter(|value| value.chars().count() >= SHORTEST);
     let text = without_repeated(text);
-    let mut hidden: Vec<Range<usize>> = values.flat_map(|value| places(&text, value)).collect();
+    // Whoever repeats a value may have escaped it, or changed its case.
+    let lower = text.to_ascii_lowercase();
+    let written = values.map(str::to_ascii_lowercase).flat_map(|value| [Some(value.clone()), escaped(&value)]).flatten();
+    let mut hidden: Vec<Range<usize>> = written.flat_map(|value| places(&lower, &value)).collect();
     hidden.sort_by_key(|place| place.start);
     let (mut kept, mut end) = (String::new(), 0);
     for place in hidden {
@@ -49,11 +52,24 @@ fn bounded(mut text: String) -> String {
     text
 }
 
-/// Where `value` stands in `text`, and where it begins and the text is cut off, as Athena does it too.
+/// `value` as it stands in JSON, if that is another text.
+fn escaped(value: &str) -> Option<String> {
+    let quoted = serde_json::to_string(value).ok()?;
+    let inner = quoted.strip_prefix('"')?.strip_suffix('"')?;
+    (inner != value).then(|| inner.to_owned())
+}
+
+/// Where `value` stands in `text`, and where it begins and is cut off: at the end of the text, as Athena does it too, or before dots that say so.
 fn places(text: &str, value: &str) -> Vec<Range<usize>> {
-    let ends = value.char_indices().map(|(end, _)| end).skip(SHORTEST).take_while(|end| *end <= text.len());
-    let begun = ends.filter(|end| text.ends_with(&value[..*end])).last().map(|length| text.len() - length..text.len());
-    text.match_indices(value).map(|(start, value)| start..start + value.len()).chain(begun).collect()
+    let whole = text.match_indices(value).map(|(start, value)| start..start + value.len());
+    let Some((shortest, _)) = value.char_indices().nth(SHORTEST) else { return whole.collect() };
+    let begun = text.match_indices(&value[..shortest]).filter_map(|(start, _)| {
+        let rest = &text[start..];
+        let same: usize = rest.chars().zip(value.chars()).take_while(|(one, other)| one == other).map(|(one, _)| one.len_utf8()).sum();
+        let after = rest[same..].trim_start_matches(['\\', '"', ' ']);
+        (same < value.len() && (after.is_empty() || after.starts_with("...") || after.starts_with('\u{2026}'))).then(|| start..start + same)
+    });
+    whole.chain(begun).collect()
 }
 
 /// `text` without what stands in `Value '...' at 'field'`.
@@ -139,6 +155,21 @@ mod tests {
         assert_eq!(told("spark.longer is hunter2-and-more, not hunter2"), "spark.longer is ***, not ***");
         assert_eq!(told("a-notebook AKIA/secret"), "*** ***");
         assert_eq!(told("1 error in work group etl"), "1 error in work group etl");
+    }
+
+    #[test]
+    fn values_of_properties_are_left_out_however_they_are_written() {
+        let spec = json!({ "workGroup": "etl", "engineConfiguration": { "sparkProperties": { "spark.password": "Sup3r\"S3cr\\et-that-is-long" } } });
+        let spec = serde_json::from_value(spec).expect("a spec");
+        for (text, expected) in [
+            (r#"no {"spark.password":"Sup3r\"S3cr\\et-that-is-long"}"#, r#"no {"spark.password":"***"}"#),
+            (r#"SUP3R"S3CR\ET-THAT-IS-LONG is no good"#, "*** is no good"),
+            (r#"bad: Sup3r"S3cr\et... (truncated)"#, "bad: ***... (truncated)"),
+            ("bad: Sup3r\"S3cr\u{2026}", "bad: ***\u{2026}"),
+            ("Super is another word", "Super is another word"),
+        ] {
+            assert_eq!(redacted(text, &spec), expected);
+        }
     }
 
     #[test]

@@ -28,7 +28,7 @@ use super::error::{CREDENTIALS_INVALID, Subject, WORK_GROUP_NOT_FOUND, code, is_
 use super::marker_search::{Lister, Part, Summary, SummaryPage};
 use super::rate_limiter::{Permit, Priority, RateLimiter};
 use crate::api::{Classification, EngineConfiguration};
-use crate::clock::Clock;
+use crate::clock::{Clock, EARLIEST};
 use crate::key::Key;
 use crate::leadership::Leadership;
 use crate::metrics::Metrics;
@@ -202,6 +202,7 @@ impl Athena {
                 reply
             };
             return match self.measured("GetSessionStatus", &subject, permit, call).await {
+                Ok(reply) if is_of_another(id, reply.session_id()) => Look::Failed(empty("GetSessionStatus answers for another session")),
                 Ok(reply) => {
                     session(id, reply.status.as_ref(), None).map_or_else(|| Look::Failed(empty("GetSessionStatus tells no state")), Look::Seen)
                 }
@@ -214,6 +215,7 @@ impl Athena {
             reply
         };
         match self.measured("GetSession", &subject, permit, call).await {
+            Ok(reply) if is_of_another(id, reply.session_id()) => Look::Failed(empty("GetSession answers for another session")),
             Ok(reply) => {
                 let seen = session(id, reply.status.as_ref(), None);
                 let seen = seen.map(|session| Session { details: Some(Box::new(details(reply))), ..session });
@@ -430,11 +432,16 @@ fn engine_configuration(given: types::EngineConfiguration) -> EngineConfiguratio
     }
 }
 
-/// A time of Athena's, to the millisecond: it comes as a fraction that a float cannot hold exactly. One before 1970 is none, and the API server would not
-/// take all of them.
+/// Whether a reply about the session `id` names another one.
+fn is_of_another(id: &str, named: Option<&str>) -> bool {
+    named.is_some_and(|named| !named.is_empty() && named != id)
+}
+
+/// A time of Athena's, to the millisecond: it comes as a fraction that a float cannot hold exactly. One from before there were sessions is none: it would
+/// say that what lives has ended.
 fn time(time: &DateTime) -> Option<Timestamp> {
     let millis = (time.as_nanos() + 500_000).div_euclid(1_000_000);
-    Timestamp::from_millisecond(i64::try_from(millis).ok()?).ok().filter(|time| *time >= Timestamp::UNIX_EPOCH)
+    Timestamp::from_millisecond(i64::try_from(millis).ok()?).ok().filter(|time| time.as_second() >= EARLIEST)
 }
 
 impl Lister for Athena {

@@ -559,15 +559,6 @@ impl<K: Clone + Eq + Hash + Send + 'static> RateLimiter<K> {
 
     /// Waits for a permit of a caller that is no object, beside the namespaces. [`RateLimiter::dispatch`] must run.
     pub async fn acquire(&self, priority: Priority) -> Permit {
-        self.acquire_as(priority, false).await
-    }
-
-    /// Waits for a permit as [`RateLimiter::acquire`] does, ahead of all that have the same priority: for a call that serves many.
-    pub async fn acquire_ahead(&self, priority: Priority) -> Permit {
-        self.acquire_as(priority, true).await
-    }
-
-    async fn acquire_as(&self, priority: Priority, ahead: bool) -> Permit {
         let (sender, receiver) = oneshot::channel();
         let number = {
             let mut callers = self.callers();
@@ -577,7 +568,7 @@ impl<K: Clone + Eq + Hash + Send + 'static> RateLimiter<K> {
             number
         };
         let holder = Holder::Caller(number);
-        let want = Want { priority, ahead, large: false };
+        let want = Want { priority, ahead: false, large: false };
         let may = self.with(|turns| turns.ask(&holder, "", want, Instant::now()) && turns.take(&holder, false).is_some());
         if may {
             self.callers().waiting.remove(&number);

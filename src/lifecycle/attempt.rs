@@ -99,7 +99,18 @@ pub fn found(sessions: Vec<Session>, object: &AthenaSession, known: &Known, begu
     }
 }
 
-/// Whether the operator certainly works in the attempt's account, as far as that was recorded.
-pub(super) fn is_own_account(made: &Recorded<'_>, here: &Identity) -> bool {
-    made.account.is_none() || made.account == here.account.as_deref()
+/// Whether the operator certainly works in the attempt's account, as far as that can be told. Of an attempt that was recorded without one, it can be told by
+/// the process that recorded it, or that has seen its session.
+pub(super) fn is_own_account(made: &Recorded<'_>, id: Option<&str>, known: &Known, here: &Identity) -> bool {
+    match (made.account, here.account.as_deref()) {
+        (Some(there), Some(here)) => there == here,
+        (Some(_), None) => false,
+        (None, None) => true,
+        (None, Some(_)) => known.recorded_by_itself(made) || id.is_some_and(|id| known.trusts(id)),
+    }
+}
+
+/// Whether nothing tells in which account an attempt was made, of which the outcome is not known: only its session can.
+pub fn is_account_unknown(made: &Recorded<'_>, known: &Known, here: &Identity) -> bool {
+    made.account.is_none() && !is_own_account(made, None, known, here)
 }

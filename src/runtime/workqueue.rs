@@ -23,8 +23,8 @@ pub enum Priority {
     Low,
 }
 
-/// Of so many keys the first of the lowest priority is served, so that none waits for ever.
-const LOWEST_SHARE: u64 = 16;
+/// Of so many keys one that is not of the highest priority is served, of the two others in turns, so that none waits for ever.
+const LOWER_SHARE: u64 = 8;
 
 /// A queue. Copies share it: any of them adds keys, and one takes them out.
 #[derive(Debug)]
@@ -164,9 +164,11 @@ impl<K: Clone + Eq + Hash> State<K> {
     fn next(&mut self, now: Instant) -> Next<K> {
         if self.running.len() < self.permits {
             self.served += 1;
-            let lowest_first = self.served.is_multiple_of(LOWEST_SHARE);
-            let order =
-                if lowest_first { [Priority::Low, Priority::High, Priority::Normal] } else { [Priority::High, Priority::Normal, Priority::Low] };
+            let order = match self.served % (2 * LOWER_SHARE) {
+                0 => [Priority::Low, Priority::Normal, Priority::High],
+                LOWER_SHARE => [Priority::Normal, Priority::Low, Priority::High],
+                _ => [Priority::High, Priority::Normal, Priority::Low],
+            };
             for priority in order {
                 while let Some(key) = self.ready[priority as usize].pop_front() {
                     let Some(waiting) = self.waiting.get(&key).copied().filter(|waiting| waiting.priority == priority) else { continue };

@@ -38,16 +38,24 @@ fn what_is_due_waits_in_line_within_the_bound() {
 }
 
 #[test]
-fn what_is_new_is_served_though_changes_never_end() {
-    let (mut state, now) = (State::new(1), Instant::now());
-    state.add("new", Priority::Low, now);
-    let served = (0..=LOWEST_SHARE).position(|_| {
-        state.add("busy", Priority::Normal, now);
-        let key = begin(&mut state, now).expect("something waits");
-        state.end(&key, None);
-        key == "new"
-    });
-    assert!(served.is_some());
+fn nothing_waits_for_ever_though_what_comes_before_it_never_ends() {
+    for busy in [Priority::High, Priority::Normal] {
+        for waiting in [Priority::Normal, Priority::Low].into_iter().filter(|waiting| *waiting > busy) {
+            let (mut state, now) = (State::new(1), Instant::now());
+            state.add("waiting", waiting, now);
+            let served = (0..=2 * LOWER_SHARE).any(|number| {
+                state.add("busy", busy, now);
+                // What is new never ends either.
+                if waiting == Priority::Normal && number > 0 {
+                    state.add("new", Priority::Low, now);
+                }
+                let key = begin(&mut state, now).expect("something waits");
+                state.end(&key, None);
+                key == "waiting"
+            });
+            assert!(served, "{waiting:?} behind {busy:?}");
+        }
+    }
 }
 
 #[test]

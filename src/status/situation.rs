@@ -4,7 +4,7 @@ use super::end::{last_time_at_work, leaves_open};
 use super::{bounded, condition, seconds};
 use crate::api::{AthenaSession, AthenaSessionStatus, EndReason, StopCause};
 use crate::known::{Call, Known, Refused, passes};
-use crate::lifecycle::{Attempt, Circumstances, Sequel, attempt, elsewhere, sequel};
+use crate::lifecycle::{Attempt, Circumstances, Sequel, attempt, elsewhere, is_account_unknown, sequel};
 use crate::session::{Class, Refusal};
 
 /// The situation of an object, as the condition matrix has it.
@@ -128,6 +128,13 @@ pub(crate) fn situation(object: &AthenaSession, known: &Known, at: &Circumstance
                 account(made.account),
                 at.identity.region,
                 account(at.identity.account.as_deref()),
+            ),
+        },
+        Attempt::Unknown(made) if known.absence.is_some() && is_account_unknown(made, known, &at.identity) => Situation::IdentityChanged {
+            message: format!(
+                "the attempt was recorded before AWS had told the operator's account, and the operator{} does not find its session: find and end it yourself if \
+                 there is one, then delete this object with deletionPolicy Retain, which an administrator may have to set",
+                account(at.identity.account.as_deref()).replacen(',', " of", 1),
             ),
         },
         Attempt::None | Attempt::Withdrawn(_) | Attempt::Over(..) if object.spec.suspend => Situation::Suspended,

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::ensure;
-use athena_emulator::{Credential, Fault, FaultKind, Issue};
+use athena_emulator::{Config, Credential, Emulator, Fault, FaultKind, Issue};
 use athena_operator::api::AthenaSession;
 use environment::Operator;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
@@ -22,6 +22,8 @@ tests![
     web_identity_heals_when_its_token_is_right,
     credentials_revoked_in_the_middle_of_a_deletion_hold_the_object_until_they_are_mended,
     an_attempt_of_another_account_is_left_alone,
+    the_account_of_a_session_is_recorded_once_sts_has_told_it,
+    a_session_whose_account_is_not_recorded_is_not_given_up_in_another,
     credentials_of_another_account_are_not_used,
     an_endpoint_of_another_region_is_told,
     a_wrong_clock_is_corrected,
@@ -247,6 +249,48 @@ async fn an_attempt_of_another_account_is_left_alone(world: World) -> anyhow::Re
     let _operator = profile.operator(&world)?;
     world.until_gone("elsewhere").await?;
     ensure!(world.live().is_empty());
+    Ok(())
+}
+
+async fn the_account_of_a_session_is_recorded_once_sts_has_told_it(world: World) -> anyhow::Result<()> {
+    let silent = FaultKind::Fail { status: 500, code: "InternalFailure".into(), message: "not now".into() };
+    world.emulator.set_faults(vec![Fault::new("GetCallerIdentity", silent)]);
+    let _operator = world.operator()?;
+    world.create("etl").await?;
+    let object = world.until_reason("etl", "SessionIdle").await?;
+    ensure!(status(&object).account_id.is_none(), "{object:?}");
+    world.emulator.set_faults(vec![]);
+    world.until("etl", "recorded with its account", |object| status(object).account_id.as_deref() == Some("000000000000")).await?;
+    Ok(())
+}
+
+async fn a_session_whose_account_is_not_recorded_is_not_given_up_in_another(world: World) -> anyhow::Result<()> {
+    let url = world.emulator.url();
+    // Nothing listens on the port of discard.
+    let operator = world.operator_with(&[], &[("AWS_ENDPOINT_URL_STS", "http://127.0.0.1:9"), ("AWS_ENDPOINT_URL_ATHENA", &url)])?;
+    let spec = json!({ "workGroup": "spark-35", "restartPolicy": "OnFailure", "sessionIdleTimeoutInMinutes": 480 });
+    world.create_with("restarted", spec).await?;
+    world.create("deleted").await?;
+    for name in ["restarted", "deleted"] {
+        ensure!(status(&world.until_reason(name, "SessionIdle").await?).account_id.is_none());
+    }
+    operator.end(environment::Signal::KILL)?;
+
+    let elsewhere = Emulator::start(Config { account: "222222222222".into(), ..Config::default() }).await?;
+    world.delete("deleted").await?;
+    let other = world.operator_with(&["--uncertainty=1s"], &[("AWS_ENDPOINT_URL", &elsewhere.url())])?;
+    // More than prove that a session is gone where its account is known.
+    let looks = |name: &str| elsewhere.calls().iter().filter(|call| call.operation == name).count();
+    until("looks have not found the sessions", || looks("GetSession") > 8).await?;
+    let names: Vec<String> = world.sessions.list(&kube::api::ListParams::default()).await?.iter().map(kube::ResourceExt::name_any).collect();
+    ensure!(names == ["deleted", "restarted"], "{names:?}");
+    ensure!(looks("StartSession") == 0 && world.live().len() == 2, "{} starts", looks("StartSession"));
+    other.end(environment::Signal::TERM)?;
+
+    let _operator = world.operator()?;
+    world.until_gone("deleted").await?;
+    world.until("restarted", "recorded with its account", |object| status(object).account_id.as_deref() == Some("000000000000")).await?;
+    ensure!(world.live().len() == 1);
     Ok(())
 }
 
