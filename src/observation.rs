@@ -43,9 +43,10 @@ impl Operator {
             return true;
         }
         let (key, namespace) = (Key::of(object), object.metadata.namespace.as_deref().unwrap_or_default());
-        let want = Want { priority, ahead: call.continues, large: object.spec.trimmed && carries_configuration(object, known, step) };
-        if matches!(step, Step::Record(_)) {
-            // Its start makes the call.
+        // The start makes the call, once its attempt is recorded.
+        let later = matches!(step, Step::Record(_));
+        let want = Want { priority, ahead: call.continues, large: object.spec.trimmed && carries_configuration(object, known, step), later };
+        if later {
             return self.limiter().reserve(&key, namespace, want);
         }
         call.permit = self.limiter().try_acquire(&key, namespace, want);

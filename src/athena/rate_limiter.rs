@@ -176,6 +176,8 @@ pub struct Want {
     pub ahead: bool,
     /// Whether its request or its reply may be large.
     pub large: bool,
+    /// Whether something comes before the call, such as a write: until then its turn is kept, and takes nothing of what may be under way.
+    pub later: bool,
 }
 
 /// The decisions of the limiter. It has no clock.
@@ -191,6 +193,8 @@ struct Turns<K> {
     counts: HashMap<Priority, usize>,
     /// Turns that were given and not used yet. Each reserves one token of the bucket.
     granted: HashMap<K, (Priority, Instant)>,
+    /// Those of them whose call comes later.
+    later: HashSet<K>,
     /// Keys whose reservation lapsed before they asked again.
     lapsed: HashSet<K>,
     /// Waits that are over, until they are counted.
@@ -225,6 +229,7 @@ impl<K: Clone + Eq + Hash> Turns<K> {
             waiting: HashMap::new(),
             counts: HashMap::new(),
             granted: HashMap::new(),
+            later: HashSet::new(),
             lapsed: HashSet::new(),
             waits: Vec::new(),
             tickets: 0,
@@ -238,18 +243,24 @@ impl<K: Clone + Eq + Hash> Turns<K> {
 
     /// Returns whether `key` may make a call now; if so, [`Turns::take`] makes it. If not, it waits from now on.
     fn ask(&mut self, key: &K, namespace: &str, want: Want, now: Instant) -> bool {
-        let Want { priority, ahead, large } = want;
+        let Want { priority, ahead, large, later } = want;
         self.lapse(now);
         let is_let_in = !large || self.large.contains(key);
         if is_let_in && self.granted.get(key).is_some_and(|(granted, _)| *granted == priority) {
-            return true;
+            if later {
+                self.later.insert(key.clone());
+            }
+            // Others may have taken the room meanwhile: then it waits as the next.
+            if later || !self.later.remove(key) || self.in_flight + self.granted.len() - self.later.len() <= self.bounds.in_flight {
+                return true;
+            }
         }
         match self.waiting.get(key) {
             Some(waiting) if waiting.priority == priority && is_let_in == waiting.outside.is_none() => return false,
             Some(_) => self.leave(key),
             None => {}
         }
-        let had_turn = self.granted.remove(key).is_some();
+        let had_turn = self.ungrant(key);
         let ahead = self.lapsed.remove(key) || had_turn || ahead;
         let may_enter = !large || self.large.contains(key) || self.has_room_for_large();
         self.bucket.refill(now);
@@ -258,6 +269,9 @@ impl<K: Clone + Eq + Hash> Turns<K> {
         }
         if may_enter && self.waiting.is_empty() && self.has_token() && self.has_room() {
             self.granted.insert(key.clone(), (priority, now));
+            if later {
+                self.later.insert(key.clone());
+            }
             self.waits.push((priority, Duration::ZERO));
             return true;
         }
@@ -276,6 +290,12 @@ impl<K: Clone + Eq + Hash> Turns<K> {
             }
         }
         false
+    }
+
+    /// Takes back the turn of `key`. Returns whether it had one.
+    fn ungrant(&mut self, key: &K) -> bool {
+        self.later.remove(key);
+        self.granted.remove(key).is_some()
     }
 
     fn has_room_for_large(&self) -> bool {
@@ -303,7 +323,9 @@ impl<K: Clone + Eq + Hash> Turns<K> {
 
     /// Turns the turn of `key` into a permit, if it had one. Returns whether its call is large.
     fn take(&mut self, key: &K, is_object: bool) -> Option<bool> {
-        self.granted.remove(key)?;
+        if !self.ungrant(key) {
+            return None;
+        }
         let is_large = self.large.remove(key);
         self.unspent += 1;
         self.in_flight += usize::from(is_object);
@@ -336,7 +358,7 @@ impl<K: Clone + Eq + Hash> Turns<K> {
         self.leave(key);
         self.lapsed.remove(key);
         let was_let_in = self.large.remove(key);
-        self.granted.remove(key).is_some() || was_let_in
+        self.ungrant(key) || was_let_in
     }
 
     fn uncount(&mut self, priority: Priority) {
@@ -350,6 +372,7 @@ impl<K: Clone + Eq + Hash> Turns<K> {
         let lapsed = self.granted.extract_if(|_, (_, since)| now.saturating_duration_since(*since) >= RESERVATION);
         for (key, _) in lapsed {
             self.large.remove(&key);
+            self.later.remove(&key);
             self.lapsed.insert(key);
         }
     }
@@ -363,7 +386,7 @@ impl<K: Clone + Eq + Hash> Turns<K> {
     }
 
     fn has_room(&self) -> bool {
-        self.in_flight + self.granted.len() < self.bounds.in_flight
+        self.in_flight + self.granted.len() - self.later.len() < self.bounds.in_flight
     }
 
     /// Gives the next turn, if anything waits and a call may be made.
@@ -568,7 +591,7 @@ impl<K: Clone + Eq + Hash + Send + 'static> RateLimiter<K> {
             number
         };
         let holder = Holder::Caller(number);
-        let want = Want { priority, ahead: false, large: false };
+        let want = Want { priority, ahead: false, large: false, later: false };
         let may = self.with(|turns| turns.ask(&holder, "", want, Instant::now()) && turns.take(&holder, false).is_some());
         if may {
             self.callers().waiting.remove(&number);

@@ -8,7 +8,7 @@ fn turns<K: Clone + Eq + Hash>(start: Instant) -> Turns<K> {
 }
 
 fn want(priority: Priority) -> Want {
-    Want { priority, ahead: false, large: false }
+    Want { priority, ahead: false, large: false, later: false }
 }
 
 fn ask<K: Clone + Eq + Hash>(turns: &mut Turns<K>, key: &K, namespace: &str, priority: Priority, now: Instant) -> bool {
@@ -298,6 +298,27 @@ fn few_large_calls_are_let_in_and_the_others_keep_nobody_from_calling() {
     turns.release(true, true, true);
     assert_eq!(turns.next(start + RESERVATION), Next::Turn(2), "it is the next");
     assert!(ask_large(&mut turns, &2, "n", start + RESERVATION));
+}
+
+#[test]
+fn a_call_that_comes_later_keeps_its_turn_and_takes_nothing_of_what_may_be_under_way() {
+    let start = Instant::now();
+    let mut turns = Turns::new(Rate { per_second: 1000.0, burst: 1000 }, Bounds { in_flight: 2, large: 2 }, start);
+    let later = Want { later: true, ..want(Priority::Start) };
+    for key in ["a", "b", "c", "d"] {
+        assert!(turns.ask(&key, "n", later, start), "{key}");
+    }
+    for key in ["a", "b"] {
+        assert!(ask(&mut turns, &key, "n", Priority::Start, start) && turns.take(&key, true).is_some());
+    }
+    assert!(!ask(&mut turns, &"c", "n", Priority::Start, start), "two are under way");
+    ask(&mut turns, &"e", "n", Priority::Start, start);
+    assert_eq!(turns.next(start), Next::At(start + RESERVATION));
+    turns.spend(start);
+    turns.release(true, false, true);
+    assert_eq!(turns.next(start), Next::Turn("c"), "it is the next");
+    assert!(ask(&mut turns, &"c", "n", Priority::Start, start));
+    assert!(turns.cancel(&"d") && turns.later.is_empty());
 }
 
 #[test]

@@ -17,6 +17,7 @@ tests![
     a_thousand_sessions_at_rest_cost_the_pages_of_their_work_group_and_nothing_else,
     objects_that_have_ended_cost_no_call,
     a_namespace_does_not_wait_for_the_starts_of_another,
+    sessions_that_take_long_to_end_hold_up_no_start,
     waiting_for_the_rate_limiter_costs_no_reconciles_and_holds_up_no_deletion,
     a_page_of_a_list_serves_as_the_first_look_of_many_sessions,
     sessions_that_are_missing_from_a_list_are_looked_at_though_looks_have_to_wait,
@@ -198,6 +199,24 @@ async fn a_namespace_does_not_wait_for_the_starts_of_another(world: World) -> an
     let calls: Vec<Call> = world.emulator.calls().into_iter().filter(|call| call.operation != "GetCallerIdentity").collect();
     let ahead = environment::load::ahead(&calls, RATE, 1).context("there were calls")?;
     ensure!(ahead < environment::load::JITTER, "calls came {ahead:?} ahead of the limiter");
+    Ok(())
+}
+
+async fn sessions_that_take_long_to_end_hold_up_no_start(world: World) -> anyhow::Result<()> {
+    // Looks at them are due more often than the limiter has turns.
+    const ENDING: usize = 20;
+    world.emulator.configure(|config| config.terminating = Duration::from_hours(1));
+    let operator = world.operator()?;
+    create(&world, "s", ENDING)?;
+    until_all(&world, ENDING, "SessionIdle").await?;
+    for object in world.sessions.list(&ListParams::default()).await? {
+        world.delete(&object.name_any()).await?;
+    }
+    until("all are asked to end", || world.calls("TerminateSession").len() >= ENDING).await?;
+    operator.end(Signal::TERM)?;
+    let _operator = world.operator_with(&["--athena-rate=4", "--athena-burst=1"], &[])?;
+    world.create("new").await?;
+    world.until_reason("new", "SessionIdle").await?;
     Ok(())
 }
 

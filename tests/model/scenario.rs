@@ -143,7 +143,7 @@ fn scenarios() -> Vec<(&'static str, Exploration)> {
             Exploration { spec, edits, replies, upsets, work_group_refuses: true, ..base(budget) }
         }),
         ("calls that cannot be sent, suspended or deleted at any moment", {
-            let budget = Budget { ticks: 2, edits: 2, faults: 2, ..budget };
+            let budget = Budget { ticks: 1, edits: 2, faults: 2, ..budget };
             let edits = vec![Edit::Suspend, Edit::Delete];
             Exploration { edits, replies: vec![Reply::Refused(Class::NotSent), Reply::Refused(Class::Throttled)], ..base(budget) }
         }),
@@ -157,9 +157,12 @@ fn scenarios() -> Vec<(&'static str, Exploration)> {
             Exploration { edits: vec![Edit::Suspend, Edit::Deadline], replies, ..base(budget) }
         }),
         ("sessions that are idle for their timeout while the operator is down", {
-            let budget = Budget { ticks: 3, edits: 1, crashes: 1, upsets: 2, ..budget };
-            let (spec, upsets) = (json!({ "restartPolicy": "OnFailure" }), vec!["BUSY", "TERMINATING", "VANISHED"]);
-            Exploration { spec, edits: vec![Edit::Suspend, Edit::Resume], upsets, ..base(budget) }
+            let budget = Budget { ticks: 3, crashes: 1, upsets: 1, ..budget };
+            Exploration { spec: json!({ "restartPolicy": "OnFailure" }), upsets: vec!["TERMINATING", "VANISHED"], ..base(budget) }
+        }),
+        ("sessions that are at work and then idle for their timeout", {
+            let budget = Budget { ticks: 3, upsets: 2, ..budget };
+            Exploration { spec: json!({ "restartPolicy": "OnFailure" }), upsets: vec!["BUSY", "TERMINATING", "VANISHED"], ..base(budget) }
         }),
         ("sessions that nobody finds, in lists that are refused", {
             let budget = Budget { ticks: 3, faults: 2, upsets: 1, ..budget };

@@ -35,6 +35,8 @@ pub struct Chaos {
     pub objects: usize,
     /// Calls to Athena a second that each replica may make.
     pub rate: f64,
+    /// How long Athena's reads count as late: a deletion may have to wait for it.
+    pub uncertainty: Duration,
     /// For how long it is disturbed.
     pub disturbance: Duration,
     /// How long it may take after that.
@@ -68,7 +70,8 @@ impl fmt::Display for Report {
         let Chaos { objects, rate, seed, .. } = &self.chaos;
         write!(
             formatter,
-            "chaos objects={objects} rate={rate} seed={seed} seconds_to_rest={:.0} sessions={} calls={} duplicates={} leaks={} unsettled={}",
+            "chaos objects={objects} rate={rate} uncertainty={} seed={seed} seconds_to_rest={:.0} sessions={} calls={} duplicates={} leaks={} unsettled={}",
+            self.chaos.uncertainty.as_secs(),
             self.rest.as_secs_f64(),
             self.sessions,
             self.calls,
@@ -160,12 +163,13 @@ fn check_log(operator: &Operator) -> anyhow::Result<()> {
 impl Run<'_> {
     fn replica(&self) -> anyhow::Result<Replica> {
         let rate = format!("--athena-rate={}", self.chaos.rate);
+        let uncertainty = format!("--uncertainty={}s", self.chaos.uncertainty.as_secs());
         let url = self.ground.emulator.url();
         let options = OperatorOptions {
             binary: self.binary,
             scope: Scope::Everywhere,
             athena: &url,
-            flags: &[&rate, "--lease-namespace=athena-operator"],
+            flags: &[&rate, &uncertainty, "--lease-namespace=athena-operator"],
             env: &[("ATHENA_OPERATOR_LEADER_ELECTION", "true")],
         };
         let operator = tokio::task::block_in_place(|| Operator::start(&self.ground.stage, &options))?;

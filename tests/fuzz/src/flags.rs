@@ -175,7 +175,7 @@ fn check(run: &Run) {
     let limits = run.limits();
     let observer = Observer::<u8>::new(limits.observe_interval.unsigned_abs(), limits.stale.unsigned_abs(), Clock::new("Athena"));
     observer.forget(&0);
-    let want = Want { priority: Priority::Start, ahead: false, large: true };
+    let want = Want { priority: Priority::Start, ahead: false, large: true, later: false };
     let limiter = RateLimiter::new(run.rate(), run.bounds(), Arc::default());
     assert!(limiter.try_acquire(&0_u8, "", want).is_some(), "the first call has no turn");
     let Ok(lines) = telemetry::lines(run.log_format, &run.log, Lines, false) else { return };

@@ -20,6 +20,10 @@ struct Arguments {
     /// Calls to Athena a second that each replica may make
     #[arg(long, env = "RATE", default_value_t = 200.0)]
     rate: f64,
+    /// Seconds for which Athena's reads count as late; by default 60 from 200 calls a second on, and else the operator's 600. An object that is deleted between
+    /// its finalizer and its first attempt, when the operator was killed there, waits for so long
+    #[arg(long, env = "UNCERTAINTY")]
+    uncertainty: Option<u64>,
     /// Seconds of disturbance
     #[arg(long, default_value_t = 90)]
     seconds: u64,
@@ -56,9 +60,10 @@ async fn main() -> ExitCode {
 }
 
 async fn chaos(arguments: &Arguments) -> anyhow::Result<Vec<String>> {
-    let Arguments { operator, objects, rate, seconds, seed } = arguments;
+    let Arguments { operator, objects, rate, uncertainty, seconds, seed } = arguments;
+    let uncertainty = Duration::from_secs(uncertainty.unwrap_or(if *rate >= 200.0 { 60 } else { 600 }));
     let disturbance = Duration::from_secs(*seconds);
-    let chaos = Chaos { objects: *objects, rate: *rate, disturbance, patience: patience(*rate)?, seed: *seed };
+    let chaos = Chaos { objects: *objects, rate: *rate, uncertainty, disturbance, patience: patience(*rate)?, seed: *seed };
     let report = chaos.run(operator).await?;
     println!("{report}");
     Ok(report.broken())
