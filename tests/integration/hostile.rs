@@ -113,7 +113,8 @@ async fn a_status_that_names_a_foreign_session_leaves_that_session_alone(world: 
     world.emulator.set_state(&foreign, Change::State { state: "IDLE".into(), reason: None })?;
     world.create_with("thief", json!({ "workGroup": "spark-35", "suspend": true })).await?;
     let time = "2026-01-01T00:00:00Z";
-    let forged = json!({ "attempt": 0, "attemptTime": time, "region": "eu-west-1", "sessionId": foreign, "state": "IDLE" });
+    let forged =
+        json!({ "attempt": 0, "attemptTime": time, "region": "eu-west-1", "accountId": "000000000000", "sessionId": foreign, "state": "IDLE" });
     patch_status(&world, "thief", forged).await?;
     let _operator = world.operator_with(&[], &[("ATHENA_OPERATOR_UNCERTAINTY", "1s")])?;
     // The attempt is older than the uncertainty and has no session: it is lost, and the object is suspended.
@@ -129,7 +130,7 @@ async fn a_forged_marker_with_another_configuration_is_not_adopted(world: World)
     let forged = world.emulator.create_foreign("spark-35", Some(&format!("[athena-operator/{}]", uid(&object))));
     world.emulator.set_state(&forged, Change::State { state: "IDLE".into(), reason: None })?;
     let time = "2026-01-01T00:00:00Z";
-    patch_status(&world, "victim", json!({ "attempt": 0, "attemptTime": time, "region": "eu-west-1" })).await?;
+    patch_status(&world, "victim", json!({ "attempt": 0, "attemptTime": time, "region": "eu-west-1", "accountId": "000000000000" })).await?;
     let _operator = world.operator_with(&[], &[("ATHENA_OPERATOR_UNCERTAINTY", "1s")])?;
     let held = world.until_reason("victim", "MarkerMismatch").await?;
     ensure!(status(&held).session_id.is_none() && ready_condition(&held).is_some_and(|ready| ready.message.contains(&forged)));

@@ -23,7 +23,7 @@ const OBJECTS: usize = 30;
 async fn create_unknown(world: &World, name: &str, mut spec: Value) -> anyhow::Result<String> {
     spec["workGroup"] = json!("spark-35");
     let object = world.create_with(name, spec).await?;
-    let status = json!({ "status": { "attempt": 0, "attemptTime": "2026-01-01T00:00:00Z", "region": "eu-west-1" } });
+    let status = json!({ "status": { "attempt": 0, "attemptTime": "2026-01-01T00:00:00Z", "region": "eu-west-1", "accountId": "000000000000" } });
     world.sessions.patch_status(name, &PatchParams::default(), &Patch::Merge(status)).await?;
     Ok(uid(&object))
 }

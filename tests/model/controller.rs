@@ -93,6 +93,7 @@ fn refusal(class: Class) -> Refusal {
 }
 
 /// Runs a reconcile of controller `index` up to its write. Its first call gets `reply`.
+#[allow(clippy::too_many_lines, reason = "each call is an arm")]
 pub fn reconcile(before: &World, index: usize, reply: Reply, mutant: Mutant) -> Option<Reconciled> {
     let mut world = before.clone();
     let controller = &before.controllers[index];

@@ -58,8 +58,8 @@ impl Lists {
         self.answered[side]
     }
 
-    /// Begins the next list of a plan, if it is time. Returns what is wrong with that.
-    pub fn begin(&mut self, plan: usize, now: Duration) -> Option<Option<&'static str>> {
+    /// Begins the next list of a plan, if it is time. Returns whether that is as it should be.
+    pub fn begin(&mut self, plan: usize, now: Duration) -> Option<Result<(), &'static str>> {
         if self.readings[plan].is_some() {
             return None;
         }
@@ -70,9 +70,9 @@ impl Lists {
         let needless = !(0..2).any(is_due);
         self.readings[plan] = Some(reading);
         Some(match (left_out, needless) {
-            (true, _) => Some("rule 17: a list is read and leaves out an object that waits for one"),
-            (_, true) => Some("rule 17: a list is read that nobody needs"),
-            _ => None,
+            (true, _) => Err("rule 17: a list is read and leaves out an object that waits for one"),
+            (_, true) => Err("rule 17: a list is read that nobody needs"),
+            _ => Ok(()),
         })
     }
 

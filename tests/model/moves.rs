@@ -686,7 +686,7 @@ impl Model for Exploration {
             }
             Move::ListBegins(plan) => {
                 let now = world.elapsed();
-                if let Some(wrong) = world.lists.as_mut()?.begin(plan, now)? {
+                if let Err(wrong) = world.lists.as_mut()?.begin(plan, now)? {
                     world.violate(wrong);
                 }
             }

@@ -47,6 +47,7 @@ fn base(budget: Budget) -> Exploration {
 }
 
 /// Scenarios in which the operator as it is keeps every rule.
+#[allow(clippy::too_many_lines, reason = "each is an entry")]
 fn scenarios() -> Vec<(&'static str, Exploration)> {
     let budget = Budget::default();
     let restarting = json!({ "restartPolicy": "OnFailure", "maxRestarts": 2 });

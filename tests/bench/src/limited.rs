@@ -102,7 +102,8 @@ pub async fn run(binary: &Path, objects: usize) -> anyhow::Result<Limited> {
     let (before, begin) = (ground.counts(&operator).await?, Instant::now());
     let calls = ground.emulator.call_count();
     let table = || ground.watch.table();
-    let all = || table().ready() == objects || operator.exit_status().is_some();
+    // A suspended object is Ready too, but shows the end of its session.
+    let all = || table().ready() == objects && table().ended() == 0 || operator.exit_status().is_some();
     let patience = Duration::from_mins(2) + Duration::from_secs_f64(4.0 * count(objects) / RATE);
     let deleted = async {
         let mut times = Vec::new();
