@@ -52,6 +52,8 @@ impl Priority {
 const LOOK_SHARE: u32 = 4;
 /// Of so many turns one is a retry's, if one waits.
 const RETRY_SHARE: u32 = 32;
+/// Namespace of callers that are no objects.
+const CALLERS: &str = "";
 /// Time for which an unused turn keeps a call from others.
 const RESERVATION: Duration = Duration::from_secs(2);
 
@@ -67,18 +69,21 @@ pub struct Rate {
     pub burst: u32,
 }
 
-/// Queue of one priority: first come, first served in each namespace, and the namespace that has waited longest since its last turn is next.
+/// Queue of one priority: first come, first served in each namespace, and the namespace that has waited longest since its last turn is next. Callers that are
+/// no objects, in the namespace without a name, have every second turn: what they read serves many objects.
 #[derive(Debug)]
 struct Queue<K> {
     waiting: Vec<(String, VecDeque<(K, u64)>)>,
     /// At which of the queue's turns each namespace was last served, while anything waits.
     served: HashMap<String, u64>,
     turns: u64,
+    /// Whether the last turn was a caller's.
+    was_callers: bool,
 }
 
 impl<K> Queue<K> {
     fn new() -> Self {
-        Self { waiting: Vec::new(), served: HashMap::new(), turns: 0 }
+        Self { waiting: Vec::new(), served: HashMap::new(), turns: 0, was_callers: false }
     }
 
     fn of(&mut self, namespace: &str) -> &mut VecDeque<(K, u64)> {
@@ -107,7 +112,11 @@ impl<K> Queue<K> {
     /// Returns the next key whose ticket is still `valid`.
     fn pop(&mut self, valid: impl Fn(&K, u64) -> bool) -> Option<K> {
         let key = loop {
-            let last = |(_, (name, _)): &(usize, &(String, _))| self.served.get(name).copied().unwrap_or_default();
+            let last = |(_, (name, _)): &(usize, &(String, _))| match name.as_str() {
+                CALLERS if self.was_callers => u64::MAX,
+                CALLERS => 0,
+                name => self.served.get(name).map_or(1, |turn| turn + 1),
+            };
             let Some(place) = self.waiting.iter().enumerate().min_by_key(last).map(|(place, _)| place) else { break None };
             let (namespace, waiting) = &mut self.waiting[place];
             while waiting.front().is_some_and(|(key, ticket)| !valid(key, *ticket)) {
@@ -115,6 +124,7 @@ impl<K> Queue<K> {
             }
             if let Some((key, _)) = waiting.pop_front() {
                 self.turns += 1;
+                self.was_callers = namespace == CALLERS;
                 self.served.insert(namespace.clone(), self.turns);
                 break Some(key);
             }
@@ -592,7 +602,7 @@ impl<K: Clone + Eq + Hash + Send + 'static> RateLimiter<K> {
         };
         let holder = Holder::Caller(number);
         let want = Want { priority, ahead: false, large: false, later: false };
-        let may = self.with(|turns| turns.ask(&holder, "", want, Instant::now()) && turns.take(&holder, false).is_some());
+        let may = self.with(|turns| turns.ask(&holder, CALLERS, want, Instant::now()) && turns.take(&holder, false).is_some());
         if may {
             self.callers().waiting.remove(&number);
             return self.permit(false, false);

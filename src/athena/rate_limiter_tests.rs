@@ -267,6 +267,22 @@ fn a_wait_lasts_from_the_first_question_to_the_turn() {
     assert_eq!(turns.waits.len(), 1, "the turn that it had");
 }
 
+#[test]
+fn callers_that_are_no_objects_have_every_second_turn() {
+    let start = Instant::now();
+    let mut turns = Turns::new(RATE, MANY, start);
+    for key in 0..5 {
+        assert!(ask(&mut turns, &key, "before", Priority::Look, start) && call(&mut turns, &key, start));
+    }
+    for key in 0..6 {
+        ask(&mut turns, &(10 + key), &format!("team-{key}"), Priority::Look, start);
+    }
+    for key in 0..3 {
+        ask(&mut turns, &(100 + key), "", Priority::Look, start);
+    }
+    assert_eq!(drain(&mut turns, start, 9), [100, 10, 101, 11, 102, 12, 13, 14, 15]);
+}
+
 /// Asks for a large call.
 fn ask_large<K: Clone + Eq + Hash>(turns: &mut Turns<K>, key: &K, namespace: &str, now: Instant) -> bool {
     turns.ask(key, namespace, Want { large: true, ..want(Priority::Start) }, now)
