@@ -38,6 +38,8 @@ pub struct Known {
     /// A session that was started and could not yet be recorded, and its attempt.
     pub unrecorded: Option<Box<(i32, Session)>>,
     own_attempt: Option<(i32, Timestamp)>,
+    /// The attempt that this process recorded last, whatever was before it: it is of the account that this process works in.
+    recorded_here: Option<(i32, Timestamp)>,
     in_doubt: bool,
     trusted: Option<String>,
     disowned: Option<String>,
@@ -264,6 +266,11 @@ impl Known {
         self.own_attempt == Some((made.number, made.time))
     }
 
+    /// Whether this process recorded the attempt, which may have been tried before.
+    pub fn recorded_here(&self, made: &Recorded<'_>) -> bool {
+        self.recorded_here == Some((made.number, made.time))
+    }
+
     /// The session that this process started for the attempt and could not record.
     pub fn started_of(&self, made: &Recorded<'_>) -> Option<&Session> {
         self.unrecorded.as_deref().filter(|(number, _)| *number == made.number).map(|(_, session)| session)
@@ -300,7 +307,8 @@ impl Known {
         let certain = again || withdrawn || number > 0 || self.finalizer_added;
         let refused = self.refused.take().filter(|_| again);
         let clock_origin = self.clock_origin;
-        *self = Self { own_attempt: certain.then_some((number, time)), met_time: Some(time), clock_origin, refused, ..Self::default() };
+        let own_attempt = certain.then_some((number, time));
+        *self = Self { own_attempt, recorded_here: Some((number, time)), met_time: Some(time), clock_origin, refused, ..Self::default() };
     }
 
     /// StartSession is about to be called. Returns whether its outcome was in doubt before.

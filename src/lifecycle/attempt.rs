@@ -106,7 +106,7 @@ pub(super) fn is_own_account(made: &Recorded<'_>, id: Option<&str>, known: &Know
         (Some(there), Some(here)) => there == here,
         (Some(_), None) => false,
         (None, None) => true,
-        (None, Some(_)) => known.recorded_by_itself(made) || id.is_some_and(|id| known.trusts(id)),
+        (None, Some(_)) => known.recorded_here(made) || id.is_some_and(|id| known.trusts(id)),
     }
 }
 
