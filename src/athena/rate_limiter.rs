@@ -54,6 +54,8 @@ const LOOK_SHARE: u32 = 4;
 const RETRY_SHARE: u32 = 32;
 /// Namespace of callers that are no objects.
 const CALLERS: &str = "";
+/// So many turns in a row they have at most while an object waits.
+const CALLERS_TURNS: u32 = 7;
 /// Time for which an unused turn keeps a call from others.
 const RESERVATION: Duration = Duration::from_secs(2);
 
@@ -70,20 +72,20 @@ pub struct Rate {
 }
 
 /// Queue of one priority: first come, first served in each namespace, and the namespace that has waited longest since its last turn is next. Callers that are
-/// no objects, in the namespace without a name, have every second turn: what they read serves many objects.
+/// no objects, in the namespace without a name, come first, for [`CALLERS_TURNS`] in a row: what they read serves many objects.
 #[derive(Debug)]
 struct Queue<K> {
     waiting: Vec<(String, VecDeque<(K, u64)>)>,
     /// At which of the queue's turns each namespace was last served, while anything waits.
     served: HashMap<String, u64>,
     turns: u64,
-    /// Whether the last turn was a caller's.
-    was_callers: bool,
+    /// Turns in a row, up to the last, that were callers'.
+    callers: u32,
 }
 
 impl<K> Queue<K> {
     fn new() -> Self {
-        Self { waiting: Vec::new(), served: HashMap::new(), turns: 0, was_callers: false }
+        Self { waiting: Vec::new(), served: HashMap::new(), turns: 0, callers: 0 }
     }
 
     fn of(&mut self, namespace: &str) -> &mut VecDeque<(K, u64)> {
@@ -113,7 +115,7 @@ impl<K> Queue<K> {
     fn pop(&mut self, valid: impl Fn(&K, u64) -> bool) -> Option<K> {
         let key = loop {
             let last = |(_, (name, _)): &(usize, &(String, _))| match name.as_str() {
-                CALLERS if self.was_callers => u64::MAX,
+                CALLERS if self.callers >= CALLERS_TURNS => u64::MAX,
                 CALLERS => 0,
                 name => self.served.get(name).map_or(1, |turn| turn + 1),
             };
@@ -124,7 +126,7 @@ impl<K> Queue<K> {
             }
             if let Some((key, _)) = waiting.pop_front() {
                 self.turns += 1;
-                self.was_callers = namespace == CALLERS;
+                self.callers = if namespace == CALLERS { self.callers + 1 } else { 0 };
                 self.served.insert(namespace.clone(), self.turns);
                 break Some(key);
             }
