@@ -224,7 +224,11 @@ impl Exploration {
             work_group_refuses: self.work_group_refuses,
             node_ahead,
             api_server_ahead,
-            no_call_is_lost: is_sound && self.budget.crashes == 0 && self.quota.is_none() && self.replies.iter().all(is_certain),
+            no_call_is_lost: is_sound
+                && self.unanswered_for.is_none()
+                && self.budget.crashes == 0
+                && self.quota.is_none()
+                && self.replies.iter().all(is_certain),
             all_passes: is_sound && self.upsets.is_empty() && self.replies.iter().all(passes),
         }
     }
