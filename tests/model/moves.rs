@@ -206,6 +206,8 @@ impl Exploration {
         }
         self.write(&mut world, 0);
         self.deliver(&mut world, 0);
+        // The times that came meanwhile have woken it.
+        world.controllers[0].triggered = true;
         (world.now, world.lists) = (ticks, Some(Lists::new(if self.mutant == Mutant::ListsForEach { 2 } else { 1 })));
         world
     }
