@@ -201,7 +201,7 @@ fn pairs() -> Vec<(&'static str, Exploration)> {
             Exploration { damage: vec![Damage::Wipe], ..base(budget) }
         }),
         ("two objects that wait for the same lists, deleted at any moment", {
-            let budget = Budget { ticks: 2, edits: 1, ..budget };
+            let budget = Budget { ticks: 1, edits: 1, ..budget };
             Exploration { edits: vec![Edit::Delete], unanswered_for: Some(4), ..base(budget) }
         }),
         ("two objects and a quota of one session, deleted at any moment", {
