@@ -132,7 +132,7 @@ pub const EVENTS: &[Kind] = &[
     ),
     warning(
         "IdentityChanged",
-        "the operator works in another region or account than that of the attempt, and makes no call for it",
+        "the operator works in another region or account than that of the attempt, or cannot tell its account, and starts and ends nothing for it",
         "run the operator there again, or delete the object with `deletionPolicy: Retain`, which an administrator may have to set",
     ),
     warning(

@@ -253,7 +253,7 @@ fn once(due: bool, step: Step) -> Step {
     if due { step } else { Step::Wait }
 }
 
-/// Returns the next time, later than now, at which a step becomes due or the report changes though nothing happens to `object`. What is due now has no
+/// Returns the next time, later than `at.now`, at which a step becomes due or the report changes though nothing happens to `object`. What is due now has no
 /// time: [`next_step`] does it, or it waits for its turn in the rate limiter, which triggers the object.
 pub fn wake_time(object: &AthenaSession, known: &Known, at: &Circumstances) -> Option<Timestamp> {
     let deleting = object.metadata.deletion_timestamp.is_some();

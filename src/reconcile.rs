@@ -12,7 +12,7 @@ use crate::athena::start_session;
 use crate::events;
 use crate::key::Key;
 use crate::known::{Known, backoff};
-use crate::lifecycle::{Attempt, Seen, Step, attempt, awaits_time, next_step, surplus, wake_time};
+use crate::lifecycle::{Attempt, Circumstances, Seen, Step, attempt, awaits_time, next_step, surplus, wake_time};
 use crate::memory::Memory;
 use crate::metrics::{Changes, UNTOLD, changes, changes_of_release};
 use crate::observation::NextCall;
@@ -97,6 +97,7 @@ impl Operator {
         if let Some(event) = events::ttl_under_gitops(object, before) {
             self.publisher.publish(&object.metadata, event);
         }
+        let begun = self.clock.now();
         let known = &mut memory.known;
         if let Some(id) = surplus(object, known).map(str::to_owned) {
             warn!(session_id = id, "a session was started for an attempt that is over: it is ended");
@@ -168,12 +169,12 @@ impl Operator {
             let left = AthenaSession { metadata, spec: object.spec.clone(), status: Some(status) };
             if let Some(step) = self.rest(&left, &mut memory.known) {
                 memory.quiet = memory.written;
-                return Ok(self.due_time(&left, &memory.known, &step));
+                return Ok(self.due_time(&left, &memory.known, &step, begun));
             }
             // The watch brings what was written, and what is due then is done.
             return Ok(None);
         }
-        Ok(self.due_time(object, &memory.known, &step))
+        Ok(self.due_time(object, &memory.known, &step, begun))
     }
 
     /// What another pass would decide, where it would do nothing now.
@@ -190,16 +191,16 @@ impl Operator {
         rests.then_some(step)
     }
 
-    /// Returns when an object is due again after `step`, if it is without a change or a trigger.
-    fn due_time(&self, object: &AthenaSession, known: &Known, step: &Step) -> Option<Timestamp> {
+    /// Returns when an object is due again after `step`, if it is without a change or a trigger. What has become due since the reconcile began, at `begun`, is
+    /// due at once, since no decision has seen it; what was due before that was done, or waits for its turn.
+    fn due_time(&self, object: &AthenaSession, known: &Known, step: &Step, begun: Timestamp) -> Option<Timestamp> {
         match step {
             // The watch brings the change.
             Step::Rest | Step::Release | Step::AddFinalizer | Step::Delete => None,
             _ => {
                 let at = self.circumstances();
-                let time = wake_time(object, known, &at);
-                debug_assert!(time.is_none_or(|time| time > at.now), "a time in the past is not waited for: {time:?} at {}", at.now);
-                time
+                // The clock may have been put back meanwhile.
+                wake_time(object, known, &Circumstances { now: begun.min(at.now), ..at })
             }
         }
     }
@@ -418,7 +419,7 @@ fn record_attempt(before: Option<&AthenaSessionStatus>, after: Option<&AthenaSes
     }
 }
 
-/// Returns how long it is from `now` until `time`, which was in the future when it was chosen.
+/// Returns how long it is from `now` until `time`, which may have come meanwhile.
 fn until(time: Timestamp, now: Timestamp) -> Duration {
     Duration::try_from(time.duration_since(now)).unwrap_or_default()
 }

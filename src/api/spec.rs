@@ -91,8 +91,8 @@ pub struct AthenaSessionSpec {
     #[serde(default)]
     pub restart_policy: RestartPolicy,
 
-    /// How many failures in a row are followed by a new attempt, with `restartPolicy: OnFailure`. An attempt that ran for ten minutes and was at work counts afresh, and so
-    /// does a resume. Between them the operator waits 10 seconds, doubling to 5 minutes.
+    /// How many failures in a row are followed by a new attempt, with `restartPolicy: OnFailure`. An attempt that ran for ten minutes and was at
+    /// work counts afresh, and so does a resume. Between them the operator waits 10 seconds, doubling to 5 minutes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 10_000), extend("default" = DEFAULT_MAX_RESTARTS))]
     pub max_restarts: Option<i32>,

@@ -6,7 +6,7 @@ use std::fmt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, ensure};
+use anyhow::ensure;
 use athena_emulator::{Change, Config, Fault, FaultKind, SessionRecord, state};
 use environment::{Operator, OperatorOptions, Scope, Signal};
 use fastrand::Rng;
@@ -309,7 +309,7 @@ impl Run<'_> {
     async fn settle(&mut self) -> anyhow::Result<(Duration, Vec<Value>)> {
         let begin = Instant::now();
         let mut last_change = begin;
-        let mut before = Vec::new();
+        let mut before = None;
         loop {
             tokio::time::sleep(Duration::from_secs(2)).await;
             self.mend()?;
@@ -317,10 +317,9 @@ impl Run<'_> {
             let versions: Vec<Value> = objects.iter().map(|object| object["metadata"]["resourceVersion"].clone()).collect();
             let sessions = self.ground.emulator.sessions();
             let lives: Vec<(String, String)> = sessions.iter().map(|session| (session.session_id.clone(), session.state.clone())).collect();
-            let now = (versions, lives);
-            if before.last() != Some(&now) {
-                last_change = Instant::now();
-                before = vec![now];
+            let now = Some((versions, lives));
+            if before != now {
+                (last_change, before) = (Instant::now(), now);
             }
             let is_settled = objects.iter().all(|object| unsettled(object, &sessions).is_none());
             let is_over = begin.elapsed() > self.chaos.patience + QUIET;
@@ -384,7 +383,6 @@ fn leaks(sessions: &[SessionRecord], objects: &[Value]) -> Vec<String> {
 /// # Errors
 /// When there is no bound for the rate.
 pub fn patience(rate: f64) -> anyhow::Result<Duration> {
-    let bounds = [(200.0, 5), (5.0, 30)];
-    let (_, minutes) = bounds.into_iter().find(|(least, _)| rate >= *least).context("there is no bound for less than 5 calls a second")?;
-    Ok(Duration::from_mins(minutes))
+    ensure!(rate >= 5.0, "there is no bound for less than 5 calls a second");
+    Ok(Duration::from_mins(if rate >= 200.0 { 5 } else { 30 }))
 }

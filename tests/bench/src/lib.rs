@@ -7,7 +7,7 @@
 //! - [`chaos`]: whether all comes to rest after kills, faults and edits at random.
 //! - [`soak`]: whether the operator grows over many such days; [`people`]: who keep it busy then.
 //! - [`ground`]: servers and operator, and what each of them counts; [`client`] and [`watch`]: how the bench itself speaks to the API server.
-//! - [`objects`], [`tasks`], [`figures`], [`scrape`], [`process`]: names, many things at a time, sums, counters, the kernel's word.
+//! - [`objects`], [`tasks`], [`figures`], [`scrape`], [`process`], [`verdict`]: names, many things at a time, sums, counters, the kernel's word, how it ends.
 
 pub mod chaos;
 pub mod client;
@@ -31,5 +31,6 @@ pub mod run;
 pub mod scrape;
 pub mod soak;
 pub mod tasks;
+pub mod verdict;
 pub mod watch;
 pub mod wave;

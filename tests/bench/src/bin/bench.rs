@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use bench::verdict::exit_code;
 use bench::{forms, limited, page, report, run};
 use clap::Parser;
 
@@ -28,29 +29,7 @@ struct Arguments {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let arguments = Arguments::parse();
-    // Given up, it still ends its servers and removes their folder.
-    let interrupted = async {
-        let _ = tokio::signal::ctrl_c().await;
-        Err(anyhow::anyhow!("interrupted"))
-    };
-    let result = tokio::select! {
-        result = measure(&arguments) => result,
-        result = interrupted => result,
-    };
-    match result {
-        Ok(broken) if broken.is_empty() => ExitCode::SUCCESS,
-        Ok(broken) => {
-            for bound in broken {
-                eprintln!("broken: {bound}");
-            }
-            ExitCode::FAILURE
-        }
-        Err(error) => {
-            eprintln!("cannot measure: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    exit_code(measure(&Arguments::parse())).await
 }
 
 /// Returns the bounds that are broken.

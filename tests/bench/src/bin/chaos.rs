@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use bench::chaos::{Chaos, patience};
+use bench::verdict::exit_code;
 use clap::Parser;
 
 /// Kills and stops two replicas, has Athena err and sessions fail, suspends, resumes and deletes; then leaves all alone, prints how long it takes to come to
@@ -34,29 +35,7 @@ struct Arguments {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let arguments = Arguments::parse();
-    // Given up, it still ends its servers and removes their folder.
-    let interrupted = async {
-        let _ = tokio::signal::ctrl_c().await;
-        Err(anyhow::anyhow!("interrupted"))
-    };
-    let result = tokio::select! {
-        result = chaos(&arguments) => result,
-        result = interrupted => result,
-    };
-    match result {
-        Ok(broken) if broken.is_empty() => ExitCode::SUCCESS,
-        Ok(broken) => {
-            for bound in broken {
-                eprintln!("broken: {bound}");
-            }
-            ExitCode::FAILURE
-        }
-        Err(error) => {
-            eprintln!("the chaos failed: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    exit_code(chaos(&Arguments::parse())).await
 }
 
 async fn chaos(arguments: &Arguments) -> anyhow::Result<Vec<String>> {

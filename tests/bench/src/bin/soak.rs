@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use bench::page;
 use bench::soak::Soak;
+use bench::verdict::exit_code;
 use clap::Parser;
 
 /// Has the operator work for days at a faster clock; prints its memory over time, and fails when it grows by more than 1 MiB a day.
@@ -38,29 +39,7 @@ struct Arguments {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let arguments = Arguments::parse();
-    // Given up, it still ends its servers and removes their folder.
-    let interrupted = async {
-        let _ = tokio::signal::ctrl_c().await;
-        Err(anyhow::anyhow!("interrupted"))
-    };
-    let result = tokio::select! {
-        result = soak(&arguments) => result,
-        result = interrupted => result,
-    };
-    match result {
-        Ok(broken) if broken.is_empty() => ExitCode::SUCCESS,
-        Ok(broken) => {
-            for bound in broken {
-                eprintln!("broken: {bound}");
-            }
-            ExitCode::FAILURE
-        }
-        Err(error) => {
-            eprintln!("the soak failed: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    exit_code(soak(&Arguments::parse())).await
 }
 
 async fn soak(arguments: &Arguments) -> anyhow::Result<Vec<String>> {
