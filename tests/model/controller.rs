@@ -76,7 +76,8 @@ pub struct Reconciled {
     pub world: World,
     /// The step before any reply was taken into account, where it was a call.
     pub called: Option<Step>,
-    pub step: Step,
+    /// The steps, of which the last is not one to learn more.
+    pub steps: Vec<Step>,
 }
 
 fn refusal(class: Class) -> Refusal {
@@ -108,7 +109,7 @@ pub fn reconcile(before: &World, index: usize, reply: Reply, mutant: Mutant) -> 
         world.terminate(&id);
     }
     let mut seen = Seen::default();
-    let mut called = None;
+    let (mut called, mut steps) = (None, Vec::new());
     let mut told = controller.told;
     let side = UIDS.iter().position(|uid| *uid == world.uid)?;
     let step = loop {
@@ -160,10 +161,11 @@ pub fn reconcile(before: &World, index: usize, reply: Reply, mutant: Mutant) -> 
                     Reply::Lost | Reply::Dropped if refuses => Err(refusal(Class::Unanswered)),
                     _ => Ok(()),
                 };
-                if read.is_err() {
+                let undated = reply == Reply::Undated && !told && called.is_none();
+                if read.is_err() || undated {
                     called = Some(step.clone());
                 }
-                told |= read.is_ok() || reply.tells_time();
+                told |= !undated && (read.is_ok() || reply.tells_time());
                 known.set_clock(world.clock_origin(told));
                 known.work_group_read(read.as_ref().copied(), world.clock(told), 0.0);
                 seen.work_group = Some(read);
@@ -198,6 +200,7 @@ pub fn reconcile(before: &World, index: usize, reply: Reply, mutant: Mutant) -> 
             }
             _ => break step,
         }
+        steps.push(step);
     };
     let own = matches!(attempt(object, &known), Attempt::Unknown(made) if known.recorded_by_itself(&made));
     if matches!(step, Step::Start(_)) && mutant != Mutant::StartBeforeRecord && !own && before.object.as_ref() != Some(&base) {
@@ -221,7 +224,8 @@ pub fn reconcile(before: &World, index: usize, reply: Reply, mutant: Mutant) -> 
     controller.known = known;
     controller.pending = pending;
     (controller.told, controller.triggered) = (told, false);
-    Some(Reconciled { world, called, step })
+    steps.push(step);
+    Some(Reconciled { world, called, steps })
 }
 
 /// What a list that serves both objects shows of `object`, once it has been read.

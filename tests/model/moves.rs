@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use crate::known::{Known, passes};
-use crate::lifecycle::{Attempt, Step, attempt};
+use crate::lifecycle::{Attempt, Step, attempt, is_account_unknown};
 use athena_operator::api::{EndReason, StopCause};
 use athena_operator::session::Class;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -31,6 +31,8 @@ pub enum Reply {
     Lost,
     /// None, and no effect.
     Dropped,
+    /// What is so, without a `Date` that tells the time.
+    Undated,
     /// A refusal.
     Refused(Class),
     /// What is so of a session, and a refusal of the list that follows.
@@ -40,7 +42,7 @@ pub enum Reply {
 impl Reply {
     /// Whether the reply carries Athena's time.
     pub fn tells_time(self) -> bool {
-        !matches!(self, Self::Lost | Self::Dropped | Self::Refused(Class::Unanswered | Class::NotSent))
+        !matches!(self, Self::Lost | Self::Dropped | Self::Undated | Self::Refused(Class::Unanswered | Class::NotSent))
     }
 }
 
@@ -146,6 +148,15 @@ impl World {
         !self.damaged
     }
 
+    /// Whether every controller has an attempt before it of which nothing tells the account.
+    fn is_account_unknown(&self) -> bool {
+        let Some(object) = &self.object else { return false };
+        let identity = self.at(true).identity;
+        self.controllers.iter().all(
+            |Controller { known, .. }| matches!(attempt(object.get(), known), Attempt::Unknown(made) if is_account_unknown(&made, known, &identity)),
+        )
+    }
+
     /// Time since the beginning.
     fn elapsed(&self) -> Duration {
         Duration::from_mins(u64::from(self.now) * TICK.unsigned_abs())
@@ -198,7 +209,7 @@ impl Exploration {
     fn unanswered(&self, mut world: World, ticks: u8) -> World {
         while let Some(done) = reconcile(&world, 0, Reply::Dropped, Mutant::None) {
             world = done.world;
-            if matches!(done.step, Step::Start(_)) {
+            if matches!(done.steps.last(), Some(Step::Start(_))) {
                 break;
             }
             self.write(&mut world, 0);
@@ -220,7 +231,7 @@ impl Exploration {
         let passes = |reply: &Reply| match reply {
             Reply::Refused(class) => passes(*class),
             Reply::ListRefused(_) => false,
-            Reply::Answer | Reply::Late | Reply::Lagging | Reply::Lost | Reply::Dropped => true,
+            Reply::Answer | Reply::Late | Reply::Lagging | Reply::Lost | Reply::Dropped | Reply::Undated => true,
         };
         Facts {
             work_group_refuses: self.work_group_refuses,
@@ -235,7 +246,7 @@ impl Exploration {
         }
     }
 
-    fn note(&self, before: &World, index: usize, called: Option<&Step>, step: &Step) {
+    fn note(&self, before: &World, index: usize, steps: &[Step]) {
         let Some(cache) = &before.controllers[index].cache else { return };
         let kind = match attempt(cache.get(), &before.controllers[index].known) {
             Attempt::None => "none",
@@ -247,7 +258,7 @@ impl Exploration {
         let deleting = if cache.is_deleting() { ", deleting" } else { "" };
         let mut reached = self.reached.lock().expect("no holder panics");
         reached.arms |= crate::arms::take();
-        for step in called.into_iter().chain([step]) {
+        for step in steps {
             let name = format!("{step:?}");
             let name = name.split(['(', ' ']).next().unwrap_or_default();
             reached.names.insert(format!("step {name} of {kind}{deleting}"));
@@ -516,6 +527,8 @@ impl Exploration {
         match live[..] {
             // An attempt in another region is nobody's to touch.
             _ if world.elsewhere && status.region.is_some_and(|region| region == "eu-west-1") && !finished => true,
+            // Of this attempt, nothing but its session tells in which account it was made.
+            [] if world.is_account_unknown() => object.is_deleting() || has_condition(object, "Stalled"),
             _ if object.is_deleting() && object.has_finalizer() => false,
             // Something is still to come, unless of a state that this build does not know.
             _ if !object.is_deleting()
@@ -635,7 +648,7 @@ impl Model for Exploration {
                 if !called && reply != Reply::Answer || matches!(reply, Reply::ListRefused(_)) && !is_list {
                     return None;
                 }
-                self.note(before, index, done.called.as_ref(), &done.step);
+                self.note(before, index, &done.steps);
                 world = done.world;
                 let is_sound = world.violated.is_none();
                 if is_sound && matches!(reply, Reply::Answer | Reply::Lagging) && teaches_nothing(before, &world, index) {

@@ -124,6 +124,10 @@ fn scenarios() -> Vec<(&'static str, Exploration)> {
             let budget = Budget { ticks: 2, edits: 1, faults: 1, damage: 1, ..budget };
             Exploration { edits: vec![Edit::Delete], replies: vec![Reply::Lost], damage: vec![Damage::Account], ..base(budget) }
         }),
+        ("an operator that is started again and finds an attempt of which nothing tells the account", {
+            let budget = Budget { ticks: 1, edits: 1, faults: 1, crashes: 1, damage: 1, ..budget };
+            Exploration { edits: vec![Edit::Delete], replies: LOST.into(), damage: vec![Damage::Account], ..base(budget) }
+        }),
         ("finalizers of others, and one that is removed while nothing lives", {
             let budget = Budget { ticks: 1, edits: 2, upsets: 1, damage: 1, ..budget };
             let spec = json!({ "restartPolicy": "OnFailure" });
@@ -172,7 +176,12 @@ fn scenarios() -> Vec<(&'static str, Exploration)> {
         }),
         ("an operator on a node whose clock is 25 minutes ahead, with crashes and a lost reply", {
             let budget = Budget { ticks: 2, edits: 1, faults: 1, crashes: 2, ..budget };
-            Exploration { edits: vec![Edit::Delete], replies: LOST.into(), clocks_ahead: Some((5, 0)), ..base(budget) }
+            Exploration {
+                edits: vec![Edit::Delete],
+                replies: vec![Reply::Lost, Reply::Dropped, Reply::Undated],
+                clocks_ahead: Some((5, 0)),
+                ..base(budget)
+            }
         }),
         ("restarts, deadlines and deletions on clocks that disagree", {
             let budget = Budget { ticks: 2, edits: 1, crashes: 1, upsets: 1, ..budget };
