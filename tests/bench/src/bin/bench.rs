@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use bench::verdict::exit_code;
-use bench::{forms, limited, page, report, run};
+use bench::{flips, forms, limited, page, report, run};
 use clap::Parser;
 
 /// Measures the operator against raw writes, and prints a table and a line for machines for each number of objects; fails when a bound is broken.
@@ -22,6 +22,9 @@ struct Arguments {
     /// Have so many suspended objects resumed at once wait for the rate limiter, and nothing else
     #[arg(long)]
     limited: Option<usize>,
+    /// Have so many sessions become busy and idle again and again, and nothing else
+    #[arg(long)]
+    flips: Option<usize>,
     /// Write the results to docs/benchmarks.md and docs/benchmarks.svg
     #[arg(long)]
     write: bool,
@@ -47,6 +50,10 @@ async fn measure(arguments: &Arguments) -> anyhow::Result<Vec<String>> {
     if let Some(objects) = arguments.limited {
         return waited(arguments, &machine, objects).await;
     }
+    if let Some(objects) = arguments.flips {
+        flipped(arguments, &machine, objects).await?;
+        return Ok(Vec::new());
+    }
     let mut reports = Vec::new();
     for objects in &arguments.objects {
         let report = run::run(&arguments.operator, *objects).await?;
@@ -63,12 +70,13 @@ async fn measure(arguments: &Arguments) -> anyhow::Result<Vec<String>> {
     if arguments.write {
         page::write_sizes(&reports, &machine)?;
     }
-    let waited = waited(arguments, &machine, LIMITED).await?;
+    let waited = waited(arguments, &machine, MANY).await?;
+    flipped(arguments, &machine, MANY).await?;
     Ok(report::broken(&reports).into_iter().chain(waited).collect())
 }
 
-/// Objects that wait for the rate limiter.
-const LIMITED: usize = 1000;
+/// Objects that wait for the rate limiter, and sessions that become busy and idle in turn.
+const MANY: usize = 1000;
 
 /// Measures what waiting for the rate limiter costs. Returns the bounds that are broken.
 async fn waited(arguments: &Arguments, machine: &str, objects: usize) -> anyhow::Result<Vec<String>> {
@@ -78,4 +86,14 @@ async fn waited(arguments: &Arguments, machine: &str, objects: usize) -> anyhow:
         page::write("limited", &format!("{machine}\n\n```text\n{limited}\n```"))?;
     }
     Ok(limited.broken())
+}
+
+/// Measures how often the status follows sessions that become busy and idle in turn.
+async fn flipped(arguments: &Arguments, machine: &str, objects: usize) -> anyhow::Result<()> {
+    let flips = flips::run(&arguments.operator, objects).await?;
+    println!("{flips}");
+    if arguments.write {
+        page::write("flips", &format!("{machine}\n\n```text\n{flips}\n```"))?;
+    }
+    Ok(())
 }
