@@ -5,7 +5,7 @@ use arbitrary::{Result, Unstructured};
 use athena_operator::api::{AthenaSession, FINALIZER};
 use athena_operator::events;
 use athena_operator::known::Known;
-use athena_operator::lifecycle::{Attempt, Circumstances, Seen, Step, attempt, found, next_step, search_time, wake_time};
+use athena_operator::lifecycle::{Attempt, Circumstances, Seen, Step, attempt, found, is_account_unknown, next_step, search_time, wake_time};
 use athena_operator::retained::Retained;
 use athena_operator::session::{Class, Look, Refusal, Search};
 use athena_operator::status::{Outcome, seconds, status_after};
@@ -353,8 +353,15 @@ impl Play<'_, '_> {
         }
         let swept = self.known.next_time().is_none() && !self.known.is_due(self.at.now);
         // Once the account is known, all objects are triggered.
-        let is_own = self.at.identity.account.is_some();
-        if next_step(&self.object, &self.known, &Seen::default(), &self.at) == Step::Wait && !swept && is_own {
+        let is_told = self.at.identity.account.is_some();
+        // Where nothing tells whose an attempt is, and no list has its session, it waits for a person.
+        let is_for_a_person = match attempt(&self.object, &self.known) {
+            Attempt::Unknown(made) if is_account_unknown(&made, &self.known, &self.at.identity) => {
+                self.known.absence.is_some_and(|absence| absence.newest.duration_since(made.time) >= self.at.limits.uncertainty * 2)
+            }
+            _ => false,
+        };
+        if next_step(&self.object, &self.known, &Seen::default(), &self.at) == Step::Wait && !swept && is_told && !is_for_a_person {
             let time = wake_time(&self.object, &self.known, &self.at);
             assert!(
                 time.is_some_and(|time| time > self.at.now),
