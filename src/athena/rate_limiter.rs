@@ -19,8 +19,8 @@ use tokio::sync::{Notify, oneshot};
 
 use crate::metrics::Metrics;
 
-/// Purpose of a call. Under pressure terminations come first, then starts; looks have a share of their own, so that a wave of starts cannot blind the
-/// operator, and starts that were refused before have a small one.
+/// Purpose of a call. Under pressure terminations come first, then starts; both starts and looks have a share of their own, so that terminations that fail
+/// cannot hold up every start, nor a wave of starts blind the operator, and starts that were refused before have a small one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Priority {
     /// TerminateSession, and looks at a session that is to end.
@@ -50,6 +50,8 @@ impl Priority {
 
 /// Of so many turns one is a look's, if one waits.
 const LOOK_SHARE: u32 = 4;
+/// Of so many turns one is a start's, if one waits: sessions that cannot be ended must not keep others from starting.
+const START_SHARE: u32 = 7;
 /// Of so many turns one is a retry's, if one waits.
 const RETRY_SHARE: u32 = 32;
 /// Namespace of callers that are no objects.
@@ -297,6 +299,9 @@ impl<K: Clone + Eq + Hash> Turns<K> {
         if let Some(queue) = queues.get_mut(&priority) {
             if ahead {
                 queue.push_front(namespace, key.clone(), self.tickets);
+            } else if may_enter && large {
+                // While it waits for its turn, it keeps others outside, of other namespaces too.
+                queue.push_next(namespace, key.clone(), self.tickets);
             } else {
                 queue.push(namespace, key.clone(), self.tickets);
             }
@@ -324,7 +329,6 @@ impl<K: Clone + Eq + Hash> Turns<K> {
                 let Some(waiting) = self.waiting.get_mut(&key) else { continue };
                 let namespace = waiting.outside.take().unwrap_or_default();
                 if let Some(queue) = self.queues.get_mut(&priority) {
-                    // While it waits for its turn, it keeps others outside, of other namespaces too.
                     queue.push_next(&namespace, key.clone(), waiting.ticket);
                 }
                 *self.counts.entry(priority).or_default() += 1;
@@ -426,6 +430,8 @@ impl<K: Clone + Eq + Hash> Turns<K> {
             [Priority::Retry, Priority::Terminate, Priority::Start, Priority::Look]
         } else if self.turn.is_multiple_of(LOOK_SHARE) {
             [Priority::Look, Priority::Terminate, Priority::Start, Priority::Retry]
+        } else if self.turn.is_multiple_of(START_SHARE) {
+            [Priority::Start, Priority::Terminate, Priority::Look, Priority::Retry]
         } else {
             Priority::ALL
         };

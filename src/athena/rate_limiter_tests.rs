@@ -135,6 +135,24 @@ fn looks_have_a_share_of_a_wave_of_starts_and_retries_a_small_one() {
 }
 
 #[test]
+fn starts_have_a_share_of_terminations_that_do_not_end() {
+    let start = Instant::now();
+    let mut turns = turns(start);
+    for key in 0..5 {
+        assert!(ask(&mut turns, &key, "n", Priority::Terminate, start));
+        call(&mut turns, &key, start);
+    }
+    for key in 1000..1200 {
+        ask(&mut turns, &key, "stuck", Priority::Terminate, start);
+        ask(&mut turns, &(key + 1000), "other", Priority::Start, start);
+    }
+    let order = drain(&mut turns, start, 112);
+    let started = order.iter().filter(|key| **key >= 2000).count();
+    assert_eq!(started, 12, "every seventh turn is a start's, unless it is a look's or a retry's");
+    assert!(order[..8].iter().any(|key| *key >= 2000), "the first does not wait for long: {order:?}");
+}
+
+#[test]
 fn the_namespaces_take_turns() {
     let start = Instant::now();
     let mut turns = turns(start);
@@ -347,6 +365,22 @@ fn a_large_call_that_is_given_up_lets_in_another() {
     assert!(turns.cancel(&"a"));
     assert!(!turns.cancel(&"b"), "it kept nobody out");
     assert_eq!(turns.next(start), Next::Turn("c"));
+}
+
+#[test]
+fn large_calls_that_enter_at_once_do_not_wait_behind_small_ones_of_their_namespace() {
+    let start = Instant::now();
+    let mut turns = Turns::new(Rate { per_second: 1.0, burst: 1 }, Bounds { in_flight: 1000, large: 2 }, start);
+    assert!(ask(&mut turns, &"first", "z", Priority::Start, start) && call(&mut turns, &"first", start));
+    for key in ["a1", "a2", "a3", "a4", "a5"] {
+        ask(&mut turns, &key, "a", Priority::Start, start);
+    }
+    for key in ["a-large-1", "a-large-2"] {
+        assert!(!ask_large(&mut turns, &key, "a", start));
+    }
+    ask_large(&mut turns, &"b-large", "b", start);
+    // Of the two that were let in, one has to have had its turn.
+    assert_eq!(drain(&mut turns, start, 9)[..2], ["a-large-2", "b-large"]);
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
-use athena_emulator::{Call, Change};
+use athena_emulator::{Call, Change, Fault, FaultKind};
 use athena_operator::api::AthenaSession;
 use environment::{Operator, Scope, Signal};
 use kube::api::{ListParams, PostParams};
@@ -18,6 +18,7 @@ tests![
     objects_that_have_ended_cost_no_call,
     a_namespace_does_not_wait_for_the_starts_of_another,
     sessions_that_take_long_to_end_hold_up_no_start,
+    sessions_that_cannot_be_ended_hold_up_no_start,
     waiting_for_the_rate_limiter_costs_no_reconciles_and_holds_up_no_deletion,
     a_page_of_a_list_serves_as_the_first_look_of_many_sessions,
     sessions_that_are_missing_from_a_list_are_looked_at_though_looks_have_to_wait,
@@ -215,6 +216,25 @@ async fn sessions_that_take_long_to_end_hold_up_no_start(world: World) -> anyhow
     until("all are asked to end", || world.calls("TerminateSession").len() >= ENDING).await?;
     operator.end(Signal::TERM)?;
     let _operator = world.operator_with(&["--athena-rate=4", "--athena-burst=1"], &[])?;
+    world.create("new").await?;
+    world.until_reason("new", "SessionIdle").await?;
+    Ok(())
+}
+
+async fn sessions_that_cannot_be_ended_hold_up_no_start(world: World) -> anyhow::Result<()> {
+    const STUCK: usize = 30;
+    let operator = world.operator()?;
+    create(&world, "s", STUCK)?;
+    until_all(&world, STUCK, "SessionIdle").await?;
+    operator.end(Signal::TERM)?;
+    let failed = FaultKind::Fail { status: 500, code: "InternalServerException".into(), message: "no".into() };
+    world.emulator.set_faults(vec![Fault::new("TerminateSession", failed)]);
+    for object in world.sessions.list(&ListParams::default()).await? {
+        world.delete(&object.name_any()).await?;
+    }
+    // Each of them asks for more turns than there are.
+    let _operator = world.operator_with(&["--athena-rate=2", "--athena-burst=1"], &[])?;
+    until("they are tried again and again", || world.calls("TerminateSession").len() >= 10).await?;
     world.create("new").await?;
     world.until_reason("new", "SessionIdle").await?;
     Ok(())
