@@ -77,6 +77,9 @@ pub async fn reconcile(received: Arc<Received>, operator: Arc<Operator>) -> Opti
     next
 }
 
+/// When to look again at an object that the API server says to be gone, though the watch does not.
+const GONE: SignedDuration = SignedDuration::from_secs(30);
+
 /// Returns how long to wait after the API server failed so many times in a row.
 fn retry_after(error: &Error, failures: u32) -> Duration {
     let wait = backoff(Class::Unanswered, failures.saturating_sub(1), fastrand::f64()).unsigned_abs();
@@ -138,7 +141,7 @@ impl Operator {
             }
             Step::Release => self.release(object, seen.look.as_ref(), memory).await?,
             // After a restart the list may have lagged: what it shows to be in doubt may be over by now.
-            Step::Start(_) if !is_own_attempt(object, known) && writes::find(&self.client, object).await? != Found::Same => {
+            Step::Start(_) if !is_own_attempt(object, known) && writes::find(&self.client, &object.metadata).await? != Found::Same => {
                 return Ok(Some(self.soon()));
             }
             _ => {
@@ -154,7 +157,8 @@ impl Operator {
                 memory.known.unsettle_but(None);
                 return Ok(Some(self.soon()));
             }
-            Written::Gone => return Ok(None),
+            // The watch tells it, which ends the wait.
+            Written::Gone => return Ok(Some(self.clock.now() + GONE)),
         }
         // What waits for a look is not left to the sweeps again, which have missed it.
         if !queued {
@@ -325,7 +329,7 @@ impl Operator {
             }
             Written::Conflict | Written::Gone => {
                 if let Some((_, Session { id, .. })) = known.unrecorded.as_deref().cloned()
-                    && (matches!(written, Written::Gone) || writes::find(&self.client, object).await? == Found::Gone)
+                    && (matches!(written, Written::Gone) || writes::find(&self.client, &object.metadata).await? == Found::Gone)
                 {
                     warn!(session_id = id, "the object is gone before its session could be recorded: the session is ended");
                     known.session_recorded();

@@ -57,12 +57,13 @@ impl Error {
         }
     }
 
-    /// How long the server asks to wait before the next try.
+    /// How long the server asks to wait before the next try: no longer than a minute, since deadlines do not wait.
     pub fn retry_after(&self) -> Option<Duration> {
+        const LONGEST: Duration = Duration::from_mins(1);
         let Self::Api(_, error) = self else { return None };
         let kube::Error::Api(status) = error.as_ref() else { return None };
         let seconds = status.details.as_ref()?.retry_after_seconds;
-        (seconds > 0).then(|| Duration::from_secs(seconds.into()))
+        (seconds > 0).then(|| Duration::from_secs(seconds.into()).min(LONGEST))
     }
 }
 
@@ -88,7 +89,9 @@ pub async fn write_finalizer(client: &Client, object: &AthenaSession, present: b
     }
     let patch = json!({ "metadata": { "resourceVersion": object.metadata.resource_version, "finalizers": finalizers } });
     let request = async { api(client, object).patch_metadata(&object.name_any(), &parameters(), &Patch::Merge(patch)).await };
-    outcome(if present { "add the finalizer" } else { "remove the finalizer" }, timed(request).await, |object| object.metadata.resource_version)
+    let written =
+        outcome(if present { "add the finalizer" } else { "remove the finalizer" }, timed(request).await, |object| object.metadata.resource_version);
+    confirmed(client, &object.metadata, written?).await
 }
 
 /// Writes `status` in place of the one of `object`. A replacement costs the server less than any patch, see `docs/benchmarks.md`. What is not the status
@@ -114,7 +117,8 @@ pub async fn write_status(client: &Client, object: &AthenaSession, status: &Athe
         request.headers_mut().insert(ACCEPT, HeaderValue::from_static(METADATA));
         client.request::<PartialObjectMeta<AthenaSession>>(request).await
     };
-    outcome("write the status", timed(request).await, |object| object.metadata.resource_version)
+    let written = outcome("write the status", timed(request).await, |object| object.metadata.resource_version);
+    confirmed(client, &object.metadata, written?).await
 }
 
 /// `object` as the server has it, though it may not be readable; nothing, if it is gone.
@@ -190,7 +194,8 @@ pub async fn write_raw(client: &Client, object: &ObjectMeta, patch: &Value, stat
         let patch = Patch::Merge(patch);
         if status { api.patch_status(name, &parameters(), &patch).await } else { api.patch(name, &parameters(), &patch).await }
     };
-    outcome("write the object", timed(request).await, |object| object.metadata.resource_version)
+    let written = outcome("write the object", timed(request).await, |object| object.metadata.resource_version);
+    confirmed(client, object, written?).await
 }
 
 /// Deletes `object`, as it was read: one that has changed since, or was made anew, stays.
@@ -202,7 +207,8 @@ pub async fn delete(client: &Client, object: &AthenaSession) -> Result<Written, 
     let preconditions = Preconditions { uid: meta.uid.clone(), resource_version: meta.resource_version.clone() };
     let parameters = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() };
     let request = async { api(client, object).delete(&object.name_any(), &parameters).await };
-    outcome("delete the object", timed(request).await, |_| None)
+    let written = outcome("delete the object", timed(request).await, |_| None);
+    confirmed(client, meta, written?).await
 }
 
 /// What the server has in place of an object that was read before.
@@ -220,14 +226,25 @@ pub enum Found {
 ///
 /// # Errors
 /// When the server cannot tell.
-pub async fn find(client: &Client, object: &AthenaSession) -> Result<Found, Error> {
-    match timed(async { api(client, object).get_metadata(&object.name_any()).await }).await {
-        Some(Ok(found)) if found.metadata.uid != object.metadata.uid => Ok(Found::Gone),
-        Some(Ok(found)) if found.metadata.resource_version == object.metadata.resource_version => Ok(Found::Same),
+pub async fn find(client: &Client, object: &ObjectMeta) -> Result<Found, Error> {
+    let api: Api<AthenaSession> = Api::namespaced(client.clone(), object.namespace.as_deref().unwrap_or_default());
+    let name = object.name.as_deref().unwrap_or_default();
+    match timed(async { api.get_metadata(name).await }).await {
+        Some(Ok(found)) if found.metadata.uid != object.uid => Ok(Found::Gone),
+        Some(Ok(found)) if found.metadata.resource_version == object.resource_version => Ok(Found::Same),
         Some(Ok(_)) => Ok(Found::Changed),
         Some(Err(kube::Error::Api(status))) if status.is_not_found() => Ok(Found::Gone),
         Some(Err(error)) => Err(Error::Api("read the object", Box::new(error))),
         None => Err(Error::Timeout("read the object")),
+    }
+}
+
+/// What became of a write, once it is certain that the object is gone, if the reply says so: a proxy may say it too, and nobody would tell of an object that
+/// is still there.
+async fn confirmed(client: &Client, object: &ObjectMeta, written: Written) -> Result<Written, Error> {
+    match written {
+        Written::Gone if find(client, object).await? != Found::Gone => Ok(Written::Conflict),
+        written => Ok(written),
     }
 }
 
@@ -256,5 +273,22 @@ fn outcome<T>(what: &'static str, reply: Option<kube::Result<T>>, version: impl 
         Some(Err(kube::Error::Api(status))) if status.is_not_found() => Ok(Written::Gone),
         Some(Err(error)) => Err(Error::Api(what, Box::new(error))),
         None => Err(Error::Timeout(what)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use kube::core::Status;
+
+    use super::*;
+
+    #[test]
+    fn the_server_may_ask_for_a_minute_at_most() {
+        let asked = |seconds| {
+            let status: Status = serde_json::from_value(json!({ "code": 429, "details": { "retryAfterSeconds": seconds } })).expect("a status");
+            Error::Api("write the status", Box::new(kube::Error::Api(Box::new(status)))).retry_after()
+        };
+        assert_eq!([0, 1, 60, 86_400].map(asked), [None, Some(Duration::from_secs(1)), Some(Duration::from_mins(1)), Some(Duration::from_mins(1))]);
+        assert_eq!(Error::Timeout("write the status").retry_after(), None);
     }
 }

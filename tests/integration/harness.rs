@@ -12,6 +12,7 @@ use anyhow::{Context, bail};
 use athena_emulator::{Call, Config, Emulator, SessionRecord};
 use athena_operator::api::{AthenaSession, AthenaSessionStatus};
 use environment::{Operator, OperatorOptions, Request, Scope, Stage};
+use fault_proxy::FaultProxy;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use kube::{Api, Client, ResourceExt};
@@ -155,6 +156,22 @@ impl World {
     /// Starts an operator without waiting.
     pub fn unready_operator(&self, flags: &[&str], env: &[(&str, &str)]) -> anyhow::Result<Operator> {
         self.started(Scope::Namespace(&self.namespace), flags, env)
+    }
+
+    /// Starts an operator, without waiting, whose requests to the API server pass through a proxy with these faults. The folder has its kubeconfig.
+    pub async fn proxied(&self, faults: Vec<fault_proxy::Fault>, flags: &[&str]) -> anyhow::Result<(FaultProxy, Operator, tempfile::TempDir)> {
+        let kubeconfig = kube::config::Kubeconfig::read_from(self.stage().kubeconfig())?;
+        let config = kube::Config::from_custom_kubeconfig(kubeconfig, &kube::config::KubeConfigOptions::default()).await?;
+        let proxy = FaultProxy::start(&config).await?;
+        proxy.set_faults(faults);
+        let own = self.stage().operator_kubeconfig(Scope::Namespace(&self.namespace))?;
+        let mut kubeconfig: Value = serde_json::from_str(&std::fs::read_to_string(own)?)?;
+        kubeconfig["clusters"][0]["cluster"]["server"] = json!(proxy.url());
+        let folder = tempfile::tempdir()?;
+        let file = folder.path().join("kubeconfig");
+        std::fs::write(&file, kubeconfig.to_string())?;
+        let operator = self.unready_operator(flags, &[("KUBECONFIG", &file.display().to_string())])?;
+        Ok((proxy, operator, folder))
     }
 
     fn operator_of(&self, scope: Scope<'_>, flags: &[&str], env: &[(&str, &str)]) -> anyhow::Result<Operator> {

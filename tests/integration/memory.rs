@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
 use athena_emulator::{Change, Fault, FaultKind};
-use environment::{Operator, Scope};
-use fault_proxy::{FaultProxy, Outcome};
+use environment::Operator;
+use fault_proxy::Outcome;
 use kube::ResourceExt;
 use kube::api::{ListParams, Patch, PatchParams};
 use serde_json::{Value, json};
@@ -57,30 +57,6 @@ async fn until_state(world: &World, count: usize, selector: &str) -> anyhow::Res
     }
 }
 
-/// An operator whose requests to the API server pass through a proxy.
-async fn proxied(world: &World, flags: &[&str]) -> anyhow::Result<(FaultProxy, Operator, tempfile::TempDir)> {
-    let proxy = FaultProxy::start(
-        &kube::Config::from_custom_kubeconfig(
-            kube::config::Kubeconfig::read_from(world.stage().kubeconfig())?,
-            &kube::config::KubeConfigOptions::default(),
-        )
-        .await?,
-    )
-    .await?;
-    // The list begins again in the middle.
-    proxy.set_faults(vec![
-        fault_proxy::Fault::new("list", "athenasessions", fault_proxy::FaultKind::Fail { code: 410, retry_after: None }).after(5).times(1),
-    ]);
-    let own = world.stage().operator_kubeconfig(Scope::Namespace(&world.namespace))?;
-    let mut kubeconfig: Value = serde_json::from_str(&std::fs::read_to_string(own)?)?;
-    kubeconfig["clusters"][0]["cluster"]["server"] = json!(proxy.url());
-    let folder = tempfile::tempdir()?;
-    let file = folder.path().join("kubeconfig");
-    std::fs::write(&file, kubeconfig.to_string())?;
-    let operator = world.unready_operator(flags, &[("KUBECONFIG", &file.display().to_string())])?;
-    Ok((proxy, operator, folder))
-}
-
 async fn memory_does_not_grow_with_what_users_store_in_objects(world: World) -> anyhow::Result<()> {
     let objects = std::env::var("OBJECTS").map_or(Ok(OBJECTS), |text| text.parse())?;
     let annotations = json!({ "metadata": { "annotations": { "example.org/note": "x".repeat(100_000) }, "labels": { "example.org/label": "x" } } });
@@ -90,7 +66,9 @@ async fn memory_does_not_grow_with_what_users_store_in_objects(world: World) -> 
         world.create_with(&format!("o-{number}"), spec).await?;
         world.patch(&format!("o-{number}"), annotations.clone()).await?;
     }
-    let (proxy, operator, _folder) = proxied(&world, &["--athena-rate=5", "--athena-burst=10"]).await?;
+    // The list begins again in the middle.
+    let gone = fault_proxy::Fault::new("list", "athenasessions", fault_proxy::FaultKind::Fail { code: 410, retry_after: None }).after(5).times(1);
+    let (proxy, operator, _folder) = world.proxied(vec![gone], &["--athena-rate=5", "--athena-burst=10"]).await?;
     let watches = |count: usize| proxy.requests_after(count).iter().filter(|request| request.operation.verb == "watch").count();
     let start = Instant::now();
     while watches(0) == 0 {
@@ -202,7 +180,7 @@ async fn a_value_in_a_large_spec_is_shown_nowhere(world: World) -> anyhow::Resul
 
 async fn a_text_is_withheld_while_the_spec_that_it_may_repeat_cannot_be_read(world: World) -> anyhow::Result<()> {
     const CANARY: &str = "canary-of-a-spec-that-cannot-be-read";
-    let (proxy, operator, _folder) = proxied(&world, &[]).await?;
+    let (proxy, operator, _folder) = world.proxied(vec![], &[]).await?;
     operator.wait_until_ready()?;
     world.create_with("etl", large(300_000, CANARY)).await?;
     let id = status(&world.until_reason("etl", "SessionIdle").await?).session_id.context("an id")?;

@@ -19,6 +19,7 @@ use crate::harness::{World, ready_condition, status, tests, until};
 
 tests![
     athena_away_is_asked_at_a_bounded_rate_and_all_converges_when_it_is_back,
+    a_write_that_is_answered_with_404_is_tried_again_as_long_as_the_object_is_there,
     the_api_server_away_is_asked_at_a_bounded_rate_and_all_converges_when_it_is_back,
     deleting_after_a_start_that_could_not_be_sent_needs_no_proof,
     deleting_after_one_start_that_was_not_answered_and_others_that_were_not_sent_waits_for_proof,
@@ -140,6 +141,34 @@ async fn the_api_server_away_is_asked_at_a_bounded_rate_and_all_converges_when_i
     ensure!(world.live().len() == living.len() + created.len());
     let ended: Vec<_> = world.calls("TerminateSession").into_iter().filter_map(|call| call.session_id).collect();
     ensure!(deleted.iter().all(|name| ended.contains(&ids[name])) && ended.len() == deleted.len(), "{ended:?}");
+    Ok(())
+}
+
+async fn a_write_that_is_answered_with_404_is_tried_again_as_long_as_the_object_is_there(world: World) -> anyhow::Result<()> {
+    // Finalizer, attempt, session, state; cause and end of a deadline; end of a deletion.
+    const STATUS: usize = 6;
+    let (proxy, operator, _folder) = world.proxied(vec![], &[]).await?;
+    operator.wait_until_ready()?;
+    let not_found = |verb: &str, resource: &str, after| {
+        let kind = fault_proxy::FaultKind::Fail { code: 404, retry_after: None };
+        fault_proxy::Fault::new(verb, resource, kind).after(after).times(1)
+    };
+    let spec = json!({ "workGroup": "spark-35", "activeDeadlineSeconds": 3 });
+    for number in 0..STATUS {
+        let name = format!("status-{number}");
+        proxy.set_faults(vec![not_found("update", "athenasessions/status", u32::try_from(number)?)]);
+        world.create_with(&name, spec.clone()).await?;
+        world.until_reason(&name, "DeadlineExceeded").await?;
+        world.until(&name, "over", |object| status(object).end_time.is_some()).await?;
+    }
+    for name in ["added", "removed"] {
+        proxy.set_faults(vec![not_found("patch", "athenasessions", u32::from(name == "removed"))]);
+        world.create(name).await?;
+        world.until_reason(name, "SessionIdle").await?;
+        world.delete(name).await?;
+        world.until_gone(name).await?;
+    }
+    ensure!(world.live().is_empty() && world.emulator.sessions().len() == STATUS + 2, "{:?}", world.emulator.sessions());
     Ok(())
 }
 
