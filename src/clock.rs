@@ -55,6 +55,13 @@ impl Reply {
         let is_usable = (EARLIEST..LATEST).contains(&date.as_second()) && received.duration_since(sent) <= LONGEST;
         is_usable.then_some(Self { date, sent, received })
     }
+
+    /// Returns what the other machine's clock showed when this machine was started, most likely: the reply was written in the middle of the round trip.
+    fn origin(&self) -> Timestamp {
+        let earliest = origin(self.date, self.received);
+        let half = signed(self.received.duration_since(self.sent) / 2);
+        earliest.saturating_add(half).unwrap_or(earliest)
+    }
 }
 
 /// What an estimate rests on.
@@ -79,7 +86,8 @@ struct Estimate {
 }
 
 impl Estimate {
-    /// Difference to a reply from which on another one has to confirm it: what a single wrong `Date` would end cannot be taken back.
+    /// Difference to a reply from which on another one has to confirm it, the first one of a process too: what a single wrong `Date` would end, or would
+    /// have recorded, cannot be taken back.
     const JUMP: SignedDuration = SignedDuration::from_secs(10);
 
     /// Difference to a reply from which on the estimate is off. Within it, the clock never runs backwards.
@@ -88,26 +96,31 @@ impl Estimate {
     /// Takes in a reply of the machine itself. A `Date` has whole seconds, and the way there and back its time: what lies within both is no difference, and
     /// the estimate is moved no further than the reply forces it to be.
     fn observe(&mut self, reply: &Reply) {
-        let Reply { date, sent, received } = *reply;
-        let earliest = origin(date, received);
-        let latest = origin(date, sent) + SignedDuration::from_secs(1);
-        let half = signed(received.duration_since(sent) / 2);
-        let told = Self { origin: earliest.saturating_add(half).unwrap_or(earliest), source: Source::Own, suspect: None };
+        let (earliest, latest) = (origin(reply.date, reply.received), origin(reply.date, reply.sent) + SignedDuration::from_secs(1));
+        let told = Self { origin: reply.origin(), source: Source::Own, suspect: None };
         let is_far = |origin: Timestamp| earliest.duration_since(origin) > Self::JUMP || origin.duration_since(latest) > Self::JUMP;
-        if self.source < Source::Own {
-            *self = told;
-        } else if is_far(self.origin) {
+        if is_far(self.origin) {
             match self.suspect {
                 Some(suspect) if !is_far(suspect) => *self = told,
                 _ => self.suspect = Some(told.origin),
             }
             return;
+        }
+        if self.source < Source::Own {
+            *self = told;
         } else if self.origin < earliest {
             self.origin = earliest;
         } else if self.origin.duration_since(latest) > Self::TOLERANCE {
             self.origin = latest;
         }
         self.suspect = None;
+    }
+
+    /// Takes in a reply of another machine, as long as the machine itself has told nothing.
+    fn hint(&mut self, reply: &Reply) {
+        if self.source < Source::Own {
+            *self = Self { origin: reply.origin(), source: Source::Hint, suspect: None };
+        }
     }
 
     fn at(&self, time: BootTime) -> Timestamp {
@@ -138,6 +151,8 @@ pub struct Reading {
 #[derive(Debug)]
 struct State {
     estimate: Estimate,
+    /// The origin that timers were last set by.
+    announced: Timestamp,
     /// Whether the node's clock was found to be wrong.
     is_skewed: bool,
 }
@@ -158,7 +173,8 @@ impl Clock {
     /// Creates a clock of `machine`, which shows the node's time of now until a reply corrects it.
     pub fn new(machine: &'static str) -> Self {
         let estimate = Estimate { origin: origin(Timestamp::now(), BootTime::now()), source: Source::Node, suspect: None };
-        Self(Arc::new(Inner { machine, state: Mutex::new(State { estimate, is_skewed: false }), corrected: Notify::new() }))
+        let state = State { estimate, announced: estimate.origin, is_skewed: false };
+        Self(Arc::new(Inner { machine, state: Mutex::new(state), corrected: Notify::new() }))
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -185,29 +201,40 @@ impl Clock {
 
     /// Takes in a reply of the machine.
     pub fn observe(&self, reply: &Reply) {
-        /// Correction from which on timers that were set before are wrong.
-        const NOTABLE: SignedDuration = SignedDuration::from_secs(2);
         let mut state = self.state();
-        let before = state.estimate;
+        let was_certain = state.estimate.source == Source::Own;
         state.estimate.observe(reply);
-        let after = state.estimate;
-        if before.source < Source::Own || after.origin.duration_since(before.origin).abs() > NOTABLE {
+        let Estimate { origin, source, .. } = state.estimate;
+        if source < Source::Own {
+            return;
+        }
+        // What is less makes no timer wrong that matters, and machines behind one name may differ by as much with each reply.
+        if !was_certain || origin.duration_since(state.announced).abs() > Estimate::JUMP {
+            state.announced = origin;
             self.0.corrected.notify_one();
         }
-        self.log_skew(&mut state, skew(after, reply.received));
+        let skew = skew(state.estimate, reply.received);
+        self.log_skew(&mut state, skew);
     }
 
     /// Takes in a reply of another machine whose clock is a better guess than the node's, as long as the machine itself has told nothing.
     pub fn hint(&self, reply: &Reply) {
-        let mut state = self.state();
-        if state.estimate.source < Source::Own {
-            state.estimate.source = Source::Node;
-            state.estimate.observe(reply);
-            state.estimate.source = Source::Hint;
-        }
+        self.state().estimate.hint(reply);
     }
 
-    /// Waits for the machine's first reply, or for one that shows that its clock was off.
+    /// Returns the time for signatures: a wrong one is refused and does no harm, so that what one reply has told is tried before another confirms it.
+    pub fn signing_time(&self) -> Timestamp {
+        let estimate = self.state().estimate;
+        let origin = estimate.suspect.filter(|_| estimate.source < Source::Own).unwrap_or(estimate.origin);
+        Estimate { origin, ..estimate }.at(BootTime::now())
+    }
+
+    /// Returns whether the newest reply told a time that another one has to confirm.
+    pub fn is_in_doubt(&self) -> bool {
+        self.state().estimate.suspect.is_some()
+    }
+
+    /// Waits until the machine has told its time, or until that has moved so far that timers are wrong.
     pub async fn corrected(&self) {
         self.0.corrected.notified().await;
     }

@@ -15,7 +15,7 @@ fn reply(ahead: i64, sent: u64, there: u64, back: u64) -> Reply {
 }
 
 fn node() -> Estimate {
-    Estimate { origin: time(-3_600_000), source: Source::Node, suspect: None }
+    Estimate { origin: time(-5_000), source: Source::Node, suspect: None }
 }
 
 #[test]
@@ -85,6 +85,68 @@ fn a_single_date_that_is_far_off_changes_nothing() {
 }
 
 #[test]
+fn a_first_date_that_is_far_from_the_nodes_clock_has_to_be_confirmed() {
+    for ahead in [7_200_000, -7_200_000] {
+        let mut estimate = node();
+        estimate.observe(&reply(ahead, 1_000, 10, 10));
+        assert_eq!((estimate.source, estimate.origin), (Source::Node, node().origin), "{ahead}");
+        let mut right = estimate;
+        right.observe(&reply(0, 2_000, 10, 10));
+        assert_eq!((right.source, right.suspect), (Source::Own, None));
+        assert!(right.origin.duration_since(time(0)).abs() <= SignedDuration::from_secs(1), "the node's clock and the second reply agree");
+        // It is the node's clock that is wrong.
+        estimate.observe(&reply(ahead, 2_000, 10, 10));
+        assert_eq!((estimate.source, estimate.suspect), (Source::Own, None));
+        assert!(estimate.origin.duration_since(time(ahead)).abs() <= SignedDuration::from_secs(1));
+    }
+    // Another machine of AWS has told the time before.
+    let mut estimate = node();
+    estimate.hint(&reply(3_600_000, 1_000, 10, 10));
+    assert_eq!((estimate.source, estimate.origin), (Source::Hint, time(3_599_990)));
+    estimate.observe(&reply(3_600_000, 2_000, 10, 10));
+    assert_eq!(estimate.source, Source::Own);
+}
+
+#[test]
+fn what_has_to_be_confirmed_is_tried_for_signatures() {
+    let clock = Clock::new("Athena");
+    let sent = BootTime::now();
+    let near = |shown: Timestamp, wanted: Timestamp| shown.duration_since(wanted).abs() < SignedDuration::from_secs(10);
+    let told = |date| Reply { date, sent, received: BootTime::now() };
+    let node = clock.now();
+    let wrong = node + SignedDuration::from_hours(2);
+    clock.observe(&told(wrong));
+    assert!(near(clock.now(), node) && near(clock.signing_time(), wrong) && clock.is_in_doubt() && !clock.read().is_certain);
+    clock.observe(&told(node));
+    assert!(near(clock.now(), node) && near(clock.signing_time(), node) && !clock.is_in_doubt() && clock.read().is_certain);
+    // A clock that is certain is not doubted for one reply.
+    clock.observe(&told(wrong));
+    assert!(near(clock.now(), node) && near(clock.signing_time(), node));
+}
+
+#[tokio::test]
+async fn timers_are_set_anew_for_what_moves_the_clock_far_and_not_for_machines_that_differ() {
+    let clock = Clock::new("Athena");
+    let sent = BootTime::now();
+    let told = |seconds| Reply { date: Timestamp::now() + SignedDuration::from_secs(seconds), sent, received: BootTime::now() };
+    let is_announced = |clock: &Clock| {
+        let clock = clock.clone();
+        async move { tokio::time::timeout(Duration::ZERO, clock.corrected()).await.is_ok() }
+    };
+    clock.observe(&told(0));
+    assert!(is_announced(&clock).await, "the time is told");
+    for _ in 0..10 {
+        clock.observe(&told(6));
+        clock.observe(&told(0));
+    }
+    assert!(!is_announced(&clock).await);
+    for seconds in [6, 12, 18] {
+        clock.observe(&told(seconds));
+    }
+    assert!(is_announced(&clock).await, "by many steps, too");
+}
+
+#[test]
 fn a_slow_reply_says_less_and_does_not_undo_a_quick_one() {
     let mut estimate = node();
     estimate.observe(&reply(0, 1_000, 1, 1));
@@ -104,6 +166,8 @@ fn a_hint_counts_until_the_machine_itself_has_told_its_time() {
     assert!(shown(&clock) && !clock.read().is_certain && clock.node_skew().is_none());
     clock.hint(&told(time(3_600_000)));
     assert!(!shown(&clock), "the newest counts");
+    clock.observe(&told(time(0)));
+    assert!(!shown(&clock) && !clock.read().is_certain, "it is far from the hint");
     clock.observe(&told(time(0)));
     assert!(shown(&clock) && clock.read().is_certain && clock.node_skew().is_some());
     clock.hint(&told(time(3_600_000)));

@@ -192,7 +192,9 @@ impl Operator {
                         known.work_group_read(Err(&refusal), now, fastrand::f64());
                         return Some(Step::Hold(refusal));
                     }
-                    known.time_told();
+                    if self.clock.read().is_certain {
+                        known.time_told();
+                    }
                 }
                 (Step::Look, Some(id)) => {
                     let full = is_full_look(object, known, id);
@@ -227,15 +229,18 @@ impl Operator {
         }
     }
 
-    /// Asks Athena for its time. Returns why it has not told it. What Athena says of the work group does not matter.
+    /// Asks Athena for its time. Returns why it has not told it, unless the next reply is to confirm it. What Athena says of the work group does not matter.
     async fn ask_time(&self, object: &AthenaSession, call: &mut NextCall) -> Option<Refusal> {
+        let was_in_doubt = self.clock.is_in_doubt();
         let reply = self.athena.work_group(&object.spec.work_group, &mut call.permit).await;
         call.continues |= call.permit.is_none();
-        if self.clock.read().is_certain {
+        let is_in_doubt = self.clock.is_in_doubt();
+        if self.clock.read().is_certain || is_in_doubt && !was_in_doubt {
             return None;
         }
         let undated = || unanswered("the reply has no Date header with a request id of AWS's, by which times are compared");
         Some(match reply {
+            _ if is_in_doubt => unanswered("the Date headers of Athena's replies, by which times are compared, differ by more than 10 s"),
             Ok(_) => undated(),
             Err(refusal) => self.redact_refusal(object, refusal).await,
         })

@@ -96,6 +96,8 @@ fn after_long_failure_or_a_lasting_refusal_all_are_looked_at_in_another_way() {
     assert!(group.refused.is_none());
 
     let mut group = self::group(&["a"], start);
+    let skewed = Refusal { reason: "ClockSkew", ..refusal(Class::MayHeal) };
+    assert_eq!(group.failed(&skewed, start, patience), [], "the next list is signed with the corrected clock");
     assert_eq!(whom(&group.failed(&refusal(Class::MayHeal), start, patience)), ["a"]);
     assert_eq!(group.refused, Some(start));
 }

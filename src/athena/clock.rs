@@ -81,6 +81,6 @@ fn date_of_aws(reply: &HttpResponse) -> Option<&str> {
 /// The time of signatures. The SDK's own correction of a wrong clock is off: it would need another refused call after each jump of the node's.
 impl TimeSource for Clock {
     fn now(&self) -> SystemTime {
-        Self::now(self).into()
+        self.signing_time().into()
     }
 }

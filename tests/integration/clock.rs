@@ -3,10 +3,11 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use anyhow::ensure;
-use athena_emulator::{Fault, FaultKind, Outcome};
+use anyhow::{Context, ensure};
+use athena_emulator::{Change, Fault, FaultKind, Outcome};
 use athena_operator::api::{AthenaSession, FINALIZER};
-use environment::Operator;
+use environment::{Operator, Signal};
+use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use kube::api::PostParams;
 use serde_json::json;
 
@@ -18,6 +19,7 @@ tests![
     a_jump_of_the_nodes_clock_ends_no_session,
     before_athena_has_told_its_time_nothing_is_deleted_for_its_age,
     before_athena_has_told_its_time_a_failed_session_is_not_restarted,
+    a_single_wrong_date_at_the_start_ends_deletes_and_dates_nothing,
     a_skew_is_shown_in_a_metric_and_once_in_the_log,
 ];
 
@@ -211,5 +213,38 @@ async fn a_skew_is_shown_in_a_metric_and_once_in_the_log(world: World) -> anyhow
     ensure!(skew(&operator).is_some_and(|skew| skew.abs() < 2.0));
     let events = world.kubectl(&["events"])?;
     ensure!(!events.contains("ClockSkew"), "{events}");
+    Ok(())
+}
+
+async fn a_single_wrong_date_at_the_start_ends_deletes_and_dates_nothing(world: World) -> anyhow::Result<()> {
+    let operator = world.operator()?;
+    world.create_with("capped", json!({ "workGroup": "spark-35", "activeDeadlineSeconds": 3600 })).await?;
+    world.create_with("finished", json!({ "workGroup": "spark-35", "ttlSecondsAfterFinished": 3600 })).await?;
+    world.until("capped", "idle", is_idle).await?;
+    let finished = status(&world.until("finished", "idle", is_idle).await?).session_id.context("an id")?;
+    world.emulator.set_state(&finished, Change::Terminate)?;
+    world.until("finished", "over", |object| status(object).end_time.is_some()).await?;
+    operator.end(Signal::TERM)?;
+    for (number, operation) in ["GetWorkGroup", "ListSessions", "GetCallerIdentity"].into_iter().enumerate() {
+        for ahead in [7200, -7200] {
+            world.emulator.set_faults(vec![Fault::new(operation, FaultKind::Redate { ahead }).times(1)]);
+            let before = world.calls(operation).len();
+            let operator = world.operator()?;
+            let name = format!("new-{number}-{}", ahead > 0);
+            world.create(&name).await?;
+            let new = world.until(&name, "idle", is_idle).await?;
+            let recorded = status(&new).attempt_time.context("a time")?.0;
+            let off = recorded.duration_since(Timestamp::now()).abs();
+            ensure!(off < SignedDuration::from_mins(10), "after {operation} {ahead} an attempt was recorded at {recorded}");
+            let lists = world.calls("ListSessions").len();
+            let read = until("lists are read", || world.calls("ListSessions").len() >= lists + 3).await;
+            read.with_context(|| format!("{operation} {ahead}: {}", operator.raw_log()))?;
+            ensure!(world.calls(operation).len() > before, "{operation} was not called");
+            operator.end(Signal::TERM)?;
+        }
+    }
+    ensure!(is_idle(&world.sessions.get("capped").await?), "the deadline was not over");
+    world.sessions.get("finished").await?;
+    ensure!(world.calls("TerminateSession").is_empty(), "{:?}", world.calls("TerminateSession"));
     Ok(())
 }

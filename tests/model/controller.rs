@@ -24,6 +24,8 @@ pub struct Controller {
     pub behind: bool,
     pub known: Known,
     pub pending: Option<Pending>,
+    /// Whether a reply of Athena's has told this process a time that is not the node's, and no other has confirmed it.
+    pub heard: bool,
     /// Whether Athena has told this process its time.
     pub told: bool,
     /// Whether something has happened for which it is to reconcile the object.
@@ -110,7 +112,7 @@ pub fn reconcile(before: &World, index: usize, reply: Reply, mutant: Mutant) -> 
     }
     let mut seen = Seen::default();
     let (mut called, mut steps) = (None, Vec::new());
-    let mut told = controller.told;
+    let (mut heard, mut told) = (controller.heard, controller.told);
     let side = UIDS.iter().position(|uid| *uid == world.uid)?;
     let step = loop {
         known.set_clock(world.clock_origin(told));
@@ -133,8 +135,10 @@ pub fn reconcile(before: &World, index: usize, reply: Reply, mutant: Mutant) -> 
         match &step {
             Step::AskTime => {
                 if answers.tells_time() {
-                    told = true;
-                    known.time_told();
+                    hear(&mut heard, &mut told, true);
+                    if told {
+                        known.time_told();
+                    }
                 } else {
                     let refusal = refusal(Class::Unanswered);
                     known.work_group_read(Err(&refusal), at.now, 0.0);
@@ -143,7 +147,7 @@ pub fn reconcile(before: &World, index: usize, reply: Reply, mutant: Mutant) -> 
             }
             Step::Look => {
                 let id = object.status.as_ref()?.session_id.clone()?;
-                told |= answers.tells_time();
+                hear(&mut heard, &mut told, answers.tells_time());
                 known.set_clock(world.clock_origin(told));
                 let (look, now) = (look(&world, &id, answers), world.clock(told));
                 seen.look_time = Some(now);
@@ -165,7 +169,7 @@ pub fn reconcile(before: &World, index: usize, reply: Reply, mutant: Mutant) -> 
                 if read.is_err() || undated {
                     called = Some(step.clone());
                 }
-                told |= !undated && (read.is_ok() || reply.tells_time());
+                hear(&mut heard, &mut told, !undated && (read.is_ok() || reply.tells_time()));
                 known.set_clock(world.clock_origin(told));
                 known.work_group_read(read.as_ref().copied(), world.clock(told), 0.0);
                 seen.work_group = Some(read);
@@ -190,7 +194,7 @@ pub fn reconcile(before: &World, index: usize, reply: Reply, mutant: Mutant) -> 
                     },
                     _ => found(listed(answers == Reply::Lagging), object, &known, at.now),
                 };
-                told |= answers.tells_time() && !matches!(reply, Reply::ListRefused(_));
+                hear(&mut heard, &mut told, answers.tells_time() && !matches!(reply, Reply::ListRefused(_)));
                 known.set_clock(world.clock_origin(told));
                 known.searched(&search, world.clock(told), &at.limits, 0.0);
                 if matches!(reply, Reply::ListRefused(_)) {
@@ -208,7 +212,7 @@ pub fn reconcile(before: &World, index: usize, reply: Reply, mutant: Mutant) -> 
     }
     let answers = if called.as_ref() == Some(&step) { reply } else { Reply::Answer };
     if matches!(step, Step::Start(_) | Step::Terminate) {
-        told |= answers.tells_time();
+        hear(&mut heard, &mut told, answers.tells_time());
         known.set_clock(world.clock_origin(told));
     }
     let at = world.at(told);
@@ -223,9 +227,17 @@ pub fn reconcile(before: &World, index: usize, reply: Reply, mutant: Mutant) -> 
     let controller = &mut world.controllers[index];
     controller.known = known;
     controller.pending = pending;
-    (controller.told, controller.triggered) = (told, false);
+    (controller.heard, controller.told, controller.triggered) = (heard, told, false);
     steps.push(step);
     Some(Reconciled { world, called, steps })
+}
+
+/// A reply came that `tells` Athena's time or does not: one that is not the node's counts once another reply confirms it.
+fn hear(heard: &mut bool, told: &mut bool, tells: bool) {
+    if tells {
+        *told |= *heard;
+        *heard = !*told;
+    }
 }
 
 /// What a list that serves both objects shows of `object`, once it has been read.

@@ -572,7 +572,16 @@ fn teaches_nothing(before: &World, after: &World, index: usize) -> bool {
         let known = &controller.known;
         let id = controller.cache.as_ref().and_then(|object| object.get().status.as_ref()?.session_id.clone()).unwrap_or_default();
         let refused = (known.refused.clone(), known.look_refused.is_some(), known.not_found, known.absence);
-        (controller.pending.clone(), refused, known.trusts(&id), known.disowns(&id), known.unrecorded.clone(), known.is_due(time(world.now)))
+        (
+            controller.pending.clone(),
+            controller.heard,
+            controller.told,
+            refused,
+            known.trusts(&id),
+            known.disowns(&id),
+            known.unrecorded.clone(),
+            known.is_due(time(world.now)),
+        )
     };
     before.sessions == after.sessions && before.bodies == after.bodies && before.lists == after.lists && lesson(before) == lesson(after)
 }
@@ -716,6 +725,9 @@ impl Model for Exploration {
             Move::Tick => {
                 world.budget.ticks -= 1;
                 world.tick();
+                // It stays so, however many follow.
+                let is_woken: Vec<bool> = world.controllers.iter().map(|controller| controller.is_woken(&world, self.mutant)).collect();
+                world.controllers.iter_mut().zip(is_woken).for_each(|(controller, is_woken)| controller.triggered = is_woken);
             }
         }
         world.check_ownerless();

@@ -6,7 +6,7 @@ use hyper::StatusCode;
 use hyper::body::Bytes;
 use hyper::header::{DATE, HeaderValue};
 use hyper::http::request::Parts;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value};
 
 use crate::config::Config;
@@ -103,16 +103,16 @@ pub(crate) async fn call(shared: &Shared, parts: Parts, body: Bytes) -> Result<A
     }
     let conclude = |outcome, session_id| shared.world().journal.conclude(number, outcome, session_id);
     match &fault {
-        None | Some(FaultKind::DropAfter | FaultKind::Hang { effect: true }) => {}
+        None | Some(FaultKind::DropAfter | FaultKind::Hang { effect: true } | FaultKind::Redate { .. }) => {}
         Some(FaultKind::Delay { duration }) => tokio::time::sleep(*duration).await,
         Some(FaultKind::Fail { status, code, message }) => {
             conclude(Outcome::Error(code.clone()), None);
-            return Ok(dated(shared, request.refuse(&Refusal::ordered(*status, code, message))));
+            return Ok(dated(shared, request.refuse(&Refusal::ordered(*status, code, message)), 0));
         }
         Some(FaultKind::Throttle) => {
             let refusal = Refusal::throttled();
             conclude(Outcome::Error(refusal.code.clone()), None);
-            return Ok(dated(shared, request.refuse(&refusal)));
+            return Ok(dated(shared, request.refuse(&refusal), 0));
         }
         Some(FaultKind::DropBefore) => {
             conclude(Outcome::DroppedBefore, None);
@@ -138,14 +138,17 @@ pub(crate) async fn call(shared: &Shared, parts: Parts, body: Bytes) -> Result<A
                 Ok(done) => request.reply(StatusCode::OK, done.body),
                 Err(refusal) => request.refuse(&refusal),
             };
-            Ok(dated(shared, answer))
+            let ahead = if let Some(FaultKind::Redate { ahead }) = fault { ahead } else { 0 };
+            Ok(dated(shared, answer, ahead))
         }
     }
 }
 
-/// A reply with the time that the emulator's clock shows. Where that is right, the server writes it.
-fn dated(shared: &Shared, mut answer: Answer) -> Answer {
-    let clock = shared.world().config.wrong_clock(Timestamp::now());
+/// A reply with the time that the emulator's clock shows, or one that is so many seconds ahead of it. Where that is right, the server writes it.
+fn dated(shared: &Shared, mut answer: Answer, ahead: i64) -> Answer {
+    let now = Timestamp::now().saturating_add(SignedDuration::from_secs(ahead)).unwrap_or(Timestamp::MAX);
+    let config = &shared.world().config;
+    let clock = if ahead == 0 { config.wrong_clock(now) } else { Some(config.clock(now)) };
     let date = clock.and_then(|clock| HeaderValue::from_str(&clock.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string()).ok());
     if let Some(date) = date {
         answer.headers_mut().insert(DATE, date);

@@ -83,6 +83,11 @@ pub enum FaultKind {
         #[serde(default = "html")]
         body: String,
     },
+    /// It is answered as usual, with a `Date` that is wrong.
+    Redate {
+        /// By how many seconds it is ahead.
+        ahead: i64,
+    },
     /// No reply ever comes; the connection stays open until the client leaves.
     Hang {
         /// Whether the effect happens first.
