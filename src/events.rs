@@ -60,7 +60,7 @@ pub const EVENTS: &[Kind] = &[
         "look at the session in Athena's console",
     ),
     normal("SessionTerminating", "the session is being ended, and not by the operator", "wait for the end"),
-    normal("Suspending", "the object is suspended and its session is being ended", NOTHING),
+    normal("Suspending", "the object is suspended, and its session is being ended or not found yet", NOTHING),
     normal("Suspended", "the object is suspended and nothing of it lives", "set `suspend` to false to start a session"),
     normal(
         "IdleTimeout",

@@ -123,7 +123,8 @@ fn work_time(object: &AthenaSession, known: &Known, step: &Step) -> Option<Times
     let idle_again = |session: &Session| {
         let before = object.status.as_ref()?;
         let since = seconds(session.idle_since_time?).0;
-        (before.session_id.as_ref() == Some(&session.id) && before.idle_since_time.as_ref()?.0 < since).then_some(since)
+        let is_new = before.idle_since_time.as_ref().map_or(before.state.as_deref() == Some("BUSY"), |before| before.0 < since);
+        (before.session_id.as_ref() == Some(&session.id) && is_new).then_some(since)
     };
     let seen = match step {
         Step::Mirror(session) | Step::Stop(_, Some(session)) => idle_again(session),

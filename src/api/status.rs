@@ -89,8 +89,8 @@ pub struct AthenaSessionStatus {
     #[schemars(schema_with = "schema::time")]
     pub ready_time: Option<Time>,
 
-    /// Newest time at which the session is known to have been at work. It is recorded with the first work of an attempt and then together with other
-    /// changes only.
+    /// Newest time at which the session is known to have been at work. It is recorded with the first work of an attempt, and then together with
+    /// other changes only, such as that the session is idle again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::time")]
     pub last_busy_time: Option<Time>,
