@@ -200,6 +200,7 @@ fn condition_time(status: &AthenaSessionStatus) -> Option<Time> {
 #[test]
 fn a_session_that_is_idle_again_was_at_work_until_then() {
     const FIRST: &str = "2026-01-01T00:02:00Z";
+    const RESTED: &str = "2026-01-01T00:30:00Z";
     let before = |state: &str, further: Value| {
         let mut status = json!({ "sessionId": "s", "state": state });
         status.as_object_mut().expect("an object").extend(further.as_object().expect("an object").clone());
@@ -211,7 +212,6 @@ fn a_session_that_is_idle_again_was_at_work_until_then() {
         let session = Session { idle_since_time: Some(at(30).now), ..session("IDLE") };
         after(object, &known, &Step::Mirror(session), &Outcome::Nothing, &at(31))["lastBusyTime"].clone()
     };
-    const RESTED: &str = "2026-01-01T00:30:00Z";
     assert_eq!(rested(&before("BUSY", json!({ "lastBusyTime": FIRST }))), RESTED);
     assert_eq!(rested(&before("IDLE", json!({ "lastBusyTime": FIRST, "idleSinceTime": "2026-01-01T00:10:00Z" }))), RESTED, "it was busy in between");
     assert_eq!(rested(&before("IDLE", json!({ "lastBusyTime": FIRST, "idleSinceTime": RESTED }))), FIRST);

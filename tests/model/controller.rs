@@ -16,6 +16,29 @@ use crate::mutant::Mutant;
 use crate::object::{Object, TICK, UIDS, time};
 use crate::world::World;
 
+/// What replies have told of a time that is not the node's: it counts once a second one confirms it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Heard {
+    #[default]
+    Nothing,
+    Once,
+    Enough,
+}
+
+impl Heard {
+    /// Whether the time is told.
+    pub fn is_told(self) -> bool {
+        self == Self::Enough
+    }
+
+    /// A reply came that `tells` the time or does not.
+    fn hear(&mut self, tells: bool) {
+        if tells {
+            *self = if *self == Self::Nothing { Self::Once } else { Self::Enough };
+        }
+    }
+}
+
 /// One process of the operator.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Controller {
@@ -24,10 +47,8 @@ pub struct Controller {
     pub behind: bool,
     pub known: Known,
     pub pending: Option<Pending>,
-    /// Whether a reply of Athena's has told this process a time that is not the node's, and no other has confirmed it.
-    pub heard: bool,
-    /// Whether Athena has told this process its time.
-    pub told: bool,
+    /// What Athena's replies have told this process of its time.
+    pub heard: Heard,
     /// Whether something has happened for which it is to reconcile the object.
     pub triggered: bool,
 }
@@ -40,8 +61,8 @@ impl Controller {
         }
         let Some(cache) = &self.cache else { return false };
         let object = cache.get();
-        let now = world.clock(self.told);
-        let before = Circumstances { now: now - SignedDuration::from_mins(if world.now > 0 { TICK } else { 0 }), ..world.at(self.told) };
+        let now = world.clock(self.heard.is_told());
+        let before = Circumstances { now: now - SignedDuration::from_mins(if world.now > 0 { TICK } else { 0 }), ..world.at(self.heard.is_told()) };
         let come = |time: Timestamp| time <= now;
         match next_step(object, &self.known, &Seen::default(), &before) {
             // Only a change of the object triggers it.
@@ -112,11 +133,11 @@ pub fn reconcile(before: &World, index: usize, reply: Reply, mutant: Mutant) -> 
     }
     let mut seen = Seen::default();
     let (mut called, mut steps) = (None, Vec::new());
-    let (mut heard, mut told) = (controller.heard, controller.told);
+    let mut heard = controller.heard;
     let side = UIDS.iter().position(|uid| *uid == world.uid)?;
     let step = loop {
-        known.set_clock(world.clock_origin(told));
-        let at = Circumstances { is_time_certain: told || mutant == Mutant::TrustsNodeClock, ..world.at(told) };
+        known.set_clock(world.clock_origin(heard.is_told()));
+        let at = Circumstances { is_time_certain: heard.is_told() || mutant == Mutant::TrustsNodeClock, ..world.at(heard.is_told()) };
         let step = broken_step(object, &known, &seen, mutant, next_step(object, &known, &seen, &at));
         // No list that tells more may begin yet.
         let step = if step == Step::Search && world.lists.is_none() && search_time(object, &known, &at) > at.now { Step::Wait } else { step };
@@ -129,14 +150,14 @@ pub fn reconcile(before: &World, index: usize, reply: Reply, mutant: Mutant) -> 
         }
         let first = called.as_ref() == Some(&step);
         let answers = if first { reply } else { Reply::Answer };
-        if !told {
+        if !heard.is_told() {
             check_untold(&mut world, &step);
         }
         match &step {
             Step::AskTime => {
                 if answers.tells_time() {
-                    hear(&mut heard, &mut told, true);
-                    if told {
+                    heard.hear(true);
+                    if heard.is_told() {
                         known.time_told();
                     }
                 } else {
@@ -147,9 +168,9 @@ pub fn reconcile(before: &World, index: usize, reply: Reply, mutant: Mutant) -> 
             }
             Step::Look => {
                 let id = object.status.as_ref()?.session_id.clone()?;
-                hear(&mut heard, &mut told, answers.tells_time());
-                known.set_clock(world.clock_origin(told));
-                let (look, now) = (look(&world, &id, answers), world.clock(told));
+                heard.hear(answers.tells_time());
+                known.set_clock(world.clock_origin(heard.is_told()));
+                let (look, now) = (look(&world, &id, answers), world.clock(heard.is_told()));
                 seen.look_time = Some(now);
                 seen.look = Some(known.looked(look, world.uid, &id, now, &at.limits, 0.0));
                 if mutant == Mutant::TrustStatus {
@@ -165,13 +186,13 @@ pub fn reconcile(before: &World, index: usize, reply: Reply, mutant: Mutant) -> 
                     Reply::Lost | Reply::Dropped if refuses => Err(refusal(Class::Unanswered)),
                     _ => Ok(()),
                 };
-                let undated = reply == Reply::Undated && !told && called.is_none();
+                let undated = reply == Reply::Undated && !heard.is_told() && called.is_none();
                 if read.is_err() || undated {
                     called = Some(step.clone());
                 }
-                hear(&mut heard, &mut told, !undated && (read.is_ok() || reply.tells_time()));
-                known.set_clock(world.clock_origin(told));
-                known.work_group_read(read.as_ref().copied(), world.clock(told), 0.0);
+                heard.hear(!undated && (read.is_ok() || reply.tells_time()));
+                known.set_clock(world.clock_origin(heard.is_told()));
+                known.work_group_read(read.as_ref().copied(), world.clock(heard.is_told()), 0.0);
                 seen.work_group = Some(read);
             }
             Step::Search => {
@@ -194,9 +215,9 @@ pub fn reconcile(before: &World, index: usize, reply: Reply, mutant: Mutant) -> 
                     },
                     _ => found(listed(answers == Reply::Lagging), object, &known, at.now),
                 };
-                hear(&mut heard, &mut told, answers.tells_time() && !matches!(reply, Reply::ListRefused(_)));
-                known.set_clock(world.clock_origin(told));
-                known.searched(&search, world.clock(told), &at.limits, 0.0);
+                heard.hear(answers.tells_time() && !matches!(reply, Reply::ListRefused(_)));
+                known.set_clock(world.clock_origin(heard.is_told()));
+                known.searched(&search, world.clock(heard.is_told()), &at.limits, 0.0);
                 if matches!(reply, Reply::ListRefused(_)) {
                     called = Some(step.clone());
                 }
@@ -212,10 +233,10 @@ pub fn reconcile(before: &World, index: usize, reply: Reply, mutant: Mutant) -> 
     }
     let answers = if called.as_ref() == Some(&step) { reply } else { Reply::Answer };
     if matches!(step, Step::Start(_) | Step::Terminate) {
-        hear(&mut heard, &mut told, answers.tells_time());
-        known.set_clock(world.clock_origin(told));
+        heard.hear(answers.tells_time());
+        known.set_clock(world.clock_origin(heard.is_told()));
     }
-    let at = world.at(told);
+    let at = world.at(heard.is_told());
     let outcome = act(&mut world, object, &mut known, &step, answers, &at, mutant);
     let pending = write_of(&base, &known, &step, &outcome, &at, mutant);
     if object.metadata.deletion_timestamp.is_some() {
@@ -227,17 +248,9 @@ pub fn reconcile(before: &World, index: usize, reply: Reply, mutant: Mutant) -> 
     let controller = &mut world.controllers[index];
     controller.known = known;
     controller.pending = pending;
-    (controller.heard, controller.told, controller.triggered) = (heard, told, false);
+    (controller.heard, controller.triggered) = (heard, false);
     steps.push(step);
     Some(Reconciled { world, called, steps })
-}
-
-/// A reply came that `tells` Athena's time or does not: one that is not the node's counts once another reply confirms it.
-fn hear(heard: &mut bool, told: &mut bool, tells: bool) {
-    if tells {
-        *told |= *heard;
-        *heard = !*told;
-    }
 }
 
 /// What a list that serves both objects shows of `object`, once it has been read.

@@ -164,8 +164,8 @@ impl World {
 
     /// A process of the operator that starts now.
     fn begun_anew(&self, cache: Option<Object>) -> Controller {
-        let told = self.facts.node_ahead.is_none();
-        Controller { cache, known: Known::met(self.clock(told)), told, triggered: true, ..Controller::default() }
+        let heard = self.facts.heard();
+        Controller { cache, known: Known::met(self.clock(heard.is_told())), heard, triggered: true, ..Controller::default() }
     }
 }
 
@@ -176,9 +176,9 @@ impl Exploration {
             Running { token: None, state: "IDLE", before: "IDLE", started: 0, ended: None, idle_since: Some(0), token_known: true, timed_out: false };
         let object = Object::created(uid, &self.spec);
         let facts = self.facts();
-        let told = facts.node_ahead.is_none();
+        let heard = facts.heard();
         let met = time(facts.node_ahead.unwrap_or_default());
-        let controller = Controller { cache: Some(object.clone()), known: Known::met(met), told, triggered: true, ..Controller::default() };
+        let controller = Controller { cache: Some(object.clone()), known: Known::met(met), heard, triggered: true, ..Controller::default() };
         let world = World {
             uid,
             now: 0,
@@ -575,7 +575,6 @@ fn teaches_nothing(before: &World, after: &World, index: usize) -> bool {
         (
             controller.pending.clone(),
             controller.heard,
-            controller.told,
             refused,
             known.trusts(&id),
             known.disowns(&id),

@@ -4,7 +4,7 @@ use crate::lifecycle::{Circumstances, Identity, Limits};
 use athena_operator::session::{Details, Session};
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
-use crate::controller::Controller;
+use crate::controller::{Controller, Heard};
 use crate::lists::Lists;
 use crate::object::{Object, TICK, time};
 
@@ -116,6 +116,13 @@ pub struct Facts {
     pub no_call_is_lost: bool,
     /// Whether nothing goes wrong but what passes: throttling, and answers that are missing.
     pub all_passes: bool,
+}
+
+impl Facts {
+    /// What a process that begins knows of Athena's time: all, where clocks are not looked at.
+    pub fn heard(self) -> Heard {
+        if self.node_ahead.is_some() { Heard::Nothing } else { Heard::Enough }
+    }
 }
 
 /// A state of the world.
