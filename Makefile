@@ -35,7 +35,7 @@ dev: tools ## Keep the same environment up until Ctrl-C
 test: tools ## Run all tests
 	@$(BUILD) --bin kubernetes-assets
 	@$(BUILT)/debug/kubernetes-assets path --controller-manager >/dev/null
-	@$(CARGO) test --locked --workspace
+	@$(CARGO) test --locked --workspace --no-fail-fast
 
 sweep: tools ## Strike every outgoing call of the operator; SCENARIO=... FAULT=... SEED=... repeat a part, MUTANTS=only
 	@$(BUILD) --bin athena-operator --bin sweep
