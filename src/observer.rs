@@ -154,7 +154,7 @@ impl<K: Clone> Group<K> {
     /// The list has failed. Returns who has to be looked at in another way: all of them, if somebody has to mend it or if it has failed for too long.
     fn failed(&mut self, refusal: &Refusal, now: Instant, patience: Duration) -> Vec<(K, Sighting)> {
         let since = *self.failing.get_or_insert(now);
-        // The reply has corrected the clock, by which the next call is signed.
+        // The `Date` of the refusal corrects the clock, by which the next call is signed.
         let is_clock = refusal.reason == "ClockSkew";
         let passing = is_clock || matches!(refusal.class, Class::Unanswered | Class::NotSent | Class::Throttled | Class::Capacity);
         if !passing {

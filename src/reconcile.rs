@@ -77,7 +77,7 @@ pub async fn reconcile(received: Arc<Received>, operator: Arc<Operator>) -> Opti
     next
 }
 
-/// When to look again at an object that the API server says to be gone, though the watch does not.
+/// Wait before the next reconcile of an object that the API server says to be gone, and the watch does not yet.
 const GONE: SignedDuration = SignedDuration::from_secs(30);
 
 /// Returns how long to wait after the API server failed so many times in a row.

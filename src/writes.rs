@@ -89,9 +89,9 @@ pub async fn write_finalizer(client: &Client, object: &AthenaSession, present: b
     }
     let patch = json!({ "metadata": { "resourceVersion": object.metadata.resource_version, "finalizers": finalizers } });
     let request = async { api(client, object).patch_metadata(&object.name_any(), &parameters(), &Patch::Merge(patch)).await };
-    let written =
-        outcome(if present { "add the finalizer" } else { "remove the finalizer" }, timed(request).await, |object| object.metadata.resource_version);
-    confirmed(client, &object.metadata, written?).await
+    let what = if present { "add the finalizer" } else { "remove the finalizer" };
+    let written = outcome(what, timed(request).await, |object| object.metadata.resource_version);
+    confirmed(client, &object.metadata, written).await
 }
 
 /// Writes `status` in place of the one of `object`. A replacement costs the server less than any patch, see `docs/benchmarks.md`. What is not the status
@@ -118,7 +118,7 @@ pub async fn write_status(client: &Client, object: &AthenaSession, status: &Athe
         client.request::<PartialObjectMeta<AthenaSession>>(request).await
     };
     let written = outcome("write the status", timed(request).await, |object| object.metadata.resource_version);
-    confirmed(client, &object.metadata, written?).await
+    confirmed(client, &object.metadata, written).await
 }
 
 /// `object` as the server has it, though it may not be readable; nothing, if it is gone.
@@ -195,7 +195,7 @@ pub async fn write_raw(client: &Client, object: &ObjectMeta, patch: &Value, stat
         if status { api.patch_status(name, &parameters(), &patch).await } else { api.patch(name, &parameters(), &patch).await }
     };
     let written = outcome("write the object", timed(request).await, |object| object.metadata.resource_version);
-    confirmed(client, object, written?).await
+    confirmed(client, object, written).await
 }
 
 /// Deletes `object`, as it was read: one that has changed since, or was made anew, stays.
@@ -208,7 +208,7 @@ pub async fn delete(client: &Client, object: &AthenaSession) -> Result<Written, 
     let parameters = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() };
     let request = async { api(client, object).delete(&object.name_any(), &parameters).await };
     let written = outcome("delete the object", timed(request).await, |_| None);
-    confirmed(client, meta, written?).await
+    confirmed(client, meta, written).await
 }
 
 /// What the server has in place of an object that was read before.
@@ -239,10 +239,9 @@ pub async fn find(client: &Client, object: &ObjectMeta) -> Result<Found, Error> 
     }
 }
 
-/// What became of a write, once it is certain that the object is gone, if the reply says so: a proxy may say it too, and nobody would tell of an object that
-/// is still there.
-async fn confirmed(client: &Client, object: &ObjectMeta, written: Written) -> Result<Written, Error> {
-    match written {
+/// Asks the server again where the reply to a write says that `object` is gone: a proxy may say so too, and no watch tells of an object that is still there.
+async fn confirmed(client: &Client, object: &ObjectMeta, written: Result<Written, Error>) -> Result<Written, Error> {
+    match written? {
         Written::Gone if find(client, object).await? != Found::Gone => Ok(Written::Conflict),
         written => Ok(written),
     }

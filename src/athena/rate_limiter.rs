@@ -50,7 +50,7 @@ impl Priority {
 
 /// Of so many turns one is a look's, if one waits.
 const LOOK_SHARE: u32 = 4;
-/// Of so many turns one is a start's, if one waits: sessions that cannot be ended must not keep others from starting.
+/// Of so many turns one is a start's, unless it is a look's or a retry's, if one waits: sessions that cannot be ended must not keep others from starting.
 const START_SHARE: u32 = 7;
 /// Of so many turns one is a retry's, if one waits.
 const RETRY_SHARE: u32 = 32;

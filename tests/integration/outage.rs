@@ -145,8 +145,8 @@ async fn the_api_server_away_is_asked_at_a_bounded_rate_and_all_converges_when_i
 }
 
 async fn a_write_that_is_answered_with_404_is_tried_again_as_long_as_the_object_is_there(world: World) -> anyhow::Result<()> {
-    // Finalizer, attempt, session, state; cause and end of a deadline; end of a deletion.
-    const STATUS: usize = 6;
+    // Writes of the status: attempt, session, IDLE, cause of the end, end.
+    const STATUS: usize = 5;
     let (proxy, operator, _folder) = world.proxied(vec![], &[]).await?;
     operator.wait_until_ready()?;
     let not_found = |verb: &str, resource: &str, after| {
@@ -160,6 +160,8 @@ async fn a_write_that_is_answered_with_404_is_tried_again_as_long_as_the_object_
         world.create_with(&name, spec.clone()).await?;
         world.until_reason(&name, "DeadlineExceeded").await?;
         world.until(&name, "over", |object| status(object).end_time.is_some()).await?;
+        let failed = proxy.requests().iter().filter(|request| request.outcome == fault_proxy::Outcome::Failed(404)).count();
+        ensure!(failed == number + 1, "{failed} writes were answered with 404");
     }
     for name in ["added", "removed"] {
         proxy.set_faults(vec![not_found("patch", "athenasessions", u32::from(name == "removed"))]);

@@ -16,7 +16,7 @@ use crate::mutant::Mutant;
 use crate::object::{Object, TICK, UIDS, time};
 use crate::world::World;
 
-/// What replies have told of a time that is not the node's: it counts once a second one confirms it.
+/// Replies that have told Athena's time, where the node's clock is another: the second one confirms it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Heard {
     #[default]
@@ -47,7 +47,7 @@ pub struct Controller {
     pub behind: bool,
     pub known: Known,
     pub pending: Option<Pending>,
-    /// What Athena's replies have told this process of its time.
+    /// Replies that have told this process Athena's time.
     pub heard: Heard,
     /// Whether something has happened for which it is to reconcile the object.
     pub triggered: bool,

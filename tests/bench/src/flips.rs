@@ -19,7 +19,7 @@ const PERIOD: Duration = Duration::from_secs(15);
 /// Changes of each session.
 const CHANGES: u32 = 16;
 
-/// What came of it.
+/// Figures of a [`run`].
 #[derive(Clone, Copy, Debug)]
 pub struct Flips {
     objects: usize,

@@ -355,12 +355,9 @@ impl Play<'_, '_> {
         // Once the account is known, all objects are triggered.
         let is_told = self.at.identity.account.is_some();
         // Where nothing tells whose an attempt is, and no list has its session, it waits for a person.
-        let is_for_a_person = match attempt(&self.object, &self.known) {
-            Attempt::Unknown(made) if is_account_unknown(&made, &self.known, &self.at.identity) => {
-                self.known.absence.is_some_and(|absence| absence.newest.duration_since(made.time) >= self.at.limits.uncertainty * 2)
-            }
-            _ => false,
-        };
+        let is_unknown =
+            matches!(attempt(&self.object, &self.known), Attempt::Unknown(made) if is_account_unknown(&made, &self.known, &self.at.identity));
+        let is_for_a_person = is_unknown && self.known.next_time().is_none();
         if next_step(&self.object, &self.known, &Seen::default(), &self.at) == Step::Wait && !swept && is_told && !is_for_a_person {
             let time = wake_time(&self.object, &self.known, &self.at);
             assert!(
