@@ -3,21 +3,23 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
+use futures::FutureExt;
+use futures::future::BoxFuture;
 use k8s_openapi::jiff::SignedDuration;
 use kube::ResourceExt;
 use tokio::time::Instant;
 
 use crate::api::AthenaSession;
 use crate::athena::rate_limiter::{Permit, Priority, Want};
-use crate::athena::{Answer, Ask};
+use crate::athena::{Answer, Ask, KnownWorkGroup};
 use crate::clock::BootTime;
 use crate::key::Key;
 use crate::known::Known;
 use crate::lifecycle::{Attempt, Circumstances, Seen, Step, attempt, elsewhere, found, next_step, search_time, wants_stopped};
-use crate::observer::Sighting;
+use crate::observer::{Asked, Page, Sighting};
 use crate::operator::Operator;
 use crate::runtime::workqueue;
-use crate::session::{Class, Look, Refusal, Search, Session};
+use crate::session::{Class, Look, Refusal, Search, Session, WorkGroup};
 
 /// The next call of a reconcile. Each has a permit of its own: a reconcile that gets none ends, and goes on when it is triggered.
 #[derive(Debug, Default)]
@@ -55,17 +57,15 @@ impl Operator {
 
     /// Returns whether a session of `object` can be started in its work group, as GetWorkGroup tells. Returns nothing if the call has to wait for its turn.
     async fn read_work_group(&self, object: &AthenaSession, known: &Known, call: &mut NextCall) -> Option<Result<(), Refusal>> {
-        let name = &object.spec.work_group;
-        let told = match self.athena.known_work_group(name) {
-            Some(told) => told,
-            None if self.is_permitted(object, known, &Step::ReadWorkGroup, call) => {
-                let told = self.athena.work_group(name, &mut call.permit).await;
-                call.continues |= call.permit.is_none();
-                // Another may have asked meanwhile: then the call is left to others.
-                call.permit = None;
-                told
+        let told = match self.athena.known_work_group(&object.spec.work_group, &Key::of(object)) {
+            KnownWorkGroup::Told(told) => told,
+            KnownWorkGroup::Asked => {
+                // Others may have the turn until it is told.
+                self.limiter().give_back(&Key::of(object));
+                return None;
             }
-            None => return None,
+            KnownWorkGroup::Unknown if self.is_permitted(object, known, &Step::ReadWorkGroup, call) => self.get_work_group(object, call).await?,
+            KnownWorkGroup::Unknown => return None,
         };
         Some(match told {
             Ok(group) => group.refuses(&object.spec).map_or(Ok(()), Err),
@@ -73,6 +73,13 @@ impl Operator {
             Err(refusal) if refusal.reason == "AccessDenied" => Ok(()),
             Err(refusal) => Err(self.redact_refusal(object, refusal).await),
         })
+    }
+
+    /// Calls GetWorkGroup. Returns nothing if another does: the object is triggered when that is answered.
+    async fn get_work_group(&self, object: &AthenaSession, call: &mut NextCall) -> Option<Result<WorkGroup, Refusal>> {
+        let permit = call.take()?;
+        let trigger = |key: &Key| self.trigger.trigger(key, workqueue::Priority::Normal);
+        self.athena.work_group(&object.spec.work_group, &Key::of(object), permit, trigger).await
     }
 
     /// Takes in what the sweeps have shown of the object's session. After a restart, they tell of a settled one in place of a look.
@@ -88,18 +95,25 @@ impl Operator {
         }
     }
 
+    /// Reads pages of lists for the observer, each with a turn of its own.
+    fn pages(&self) -> impl Fn(String, Option<String>) -> BoxFuture<'static, (Asked, Result<Page, Refusal>)> + Send + use<> {
+        let athena = self.athena.clone();
+        move |work_group, next| {
+            let athena = athena.clone();
+            async move {
+                let permit = athena.limiter().acquire(Priority::Look).await;
+                let asked = Asked::now();
+                (asked, athena.list(&work_group, next, permit).await)
+            }
+            .boxed()
+        }
+    }
+
     /// Has the sweeps look out for `session`. Returns whether they can.
     fn watch(&self, object: &AthenaSession, session: &Session) -> bool {
         self.observer.watch(&Key::of(object), &object.spec.work_group, session, |work_group| {
-            let (athena, trigger) = (self.athena.clone(), self.trigger.clone());
-            let list = move |work_group: String, next| {
-                let athena = athena.clone();
-                async move {
-                    let permit = athena.limiter().acquire(Priority::Look).await;
-                    athena.list(&work_group, next, permit).await
-                }
-            };
-            tokio::spawn(self.observer.clone().sweep(work_group, list, move |key| trigger.trigger(&key, workqueue::Priority::Normal)));
+            let trigger = self.trigger.clone();
+            tokio::spawn(self.observer.clone().sweep(work_group, self.pages(), move |key| trigger.trigger(&key, workqueue::Priority::Normal)));
         })
     }
 
@@ -110,17 +124,10 @@ impl Operator {
             return;
         }
         self.observer.poll_instead(&Key::of(object), |work_group| {
-            let (athena, trigger) = (self.athena.clone(), self.trigger.clone());
-            let list = move |work_group: String, next| {
-                let athena = athena.clone();
-                async move {
-                    let permit = athena.limiter().acquire(Priority::Look).await;
-                    athena.list(&work_group, next, permit).await
-                }
-            };
+            let trigger = self.trigger.clone();
             // A few looks of one session.
             let pause = self.limits.transition_interval.unsigned_abs() * 2;
-            tokio::spawn(self.observer.clone().poll(work_group, pause, list, move |key| trigger.trigger(&key, workqueue::Priority::Normal)));
+            tokio::spawn(self.observer.clone().poll(work_group, pause, self.pages(), move |key| trigger.trigger(&key, workqueue::Priority::Normal)));
         });
     }
 
@@ -187,7 +194,7 @@ impl Operator {
             }
             match (step, id) {
                 (Step::AskTime, _) => {
-                    if let Some(refusal) = self.ask_time(object, call).await {
+                    if let Err(refusal) = self.ask_time(object, call).await? {
                         let now = self.time(known);
                         known.work_group_read(Err(&refusal), now, fastrand::f64());
                         return Some(Step::Hold(refusal));
@@ -229,21 +236,21 @@ impl Operator {
         }
     }
 
-    /// Asks Athena for its time. Returns why it has not told it, unless the next reply is to confirm it. What Athena says of the work group does not matter.
-    async fn ask_time(&self, object: &AthenaSession, call: &mut NextCall) -> Option<Refusal> {
+    /// Asks Athena for its time. Returns why it has not told it, unless the next reply is to confirm it; returns nothing if another asks. What Athena says of the
+    /// work group does not matter.
+    async fn ask_time(&self, object: &AthenaSession, call: &mut NextCall) -> Option<Result<(), Refusal>> {
         let was_in_doubt = self.clock.is_in_doubt();
-        let reply = self.athena.work_group(&object.spec.work_group, &mut call.permit).await;
-        call.continues |= call.permit.is_none();
+        let reply = self.get_work_group(object, call).await?;
         let is_in_doubt = self.clock.is_in_doubt();
         if self.clock.read().is_certain || is_in_doubt && !was_in_doubt {
-            return None;
+            return Some(Ok(()));
         }
         let undated = || unanswered("the reply has no Date header with a request id of AWS's, by which times are compared");
-        Some(match reply {
+        Some(Err(match reply {
             _ if is_in_doubt => unanswered("the Date headers of Athena's replies, by which times are compared, differ by more than 10 s"),
             Ok(_) => undated(),
             Err(refusal) => self.redact_refusal(object, refusal).await,
-        })
+        }))
     }
 
     /// Returns what a list of the work group shows of the object's sessions. Returns nothing while the object waits for the list, or for its turn to look at

@@ -30,6 +30,20 @@ pub struct Page {
     pub next: Option<String>,
 }
 
+/// When a page was asked for, once the rate limiter had let the call pass.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked {
+    instant: Instant,
+    boot: BootTime,
+}
+
+impl Asked {
+    /// Now.
+    pub fn now() -> Self {
+        Self { instant: Instant::now(), boot: BootTime::now() }
+    }
+}
+
 /// The way through a list, page by page. A list that does not end is given up: it would be read for ever.
 #[derive(Debug, Default)]
 pub struct Pages(HashSet<String>);
@@ -64,10 +78,17 @@ struct Entry<K> {
     /// The sweep in which it was last.
     sweep: u64,
     seen: Option<Timestamp>,
-    /// Whether a look at it waits for its turn: the next page that shows it serves as one.
-    wanted: bool,
+    /// Since when a look at it waits for its turn, if one does: the next page that shows it serves as one.
+    wanted: Option<Instant>,
     /// Whether a complete poll did not show it: only a look tells.
     unlisted: bool,
+}
+
+impl<K> Entry<K> {
+    /// Whether a look at it waits for a list that was begun at `begun`.
+    fn awaits(&self, begun: Instant) -> bool {
+        self.since <= begun && self.wanted.is_some_and(|since| since <= begun)
+    }
 }
 
 /// What the sweeps of a work group have come to.
@@ -119,7 +140,7 @@ impl<K: Clone> Group<K> {
                 continue;
             }
             entry.seen = Some(time);
-            let wanted = std::mem::take(&mut entry.wanted);
+            let wanted = entry.wanted.take().is_some();
             entry.unlisted = false;
             // What goes on while a session starts or ends is looked at, by a poll where looks have to wait.
             let changed_within = session.settled() && entry.modified != session.last_modified_time;
@@ -132,15 +153,16 @@ impl<K: Clone> Group<K> {
         changed
     }
 
-    /// Ends what waits for a poll that is complete: what was not shown is looked at.
-    fn polled(&mut self) {
-        for entry in self.sessions.values_mut().filter(|entry| entry.wanted) {
-            (entry.wanted, entry.unlisted) = (false, true);
+    /// Ends what waits for a poll that was begun at `begun` and is complete: what it ought to have shown is looked at.
+    fn polled(&mut self, begun: Instant) {
+        for entry in self.sessions.values_mut().filter(|entry| entry.awaits(begun)) {
+            (entry.wanted, entry.unlisted) = (None, true);
         }
     }
 
-    fn is_wanted(&self) -> bool {
-        self.sessions.values().any(|entry| entry.wanted)
+    /// Whether anything waits for a poll that was begun at `begun`: what began to wait later does so for the next one, whose first page may show it.
+    fn awaits(&self, begun: Instant) -> bool {
+        self.sessions.values().any(|entry| entry.awaits(begun))
     }
 
     /// The list is complete, and was begun at `begun`. Returns who is not in it, though it was looked out for before.
@@ -234,7 +256,7 @@ impl<K: Clone + Eq + Hash + Send + 'static> Observer<K> {
             modified: session.last_modified_time,
             sweep: group.sweep,
             seen: None,
-            wanted: false,
+            wanted: None,
             unlisted: false,
         };
         group.sessions.insert(session.id.clone(), entry);
@@ -270,14 +292,14 @@ impl<K: Clone + Eq + Hash + Send + 'static> Observer<K> {
         let Some(group) = groups.get_mut(name) else { return };
         let is_refused = group.refused.is_some_and(|time| time.elapsed() < Self::REFUSED);
         let Some(entry) = group.sessions.get_mut(id).filter(|entry| !entry.unlisted && !is_refused) else { return };
-        entry.wanted = true;
+        entry.wanted.get_or_insert_with(Instant::now);
         if !std::mem::replace(&mut group.polled, true) {
             poll(name.clone());
         }
     }
 
     /// Reads the newest pages of `work_group`, with a pause between two polls, as long as looks at its sessions wait.
-    pub async fn poll<L: Future<Output = Result<Page, Refusal>>>(
+    pub async fn poll<L: Future<Output = (Asked, Result<Page, Refusal>)>>(
         self: Arc<Self>,
         work_group: String,
         pause: Duration,
@@ -286,24 +308,25 @@ impl<K: Clone + Eq + Hash + Send + 'static> Observer<K> {
     ) {
         loop {
             let (mut pages, mut next) = (Pages::default(), None);
+            let mut begun = None;
             loop {
-                let (asked, begun) = (Instant::now(), BootTime::now());
-                let page = list(work_group.clone(), next.take()).await;
+                let (asked, page) = list(work_group.clone(), next.take()).await;
+                let begun = *begun.get_or_insert(asked.instant);
                 let page = page.and_then(|page| Ok((page.sessions, pages.next(page.next)?)));
                 // The reply may have corrected the clock.
-                let time = self.clock.at(begun);
+                let time = self.clock.at(asked.boot);
                 let told = self.in_group(&work_group, |group| match page {
                     Ok((sessions, following)) => {
-                        let told = group.observe(sessions, asked, time);
-                        next = following.filter(|_| group.is_wanted());
+                        let told = group.observe(sessions, asked.instant, time);
+                        next = following.filter(|_| group.awaits(begun));
                         if next.is_none() {
-                            group.polled();
+                            group.polled(begun);
                         }
                         told
                     }
                     Err(refusal) => {
                         warn!(work_group, reason = refusal.reason, "cannot list the sessions: {}", refusal.message);
-                        group.polled();
+                        group.polled(Instant::now());
                         group.failed(&refusal, Instant::now(), self.patience)
                     }
                 });
@@ -315,7 +338,7 @@ impl<K: Clone + Eq + Hash + Send + 'static> Observer<K> {
             tokio::time::sleep(pause).await;
             let mut roster = self.roster();
             let Some(group) = roster.groups.get_mut(&work_group) else { return };
-            if !group.is_wanted() {
+            if !group.awaits(Instant::now()) {
                 group.polled = false;
                 return;
             }
@@ -343,7 +366,7 @@ impl<K: Clone + Eq + Hash + Send + 'static> Observer<K> {
 
     /// Lists `work_group` from time to time, as long as anything in it is looked out for. `list` reads a page, and `wake` is told whose session has
     /// changed.
-    pub async fn sweep<L: Future<Output = Result<Page, Refusal>>>(
+    pub async fn sweep<L: Future<Output = (Asked, Result<Page, Refusal>)>>(
         self: Arc<Self>,
         work_group: String,
         list: impl Fn(String, Option<String>) -> L,
@@ -371,7 +394,7 @@ impl<K: Clone + Eq + Hash + Send + 'static> Observer<K> {
         }
     }
 
-    async fn sweep_once<L: Future<Output = Result<Page, Refusal>>>(
+    async fn sweep_once<L: Future<Output = (Asked, Result<Page, Refusal>)>>(
         &self,
         work_group: &str,
         list: &impl Fn(String, Option<String>) -> L,
@@ -386,15 +409,14 @@ impl<K: Clone + Eq + Hash + Send + 'static> Observer<K> {
             group.others.clear();
         }
         loop {
-            let (asked, begun_page) = (Instant::now(), BootTime::now());
-            let page = list(work_group.to_owned(), next.take()).await;
-            let time = self.clock.at(begun_page);
+            let (asked, page) = list(work_group.to_owned(), next.take()).await;
+            let time = self.clock.at(asked.boot);
             let page = page.and_then(|page| Ok((page.sessions, pages.next(page.next)?)));
             let failed = page.is_err();
             let told = self.in_group(work_group, |group| match page {
                 Ok((sessions, following)) => {
                     next = following;
-                    let mut told = group.page(sessions, asked, time);
+                    let mut told = group.page(sessions, asked.instant, time);
                     if next.is_none() {
                         told.extend(group.complete(begun));
                     }

@@ -16,7 +16,7 @@ fn refusal(class: Class) -> Refusal {
 
 /// A group in which these sessions are looked out for since `since`, idle since second 1.
 fn group(ids: &[&'static str], since: Instant) -> Group<&'static str> {
-    let entry = |id| Entry { object: id, since, state: "IDLE".into(), modified: Some(time(1)), sweep: 0, seen: None, wanted: false, unlisted: false };
+    let entry = |id| Entry { object: id, since, state: "IDLE".into(), modified: Some(time(1)), sweep: 0, seen: None, wanted: None, unlisted: false };
     Group { sessions: ids.iter().map(|id| ((*id).to_owned(), entry(*id))).collect(), sweep: 1, ..Group::default() }
 }
 
@@ -184,7 +184,7 @@ fn list_with(token: impl Fn(usize) -> Option<String>) -> (bool, usize) {
     let asked = std::cell::Cell::new(0);
     let list = |_, _| {
         asked.set(asked.get() + 1);
-        std::future::ready(Ok(Page { sessions: Vec::new(), next: token(asked.get()) }))
+        std::future::ready((Asked::now(), Ok(Page { sessions: Vec::new(), next: token(asked.get()) })))
     };
     let failed = futures::FutureExt::now_or_never(observer.sweep_once("etl", &list, &|_| {}));
     (failed.expect("nothing to wait for"), asked.get())
@@ -202,7 +202,7 @@ fn a_list_that_does_not_end_is_given_up() {
 /// Sweeps a work group whose pages are these, one after the other.
 fn sweep(observer: &Observer<&'static str>, pages: Vec<Result<Page, Refusal>>) -> bool {
     let pages = std::cell::RefCell::new(pages.into_iter());
-    let list = |_, _| std::future::ready(pages.borrow_mut().next().expect("no more pages than there are"));
+    let list = |_, _| std::future::ready((Asked::now(), pages.borrow_mut().next().expect("no more pages than there are")));
     futures::FutureExt::now_or_never(observer.sweep_once("etl", &list, &|_| {})).expect("nothing to wait for")
 }
 
@@ -241,4 +241,61 @@ fn a_work_group_ages_until_it_is_listed_to_the_end_and_as_long_as_anything_lives
     observer.roster().groups.clear();
     assert_eq!(age(false), None);
     assert_eq!(age(true), None);
+}
+
+/// Polls once for the look of object "a" at session 1, which was watched for since before the first page was asked for. Before each page is given, `meanwhile`
+/// is told its number. Returns how many pages were read.
+fn poll(observer: &Arc<Observer<&'static str>>, pages: &[&[&str]], meanwhile: impl Fn(usize)) -> usize {
+    let read = std::cell::Cell::new(0);
+    let list = |_, _| {
+        let asked = Asked::now();
+        let number = read.get();
+        read.set(number + 1);
+        meanwhile(number);
+        let sessions = pages[number].iter().map(|id| session(id, "IDLE", 1)).collect();
+        std::future::ready((asked, Ok(Page { sessions, next: (number + 1 < pages.len()).then(|| number.to_string()) })))
+    };
+    // It ends in the pause after the poll, for which nothing here waits.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
+    let poll = observer.clone().poll("etl".into(), Duration::from_hours(1), list, |_| {});
+    runtime.block_on(async {
+        tokio::select! { biased; () = poll => {}, () = std::future::ready(()) => {} }
+    });
+    read.get()
+}
+
+#[test]
+fn a_look_that_begins_to_wait_while_a_page_is_read_waits_for_the_next_poll_and_has_no_more_pages_read() {
+    let observer = Arc::new(observer());
+    let want = |object, id| {
+        observer.watch(&object, "etl", &session(id, "CREATING", 1), |_| {});
+        observer.poll_instead(&object, |_| {});
+    };
+    want("a", "1");
+    let late = |page| {
+        if page == 0 {
+            std::thread::sleep(Duration::from_millis(1));
+            want("b", "2");
+        }
+    };
+    assert_eq!(poll(&observer, &[&["2", "1"], &["3"], &["4"]], late), 1);
+    assert!(observer.sighting(&"a", "1").is_some());
+    assert_eq!(observer.sighting(&"b", "2"), None, "the page was asked for before it was looked out for");
+    let wanted = |id: &str| observer.roster().groups["etl"].sessions[id].wanted.is_some();
+    assert!(wanted("2") && !wanted("1"));
+    assert!(!observer.roster().groups["etl"].sessions["2"].unlisted, "the next poll shows it");
+    assert_eq!(poll(&observer, &[&["2", "1"], &["3"]], |_| {}), 1);
+    assert!(observer.sighting(&"b", "2").is_some());
+}
+
+#[test]
+fn what_a_whole_poll_does_not_show_is_looked_at() {
+    let observer = Arc::new(observer());
+    observer.watch(&"a", "etl", &session("1", "CREATING", 1), |_| {});
+    observer.poll_instead(&"a", |_| {});
+    assert_eq!(poll(&observer, &[&["2"], &["3"]], |_| {}), 2);
+    assert!(observer.roster().groups["etl"].sessions["1"].unlisted);
+    let asked = std::cell::Cell::new(false);
+    observer.poll_instead(&"a", |_| asked.set(true));
+    assert!(!asked.get(), "only a look tells");
 }

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::future::Future;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use aws_config::retry::RetryConfig;
@@ -27,6 +27,7 @@ use super::credentials::OwnCredentials;
 use super::error::{CREDENTIALS_INVALID, Subject, WORK_GROUP_NOT_FOUND, code, is_of_transport, is_resource_not_found, refusal};
 use super::marker_search::{Lister, Part, Summary, SummaryPage};
 use super::rate_limiter::{Permit, Priority, RateLimiter};
+use super::work_groups::{KnownWorkGroup, WorkGroups};
 use crate::api::{Classification, EngineConfiguration};
 use crate::clock::{Clock, EARLIEST};
 use crate::key::Key;
@@ -118,11 +119,8 @@ pub struct Athena {
     leadership: Leadership,
     limiter: RateLimiter<Key>,
     metrics: Arc<Metrics>,
-    work_groups: Arc<Mutex<HashMap<String, KeptWorkGroup>>>,
+    work_groups: Arc<WorkGroups<Key>>,
 }
-
-/// What was told of a work group, and when. Whoever asks while it is being told waits for that.
-type KeptWorkGroup = Arc<tokio::sync::Mutex<Option<(Instant, Result<WorkGroup, Refusal>)>>>;
 
 impl Athena {
     /// A client with the credentials, region and endpoint of the environment. `timeout` bounds each call; the rest is as [`Athena::new`] has it.
@@ -253,40 +251,22 @@ impl Athena {
         Ok(Page { sessions: sessions.collect(), next: reply.next_token })
     }
 
-    /// A work group, by GetWorkGroup, which uses up `permit`. The reply is kept for a minute, and one that a person has to correct for five seconds; a kept
-    /// one leaves the permit.
+    /// Returns what GetWorkGroup has told of the work group `name`. If another is asking, `key` waits for what it is told.
+    pub fn known_work_group(&self, name: &str, key: &Key) -> KnownWorkGroup {
+        self.work_groups.read(name, key)
+    }
+
+    /// A work group, by GetWorkGroup. The reply is kept for a minute, and one that a person has to correct for five seconds; `trigger` is told who waits for it.
+    /// Returns nothing if another is asking: then the permit is given back, and `key` waits.
     ///
     /// # Errors
     /// The refusal.
-    pub async fn work_group(&self, name: &str, permit: &mut Option<Permit>) -> Result<WorkGroup, Refusal> {
-        let kept = {
-            let mut groups = self.work_groups.lock().unwrap_or_else(PoisonError::into_inner);
-            groups.retain(|other, kept| {
-                other == name
-                    || Arc::strong_count(kept) > 1
-                    || kept.try_lock().is_ok_and(|kept| kept.as_ref().is_some_and(|(time, _)| time.elapsed() < CACHE_TTL))
-            });
-            groups.entry(name.to_owned()).or_default().clone()
-        };
-        let mut kept = kept.lock().await;
-        if let Some(told) = fresh(kept.as_ref()) {
-            return told;
-        }
-        let permit = match permit.take() {
-            Some(permit) => permit,
-            None => self.limiter.acquire(Priority::Start).await,
-        };
+    pub async fn work_group(&self, name: &str, key: &Key, permit: Permit, trigger: impl Fn(&Key)) -> Option<Result<WorkGroup, Refusal>> {
+        let question = self.work_groups.ask(name, key, trigger)?;
         let reply = self.get_work_group(name, permit).await;
         let told = reply.map(|reply| work_group(&reply));
-        *kept = Some((Instant::now(), told.clone()));
-        told
-    }
-
-    /// Returns what [`Athena::work_group`] would return without a call, if it would.
-    pub fn known_work_group(&self, name: &str) -> Option<Result<WorkGroup, Refusal>> {
-        let kept = self.work_groups.lock().unwrap_or_else(PoisonError::into_inner).get(name).cloned()?;
-        let kept = kept.try_lock().ok()?;
-        fresh(kept.as_ref())
+        question.answer(told.clone());
+        Some(told)
     }
 
     async fn get_work_group(&self, name: &str, permit: Permit) -> Result<GetWorkGroupOutput, Refusal> {
@@ -350,19 +330,6 @@ impl Athena {
         }
         told
     }
-}
-
-/// How long a reply of GetWorkGroup is used.
-const CACHE_TTL: Duration = Duration::from_mins(1);
-/// How long one is used that a person may be about to correct.
-const BRIEF_CACHE_TTL: Duration = Duration::from_secs(5);
-
-/// Returns the cached reply, if it is still used.
-fn fresh(cached: Option<&(Instant, Result<WorkGroup, Refusal>)>) -> Option<Result<WorkGroup, Refusal>> {
-    let (time, told) = cached?;
-    let fit = |group: &WorkGroup| group.enabled && group.engine_version.as_deref().is_some_and(|engine| engine.contains("Spark"));
-    let ttl = if told.as_ref().is_ok_and(fit) { CACHE_TTL } else { BRIEF_CACHE_TTL };
-    (time.elapsed() < ttl).then(|| told.clone())
 }
 
 pub(super) fn work_group(reply: &GetWorkGroupOutput) -> WorkGroup {

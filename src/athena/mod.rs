@@ -8,6 +8,7 @@ pub mod marker_search;
 mod probe;
 pub mod rate_limiter;
 mod request;
+mod work_groups;
 
 pub use client::{Athena, ConnectError};
 pub use credentials::Caller;
@@ -15,3 +16,4 @@ pub use error::{CATALOGUE, Entry, Operations, Text};
 pub use marker_search::{Answer, Ask, Lister, Marked, MarkerSearch, Part, Summary, SummaryPage};
 pub use probe::Probe;
 pub use request::start_session;
+pub use work_groups::KnownWorkGroup;

@@ -377,6 +377,16 @@ impl<K: Clone + Eq + Hash> Turns<K> {
         self.ungrant(key) || was_let_in
     }
 
+    /// Lets others have the turn of `key`, if it was given one, as if that had lapsed: it goes ahead when it asks again. Returns whether it was.
+    fn give_back(&mut self, key: &K) -> bool {
+        if !self.ungrant(key) {
+            return false;
+        }
+        self.large.remove(key);
+        self.lapsed.insert(key.clone());
+        true
+    }
+
     fn uncount(&mut self, priority: Priority) {
         if let Some(count) = self.counts.get_mut(&priority) {
             *count -= 1;
@@ -594,6 +604,13 @@ impl<K: Clone + Eq + Hash + Send + 'static> RateLimiter<K> {
     /// Ends what `key` waits for or has reserved.
     pub fn cancel(&self, key: &K) {
         if self.with(|turns| turns.cancel(&Holder::Object(key.clone()))) {
+            self.0.changed.notify_one();
+        }
+    }
+
+    /// Lets others have the turn that was given to `key`, if one was. What it waits for it goes on to wait for, and it goes ahead when it asks again.
+    pub fn give_back(&self, key: &K) {
+        if self.with(|turns| turns.give_back(&Holder::Object(key.clone()))) {
             self.0.changed.notify_one();
         }
     }

@@ -243,6 +243,23 @@ fn a_turn_that_is_not_used_holds_up_the_others_for_a_moment_and_its_object_goes_
 }
 
 #[test]
+fn a_turn_that_is_given_back_is_at_once_anothers_and_its_object_goes_ahead_when_it_asks_again() {
+    let start = Instant::now();
+    let mut turns = Turns::new(Rate { per_second: 5.0, burst: 1 }, MANY, start);
+    assert!(ask(&mut turns, &"first", "n", Priority::Start, start));
+    for key in ["a", "b"] {
+        assert!(!ask(&mut turns, &key, "n", Priority::Start, start));
+    }
+    assert!(turns.give_back(&"first"));
+    assert!(!turns.give_back(&"a"), "it goes on to wait");
+    assert_eq!(turns.next(start), Next::Turn("a"));
+    assert!(call(&mut turns, &"a", start));
+    assert!(!ask(&mut turns, &"first", "n", Priority::Start, start));
+    assert_eq!(drain(&mut turns, start, 9), ["first", "b"]);
+    assert!(turns.granted.is_empty() && turns.lapsed.is_empty());
+}
+
+#[test]
 fn what_is_forgotten_leaves_nothing_behind() {
     let start = Instant::now();
     let mut turns = turns(start);

@@ -19,6 +19,7 @@ tests![
     a_namespace_does_not_wait_for_the_starts_of_another,
     sessions_that_take_long_to_end_hold_up_no_start,
     sessions_that_cannot_be_ended_hold_up_no_start,
+    starts_that_wait_for_an_answer_about_their_work_group_hold_up_no_other_call,
     waiting_for_the_rate_limiter_costs_no_reconciles_and_holds_up_no_deletion,
     a_page_of_a_list_serves_as_the_first_look_of_many_sessions,
     sessions_that_are_missing_from_a_list_are_looked_at_though_looks_have_to_wait,
@@ -237,6 +238,32 @@ async fn sessions_that_cannot_be_ended_hold_up_no_start(world: World) -> anyhow:
     until("they are tried again and again", || world.calls("TerminateSession").len() >= 10).await?;
     world.create("new").await?;
     world.until_reason("new", "SessionIdle").await?;
+    Ok(())
+}
+
+async fn starts_that_wait_for_an_answer_about_their_work_group_hold_up_no_other_call(world: World) -> anyhow::Result<()> {
+    const WAITING: usize = 30;
+    let operator = world.operator()?;
+    world.create("living").await?;
+    world.until_reason("living", "SessionIdle").await?;
+    operator.end(Signal::TERM)?;
+    let before = world.calls("GetWorkGroup").len();
+    let asked = || world.calls("GetWorkGroup").len() - before;
+    world.emulator.set_faults(vec![Fault::new("GetWorkGroup", FaultKind::Hang { effect: false })]);
+    create(&world, "s", WAITING)?;
+    let operator = world.operator_with(&["--athena-rate=5", "--athena-burst=5", "--athena-timeout=20s"], &[])?;
+    until("the work group is asked for", || asked() > 0).await?;
+    world.emulator.set_faults(vec![]);
+    world.patch("living", json!({ "spec": { "suspend": true } })).await?;
+    world.until_reason("living", "Suspended").await?;
+    ensure!(asked() == 1, "it was asked for {} times while nobody had answered", asked());
+    ensure!(world.calls("StartSession").len() == 1, "something was started before the work group was read");
+
+    // No answer comes; then each of them has its turn.
+    until_all(&world, WAITING, "SessionIdle").await?;
+    ensure!(asked() <= 3, "it was asked for {} times for {WAITING} objects", asked());
+    let reconciles = reconciles(&operator)?;
+    ensure!(reconciles <= 20 * WAITING as u64, "{reconciles} reconciles of {WAITING} objects");
     Ok(())
 }
 

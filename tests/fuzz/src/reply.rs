@@ -12,6 +12,7 @@ use athena_operator::athena::rate_limiter::{Bounds, Permit, Priority, Rate, Rate
 use athena_operator::athena::{Athena, Lister, Part, start_session};
 use athena_operator::clock::Clock;
 use athena_operator::events;
+use athena_operator::key::Key;
 use athena_operator::known::Known;
 use athena_operator::leadership::Leadership;
 use athena_operator::lifecycle::{Circumstances, Identity, Limits, Seen, Step, found, next_step};
@@ -21,7 +22,7 @@ use athena_operator::observer::Pages;
 use athena_operator::operator::Operator;
 use athena_operator::reconcile::reconcile;
 use athena_operator::runtime::workqueue::Backlog;
-use athena_operator::session::{Look, Refusal, Search, Session};
+use athena_operator::session::{Look, Refusal, Search, Session, WorkGroup};
 use athena_operator::status::{Outcome, status_after};
 use athena_operator::wakes::Received;
 use aws_config::stalled_stream_protection::StalledStreamProtectionConfig;
@@ -208,7 +209,8 @@ async fn call(u: &mut Unstructured<'_>, doing: &str, athena: &Athena) -> Result<
             (next_step(&object, &known, &seen, &at), Outcome::Nothing)
         }
         "WorkGroup" => {
-            let refusal = athena.work_group("spark-35", &mut Some(permit)).await.map_or_else(Some, |group| group.refuses(&object.spec));
+            let refusal = athena.work_group("spark-35", &Key::new("team", "one"), permit, |_| {}).await;
+            let refusal = refusal.unwrap_or_else(|| Ok(WorkGroup::default())).map_or_else(Some, |group| group.refuses(&object.spec));
             let Some(refusal) = refusal.map(|refusal| refusal.redacted(&object.spec)) else { return Ok(()) };
             known.start_refused(refusal.clone(), false, at.now, 0.5);
             (Step::Start(0), Outcome::Refused(refusal))

@@ -1,0 +1,192 @@
+//! What GetWorkGroup tells, which is asked once for all who want to know it. Nobody waits here: whoever comes while it is being asked for is triggered when it
+//! is told.
+
+use std::collections::{HashMap, HashSet};
+use std::hash::Hash;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::session::{Refusal, WorkGroup};
+
+/// What GetWorkGroup told.
+pub(super) type Told = Result<WorkGroup, Refusal>;
+
+/// What is known of a work group.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KnownWorkGroup {
+    /// It was told not long ago.
+    Told(Told),
+    /// Another has asked. Whoever wanted to know is triggered when it is told.
+    Asked,
+    /// Nothing that still counts.
+    Unknown,
+}
+
+/// How long the reply for a work group that can take sessions is used.
+const FIT_TTL: Duration = Duration::from_mins(1);
+/// How long any other is: somebody may be mending it.
+const BRIEF_TTL: Duration = Duration::from_secs(5);
+
+#[derive(Debug)]
+struct Place<K> {
+    told: Option<(Instant, Told)>,
+    /// Whether somebody has asked and has no answer yet.
+    asked: bool,
+    waiting: HashSet<K>,
+}
+
+impl<K> Default for Place<K> {
+    fn default() -> Self {
+        Self { told: None, asked: false, waiting: HashSet::new() }
+    }
+}
+
+impl<K> Place<K> {
+    fn fresh(&self, now: Instant) -> Option<&Told> {
+        let (time, told) = self.told.as_ref()?;
+        let fit = |group: &WorkGroup| group.enabled && group.engine_version.as_deref().is_some_and(|engine| engine.contains("Spark"));
+        let ttl = if told.as_ref().is_ok_and(fit) { FIT_TTL } else { BRIEF_TTL };
+        (now.saturating_duration_since(*time) < ttl).then_some(told)
+    }
+}
+
+/// The work groups. `K` names who wants to know of them.
+#[derive(Debug)]
+pub(super) struct WorkGroups<K>(Mutex<HashMap<String, Place<K>>>);
+
+impl<K> Default for WorkGroups<K> {
+    fn default() -> Self {
+        Self(Mutex::default())
+    }
+}
+
+impl<K: Clone + Eq + Hash> WorkGroups<K> {
+    fn places(&self) -> MutexGuard<'_, HashMap<String, Place<K>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns what is known of the work group `name`. If another has asked, `key` waits for what it is told.
+    pub(super) fn read(&self, name: &str, key: &K) -> KnownWorkGroup {
+        let mut places = self.places();
+        let Some(place) = places.get_mut(name) else { return KnownWorkGroup::Unknown };
+        if let Some(told) = place.fresh(Instant::now()) {
+            return KnownWorkGroup::Told(told.clone());
+        }
+        if place.asked {
+            place.waiting.insert(key.clone());
+            return KnownWorkGroup::Asked;
+        }
+        KnownWorkGroup::Unknown
+    }
+
+    /// Begins to ask for the work group `name`, which is to be told to the question that this returns; `trigger` is then told who waits for it. If another has
+    /// asked, `key` waits for that and nothing is returned.
+    pub(super) fn ask<F: Fn(&K)>(&self, name: &str, key: &K, trigger: F) -> Option<Question<'_, K, F>> {
+        let now = Instant::now();
+        let mut places = self.places();
+        places.retain(|other, place| other == name || place.asked || place.fresh(now).is_some());
+        let place = places.entry(name.to_owned()).or_default();
+        if std::mem::replace(&mut place.asked, true) {
+            place.waiting.insert(key.clone());
+            return None;
+        }
+        Some(Question { groups: self, name: name.to_owned(), trigger })
+    }
+}
+
+/// A question that waits for its answer. Those who wait for it are triggered at its end, whether there is an answer or not.
+#[derive(Debug)]
+pub(super) struct Question<'a, K: Clone + Eq + Hash, F: Fn(&K)> {
+    groups: &'a WorkGroups<K>,
+    name: String,
+    trigger: F,
+}
+
+impl<K: Clone + Eq + Hash, F: Fn(&K)> Question<'_, K, F> {
+    /// GetWorkGroup has told this.
+    pub(super) fn answer(self, told: Told) {
+        if let Some(place) = self.groups.places().get_mut(&self.name) {
+            place.told = Some((Instant::now(), told));
+        }
+    }
+}
+
+impl<K: Clone + Eq + Hash, F: Fn(&K)> Drop for Question<'_, K, F> {
+    fn drop(&mut self) {
+        let waiting = self.groups.places().get_mut(&self.name).map(|place| {
+            place.asked = false;
+            std::mem::take(&mut place.waiting)
+        });
+        waiting.iter().flatten().for_each(&self.trigger);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+
+    use super::*;
+    use crate::session::Class;
+
+    fn spark() -> WorkGroup {
+        WorkGroup { enabled: true, engine_version: Some("Apache Spark version 3.5".into()) }
+    }
+
+    fn refusal() -> Refusal {
+        Refusal { class: Class::Unanswered, reason: "AthenaUnavailable", message: String::new(), request_id: None }
+    }
+
+    #[test]
+    fn one_asks_for_all_and_the_others_are_triggered_with_the_answer() {
+        for answer in [Ok(spark()), Err(refusal())] {
+            let groups = WorkGroups::default();
+            let triggered = RefCell::new(Vec::new());
+            assert_eq!(groups.read("etl", &1), KnownWorkGroup::Unknown);
+            let question = groups.ask("etl", &1, |key: &i32| triggered.borrow_mut().push(*key)).expect("the first");
+            assert_eq!(groups.read("etl", &2), KnownWorkGroup::Asked);
+            assert!(groups.ask("etl", &3, |_| {}).is_none());
+            assert_eq!(groups.read("etl", &2), KnownWorkGroup::Asked);
+            assert_eq!(groups.read("other", &4), KnownWorkGroup::Unknown);
+            question.answer(answer.clone());
+            triggered.borrow_mut().sort_unstable();
+            assert_eq!(*triggered.borrow(), [2, 3]);
+            assert_eq!(groups.read("etl", &2), KnownWorkGroup::Told(answer), "a refusal is told to all who waited, too");
+        }
+    }
+
+    #[test]
+    fn a_question_without_an_answer_has_the_others_ask_again() {
+        let groups = WorkGroups::default();
+        let triggered = RefCell::new(Vec::new());
+        let question = groups.ask("etl", &1, |key: &i32| triggered.borrow_mut().push(*key)).expect("the first");
+        assert_eq!(groups.read("etl", &2), KnownWorkGroup::Asked);
+        drop(question);
+        assert_eq!(*triggered.borrow(), [2]);
+        assert_eq!(groups.read("etl", &2), KnownWorkGroup::Unknown);
+        assert!(groups.ask("etl", &2, |_| {}).is_some());
+    }
+
+    #[test]
+    fn what_can_be_used_is_kept_for_a_minute_and_what_somebody_may_be_mending_for_less() {
+        let now = Instant::now();
+        let disabled = WorkGroup { enabled: false, ..spark() };
+        for (told, ttl) in [(Ok(spark()), FIT_TTL), (Ok(disabled), BRIEF_TTL), (Ok(WorkGroup::default()), BRIEF_TTL), (Err(refusal()), BRIEF_TTL)] {
+            let place = Place::<i32> { told: Some((now, told.clone())), ..Place::default() };
+            assert_eq!(place.fresh(now + ttl - Duration::from_millis(1)), Some(&told));
+            assert_eq!(place.fresh(now + ttl), None);
+        }
+    }
+
+    #[test]
+    fn work_groups_that_nobody_asks_for_are_not_kept() {
+        let groups = WorkGroups::default();
+        for number in 0..100 {
+            let name = number.to_string();
+            groups.ask(&name, &1, |_| {}).expect("the first").answer(Ok(spark()));
+            if let Some((time, _)) = groups.places().get_mut(&name).and_then(|place| place.told.as_mut()) {
+                *time = Instant::now().checked_sub(FIT_TTL).expect("a time");
+            }
+        }
+        assert_eq!(groups.places().len(), 1);
+    }
+}
