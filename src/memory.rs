@@ -16,6 +16,8 @@ pub(crate) struct Memory {
     /// The resourceVersion of a write after which nothing is to be done until the time that is set: when the watch brings it, it is no news.
     pub(crate) quiet: Option<u64>,
     pub(crate) failures: u32,
+    /// How often in a row the API server had another version of the object than the watch had brought.
+    pub(crate) outdated: u32,
     /// Whether the object, as this process last saw it, is to delete itself though a tool would create it again.
     pub(crate) ttl_under_gitops: Option<bool>,
     /// Whether people were told that the session runs on without the object.

@@ -142,20 +142,23 @@ impl Operator {
             Step::Release => self.release(object, seen.look.as_ref(), memory).await?,
             // After a restart the list may have lagged: what it shows to be in doubt may be over by now.
             Step::Start(_) if !is_own_attempt(object, known) && writes::find(&self.client, &object.metadata).await? != Found::Same => {
-                return Ok(Some(self.soon()));
+                return Ok(Some(self.outdated(&mut memory.outdated)));
             }
             _ => {
-                let Some(outcome) = self.act(object, known, &step, call).await? else { return Ok(Some(self.soon())) };
+                let Some(outcome) = self.act(object, known, &step, call).await? else { return Ok(Some(self.outdated(&mut memory.outdated))) };
                 let (written, status) = self.report(object, known, &step, &outcome).await?;
                 reported = Some(status);
                 written
             }
         };
         match &written {
-            Written::Yes(version) => memory.written = version.parse().ok().or(memory.written),
+            Written::Yes(version) => {
+                memory.written = version.parse().ok().or(memory.written);
+                memory.outdated = 0;
+            }
             Written::Conflict => {
                 memory.known.unsettle_but(None);
-                return Ok(Some(self.soon()));
+                return Ok(Some(self.outdated(&mut memory.outdated)));
             }
             // The watch tells it, which ends the wait.
             Written::Gone => return Ok(Some(self.clock.now() + GONE)),
@@ -209,9 +212,11 @@ impl Operator {
         }
     }
 
-    /// Returns when to try again what the API server knows better: its watch tells, unless the difference was passing.
-    fn soon(&self) -> Timestamp {
-        self.clock.now() + SignedDuration::from_secs(1)
+    /// Returns when to try again what the API server knows better, `times` in a row and now again: its watch tells, unless the difference was passing.
+    fn outdated(&self, times: &mut u32) -> Timestamp {
+        let wait = backoff(Class::Unanswered, *times, fastrand::f64());
+        *times = times.saturating_add(1);
+        self.clock.now() + wait
     }
 
     /// Says in an object that cannot be read why that is, or lets it go.
@@ -242,7 +247,7 @@ impl Operator {
                 written
             }
         };
-        Ok(matches!(written, Written::Conflict).then(|| self.soon()))
+        Ok(matches!(written, Written::Conflict).then(|| self.outdated(&mut memory.outdated)))
     }
 
     /// Makes the call to Athena that a step asks for. Returns nothing if the object is not there any more as it was.

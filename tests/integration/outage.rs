@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
 use athena_emulator::{Call, Change, Config, Emulator, Fault, FaultKind};
@@ -21,6 +21,7 @@ tests![
     athena_away_is_asked_at_a_bounded_rate_and_all_converges_when_it_is_back,
     a_write_that_is_answered_with_404_is_tried_again_as_long_as_the_object_is_there,
     the_api_server_away_is_asked_at_a_bounded_rate_and_all_converges_when_it_is_back,
+    writes_that_conflict_for_ever_are_tried_less_and_less_often,
     deleting_after_a_start_that_could_not_be_sent_needs_no_proof,
     deleting_after_one_start_that_was_not_answered_and_others_that_were_not_sent_waits_for_proof,
 ];
@@ -171,6 +172,26 @@ async fn a_write_that_is_answered_with_404_is_tried_again_as_long_as_the_object_
         world.until_gone(name).await?;
     }
     ensure!(world.live().is_empty() && world.emulator.sessions().len() == STATUS + 2, "{:?}", world.emulator.sessions());
+    Ok(())
+}
+
+async fn writes_that_conflict_for_ever_are_tried_less_and_less_often(world: World) -> anyhow::Result<()> {
+    // After 0.5 to 1 s, then twice as long each time.
+    const TRIES: usize = 4;
+    let (proxy, operator, _folder) = world.proxied(vec![], &[]).await?;
+    operator.wait_until_ready()?;
+    let kind = fault_proxy::FaultKind::Fail { code: 409, retry_after: None };
+    proxy.set_faults(vec![fault_proxy::Fault::new("update", "athenasessions/status", kind)]);
+    world.create("one").await?;
+    let tries = || proxy.requests().iter().filter(|request| request.outcome == fault_proxy::Outcome::Failed(409)).count();
+    until("the first is tried", || tries() > 0).await?;
+    let start = Instant::now();
+    until("it is tried again and again", || tries() > TRIES).await?;
+    let least = Duration::from_millis(500) * ((1 << TRIES) - 1);
+    ensure!(start.elapsed() >= least, "{} tries within {:?}", tries(), start.elapsed());
+    proxy.set_faults(vec![]);
+    world.until_reason("one", "SessionIdle").await?;
+    ensure!(world.calls("StartSession").len() == 1);
     Ok(())
 }
 
