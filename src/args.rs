@@ -92,7 +92,7 @@ pub struct Run {
     #[arg(long, env = "ATHENA_OPERATOR_ATHENA_BURST", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub athena_burst: u32,
 
-    /// Time between lists of a work group in which sessions live, give or take a quarter: they show what becomes of settled sessions
+    /// Time between lists of a work group in which sessions live, give or take a quarter: they show what becomes of settled sessions. That one became busy or idle is written at most every three of them, or every minute
     #[arg(long, env = "ATHENA_OPERATOR_OBSERVE_INTERVAL", default_value = "20s", value_parser = duration, value_name = "DURATION")]
     pub observe_interval: Duration,
 

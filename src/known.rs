@@ -59,6 +59,10 @@ pub struct Known {
     idle_timeout: Option<i32>,
     /// When the session was last seen at work.
     busy_time: Option<Timestamp>,
+    /// When this process last wrote the status.
+    written_time: Option<Timestamp>,
+    /// The session as it was last seen, where the status is yet to say that it became busy or idle.
+    unwritten_work: Option<Box<Session>>,
 }
 
 /// Begins of complete lists that did not show a session of the object.
@@ -153,7 +157,7 @@ impl Known {
         let correct = |time: &mut Timestamp| *time = time.saturating_add(correction).unwrap_or(*time);
         let refused = [&mut self.refused, &mut self.look_refused].into_iter().flatten().map(|refused| &mut refused.since);
         let looks = [&mut self.seen_time, &mut self.busy_time, &mut self.missed_time, &mut self.last_missed_time];
-        let seen = looks.into_iter().chain([&mut self.met_time, &mut self.termination_time]);
+        let seen = looks.into_iter().chain([&mut self.met_time, &mut self.termination_time, &mut self.written_time]);
         let times = seen.flatten();
         let lists = self.absence.iter_mut().flat_map(|Absence { newest, before }| std::iter::once(newest).chain(before));
         let wait = self.wait.iter_mut().flat_map(|(set, over)| [set, over]);
@@ -192,6 +196,38 @@ impl Known {
     /// Returns when the session was last seen at work.
     pub fn busy_time(&self) -> Option<Timestamp> {
         self.busy_time
+    }
+
+    /// The status was written.
+    pub fn status_written(&mut self, now: Timestamp) {
+        self.written_time = Some(now);
+        self.unwritten_work = None;
+    }
+
+    /// Whether this process wrote the status less than [`Limits::work_interval`] ago.
+    pub fn is_written_lately(&self, at: &Circumstances) -> bool {
+        self.written_time.is_some_and(|time| time <= at.now && at.now < time + at.limits.work_interval())
+    }
+
+    /// `session` became busy or idle, which the status says later.
+    pub fn hold_work(&mut self, session: Session) {
+        self.unwritten_work = Some(Box::new(session));
+    }
+
+    /// The session is again as the status says.
+    pub fn work_is_as_written(&mut self) {
+        self.unwritten_work = None;
+    }
+
+    /// Returns the session `id` as it was last seen, where the status is yet to say that it became busy or idle.
+    pub fn unwritten_work(&self, id: &str) -> Option<&Session> {
+        self.unwritten_work.as_deref().filter(|session| session.id == id)
+    }
+
+    /// Returns when the status has to say so.
+    pub fn work_time(&self, limits: &Limits) -> Option<Timestamp> {
+        let written = self.written_time.filter(|_| self.unwritten_work.is_some())?;
+        Some(written + limits.work_interval())
     }
 
     /// Returns when the first of the looks was made that did not find the session, if the newest did not.
@@ -336,7 +372,7 @@ impl Known {
             (self.looks, self.terminations) = (0, 0);
             self.is_found();
             (self.has_ended, self.is_missed, self.lives_on) = (false, false, false);
-            (self.look_refused, self.absence) = (None, None);
+            (self.look_refused, self.absence, self.unwritten_work) = (None, None, None);
         }
     }
 

@@ -43,6 +43,12 @@ pub struct Limits {
 }
 
 impl Limits {
+    /// Least time between a write of the status and one for nothing but that the session became busy or idle: a minute or, where sessions are observed more
+    /// often than by default, three times that interval.
+    pub fn work_interval(&self) -> SignedDuration {
+        (self.observe_interval * 3).min(SignedDuration::from_mins(1))
+    }
+
     /// Time between the begins of two lists that prove the same independently: a minute.
     pub fn list_interval(&self) -> SignedDuration {
         self.uncertainty / 10
@@ -257,23 +263,24 @@ fn once(due: bool, step: Step) -> Step {
 /// time: [`next_step`] does it, or it waits for its turn in the rate limiter, which triggers the object.
 pub fn wake_time(object: &AthenaSession, known: &Known, at: &Circumstances) -> Option<Timestamp> {
     let deleting = object.metadata.deletion_timestamp.is_some();
+    let none = [None; 5];
     let times = match attempt(object, known) {
         // No call is made before the account is known, which triggers all objects.
         Attempt::Unknown(made) if made.account.is_some() && !is_own_account(&made, None, known, &at.identity) => {
-            [None, known.healing_time(at), None, None]
+            [None, known.healing_time(at), None, None, None]
         }
-        Attempt::None | Attempt::Withdrawn(_) | Attempt::Unknown(_) => [known.next_time(), known.healing_time(at), None, None],
+        Attempt::None | Attempt::Withdrawn(_) | Attempt::Unknown(_) => [known.next_time(), known.healing_time(at), None, None, None],
         Attempt::Live(..) => {
             let deadline = active_deadline(object).filter(|_| at.is_time_certain && !wants_stopped(object));
-            [known.next_time(), deadline, known.healing_time(at), known.stale_time(at)]
+            [known.next_time(), deadline, known.healing_time(at), known.stale_time(at), known.work_time(&at.limits)]
         }
-        Attempt::Over(..) if deleting || object.spec.suspend => [None; 4],
+        Attempt::Over(..) if deleting || object.spec.suspend => none,
         Attempt::Over(..) => match sequel(object, at) {
-            Sequel::Attempt { .. } | Sequel::Deletion { .. } if !at.is_time_certain => [known.next_time(), None, None, None],
+            Sequel::Attempt { .. } | Sequel::Deletion { .. } if !at.is_time_certain => [known.next_time(), None, None, None, None],
             // The work group may not take a session yet.
-            Sequel::Attempt { time, .. } if time <= at.now => [known.next_time(), known.healing_time(at), None, None],
-            Sequel::Attempt { time, .. } | Sequel::Deletion { time } => [Some(time), None, None, None],
-            Sequel::None => [None; 4],
+            Sequel::Attempt { time, .. } if time <= at.now => [known.next_time(), known.healing_time(at), None, None, None],
+            Sequel::Attempt { time, .. } | Sequel::Deletion { time } => [Some(time), None, None, None, None],
+            Sequel::None => none,
         },
     };
     times.into_iter().flatten().filter(|time| *time > at.now).min()

@@ -162,7 +162,10 @@ impl Operator {
         let Some(status) = &object.status else { return seen };
         let Some(id) = status.session_id.as_deref() else { return seen };
         match self.observer.sighting(&Key::of(object), id) {
-            Some(Sighting::Missed(time)) => known.missed(time, status.state.as_deref() == Some("BUSY")),
+            Some(Sighting::Missed(time)) => {
+                let is_busy = newest_state(object, id, known) == Some("BUSY");
+                known.missed(time, is_busy);
+            }
             Some(Sighting::Shown(session, asked)) => {
                 let session = self.redact_session(object, *session).await;
                 seen.look = known.sighted(session, &object.uid().unwrap_or_default(), id, asked, &self.limits);
@@ -376,9 +379,15 @@ fn carries_configuration(object: &AthenaSession, known: &Known, step: &Step) -> 
     }
 }
 
-/// The session `id` of `object` as its status has it.
+/// The state of the session `id` of `object`, as its status has it or is yet to say.
+fn newest_state<'a>(object: &'a AthenaSession, id: &str, known: &'a Known) -> Option<&'a str> {
+    let held = known.unwritten_work(id).map(|session| session.state.as_str());
+    held.or(object.status.as_ref().and_then(|status| status.state.as_deref()))
+}
+
+/// The session `id` of `object` as it was last seen.
 fn recorded_session(object: &AthenaSession, id: &str, known: &Known) -> Session {
-    let state = object.status.as_ref().and_then(|status| status.state.clone()).unwrap_or_default();
+    let state = newest_state(object, id, known).unwrap_or_default().to_owned();
     Session { id: id.to_owned(), state, last_modified_time: known.last_modified_time(), ..Session::default() }
 }
 

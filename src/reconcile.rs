@@ -20,7 +20,7 @@ use crate::operator::Operator;
 use crate::retained::Retained;
 use crate::runtime::workqueue::Priority;
 use crate::session::{Class, Look, Refusal, Session};
-use crate::status::{Outcome, condition, status_after};
+use crate::status::{Outcome, condition, is_mere_work, status_after};
 use crate::unreadable::{Measure, measure, unreadable_field};
 use crate::wakes::Received;
 use crate::writes::{self, Error, Found, Written};
@@ -317,7 +317,16 @@ impl Operator {
         let before = object.status.as_ref();
         let events = events::event(before, &status, step, outcome).into_iter();
         if before == Some(&status) {
+            if matches!(step, Step::Mirror(_)) {
+                known.work_is_as_written();
+            }
             events.for_each(|event| self.publisher.publish(&object.metadata, event));
+            return Ok((Written::Yes(String::new()), status));
+        }
+        if known.is_written_lately(&at) && before.is_some_and(|before| is_mere_work(before, &status)) {
+            if let Step::Mirror(session) = step {
+                known.hold_work(session.clone());
+            }
             return Ok((Written::Yes(String::new()), status));
         }
         let written = self.counted("status", writes::write_status(&self.client, object, &status).await)?;
@@ -327,6 +336,7 @@ impl Operator {
                     known.recorded(*number, time.0, matches!(attempt(object, known), Attempt::Withdrawn(_)));
                 }
                 known.session_recorded();
+                known.status_written(at.now);
                 let ahead = at.api_server_ahead.unwrap_or_default();
                 self.count(object, &changes(object, &status, ahead));
                 log_change(before, &status);

@@ -41,6 +41,9 @@ pub fn status_after(object: &AthenaSession, known: &Known, step: &Step, outcome:
     let mut next = object.clone();
     let status = next.status.get_or_insert_default();
     let asked = asked_timeout(&object.spec);
+    if let Some(held) = status.session_id.as_deref().and_then(|id| known.unwritten_work(id)) {
+        mirror(status, held, asked, known, at.now);
+    }
     match (step, outcome) {
         (Step::Record(number), _) => *status = next_attempt(object, status, *number, at),
         (Step::Reject(number, _), _) => {
@@ -105,6 +108,20 @@ pub fn status_after(object: &AthenaSession, known: &Known, step: &Step, outcome:
         status.last_busy_time = Some(seconds(newest));
     }
     status
+}
+
+/// Returns whether `after` says no more than `before` but that the session became busy or idle, and since when: this may wait to be written. That it was at
+/// work for the first time may not, since a restart depends on it.
+pub fn is_mere_work(before: &AthenaSessionStatus, after: &AthenaSessionStatus) -> bool {
+    let is_settled = |status: &AthenaSessionStatus| matches!(status.state.as_deref(), Some("IDLE" | "BUSY"));
+    let rest = |status: &AthenaSessionStatus| {
+        let mut rest = AthenaSessionStatus { state: None, idle_since_time: None, last_busy_time: None, ..status.clone() };
+        for condition in rest.conditions.iter_mut().flatten().filter(|condition| matches!(condition.reason.as_str(), "SessionIdle" | "SessionBusy")) {
+            (condition.reason, condition.message) = (String::new(), String::new());
+        }
+        rest
+    };
+    is_settled(before) && is_settled(after) && before.last_busy_time.is_some() >= after.last_busy_time.is_some() && rest(before) == rest(after)
 }
 
 /// Returns whether two statuses differ in nothing but the texts of conditions.

@@ -217,3 +217,64 @@ fn a_session_that_is_idle_again_was_at_work_until_then() {
     assert_eq!(rested(&before("IDLE", json!({ "lastBusyTime": FIRST, "idleSinceTime": RESTED }))), FIRST);
     assert_eq!(rested(&before("CREATED", json!({}))), Value::Null, "it was never at work");
 }
+
+/// What is known of the session "s" after its status was written at minute 2.
+fn written() -> Known {
+    let mut known = met();
+    known.started(0, "s", "CREATED", at(1).now, &at(1).limits);
+    known.status_written(at(2).now);
+    known
+}
+
+#[test]
+fn being_idle_or_busy_alone_waits_to_be_written_and_everything_else_does_not() {
+    let known = written();
+    let ready = |state: &str, further: Value| {
+        let mut status = json!({ "sessionId": "s", "state": state, "readyTime": "2026-01-01T00:02:00Z", "lastBusyTime": "2026-01-01T00:02:00Z" });
+        status.as_object_mut().expect("an object").extend(further.as_object().expect("an object").clone());
+        let mut object = recorded_and(status);
+        // With the conditions and times that the operator has written.
+        let seen = Session { last_modified_time: Some(at(2).now), ..session(state) };
+        object.status = Some(status_after(&object, &known, &Step::Mirror(seen), &Outcome::Nothing, &at(2)));
+        object
+    };
+    let (idle, busy) = (ready("IDLE", json!({})), ready("BUSY", json!({})));
+    let is_mere = |object: &AthenaSession, step: &Step, at: &Circumstances| {
+        is_mere_work(object.status.as_ref().expect("a status"), &status_after(object, &known, step, &Outcome::Nothing, at))
+    };
+    let rested = Session { idle_since_time: Some(at(3).now), ..session("IDLE") };
+    for (object, step) in [(&idle, Step::Mirror(session("BUSY"))), (&busy, Step::Mirror(rested.clone())), (&idle, Step::Mirror(rested))] {
+        assert!(is_mere(object, &step, &at(3)), "{step:?}");
+    }
+    let mut seen = written();
+    seen.looked(crate::session::Look::Seen(session("BUSY")), "u", "s", at(3).now, &at(3).limits, 0.5);
+    let mut unused = idle.clone();
+    unused.status.get_or_insert_default().last_busy_time = None;
+    let first = status_after(&unused, &seen, &Step::Mirror(session("BUSY")), &Outcome::Nothing, &at(3));
+    assert!(first.last_busy_time.is_some() && !is_mere_work(unused.status.as_ref().expect("a status"), &first), "at work for the first time");
+    for step in [Step::Mirror(session("TERMINATED")), Step::Mirror(session("DEGRADED")), Step::Stop(StopCause::ActiveDeadline, Some(session("BUSY")))]
+    {
+        assert!(!is_mere(&idle, &step, &at(3)), "{step:?}");
+    }
+    let mut edited = idle.clone();
+    edited.metadata.generation = Some(7);
+    assert!(!is_mere(&edited, &Step::Mirror(session("BUSY")), &at(3)), "a change of the spec is seen");
+    let created = recorded_and(json!({ "sessionId": "s", "state": "CREATED" }));
+    assert!(!is_mere(&created, &Step::Mirror(session("IDLE")), &at(3)));
+}
+
+#[test]
+fn what_waits_to_be_written_goes_with_whatever_is_written() {
+    let object = recorded_and(json!({ "sessionId": "s", "state": "BUSY", "lastBusyTime": "2026-01-01T00:02:00Z" }));
+    let mut known = written();
+    known.hold_work(Session { idle_since_time: Some(at(3).now), ..session("IDLE") });
+    let stopped = after(&object, &known, &Step::Stop(StopCause::ActiveDeadline, None), &Outcome::Nothing, &at(4));
+    assert_eq!((&stopped["state"], &stopped["idleSinceTime"]), (&json!("IDLE"), &json!("2026-01-01T00:03:00Z")));
+    // The end keeps since when it was idle, which tells an idle timeout from a stop.
+    let ended = after(&object, &known, &Step::Mirror(session("TERMINATED")), &Outcome::Nothing, &at(30));
+    assert_eq!((&ended["state"], &ended["idleSinceTime"]), (&json!("TERMINATED"), &json!("2026-01-01T00:03:00Z")));
+    assert!(known.is_written_lately(&at(2)) && !known.is_written_lately(&at(3)));
+    assert_eq!(known.work_time(&at(2).limits), Some(at(3).now));
+    known.status_written(at(3).now);
+    assert_eq!(known.work_time(&at(3).limits), None);
+}

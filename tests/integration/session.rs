@@ -1,5 +1,7 @@
 //! A session starts, is mirrored and ends.
 
+use std::time::{Duration, Instant};
+
 use anyhow::ensure;
 use athena_emulator::Change;
 use environment::{Operator, Signal};
@@ -15,6 +17,7 @@ tests![
     without_the_right_to_list_sessions_are_looked_at_one_by_one,
     nothing_is_called_once_nothing_lives,
     a_degraded_session_that_leaves_the_list_is_found,
+    work_is_written_once_in_three_sweeps_and_every_other_change_at_once,
 ];
 
 async fn a_session_starts_with_the_uid_as_token_and_ends_with_its_object(world: World) -> anyhow::Result<()> {
@@ -153,5 +156,44 @@ async fn a_degraded_session_that_leaves_the_list_is_found(world: World) -> anyho
     world.emulator.set_state(&id, Change::State { state: "DEGRADED".into(), reason: None })?;
     world.until_reason("worn", "SessionDegraded").await?;
     ensure!(world.live().is_empty());
+    Ok(())
+}
+
+async fn work_is_written_once_in_three_sweeps_and_every_other_change_at_once(world: World) -> anyhow::Result<()> {
+    const INTERVAL: Duration = Duration::from_secs(2);
+    const FLIPS: usize = 12;
+    let operator = world.operator_with(&["--observe-interval=2s"], &[])?;
+    world.create("one").await?;
+    let id = status(&world.until_reason("one", "SessionIdle").await?).session_id.unwrap_or_default();
+    let set = |state: &str| world.emulator.set_state(&id, Change::State { state: state.into(), reason: None });
+    set("BUSY")?;
+    world.until("one", "at work for the first time", |object| status(object).last_busy_time.is_some()).await?;
+
+    let writes = || -> anyhow::Result<u32> {
+        let metrics = operator.get("/metrics")?.1;
+        let counts = metrics.lines().filter(|line| line.starts_with("athena_operator_writes_total") && line.contains(r#"write="status""#));
+        counts.map(|line| Ok(line.rsplit(' ').next().unwrap_or_default().parse::<u32>()?)).sum()
+    };
+    let (begun, before) = (Instant::now(), writes()?);
+    for flip in 0..FLIPS {
+        set(["IDLE", "BUSY"][flip % 2])?;
+        let sweeps = world.calls("ListSessions").len();
+        until("two sweeps have begun, so that one has shown it", || world.calls("ListSessions").len() >= sweeps + 2).await?;
+    }
+    let (took, written) = (begun.elapsed(), writes()? - before);
+    let most = u32::try_from(took.as_millis() / (3 * INTERVAL).as_millis())? + 2;
+    ensure!(written <= most, "{written} writes in {took:?}");
+    ensure!(written >= 2, "the status did not follow: {written} writes in {took:?}");
+    world.until("one", "BUSY, as it was last", |object| status(object).state.as_deref() == Some("BUSY")).await?;
+
+    // What waits goes with what does not.
+    set("IDLE")?;
+    let since = world.emulator.sessions()[0].states.last().map(|(state, time)| (state.clone(), time.as_second()));
+    let sweeps = world.calls("ListSessions").len();
+    until("two sweeps have begun", || world.calls("ListSessions").len() >= sweeps + 2).await?;
+    world.patch("one", json!({ "spec": { "suspend": true } })).await?;
+    let suspended = world.until("one", "to be ended", |object| status(object).stop_cause.is_some()).await?;
+    let told = status(&suspended).idle_since_time.map(|time| ("IDLE".to_owned(), time.0.as_second()));
+    ensure!(told == since, "idle since {told:?} and not {since:?}");
     Ok(())
 }
