@@ -13,14 +13,8 @@ use crate::session::{Class, Look, Refusal, Search, Session};
 pub struct Known {
     /// Whether this process put the finalizer on: then no attempt can have been recorded before it.
     pub finalizer_added: bool,
-    /// How often in a row Athena did not know the session.
-    pub not_found: u32,
-    /// How many of those named the session's id in a ResourceNotFoundException.
-    named_not_found: u32,
-    /// When the first of those was asked for: only a list that was begun later can confirm it.
-    missed_time: Option<Timestamp>,
-    /// When the newest of those was made.
-    last_missed_time: Option<Timestamp>,
+    /// The looks in a row up to the newest that did not find the session, if that did not.
+    missed: Option<Box<Missed>>,
     /// The newest refusal, while it stands.
     pub refused: Option<Box<Refused>>,
     /// When a look last succeeded.
@@ -28,7 +22,7 @@ pub struct Known {
     /// The newest failure of a look, while no look has succeeded since.
     pub look_refused: Option<Box<Refused>>,
     /// The complete lists without the attempt's marker, if any was read.
-    pub absence: Option<Absence>,
+    absence: Option<Box<Absence>>,
     /// Whether a look at the state showed an end, which is still to be seen in full.
     pub has_ended: bool,
     /// Whether a complete list did not show the session since it was last seen: only a look tells.
@@ -37,12 +31,13 @@ pub struct Known {
     pub marked: Vec<Session>,
     /// A session that was started and could not yet be recorded, and its attempt.
     pub unrecorded: Option<Box<(i32, Session)>>,
-    own_attempt: Option<(i32, Timestamp)>,
     /// The attempt that this process recorded last, whatever was before it: it is of the account that this process works in.
-    recorded_here: Option<(i32, Timestamp)>,
+    recorded: Option<(i32, Timestamp)>,
+    /// Whether nobody can have recorded that attempt before.
+    is_first_record: bool,
     in_doubt: bool,
-    trusted: Option<String>,
-    disowned: Option<String>,
+    trusted: Option<Box<str>>,
+    disowned: Option<Box<str>>,
     last_modified_time: Option<Timestamp>,
     met_time: Option<Timestamp>,
     /// The origin of the clock that the times of this process were read from.
@@ -51,10 +46,9 @@ pub struct Known {
     wait: Option<(Timestamp, Timestamp)>,
     swept: Swept,
     looks: u32,
-    terminations: u32,
     /// Whether a look has shown the session at work since TerminateSession was last called.
     lives_on: bool,
-    termination_time: Option<Timestamp>,
+    terminated: Option<Box<Terminated>>,
     /// Seconds of the idle timeout in effect, once a look has shown it.
     idle_timeout: Option<i32>,
     /// When the session was last seen at work.
@@ -63,6 +57,27 @@ pub struct Known {
     written_time: Option<Timestamp>,
     /// The session as it was last seen, where the status is yet to say that it became busy or idle.
     unwritten_work: Option<Box<Session>>,
+}
+
+/// Looks that did not find a session.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Missed {
+    /// How many there were, up to [`NOT_FOUND_OFTEN_ENOUGH`].
+    count: u32,
+    /// How many of them named the session's id in a ResourceNotFoundException.
+    named: u32,
+    /// When the first of them was asked for: only a list that was begun later can confirm it.
+    first: Timestamp,
+    /// When the newest of them was made.
+    last: Timestamp,
+}
+
+/// Calls of TerminateSession.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Terminated {
+    count: u32,
+    /// When the next may be made, if the newest had no effect.
+    next_time: Timestamp,
 }
 
 /// Begins of complete lists that did not show a session of the object.
@@ -83,7 +98,7 @@ enum Swept {
     /// They did, and do not now.
     Before,
     /// They do, for this one.
-    Now(String),
+    Now(Box<str>),
 }
 
 /// A refusal and how long it has stood.
@@ -156,12 +171,12 @@ impl Known {
         let correction = origin.duration_since(before);
         let correct = |time: &mut Timestamp| *time = time.saturating_add(correction).unwrap_or(*time);
         let refused = [&mut self.refused, &mut self.look_refused].into_iter().flatten().map(|refused| &mut refused.since);
-        let looks = [&mut self.seen_time, &mut self.busy_time, &mut self.missed_time, &mut self.last_missed_time];
-        let seen = looks.into_iter().chain([&mut self.met_time, &mut self.termination_time, &mut self.written_time]);
-        let times = seen.flatten();
-        let lists = self.absence.iter_mut().flat_map(|Absence { newest, before }| std::iter::once(newest).chain(before));
+        let times = [&mut self.seen_time, &mut self.busy_time, &mut self.met_time, &mut self.written_time].into_iter().flatten();
+        let looks = self.missed.as_deref_mut().into_iter().flat_map(|Missed { first, last, .. }| [first, last]);
+        let calls = self.terminated.as_deref_mut().map(|terminated| &mut terminated.next_time);
+        let lists = self.absence.as_deref_mut().into_iter().flat_map(|Absence { newest, before }| std::iter::once(newest).chain(before));
         let wait = self.wait.iter_mut().flat_map(|(set, over)| [set, over]);
-        refused.chain(times).chain(lists).chain(wait).for_each(correct);
+        refused.chain(times).chain(looks).chain(calls).chain(lists).chain(wait).for_each(correct);
     }
 
     /// Whether a call may be made now: not while sweeps tell of the session and nothing else has been set since. A wait that was set in the future is over:
@@ -232,12 +247,22 @@ impl Known {
 
     /// Returns when the first of the looks was made that did not find the session, if the newest did not.
     pub fn missed_time(&self) -> Option<Timestamp> {
-        self.missed_time
+        self.missed.as_ref().map(|missed| missed.first)
+    }
+
+    /// Returns how many looks in a row did not find the session, up to [`NOT_FOUND_OFTEN_ENOUGH`].
+    pub fn not_found(&self) -> u32 {
+        self.missed.as_ref().map_or(0, |missed| missed.count)
+    }
+
+    /// Returns the complete lists without the attempt's marker, if any was read.
+    pub fn absence(&self) -> Option<Absence> {
+        self.absence.as_deref().copied()
     }
 
     /// Sweeps tell of the session `id` from here on.
     pub fn settle(&mut self, id: &str) {
-        self.swept = Swept::Now(id.to_owned());
+        self.swept = Swept::Now(id.into());
         self.wait = None;
     }
 
@@ -255,7 +280,7 @@ impl Known {
     /// Sweeps tell nothing of any session but `id`, if that is given: what there is, is looked at.
     pub fn unsettle_but(&mut self, id: Option<&str>) {
         match &self.swept {
-            Swept::Now(swept) if Some(swept.as_str()) != id => self.swept = Swept::Before,
+            Swept::Now(swept) if Some(&**swept) != id => self.swept = Swept::Before,
             _ => {}
         }
     }
@@ -299,12 +324,12 @@ impl Known {
 
     /// Whether this process recorded the attempt, as its first record.
     pub fn recorded_by_itself(&self, made: &Recorded<'_>) -> bool {
-        self.own_attempt == Some((made.number, made.time))
+        self.is_first_record && self.recorded_here(made)
     }
 
     /// Whether this process recorded the attempt, which may have been tried before.
     pub fn recorded_here(&self, made: &Recorded<'_>) -> bool {
-        self.recorded_here == Some((made.number, made.time))
+        self.recorded == Some((made.number, made.time))
     }
 
     /// The session that this process started for the attempt and could not record.
@@ -331,20 +356,19 @@ impl Known {
         let looked = matches!(look, Some(Look::Seen(_)));
         // The look may have been in an earlier reconcile, which had no turn for the call.
         let ending = state == Some("TERMINATING") && (looked || !self.lives_on);
-        let waited = self.termination_time.is_none_or(|time| time <= now);
-        self.trusts(id) && !ending && waited && (self.terminations == 0 || looked || self.lives_on)
+        let waited = self.terminated.as_ref().is_none_or(|terminated| terminated.next_time <= now);
+        self.trusts(id) && !ending && waited && (self.terminated.is_none() || looked || self.lives_on)
     }
 
     /// This process recorded an attempt: from here on it knows of every call of it. Not so of a first attempt under a finalizer of unknown origin: it may
     /// have been recorded before, and tried, and its status wiped. `withdrawn` says that the attempt was withdrawn before, which proves that nothing was
     /// started for it.
     pub fn recorded(&mut self, number: i32, time: Timestamp, withdrawn: bool) {
-        let again = self.own_attempt.is_some_and(|(own, _)| own == number) && !self.in_doubt;
-        let certain = again || withdrawn || number > 0 || self.finalizer_added;
+        let again = self.is_first_record && self.recorded.is_some_and(|(own, _)| own == number) && !self.in_doubt;
+        let is_first_record = again || withdrawn || number > 0 || self.finalizer_added;
         let refused = self.refused.take().filter(|_| again);
         let clock_origin = self.clock_origin;
-        let own_attempt = certain.then_some((number, time));
-        *self = Self { own_attempt, recorded_here: Some((number, time)), met_time: Some(time), clock_origin, refused, ..Self::default() };
+        *self = Self { is_first_record, recorded: Some((number, time)), met_time: Some(time), clock_origin, refused, ..Self::default() };
     }
 
     /// StartSession is about to be called. Returns whether its outcome was in doubt before.
@@ -365,11 +389,11 @@ impl Known {
     /// `id` is the object's own session. What was learnt of another does not hold for it.
     fn trust(&mut self, id: &str) {
         if self.trusted.as_deref() != Some(id) {
-            self.trusted = Some(id.to_owned());
+            self.trusted = Some(id.into());
             self.disowned = None;
-            (self.last_modified_time, self.seen_time, self.termination_time) = (None, None, None);
+            (self.last_modified_time, self.seen_time, self.terminated) = (None, None, None);
             (self.idle_timeout, self.busy_time) = (None, None);
-            (self.looks, self.terminations) = (0, 0);
+            self.looks = 0;
             self.is_found();
             (self.has_ended, self.is_missed, self.lives_on) = (false, false, false);
             (self.look_refused, self.absence, self.unwritten_work) = (None, None, None);
@@ -378,22 +402,23 @@ impl Known {
 
     /// The session exists: what was not found before counts no more.
     fn is_found(&mut self) {
-        (self.not_found, self.named_not_found) = (0, 0);
-        (self.missed_time, self.last_missed_time) = (None, None);
+        self.missed = None;
     }
 
     /// Returns whether looks do not find the session, twice in a row and the newest time not before `earliest`. A list cannot stand in for that look: it does not
     /// show a session that is ending.
     pub fn is_missing(&self, earliest: Timestamp) -> bool {
-        self.not_found >= NOT_FOUND_OFTEN_ENOUGH && self.last_missed_time.is_some_and(|missed| missed >= earliest)
+        self.missed.as_ref().is_some_and(|missed| missed.count >= NOT_FOUND_OFTEN_ENOUGH && missed.last >= earliest)
     }
 
     /// Returns whether `search` proves that the session, which looks do not find, is gone. It must have begun after the first look that missed the
     /// session, and not before `earliest`. Without the permission to list, ResourceNotFoundException that names the session has to do, twice.
     pub fn is_proved_gone(&self, search: &Search, earliest: Timestamp) -> bool {
         match search {
-            Search::Absent { begun } => *begun >= earliest && self.missed_time.is_some_and(|missed| *begun >= missed),
-            Search::Failed(refusal) => refusal.reason == "AccessDenied" && self.named_not_found >= NOT_FOUND_OFTEN_ENOUGH,
+            Search::Absent { begun } => *begun >= earliest && self.missed.as_ref().is_some_and(|missed| *begun >= missed.first),
+            Search::Failed(refusal) => {
+                refusal.reason == "AccessDenied" && self.missed.as_ref().is_some_and(|missed| missed.named >= NOT_FOUND_OFTEN_ENOUGH)
+            }
             Search::Found { .. } => false,
         }
     }
@@ -426,7 +451,7 @@ impl Known {
                     if details.description.as_deref().is_some_and(|text| marker::attempt_of(text, uid).is_some()) {
                         self.trust(id);
                     } else if !self.trusts(id) {
-                        self.disowned = Some(id.to_owned());
+                        self.disowned = Some(id.into());
                         self.wait = None;
                         return Look::Seen(session);
                     }
@@ -459,10 +484,10 @@ impl Known {
             }
             Look::NotFound { named } => {
                 self.unsettle_but(None);
-                self.not_found = (self.not_found + 1).min(NOT_FOUND_OFTEN_ENOUGH);
-                self.named_not_found = (self.named_not_found + u32::from(named)).min(NOT_FOUND_OFTEN_ENOUGH);
-                self.missed_time.get_or_insert(now);
-                self.last_missed_time = Some(now);
+                let missed = self.missed.get_or_insert_with(|| Box::new(Missed { count: 0, named: 0, first: now, last: now }));
+                missed.count = (missed.count + 1).min(NOT_FOUND_OFTEN_ENOUGH);
+                missed.named = (missed.named + u32::from(named)).min(NOT_FOUND_OFTEN_ENOUGH);
+                missed.last = now;
                 self.looks = (self.looks + 1).min(LONGEST_AFTER);
                 self.wait_until(now, now + growing(limits.transition_interval, self.looks, jitter));
                 Look::NotFound { named }
@@ -482,11 +507,11 @@ impl Known {
     pub fn searched(&mut self, search: &Search, now: Timestamp, limits: &Limits, jitter: f64) {
         match search {
             // Looks lag behind the list: the next one follows as after one that did not find the session.
-            Search::Found { .. } if self.not_found > 0 => {
+            Search::Found { .. } if self.missed.is_some() => {
                 self.is_found();
                 self.wait_until(now, now + growing(limits.transition_interval, self.looks, jitter));
             }
-            Search::Failed(refusal) if self.not_found > 0 => self.wait_until(now, now + backoff(refusal.class, 3, jitter)),
+            Search::Failed(refusal) if self.missed.is_some() => self.wait_until(now, now + backoff(refusal.class, 3, jitter)),
             Search::Found { session, .. } => {
                 self.trust(&session.id);
                 self.answered_search();
@@ -494,11 +519,11 @@ impl Known {
             }
             Search::Absent { begun } => {
                 self.answered_search();
-                let earlier = self.absence.filter(|absence| absence.newest <= *begun);
+                let earlier = self.absence().filter(|absence| absence.newest <= *begun);
                 let is_apart = |time: &Timestamp| *time + limits.list_interval() <= *begun;
                 let before = earlier.and_then(|absence| Some(absence.newest).filter(is_apart).or(absence.before));
-                self.absence = Some(Absence { newest: *begun, before });
-                if self.not_found > 0 {
+                self.absence = Some(Box::new(Absence { newest: *begun, before }));
+                if self.missed.is_some() {
                     // If the list does not prove that the session is gone, looks go on.
                     self.wait_until(now, now + growing(limits.transition_interval, self.looks, jitter));
                 }
@@ -531,24 +556,31 @@ impl Known {
     pub fn terminated(&mut self, now: Timestamp, limits: &Limits, jitter: f64) {
         self.refused = None;
         self.unsettle_but(None);
-        self.terminations = self.terminations.saturating_add(1);
+        let count = self.terminations().saturating_add(1);
         self.lives_on = false;
-        self.termination_time = Some(now + backoff(Class::Throttled, self.terminations + 1, jitter));
+        let next_time = now + backoff(Class::Throttled, count.saturating_add(1), jitter);
+        self.terminated = Some(Box::new(Terminated { count, next_time }));
         self.looks = 0;
         self.wait_until(now, now + growing(limits.transition_interval, 0, jitter));
     }
 
     /// TerminateSession was refused.
     pub fn terminate_refused(&mut self, refusal: Refusal, now: Timestamp, jitter: f64) {
-        self.terminations = self.terminations.saturating_add(1);
+        let count = self.terminations().saturating_add(1);
         self.lives_on = false;
         self.refused(Call::Terminate, refusal, now, jitter);
-        self.termination_time = self.next_time();
+        let next_time = self.next_time().unwrap_or(now);
+        self.terminated = Some(Box::new(Terminated { count, next_time }));
+    }
+
+    /// How often TerminateSession was called for the session.
+    fn terminations(&self) -> u32 {
+        self.terminated.as_ref().map_or(0, |terminated| terminated.count)
     }
 
     /// Whether TerminateSession was accepted, and no look has shown since that the session lives on.
     pub fn awaits_end(&self) -> bool {
-        self.terminations > 0 && !self.lives_on && self.refused.as_ref().is_none_or(|refused| refused.call != Call::Terminate)
+        self.terminated.is_some() && !self.lives_on && self.refused.as_ref().is_none_or(|refused| refused.call != Call::Terminate)
     }
 
     /// When the refusal that stands stops counting as being in progress, if that is still to come.
@@ -559,7 +591,7 @@ impl Known {
 
     /// Whether TerminateSession was accepted before and a session still lives.
     pub fn terminated_without_effect(&self) -> bool {
-        self.terminations > 1
+        self.terminations() > 1
     }
 
     /// Whether looks have failed, or have not found the session, for longer than `limits.stale`.
@@ -569,7 +601,7 @@ impl Known {
 
     /// When what was last seen is out of date, if looks fail.
     pub fn stale_time(&self, at: &Circumstances) -> Option<Timestamp> {
-        let failing = self.look_refused.is_some() || self.not_found > 0;
+        let failing = self.look_refused.is_some() || self.missed.is_some();
         let since = self.seen_time.or(self.met_time)?;
         failing.then_some(since + at.limits.stale)
     }

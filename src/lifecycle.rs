@@ -195,7 +195,7 @@ fn step_without_attempt(object: &AthenaSession, known: &Known, seen: &Seen, at: 
         _ if known.finalizer_added && deleting => Step::Release,
         _ if known.finalizer_added => idle,
         Some(Search::Found { attempt, session }) => Step::Adopt(*attempt, session.clone()),
-        _ if known.absence.is_some() && !deleting => idle,
+        _ if known.absence().is_some() && !deleting => idle,
         _ if absent_since_deletion(object, known, at) => Step::Release,
         Some(Search::Failed(_)) => Step::Wait,
         _ => once(known.is_due(at.now), Step::Search),
@@ -369,7 +369,7 @@ pub fn missing_since(object: &AthenaSession, made: &Recorded<'_>, at: &Circumsta
 fn is_lost(object: &AthenaSession, made: &Recorded<'_>, known: &Known, at: &Circumstances) -> bool {
     let stays_stopped = object.metadata.deletion_timestamp.is_some() || object.spec.suspend;
     let since = list_time(made, &at.limits);
-    known.absence.is_some_and(|absence| if stays_stopped { absence.newest >= since } else { absence.before.is_some_and(|before| before >= since) })
+    known.absence().is_some_and(|absence| if stays_stopped { absence.newest >= since } else { absence.before.is_some_and(|before| before >= since) })
 }
 
 /// Begin of the first list that must show the session of an attempt: a call may have been sent until the time of uncertainty was over, and the list may
@@ -380,11 +380,11 @@ fn list_time(made: &Recorded<'_>, limits: &Limits) -> Timestamp {
 
 /// Whether a list was read that must show the session of an attempt, and does not.
 fn is_listed(made: &Recorded<'_>, known: &Known, at: &Circumstances) -> bool {
-    known.absence.is_some_and(|absence| absence.newest >= list_time(made, &at.limits))
+    known.absence().is_some_and(|absence| absence.newest >= list_time(made, &at.limits))
 }
 
 fn absent_since_deletion(object: &AthenaSession, known: &Known, at: &Circumstances) -> bool {
-    at.is_time_certain && deletion_list_time(object, at).is_some_and(|since| known.absence.is_some_and(|absence| absence.newest >= since))
+    at.is_time_certain && deletion_list_time(object, at).is_some_and(|since| known.absence().is_some_and(|absence| absence.newest >= since))
 }
 
 /// Begin of the first list, on Athena's clock, that proves that nothing lives of an object without an attempt. A deletion has its time from the API server's
@@ -397,7 +397,7 @@ fn deletion_list_time(object: &AthenaSession, at: &Circumstances) -> Option<Time
 /// Returns the earliest begin of a list that tells more of `object` than is known, for [`Step::Search`]: first of any list, since it may show the session;
 /// then of one that proves something, or repeats the proof.
 pub fn search_time(object: &AthenaSession, known: &Known, at: &Circumstances) -> Timestamp {
-    let Some(absence) = known.absence else { return at.now };
+    let Some(absence) = known.absence() else { return at.now };
     let again = after(absence.newest, at.limits.list_interval());
     let since = match attempt(object, known) {
         Attempt::Unknown(made) => list_time(&made, &at.limits),

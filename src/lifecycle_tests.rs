@@ -469,7 +469,7 @@ fn two_lists_count_as_two_only_if_they_began_a_minute_apart() {
 fn a_session_that_is_found_takes_back_its_absence() {
     let mut known = absent_from(refused(Class::Unanswered), &[20]);
     known.searched(&Search::Found { attempt: 0, session: session("IDLE") }, at(21).now, &Limits::default(), 0.0);
-    assert_eq!(known.absence, None);
+    assert_eq!(known.absence(), None);
 }
 
 #[test]

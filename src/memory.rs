@@ -135,4 +135,9 @@ mod tests {
         assert!(memories.put(&key(), None));
         assert!(memories.is_news(&key(), Some(9)), "nothing is remembered of it");
     }
+
+    #[test]
+    fn of_each_object_less_than_half_a_kilobyte_is_kept_beside_what_few_have() {
+        assert!(size_of::<Memory>() <= 448, "{} bytes", size_of::<Memory>());
+    }
 }

@@ -172,7 +172,7 @@ mod tests {
         let disabled = WorkGroup { enabled: false, ..spark() };
         for (told, ttl) in [(Ok(spark()), FIT_TTL), (Ok(disabled), BRIEF_TTL), (Ok(WorkGroup::default()), BRIEF_TTL), (Err(refusal()), BRIEF_TTL)] {
             let place = Place::<i32> { told: Some((now, told.clone())), ..Place::default() };
-            assert_eq!(place.fresh(now + ttl - Duration::from_millis(1)), Some(&told));
+            assert_eq!(place.fresh(now + ttl.saturating_sub(Duration::from_millis(1))), Some(&told));
             assert_eq!(place.fresh(now + ttl), None);
         }
     }

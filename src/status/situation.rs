@@ -130,7 +130,7 @@ pub(crate) fn situation(object: &AthenaSession, known: &Known, at: &Circumstance
                 account(at.identity.account.as_deref()),
             ),
         },
-        Attempt::Unknown(made) if known.absence.is_some() && is_account_unknown(made, known, &at.identity) => Situation::IdentityChanged {
+        Attempt::Unknown(made) if known.absence().is_some() && is_account_unknown(made, known, &at.identity) => Situation::IdentityChanged {
             message: format!(
                 "the attempt was recorded before AWS had told the operator's account, and the operator{} does not find its session: find and end it yourself if \
                  there is one, then delete this object with deletionPolicy Retain, which an administrator may have to set",
@@ -204,7 +204,7 @@ fn waiting_for_start(status: &AthenaSessionStatus, known: &Known, at: &Circumsta
             Situation::Refused { reason, message, stalled: was_stalled || at.now >= refused.since + at.limits.healing }
         }
         // Its session may be found yet.
-        Class::TokenConflict => Situation::Refused { reason, message, stalled: known.absence.is_some() || was_stalled },
+        Class::TokenConflict => Situation::Refused { reason, message, stalled: known.absence().is_some() || was_stalled },
         Class::Rejected => Situation::Refused { reason, message, stalled: true },
     }
 }

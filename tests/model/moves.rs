@@ -571,7 +571,7 @@ fn teaches_nothing(before: &World, after: &World, index: usize) -> bool {
         let controller = &world.controllers[index];
         let known = &controller.known;
         let id = controller.cache.as_ref().and_then(|object| object.get().status.as_ref()?.session_id.clone()).unwrap_or_default();
-        let refused = (known.refused.clone(), known.look_refused.is_some(), known.not_found, known.absence);
+        let refused = (known.refused.clone(), known.look_refused.is_some(), known.not_found(), known.absence());
         (
             controller.pending.clone(),
             controller.heard,
@@ -610,7 +610,7 @@ impl Model for Exploration {
                 moves.extend(self.replies.iter().filter(|_| budget.faults > 0).map(|reply| Move::Reconcile(index, *reply)));
                 let young = world.sessions.iter().any(|session| session.is_young(world.now) && session.is_of(world.uid));
                 // Two are as good as more.
-                if young && controller.known.not_found < 2 {
+                if young && controller.known.not_found() < 2 {
                     moves.push(Move::Reconcile(index, Reply::Lagging));
                 }
             }
