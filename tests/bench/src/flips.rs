@@ -36,6 +36,15 @@ impl Flips {
     fn writes(&self) -> f64 {
         self.counted.object_writes / count(self.objects) / Self::minutes()
     }
+
+    /// Returns the bounds that are broken.
+    pub fn broken(&self) -> Vec<String> {
+        let writes = self.writes();
+        if writes <= 1.0 {
+            return Vec::new();
+        }
+        vec![format!("sessions at work: {writes:.3} writes of an object in a minute and not 1")]
+    }
 }
 
 impl fmt::Display for Flips {

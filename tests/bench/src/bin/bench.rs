@@ -51,8 +51,7 @@ async fn measure(arguments: &Arguments) -> anyhow::Result<Vec<String>> {
         return waited(arguments, &machine, objects).await;
     }
     if let Some(objects) = arguments.flips {
-        flipped(arguments, &machine, objects).await?;
-        return Ok(Vec::new());
+        return flipped(arguments, &machine, objects).await;
     }
     let mut reports = Vec::new();
     for objects in &arguments.objects {
@@ -71,8 +70,8 @@ async fn measure(arguments: &Arguments) -> anyhow::Result<Vec<String>> {
         page::write_sizes(&reports, &machine)?;
     }
     let waited = waited(arguments, &machine, MANY).await?;
-    flipped(arguments, &machine, MANY).await?;
-    Ok(report::broken(&reports).into_iter().chain(waited).collect())
+    let flipped = flipped(arguments, &machine, MANY).await?;
+    Ok(report::broken(&reports).into_iter().chain(waited).chain(flipped).collect())
 }
 
 /// Objects that wait for the rate limiter, and sessions that become busy and idle in turn.
@@ -88,12 +87,12 @@ async fn waited(arguments: &Arguments, machine: &str, objects: usize) -> anyhow:
     Ok(limited.broken())
 }
 
-/// Measures how often the status follows sessions that become busy and idle in turn.
-async fn flipped(arguments: &Arguments, machine: &str, objects: usize) -> anyhow::Result<()> {
+/// Measures how often the status follows sessions that become busy and idle in turn. Returns the bounds that are broken.
+async fn flipped(arguments: &Arguments, machine: &str, objects: usize) -> anyhow::Result<Vec<String>> {
     let flips = flips::run(&arguments.operator, objects).await?;
     println!("{flips}");
     if arguments.write {
         page::write("flips", &format!("{machine}\n\n```text\n{flips}\n```"))?;
     }
-    Ok(())
+    Ok(flips.broken())
 }
