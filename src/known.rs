@@ -36,6 +36,8 @@ pub struct Known {
     /// Whether nobody can have recorded that attempt before.
     is_first_record: bool,
     in_doubt: bool,
+    /// Whether Athena has not told its time, on which something depends.
+    lacks_time: bool,
     trusted: Option<Box<str>>,
     disowned: Option<Box<str>>,
     last_modified_time: Option<Timestamp>,
@@ -540,9 +542,16 @@ impl Known {
         self.refused = self.refused.take().filter(|refused| refused.call != Call::Search);
     }
 
+    /// Athena was asked for its time, on which something depends, and has not told it. Its being told is waited for, and no time.
+    pub fn time_refused(&mut self, refusal: &Refusal, now: Timestamp) {
+        self.refused(Call::WorkGroup, refusal.clone(), now, 0.0);
+        self.wait = None;
+        self.lacks_time = true;
+    }
+
     /// Athena has told its time.
     pub fn time_told(&mut self) {
-        if self.refused.as_ref().is_some_and(|refused| refused.call == Call::WorkGroup) {
+        if std::mem::take(&mut self.lacks_time) && self.refused.as_ref().is_some_and(|refused| refused.call == Call::WorkGroup) {
             (self.refused, self.wait) = (None, None);
         }
     }

@@ -15,7 +15,8 @@
 //! runtime     Kubernetes plumbing for any kind: the workqueue, bounded replies
 //! observer    sweeps of the work groups, which show what has changed
 //! writes      the writes to the API server
-//! clock       Athena's time and the API server's
+//! clock       Athena's time and the API server's, and
+//! athena_time what waits for Athena's
 //! operator    what reconciles work with
 //! memory      what they remember of objects
 //! observation what is seen of a session, and when
@@ -36,6 +37,7 @@
 pub mod api;
 pub mod args;
 pub mod athena;
+mod athena_time;
 pub mod check;
 pub mod clock;
 pub mod controller;

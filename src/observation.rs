@@ -183,28 +183,28 @@ impl Operator {
         loop {
             self.time(known);
             let at = self.circumstances();
+            if at.is_time_certain {
+                known.time_told();
+            }
             let id = object.status.as_ref().and_then(|status| status.session_id.as_deref());
             let step = next_step(object, known, seen, &at);
             if step != Step::Search {
                 self.searches.cancel(&Key::of(object));
                 known.marked = Vec::new();
             }
-            if matches!(step, Step::Look | Step::AskTime) && !self.is_permitted(object, known, &step, call) {
-                if step == Step::Look && !wants_stopped(object) {
+            if step == Step::Look && !self.is_permitted(object, known, &step, call) {
+                if !wants_stopped(object) {
                     self.poll_instead(object, known);
                 }
                 return None;
             }
             match (step, id) {
                 (Step::AskTime, _) => {
-                    if let Err(refusal) = self.ask_time(object, call).await? {
-                        let now = self.time(known);
-                        known.work_group_read(Err(&refusal), now, fastrand::f64());
-                        return Some(Step::Hold(refusal));
-                    }
-                    if self.clock.read().is_certain {
-                        known.time_told();
-                    }
+                    // It is asked for all objects at once, and triggers them.
+                    let refusal = self.redact_refusal(object, self.athena_time.refusal()?).await;
+                    let now = self.time(known);
+                    known.time_refused(&refusal, now);
+                    return Some(Step::Hold(refusal));
                 }
                 (Step::Look, Some(id)) => {
                     let full = is_full_look(object, known, id);
@@ -237,23 +237,6 @@ impl Operator {
                 (step, _) => return Some(step),
             }
         }
-    }
-
-    /// Asks Athena for its time. Returns why it has not told it, unless the next reply is to confirm it; returns nothing if another asks. What Athena says of the
-    /// work group does not matter.
-    async fn ask_time(&self, object: &AthenaSession, call: &mut NextCall) -> Option<Result<(), Refusal>> {
-        let was_in_doubt = self.clock.is_in_doubt();
-        let reply = self.get_work_group(object, call).await?;
-        let is_in_doubt = self.clock.is_in_doubt();
-        if self.clock.read().is_certain || is_in_doubt && !was_in_doubt {
-            return Some(Ok(()));
-        }
-        let undated = || unanswered("the reply has no Date header with a request id of AWS's, by which times are compared");
-        Some(Err(match reply {
-            _ if is_in_doubt => unanswered("the Date headers of Athena's replies, by which times are compared, differ by more than 10 s"),
-            Ok(_) => undated(),
-            Err(refusal) => self.redact_refusal(object, refusal).await,
-        }))
     }
 
     /// Returns what a list of the work group shows of the object's sessions. Returns nothing while the object waits for the list, or for its turn to look at
@@ -351,8 +334,8 @@ fn priority(object: &AthenaSession, known: &Known, step: &Step) -> Option<Priori
         Step::Terminate => Some(Priority::Terminate),
         // That it has ended is learnt in the end: it must not keep others from starting.
         Step::Look if wants_stopped(object) && is_ending(object, known) => Some(Priority::Look),
-        Step::Look | Step::AskTime | Step::Search | Step::Start(_) if wants_stopped(object) => Some(Priority::Terminate),
-        Step::Look | Step::AskTime | Step::Search => Some(Priority::Look),
+        Step::Look | Step::Search | Step::Start(_) if wants_stopped(object) => Some(Priority::Terminate),
+        Step::Look | Step::Search => Some(Priority::Look),
         Step::ReadWorkGroup | Step::Record(_) | Step::Start(_) if known.was_refused() => Some(Priority::Retry),
         Step::ReadWorkGroup | Step::Record(_) | Step::Start(_) => Some(Priority::Start),
         _ => None,

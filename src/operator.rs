@@ -1,7 +1,6 @@
 //! What reconciles work with.
 
-use std::collections::HashSet;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use k8s_openapi::jiff::Timestamp;
 use kube::runtime::reflector::Store;
@@ -13,6 +12,7 @@ use tracing::Instrument;
 use crate::api::AthenaSession;
 use crate::athena::rate_limiter::RateLimiter;
 use crate::athena::{Athena, MarkerSearch};
+use crate::athena_time::AthenaTime;
 use crate::clock::{Clock, Reading};
 use crate::key::Key;
 use crate::known::Known;
@@ -34,8 +34,7 @@ pub struct Operator {
     pub(crate) clock: Clock,
     /// The API server's clock.
     pub(crate) api_server_clock: Clock,
-    /// The objects for which something waits for Athena's time.
-    awaiting_time: Mutex<HashSet<Key>>,
+    pub(crate) athena_time: AthenaTime,
     pub(crate) observer: Arc<Observer<Key>>,
     pub(crate) searches: Arc<MarkerSearch<Key>>,
     pub(crate) trigger: Arc<Trigger>,
@@ -66,7 +65,7 @@ impl Operator {
             athena,
             clock,
             api_server_clock,
-            awaiting_time: Mutex::default(),
+            athena_time: AthenaTime::default(),
             observer,
             searches,
             trigger,
@@ -95,41 +94,6 @@ impl Operator {
         let _ = self.account.set(account);
         for store in self.stores.lock().unwrap_or_else(PoisonError::into_inner).iter() {
             store.state().iter().for_each(|object| self.trigger.trigger(&Key::of(object.as_ref()), Priority::Normal));
-        }
-    }
-
-    fn awaiting_time(&self) -> MutexGuard<'_, HashSet<Key>> {
-        self.awaiting_time.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Has `key` triggered once Athena has told its time.
-    pub(crate) fn await_time(&self, key: &Key) {
-        self.awaiting_time().insert(key.clone());
-        // It may have been told between the decision and now.
-        if self.clock.read().is_certain && self.awaiting_time().remove(key) {
-            self.trigger.trigger(key, Priority::Normal);
-        }
-    }
-
-    /// Triggers the objects that wait for Athena's time when it is told, and all of them when it was off: their timers were set by it. Does so for ever.
-    pub(crate) async fn follow_clock(&self) {
-        let mut was_certain = false;
-        loop {
-            self.clock.corrected().await;
-            let waiting = std::mem::take(&mut *self.awaiting_time());
-            if was_certain {
-                let stores = self.stores.lock().unwrap_or_else(PoisonError::into_inner);
-                let keys: Vec<Key> = stores.iter().flat_map(Store::state).map(|object| Key::of(object.as_ref())).collect();
-                drop(stores);
-                for key in &keys {
-                    self.trigger.trigger(key, Priority::Normal);
-                }
-            } else {
-                for key in &waiting {
-                    self.trigger.trigger(key, Priority::Normal);
-                }
-            }
-            was_certain = true;
         }
     }
 
@@ -202,7 +166,7 @@ impl Operator {
 
     /// Forgets an object that is gone. A session of it that was started and never recorded has no owner any more and is ended.
     pub fn forget(&self, object: &Key) {
-        self.awaiting_time().remove(object);
+        self.athena_time.forget(object);
         self.limiter().cancel(object);
         self.observer.forget(object);
         self.searches.cancel(object);

@@ -121,7 +121,7 @@ impl Operator {
         }
         debug!(?step, queued, "decided");
         if awaits_time(object, known, &self.circumstances()) {
-            self.await_time(&Key::of(object));
+            self.await_time(&Key::of(object), &object.spec.work_group);
         }
         let mut reported = None;
         let written = match &step {

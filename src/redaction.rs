@@ -1,5 +1,6 @@
 //! Keeps the values of a spec's properties, which may be secrets, out of what Athena's texts are put into: status, events and logs.
 
+use std::collections::HashSet;
 use std::ops::Range;
 
 use crate::api::AthenaSessionSpec;
@@ -24,12 +25,14 @@ pub fn redacted(text: &str, spec: &AthenaSessionSpec) -> String {
     let classified = engine.and_then(|engine| engine.classifications.as_ref()).into_iter().flatten();
     let maps = engine.into_iter().flat_map(|engine| [&engine.spark_properties, &engine.additional_configs]);
     let maps = maps.chain(classified.map(|classification| &classification.properties));
-    let values = maps.flatten().flat_map(|map| map.values()).map(|value| value.trim()).filter(|value| value.chars().count() >= SHORTEST);
-    let text = without_repeated(text);
+    let values = maps.flatten().flat_map(|map| map.values()).map(|value| value.trim()).filter(|value| is_long_enough(value));
+    // What is cut off here is as what Athena cuts off. All that follows takes time by the length of this text, for each value.
+    let text = without_repeated(&text[..text.floor_char_boundary(LONGEST)]);
     // Whoever repeats a value may have escaped it, or changed its case.
     let lower = text.to_ascii_lowercase();
-    let written = values.map(str::to_ascii_lowercase).flat_map(|value| [Some(value.clone()), escaped(&value)]).flatten();
-    let mut hidden: Vec<Range<usize>> = written.flat_map(|value| places(&lower, &value)).collect();
+    let written = values.map(str::to_ascii_lowercase).flat_map(|value| [escaped(&value), Some(value)]).flatten();
+    let ends = ends(&lower);
+    let mut hidden: Vec<Range<usize>> = written.collect::<HashSet<_>>().iter().flat_map(|value| places(&lower, &ends, value)).collect();
     hidden.sort_by_key(|place| place.start);
     let (mut kept, mut end) = (String::new(), 0);
     for place in hidden {
@@ -40,16 +43,12 @@ pub fn redacted(text: &str, spec: &AthenaSessionSpec) -> String {
         end = end.max(place.end);
     }
     kept.push_str(&text[end..]);
-    bounded(kept)
+    kept
 }
 
-/// `text`, of which nobody shows more than the beginning: Athena may repeat all that it was sent.
-fn bounded(mut text: String) -> String {
-    if text.len() > LONGEST {
-        text.truncate(text.floor_char_boundary(LONGEST));
-        text.shrink_to_fit();
-    }
-    text
+/// Whether `value` can be a secret.
+fn is_long_enough(value: &str) -> bool {
+    value.chars().nth(SHORTEST - 1).is_some()
 }
 
 /// `value` as it stands in JSON, if that is another text.
@@ -59,17 +58,50 @@ fn escaped(value: &str) -> Option<String> {
     (inner != value).then(|| inner.to_owned())
 }
 
-/// Where `value` stands in `text`, and where it begins and is cut off: at the end of the text, as Athena does it too, or before dots that say so.
-fn places(text: &str, value: &str) -> Vec<Range<usize>> {
+/// Where `value` stands in `text`, and where it begins and is cut off, at one of `ends`. It takes time by the lengths of both.
+fn places(text: &str, ends: &[usize], value: &str) -> Vec<Range<usize>> {
     let whole = text.match_indices(value).map(|(start, value)| start..start + value.len());
-    let Some((shortest, _)) = value.char_indices().nth(SHORTEST) else { return whole.collect() };
-    let begun = text.match_indices(&value[..shortest]).filter_map(|(start, _)| {
-        let rest = &text[start..];
-        let same: usize = rest.chars().zip(value.chars()).take_while(|(one, other)| one == other).map(|(one, _)| one.len_utf8()).sum();
-        let after = rest[same..].trim_start_matches(['\\', '"', ' ']);
-        (same < value.len() && (after.is_empty() || after.starts_with("...") || after.starts_with('\u{2026}'))).then(|| start..start + same)
-    });
-    whole.chain(begun).collect()
+    let begun = begun(text, value);
+    let cut = ends.iter().map(|end| end - begun[*end]..*end).filter(|place| is_long_enough(&text[place.clone()]));
+    whole.chain(cut).collect()
+}
+
+/// Where `text` may have been cut off: at its end, as Athena does it too, or before dots that say so; quotes, backslashes and spaces do not count.
+fn ends(text: &str) -> Vec<usize> {
+    let mut ends = vec![text.len()];
+    let mut after = text.len();
+    for (place, character) in text.char_indices().rev() {
+        let is_before_end = ends.last() == Some(&after);
+        let is_dots = text[place..].starts_with("...") || character == '\u{2026}';
+        if is_dots || is_before_end && matches!(character, '\\' | '"' | ' ') {
+            ends.push(place);
+        }
+        after = place;
+    }
+    ends
+}
+
+/// The length of the longest beginning of `value` that ends at each place of `text`, as the algorithm of Knuth, Morris and Pratt finds them.
+fn begun(text: &str, value: &str) -> Vec<usize> {
+    let (text, value) = (text.as_bytes(), value.as_bytes());
+    // No more of it can stand in the text.
+    let value = &value[..value.len().min(text.len() + 1)];
+    let advance = |borders: &[usize], mut length: usize, byte: u8| {
+        while length > 0 && (length == value.len() || value[length] != byte) {
+            length = borders[length];
+        }
+        if value.get(length) == Some(&byte) { length + 1 } else { 0 }
+    };
+    let mut borders = vec![0; 2.min(value.len() + 1)];
+    for byte in value.iter().skip(1) {
+        let length = advance(&borders, *borders.last().unwrap_or(&0), *byte);
+        borders.push(length);
+    }
+    let mut lengths = vec![0];
+    for byte in text {
+        lengths.push(advance(&borders, *lengths.last().unwrap_or(&0), *byte));
+    }
+    lengths
 }
 
 /// `text` without what stands in `Value '...' at 'field'`.
@@ -178,6 +210,34 @@ mod tests {
         assert_eq!(told("the value hunter2-and-mo"), "the value ***");
         assert_eq!(told("the value AKI"), "the value AKI");
         assert_eq!(told("AKIA/sec is cut"), "AKIA/sec is cut");
+    }
+
+    #[test]
+    fn a_text_that_repeats_the_beginning_of_many_values_takes_no_longer_than_another() {
+        // Each beginning of a value stands at each place of the text, and ends nowhere.
+        let properties: serde_json::Map<_, _> =
+            (0..100).map(|number| (format!("spark.{number}"), json!(format!("{}{number}", "a".repeat(8000))))).collect();
+        let spec = json!({ "workGroup": "etl", "engineConfiguration": { "sparkProperties": properties } });
+        let spec: AthenaSessionSpec = serde_json::from_value(spec).expect("a spec");
+        let begun = std::time::Instant::now();
+        assert_eq!(redacted(&"a".repeat(6000), &spec), "***");
+        assert_eq!(redacted(&format!("{} is cut", "a".repeat(4000)), &spec), format!("{} is cut", "a".repeat(4000)));
+        // It took minutes. In a build without optimisations it takes less than a second.
+        assert!(begun.elapsed() < std::time::Duration::from_secs(20), "{:?}", begun.elapsed());
+    }
+
+    #[test]
+    fn the_longest_beginning_of_a_value_is_found_at_each_place() {
+        for (text, value, expected) in [
+            ("abab", "abac", &[0, 1, 2, 3, 2][..]),
+            ("aaab", "aab", &[0, 1, 2, 2, 3]),
+            ("xyz", "a", &[0, 0, 0, 0]),
+            ("aba", "ab", &[0, 1, 2, 1]),
+            ("", "abc", &[0]),
+        ] {
+            assert_eq!(begun(text, value), expected, "{value} in {text}");
+        }
+        assert_eq!(ends("a \"b\\... c\" "), [12, 11, 10, 5, 4], "from the end on");
     }
 
     #[test]

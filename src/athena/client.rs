@@ -269,6 +269,14 @@ impl Athena {
         Some(told)
     }
 
+    /// Has Athena tell its time, by GetWorkGroup: any reply does.
+    ///
+    /// # Errors
+    /// The refusal.
+    pub async fn ask_time(&self, work_group: &str, permit: Permit) -> Result<(), Refusal> {
+        self.get_work_group(work_group, permit).await.map(|_| ())
+    }
+
     async fn get_work_group(&self, name: &str, permit: Permit) -> Result<GetWorkGroupOutput, Refusal> {
         let call = self.athena.get_work_group().work_group(name).send();
         self.measured("GetWorkGroup", &Subject::work_group(name), permit, call).await

@@ -12,6 +12,7 @@ use kube::api::PostParams;
 use serde_json::json;
 
 use crate::harness::{World, ready_condition, status, tests, until};
+use crate::scale::reconciles;
 
 tests![
     a_node_ahead_does_not_take_an_early_list_for_a_proof_of_absence,
@@ -19,6 +20,7 @@ tests![
     a_jump_of_the_nodes_clock_ends_no_session,
     before_athena_has_told_its_time_nothing_is_deleted_for_its_age,
     before_athena_has_told_its_time_a_failed_session_is_not_restarted,
+    athenas_time_is_asked_for_once_for_all_objects_that_wait_for_it,
     a_single_wrong_date_at_the_start_ends_deletes_and_dates_nothing,
     a_skew_is_shown_in_a_metric_and_once_in_the_log,
 ];
@@ -191,6 +193,34 @@ async fn before_athena_has_told_its_time_a_failed_session_is_not_restarted(world
     world.until_reason("failed", "SessionIdle").await?;
     let started: Vec<_> = world.emulator.sessions().iter().map(|session| session.states[0].1).collect();
     ensure!(started.len() == 2 && started[1].duration_since(started[0]).as_secs() >= 9, "the backoff is ten seconds: {started:?}");
+    Ok(())
+}
+
+async fn athenas_time_is_asked_for_once_for_all_objects_that_wait_for_it(world: World) -> anyhow::Result<()> {
+    const OBJECTS: usize = 30;
+    let operator = world.operator()?;
+    let names: Vec<String> = (0..OBJECTS).map(|number| format!("finished-{number}")).collect();
+    for name in &names {
+        world.create_with(name, json!({ "workGroup": "spark-35", "activeDeadlineSeconds": 1 })).await?;
+    }
+    for name in &names {
+        world.until(name, "over", |object| status(object).end_reason.is_some()).await?;
+    }
+    drop(operator);
+    for name in &names {
+        world.patch(name, json!({ "spec": { "ttlSecondsAfterFinished": 1 } })).await?;
+    }
+    world.emulator.set_faults(vec![behind_a_proxy()]);
+    let before = world.calls("GetWorkGroup").len();
+    let operator = world.operator()?;
+    until("Athena is asked for its time again and again", || world.calls("GetWorkGroup").len() > before + 4).await?;
+    // Each is met, told why it waits, and met again as it was written.
+    let reconciles = reconciles(&operator)?;
+    ensure!(reconciles <= 5 * OBJECTS as u64, "{reconciles} reconciles of {OBJECTS} objects");
+    world.emulator.set_faults(vec![]);
+    for name in &names {
+        world.until_gone(name).await?;
+    }
     Ok(())
 }
 

@@ -286,7 +286,7 @@ async fn suspend(world: &World, count: usize, suspend: bool) -> anyhow::Result<(
 }
 
 /// How many reconciles an operator counts.
-fn reconciles(operator: &Operator) -> anyhow::Result<u64> {
+pub(crate) fn reconciles(operator: &Operator) -> anyhow::Result<u64> {
     let metrics = operator.get("/metrics")?.1;
     let counts = metrics.lines().filter(|line| line.starts_with("controller_runtime_reconcile_total"));
     Ok(counts.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).sum())

@@ -162,7 +162,7 @@ pub fn reconcile(before: &World, index: usize, reply: Reply, mutant: Mutant) -> 
                     }
                 } else {
                     let refusal = refusal(Class::Unanswered);
-                    known.work_group_read(Err(&refusal), at.now, 0.0);
+                    known.time_refused(&refusal, at.now);
                     break Step::Hold(refusal);
                 }
             }

@@ -253,8 +253,8 @@ impl Play<'_, '_> {
                         self.known.time_told();
                         continue;
                     }
-                    let (refusal, jitter) = (unanswered(), jitter(self.u)?);
-                    self.known.work_group_read(Err(&refusal), now, jitter);
+                    let refusal = unanswered();
+                    self.known.time_refused(&refusal, now);
                     return Ok(Step::Hold(refusal));
                 }
                 (Step::ReadWorkGroup, _) => {
