@@ -1,7 +1,6 @@
 //! The controller: what triggers a reconcile, how many run at a time, and how they end.
 
 use std::future::Future;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError};
 
 use futures::future::{FutureExt, join_all, select};
@@ -11,38 +10,15 @@ use kube::runtime::watcher::{self, Event, watcher};
 use kube::runtime::{WatchStreamExt, reflector};
 use kube::{Api, Client, Resource, ResourceExt};
 use tokio_util::task::TaskTracker;
-use tracing::warn;
+use tracing::{info, warn};
 
 use crate::api::{AthenaSession, FINALIZER};
 use crate::key::Key;
-use crate::leadership::Leadership;
 use crate::operator::Operator;
+use crate::readiness::{Readiness, refusal};
 use crate::reconcile::reconcile;
 use crate::runtime::workqueue::{Priority, Workqueue};
 use crate::wakes::Received;
-
-/// Whether the process does its part: as the leader, once every first list is complete; else as the one that waits while another leads.
-#[derive(Clone, Debug)]
-pub struct Readiness {
-    missing: Arc<AtomicUsize>,
-    leadership: Leadership,
-}
-
-impl Readiness {
-    /// Nothing has been listed in any of `scopes` yet.
-    pub fn new(scopes: usize, leadership: Leadership) -> Self {
-        Self { missing: Arc::new(AtomicUsize::new(scopes)), leadership }
-    }
-
-    /// Whether it does.
-    pub fn is_ready(&self) -> bool {
-        self.missing.load(Ordering::Acquire) == 0 || self.leadership.is_elsewhere()
-    }
-
-    fn listed(&self) {
-        self.missing.fetch_sub(1, Ordering::AcqRel);
-    }
-}
 
 /// Watches `namespaces`, or all of them if there is none, and reconciles until `shutdown`; then finishes what is running.
 pub async fn run(
@@ -80,11 +56,13 @@ async fn run_scope(
     let (reader, writer) = reflector::store();
     operator.stores.lock().unwrap_or_else(PoisonError::into_inner).push(reader.clone());
     let queue = Workqueue::new(concurrency.into(), operator.metrics.clone());
-    operator.trigger.register(namespace, queue.clone());
-    let enter = touched(api, writer, readiness).take_until(shutdown.clone()).for_each(|object| {
+    operator.trigger.register(namespace.clone(), queue.clone());
+    let enter = touched(api, writer, namespace.unwrap_or_default(), readiness).take_until(shutdown.clone()).for_each(|object| {
         match object {
             Ok(object) if operator.is_news(&object) => queue.add(Key::of(&object), priority(&object)),
             Ok(_) => {}
+            // A refusal was told when it began.
+            Err(error) if refusal(&error).is_some() => {}
             Err(error) => warn!("{error}"),
         }
         std::future::ready(())
@@ -127,16 +105,27 @@ fn priority(object: &Received) -> Priority {
     }
 }
 
-/// The objects that appear, change or go, after the store has them.
-fn touched(api: Api<Received>, writer: store::Writer<Received>, readiness: Readiness) -> impl Stream<Item = Result<Received, watcher::Error>> + Send {
-    let mut listed = false;
+/// The objects that appear, change or go, after the store has them. `readiness` is told how the API server answers for `scope`, and people are when that changes.
+fn touched(
+    api: Api<Received>,
+    writer: store::Writer<Received>,
+    scope: String,
+    readiness: Readiness,
+) -> impl Stream<Item = Result<Received, watcher::Error>> + Send {
     watcher(api, watcher::Config::default())
         .default_backoff()
         .reflect(writer)
-        .inspect(move |event| {
-            if matches!(event, Ok(Event::InitDone)) && !listed {
-                listed = true;
-                readiness.listed();
+        .inspect(move |event| match event {
+            Ok(Event::InitDone) => {
+                if readiness.listed(&scope) {
+                    info!(namespace = scope, "the API server lists the AthenaSessions again");
+                }
+            }
+            Ok(_) => {}
+            Err(error) => {
+                if let Some(text) = readiness.failed(&scope, error) {
+                    warn!(namespace = scope, "the API server refuses to list the AthenaSessions: {text}");
+                }
             }
         })
         .touched_objects()

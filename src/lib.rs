@@ -57,6 +57,7 @@ pub mod observer;
 pub mod operator;
 pub(crate) mod orphans;
 pub(crate) mod publish;
+pub mod readiness;
 pub mod reconcile;
 pub mod redaction;
 pub mod retained;

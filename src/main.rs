@@ -11,11 +11,13 @@ use athena_operator::athena::Athena;
 use athena_operator::athena::rate_limiter::RateLimiter;
 use athena_operator::check::check;
 use athena_operator::clock::Clock;
-use athena_operator::controller::{self, Readiness};
+use athena_operator::controller;
+use athena_operator::known::backoff;
 use athena_operator::leadership::{self, Leadership};
 use athena_operator::lease::{self, Candidate};
 use athena_operator::metrics::Metrics;
 use athena_operator::operator::Operator;
+use athena_operator::readiness::Readiness;
 use athena_operator::scrape::Scrape;
 use athena_operator::{api, kubernetes, server, telemetry};
 use clap::Parser;
@@ -77,7 +79,7 @@ async fn run(options: &Run) -> anyhow::Result<()> {
     let athena = Athena::from_env(options.athena_timeout, leadership.clone(), limiter, metrics.clone()).await?;
     // A namespace given twice must not have two reconciles of one object at a time.
     let namespaces: Vec<String> = options.namespaces.iter().cloned().collect::<BTreeSet<_>>().into_iter().collect();
-    let readiness = Readiness::new(namespaces.len().max(1), leadership.clone());
+    let readiness = Readiness::new(&namespaces, leadership.clone());
     let listener = server::bind(options.listen).await.with_context(|| format!("cannot listen on {}", options.listen))?;
     info!(version = VERSION, address = %listener.local_addr()?, region = athena.region(), ?namespaces, "starting");
 
@@ -85,7 +87,8 @@ async fn run(options: &Run) -> anyhow::Result<()> {
     let (release, released) = oneshot::channel();
     let mut election = options.leader_election.then(|| tokio::spawn(lease::run(lease_client, candidate, office, released)));
     let operator = Arc::new(Operator::new(client.clone(), api_server_clock, athena.clone(), options.limits(), metrics));
-    let scrape = Scrape { operator: operator.clone(), leadership: leadership.clone(), lease: options.lease_name.clone() };
+    let scrape =
+        Scrape { operator: operator.clone(), readiness: readiness.clone(), leadership: leadership.clone(), lease: options.lease_name.clone() };
     tokio::spawn(server::serve(listener, Arc::new(scrape), readiness.clone()));
     let learnt = tokio::spawn(learn_account(operator.clone(), athena));
     let (stop, stopped) = oneshot::channel::<()>();

@@ -50,6 +50,7 @@ pub struct Metrics {
     athena_calls: Labelled<2, Counter>,
     athena_call_duration: Labelled<1, Histogram>,
     limiter_wait: Labelled<1, Histogram>,
+    refused_namespaces: Labelled<1, Gauge>,
     clock_skew: Labelled<0, Seconds>,
     writes: Labelled<2, Counter>,
     reconciles: Labelled<2, Counter>,
@@ -91,6 +92,8 @@ pub struct Scraped<'a> {
     pub observations: Vec<Observation>,
     /// What waits for a reconcile.
     pub backlog: Backlog,
+    /// The namespaces whose objects the API server refuses to list; an empty name stands for all of them.
+    pub refused: Vec<String>,
     /// By how much the node's clock is ahead of Athena's, once that is known.
     pub clock_skew: Option<SignedDuration>,
     /// The tasks of the process.
@@ -140,6 +143,7 @@ impl Default for Metrics {
             athena_calls: Labelled::register(registry, &is::ATHENA_CALLS, Counter::default),
             athena_call_duration: Labelled::register(registry, &is::ATHENA_CALL_DURATION, short_times),
             limiter_wait: Labelled::register(registry, &is::LIMITER_WAIT, waits),
+            refused_namespaces: Labelled::register(registry, &is::REFUSED_NAMESPACES, Gauge::default),
             clock_skew: Labelled::register(registry, &is::CLOCK_SKEW, Seconds::default),
             writes: Labelled::register(registry, &is::WRITES, Counter::default),
             reconciles: Labelled::register(registry, &is::RECONCILES, Counter::default),
@@ -336,6 +340,10 @@ impl Metrics {
         self.queue_depth.of([CONTROLLER.into()]).set(i64::try_from(backlog.depth).unwrap_or(i64::MAX));
         self.queue_unfinished.of([CONTROLLER.into()]).set(backlog.unfinished.as_secs_f64());
         self.queue_longest.of([CONTROLLER.into()]).set(backlog.longest.as_secs_f64());
+        self.refused_namespaces.clear();
+        for namespace in &scraped.refused {
+            self.refused_namespaces.of([named.namespaces.label(namespace, now)]).set(1);
+        }
         self.clock_skew.clear();
         if let Some(skew) = scraped.clock_skew {
             self.clock_skew.of([]).set(skew.as_secs_f64());

@@ -50,6 +50,7 @@ fn scraped(objects: Objects<'_>) -> Scraped<'_> {
         objects,
         observations: Vec::new(),
         backlog: Backlog::default(),
+        refused: vec!["closed".into()],
         clock_skew: Some(SignedDuration::from_secs(-400)),
         tasks: 3,
         lease: "lease",

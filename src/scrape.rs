@@ -10,12 +10,15 @@ use tokio::runtime::Handle;
 use crate::leadership::Leadership;
 use crate::metrics::{Scraped, tally};
 use crate::operator::Operator;
+use crate::readiness::Readiness;
 use crate::wakes::Received;
 
 /// Shows the metrics of a process.
 pub struct Scrape {
     /// What holds them.
     pub operator: Arc<Operator>,
+    /// What it cannot serve.
+    pub readiness: Readiness,
     /// Whether the process acts.
     pub leadership: Leadership,
     /// The name of its lease.
@@ -39,6 +42,7 @@ impl Scrape {
             objects,
             observations,
             backlog: self.operator.trigger.backlog(Instant::now()),
+            refused: self.readiness.refused().into_iter().map(|(namespace, _)| namespace).collect(),
             clock_skew: self.operator.clock.node_skew(),
             tasks: Handle::current().metrics().num_alive_tasks(),
             lease: &self.lease,

@@ -13,7 +13,7 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpListener;
 use tracing::debug;
 
-use crate::controller::Readiness;
+use crate::readiness::Readiness;
 use crate::scrape::Scrape;
 
 /// Binds the address of [`serve`], so that a taken one is told at the start.
@@ -48,8 +48,10 @@ pub async fn serve(listener: TcpListener, scrape: Arc<Scrape>, readiness: Readin
 fn answer(request: &Request<Incoming>, scrape: &Scrape, readiness: &Readiness) -> Response<Full<Bytes>> {
     let (status, kind, body) = match (request.method(), request.uri().path()) {
         (&Method::GET, "/livez") => (StatusCode::OK, "text/plain", "ok\n".to_owned()),
-        (&Method::GET, "/readyz") if readiness.is_ready() => (StatusCode::OK, "text/plain", "ok\n".to_owned()),
-        (&Method::GET, "/readyz") => (StatusCode::SERVICE_UNAVAILABLE, "text/plain", "the first list of AthenaSessions is not complete\n".to_owned()),
+        (&Method::GET, "/readyz") => {
+            let status = if readiness.is_ready() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+            (status, "text/plain", readiness.report())
+        }
         (&Method::GET, "/metrics") => (StatusCode::OK, "application/openmetrics-text; version=1.0.0; charset=utf-8", scrape.text()),
         _ => (StatusCode::NOT_FOUND, "text/plain", "not found; there are /livez, /readyz and /metrics\n".to_owned()),
     };

@@ -78,6 +78,7 @@ pub static TABLE: &[Row] = &[
     ATHENA_CALLS.row(),
     ATHENA_CALL_DURATION.row(),
     LIMITER_WAIT.row(),
+    REFUSED_NAMESPACES.row(),
     CLOCK_SKEW.row(),
     WRITES.row(),
     RECONCILES.row(),
@@ -144,6 +145,11 @@ pub(super) static ATHENA_CALL_DURATION: Definition<1> =
     histogram("athena_operator_athena_call_duration_seconds", ["operation"], "Duration of calls to Athena");
 pub(super) static LIMITER_WAIT: Definition<1> =
     histogram("athena_operator_athena_limiter_wait_seconds", ["priority"], "How long AthenaSessions waited for their turn to call Athena");
+pub(super) static REFUSED_NAMESPACES: Definition<1> = gauge(
+    "athena_operator_refused_namespaces",
+    ["namespace"],
+    "1 for each watched namespace whose AthenaSessions the API server refuses to list; without a name, for all of them",
+);
 pub(super) static CLOCK_SKEW: Definition<0> = gauge(
     "athena_operator_clock_skew_seconds",
     [],

@@ -83,7 +83,7 @@ pub fn run(modules: Vec<(&'static str, Vec<Test>)>) -> ExitCode {
 }
 
 /// Tests of an operator that lacks a right, as their namespaces begin.
-const WITHOUT_A_RIGHT: [&str; 2] = ["without-the-right-to-the-lease", "it-is-alive-and-not-ready-without-a-list"];
+const WITHOUT_A_RIGHT: [&str; 3] = ["without-the-right-to-the-lease", "it-is-alive-and-not-ready-while-all", "a-namespace-that-is-refused"];
 
 /// What an operator asked for and its roles do not allow.
 fn refused(stage: &Stage) -> anyhow::Result<Vec<Request>> {

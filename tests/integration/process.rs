@@ -4,14 +4,18 @@ use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, ensure};
+use athena_operator::api::AthenaSession;
 use environment::{Operator, OperatorOptions, Scope, Signal};
-use serde_json::Value;
+use kube::Api;
+use kube::api::PostParams;
+use serde_json::{Value, json};
 
 use crate::harness::{World, tests, uid, until};
 
 tests![
     probes_and_metrics_answer,
-    it_is_alive_and_not_ready_without_a_list,
+    it_is_alive_and_not_ready_while_all_lists_are_refused,
+    a_namespace_that_is_refused_does_not_keep_the_others_from_being_served,
     log_lines_carry_uid_attempt_and_session_id,
     no_credential_is_logged,
     sigterm_ends_it_with_success_and_leaves_sessions_alone,
@@ -31,16 +35,49 @@ async fn probes_and_metrics_answer(world: World) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn it_is_alive_and_not_ready_without_a_list(world: World) -> anyhow::Result<()> {
+async fn it_is_alive_and_not_ready_while_all_lists_are_refused(world: World) -> anyhow::Result<()> {
     let url = world.emulator.url();
     let binary = Path::new(env!("CARGO_BIN_EXE_athena-operator"));
-    // It may list its own namespace, and is told to watch another.
-    let flags = ["--namespaces=default"];
-    let options = OperatorOptions { binary, scope: Scope::Namespace(&world.namespace), athena: &url, flags: &flags, env: &[] };
+    let flags = ["--namespaces=default,kube-system"];
+    world.kubectl(&["create", "serviceaccount", "athena-operator"])?;
+    let options = OperatorOptions { binary, scope: Scope::Given(&world.namespace), athena: &url, flags: &flags, env: &[] };
     let operator = Operator::start(world.stage(), &options)?;
     until("it is alive", || operator.get("/livez").is_ok_and(|(status, _)| status == 200)).await?;
-    until("the refused list is logged", || operator.raw_log().contains("forbidden")).await?;
+    let told =
+        |namespace: &str, report: &str| report.lines().any(|line| line.contains(&format!("namespace {namespace}: ")) && line.contains("forbidden"));
+    let both = |(_, report): (u16, String)| told("default", &report) && told("kube-system", &report);
+    until("both refusals are told", || operator.get("/readyz").is_ok_and(both)).await?;
     ensure!(operator.get("/readyz")?.0 == 503);
+    Ok(())
+}
+
+async fn a_namespace_that_is_refused_does_not_keep_the_others_from_being_served(world: World) -> anyhow::Result<()> {
+    let other = format!("{}-b", world.namespace);
+    world.stage().kubectl_ok(&["create", "namespace", &other])?;
+    let operator = world.operator_with(&[&format!("--namespaces={other}")], &[])?;
+    world.create("served").await?;
+    world.until_reason("served", "SessionIdle").await?;
+    let (status, report) = operator.get("/readyz")?;
+    ensure!(status == 200 && report.starts_with("ok\n") && report.contains(&format!("namespace {other}: ")), "{status}: {report}");
+    let refused = |metrics: &str| metrics.contains(&format!("athena_operator_refused_namespaces{{namespace=\"{other}\"}} 1"));
+    ensure!(refused(&operator.get("/metrics")?.1), "{}", operator.get("/metrics")?.1);
+    let is_told = |line: &&Value| line["level"] == "WARN" && line["namespace"] == json!(other);
+    let told = || operator.log().iter().filter(is_told).count();
+    ensure!(told() == 1, "{}", operator.raw_log());
+
+    let account = format!("--serviceaccount={}:athena-operator", world.namespace);
+    world.stage().kubectl_ok(&["create", "rolebinding", "operator", "--clusterrole=cluster-admin", &account, "-n", &other])?;
+    let object = json!({
+        "apiVersion": "athena-operator.io/v1alpha1",
+        "kind": "AthenaSession",
+        "metadata": { "name": "later" },
+        "spec": { "workGroup": "spark-35" },
+    });
+    let sessions = Api::<AthenaSession>::namespaced(world.client.clone(), &other);
+    sessions.create(&PostParams::default(), &serde_json::from_value(object)?).await?;
+    until("its session is started", || world.calls("StartSession").len() == 2).await?;
+    until("all is well", || operator.get("/readyz").is_ok_and(|(status, report)| (status, report.as_str()) == (200, "ok\n"))).await?;
+    ensure!(!refused(&operator.get("/metrics")?.1) && told() == 1);
     Ok(())
 }
 

@@ -80,6 +80,7 @@ pub fn reply(data: &[u8]) {
         objects: nothing,
         observations: Vec::new(),
         backlog: Backlog::default(),
+        refused: Vec::new(),
         clock_skew: None,
         tasks: 3,
         lease: "athena-operator",
