@@ -87,27 +87,34 @@ fn held(before: Option<&LeaseSpec>, candidate: &Candidate, now: Timestamp) -> Le
 }
 
 /// Takes part in the election until the lease was held and is lost, which is the only way in which this returns, or until `release` is told; then a
-/// lease that is held is given back. `client` must be one that writes without a lease.
-pub async fn run(client: Client, candidate: Candidate, office: Office, mut release: oneshot::Receiver<()>) {
-    let api: Api<Lease> = Api::namespaced(client, &candidate.namespace);
+/// lease that is held is given back. The clients must be such that write without a lease, and have connections of their own: where one does not answer, the
+/// other is tried.
+pub async fn run(clients: [Client; 2], candidate: Candidate, office: Office, mut release: oneshot::Receiver<()>) {
+    let mut apis = clients.map(|client| Api::<Lease>::namespaced(client, &candidate.namespace));
     let mut watch = Watch::default();
-    let mut term: Option<Instant> = None;
+    let mut term: Option<Term> = None;
     let mut told = None;
     loop {
-        let sent = Instant::now();
-        let bound = term.unwrap_or(sent + candidate.duration);
+        let result = match &term {
+            Some(Term { end, lease }) => renew(&mut apis, lease, &candidate, *end).await,
+            None => match tokio::time::timeout(candidate.duration, turn(&apis[0], &mut watch, &candidate)).await {
+                Ok(result) => result.map_err(Some),
+                Err(_) => Err(None),
+            },
+        };
         let mut pause = retry(&candidate);
-        match tokio::time::timeout_at(bound.into(), turn(&api, &mut watch, &candidate)).await {
-            Ok(Ok(Turn::Held)) => {
+        match result {
+            Ok(Turn::Held { sent, lease }) => {
                 let end = sent + candidate.duration * 2 / 3;
                 office.hold_until(end);
-                pause = candidate.duration / 3;
-                if term.replace(end).is_none() {
+                // As long after it was sent as a quick answer would have it: a slow one leaves no less time for the next.
+                pause = (sent + candidate.duration / 3).saturating_duration_since(Instant::now());
+                if term.replace(Term { end, lease }).is_none() {
                     info!(lease = candidate.name, identity = candidate.identity, "this process is the leader");
                 }
             }
-            Ok(Ok(Turn::Changed)) => {}
-            Ok(Ok(Turn::Other(holder))) => {
+            Ok(Turn::Changed) => {}
+            Ok(Turn::Other(holder)) => {
                 if term.is_some() {
                     warn!(lease = candidate.name, holder, "the lease was taken by another process");
                     return office.leave();
@@ -118,23 +125,57 @@ pub async fn run(client: Client, candidate: Candidate, office: Office, mut relea
                     told = Some(holder);
                 }
             }
-            Ok(Err(error)) => warn!(lease = candidate.name, "cannot take or renew the lease: {error}"),
-            Err(_) => warn!(lease = candidate.name, "cannot take or renew the lease: no answer from the API server in time"),
+            Err(Some(error)) => warn!(lease = candidate.name, "cannot take or renew the lease: {error}"),
+            Err(None) => warn!(lease = candidate.name, "cannot take or renew the lease: no answer from the API server in time"),
         }
-        if term.is_some_and(|end| end <= Instant::now()) {
+        let end = term.as_ref().map(|term| term.end);
+        if end.is_some_and(|end| end <= Instant::now()) {
             warn!(lease = candidate.name, "the lease could not be renewed in time");
             return office.leave();
         }
         pause = pause.mul_f64(0.8 + 0.2 * fastrand::f64());
-        pause = term.map_or(pause, |end| pause.min(end.saturating_duration_since(Instant::now())));
+        pause = end.map_or(pause, |end| pause.min(end.saturating_duration_since(Instant::now())));
         if tokio::time::timeout(pause, &mut release).await.is_ok() {
             office.leave();
             if term.is_some() {
-                give_back(&api, &candidate).await;
+                give_back(&apis[0], &candidate).await;
             }
             return;
         }
     }
+}
+
+/// How long this process may act, and the lease as it wrote it.
+struct Term {
+    end: Instant,
+    lease: Box<Lease>,
+}
+
+/// Renews `lease` before `end`. When half of the time is over without an answer, a second try begins on the other connection, and the first goes on: whichever
+/// succeeds counts from when it was sent. The connection that answered is the first of the next time. Returns nothing for an error if neither answers.
+async fn renew(apis: &mut [Api<Lease>; 2], lease: &Lease, candidate: &Candidate, end: Instant) -> Result<Turn, Option<kube::Error>> {
+    let half = end.saturating_duration_since(Instant::now()) / 2;
+    let (answered, result) = {
+        let [first, second] = &*apis;
+        let again = async {
+            tokio::time::sleep(half).await;
+            loop {
+                match write(second, lease.clone(), candidate).await {
+                    Ok(turn) => return turn,
+                    // The first may yet be answered.
+                    Err(error) => warn!(lease = candidate.name, "cannot renew the lease on another connection: {error}"),
+                }
+                tokio::time::sleep(retry(candidate)).await;
+            }
+        };
+        tokio::select! {
+            turn = write(first, lease.clone(), candidate) => (0, turn.map_err(Some)),
+            turn = again => (1, Ok(turn)),
+            () = tokio::time::sleep_until(end.into()) => (0, Err(None)),
+        }
+    };
+    apis.rotate_left(answered);
+    result
 }
 
 /// How long a candidate waits between looks at the lease.
@@ -143,43 +184,71 @@ fn retry(candidate: &Candidate) -> Duration {
 }
 
 enum Turn {
-    Held,
+    /// It is this process's own, by a write that was sent then.
+    Held { sent: Instant, lease: Box<Lease> },
     /// It is another's, by name.
     Other(String),
     /// It has just been changed, and is not another's: an earlier write of this process may have come late, and tells nothing of how late.
     Changed,
 }
 
+/// Looks at the lease, and takes it if it can be taken.
 async fn turn(api: &Api<Lease>, watch: &mut Watch, candidate: &Candidate) -> kube::Result<Turn> {
     let lease = match api.get(&candidate.name).await {
         Ok(lease) => Some(lease),
         Err(kube::Error::Api(status)) if status.is_not_found() => None,
         Err(error) => return Err(error),
     };
-    let spec = lease.as_ref().and_then(|lease| lease.spec.as_ref());
     let empty = LeaseSpec::default();
-    let seen = lease.as_ref().map(|_| spec.unwrap_or(&empty));
-    let metadata = match (watch.next_move(seen, &candidate.identity, candidate.duration, Instant::now()), lease.as_ref()) {
-        (Move::Wait, _) => return Ok(Turn::Other(spec.and_then(|spec| spec.holder_identity.clone()).unwrap_or_default())),
-        (Move::Write, Some(lease)) => lease.metadata.clone(),
-        (Move::Create | Move::Write, _) => ObjectMeta { name: Some(candidate.name.clone()), ..ObjectMeta::default() },
+    let seen = lease.as_ref().map(|lease| lease.spec.as_ref().unwrap_or(&empty));
+    match watch.next_move(seen, &candidate.identity, candidate.duration, Instant::now()) {
+        Move::Wait => Ok(Turn::Other(lease.as_ref().map(holder).unwrap_or_default().to_owned())),
+        Move::Create | Move::Write => put(api, lease, candidate).await,
+    }
+}
+
+/// Writes the lease that this process holds, again where an earlier write of its own came in between, and anew where somebody has deleted it.
+async fn write(api: &Api<Lease>, mut lease: Lease, candidate: &Candidate) -> kube::Result<Turn> {
+    loop {
+        match put(api, Some(lease), candidate).await {
+            Ok(Turn::Changed) => {}
+            Err(kube::Error::Api(status)) if status.is_not_found() => return put(api, None, candidate).await,
+            other => return other,
+        }
+        lease = api.get(&candidate.name).await?;
+        let holder = holder(&lease);
+        if !holder.is_empty() && holder != candidate.identity {
+            return Ok(Turn::Other(holder.to_owned()));
+        }
+    }
+}
+
+/// Writes the lease, or makes it where there is none, if it is still as it was read.
+async fn put(api: &Api<Lease>, before: Option<Lease>, candidate: &Candidate) -> kube::Result<Turn> {
+    let (metadata, spec) = match &before {
+        Some(lease) => (lease.metadata.clone(), lease.spec.clone().unwrap_or_default()),
+        None => (ObjectMeta { name: Some(candidate.name.clone()), ..ObjectMeta::default() }, LeaseSpec::default()),
     };
-    let wanted = Lease { metadata, spec: Some(held(seen, candidate, Timestamp::now())) };
-    let written = match &lease {
+    let spec = held(before.is_some().then_some(&spec), candidate, Timestamp::now());
+    let wanted = Lease { metadata, spec: Some(spec) };
+    let sent = Instant::now();
+    let written = match &before {
         Some(_) => api.replace(&candidate.name, &PostParams::default(), &wanted).await,
         None => api.create(&PostParams::default(), &wanted).await,
     };
     match written {
-        Ok(_) => Ok(Turn::Held),
-        Err(kube::Error::Api(status)) if status.is_conflict() || status.is_already_exists() => match api.get(&candidate.name).await {
-            Ok(lease) => {
-                let holder = lease.spec.and_then(|spec| spec.holder_identity).unwrap_or_default();
-                Ok(if holder.is_empty() || holder == candidate.identity { Turn::Changed } else { Turn::Other(holder) })
-            }
-            Err(error) => Err(error),
-        },
+        Ok(lease) => Ok(Turn::Held { sent, lease: Box::new(lease) }),
+        Err(kube::Error::Api(status)) if status.is_conflict() || status.is_already_exists() => {
+            let lease = api.get(&candidate.name).await?;
+            let holder = holder(&lease);
+            Ok(if holder.is_empty() || holder == candidate.identity { Turn::Changed } else { Turn::Other(holder.to_owned()) })
+        }
         Err(error) => Err(error),
     }
+}
+
+fn holder(lease: &Lease) -> &str {
+    lease.spec.as_ref().and_then(|spec| spec.holder_identity.as_deref()).unwrap_or_default()
 }
 
 /// Makes the lease free at once, if it is still this process's own.

@@ -65,7 +65,9 @@ async fn run(options: &Run) -> anyhow::Result<()> {
     let metrics = Arc::new(Metrics::default());
     let config = kubernetes::config(options.kubernetes_timeout).await?;
     let api_server_clock = Clock::new("the API server");
-    let lease_client = kubernetes::client(config.clone(), options.kubernetes_timeout, api_server_clock.clone(), metrics.clone())?;
+    // Each has a connection of its own.
+    let lease_client = || kubernetes::client(config.clone(), options.kubernetes_timeout, api_server_clock.clone(), metrics.clone());
+    let lease_clients = [lease_client()?, lease_client()?];
     let (office, leadership) = leadership::contested();
     let leadership = if options.leader_election { leadership } else { Leadership::unbounded() };
     let candidate = Candidate {
@@ -85,7 +87,7 @@ async fn run(options: &Run) -> anyhow::Result<()> {
 
     let mut signals = Signals::new()?;
     let (release, released) = oneshot::channel();
-    let mut election = options.leader_election.then(|| tokio::spawn(lease::run(lease_client, candidate, office, released)));
+    let mut election = options.leader_election.then(|| tokio::spawn(lease::run(lease_clients, candidate, office, released)));
     let operator = Arc::new(Operator::new(client.clone(), api_server_clock, athena.clone(), options.limits(), metrics));
     let scrape =
         Scrape { operator: operator.clone(), readiness: readiness.clone(), leadership: leadership.clone(), lease: options.lease_name.clone() };

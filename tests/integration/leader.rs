@@ -8,13 +8,15 @@ use kube::Api;
 use kube::api::DeleteParams;
 use serde_json::json;
 
-use crate::harness::{World, tests, until};
+use crate::harness::{PATIENCE, World, tests, until};
 
 tests![
     another_replica_takes_over_when_the_leader_is_told_to_end,
     another_replica_takes_over_when_the_leader_is_killed,
     a_leader_that_was_stopped_for_longer_than_its_lease_ends_and_changes_nothing,
     a_leader_that_loses_its_lease_to_another_ends,
+    a_renewal_that_is_not_answered_is_tried_again_on_another_connection,
+    a_leader_whose_api_server_takes_three_seconds_for_every_request_goes_on,
     without_the_right_to_the_lease_nothing_is_done_and_the_process_is_not_ready,
     three_replicas_start_each_session_once_while_leaders_are_killed,
     two_operators_without_election_start_each_session_once,
@@ -100,6 +102,64 @@ async fn a_leader_that_loses_its_lease_to_another_ends(world: World) -> anyhow::
     until("it has ended", || leader.exit_status().is_some()).await?;
     ensure!(leader.exit_status().is_some_and(|status| !status.success()));
     ensure!(holder(&world).await? == "somebody-else");
+    Ok(())
+}
+
+/// A leader with a lease of `duration` whose requests pass through a proxy.
+async fn proxied_leader(world: &World, duration: &str) -> anyhow::Result<(fault_proxy::FaultProxy, Operator, tempfile::TempDir)> {
+    let (namespace, duration) = (format!("--lease-namespace={}", world.namespace), format!("--lease-duration={duration}"));
+    let (proxy, leader, folder) = world.proxied(vec![], &[&namespace, &duration, "--leader-election=true"]).await?;
+    until("it leads", || leads(&leader)).await?;
+    Ok((proxy, leader, folder))
+}
+
+/// Waits until the lease was renewed so many times, by the same holder.
+async fn renewed(world: &World, times: usize) -> anyhow::Result<()> {
+    let (lease, mut seen) = (lease(world), Vec::new());
+    let first = holder(world).await?;
+    let start = std::time::Instant::now();
+    while seen.len() <= times {
+        ensure!(start.elapsed() < PATIENCE, "it was renewed {} times", seen.len());
+        let spec = lease.get("athena-operator").await?.spec.unwrap_or_default();
+        ensure!(spec.holder_identity.as_ref() == Some(&first), "the lease is {:?}'s", spec.holder_identity);
+        if seen.last() != Some(&spec.renew_time) {
+            seen.push(spec.renew_time);
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+    Ok(())
+}
+
+async fn a_renewal_that_is_not_answered_is_tried_again_on_another_connection(world: World) -> anyhow::Result<()> {
+    let (proxy, leader, _folder) = proxied_leader(&world, "6s").await?;
+    for effect in [false, true] {
+        let hung = || {
+            proxy
+                .requests()
+                .iter()
+                .filter(|request| matches!(request.outcome, fault_proxy::Outcome::HungBefore | fault_proxy::Outcome::HungAfter(_)))
+                .count()
+        };
+        let before = hung();
+        let kind = fault_proxy::FaultKind::Hang { effect };
+        proxy.set_faults(vec![fault_proxy::Fault::new("update", "leases", kind).times(1)]);
+        until("a renewal is not answered", || hung() > before).await?;
+        renewed(&world, 4).await?;
+        ensure!(leader.exit_status().is_none(), "{}", leader.raw_log());
+    }
+    world.create("one").await?;
+    world.until_reason("one", "SessionIdle").await?;
+    Ok(())
+}
+
+async fn a_leader_whose_api_server_takes_three_seconds_for_every_request_goes_on(world: World) -> anyhow::Result<()> {
+    let (proxy, leader, _folder) = proxied_leader(&world, "15s").await?;
+    proxy.set_faults(vec![fault_proxy::Fault::new("*", "*", fault_proxy::FaultKind::Delay(std::time::Duration::from_secs(3)))]);
+    world.create("one").await?;
+    renewed(&world, 6).await?;
+    ensure!(leader.exit_status().is_none(), "{}", leader.raw_log());
+    world.until_reason("one", "SessionIdle").await?;
+    ensure!(world.calls("StartSession").len() == 1);
     Ok(())
 }
 
