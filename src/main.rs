@@ -19,6 +19,7 @@ use athena_operator::metrics::Metrics;
 use athena_operator::operator::Operator;
 use athena_operator::readiness::Readiness;
 use athena_operator::scrape::Scrape;
+use athena_operator::session::Class;
 use athena_operator::{api, kubernetes, server, telemetry};
 use clap::Parser;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -187,6 +188,7 @@ async fn learn_account(operator: Arc<Operator>, athena: Athena) {
             Err(error) if tries == 0 => warn!("cannot tell the AWS account, attempts are recorded without it until STS answers: {error}"),
             Err(_) => {}
         }
-        tokio::time::sleep(Duration::from_mins(1)).await;
+        // Objects that an earlier process has left may wait for it.
+        tokio::time::sleep(backoff(Class::Unanswered, tries, fastrand::f64()).unsigned_abs()).await;
     }
 }

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use aws_config::{BehaviorVersion, SdkConfig};
 use aws_credential_types::Credentials;
+use aws_credential_types::credential_feature::AwsCredentialFeature;
 use aws_credential_types::provider::error::CredentialsError;
 use aws_credential_types::provider::{ProvideCredentials, future};
 use aws_sdk_sts::config::IdentityCache;
@@ -122,7 +123,10 @@ impl OwnCredentials {
     /// The account of the credentials, by STS GetCallerIdentity. From here on none are used but those of this account.
     pub(super) async fn account(&self) -> Result<String, String> {
         let credentials = self.provide().await.map_err(|missing| missing.to_string())?;
-        let account = self.account_of(&credentials).await?;
+        let account = match issued_account(&credentials) {
+            Some(account) => account,
+            None => self.account_of(&credentials).await?,
+        };
         let mut state = self.state.lock().await;
         if !state.holds(&credentials) {
             return Err("the credentials have changed meanwhile".into());
@@ -148,7 +152,7 @@ impl OwnCredentials {
         let own = own.interceptor(ReadDate::of_aws(self.clock.clone()));
         let reply =
             aws_sdk_sts::Client::from_conf(own.build()).get_caller_identity().send().await.map_err(|error| refusal(&error, &Subject::OTHER))?;
-        let account = reply.account.filter(|account| account.len() == 12 && account.bytes().all(|byte| byte.is_ascii_digit()));
+        let account = reply.account.filter(|account| is_account(account));
         let account = account.ok_or_else(|| Refusal {
             class: Class::Unanswered,
             reason: "AthenaUnavailable",
@@ -189,12 +193,36 @@ impl OwnCredentials {
         let provider = provider.ok_or_else(|| Missing::NotFound("the SDK knows no source".into()))?;
         let found = provider.provide_credentials().await.map_err(|error| Missing::NotFound(cause(&error)))?;
         let Some(own) = state.account.clone().filter(|_| !state.holds(&found)) else { return Ok(found) };
-        let account = match found.account_id() {
-            Some(account) => account.as_str().to_owned(),
+        let account = match issued_account(&found) {
+            Some(account) => account,
             None => self.account_of(&found).await.map_err(Missing::AccountUnknown)?,
         };
         if account == own { Ok(found) } else { Err(Missing::AccountChanged { own, found: account }) }
     }
+}
+
+/// The account that AWS issued `credentials` with: those of an assumed role, or of EKS Pod Identity. What a variable or a profile says of the account is not
+/// taken for it: a wrong one would have the operator look for sessions in another account, and find none.
+fn issued_account(credentials: &Credentials) -> Option<String> {
+    use AwsCredentialFeature as Feature;
+    let is_issued = |feature: &Feature| {
+        matches!(
+            feature,
+            Feature::CredentialsStsAssumeRole
+                | Feature::CredentialsStsAssumeRoleSaml
+                | Feature::CredentialsStsAssumeRoleWebId
+                | Feature::CredentialsEnvVarsStsWebIdToken
+                | Feature::CredentialsProfileStsWebIdToken
+                | Feature::CredentialsHttp
+        )
+    };
+    let features = credentials.get_property::<Vec<Feature>>()?;
+    let account = credentials.account_id().filter(|_| features.iter().any(is_issued))?.as_str();
+    is_account(account).then(|| account.to_owned())
+}
+
+fn is_account(text: &str) -> bool {
+    text.len() == 12 && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 impl fmt::Debug for OwnCredentials {

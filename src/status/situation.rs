@@ -4,7 +4,7 @@ use super::end::{last_time_at_work, leaves_open};
 use super::{bounded, condition, seconds};
 use crate::api::{AthenaSession, AthenaSessionStatus, EndReason, StopCause};
 use crate::known::{Call, Known, Refused, passes};
-use crate::lifecycle::{Attempt, Circumstances, Sequel, attempt, elsewhere, is_account_unknown, sequel};
+use crate::lifecycle::{Attempt, Circumstances, Identity, Recorded, Sequel, attempt, elsewhere, is_account_unknown, sequel};
 use crate::session::{Class, Refusal};
 
 /// The situation of an object, as the condition matrix has it.
@@ -138,8 +138,12 @@ pub(crate) fn situation(object: &AthenaSession, known: &Known, at: &Circumstance
             ),
         },
         Attempt::None | Attempt::Withdrawn(_) | Attempt::Over(..) if object.spec.suspend => Situation::Suspended,
-        Attempt::Unknown(_) if object.spec.suspend => {
-            Situation::Stopping { cause: StopCause::Suspended, hindrance: known.refused.as_deref().map(Refused::message) }
+        Attempt::Unknown(made) if object.spec.suspend => {
+            let account = awaited_account(made, &at.identity).map(|account| format!("waiting for {account}"));
+            Situation::Stopping { cause: StopCause::Suspended, hindrance: account.or(known.refused.as_deref().map(Refused::message)) }
+        }
+        Attempt::Unknown(made) if let Some(account) = awaited_account(made, &at.identity) => {
+            Situation::Starting { message: format!("waiting for {account}") }
         }
         Attempt::None | Attempt::Withdrawn(_) | Attempt::Unknown(_) => waiting_for_start(&status, known, at),
         Attempt::Live(_, id) => live(&status, id, known, at),
@@ -191,7 +195,7 @@ fn live(status: &AthenaSessionStatus, id: &str, known: &Known, at: &Circumstance
 
 fn waiting_for_start(status: &AthenaSessionStatus, known: &Known, at: &Circumstances) -> Situation {
     let Some(refused) = &known.refused else {
-        return Situation::Starting { message: "StartSession is being called".into() };
+        return Situation::Starting { message: "StartSession is to be called".into() };
     };
     let Refusal { class, reason, .. } = &refused.refusal;
     let message = refused.message();
@@ -256,6 +260,7 @@ fn awaited(object: &AthenaSession, attempt: &Attempt<'_>, known: &Known, at: &Ci
         (Attempt::Unknown(made) | Attempt::Live(made, _), _) if elsewhere(made, &at.identity) => {
             format!("an operator that works in region {}{}", made.region, account(made.account))
         }
+        (Attempt::Unknown(made), _) if let Some(account) = awaited_account(made, &at.identity) => account,
         (Attempt::Live(_, id), Some(refused)) => format!("session {id} to end; {}", refused.message()),
         (Attempt::Live(_, id), None) if let Some(refused) = &known.look_refused => format!("session {id} to end; {}", refused.message()),
         (Attempt::Live(_, id), None) if known.terminated_without_effect() => {
@@ -280,6 +285,12 @@ pub(crate) fn way_out(name: &str, namespace: &str) -> String {
         "to let the object go though its session may run on, which an administrator may have to do: \
          kubectl patch athenasession {name} -n {namespace} --type merge -p '{{\"spec\":{{\"deletionPolicy\":\"Retain\"}}}}'"
     )
+}
+
+/// What an attempt waits for that was made when the account was known, while it is not.
+fn awaited_account(made: &Recorded<'_>, here: &Identity) -> Option<String> {
+    let account = made.account.filter(|_| here.account.is_none())?;
+    Some(format!("STS to tell in which account the operator works: the attempt was made in account {account}, and no call is made for it before"))
 }
 
 fn account(id: Option<&str>) -> String {

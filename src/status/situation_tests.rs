@@ -323,3 +323,22 @@ fn an_attempt_of_another_region_tells_both() {
     let told = situation(&moved, &Known::met(at(0).now), &circumstances).row().message;
     assert!(told.starts_with("the attempt was made in region us-east-1, and the operator now works in eu-west-1, account 000000000000:"), "{told}");
 }
+
+#[test]
+fn an_attempt_that_waits_for_the_operators_account_says_so_and_not_that_a_call_is_made() {
+    let object = recorded_and(json!({ "accountId": "000000000000" }));
+    let mut unknown = at(1);
+    unknown.identity.account = None;
+    let said = |object: &AthenaSession, at: &Circumstances| situation(object, &Known::default(), at).row();
+    let row = said(&object, &unknown);
+    assert!(row.reason == "Starting" && row.message.starts_with("waiting for STS to tell in which account"), "{row:?}");
+    let mut deleted = object.clone();
+    deleted.metadata.deletion_timestamp = Some(Time(at(0).now));
+    assert!(said(&deleted, &unknown).message.starts_with("waiting for STS to tell"), "{:?}", said(&deleted, &unknown));
+    let mut suspended = object.clone();
+    suspended.spec.suspend = true;
+    assert!(said(&suspended, &unknown).message.contains("waiting for STS to tell"), "{:?}", said(&suspended, &unknown));
+    let mut known = at(1);
+    known.identity.account = Some("000000000000".into());
+    assert_eq!(said(&object, &known).message, "StartSession is to be called");
+}

@@ -108,6 +108,20 @@ fn the_port_is_the_one_that_the_operator_listens_on() {
 }
 
 #[test]
+fn an_endpoint_of_athena_is_not_asked_for_what_only_sts_knows() {
+    let urls = |values: &Value| {
+        let operator = operator(values);
+        let variables = operator["env"].as_array().expect("variables").clone();
+        let named = |name: &str| variables.iter().find(|variable| variable["name"] == name).map(|variable| variable["value"].clone());
+        ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_ATHENA", "AWS_ENDPOINT_URL_STS"].map(named)
+    };
+    let (athena, sts) = (json!("https://vpce-1.athena.example.org"), json!("https://vpce-2.sts.example.org"));
+    assert_eq!(urls(&nothing()), [None, None, None]);
+    assert_eq!(urls(&with(&[&set("aws.endpointUrl", athena.clone())])), [None, Some(athena), None]);
+    assert_eq!(urls(&with(&[&set("aws.stsEndpointUrl", sts.clone())])), [None, None, Some(sts)]);
+}
+
+#[test]
 fn an_image_is_pinned_by_its_digest_if_there_is_one() {
     let chart: Value = serde_saphyr::from_str(&read(format!("{CHART}/Chart.yaml"))).expect("YAML");
     let own = format!("ghcr.io/athena-operator/athena-operator:{}", chart["appVersion"].as_str().expect("a version"));

@@ -16,6 +16,11 @@ fn what_cannot_work_is_refused_with_the_way_out() {
         (&[("leaderElection.enabled", json!(false)), ("strategy", json!({"type": "RollingUpdate"}))], "strategy.type must be Recreate"),
         (&[("terminationGracePeriodSeconds", json!(29))], "terminationGracePeriodSeconds must be at least 30"),
         (&[("aws.roleArn", json!(role)), ("serviceAccount.create", json!(false))], "aws.roleArn needs serviceAccount.create=true"),
+        (&[("aws.fipsEndpoint", json!(true)), ("aws.endpointUrl", json!("https://vpce.example.org"))], "aws.fipsEndpoint excludes aws.endpointUrl"),
+        (
+            &[("aws.fipsEndpoint", json!(true)), ("aws.stsEndpointUrl", json!("https://vpce.example.org"))],
+            "aws.fipsEndpoint excludes aws.endpointUrl",
+        ),
         (&[("extraEnv", json!([{"name": "AWS_REGION", "value": "x"}]))], "extraEnv must not hold AWS_REGION"),
         (&[("extraEnv", json!([{"name": "ATHENA_OPERATOR_LISTEN", "value": "x"}]))], "extraEnv must not hold ATHENA_OPERATOR_LISTEN"),
         (&[("metrics.enabled", json!(false)), ("metrics.serviceMonitor.enabled", json!(true))], "at '/metrics/serviceMonitor/enabled'"),

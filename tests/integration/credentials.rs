@@ -20,6 +20,9 @@ tests![
     credentials_of_pod_identity_that_are_revoked_before_their_end_are_replaced,
     credentials_of_pod_identity_are_renewed_at_their_end,
     web_identity_heals_when_its_token_is_right,
+    web_identity_is_exchanged_at_the_endpoint_of_sts_where_athenas_does_not_know_it,
+    the_account_of_pod_identity_is_known_without_sts,
+    an_account_that_a_profile_names_is_not_believed,
     credentials_revoked_in_the_middle_of_a_deletion_hold_the_object_until_they_are_mended,
     an_attempt_of_another_account_is_left_alone,
     the_account_of_a_session_is_recorded_once_sts_has_told_it,
@@ -200,6 +203,60 @@ async fn web_identity_heals_when_its_token_is_right(world: World) -> anyhow::Res
     ensure!(told.message.contains("No OpenIDConnect provider found"), "{}", told.message);
     std::fs::write(&token, "pod")?;
     world.until_reason("irsa", "SessionIdle").await?;
+    Ok(())
+}
+
+async fn web_identity_is_exchanged_at_the_endpoint_of_sts_where_athenas_does_not_know_it(world: World) -> anyhow::Result<()> {
+    issue(&world, "one", Duration::from_hours(1));
+    let mut issuing = None;
+    world.emulator.configure(|config| {
+        issuing = Some(config.clone());
+        config.sts = false;
+    });
+    let sts = Emulator::start(issuing.unwrap_or_default()).await?;
+    let folder = tempfile::tempdir()?;
+    let token = folder.path().join("token");
+    std::fs::write(&token, "pod")?;
+    let (file, none) = (token.display().to_string(), folder.path().join("none").display().to_string());
+    let (athena_url, sts_url) = (world.emulator.url(), sts.url());
+    let env = [
+        ("AWS_WEB_IDENTITY_TOKEN_FILE", file.as_str()),
+        ("AWS_ROLE_ARN", "arn:aws:iam::000000000000:role/athena-operator"),
+        ("AWS_SHARED_CREDENTIALS_FILE", &none),
+        ("AWS_CONFIG_FILE", &none),
+        ("AWS_ENDPOINT_URL_ATHENA", &athena_url),
+        ("AWS_ENDPOINT_URL_STS", &sts_url),
+    ];
+    let _operator = world.operator_with(&[], &[&NO_KEYS[..], &env].concat())?;
+    world.create("irsa").await?;
+    let object = world.until_reason("irsa", "SessionIdle").await?;
+    ensure!(status(&object).account_id.as_deref() == Some("000000000000"), "{object:?}");
+    let asked = |emulator: &Emulator, operation: &str| emulator.calls().iter().filter(|call| call.operation == operation).count();
+    ensure!(asked(&sts, "AssumeRoleWithWebIdentity") > 0 && asked(&world.emulator, "AssumeRoleWithWebIdentity") == 0);
+    ensure!(asked(&sts, "GetCallerIdentity") == 0, "the account came with the credentials");
+    Ok(())
+}
+
+async fn the_account_of_pod_identity_is_known_without_sts(world: World) -> anyhow::Result<()> {
+    issue(&world, "one", Duration::from_hours(6));
+    world.emulator.configure(|config| config.sts = false);
+    let (_operator, _folder) = under_pod_identity(&world, "pod")?;
+    world.create("known").await?;
+    let object = world.until_reason("known", "SessionIdle").await?;
+    ensure!(status(&object).account_id.as_deref() == Some("000000000000"), "{object:?}");
+    Ok(())
+}
+
+async fn an_account_that_a_profile_names_is_not_believed(world: World) -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let file = folder.path().join("credentials");
+    std::fs::write(&file, "[default]\naws_access_key_id = test\naws_secret_access_key = test\naws_account_id = 999999999999\n")?;
+    let (file, none) = (file.display().to_string(), folder.path().join("none").display().to_string());
+    let env = [("AWS_SHARED_CREDENTIALS_FILE", file.as_str()), ("AWS_CONFIG_FILE", &none), ("AWS_ACCOUNT_ID", "999999999999")];
+    let _operator = world.operator_with(&[], &[&NO_KEYS[..], &env].concat())?;
+    world.create("own").await?;
+    let object = world.until("own", "recorded with its account", |object| status(object).account_id.is_some()).await?;
+    ensure!(status(&object).account_id.as_deref() == Some("000000000000"), "{object:?}");
     Ok(())
 }
 

@@ -261,7 +261,7 @@ async fn own_athena(world: &World) -> anyhow::Result<(Emulator, Operator)> {
 }
 
 async fn is_tried(world: &World, name: &str, address: &str) -> anyhow::Result<()> {
-    let told = |message: &str| message.starts_with("StartSession ") && message.contains(address) && message != "StartSession is being called";
+    let told = |message: &str| message.starts_with("StartSession ") && message.contains(address) && message != "StartSession is to be called";
     world.until(name, "tried", |object| ready_condition(object).is_some_and(|ready| ready.reason == "Starting" && told(&ready.message))).await?;
     Ok(())
 }

@@ -10,6 +10,9 @@
 {{- if and $values.aws.roleArn (not $values.serviceAccount.create) }}
 {{- fail "aws.roleArn needs serviceAccount.create=true: it is an annotation of the service account; annotate yours and leave aws.roleArn empty" }}
 {{- end }}
+{{- if and $values.aws.fipsEndpoint (or $values.aws.endpointUrl $values.aws.stsEndpointUrl) }}
+{{- fail "aws.fipsEndpoint excludes aws.endpointUrl and aws.stsEndpointUrl: the AWS SDK refuses every call with both; set the URLs of FIPS endpoints and leave aws.fipsEndpoint false" }}
+{{- end }}
 {{- $grace := trimSuffix "s" $values.shutdownGrace | int }}
 {{- if lt (int $values.terminationGracePeriodSeconds) (add $grace 5 | int) }}
 {{- fail (printf "terminationGracePeriodSeconds must be at least %d: five more than shutdownGrace, in which the operator gives its lease back" (add $grace 5)) }}

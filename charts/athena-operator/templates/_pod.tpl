@@ -51,7 +51,10 @@
 {{- $env = append $env (dict "name" "AWS_REGION" "value" .) }}
 {{- end }}
 {{- with .Values.aws.endpointUrl }}
-{{- $env = append $env (dict "name" "AWS_ENDPOINT_URL" "value" .) }}
+{{- $env = append $env (dict "name" "AWS_ENDPOINT_URL_ATHENA" "value" .) }}
+{{- end }}
+{{- with .Values.aws.stsEndpointUrl }}
+{{- $env = append $env (dict "name" "AWS_ENDPOINT_URL_STS" "value" .) }}
 {{- end }}
 {{- if .Values.aws.fipsEndpoint }}
 {{- $env = append $env (dict "name" "AWS_USE_FIPS_ENDPOINT" "value" "true") }}

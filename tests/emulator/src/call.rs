@@ -172,6 +172,9 @@ fn effect(world: &mut World, request: &Request, number: u64, fault: Option<&Faul
 
 fn perform(world: &mut World, request: &Request, now: Timestamp) -> Result<Done, Refusal> {
     // Whoever has no credentials yet cannot sign.
+    if request.protocol == Protocol::Query && !world.config.sts {
+        return Err(Refusal::without_message("UnknownOperationException"));
+    }
     if request.protocol == Protocol::Query && request.operation == "AssumeRoleWithWebIdentity" {
         let input = request.input.clone().unwrap_or_default();
         let body = issue::web_identity(&world.config, &input, &request.id, world.config.clock(now))?;

@@ -22,6 +22,8 @@ pub struct Config {
     pub account: String,
     /// Whether signatures (`SigV4`), access keys and session tokens are checked.
     pub check_signatures: bool,
+    /// Whether it knows STS. Athena's own endpoint, or a VPC endpoint of it, does not.
+    pub sts: bool,
     /// Who may call.
     pub credentials: Vec<Credential>,
     /// What is issued for a token, by STS `AssumeRoleWithWebIdentity` and at `/v1/credentials`, as by the agent of EKS Pod Identity.
@@ -106,6 +108,7 @@ impl Default for Config {
             region: None,
             account: "000000000000".to_owned(),
             check_signatures: true,
+            sts: true,
             credentials: vec![Credential::default()],
             issue: None,
             clock_ahead: 0,

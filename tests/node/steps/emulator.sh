@@ -7,7 +7,7 @@ step_emulator() {
     holds 'the emulator answers' kubectl rollout status deployment/athena-emulator --namespace "$emulator_namespace" --timeout=60s
     cat >"$work/preset.yaml" <<Y
 image: {pullPolicy: Never}
-aws: {endpointUrl: "http://athena-emulator.$emulator_namespace.svc:4566", credentialsSecret: aws}
+aws: {endpointUrl: "http://athena-emulator.$emulator_namespace.svc:4566", stsEndpointUrl: "http://athena-emulator.$emulator_namespace.svc:4566", credentialsSecret: aws}
 test: {workGroups: [spark-35, pyspark-3]}
 Y
 }

@@ -6,7 +6,7 @@ step_readme() {
     before=$(kubectl get namespaces --output name | sort)
     cat >"$work/readme.yaml" <<Y
 image: {pullPolicy: Never}
-aws: {endpointUrl: "http://athena-emulator.$emulator_namespace.svc:4566"}
+aws: {endpointUrl: "http://athena-emulator.$emulator_namespace.svc:4566", stsEndpointUrl: "http://athena-emulator.$emulator_namespace.svc:4566"}
 extraEnv: [{name: AWS_ACCESS_KEY_ID, value: test}, {name: AWS_SECRET_ACCESS_KEY, value: test}]
 Y
     mkdir "$work/bin"

@@ -132,7 +132,7 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "forget-id",
         caught_by: ("start", None),
-        symptom: Symptom::Stuck("StartSession is being called"),
+        symptom: Symptom::Stuck("StartSession is to be called"),
         changes: &[
             Change {
                 file: RECONCILE,
