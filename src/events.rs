@@ -257,6 +257,11 @@ pub fn unreadable(message: &str) -> Event {
     new(crate::unreadable::REASON, short(message), "Observe")
 }
 
+/// The event of a start to which Athena does not answer: the condition goes on to say that the session is starting.
+pub fn unanswered(refusal: &Refusal) -> Event {
+    refused(refusal.reason, refusal, "Start")
+}
+
 fn refused(reason: &str, refusal: &Refusal, action: &'static str) -> Event {
     let request = refusal.request_id.as_deref().map(|id| format!(" (AWS request id {})", cut(id, 64))).unwrap_or_default();
     new(reason, &format!("{}{request}", short(&refusal.message)), action)

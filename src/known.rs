@@ -114,6 +114,8 @@ pub struct Refused {
     pub since: Timestamp,
     /// How many came in a row.
     pub count: u32,
+    /// How often people were told of the row, where its reason of the condition stays as it was.
+    told: u8,
 }
 
 impl Refused {
@@ -499,7 +501,7 @@ impl Known {
                 let count = self.look_refused.as_ref().map_or(0, |before| before.count.saturating_add(1));
                 let since = self.look_refused.as_ref().map_or(now, |before| before.since);
                 self.wait_until(now, now + backoff(refusal.class, count, jitter));
-                self.look_refused = Some(Box::new(Refused { call: Call::Look, refusal: refusal.clone(), since, count }));
+                self.look_refused = Some(Box::new(Refused { call: Call::Look, refusal: refusal.clone(), since, count, told: 0 }));
                 Look::Failed(refusal)
             }
         }
@@ -592,6 +594,17 @@ impl Known {
         self.terminated.is_some() && !self.lives_on && self.refused.as_ref().is_none_or(|refused| refused.call != Call::Terminate)
     }
 
+    /// Returns the missing answer to a call for a start, if people are to be told of it now: once when answers begin to be missing, and once more when that has
+    /// lasted for `limits.healing`.
+    pub fn missing_answer_to_tell(&mut self, at: &Circumstances) -> Option<Refusal> {
+        let is_missing = |refused: &Refused| Call::Start.serves(refused.call) && matches!(refused.refusal.class, Class::Unanswered | Class::NotSent);
+        let refused = self.refused.as_deref_mut().filter(|refused| is_missing(refused))?;
+        let due = if refused.since + at.limits.healing <= at.now { 2 } else { 1 };
+        let is_news = refused.told < due;
+        refused.told = due;
+        is_news.then(|| refused.refusal.clone())
+    }
+
     /// When the refusal that stands stops counting as being in progress, if that is still to come.
     pub fn healing_time(&self, at: &Circumstances) -> Option<Timestamp> {
         let refused = self.refused.as_ref()?;
@@ -625,7 +638,7 @@ impl Known {
             Some(before) if before.call.serves(call) && passes(class) && !passes(before.refusal.class) => {
                 Refused { count: before.count.saturating_add(1), ..*before }
             }
-            _ => Refused { call, refusal, since: now, count: 0 },
+            _ => Refused { call, refusal, since: now, count: 0, told: 0 },
         };
         self.wait_until(now, now + backoff(class, standing.count, jitter));
         self.refused = Some(Box::new(standing));

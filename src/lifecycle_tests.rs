@@ -958,3 +958,17 @@ fn a_jump_of_the_nodes_clock_changes_no_decision() {
         }
     }
 }
+
+#[test]
+fn people_are_told_that_a_start_is_not_answered_when_that_begins_and_when_it_lasts() {
+    let refusal = |class| Refusal { class, reason: "AthenaUnavailable", message: "no".into(), request_id: None };
+    let mut known = own_attempt();
+    let mut told = |minutes: i64, class| {
+        known.start_refused(refusal(class), false, at(minutes).now, 0.0);
+        known.missing_answer_to_tell(&at(minutes)).is_some()
+    };
+    let asked = [(0, Class::Unanswered), (1, Class::Unanswered), (4, Class::Unanswered), (5, Class::Unanswered), (9, Class::Unanswered)];
+    assert_eq!(asked.map(|(minutes, class)| told(minutes, class)), [true, false, false, true, false]);
+    assert!(!told(10, Class::Throttled), "an answer");
+    assert!(told(11, Class::NotSent), "they are missing anew");
+}

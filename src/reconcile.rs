@@ -315,7 +315,8 @@ impl Operator {
         let at = self.circumstances();
         let status = status_after(object, known, step, outcome, &at);
         let before = object.status.as_ref();
-        let events = events::event(before, &status, step, outcome).into_iter();
+        let missing = known.missing_answer_to_tell(&at);
+        let events = events::event(before, &status, step, outcome).or(missing.as_ref().map(events::unanswered)).into_iter();
         if before == Some(&status) {
             if matches!(step, Step::Mirror(_)) {
                 known.work_is_as_written();

@@ -22,6 +22,7 @@ tests![
     a_write_that_is_answered_with_404_is_tried_again_as_long_as_the_object_is_there,
     the_api_server_away_is_asked_at_a_bounded_rate_and_all_converges_when_it_is_back,
     writes_that_conflict_for_ever_are_tried_less_and_less_often,
+    a_start_that_is_not_answered_is_told_in_one_event,
     deleting_after_a_start_that_could_not_be_sent_needs_no_proof,
     deleting_after_one_start_that_was_not_answered_and_others_that_were_not_sent_waits_for_proof,
 ];
@@ -172,6 +173,24 @@ async fn a_write_that_is_answered_with_404_is_tried_again_as_long_as_the_object_
         world.until_gone(name).await?;
     }
     ensure!(world.live().is_empty() && world.emulator.sessions().len() == STATUS + 2, "{:?}", world.emulator.sessions());
+    Ok(())
+}
+
+async fn a_start_that_is_not_answered_is_told_in_one_event(world: World) -> anyhow::Result<()> {
+    world.emulator.set_faults(vec![Fault::new("StartSession", FaultKind::DropBefore)]);
+    let _operator = world.operator()?;
+    world.create("one").await?;
+    until("it is tried again and again", || world.calls("StartSession").len() >= 4).await?;
+    let told = || -> anyhow::Result<Vec<Value>> {
+        let events: Value = serde_json::from_str(&world.kubectl(&["get", "events", "-o", "json"])?)?;
+        let events = events["items"].as_array().cloned().unwrap_or_default();
+        Ok(events.into_iter().filter(|event| event["reason"] == "AthenaUnavailable").collect())
+    };
+    until("it is told", || told().is_ok_and(|events| !events.is_empty())).await?;
+    let events = told()?;
+    ensure!(events.len() == 1 && events[0]["series"].is_null(), "{events:?}");
+    world.emulator.set_faults(vec![]);
+    world.until_reason("one", "SessionIdle").await?;
     Ok(())
 }
 
