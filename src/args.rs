@@ -51,8 +51,8 @@ pub struct Run {
     #[arg(long, env = "ATHENA_OPERATOR_LOG_FORMAT", default_value = "json")]
     pub log_format: LogFormat,
 
-    /// What to log: a level, or directives such as `warn,athena_operator=debug`. Other crates log no finer than info, whatever is given here: their lines
-    /// would show requests, with credentials in them
+    /// What to log: a level, or directives such as `warn,athena_operator=debug`. Other crates log nothing, whatever is given here: their lines would show
+    /// requests and replies, with credentials in them
     #[arg(long, env = "ATHENA_OPERATOR_LOG", default_value = "warn,athena_operator=info", value_name = "FILTER")]
     pub log: String,
 

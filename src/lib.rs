@@ -31,6 +31,7 @@
 //! lease       how that is won and lost
 //! metrics     what is counted, and scrape, which shows it
 //! check       whether AWS lets the operator do what it does
+//! confidential  what is printed nowhere
 //! server, telemetry, args
 //! ```
 
@@ -40,6 +41,7 @@ pub mod athena;
 mod athena_time;
 pub mod check;
 pub mod clock;
+pub mod confidential;
 pub mod controller;
 pub mod events;
 pub mod guarded_session;

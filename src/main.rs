@@ -1,6 +1,7 @@
 //! The operator's binary.
 
 use std::collections::BTreeSet;
+use std::panic::PanicHookInfo;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,6 +12,7 @@ use athena_operator::athena::Athena;
 use athena_operator::athena::rate_limiter::RateLimiter;
 use athena_operator::check::check;
 use athena_operator::clock::Clock;
+use athena_operator::confidential::{self, withheld};
 use athena_operator::controller;
 use athena_operator::known::backoff;
 use athena_operator::leadership::{self, Leadership};
@@ -32,7 +34,21 @@ use tracing::{error, info, warn};
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    let result = match Cli::parse().command {
+    confidential::keep_environment();
+    std::panic::set_hook(Box::new(|panic| eprintln!("athena-operator: {}", told(panic))));
+    let command = match Cli::try_parse() {
+        Ok(cli) => cli.command,
+        Err(usage) => {
+            let text = withheld(&usage.render().to_string());
+            if usage.use_stderr() {
+                eprint!("{text}");
+            } else {
+                print!("{text}");
+            }
+            return u8::try_from(usage.exit_code()).map_or(ExitCode::FAILURE, ExitCode::from);
+        }
+    };
+    let result = match command {
         Command::Crd => print_crd().map(|()| ExitCode::SUCCESS),
         Command::Check(options) => print_check(&options),
         Command::Run(options) => run(&options).map(|()| ExitCode::SUCCESS),
@@ -40,7 +56,7 @@ fn main() -> ExitCode {
     match result {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("athena-operator: {error:#}");
+            eprintln!("athena-operator: {}", withheld(&format!("{error:#}")));
             ExitCode::FAILURE
         }
     }
@@ -54,7 +70,7 @@ fn print_crd() -> anyhow::Result<()> {
 #[tokio::main(flavor = "current_thread")]
 async fn print_check(options: &Check) -> anyhow::Result<ExitCode> {
     let report = check(options).await?;
-    print!("{}", if options.output == Output::Json { report.json() } else { report.text() });
+    print!("{}", withheld(&if options.output == Output::Json { report.json() } else { report.text() }));
     Ok(if report.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
@@ -169,13 +185,16 @@ async fn lost(election: Option<&mut JoinHandle<()>>) {
 
 /// Has a panic in any task end the process: what it left half done is taken up by the next.
 fn end_on_panic() {
-    let report = std::panic::take_hook();
-    std::panic::set_hook(Box::new(move |panic| {
-        let place = panic.location().map(ToString::to_string);
-        error!(place, "a panic: {}", panic.payload_as_str().unwrap_or("without a message"));
-        report(panic);
+    std::panic::set_hook(Box::new(|panic| {
+        error!("{}", told(panic));
         std::process::abort();
     }));
+}
+
+/// A panic for people, without secrets.
+fn told(panic: &PanicHookInfo<'_>) -> String {
+    let place = panic.location().map(|place| format!(" at {place}")).unwrap_or_default();
+    withheld(&format!("a panic{place}: {}", panic.payload_as_str().unwrap_or("without a message")))
 }
 
 async fn learn_account(operator: Arc<Operator>, athena: Athena) {

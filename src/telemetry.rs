@@ -2,7 +2,7 @@
 
 use std::io::IsTerminal;
 
-use tracing::{Level, Metadata, Subscriber};
+use tracing::{Metadata, Subscriber};
 use tracing_subscriber::filter::{FilterExt, filter_fn};
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::{Layer, SubscriberExt};
@@ -10,6 +10,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, fmt};
 
 use crate::args::LogFormat;
+use crate::confidential::Withholding;
 
 /// Sends log lines to standard error, as [`lines`] makes them.
 ///
@@ -20,8 +21,8 @@ pub fn init(format: LogFormat, filter: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What sends log lines to `writer`, in `format`, as `filter` says. What other crates log below info is left out, whatever `filter` says: there they show
-/// requests, with credentials and properties in them.
+/// What sends log lines to `writer`, in `format`, as `filter` says, without secrets. What other crates log is left out, whatever `filter` says: they show
+/// requests and replies, with credentials and properties in them. What people need of it is a line of the operator's own.
 ///
 /// # Errors
 /// When `filter` cannot be read.
@@ -30,8 +31,8 @@ where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
     let filter = EnvFilter::try_new(filter).map_err(|error| anyhow::anyhow!("cannot read the log filter `{filter}`: {error}"))?;
-    let filter = filter.and(filter_fn(may_be_shown));
-    let lines = fmt::layer().with_writer(writer);
+    let filter = filter.and(filter_fn(is_own));
+    let lines = fmt::layer().with_writer(Withholding(writer));
     let lines = match format {
         LogFormat::Json => lines.json().flatten_event(true).with_span_list(false).with_filter(filter).boxed(),
         LogFormat::Text => lines.with_target(false).with_ansi(colours).with_filter(filter).boxed(),
@@ -39,8 +40,7 @@ where
     Ok(tracing_subscriber::registry().with(lines))
 }
 
-/// Whether a line or span is the operator's own, or so coarse that it holds no request.
-fn may_be_shown(metadata: &Metadata<'_>) -> bool {
-    let own = metadata.target().split("::").next() == Some(env!("CARGO_CRATE_NAME"));
-    own || *metadata.level() <= Level::INFO
+/// Whether a line or span is the operator's own.
+fn is_own(metadata: &Metadata<'_>) -> bool {
+    metadata.target().split("::").next() == Some(env!("CARGO_CRATE_NAME"))
 }

@@ -21,6 +21,7 @@ use tracing::{info, warn};
 use super::clock::ReadDate;
 use super::error::{CREDENTIALS_INVALID, Subject, cause, refusal};
 use crate::clock::Clock;
+use crate::confidential;
 use crate::session::{Class, Refusal};
 
 /// How long credentials that name no end are used before they are looked for again.
@@ -171,6 +172,8 @@ impl OwnCredentials {
         state.searched = Some(Instant::now());
         match found.unwrap_or_else(|_| Err(Missing::NotFound(format!("it takes longer than {PATIENCE:?} to find them")))) {
             Ok(found) => {
+                confidential::keep(found.secret_access_key());
+                found.session_token().into_iter().for_each(confidential::keep);
                 if !state.holds(&found) {
                     info!("AWS credentials were found");
                 }

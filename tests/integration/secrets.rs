@@ -8,7 +8,12 @@ use serde_json::json;
 
 use crate::harness::{World, condition, status, tests, until};
 
-tests![no_secret_is_in_logs_events_or_metrics];
+tests![
+    no_secret_is_in_logs_events_or_metrics,
+    a_reply_with_credentials_that_cannot_be_read_is_not_in_the_log,
+    a_credentials_file_that_cannot_be_read_is_not_in_the_log,
+    nothing_that_the_process_prints_holds_a_password,
+];
 
 /// Every secret holds it.
 const CANARY: &str = "canary";
@@ -106,6 +111,83 @@ async fn no_secret_is_in_logs_events_or_metrics(world: World) -> anyhow::Result<
     for (place, text) in [("log", log), ("events", events), ("metrics", metrics)] {
         let line = text.lines().find(|line| line.contains(CANARY));
         ensure!(line.is_none(), "the {place} hold a secret: {}", line.unwrap_or_default());
+    }
+    Ok(())
+}
+
+/// No keys of the environment.
+const NO_KEYS: [(&str, &str); 2] = [("AWS_ACCESS_KEY_ID", ""), ("AWS_SECRET_ACCESS_KEY", "")];
+
+/// Sees that the log of the finest level says that there are no credentials, and holds none of `secrets`.
+async fn none_of(operator: &environment::Operator, secrets: &[String]) -> anyhow::Result<()> {
+    until("it is told that there are no credentials", || operator.raw_log().contains("the operator has no AWS credentials")).await?;
+    let log = operator.raw_log();
+    let line = log.lines().find(|line| secrets.iter().any(|secret| line.contains(secret.as_str())));
+    ensure!(line.is_none(), "the log holds a secret: {}", line.unwrap_or_default());
+    Ok(())
+}
+
+async fn a_reply_with_credentials_that_cannot_be_read_is_not_in_the_log(world: World) -> anyhow::Result<()> {
+    let secret = format!("{CANARY}-secret");
+    // As a proxy that rewrites what passes through it leaves it.
+    let body = format!(
+        "<AssumeRoleWithWebIdentityResponse><AssumeRoleWithWebIdentityResult><Credentials><AccessKeyId>AKIAEXAMPLE</AccessKeyId>\
+         <SecretAccessKey>{secret}</SecretAccessKey><SessionToken>{secret}-token</SessionToken><Expiration>soon</Expiration>"
+    );
+    for status in [200, 502] {
+        world.emulator.set_faults(vec![Fault::new("AssumeRoleWithWebIdentity", FaultKind::Malformed { status, body: body.clone() })]);
+        let folder = tempfile::tempdir()?;
+        let token = folder.path().join("token");
+        std::fs::write(&token, format!("{secret}-identity"))?;
+        let (file, none) = (token.display().to_string(), folder.path().join("none").display().to_string());
+        let env = [
+            ("AWS_WEB_IDENTITY_TOKEN_FILE", file.as_str()),
+            ("AWS_ROLE_ARN", "arn:aws:iam::000000000000:role/athena-operator"),
+            ("AWS_SHARED_CREDENTIALS_FILE", &none),
+            ("AWS_CONFIG_FILE", &none),
+        ];
+        let operator = world.operator_with(&["--log=trace"], &[&NO_KEYS[..], &env].concat())?;
+        none_of(&operator, std::slice::from_ref(&secret)).await?;
+    }
+    Ok(())
+}
+
+async fn a_credentials_file_that_cannot_be_read_is_not_in_the_log(world: World) -> anyhow::Result<()> {
+    let secret = format!("{CANARY}-secret");
+    let folder = tempfile::tempdir()?;
+    let (file, none) = (folder.path().join("credentials"), folder.path().join("none").display().to_string());
+    // A comment in Latin-1.
+    let text = [b"# M\xfcller\n[default]\naws_access_key_id = AKIAEXAMPLE\naws_secret_access_key = ".as_slice(), secret.as_bytes(), b"\n"].concat();
+    std::fs::write(&file, text)?;
+    let file = file.display().to_string();
+    let env = [("AWS_SHARED_CREDENTIALS_FILE", file.as_str()), ("AWS_CONFIG_FILE", &none)];
+    let operator = world.operator_with(&["--log=trace"], &[&NO_KEYS[..], &env].concat())?;
+    let decimal: Vec<String> = CANARY.bytes().map(|byte| byte.to_string()).collect();
+    none_of(&operator, &[secret, decimal.join(", ")]).await
+}
+
+async fn nothing_that_the_process_prints_holds_a_password(world: World) -> anyhow::Result<()> {
+    type Run<'a> = (&'a [&'a str], &'a [(&'a str, &'a str)]);
+    let secret = format!("{CANARY}-password");
+    let proxy = format!("http://user:{secret}@127.0.0.1:9");
+    let kubeconfig = world.stage().kubeconfig().display().to_string();
+    let runs: [Run<'_>; 5] = [
+        (&["run"], &[("HTTPS_PROXY", &proxy), ("KUBECONFIG", &kubeconfig)]),
+        (&["run", "--listen", &proxy], &[]),
+        (&["run", "--help"], &[("ATHENA_OPERATOR_LEASE_NAME", &proxy)]),
+        (&["run"], &[("ATHENA_OPERATOR_NAMESPACES", &proxy)]),
+        (
+            &["check", "--output=json", "--work-group=spark-35"],
+            &[("HTTPS_PROXY", &proxy), ("AWS_ACCESS_KEY_ID", "AKIA"), ("AWS_SECRET_ACCESS_KEY", &secret)],
+        ),
+    ];
+    for (arguments, env) in runs {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_athena-operator"));
+        command.args(arguments).env_clear().envs([("AWS_EC2_METADATA_DISABLED", "true"), ("AWS_REGION", "eu-west-1")]).envs(env.iter().copied());
+        let output = command.output().context("cannot run the operator")?;
+        let printed = [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned()).concat();
+        ensure!(!printed.is_empty(), "{arguments:?} prints nothing");
+        ensure!(!printed.contains(CANARY), "{arguments:?} prints a password: {printed}");
     }
     Ok(())
 }
