@@ -56,7 +56,7 @@ pub struct Run {
     #[arg(long, env = "ATHENA_OPERATOR_LOG", default_value = "warn,athena_operator=info", value_name = "FILTER")]
     pub log: String,
 
-    /// Reconciles that may run at a time in a watched scope; a fifth is kept for those that make no call to Athena
+    /// Reconciles that may run at a time in each watched namespace, or in all of them together where none is named; a fifth is kept for those that make no call to Athena
     #[arg(long, env = "ATHENA_OPERATOR_CONCURRENCY", default_value_t = 40, value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub concurrency: u16,
 
@@ -92,7 +92,7 @@ pub struct Run {
     #[arg(long, env = "ATHENA_OPERATOR_ATHENA_BURST", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub athena_burst: u32,
 
-    /// Time between lists of a work group in which sessions live, give or take a quarter: they show what becomes of settled sessions. That one became busy or idle is written at most every three of them, or every minute
+    /// Time between lists of a work group in which sessions live, give or take a quarter: they show what becomes of settled sessions. That one became busy or idle is written at most once in three of them, or once a minute if that is less
     #[arg(long, env = "ATHENA_OPERATOR_OBSERVE_INTERVAL", default_value = "20s", value_parser = duration, value_name = "DURATION")]
     pub observe_interval: Duration,
 

@@ -100,7 +100,7 @@ pub const EVENTS: &[Kind] = &[
     warning(
         "WrongRegion",
         "the endpoint is that of another region than the operator works in",
-        "mend `AWS_REGION` or `AWS_ENDPOINT_URL` of the operator, and restart it",
+        "mend `AWS_REGION` or the endpoint of the operator (`aws.region`, `aws.endpointUrl` of the chart), and restart it",
     ),
     warning(
         "ClockSkew",

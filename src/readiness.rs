@@ -66,7 +66,12 @@ impl Readiness {
             let _ = writeln!(report, "the API server refuses to list the AthenaSessions of {place}: {refusal}");
         }
         if report.is_empty() {
-            report.push_str("the first list of AthenaSessions is not complete\n");
+            let is_leader = self.leadership.is_held();
+            report.push_str(if is_leader {
+                "the first list of AthenaSessions is not complete\n"
+            } else {
+                "no process is seen to hold the lease, and the log says why\n"
+            });
         }
         report
     }
@@ -171,7 +176,7 @@ mod tests {
     fn one_that_waits_for_the_lease_is_ready() {
         let (office, leadership) = contested();
         let readiness = Readiness::new(&[], leadership);
-        assert!(!readiness.is_ready());
+        assert_eq!((readiness.is_ready(), readiness.report().as_str()), (false, "no process is seen to hold the lease, and the log says why\n"));
         office.wait();
         assert_eq!((readiness.is_ready(), readiness.report().as_str()), (true, "ok\n"));
     }

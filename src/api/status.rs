@@ -46,7 +46,7 @@ pub struct AthenaSessionStatus {
     pub session_id: Option<String>,
 
     /// Athena's state of the session, such as CREATING, CREATED, IDLE, BUSY, TERMINATING, TERMINATED, DEGRADED or FAILED. Athena may add others.
-    /// Whether it is IDLE or BUSY is up to a minute old.
+    /// Whether it is IDLE or BUSY is up to a minute and a half old.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
     pub state: Option<String>,
