@@ -26,8 +26,8 @@ pub(crate) struct AthenaTime {
 
 #[derive(Debug, Default)]
 struct Waiting {
-    /// The objects, and the work groups by which Athena can be asked.
-    objects: HashMap<Key, String>,
+    /// The objects, and the work groups by which Athena is to be asked; none where something else will make it tell its time.
+    objects: HashMap<Key, Option<String>>,
     /// Why the newest question has not told the time.
     refusal: Option<Refusal>,
 }
@@ -51,7 +51,7 @@ impl AthenaTime {
     async fn wanted(&self) -> String {
         loop {
             let begun = self.begun.notified();
-            if let Some(work_group) = self.waiting().objects.values().next() {
+            if let Some(work_group) = self.waiting().objects.values().flatten().next() {
                 return work_group.clone();
             }
             begun.await;
@@ -63,7 +63,8 @@ impl AthenaTime {
         let mut waiting = self.waiting();
         let is_same = waiting.refusal.as_ref().is_some_and(|before| (before.class, before.reason) == (refusal.class, refusal.reason));
         waiting.refusal = Some(refusal);
-        if is_same { Vec::new() } else { waiting.objects.keys().cloned().collect() }
+        let asking = waiting.objects.iter().filter(|(_, work_group)| work_group.is_some());
+        if is_same { Vec::new() } else { asking.map(|(key, _)| key.clone()).collect() }
     }
 
     /// Athena has told its time. Returns what has waited for it.
@@ -73,11 +74,13 @@ impl AthenaTime {
 }
 
 impl Operator {
-    /// Has `key` triggered once Athena has told its time, for which it is asked by `work_group`, and when why it has not is known or has changed.
-    pub(crate) fn await_time(&self, key: &Key, work_group: &str) {
+    /// Has `key` triggered once Athena has told its time. If a `work_group` is given, Athena is asked by it, and `key` is triggered too when why the time is not
+    /// told is known or has changed.
+    pub(crate) fn await_time(&self, key: &Key, work_group: Option<&str>) {
         let (is_new, is_refused) = {
             let mut waiting = self.athena_time.waiting();
-            (waiting.objects.insert(key.clone(), work_group.to_owned()).is_none(), waiting.refusal.is_some())
+            let before = waiting.objects.insert(key.clone(), work_group.map(str::to_owned)).flatten();
+            (work_group.is_some() && before.is_none(), waiting.refusal.is_some())
         };
         if is_new {
             self.athena_time.begun.notify_one();

@@ -553,7 +553,7 @@ impl Known {
 
     /// Athena has told its time.
     pub fn time_told(&mut self) {
-        if std::mem::take(&mut self.lacks_time) && self.refused.as_ref().is_some_and(|refused| refused.call == Call::WorkGroup) {
+        if std::mem::replace(&mut self.lacks_time, false) && self.refused.as_ref().is_some_and(|refused| refused.call == Call::WorkGroup) {
             (self.refused, self.wait) = (None, None);
         }
     }

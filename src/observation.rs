@@ -27,6 +27,8 @@ pub(crate) struct NextCall {
     pub(crate) permit: Option<Permit>,
     /// Whether the reconcile has made a call, which the next one completes.
     continues: bool,
+    /// Whether Athena is to be asked for its time, which is done for all objects at once.
+    pub(crate) asks_time: bool,
 }
 
 impl NextCall {
@@ -200,7 +202,7 @@ impl Operator {
             }
             match (step, id) {
                 (Step::AskTime, _) => {
-                    // It is asked for all objects at once, and triggers them.
+                    call.asks_time = true;
                     let refusal = self.redact_refusal(object, self.athena_time.refusal()?).await;
                     let now = self.time(known);
                     known.time_refused(&refusal, now);

@@ -121,7 +121,7 @@ impl Operator {
         }
         debug!(?step, queued, "decided");
         if awaits_time(object, known, &self.circumstances()) {
-            self.await_time(&Key::of(object), &object.spec.work_group);
+            self.await_time(&Key::of(object), call.asks_time.then_some(object.spec.work_group.as_str()));
         }
         let mut reported = None;
         let written = match &step {
