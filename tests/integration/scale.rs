@@ -253,6 +253,15 @@ async fn starts_that_wait_for_an_answer_about_their_work_group_hold_up_no_other_
     create(&world, "s", WAITING)?;
     let operator = world.operator_with(&["--athena-rate=5", "--athena-burst=5", "--athena-timeout=20s"], &[])?;
     until("the work group is asked for", || asked() > 0).await?;
+    let start = Instant::now();
+    let held = |objects: &[AthenaSession]| objects.iter().filter(|object| !object.finalizers().is_empty()).count();
+    while held(&world.sessions.list(&ListParams::default()).await?.items) <= WAITING {
+        ensure!(start.elapsed() < PATIENCE, "not all objects are held");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    // Each has come so far as to want to know of the work group.
+    let empty = |line: &str| line.starts_with("workqueue_depth") && line.ends_with(" 0");
+    until("no reconcile waits", || operator.get("/metrics").is_ok_and(|(_, text)| text.lines().any(empty))).await?;
     world.emulator.set_faults(vec![]);
     world.patch("living", json!({ "spec": { "suspend": true } })).await?;
     world.until_reason("living", "Suspended").await?;

@@ -125,8 +125,8 @@ pub const MUTANTS: &[Mutant] = &[
         symptom: Symptom::Stuck("did not come to be gone"),
         changes: &[Change {
             file: "src/known.rs",
-            before: "(self.terminations == 0 || looked || self.lives_on)",
-            after: "(self.terminations == 0 || (looked || self.lives_on) && !crate::mutant::is(\"terminate-once\"))",
+            before: "(self.terminated.is_none() || looked || self.lives_on)",
+            after: "(self.terminated.is_none() || (looked || self.lives_on) && !crate::mutant::is(\"terminate-once\"))",
         }],
     },
     Mutant {
