@@ -14,7 +14,7 @@ use crate::key::Key;
 use crate::known::backoff;
 use crate::operator::Operator;
 use crate::runtime::workqueue::Priority;
-use crate::session::{Class, Refusal};
+use crate::session::Refusal;
 
 /// What waits for Athena's time.
 #[derive(Debug, Default)]
@@ -114,8 +114,10 @@ impl Operator {
                 continue;
             }
             let refusal = match reply {
-                _ if is_in_doubt => unanswered("the Date headers of Athena's replies, by which times are compared, differ by more than 10 s"),
-                Ok(()) => unanswered("the reply has no Date header with a request id of AWS's, by which times are compared"),
+                _ if is_in_doubt => {
+                    Refusal::unanswered("the Date headers of Athena's replies, by which times are compared, differ by more than 10 s")
+                }
+                Ok(()) => Refusal::unanswered("the reply has no Date header with a request id of AWS's, by which times are compared"),
                 Err(refusal) => refusal,
             };
             let pause = backoff(refusal.class, failures, fastrand::f64()).unsigned_abs();
@@ -150,8 +152,4 @@ impl Operator {
             was_certain = true;
         }
     }
-}
-
-fn unanswered(message: &str) -> Refusal {
-    Refusal { class: Class::Unanswered, reason: "AthenaUnavailable", message: message.into(), request_id: None }
 }

@@ -7,8 +7,8 @@ use std::sync::{PoisonError, RwLock};
 
 use tracing_subscriber::fmt::MakeWriter;
 
-/// Stands for what was left out.
-const LEFT_OUT: &str = "***";
+use crate::redaction::LEFT_OUT;
+
 /// A shorter text is no secret, and to replace it wherever it occurs would spoil what is printed.
 const SHORTEST: usize = 8;
 /// How many secrets are known at a time: those of the environment, and of the last credentials.

@@ -21,6 +21,7 @@
 //! memory      what they remember of objects
 //! observation what is seen of a session, and when
 //! reconcile   observe, decide, act, report
+//! readiness   which namespaces are served
 //! controller  what triggers a reconcile, and
 //! wakes       what else triggers one
 //! guarded_session  objects as the API server brings them, and what is kept of them

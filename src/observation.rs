@@ -19,7 +19,7 @@ use crate::lifecycle::{Attempt, Circumstances, Seen, Step, attempt, elsewhere, f
 use crate::observer::{Asked, Page, Sighting};
 use crate::operator::Operator;
 use crate::runtime::workqueue;
-use crate::session::{Class, Look, Refusal, Search, Session, WorkGroup};
+use crate::session::{Look, Refusal, Search, Session, WorkGroup};
 
 /// The next call of a reconcile. Each has a permit of its own: a reconcile that gets none ends, and goes on when it is triggered.
 #[derive(Debug, Default)]
@@ -314,20 +314,16 @@ impl Operator {
 const MAX_WAIT: Duration = Duration::from_hours(24);
 
 fn unnamed() -> Refusal {
-    unanswered("ListSessions does not name a session that carries the marker of this object")
+    Refusal::unanswered("ListSessions does not name a session that carries the marker of this object")
 }
 
 fn unknown_to_get_session() -> Refusal {
-    unanswered("ListSessions names a session of this object that GetSession does not find")
-}
-
-fn unanswered(message: &str) -> Refusal {
-    Refusal { class: Class::Unanswered, reason: "AthenaUnavailable", message: message.into(), request_id: None }
+    Refusal::unanswered("ListSessions names a session of this object that GetSession does not find")
 }
 
 /// A session was found that carries the object's marker, and could not be compared with what the object asks for.
 fn unread(why: &str) -> Refusal {
-    unanswered(&format!("a session carries the marker of this object, which cannot be compared with it: {why}"))
+    Refusal::unanswered(format!("a session carries the marker of this object, which cannot be compared with it: {why}"))
 }
 
 /// Returns the priority of the call of `step`, if it makes one. What ends a session comes first, the calls that find it included.
@@ -382,6 +378,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::session::Class;
 
     #[test]
     fn what_ends_a_session_comes_first_and_what_was_refused_last() {

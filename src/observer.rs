@@ -61,8 +61,7 @@ impl Pages {
         if self.0.len() < Self::MOST && self.0.insert(token.clone()) {
             return Ok(Some(token));
         }
-        let message = "the list that ListSessions gives does not end".into();
-        Err(Refusal { class: Class::Unanswered, reason: "AthenaUnavailable", message, request_id: None })
+        Err(Refusal::unanswered("the list that ListSessions gives does not end"))
     }
 }
 

@@ -20,7 +20,7 @@ use crate::operator::Operator;
 use crate::retained::Retained;
 use crate::runtime::workqueue::Priority;
 use crate::session::{Class, Look, Refusal, Session};
-use crate::status::{Outcome, condition, is_mere_work, status_after};
+use crate::status::{Outcome, condition, may_wait, status_after};
 use crate::unreadable::{Measure, measure, unreadable_field};
 use crate::wakes::Received;
 use crate::writes::{self, Error, Found, Written};
@@ -324,7 +324,7 @@ impl Operator {
             events.for_each(|event| self.publisher.publish(&object.metadata, event));
             return Ok((Written::Yes(String::new()), status));
         }
-        if known.is_written_lately(&at) && before.is_some_and(|before| is_mere_work(before, &status)) {
+        if may_wait(before, &status, known, &at) {
             if let Step::Mirror(session) = step {
                 known.hold_work(session.clone());
             }

@@ -11,7 +11,7 @@ pub const WITHHELD: &str = "the text is not shown, since the object's properties
 /// How many bytes of a text are kept.
 const LONGEST: usize = 8192;
 /// Stands for what was left out.
-const LEFT_OUT: &str = "***";
+pub(crate) const LEFT_OUT: &str = "***";
 /// A shorter value is no secret, and to replace it wherever it occurs would spoil the text.
 const SHORTEST: usize = 4;
 

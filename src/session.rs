@@ -183,6 +183,13 @@ pub struct Refusal {
     pub request_id: Option<String>,
 }
 
+impl Refusal {
+    /// No answer, or one that says nothing: `message` says why.
+    pub fn unanswered(message: impl Into<String>) -> Self {
+        Self { class: Class::Unanswered, reason: "AthenaUnavailable", message: message.into(), request_id: None }
+    }
+}
+
 /// What a failed call means for what comes next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Class {

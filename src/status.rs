@@ -112,7 +112,8 @@ pub fn status_after(object: &AthenaSession, known: &Known, step: &Step, outcome:
 
 /// Returns whether `after` says no more than `before` but that the session became busy or idle, and since when: this may wait to be written. That it was at
 /// work for the first time may not, since a restart depends on it.
-pub fn is_mere_work(before: &AthenaSessionStatus, after: &AthenaSessionStatus) -> bool {
+fn is_mere_work(before: &AthenaSessionStatus, after: &AthenaSessionStatus) -> bool {
+    let is_first = before.last_busy_time.is_none() && after.last_busy_time.is_some();
     let is_settled = |status: &AthenaSessionStatus| matches!(status.state.as_deref(), Some("IDLE" | "BUSY"));
     let rest = |status: &AthenaSessionStatus| {
         let mut rest = AthenaSessionStatus { state: None, idle_since_time: None, last_busy_time: None, ..status.clone() };
@@ -121,7 +122,12 @@ pub fn is_mere_work(before: &AthenaSessionStatus, after: &AthenaSessionStatus) -
         }
         rest
     };
-    is_settled(before) && is_settled(after) && before.last_busy_time.is_some() >= after.last_busy_time.is_some() && rest(before) == rest(after)
+    !is_first && is_settled(before) && is_settled(after) && rest(before) == rest(after)
+}
+
+/// Returns whether `after` need not be written yet: it says no more than `before` but that the session became busy or idle, and the status was written lately.
+pub fn may_wait(before: Option<&AthenaSessionStatus>, after: &AthenaSessionStatus, known: &Known, at: &Circumstances) -> bool {
+    known.is_written_lately(at) && before.is_some_and(|before| is_mere_work(before, after))
 }
 
 /// Returns whether two statuses differ in nothing but the texts of conditions.

@@ -359,7 +359,7 @@ fn failed(refusal: Refusal, named: bool) -> Look {
 }
 
 fn empty(message: &str) -> Refusal {
-    Refusal { class: Class::Unanswered, reason: "AthenaUnavailable", message: format!("the reply to {message}"), request_id: None }
+    Refusal::unanswered(format!("the reply to {message}"))
 }
 
 fn session(id: &str, status: Option<&types::SessionStatus>, details: Option<Details>) -> Option<Session> {

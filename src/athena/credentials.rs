@@ -154,12 +154,7 @@ impl OwnCredentials {
         let reply =
             aws_sdk_sts::Client::from_conf(own.build()).get_caller_identity().send().await.map_err(|error| refusal(&error, &Subject::OTHER))?;
         let account = reply.account.filter(|account| is_account(account));
-        let account = account.ok_or_else(|| Refusal {
-            class: Class::Unanswered,
-            reason: "AthenaUnavailable",
-            message: "the reply of STS names no account".into(),
-            request_id: None,
-        })?;
+        let account = account.ok_or_else(|| Refusal::unanswered("the reply of STS names no account"))?;
         Ok(Caller { account, arn: reply.arn.unwrap_or_default() })
     }
 

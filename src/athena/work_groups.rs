@@ -126,14 +126,13 @@ mod tests {
     use std::cell::RefCell;
 
     use super::*;
-    use crate::session::Class;
 
     fn spark() -> WorkGroup {
         WorkGroup { enabled: true, engine_version: Some("Apache Spark version 3.5".into()) }
     }
 
     fn refusal() -> Refusal {
-        Refusal { class: Class::Unanswered, reason: "AthenaUnavailable", message: String::new(), request_id: None }
+        Refusal::unanswered("")
     }
 
     #[test]

@@ -34,7 +34,7 @@ tests![
 ];
 
 /// The environment of an operator that has no keys in it.
-const NO_KEYS: [(&str, &str); 2] = [("AWS_ACCESS_KEY_ID", ""), ("AWS_SECRET_ACCESS_KEY", "")];
+pub(crate) const NO_KEYS: [(&str, &str); 2] = [("AWS_ACCESS_KEY_ID", ""), ("AWS_SECRET_ACCESS_KEY", "")];
 
 /// A credentials file with one profile.
 struct Profile(tempfile::TempDir);
@@ -185,23 +185,46 @@ async fn credentials_of_pod_identity_are_renewed_at_their_end(world: World) -> a
     Ok(())
 }
 
+/// The token of a service account and the variables by which IRSA gives it to a pod.
+pub(crate) struct WebIdentity {
+    _folder: tempfile::TempDir,
+    token: String,
+    none: String,
+}
+
+impl WebIdentity {
+    pub(crate) fn with(token: &str) -> anyhow::Result<Self> {
+        let folder = tempfile::tempdir()?;
+        let path = |name: &str| folder.path().join(name).display().to_string();
+        let identity = Self { token: path("token"), none: path("none"), _folder: folder };
+        identity.show(token)?;
+        Ok(identity)
+    }
+
+    fn show(&self, token: &str) -> anyhow::Result<()> {
+        Ok(std::fs::write(&self.token, token)?)
+    }
+
+    /// The variables, without any other source of credentials.
+    pub(crate) fn env(&self) -> Vec<(&str, &str)> {
+        let own = [
+            ("AWS_WEB_IDENTITY_TOKEN_FILE", self.token.as_str()),
+            ("AWS_ROLE_ARN", "arn:aws:iam::000000000000:role/athena-operator"),
+            ("AWS_SHARED_CREDENTIALS_FILE", &self.none),
+            ("AWS_CONFIG_FILE", &self.none),
+        ];
+        [&NO_KEYS[..], &own].concat()
+    }
+}
+
 async fn web_identity_heals_when_its_token_is_right(world: World) -> anyhow::Result<()> {
     issue(&world, "one", Duration::from_hours(1));
-    let folder = tempfile::tempdir()?;
-    let token = folder.path().join("token");
-    std::fs::write(&token, "of-another-cluster")?;
-    let (file, none) = (token.display().to_string(), folder.path().join("none").display().to_string());
-    let env = [
-        ("AWS_WEB_IDENTITY_TOKEN_FILE", file.as_str()),
-        ("AWS_ROLE_ARN", "arn:aws:iam::000000000000:role/athena-operator"),
-        ("AWS_SHARED_CREDENTIALS_FILE", &none),
-        ("AWS_CONFIG_FILE", &none),
-    ];
-    let _operator = world.operator_with(&[], &[&NO_KEYS[..], &env].concat())?;
+    let identity = WebIdentity::with("of-another-cluster")?;
+    let _operator = world.operator_with(&[], &identity.env())?;
     world.create("irsa").await?;
     let told = refused(&world, "irsa", "CredentialsInvalid").await?;
     ensure!(told.message.contains("No OpenIDConnect provider found"), "{}", told.message);
-    std::fs::write(&token, "pod")?;
+    identity.show("pod")?;
     world.until_reason("irsa", "SessionIdle").await?;
     Ok(())
 }
@@ -214,20 +237,10 @@ async fn web_identity_is_exchanged_at_the_endpoint_of_sts_where_athenas_does_not
         config.sts = false;
     });
     let sts = Emulator::start(issuing.unwrap_or_default()).await?;
-    let folder = tempfile::tempdir()?;
-    let token = folder.path().join("token");
-    std::fs::write(&token, "pod")?;
-    let (file, none) = (token.display().to_string(), folder.path().join("none").display().to_string());
+    let identity = WebIdentity::with("pod")?;
     let (athena_url, sts_url) = (world.emulator.url(), sts.url());
-    let env = [
-        ("AWS_WEB_IDENTITY_TOKEN_FILE", file.as_str()),
-        ("AWS_ROLE_ARN", "arn:aws:iam::000000000000:role/athena-operator"),
-        ("AWS_SHARED_CREDENTIALS_FILE", &none),
-        ("AWS_CONFIG_FILE", &none),
-        ("AWS_ENDPOINT_URL_ATHENA", &athena_url),
-        ("AWS_ENDPOINT_URL_STS", &sts_url),
-    ];
-    let _operator = world.operator_with(&[], &[&NO_KEYS[..], &env].concat())?;
+    let endpoints = [("AWS_ENDPOINT_URL_ATHENA", athena_url.as_str()), ("AWS_ENDPOINT_URL_STS", &sts_url)];
+    let _operator = world.operator_with(&[], &[&identity.env()[..], &endpoints].concat())?;
     world.create("irsa").await?;
     let object = world.until_reason("irsa", "SessionIdle").await?;
     ensure!(status(&object).account_id.as_deref() == Some("000000000000"), "{object:?}");

@@ -6,6 +6,7 @@ use anyhow::{Context, ensure};
 use athena_emulator::{Change, Credential, Fault, FaultKind, Issue};
 use serde_json::json;
 
+use crate::credentials::{NO_KEYS, WebIdentity};
 use crate::harness::{World, condition, status, tests, until};
 
 tests![
@@ -115,9 +116,6 @@ async fn no_secret_is_in_logs_events_or_metrics(world: World) -> anyhow::Result<
     Ok(())
 }
 
-/// No keys of the environment.
-const NO_KEYS: [(&str, &str); 2] = [("AWS_ACCESS_KEY_ID", ""), ("AWS_SECRET_ACCESS_KEY", "")];
-
 /// Sees that the log of the finest level says that there are no credentials, and holds none of `secrets`.
 async fn none_of(operator: &environment::Operator, secrets: &[String]) -> anyhow::Result<()> {
     until("it is told that there are no credentials", || operator.raw_log().contains("the operator has no AWS credentials")).await?;
@@ -136,17 +134,8 @@ async fn a_reply_with_credentials_that_cannot_be_read_is_not_in_the_log(world: W
     );
     for status in [200, 502] {
         world.emulator.set_faults(vec![Fault::new("AssumeRoleWithWebIdentity", FaultKind::Malformed { status, body: body.clone() })]);
-        let folder = tempfile::tempdir()?;
-        let token = folder.path().join("token");
-        std::fs::write(&token, format!("{secret}-identity"))?;
-        let (file, none) = (token.display().to_string(), folder.path().join("none").display().to_string());
-        let env = [
-            ("AWS_WEB_IDENTITY_TOKEN_FILE", file.as_str()),
-            ("AWS_ROLE_ARN", "arn:aws:iam::000000000000:role/athena-operator"),
-            ("AWS_SHARED_CREDENTIALS_FILE", &none),
-            ("AWS_CONFIG_FILE", &none),
-        ];
-        let operator = world.operator_with(&["--log=trace"], &[&NO_KEYS[..], &env].concat())?;
+        let identity = WebIdentity::with(&format!("{secret}-identity"))?;
+        let operator = world.operator_with(&["--log=trace"], &identity.env())?;
         none_of(&operator, std::slice::from_ref(&secret)).await?;
     }
     Ok(())
