@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use crate::api::{AthenaSession, AthenaSessionStatus};
 use crate::lifecycle::Step;
+use crate::refused_write;
 use crate::retained::Retained;
 use crate::session::Refusal;
 use crate::status::{Outcome, condition};
@@ -150,6 +151,11 @@ pub const EVENTS: &[Kind] = &[
         "Flux or Argo CD applies the object and it has `ttlSecondsAfterFinished`: the tool will create it again each time, and a new session is paid for",
         "remove `ttlSecondsAfterFinished`",
     ),
+    warning(
+        refused_write::REASON,
+        "the API server refuses a write to the object: a policy, a webhook, a missing right, a full storage; it is tried again for as long as it takes",
+        "read the message; mend what refuses the write, or change the object as it asks",
+    ),
     normal("Deleting", "the object is being deleted; the message says what that waits for", "wait, or do what the message says"),
     normal("SessionEnded", "nothing of the object lives, and it is let go", NOTHING),
     warning(
@@ -184,6 +190,8 @@ pub fn event(before: Option<&AthenaSessionStatus>, after: &AthenaSessionStatus, 
         (Outcome::Started { id, .. }, _) => Some(new("SessionStarted", &format!("session {id} was started"), action(step))),
         // Between its start and its being idle a session has nothing to tell that is worth a write.
         (_, "Starting" | "SessionCreating" | "SessionCreated") => None,
+        // It has its own event, while an object is being deleted too.
+        (_, refused_write::REASON) => None,
         (_, reason) => Some(new(reason, short(&new_ready.message), action(step))),
     }
 }
@@ -255,6 +263,11 @@ pub fn retained(retained: &Retained) -> Event {
 /// The event of an object that cannot be read.
 pub fn unreadable(message: &str) -> Event {
     new(crate::unreadable::REASON, short(message), "Observe")
+}
+
+/// The event of a write that the API server refuses.
+pub fn write_refused(message: &str) -> Event {
+    new(refused_write::REASON, short(message), "Write")
 }
 
 /// The event of a start to which Athena does not answer: the condition goes on to say that the session is starting.

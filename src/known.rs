@@ -5,6 +5,7 @@ use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use crate::api::EndReason;
 use crate::lifecycle::{Circumstances, Limits, Recorded};
 use crate::marker;
+use crate::refused_write::RefusedWrite;
 use crate::session::{Class, Look, Refusal, Search, Session};
 
 /// What this process knows of one object. It is kept for every object: what few have stands apart.
@@ -21,6 +22,8 @@ pub struct Known {
     pub seen_time: Option<Timestamp>,
     /// The newest failure of a look, while no look has succeeded since.
     pub look_refused: Option<Box<Refused>>,
+    /// The newest refusal of a write to the object by the API server, while it stands.
+    pub refused_write: Option<Box<RefusedWrite>>,
     /// The complete lists without the attempt's marker, if any was read.
     absence: Option<Box<Absence>>,
     /// Whether a look at the state showed an end, which is still to be seen in full.
@@ -180,7 +183,8 @@ impl Known {
         let calls = self.terminated.as_deref_mut().map(|terminated| &mut terminated.next_time);
         let lists = self.absence.as_deref_mut().into_iter().flat_map(|Absence { newest, before }| std::iter::once(newest).chain(before));
         let wait = self.wait.iter_mut().flat_map(|(set, over)| [set, over]);
-        refused.chain(times).chain(looks).chain(calls).chain(lists).chain(wait).for_each(correct);
+        let write = self.refused_write.as_deref_mut().into_iter().flat_map(RefusedWrite::times);
+        refused.chain(times).chain(looks).chain(calls).chain(lists).chain(wait).chain(write).for_each(correct);
     }
 
     /// Whether a call may be made now: not while sweeps tell of the session and nothing else has been set since. A wait that was set in the future is over:

@@ -20,7 +20,8 @@
 //! operator    what reconciles work with
 //! memory      what they remember of objects
 //! observation what is seen of a session, and when
-//! reconcile   observe, decide, act, report
+//! reconcile   observe, decide, act, report; and
+//! failed_reconcile  what follows where the API server does not let it
 //! readiness   which namespaces are served
 //! controller  what triggers a reconcile, and
 //! wakes       what else triggers one
@@ -45,6 +46,7 @@ pub mod clock;
 pub mod confidential;
 pub mod controller;
 pub mod events;
+mod failed_reconcile;
 pub mod guarded_session;
 pub mod key;
 pub mod known;
@@ -63,6 +65,7 @@ pub(crate) mod publish;
 pub mod readiness;
 pub mod reconcile;
 pub mod redaction;
+pub mod refused_write;
 pub mod retained;
 pub mod runtime;
 pub mod scrape;

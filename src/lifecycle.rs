@@ -283,7 +283,7 @@ pub fn wake_time(object: &AthenaSession, known: &Known, at: &Circumstances) -> O
             Sequel::None => none,
         },
     };
-    times.into_iter().flatten().filter(|time| *time > at.now).min()
+    times.into_iter().chain(known.write_times(at)).flatten().filter(|time| *time > at.now).min()
 }
 
 /// Returns whether something about `object` waits for a time of Athena's, which nothing but Athena's telling the time can make due.

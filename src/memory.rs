@@ -9,7 +9,7 @@ use crate::known::Known;
 /// What this process remembers of an object.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Memory {
-    pub(crate) uid: String,
+    pub(crate) uid: Box<str>,
     pub(crate) known: Known,
     /// The resourceVersion of this process's last write: a cache that is older must not be acted on.
     pub(crate) written: Option<u64>,

@@ -113,7 +113,7 @@ impl Operator {
     }
 
     pub(crate) fn remembered(&self, received: &Received) -> Memory {
-        let uid = received.uid().unwrap_or_default();
+        let uid: Box<str> = received.uid().unwrap_or_default().into();
         match self.memories.take(&Key::of(received)) {
             Some(memory) if memory.uid == uid => memory,
             other => {

@@ -17,6 +17,7 @@ use crate::memory::Memory;
 use crate::metrics::{Changes, UNTOLD, changes, changes_of_release};
 use crate::observation::NextCall;
 use crate::operator::Operator;
+use crate::refused_write;
 use crate::retained::Retained;
 use crate::runtime::workqueue::Priority;
 use crate::session::{Class, Look, Refusal, Session};
@@ -62,13 +63,7 @@ pub async fn reconcile(received: Arc<Received>, operator: Arc<Operator>) -> Opti
             memory.known.unsettle_but(None);
             // The next try asks for its turn again. Others may have it until then.
             operator.limiter().cancel(&key);
-            let text = match &received.0 {
-                Ok(object) => operator.redact_error(object, &error).instrument(span.clone()).await,
-                // What it holds cannot be told from what the text repeats of it.
-                Err(_) => error.class().to_owned(),
-            };
-            span.in_scope(|| warn!("{text}"));
-            Some(retry_after(&error, memory.failures))
+            Some(operator.failed(&received, &error, &mut memory).instrument(span.clone()).await)
         }
     };
     span.in_scope(|| debug!(?next, "reconciled"));
@@ -79,12 +74,6 @@ pub async fn reconcile(received: Arc<Received>, operator: Arc<Operator>) -> Opti
 
 /// Wait before the next reconcile of an object that the API server says to be gone, and the watch does not yet.
 const GONE: SignedDuration = SignedDuration::from_secs(30);
-
-/// Returns how long to wait after the API server failed so many times in a row.
-fn retry_after(error: &Error, failures: u32) -> Duration {
-    let wait = backoff(Class::Unanswered, failures.saturating_sub(1), fastrand::f64()).unsigned_abs();
-    error.retry_after().map_or(wait, |asked| wait.max(asked))
-}
 
 impl Operator {
     async fn pass(&self, object: &AthenaSession, memory: &mut Memory) -> Result<Option<Timestamp>, Error> {
@@ -119,6 +108,8 @@ impl Operator {
         if !queued && !matches!(step, Step::Record(_)) {
             self.limiter().cancel(&Key::of(object));
         }
+        known.write_wanted(&step);
+        let step = if known.awaits_write(&step, version, begun) { Step::Wait } else { step };
         debug!(?step, queued, "decided");
         if awaits_time(object, known, &self.circumstances()) {
             self.await_time(&Key::of(object), call.asks_time.then_some(object.spec.work_group.as_str()));
@@ -155,6 +146,7 @@ impl Operator {
             Written::Yes(version) => {
                 memory.written = version.parse().ok().or(memory.written);
                 memory.outdated = 0;
+                memory.known.write_accepted(refused_write::name(&step));
             }
             Written::Conflict => {
                 memory.known.unsettle_but(None);
@@ -305,7 +297,7 @@ impl Operator {
     }
 
     /// Writes the status if it differs, and tells people. Returns the status too.
-    async fn report(
+    pub(crate) async fn report(
         &self,
         object: &AthenaSession,
         known: &mut Known,
@@ -318,6 +310,7 @@ impl Operator {
         let missing = known.missing_answer_to_tell(&at);
         let events = events::event(before, &status, step, outcome).or(missing.as_ref().map(events::unanswered)).into_iter();
         if before == Some(&status) {
+            known.status_accepted(None);
             if matches!(step, Step::Mirror(_)) {
                 known.work_is_as_written();
             }
@@ -332,7 +325,8 @@ impl Operator {
         }
         let written = self.counted("status", writes::write_status(&self.client, object, &status).await)?;
         match &written {
-            Written::Yes(_) => {
+            Written::Yes(version) => {
+                known.status_accepted(version.parse().ok());
                 if let (Step::Record(number), Some(time)) = (step, &status.attempt_time) {
                     known.recorded(*number, time.0, matches!(attempt(object, known), Attempt::Withdrawn(_)));
                 }
@@ -402,6 +396,7 @@ impl Operator {
             Ok(Written::Yes(_)) => "ok",
             Ok(Written::Conflict) => "conflict",
             Ok(Written::Gone) => "gone",
+            Err(error) if error.refused_write(true).is_some() => "refused",
             Err(_) => "error",
         };
         self.metrics.written(write, label);

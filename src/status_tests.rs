@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::lifecycle::{Identity, Limits, Seen, next_step};
+use crate::refused_write;
 use crate::session::{Details, Look};
 
 pub(crate) const UID: &str = "8f3f1f6e-8b0e-4b60-9d5c-6a4c1b0c7f11";
@@ -127,6 +128,11 @@ fn every_row_of_the_matrix_is_reported_and_read_right_by_kstatus() {
     };
     let mut searched = refused(Call::Start, Class::TokenConflict, 0);
     searched.searched(&crate::session::Search::Absent { begun: at(0).now }, at(0).now, &at(0).limits, 0.0);
+    let unwritable = |what| {
+        let mut known = met();
+        known.write_refused(what, "a policy says no", None, at(0).now, 0.0);
+        known
+    };
     let rows = vec![
         (1, recorded_and(json!({})), met(), 0, "Unknown", "Starting", "False", "InProgress"),
         (2, live("CREATING"), met(), 0, "Unknown", "SessionCreating", "False", "InProgress"),
@@ -181,6 +187,14 @@ fn every_row_of_the_matrix_is_reported_and_read_right_by_kstatus() {
         (22, recorded_and(json!({})), searched, 0, "False", "TokenMismatch", "False", "Failed"),
         (22, over("SessionAlreadyExists"), met(), 0, "False", "SessionAlreadyExists", "False", "Failed"),
         (23, moved, met(), 0, "False", "IdentityChanged", "Unknown", "Failed"),
+        (25, recorded_and(json!({})), unwritable(refused_write::ADD_FINALIZER), 4, "Unknown", "WriteRefused", "False", "InProgress"),
+        (25, live("IDLE"), unwritable(refused_write::ADD_FINALIZER), 4, "Unknown", "WriteRefused", "True", "InProgress"),
+        (25, over("IdleTimeout"), unwritable(refused_write::DELETE), 4, "Unknown", "WriteRefused", "False", "InProgress"),
+        (26, recorded_and(json!({})), unwritable(refused_write::ADD_FINALIZER), 5, "False", "WriteRefused", "False", "Failed"),
+        (26, live("IDLE"), unwritable(refused_write::ADD_FINALIZER), 5, "False", "WriteRefused", "True", "Failed"),
+        (26, over("IdleTimeout"), unwritable(refused_write::DELETE), 99, "False", "WriteRefused", "False", "Failed"),
+        (10, deleted(live("IDLE")), unwritable(refused_write::REMOVE_FINALIZER), 99, "False", "Deleting", "False", "Terminating"),
+        (4, live("IDLE"), unwritable(refused_write::STATUS), 99, "True", "SessionIdle", "True", "Current"),
     ];
     for (row, before, known, minutes, ready, reason, available, verdict) in rows {
         let at = at(minutes);

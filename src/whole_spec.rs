@@ -76,6 +76,12 @@ impl Operator {
         }
     }
 
+    /// Returns what the API server says, without values of the object's properties.
+    pub(crate) async fn redact_text(&self, object: &AthenaSession, text: &str) -> String {
+        let RedactingSpec { spec, _place } = self.redacting_spec(object).await;
+        redacted(text, &spec)
+    }
+
     /// Returns what the API server or the way to it says in `error`, without values of the object's properties.
     pub(crate) async fn redact_error(&self, object: &AthenaSession, error: &Error) -> String {
         let RedactingSpec { spec, _place } = self.redacting_spec(object).await;

@@ -11,12 +11,15 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::api::{AthenaSession, AthenaSessionSpec, AthenaSessionStatus, FIELD_MANAGER, FINALIZER};
+use crate::refused_write::{ADD_FINALIZER, DELETE, REMOVE_FINALIZER, STATUS, UNREADABLE};
 
 /// Longest time for one request to the API server, the reading of its reply included.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Asks for an object's metadata alone.
 const METADATA: &str = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1";
+
+const READ: &str = "read the object";
 
 /// What became of a write.
 #[derive(Debug)]
@@ -57,6 +60,19 @@ impl Error {
         }
     }
 
+    /// What the server refuses to let the operator write, and its words. A failure inside the server counts if it comes `again`: that of a webhook, or of a
+    /// storage that is full, lasts; others pass, as missing answers and rates do.
+    pub fn refused_write(&self, again: bool) -> Option<(&'static str, &str)> {
+        let Self::Api(what, error) = self else { return None };
+        let kube::Error::Api(status) = error.as_ref() else { return None };
+        let is_refusal = match status.code {
+            408 | 429 => false,
+            500 => again,
+            code => (400..500).contains(&code),
+        };
+        (is_refusal && *what != READ).then_some((what, status.message.as_str()))
+    }
+
     /// How long the server asks to wait before the next try: no longer than a minute, since deadlines do not wait.
     pub fn retry_after(&self) -> Option<Duration> {
         const LONGEST: Duration = Duration::from_mins(1);
@@ -89,7 +105,7 @@ pub async fn write_finalizer(client: &Client, object: &AthenaSession, present: b
     }
     let patch = json!({ "metadata": { "resourceVersion": object.metadata.resource_version, "finalizers": finalizers } });
     let request = async { api(client, object).patch_metadata(&object.name_any(), &parameters(), &Patch::Merge(patch)).await };
-    let what = if present { "add the finalizer" } else { "remove the finalizer" };
+    let what = if present { ADD_FINALIZER } else { REMOVE_FINALIZER };
     let written = outcome(what, timed(request).await, |object| object.metadata.resource_version);
     confirmed(client, &object.metadata, written).await
 }
@@ -117,7 +133,7 @@ pub async fn write_status(client: &Client, object: &AthenaSession, status: &Athe
         request.headers_mut().insert(ACCEPT, HeaderValue::from_static(METADATA));
         client.request::<PartialObjectMeta<AthenaSession>>(request).await
     };
-    let written = outcome("write the status", timed(request).await, |object| object.metadata.resource_version);
+    let written = outcome(STATUS, timed(request).await, |object| object.metadata.resource_version);
     confirmed(client, &object.metadata, written).await
 }
 
@@ -179,8 +195,8 @@ async fn read_text(client: &Client, object: &ObjectMeta) -> Result<Option<String
     match timed(request).await {
         Some(Ok(text)) => Ok(Some(text)),
         Some(Err(kube::Error::Api(status))) if status.is_not_found() => Ok(None),
-        Some(Err(error)) => Err(Error::Api("read the object", Box::new(error))),
-        None => Err(Error::Timeout("read the object")),
+        Some(Err(error)) => Err(Error::Api(READ, Box::new(error))),
+        None => Err(Error::Timeout(READ)),
     }
 }
 
@@ -194,7 +210,7 @@ pub async fn write_raw(client: &Client, object: &ObjectMeta, patch: &Value, stat
         let patch = Patch::Merge(patch);
         if status { api.patch_status(name, &parameters(), &patch).await } else { api.patch(name, &parameters(), &patch).await }
     };
-    let written = outcome("write the object", timed(request).await, |object| object.metadata.resource_version);
+    let written = outcome(UNREADABLE, timed(request).await, |object| object.metadata.resource_version);
     confirmed(client, object, written).await
 }
 
@@ -207,7 +223,7 @@ pub async fn delete(client: &Client, object: &AthenaSession) -> Result<Written, 
     let preconditions = Preconditions { uid: meta.uid.clone(), resource_version: meta.resource_version.clone() };
     let parameters = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() };
     let request = async { api(client, object).delete(&object.name_any(), &parameters).await };
-    let written = outcome("delete the object", timed(request).await, |_| None);
+    let written = outcome(DELETE, timed(request).await, |_| None);
     confirmed(client, meta, written).await
 }
 
@@ -234,8 +250,8 @@ pub async fn find(client: &Client, object: &ObjectMeta) -> Result<Found, Error> 
         Some(Ok(found)) if found.metadata.resource_version == object.resource_version => Ok(Found::Same),
         Some(Ok(_)) => Ok(Found::Changed),
         Some(Err(kube::Error::Api(status))) if status.is_not_found() => Ok(Found::Gone),
-        Some(Err(error)) => Err(Error::Api("read the object", Box::new(error))),
-        None => Err(Error::Timeout("read the object")),
+        Some(Err(error)) => Err(Error::Api(READ, Box::new(error))),
+        None => Err(Error::Timeout(READ)),
     }
 }
 
@@ -285,9 +301,33 @@ mod tests {
     fn the_server_may_ask_for_a_minute_at_most() {
         let asked = |seconds| {
             let status: Status = serde_json::from_value(json!({ "code": 429, "details": { "retryAfterSeconds": seconds } })).expect("a status");
-            Error::Api("write the status", Box::new(kube::Error::Api(Box::new(status)))).retry_after()
+            Error::Api(STATUS, Box::new(kube::Error::Api(Box::new(status)))).retry_after()
         };
         assert_eq!([0, 1, 60, 86_400].map(asked), [None, Some(Duration::from_secs(1)), Some(Duration::from_mins(1)), Some(Duration::from_mins(1))]);
-        assert_eq!(Error::Timeout("write the status").retry_after(), None);
+        assert_eq!(Error::Timeout(STATUS).retry_after(), None);
+    }
+
+    #[test]
+    fn what_the_server_refuses_is_told_from_what_passes() {
+        let error = |what, code: u16| {
+            let status: Status = serde_json::from_value(json!({ "code": code, "message": "no" })).expect("a status");
+            Error::Api(what, Box::new(kube::Error::Api(Box::new(status))))
+        };
+        for (code, first, second) in [
+            (400, true, true),
+            (401, true, true),
+            (403, true, true),
+            (422, true, true),
+            (408, false, false),
+            (429, false, false),
+            (500, false, true),
+            (503, false, false),
+            (504, false, false),
+        ] {
+            let refused = |again| error(STATUS, code).refused_write(again) == Some((STATUS, "no"));
+            assert_eq!((refused(false), refused(true)), (first, second), "{code}");
+        }
+        assert_eq!(error(READ, 403).refused_write(true), None, "no write");
+        assert_eq!(Error::Timeout(STATUS).refused_write(true), None);
     }
 }

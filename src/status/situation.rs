@@ -5,6 +5,7 @@ use super::{bounded, condition, seconds};
 use crate::api::{AthenaSession, AthenaSessionStatus, EndReason, StopCause};
 use crate::known::{Call, Known, Refused, passes};
 use crate::lifecycle::{Attempt, Circumstances, Identity, Recorded, Sequel, attempt, elsewhere, is_account_unknown, sequel};
+use crate::refused_write;
 use crate::session::{Class, Refusal};
 
 /// The situation of an object, as the condition matrix has it.
@@ -34,6 +35,8 @@ pub(crate) enum Situation {
     Stale { message: String },
     /// The operator works in another region or account than the attempt.
     IdentityChanged { message: String },
+    /// The API server refuses a write to the object; `stalled` once it has lasted. The session is as it was.
+    WriteRefused { available: &'static str, message: String, stalled: bool },
 }
 
 /// Which of kstatus' own conditions is present.
@@ -107,6 +110,10 @@ impl Situation {
             Self::Refused { reason, message, stalled: true } => ("False", reason, Some(Stalled), "False", message.clone()),
             Self::Stale { message } => ("Unknown", "ObservationStale", Some(Reconciling), "Unknown", message.clone()),
             Self::IdentityChanged { message } => ("False", "IdentityChanged", Some(Stalled), "Unknown", message.clone()),
+            Self::WriteRefused { available, message, stalled: false } => {
+                ("Unknown", refused_write::REASON, Some(Reconciling), *available, message.clone())
+            }
+            Self::WriteRefused { available, message, stalled: true } => ("False", refused_write::REASON, Some(Stalled), *available, message.clone()),
         };
         Row { ready, reason: reason.to_owned(), flag, available, message: bounded(&message, 4096) }
     }
@@ -114,6 +121,28 @@ impl Situation {
 
 /// The situation of an object with its newest status.
 pub(crate) fn situation(object: &AthenaSession, known: &Known, at: &Circumstances) -> Situation {
+    let situation = situation_at_athena(object, known, at);
+    match (known.refused_write_to_show(), situation) {
+        (None, situation) => situation,
+        (Some(refused), Situation::Deleting { .. }) if refused.holds_the_object() => {
+            Situation::Deleting { message: format!("nothing else holds the object: {}", refused.message()) }
+        }
+        (Some(_), deleting @ Situation::Deleting { .. }) => deleting,
+        (Some(refused), situation) => {
+            // After a restart of the operator the row goes on where it stood.
+            let was_stalled =
+                object.status.as_ref().and_then(|status| condition(status, "Stalled")).is_some_and(|stalled| stalled.reason == refused_write::REASON);
+            Situation::WriteRefused {
+                available: situation.row().available,
+                message: refused.message(),
+                stalled: was_stalled || refused.is_lasting(at),
+            }
+        }
+    }
+}
+
+/// The situation of an object, whatever the API server says to writes.
+fn situation_at_athena(object: &AthenaSession, known: &Known, at: &Circumstances) -> Situation {
     let status = object.status.clone().unwrap_or_default();
     let attempt = attempt(object, known);
     if object.metadata.deletion_timestamp.is_some() {

@@ -220,6 +220,11 @@ fn a_row_goes_on_where_it_stood_before_a_restart_of_the_operator() {
     searched.searched(&Search::Absent { begun: at(0).now }, at(0).now, &at(0).limits, 0.0);
     assert_eq!(reason(&recorded_and(json!({})), &searched), ("TokenMismatch".to_owned(), Some(Flag::Stalled)));
 
+    let mut unwritable = Known::met(at(0).now);
+    unwritable.write_refused(refused_write::ADD_FINALIZER, "no", None, at(0).now, 0.0);
+    assert_eq!(reason(&recorded_and(status("Stalled", "WriteRefused")), &unwritable), ("WriteRefused".to_owned(), Some(Flag::Stalled)));
+    assert_eq!(reason(&recorded_and(status("Stalled", "Throttled")), &unwritable), ("WriteRefused".to_owned(), Some(Flag::Reconciling)));
+
     let stale = with(live_in("IDLE"), |object| {
         let conditions = recorded_and(status("Ready", "ObservationStale")).status.unwrap_or_default().conditions;
         object.status.get_or_insert_default().conditions = conditions;
@@ -341,4 +346,19 @@ fn an_attempt_that_waits_for_the_operators_account_says_so_and_not_that_a_call_i
     let mut known = at(1);
     known.identity.account = Some("000000000000".into());
     assert_eq!(said(&object, &known).message, "StartSession is to be called");
+}
+
+#[test]
+fn an_object_whose_finalizer_cannot_be_removed_waits_for_no_session() {
+    let deleting = with(live_in("IDLE"), |object| object.metadata.deletion_timestamp = Some(Time(at(0).now)));
+    let told = |what| {
+        let mut known = Known::met(at(0).now);
+        known.write_refused(what, "workGroup is immutable", None, at(0).now, 0.0);
+        situation(&deleting, &known, &at(99)).row().message
+    };
+    assert_eq!(
+        told(refused_write::REMOVE_FINALIZER),
+        "nothing else holds the object: the API server refuses to let the operator remove the finalizer: workGroup is immutable"
+    );
+    assert!(told(refused_write::DELETE).starts_with("waiting for session s to end; to let the object go"), "{}", told(refused_write::DELETE));
 }

@@ -8,6 +8,7 @@ use athena_operator::athena::CATALOGUE;
 use athena_operator::events::{self, event, release, ttl_under_gitops};
 use athena_operator::known::Known;
 use athena_operator::lifecycle::{Attempt, Circumstances, Identity, Limits, Seen, Sequel, Step, attempt, next_step, sequel, wants_stopped};
+use athena_operator::refused_write;
 use athena_operator::retained::Retained;
 use athena_operator::session::{Class, Details, Look, Refusal, Search, Session};
 use athena_operator::status::{Outcome, condition, status_after};
@@ -145,6 +146,7 @@ pub(crate) fn all() -> &'static Enumeration {
             let mut all = run(halves.1);
             all.extend(half.join().expect("no combination fails"));
             all.unreadable();
+            all.refused_writes();
             all
         })
     })
@@ -188,6 +190,24 @@ impl Enumeration {
         readable.metadata.generation = Some(1);
         self.row(&readable, &status);
         self.events.insert(events::unreadable(&message).reason.into_owned());
+    }
+
+    /// Notes what is said of an object on which the operator cannot put its finalizer, or put it back, at first and after ten minutes.
+    fn refused_writes(&mut self) {
+        let begun: Timestamp = BEGUN.parse().expect("a time");
+        let mut known = Known::met(begun);
+        let said = "admission webhook \"labels.example.org\" denied the request: the label team is missing";
+        known.write_refused(refused_write::ADD_FINALIZER, said, None, begun, 0.0);
+        let live = statuses().into_iter().flatten().find(|status| status.state.as_deref() == Some("IDLE"));
+        for status in [None, live] {
+            for object in objects(status.as_ref()).iter().filter(|object| object.metadata.deletion_timestamp.is_none()) {
+                for at in circumstances() {
+                    self.row(object, &status_after(object, &known, &Step::Wait, &Outcome::Nothing, &at));
+                    let told = known.clone().refused_write_to_tell(&at);
+                    self.events.extend(told.map(|message| events::write_refused(&message).reason.into_owned()));
+                }
+            }
+        }
     }
 
     fn decide(&mut self, object: &AthenaSession, known: &Known, seen: &Seen, at: &Circumstances) {

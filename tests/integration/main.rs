@@ -29,6 +29,7 @@ mod policy;
 mod process;
 mod recipes;
 mod refusals;
+mod refused_writes;
 mod request;
 mod scale;
 mod search;
@@ -63,6 +64,7 @@ fn main() -> ExitCode {
         ("process", process::tests()),
         ("recipes", recipes::tests()),
         ("refusals", refusals::tests()),
+        ("refused_writes", refused_writes::tests()),
         ("request", request::tests()),
         ("scale", scale::tests()),
         ("search", search::tests()),

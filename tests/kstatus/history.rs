@@ -4,6 +4,7 @@ use athena_operator::api::{AthenaSession, AthenaSessionSpec, AthenaSessionStatus
 use athena_operator::known::Known;
 use athena_operator::lifecycle::{Attempt, Circumstances, Identity, Limits, Seen, Step, attempt, found, next_step, search_time, wake_time};
 use athena_operator::marker;
+use athena_operator::refused_write;
 use athena_operator::session::Search;
 use athena_operator::status::{Outcome, condition, seconds, status_after};
 use fastrand::Rng;
@@ -51,12 +52,33 @@ pub(crate) fn history(seed: u64) -> Vec<Moment> {
     world.moments
 }
 
+/// What decides, in the API server, whether the operator may write objects; the status it always may.
+struct Policy {
+    rng: Rng,
+    refuses: bool,
+}
+
+impl Policy {
+    /// It changes now and then. Returns what has, for people.
+    fn change(&mut self) -> Option<&'static str> {
+        let changes = self.rng.u8(..if self.refuses { 6 } else { 60 }) == 0;
+        self.refuses ^= changes;
+        changes.then_some(if self.refuses { "a policy refuses all updates" } else { "the policy is gone" })
+    }
+
+    /// What it does not let the operator do.
+    fn refused(&self, step: &Step) -> Option<&'static str> {
+        refused_write::name(step).filter(|_| self.refuses)
+    }
+}
+
 struct World {
     rng: Rng,
     now: Timestamp,
     identity: Identity,
     athena: Athena,
     known: Known,
+    policy: Policy,
     object: Option<AthenaSession>,
     moments: Vec<Moment>,
 }
@@ -74,7 +96,8 @@ impl World {
         object.metadata.finalizers = (rng.u8(..4) == 0).then(|| vec![OTHER_FINALIZER.into()]);
         object.status = Some(default_status());
         let athena = Athena::new(rng.fork());
-        let mut world = Self { rng, now, identity: identity(u8::MAX), athena, known: Known::met(now), object: None, moments: Vec::new() };
+        let policy = Policy { rng: Rng::with_seed(!seed), refuses: false };
+        let mut world = Self { rng, now, identity: identity(u8::MAX), athena, known: Known::met(now), policy, object: None, moments: Vec::new() };
         world.store("created", object, Vec::new());
         world
     }
@@ -115,19 +138,31 @@ impl World {
         let mut object = self.object();
         let at = self.at();
         let step = self.observe(&object, &at);
+        self.known.write_wanted(&step);
+        let step = if self.known.awaits_write(&step, None, at.now) { Step::Wait } else { step };
+        if let Some(what) = self.policy.refused(&step) {
+            let jitter = self.policy.rng.f64();
+            self.known.write_refused(what, "a policy says no", None, at.now, jitter);
+            self.report(&Step::Wait, &at);
+            return true;
+        }
         let finalizers = object.metadata.finalizers.get_or_insert_default();
         match &step {
             Step::Done => return false,
             Step::AddFinalizer => {
                 finalizers.push(FINALIZER.into());
                 self.known.finalizer_added = true;
+                self.known.write_accepted(refused_write::name(&step));
                 self.store("finalizer added", object, Vec::new());
             }
             Step::Release => {
                 finalizers.retain(|name| name != FINALIZER);
                 self.store("finalizer removed", object, Vec::new());
             }
-            Step::Delete => self.delete("the operator"),
+            Step::Delete => {
+                self.known.write_accepted(refused_write::name(&step));
+                self.delete("the operator");
+            }
             _ => return self.report(&step, &at),
         }
         true
@@ -284,6 +319,9 @@ impl World {
                 object.metadata.generation = object.metadata.generation.map(|generation| generation + 1);
             }
             self.store(what, object, Vec::new());
+        }
+        if let Some(what) = self.policy.change() {
+            self.store(what, self.object(), Vec::new());
         }
         let mut object = self.object();
         match self.rng.u8(..120) {

@@ -26,14 +26,14 @@ const READY: [(&str, &str); 3] = [
         "False",
         "AccessDenied AccountChanged ClockSkew CredentialsInvalid Deleting IdentityChanged InvalidRequest MarkerMismatch NotFound Refused \
          SessionAlreadyExists SessionDegraded SessionFailed SessionVanished StartupDeadlineExceeded StoppedOutside TerminateRefused TokenMismatch \
-         WorkGroupDisabled WorkGroupNotFound WorkGroupNotSpark WrongRegion",
+         WorkGroupDisabled WorkGroupNotFound WorkGroupNotSpark WriteRefused WrongRegion",
     ),
     ("True", "DeadlineExceeded IdleTimeout SessionBusy SessionIdle Suspended"),
     (
         "Unknown",
         "AccessDenied AccountChanged CapacityUnavailable ClockSkew CredentialsInvalid DeadlineExceeded MarkerMismatch NotFound ObservationStale QuotaExceeded Refused \
          ReplacingSession RestartingAfterFailure SessionAlreadyExists SessionCreated SessionCreating SessionTerminating Starting Suspending Throttled \
-         TokenMismatch UnknownState WorkGroupDisabled WorkGroupNotFound WorkGroupNotSpark WrongRegion",
+         TokenMismatch UnknownState WorkGroupDisabled WorkGroupNotFound WorkGroupNotSpark WriteRefused WrongRegion",
     ),
 ];
 

@@ -31,7 +31,7 @@ const fn row(ready: &'static str, reason: &'static str, kstatus: &'static str, a
 }
 
 /// Every row. `Created` is an object that the operator has not seen, `Edited` one whose last generation it has not seen.
-pub(crate) const MATRIX: [Row; 35] = [
+pub(crate) const MATRIX: [Row; 37] = [
     row("", "Created", "InProgress", "Progressing"),
     row("True", "Edited", "InProgress", "Progressing"),
     row("Unknown", "Starting", "InProgress", "Progressing"),
@@ -67,4 +67,6 @@ pub(crate) const MATRIX: [Row; 35] = [
     row("False", "SessionAlreadyExists", "Failed", "Degraded"),
     row("False", "IdentityChanged", "Failed", "Degraded"),
     row("False", "ObjectInvalid", "Failed", "Degraded"),
+    row("Unknown", "WriteRefused", "InProgress", "Progressing"),
+    row("False", "WriteRefused", "Failed", "Degraded"),
 ];

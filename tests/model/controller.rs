@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::known::Known;
 use crate::lifecycle::{Attempt, Circumstances, Seen, Sequel, Step, attempt, found, next_step, search_time, sequel, surplus, wake_time};
+use crate::refused_write;
 use crate::status::{Outcome, status_after};
 use athena_operator::api::{AthenaSession, AthenaSessionStatus, EndReason, StopCause};
 use athena_operator::athena::marker_search::group::{Answer, Ask};
@@ -92,6 +93,8 @@ pub struct Pending {
     pub next: Option<Object>,
     /// The attempt that it records.
     pub records: Option<i32>,
+    /// What it does, unless it is the status that is written.
+    pub what: Option<&'static str>,
 }
 
 /// What a reconcile has come to.
@@ -227,6 +230,10 @@ pub fn reconcile(before: &World, index: usize, reply: Reply, mutant: Mutant) -> 
         }
         steps.push(step);
     };
+    known.write_wanted(&step);
+    let now = world.clock(heard.is_told());
+    let is_given_up = mutant == Mutant::NeverWritesAgain && known.refused_write.is_some() && refused_write::name(&step).is_some();
+    let step = if is_given_up || known.awaits_write(&step, None, now) { Step::Wait } else { step };
     let own = matches!(attempt(object, &known), Attempt::Unknown(made) if known.recorded_by_itself(&made));
     if matches!(step, Step::Start(_)) && mutant != Mutant::StartBeforeRecord && !own && before.object.as_ref() != Some(&base) {
         return None;
@@ -406,7 +413,19 @@ fn write_of(base: &Object, known: &Known, step: &Step, outcome: &Outcome, at: &C
         Step::Record(number) => Some(*number),
         _ => None,
     };
-    (next.as_ref() != Some(base)).then(|| Pending { base: base.clone(), next, records })
+    (next.as_ref() != Some(base)).then(|| Pending { base: base.clone(), next, records, what: refused_write::name(step) })
+}
+
+/// The API server refuses the write of controller `index`, which has the status say so.
+pub fn refuse(world: &mut World, index: usize) -> Option<()> {
+    let told = world.controllers[index].heard.is_told();
+    let (now, at) = (world.clock(told), world.at(told));
+    let controller = &mut world.controllers[index];
+    let pending = controller.pending.take()?;
+    controller.known.write_refused(pending.what?, "no", None, now, 0.0);
+    let known = controller.known.clone();
+    controller.pending = write_of(&pending.base, &known, &Step::Wait, &Outcome::Nothing, &at, Mutant::None);
+    Some(())
 }
 
 /// The step of a broken variant.

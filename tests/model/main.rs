@@ -18,7 +18,7 @@ use std::process::ExitCode;
 
 use athena_operator::{api, marker, session};
 
-mark_arms::modules!(Step, Row, Situation; "src/known.rs", "src/lifecycle.rs", "src/status.rs");
+mark_arms::modules!(Step, Row, Situation; "src/known.rs", "src/lifecycle.rs", "src/refused_write.rs", "src/status.rs");
 
 fn main() -> ExitCode {
     let arguments = libtest_mimic::Arguments::from_args();

@@ -12,7 +12,7 @@ use athena_operator::session::Class;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use stateright::{Model, Property};
 
-use crate::controller::{Controller, reconcile};
+use crate::controller::{Controller, reconcile, refuse};
 use crate::lists::Lists;
 use crate::mutant::Mutant;
 use crate::object::{Object, TICK, UIDS, time};
@@ -53,6 +53,8 @@ pub enum Move {
     Reconcile(usize, Reply),
     /// Its write reaches the API server.
     Write(usize),
+    /// Its write to the object, beside the status, is refused.
+    Refuse(usize),
     /// The watch brings it the object.
     Deliver(usize),
     /// It is killed and starts again, with the object as it is or, listed late, as it was.
@@ -107,6 +109,7 @@ const OTHER: &str = "example.com/other";
 
 /// A scenario to explore.
 #[derive(Clone)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct Exploration {
     pub spec: serde_json::Value,
     pub controllers: usize,
@@ -118,6 +121,8 @@ pub struct Exploration {
     pub stranger: bool,
     /// Whether GetWorkGroup may be refused or not be answered.
     pub work_group_refuses: bool,
+    /// Whether the API server may refuse writes to the object.
+    pub refuses_writes: bool,
     /// By how many ticks the clocks of the node and of the API server are ahead of Athena's, if they are looked at.
     pub clocks_ahead: Option<(u8, u8)>,
     /// Whether the world begins when StartSession has not been answered for so many ticks, and one list serves both objects of a pair.
@@ -242,7 +247,7 @@ impl Exploration {
                 && self.budget.crashes == 0
                 && self.quota.is_none()
                 && self.replies.iter().all(is_certain),
-            all_passes: is_sound && self.upsets.is_empty() && self.replies.iter().all(passes),
+            all_passes: is_sound && !self.refuses_writes && self.upsets.is_empty() && self.replies.iter().all(passes),
         }
     }
 
@@ -310,6 +315,7 @@ impl Exploration {
         let controller = &mut world.controllers[index];
         controller.behind = true;
         controller.known.finalizer_added |= added;
+        controller.known.write_accepted(pending.what);
         if let (Some(number), Some(time)) = (pending.records, recorded) {
             controller.known.recorded(number, time.0, withdrawn);
         }
@@ -579,6 +585,7 @@ fn teaches_nothing(before: &World, after: &World, index: usize) -> bool {
             known.trusts(&id),
             known.disowns(&id),
             known.unrecorded.clone(),
+            known.refused_write.clone(),
             known.is_due(time(world.now)),
         )
     };
@@ -600,8 +607,11 @@ impl Model for Exploration {
         let budget = world.budget;
         for (index, controller) in world.controllers.iter().enumerate() {
             let stale = controller.cache != world.object;
-            if controller.pending.is_some() {
+            if let Some(pending) = &controller.pending {
                 moves.push(Move::Write(index));
+                if self.refuses_writes && budget.faults > 0 && pending.what.is_some() {
+                    moves.push(Move::Refuse(index));
+                }
             } else if stale || controller.behind {
                 moves.push(Move::Deliver(index));
             }
@@ -670,6 +680,10 @@ impl Model for Exploration {
                 }
             }
             Move::Write(index) => self.write(&mut world, index)?,
+            Move::Refuse(index) => {
+                world.budget.faults -= 1;
+                refuse(&mut world, index)?;
+            }
             Move::Deliver(index) => self.deliver(&mut world, index),
             Move::Crash(index, late) => {
                 world.budget.crashes -= 1;

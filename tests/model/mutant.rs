@@ -39,6 +39,8 @@ pub enum Mutant {
     NoSearch,
     /// Rule 10: a resume starts nothing.
     NoResume,
+    /// Rule 10: a write that the API server has refused is never tried again.
+    NeverWritesAgain,
     /// Rule 11: the time of a restart stays the time at which an object is due, though it has come.
     WakesInThePast,
     /// Rule 11: an object that waits for a time has no timer.

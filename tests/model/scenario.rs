@@ -36,6 +36,7 @@ fn base(budget: Budget) -> Exploration {
         damage: vec![],
         stranger: false,
         work_group_refuses: false,
+        refuses_writes: false,
         clocks_ahead: None,
         unanswered_for: None,
         quota: None,
@@ -189,6 +190,12 @@ fn scenarios() -> Vec<(&'static str, Exploration)> {
             let edits = vec![Edit::Deadline, Edit::Delete];
             Exploration { spec, edits, upsets: vec!["FAILED", "TERMINATING"], clocks_ahead: Some((5, 2)), ..base(budget) }
         }),
+        ("writes that the API server refuses, suspended or deleted at any moment", {
+            let budget = Budget { ticks: 2, edits: 2, faults: 2, upsets: 1, ..budget };
+            let spec = json!({ "ttlSecondsAfterFinished": 300 });
+            let edits = vec![Edit::Suspend, Edit::Delete];
+            Exploration { spec, edits, upsets: vec!["FAILED"], damage: vec![Damage::Strip], refuses_writes: true, ..base(budget) }
+        }),
         ("two controllers at once, with sessions that fail", {
             let budget = Budget { faults: 1, upsets: 1, lags: 1, ..budget };
             let spec = json!({ "restartPolicy": "OnFailure" });
@@ -257,6 +264,7 @@ fn broken() -> Vec<(Mutant, &'static str, Exploration)> {
         }),
         (Mutant::ForgetOrphans, "rule 9", Exploration { damage: vec![Damage::Force], ..base(Budget { damage: 1, lags: 2, ..budget }) }),
         (Mutant::NoSearch, "rule 10", lost(Budget { ticks: 2, faults: 1, crashes: 1, ..budget })),
+        (Mutant::NeverWritesAgain, "rule 10", Exploration { refuses_writes: true, ..base(Budget { ticks: 1, faults: 1, ..budget }) }),
         (Mutant::WakesInThePast, "rule 11", {
             let budget = Budget { ticks: 2, faults: 2, upsets: 1, ..budget };
             let (spec, replies) = (json!({ "restartPolicy": "OnFailure" }), vec![Reply::Refused(Class::MayHeal)]);
@@ -349,6 +357,8 @@ const REACHED: &[&str] = &[
     "Ready Unknown Throttled",
     "Ready Unknown TokenMismatch",
     "Ready Unknown UnknownState",
+    "Ready False WriteRefused",
+    "Ready Unknown WriteRefused",
     "step AddFinalizer of none",
     "step Adopt of none",
     "step AskTime of none",
