@@ -59,6 +59,11 @@ pub enum FaultKind {
         /// Whether the effect happens first.
         effect: bool,
     },
+    /// The effect happens at once, and the reply comes so much later.
+    Slow(Duration),
+    /// No reply ever comes, and there is no effect: this connection and all others that its client has open now carry nothing any more, and are not closed
+    /// either. Others can be opened.
+    Silence,
     /// As [`Self::Hang`] without effect, but the effect happens later: when [`crate::FaultProxy::deliver`] says so, whether the client has left or not.
     Late,
     /// A watch is answered as one whose resource version is too old: with an event of type ERROR and code 410.

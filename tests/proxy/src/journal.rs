@@ -43,6 +43,10 @@ pub enum Outcome {
     HungBefore,
     /// A fault left it without reply, after the effect, to which the server gave this status.
     HungAfter(u16),
+    /// A fault has the reply come late; the server gave this status.
+    Slowed(u16),
+    /// A fault silenced its connection, and the others of its client, before the effect.
+    Silenced,
     /// A fault held it back.
     Held,
     /// A fault held it back and delivered it later; the server gave this status, and no one was told.

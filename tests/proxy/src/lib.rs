@@ -6,6 +6,7 @@
 
 mod faults;
 mod journal;
+mod line;
 mod reply;
 mod request;
 mod server;

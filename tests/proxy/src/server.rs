@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::future::pending;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, Full};
@@ -16,6 +16,7 @@ use tokio::task::JoinSet;
 
 use crate::faults::{self, Fault, FaultKind};
 use crate::journal::{Journal, Outcome};
+use crate::line::{Line, LineStream};
 use crate::reply;
 use crate::request::Operation;
 use crate::upstream::{Upstream, Whole, end_to_end};
@@ -45,6 +46,7 @@ pub(crate) struct State {
     pub(crate) faults: Vec<Fault>,
     pub(crate) versions: Versions,
     held: Vec<(usize, Whole)>,
+    lines: Vec<Weak<Line>>,
 }
 
 /// What all connections share.
@@ -81,6 +83,19 @@ impl Shared {
         state.held.push((number, whole));
     }
 
+    /// A connection that begins.
+    fn line(&self) -> Arc<Line> {
+        let line = Arc::new(Line::default());
+        let mut state = self.state();
+        state.lines.retain(|line| line.strong_count() > 0);
+        state.lines.push(Arc::downgrade(&line));
+        line
+    }
+
+    fn silence(&self, client: Option<&str>) {
+        self.state().lines.iter().filter_map(Weak::upgrade).for_each(|line| line.silence(client));
+    }
+
     fn conclude(&self, number: usize, outcome: Outcome) {
         self.state().journal.conclude(number, outcome);
     }
@@ -106,9 +121,11 @@ pub(crate) async fn serve(listener: TcpListener, shared: Shared) {
 
 async fn serve_connection(stream: TcpStream, shared: Shared) {
     let _ = stream.set_nodelay(true);
+    let line = shared.line();
+    let stream = LineStream::new(stream, line.clone());
     let service = service_fn(move |request| {
-        let shared = shared.clone();
-        async move { answer(&shared, request).await }
+        let (shared, line) = (shared.clone(), line.clone());
+        async move { answer(&shared, &line, request).await }
     });
     // An error is a client that left or a fault that closes the connection: nothing to do for either.
     let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
@@ -123,9 +140,10 @@ fn take_client(address: &mut Uri) -> Option<String> {
     Some(client)
 }
 
-async fn answer(shared: &Shared, request: Request<Incoming>) -> Result<Answer, Closed> {
+async fn answer(shared: &Shared, line: &Line, request: Request<Incoming>) -> Result<Answer, Closed> {
     let (mut parts, body) = request.into_parts();
     let client = take_client(&mut parts.uri);
+    line.is_of(client.as_deref());
     let body = body.collect().await.map_err(|_| Closed)?.to_bytes();
     let operation = Operation::new(&parts.method, &parts.uri);
     let (whole, verb) = (Whole { parts, body }, operation.verb.clone());
@@ -133,7 +151,7 @@ async fn answer(shared: &Shared, request: Request<Incoming>) -> Result<Answer, C
         let mut state = shared.state();
         let fault = faults::take(&mut state.faults, &operation);
         let body = serde_json::from_slice(&whole.body).unwrap_or_default();
-        (state.journal.arrive(client, whole.parts.method.clone(), operation, body), fault)
+        (state.journal.arrive(client.clone(), whole.parts.method.clone(), operation, body), fault)
     };
     match fault {
         None => pass(shared, number, whole, &verb).await,
@@ -159,6 +177,17 @@ async fn answer(shared: &Shared, request: Request<Incoming>) -> Result<Answer, C
         }
         Some(FaultKind::Hang { effect: true }) => {
             shared.conclude(number, effect(shared, whole).await.map_or(Outcome::Unreachable, Outcome::HungAfter));
+            pending().await
+        }
+        Some(FaultKind::Slow(delay)) => {
+            let answer = pass(shared, number, whole, &verb).await?;
+            shared.conclude(number, Outcome::Slowed(answer.status().as_u16()));
+            tokio::time::sleep(delay).await;
+            Ok(answer)
+        }
+        Some(FaultKind::Silence) => {
+            shared.conclude(number, Outcome::Silenced);
+            shared.silence(client.as_deref());
             pending().await
         }
         Some(FaultKind::Late) => {

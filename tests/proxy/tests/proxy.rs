@@ -65,6 +65,7 @@ async fn requests_pass_and_go_wrong_as_ordered() -> anyhow::Result<()> {
     replies_are_lost(&world).await?;
     refusals_are_the_servers(&world).await?;
     late_requests_arrive_without_their_client(&world).await?;
+    connections_fall_silent(&world).await?;
     watches_are_cut_and_outdated(&world).await?;
     lists_are_stale(&world).await
 }
@@ -101,6 +102,30 @@ async fn replies_are_lost(world: &World) -> anyhow::Result<()> {
     world.order("create", FaultKind::Delay(Duration::from_millis(300)));
     world.create("delayed").await?;
     ensure!(begun.elapsed() >= Duration::from_millis(300));
+    let begun = Instant::now();
+    world.order("create", FaultKind::Slow(Duration::from_secs(2)));
+    let (created, is_there_before) = tokio::join!(world.create("slow"), async {
+        while !world.exists("slow").await? {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        anyhow::Ok(begun.elapsed() < Duration::from_secs(2))
+    });
+    created?;
+    ensure!(is_there_before? && begun.elapsed() >= Duration::from_secs(2) && world.last() == Outcome::Slowed(201), "{:?}", world.last());
+    Ok(())
+}
+
+async fn connections_fall_silent(world: &World) -> anyhow::Result<()> {
+    let version = world.through.list(&ListParams::default()).await?.metadata.resource_version.context("a version")?;
+    let mut events = world.through.watch(&WatchParams::default(), &version).await?.boxed();
+    world.create("heard").await?;
+    ensure!(matches!(events.next().await, Some(Ok(WatchEvent::Added(map))) if map.name_any() == "heard"));
+    world.order("create", FaultKind::Silence);
+    let unanswered = tokio::time::timeout(Duration::from_secs(1), world.create("silenced")).await;
+    ensure!(unanswered.is_err() && !world.exists("silenced").await? && world.last() == Outcome::Silenced, "{unanswered:?}");
+    // Another connection is opened; the watch on the old one neither tells of what happens nor ends.
+    world.create("unheard").await?;
+    ensure!(tokio::time::timeout(Duration::from_secs(1), events.next()).await.is_err());
     Ok(())
 }
 

@@ -34,6 +34,10 @@ pub enum Blow {
     HangEffect,
     /// A watch is told that its version is too old.
     Gone,
+    /// The effect happens, and the API server's reply comes three seconds later, which the operator waits for.
+    Slow,
+    /// The connection is lost, and all others that the operator has open to the API server, without a sign of it: no watch tells anything any more.
+    Silence,
 }
 
 const NAMES: &[(&str, Blow)] = &[
@@ -47,6 +51,8 @@ const NAMES: &[(&str, Blow)] = &[
     ("hang", Blow::Hang),
     ("hang-effect", Blow::HangEffect),
     ("gone", Blow::Gone),
+    ("slow", Blow::Slow),
+    ("silence", Blow::Silence),
 ];
 
 impl fmt::Display for Blow {
@@ -92,13 +98,20 @@ impl Blow {
     pub(crate) fn explains(self) -> Duration {
         let seconds = match self {
             Self::KillBefore | Self::KillAfter | Self::KillStale | Self::KillDelete | Self::KillLate | Self::Drop | Self::Error(_) => 4,
-            Self::Hang | Self::HangEffect => 8,
+            Self::Hang | Self::HangEffect | Self::Slow => 8,
             // A reconcile that waits for its own write to come back does so for 10 s.
             Self::Gone => 12,
             // Five failures in a row are followed by waits of up to 1, 2, 4, 8 and 16 s.
             Self::Outage => 31,
+            // A watch that is silent for three minutes is given up.
+            Self::Silence => 195,
         };
         Duration::from_secs(seconds)
+    }
+
+    /// Whether a run with it waits far more than it works.
+    pub(crate) fn is_long(self) -> bool {
+        self == Self::Silence
     }
 
     /// Everything that `call` can be struck with; `turn` chooses among errors.
@@ -124,6 +137,13 @@ impl Blow {
         if verb == "watch" {
             blows.push(Self::Gone);
         }
+        if call.target == Target::Kubernetes && verb != "watch" {
+            blows.push(Self::Slow);
+        }
+        // It takes minutes, whichever of a phase's writes is struck.
+        if call.target == Target::Kubernetes && call.writes() && !call.is_event() && call.occurrence == 1 {
+            blows.push(Self::Silence);
+        }
         blows
     }
 
@@ -132,7 +152,7 @@ impl Blow {
         let kind = match self {
             Self::KillBefore | Self::KillLate | Self::Hang => AthenaKind::Hang { effect: false },
             Self::KillAfter | Self::KillStale | Self::KillDelete | Self::HangEffect => AthenaKind::Hang { effect: true },
-            Self::Drop | Self::Gone => AthenaKind::DropAfter,
+            Self::Drop | Self::Gone | Self::Slow | Self::Silence => AthenaKind::DropAfter,
             Self::Outage => fail(500, "InternalServerException", "an outage that a test ordered"),
             Self::Error(404) => fail(400, "ResourceNotFoundException", "Session was not found"),
             Self::Error(400) => AthenaKind::Throttle,
@@ -150,6 +170,8 @@ impl Blow {
             Self::Outage => KubernetesKind::Fail { code: 503, retry_after: None },
             Self::Error(code) => KubernetesKind::Fail { code, retry_after: (code == 429).then_some(1) },
             Self::Gone => KubernetesKind::Gone,
+            Self::Slow => KubernetesKind::Slow(Duration::from_secs(3)),
+            Self::Silence => KubernetesKind::Silence,
         };
         KubernetesFault::new(verb, resource, kind)
     }

@@ -16,7 +16,7 @@ use crate::verdict::{Verdict, duplicates, leaks, overbilled};
 use crate::world::World;
 
 /// Longest time for a run.
-const LONGEST: Duration = Duration::from_mins(6);
+const LONGEST: Duration = Duration::from_mins(10);
 
 /// Longest time from the wish to end a session to its end, without a fault: a look or two, and a machine that is busy with other runs.
 const UNDISTURBED: Duration = Duration::from_secs(5);

@@ -15,15 +15,19 @@ use crate::strike::Strike;
 /// A scenario and what is to be struck in it; without a strike it is recorded.
 pub type Order = (&'static Scenario, Vec<Strike>);
 
-/// Does all runs, `jobs` at a time, and tells `done` of each.
+/// Runs at a time, of those that wait far more than they work, for each of the others.
+const LONG: usize = 3;
+
+/// Does all runs, `jobs` at a time and beside them three times as many of those that mostly wait, and tells `done` of each.
 ///
 /// # Errors
 /// When a world cannot be made.
 pub async fn side_by_side(ground: &Arc<Ground>, orders: Vec<Order>, jobs: usize, mut done: impl FnMut(&Run)) -> anyhow::Result<Vec<Run>> {
-    let slots = Arc::new(Semaphore::new(jobs));
+    let (short, long) = (Arc::new(Semaphore::new(jobs)), Arc::new(Semaphore::new(LONG * jobs)));
     let mut running = JoinSet::new();
     for (scenario, strikes) in orders {
-        let (ground, slots) = (ground.clone(), slots.clone());
+        let is_long = strikes.iter().any(|strike| strike.blow.is_long());
+        let (ground, slots) = (ground.clone(), if is_long { &long } else { &short }.clone());
         running.spawn(async move {
             let _slot = slots.acquire().await?;
             if strikes.is_empty() { record(&ground, scenario).await } else { perform(&ground, scenario, &strikes).await }

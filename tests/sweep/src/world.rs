@@ -16,14 +16,15 @@ use kube::api::{ApiResource, DynamicObject, GroupVersionKind, PostParams};
 use serde_json::json;
 use tokio::sync::watch;
 
+use crate::blow::Blow;
 use crate::ground::{Ground, logs};
 use crate::mutants::VARIABLE;
 use crate::scenario::Scenario;
 use crate::strike::Strike;
 
 /// Longest wait for a condition. It bounds a run that hangs and says nothing about speed. A watch that was refused some times is tried again after up to
-/// 30 s.
-pub(crate) const PATIENCE: Duration = Duration::from_mins(2);
+/// 30 s, and one that is silent is given up after three minutes.
+pub(crate) const PATIENCE: Duration = Duration::from_mins(4);
 pub(crate) const PAUSE: Duration = Duration::from_millis(10);
 
 /// One run.
@@ -135,9 +136,11 @@ impl World {
         let (url, kubeconfig) = (self.emulator.url(), kubeconfig.display().to_string());
         let lease_namespace = format!("--lease-namespace={}", self.namespace);
         let namespaces = format!("--namespaces={}", self.namespace);
+        let is_slow = self.state().strikes.iter().any(|active| active.strike.blow == Blow::Slow);
+        let kubernetes_timeout = format!("--kubernetes-timeout={}s", if is_slow { 5 } else { 1 });
         let flags: Vec<&str> = [
-            &[namespaces.as_str(), "--athena-timeout=1s", "--uncertainty=10s", "--kubernetes-timeout=1s", "--shutdown-grace=2s"][..],
-            &[&lease_namespace],
+            &[namespaces.as_str(), "--athena-timeout=1s", "--uncertainty=10s", "--shutdown-grace=2s"][..],
+            &[&lease_namespace, &kubernetes_timeout],
             self.scenario.flags,
         ]
         .concat();
