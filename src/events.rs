@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use crate::api::{AthenaSession, AthenaSessionStatus};
+use crate::known::{Call, Known};
 use crate::lifecycle::Step;
 use crate::refused_write;
 use crate::retained::Retained;
@@ -174,11 +175,16 @@ fn new(reason: &str, note: &str, action: &'static str) -> Event {
     Event { warning, reason, note: cut(note, LONGEST_NOTE).into(), action }
 }
 
-/// The event of a step and of the change of status that it led to. Work that comes and goes (IDLE and BUSY) is none.
-pub fn event(before: Option<&AthenaSessionStatus>, after: &AthenaSessionStatus, step: &Step, outcome: &Outcome) -> Option<Event> {
+/// Returns the event of a step and of the change of status that it led to. Work that comes and goes (IDLE and BUSY) is none. `known` holds the refusal
+/// that stands, whose AWS request id the note names.
+pub fn event(before: Option<&AthenaSessionStatus>, after: &AthenaSessionStatus, step: &Step, outcome: &Outcome, known: &Known) -> Option<Event> {
     let old = before.and_then(|status| condition(status, "Ready"));
     let new_ready = condition(after, "Ready")?;
     let at_work = |reason: &str| matches!(reason, "SessionIdle" | "SessionBusy");
+    let standing = |reason: &str| {
+        let is_its = |call| reason == "TerminateRefused" && call == Call::Terminate;
+        known.refused.as_deref().filter(|refused| refused.refusal.reason == reason || is_its(refused.call)).map(|refused| &refused.refusal)
+    };
     let same =
         old.is_some_and(|old| old.reason == new_ready.reason && old.status == new_ready.status || at_work(&old.reason) && at_work(&new_ready.reason));
     match (outcome, new_ready.reason.as_str()) {
@@ -192,7 +198,10 @@ pub fn event(before: Option<&AthenaSessionStatus>, after: &AthenaSessionStatus, 
         (_, "Starting" | "SessionCreating" | "SessionCreated") => None,
         // It has its own event, while an object is being deleted too.
         (_, refused_write::REASON) => None,
-        (_, reason) => Some(new(reason, short(&new_ready.message), action(step))),
+        (_, reason) => Some(match standing(reason) {
+            Some(refusal) => of_refusal(reason, &new_ready.message, refusal, action(step)),
+            None => new(reason, short(&new_ready.message), action(step)),
+        }),
     }
 }
 
@@ -276,8 +285,13 @@ pub fn unanswered(refusal: &Refusal) -> Event {
 }
 
 fn refused(reason: &str, refusal: &Refusal, action: &'static str) -> Event {
+    of_refusal(reason, &refusal.message, refusal, action)
+}
+
+/// The event with `text` and the AWS request id of `refusal`.
+fn of_refusal(reason: &str, text: &str, refusal: &Refusal, action: &'static str) -> Event {
     let request = refusal.request_id.as_deref().map(|id| format!(" (AWS request id {})", cut(id, 64))).unwrap_or_default();
-    new(reason, &format!("{}{request}", short(&refusal.message)), action)
+    new(reason, &format!("{}{request}", short(text)), action)
 }
 
 fn action(step: &Step) -> &'static str {

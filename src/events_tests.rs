@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use k8s_openapi::jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::*;
@@ -22,7 +23,7 @@ fn refusal(class: Class, reason: &'static str) -> Refusal {
 
 fn status_of(situation: &Situation) -> AthenaSessionStatus {
     let row = situation.row();
-    let time = seconds(k8s_openapi::jiff::Timestamp::UNIX_EPOCH);
+    let time = seconds(Timestamp::UNIX_EPOCH);
     let condition = json!({ "type": "Ready", "status": row.ready, "reason": row.reason, "message": row.message, "lastTransitionTime": time });
     serde_json::from_value(json!({ "conditions": [condition] })).expect("a status")
 }
@@ -69,12 +70,14 @@ fn situations() -> Vec<Situation> {
 
 #[test]
 fn every_event_that_occurs_is_in_the_table_and_every_row_occurs() {
-    let nothing = situations().into_iter().filter_map(|situation| event(None, &status_of(&situation), &Step::Wait, &Outcome::Nothing));
+    let none = Known::default();
+    let nothing = situations().into_iter().filter_map(|situation| event(None, &status_of(&situation), &Step::Wait, &Outcome::Nothing, &none));
     let refused = CATALOGUE.iter().flat_map(|entry| {
         let reason = if entry.class == Class::Unanswered { "Starting" } else { entry.reason };
         let outcome = Outcome::Refused(refusal(entry.class, entry.reason));
         let after = status_of(&Situation::Queued { reason, message: "no".into() });
-        [Step::Start(0), Step::Terminate].into_iter().filter_map(move |step| event(None, &after, &step, &outcome))
+        let told = |step| event(None, &after, &step, &outcome, &none);
+        [Step::Start(0), Step::Terminate].map(told).into_iter().flatten()
     });
     let live = object(json!({}), json!({ "attempt": 0, "sessionId": "s" }));
     let run_on = Retained { session_id: Some("s".into()), work_group: Some("w".into()), region: None };
@@ -82,7 +85,7 @@ fn every_event_that_occurs_is_in_the_table_and_every_row_occurs() {
     let starting = status_of(&Situation::Session { state: "CREATING".into() });
     let mut mortal = object(json!({ "labels": { "argocd.argoproj.io/instance": "etl" } }), Value::Null);
     mortal.spec.ttl_seconds_after_finished = Some(1);
-    let others = [event(None, &starting, &Step::Start(0), &started), ttl_under_gitops(&mortal, Some(false))].into_iter().flatten();
+    let others = [event(None, &starting, &Step::Start(0), &started, &none), ttl_under_gitops(&mortal, Some(false))].into_iter().flatten();
 
     let occurring: Vec<Event> =
         nothing.chain(refused).chain(others).chain([release(&live), retained(&run_on), unreadable("mend spec"), write_refused("no")]).collect();
@@ -113,13 +116,33 @@ fn an_unanswered_start_is_told_once_and_never_as_its_row() {
     let starting = status_of(&Situation::Starting { message: "no".into() });
     let throttled = status_of(&Situation::Queued { reason: "Throttled", message: "no".into() });
     let unanswered = Outcome::Refused(refusal(Class::Unanswered, "AthenaUnavailable"));
-    let told = event(Some(&throttled), &starting, &Step::Start(0), &unanswered).map(|event| (event.reason, event.note));
+    let known = Known::default();
+    let told = event(Some(&throttled), &starting, &Step::Start(0), &unanswered, &known).map(|event| (event.reason, event.note));
     assert_eq!(told, Some(("AthenaUnavailable".into(), "no (AWS request id r-1)".into())));
-    assert_eq!(event(Some(&starting), &starting, &Step::Start(0), &unanswered), None);
+    assert_eq!(event(Some(&starting), &starting, &Step::Start(0), &unanswered, &known), None);
 
     let deleting = status_of(&Situation::Deleting { message: "waiting".into() });
-    let told = event(Some(&starting), &deleting, &Step::Start(0), &unanswered).map(|event| (event.warning, event.reason));
+    let told = event(Some(&starting), &deleting, &Step::Start(0), &unanswered, &known).map(|event| (event.warning, event.reason));
     assert_eq!(told, Some((false, "Deleting".into())));
+}
+
+#[test]
+fn the_event_of_a_refusal_that_goes_on_standing_names_its_request() {
+    let told = |call: fn(&mut Known), situation: Situation| {
+        let mut known = Known::default();
+        call(&mut known);
+        let event = event(None, &status_of(&situation), &Step::Wait, &Outcome::Nothing, &known).expect("an event");
+        (event.reason.into_owned(), event.note.into_string())
+    };
+    let start = |known: &mut Known| known.start_refused(refusal(Class::MayHeal, "AccessDenied"), false, Timestamp::UNIX_EPOCH, 0.0);
+    let end = |known: &mut Known| known.terminate_refused(refusal(Class::MayHeal, "AccessDenied"), Timestamp::UNIX_EPOCH, 0.0);
+    let message = || "StartSession is refused: no".to_owned();
+    let stalled = told(start, Situation::Refused { reason: "AccessDenied", message: message(), stalled: true });
+    assert_eq!(stalled, ("AccessDenied".into(), "StartSession is refused: no (AWS request id r-1)".into()));
+    let lives_on = told(end, Situation::TerminateRefused { available: true, message: "it lives on".into() });
+    assert_eq!(lives_on, ("TerminateRefused".into(), "it lives on (AWS request id r-1)".into()));
+    let other = told(start, Situation::Refused { reason: "MarkerMismatch", message: message(), stalled: true });
+    assert_eq!(other, ("MarkerMismatch".into(), message()));
 }
 
 #[test]
@@ -162,7 +185,7 @@ fn a_note_has_no_more_than_its_1024_bytes() {
     assert!(note.len() <= 1024 && note.contains("(AWS request id rrr"), "{} bytes", note.len());
     let id = "s".repeat(2000);
     let after = status_of(&Situation::Session { state: "CREATING".into() });
-    let started = event(None, &after, &Step::Start(0), &Outcome::Started { id, state: String::new() }).expect("an event");
+    let started = event(None, &after, &Step::Start(0), &Outcome::Started { id, state: String::new() }, &Known::default()).expect("an event");
     assert!(started.note.starts_with("session sss") && started.note.len() <= 1024, "{} bytes", started.note.len());
 }
 

@@ -107,7 +107,7 @@ fn while_a_restart_waits_message_and_event_begin_with_how_the_attempt_ended() {
         let status = status_after(&restarting, &Known::met(at(0).now), &Step::Wait, &Outcome::Nothing, &at(0));
         let message = &condition(&status, "Ready").expect("Ready is always there").message;
         assert!(message.starts_with(&format!("{reason}: ")) && message.contains("; restart 1 of 5 follows at "), "{message}");
-        let event = crate::events::event(None, &status, &Step::Wait, &Outcome::Nothing).expect("it is told");
+        let event = crate::events::event(None, &status, &Step::Wait, &Outcome::Nothing, &Known::default()).expect("it is told");
         assert_eq!((&*event.reason, &*event.note), ("RestartingAfterFailure", message.as_str()));
     }
 }

@@ -231,7 +231,7 @@ impl Enumeration {
             _ => {
                 for (outcome, known) in outcomes(&step, known, at) {
                     let status = status_after(object, &known, &step, &outcome, at);
-                    self.events.extend(event(object.status.as_ref(), &status, &step, &outcome).map(|event| event.reason.into_owned()));
+                    self.events.extend(event(object.status.as_ref(), &status, &step, &outcome, &known).map(|event| event.reason.into_owned()));
                     self.row(object, &status);
                     if plausible(object, seen) {
                         let after = AthenaSession { status: Some(status), ..object.clone() };

@@ -322,7 +322,7 @@ impl Play<'_, '_> {
         let outcome = self.act(step, answered)?;
         let status = status_after(&self.object, &self.known, step, &outcome, &self.at);
         rules::check_conditions(&self.object, &status);
-        if let Some(event) = events::event(self.object.status.as_ref(), &status, step, &outcome) {
+        if let Some(event) = events::event(self.object.status.as_ref(), &status, step, &outcome, &self.known) {
             rules::check_event(&event);
         }
         let raw = rules::written(&self.raw, &self.object, &status);

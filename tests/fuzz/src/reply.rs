@@ -234,7 +234,7 @@ async fn call(u: &mut Unstructured<'_>, doing: &str, athena: &Athena) -> Result<
     let status = status_after(&object, &known, &step, &outcome, &at);
     rules::check_conditions(&object, &status);
     rules::written(&raw, &object, &status);
-    if let Some(event) = events::event(object.status.as_ref(), &status, &step, &outcome) {
+    if let Some(event) = events::event(object.status.as_ref(), &status, &step, &outcome, &known) {
         rules::check_event(&event);
     }
     Ok(())
