@@ -10,17 +10,23 @@ use crate::retained::Retained;
 use crate::session::Refusal;
 use crate::status::{Outcome, condition};
 
+pub(crate) mod correlator;
+
 /// An event for people, about one object. Many may wait to be published.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event {
     /// Whether somebody should act on it.
     pub warning: bool,
-    /// CamelCase reason. The recorder aggregates by it and drops later notes under the same one.
+    /// CamelCase reason.
     pub reason: Cow<'static, str>,
-    /// What happened.
+    /// What happened. Of events that are the same, the newest is shown.
     pub note: Box<str>,
     /// What the operator was doing.
     pub action: &'static str,
+    /// The attempt, if it is about one.
+    pub attempt: Option<i32>,
+    /// The reason of the refusal, where that of the event does not say it.
+    pub refusal: Option<&'static str>,
 }
 
 /// What every event with one reason has in common.
@@ -172,7 +178,7 @@ fn new(reason: &str, note: &str, action: &'static str) -> Event {
         // A reason from a later release's status.
         None => (true, reason.to_owned().into()),
     };
-    Event { warning, reason, note: cut(note, LONGEST_NOTE).into(), action }
+    Event { warning, reason, note: cut(note, LONGEST_NOTE).into(), action, attempt: None, refusal: None }
 }
 
 /// Returns the event of a step and of the change of status that it led to. Work that comes and goes (IDLE and BUSY) is none. `known` holds the refusal
@@ -187,22 +193,21 @@ pub fn event(before: Option<&AthenaSessionStatus>, after: &AthenaSessionStatus, 
     };
     let same =
         old.is_some_and(|old| old.reason == new_ready.reason && old.status == new_ready.status || at_work(&old.reason) && at_work(&new_ready.reason));
-    match (outcome, new_ready.reason.as_str()) {
-        (Outcome::Refused(refusal), _) if *step == Step::Terminate => Some(refused("TerminateRefused", refusal, action(step))),
-        _ if same => None,
-        (Outcome::Refused(refusal), reason) if reason == refusal.reason || reason == "Starting" => {
-            Some(refused(refusal.reason, refusal, action(step)))
-        }
-        (Outcome::Started { id, .. }, _) => Some(new("SessionStarted", &format!("session {id} was started"), action(step))),
+    let event = match (outcome, new_ready.reason.as_str()) {
+        (Outcome::Refused(refusal), _) if *step == Step::Terminate => refused("TerminateRefused", refusal, action(step)),
+        _ if same => return None,
+        (Outcome::Refused(refusal), reason) if reason == refusal.reason || reason == "Starting" => refused(refusal.reason, refusal, action(step)),
+        (Outcome::Started { id, .. }, _) => new("SessionStarted", &format!("session {id} was started"), action(step)),
         // Between its start and its being idle a session has nothing to tell that is worth a write.
-        (_, "Starting" | "SessionCreating" | "SessionCreated") => None,
+        (_, "Starting" | "SessionCreating" | "SessionCreated") => return None,
         // It has its own event, while an object is being deleted too.
-        (_, refused_write::REASON) => None,
-        (_, reason) => Some(match standing(reason) {
+        (_, refused_write::REASON) => return None,
+        (_, reason) => match standing(reason) {
             Some(refusal) => of_refusal(reason, &new_ready.message, refusal, action(step)),
             None => new(reason, short(&new_ready.message), action(step)),
-        }),
-    }
+        },
+    };
+    Some(Event { attempt: after.attempt, ..event })
 }
 
 /// The event of an object that is to delete itself and that a tool would then create again. It is told once: when that comes to be so or, by a process
@@ -274,14 +279,14 @@ pub fn unreadable(message: &str) -> Event {
     new(crate::unreadable::REASON, short(message), "Observe")
 }
 
-/// The event of a write that the API server refuses.
-pub fn write_refused(message: &str) -> Event {
-    new(refused_write::REASON, short(message), "Write")
+/// The event of a write that the API server refuses: `what` it does, and `message` says the rest.
+pub fn write_refused(what: &'static str, message: &str) -> Event {
+    Event { refusal: Some(what), ..new(refused_write::REASON, short(message), "Write") }
 }
 
-/// The event of a start to which Athena does not answer: the condition goes on to say that the session is starting.
-pub fn unanswered(refusal: &Refusal) -> Event {
-    refused(refusal.reason, refusal, "Start")
+/// The event of a start, of `attempt` if one is recorded, to which Athena does not answer: the condition goes on to say that the session is starting.
+pub fn unanswered(refusal: &Refusal, attempt: Option<i32>) -> Event {
+    Event { attempt, ..refused(refusal.reason, refusal, "Start") }
 }
 
 fn refused(reason: &str, refusal: &Refusal, action: &'static str) -> Event {
@@ -291,7 +296,8 @@ fn refused(reason: &str, refusal: &Refusal, action: &'static str) -> Event {
 /// The event with `text` and the AWS request id of `refusal`.
 fn of_refusal(reason: &str, text: &str, refusal: &Refusal, action: &'static str) -> Event {
     let request = refusal.request_id.as_deref().map(|id| format!(" (AWS request id {})", cut(id, 64))).unwrap_or_default();
-    new(reason, &format!("{}{request}", short(text)), action)
+    let refusal = (reason != refusal.reason).then_some(refusal.reason);
+    Event { refusal, ..new(reason, &format!("{}{request}", short(text)), action) }
 }
 
 fn action(step: &Step) -> &'static str {

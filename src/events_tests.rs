@@ -88,7 +88,7 @@ fn every_event_that_occurs_is_in_the_table_and_every_row_occurs() {
     let others = [event(None, &starting, &Step::Start(0), &started, &none), ttl_under_gitops(&mortal, Some(false))].into_iter().flatten();
 
     let occurring: Vec<Event> =
-        nothing.chain(refused).chain(others).chain([release(&live), retained(&run_on), unreadable("mend spec"), write_refused("no")]).collect();
+        nothing.chain(refused).chain(others).chain([release(&live), retained(&run_on), unreadable("mend spec"), write_refused("write the status", "no")]).collect();
     let reasons: BTreeSet<&str> = occurring.iter().map(|event| &*event.reason).collect();
     let rows: BTreeSet<&str> = EVENTS.iter().map(|kind| kind.reason).collect();
     assert_eq!(reasons, rows);
@@ -143,6 +143,25 @@ fn the_event_of_a_refusal_that_goes_on_standing_names_its_request() {
     assert_eq!(lives_on, ("TerminateRefused".into(), "it lives on (AWS request id r-1)".into()));
     let other = told(start, Situation::Refused { reason: "MarkerMismatch", message: message(), stalled: true });
     assert_eq!(other, ("MarkerMismatch".into(), message()));
+}
+
+#[test]
+fn an_event_names_its_attempt_and_that_of_a_refused_end_the_kind_of_refusal() {
+    let told = |situation: Situation, step: Step, outcome: Outcome| {
+        let after = AthenaSessionStatus { attempt: Some(3), ..status_of(&situation) };
+        let event = event(None, &after, &step, &outcome, &Known::default()).expect("an event");
+        (event.reason.into_owned(), event.attempt, event.refusal)
+    };
+    let idle = || Situation::Session { state: "IDLE".into() };
+    let refused = |class, reason| Outcome::Refused(refusal(class, reason));
+    let denied = Situation::Refused { reason: "AccessDenied", message: "no".into(), stalled: false };
+    assert_eq!(told(idle(), Step::Wait, Outcome::Nothing), ("SessionIdle".into(), Some(3), None));
+    assert_eq!(told(denied, Step::Start(3), refused(Class::MayHeal, "AccessDenied")), ("AccessDenied".into(), Some(3), None));
+    for (class, reason) in [(Class::MayHeal, "AccessDenied"), (Class::Throttled, "Throttled"), (Class::Unanswered, "AthenaUnavailable")] {
+        assert_eq!(told(idle(), Step::Terminate, refused(class, reason)), ("TerminateRefused".into(), Some(3), Some(reason)));
+    }
+    let missing = unanswered(&refusal(Class::Unanswered, "AthenaUnavailable"), Some(3));
+    assert_eq!((&*missing.reason, missing.attempt, missing.refusal), ("AthenaUnavailable", Some(3), None));
 }
 
 #[test]

@@ -52,8 +52,8 @@ impl Operator {
         {
             self.report_refused_write(object, memory).await;
         }
-        if let Some(message) = memory.known.refused_write_to_tell(&self.circumstances()) {
-            self.publisher.publish(received.meta(), events::write_refused(&message));
+        if let Some((what, message)) = memory.known.refused_write_to_tell(&self.circumstances()) {
+            self.publisher.publish(received.meta(), events::write_refused(what, &message));
         }
         wait.max(memory.known.write_wait(now))
     }

@@ -55,7 +55,7 @@ impl Operator {
     pub fn new(client: Client, api_server_clock: Clock, athena: Athena, limits: Limits, metrics: Arc<Metrics>) -> Self {
         let clock = athena.clock().clone();
         let trigger = Arc::new(Trigger::default());
-        let publisher = Publisher::new(client.clone(), metrics.clone(), trigger.clone());
+        let publisher = Publisher::new(client.clone(), api_server_clock.clone(), metrics.clone(), trigger.clone());
         let observer = Arc::new(Observer::new(limits.observe_interval.unsigned_abs(), limits.stale.unsigned_abs(), clock.clone()));
         let searches = Arc::new(MarkerSearch::new(limits.observe_interval.unsigned_abs()));
         let (account, memories, orphans, stores) = (OnceLock::new(), Memories::default(), TaskTracker::new(), Mutex::default());

@@ -4,87 +4,108 @@
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1::ObjectReference;
-use kube::api::ObjectMeta;
-use kube::runtime::events::{EventType, Recorder, Reporter};
-use kube::{Client, Resource};
+use k8s_openapi::api::core::v1::{Event as EventObject, EventSource, ObjectReference};
+use k8s_openapi::jiff::Timestamp;
+use kube::api::{ObjectMeta, Patch, PatchParams, PostParams};
+use kube::{Api, Client, Resource};
+use serde_json::json;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
+use tokio::time::{Instant, timeout, timeout_at};
 use tracing::debug;
 
 use crate::api::{AthenaSession, FIELD_MANAGER};
+use crate::clock::Clock;
 use crate::events::Event;
-use crate::key::Key;
+use crate::events::correlator::{About, Answer, Correlator, Write};
 use crate::known::backoff;
 use crate::metrics::Metrics;
 use crate::session::Class;
+use crate::status::seconds;
 use crate::wakes::Trigger;
 
 /// How many events may wait to be published; more are dropped.
 const WAITING: usize = 32_768;
-/// How often the publication of an event is tried, while the API server does not answer.
-const TRIES: u32 = 3;
-/// Longest time for a try.
+/// Longest time for a write.
 const TIMEOUT: Duration = Duration::from_secs(10);
 /// Longest time for an event for which a release waits: it must not hold one up.
 const FIRST: Duration = Duration::from_secs(3);
 /// How long an event waits for a moment in which no object waits for a reconcile.
 const COURTESY: Duration = Duration::from_millis(100);
-/// After so many events a recorder is replaced. It goes through all those of the last minutes for each, to find one like it.
-const REMEMBERED: u32 = 1024;
+
+/// An event, and when it happened.
+type Occurrence = (About, Event, Timestamp);
 
 /// The queue of events.
 pub(crate) struct Publisher {
-    client: Client,
+    recorder: Recorder,
+    clock: Clock,
     metrics: Arc<Metrics>,
     work: Arc<Trigger>,
-    events: OnceLock<Sender<(About, Event)>>,
+    events: OnceLock<Sender<Occurrence>>,
 }
 
 impl Publisher {
-    /// A publisher that lets `work` go first.
-    pub(crate) fn new(client: Client, metrics: Arc<Metrics>, work: Arc<Trigger>) -> Self {
-        Self { client, metrics, work, events: OnceLock::new() }
+    /// A publisher that lets `work` go first. Events happen at the times of `clock`.
+    pub(crate) fn new(client: Client, clock: Clock, metrics: Arc<Metrics>, work: Arc<Trigger>) -> Self {
+        let instance = std::env::var("POD_NAME").unwrap_or_else(|_| FIELD_MANAGER.into());
+        Self { recorder: Recorder { client, instance: instance.into() }, clock, metrics, work, events: OnceLock::new() }
     }
 
     /// Publishes an event about an object, when those before it have been.
     pub(crate) fn publish(&self, object: &ObjectMeta, event: Event) {
         let begin = || {
             let (sender, receiver) = channel(WAITING);
-            tokio::spawn(publish_all(self.client.clone(), self.metrics.clone(), self.work.clone(), receiver));
+            tokio::spawn(publish_all(self.recorder.clone(), self.metrics.clone(), self.work.clone(), receiver));
             sender
         };
-        if self.events.get_or_init(begin).try_send((About::from(object), event)).is_err() {
+        if self.events.get_or_init(begin).try_send((object.into(), event, self.clock.now())).is_err() {
             self.metrics.written("event", "dropped");
         }
     }
 
     /// Publishes an event about an object that is to go, ahead of all others, and waits for that: not for long, and whether or not it can be done.
     pub(crate) async fn publish_first(&self, object: &ObjectMeta, event: Event) {
-        let recorder = Recorder::new(self.client.clone(), reporter());
-        let reference = About::from(object).into();
+        let write = Write::first(object.into(), event, self.clock.now());
+        let publish = async {
+            let mut tries = 0;
+            loop {
+                match self.recorder.write(&write).await {
+                    Answer::Missing => tokio::time::sleep(backoff(Class::Unanswered, tries, fastrand::f64()).unsigned_abs()).await,
+                    answer => return answer == Answer::Written,
+                }
+                tries += 1;
+            }
+        };
         // Boxed, since it would make every reconcile as large as it is.
-        let done = tokio::time::timeout(FIRST, Box::pin(publish(&recorder, &reference, event))).await;
+        let done = timeout(FIRST, Box::pin(publish)).await;
         self.metrics.written("event", if done == Ok(true) { "ok" } else { "error" });
     }
 }
 
-/// As what the operator publishes.
-fn reporter() -> Reporter {
-    Reporter { controller: FIELD_MANAGER.into(), instance: std::env::var("POD_NAME").ok() }
-}
-
-async fn publish_all(client: Client, metrics: Arc<Metrics>, work: Arc<Trigger>, mut events: Receiver<(About, Event)>) {
-    let reporter = reporter();
-    let mut recorder = Recorder::new(client.clone(), reporter.clone());
-    let mut published = 0;
-    while let Some((about, event)) = events.recv().await {
-        let _ = tokio::time::timeout(COURTESY, calm(&work)).await;
-        if published == REMEMBERED {
-            (recorder, published) = (Recorder::new(client.clone(), reporter.clone()), 0);
+async fn publish_all(recorder: Recorder, metrics: Arc<Metrics>, work: Arc<Trigger>, mut events: Receiver<Occurrence>) {
+    let begin = Instant::now();
+    let mut correlator = Correlator::default();
+    loop {
+        let due = correlator.due(begin.elapsed());
+        let write = if due.is_some() {
+            due
+        } else {
+            let next = match correlator.next_time() {
+                Some(time) => timeout_at(begin + time, events.recv()).await,
+                None => Ok(events.recv().await),
+            };
+            match next {
+                Ok(Some((about, event, time))) => correlator.add(about, event, time, begin.elapsed()),
+                Ok(None) => return,
+                Err(_) => None,
+            }
+        };
+        let Some(write) = write else { continue };
+        let _ = timeout(COURTESY, calm(&work)).await;
+        let answer = recorder.write(&write).await;
+        if correlator.answered(&write, answer, begin.elapsed(), fastrand::f64()) {
+            metrics.written("event", if answer == Answer::Written { "ok" } else { "error" });
         }
-        published += 1;
-        let done = publish(&recorder, &about.into(), event).await;
-        metrics.written("event", if done { "ok" } else { "error" });
     }
 }
 
@@ -96,67 +117,99 @@ async fn calm(work: &Trigger) {
     }
 }
 
-/// Publishes an event. One that is refused, in a namespace that is going away for one, is given up at once.
-async fn publish(recorder: &Recorder, reference: &ObjectReference, event: Event) -> bool {
-    let event = kube::runtime::events::Event {
-        type_: if event.warning { EventType::Warning } else { EventType::Normal },
-        reason: event.reason.into_owned(),
-        note: Some(event.note.into_string()),
-        action: event.action.into(),
-        secondary: None,
-    };
-    for tries in 0..TRIES {
-        match tokio::time::timeout(TIMEOUT, recorder.publish(&event, reference)).await {
-            Ok(Ok(())) => return true,
+/// Writes Event objects.
+#[derive(Clone)]
+struct Recorder {
+    client: Client,
+    /// This process, as the Event objects name it.
+    instance: Arc<str>,
+}
+
+impl Recorder {
+    /// Writes an Event object once. One that is refused, in a namespace that is going away for one, is not worth another try.
+    async fn write(&self, write: &Write) -> Answer {
+        let (object, reason) = (&write.about.key, &*write.event.reason);
+        match timeout(TIMEOUT, self.send(write)).await {
+            Ok(Ok(())) => return Answer::Written,
+            // An earlier try had its effect, and its answer was lost.
+            Ok(Err(kube::Error::Api(status))) if status.is_already_exists() => return Answer::Written,
             Ok(Err(kube::Error::Api(status))) if status.code < 500 && status.code != 429 => {
-                debug!(object = reference.name, reason = event.reason, "an event is refused: {status}");
-                return false;
+                debug!(%object, reason, "an event is refused: {status}");
+                return Answer::Refused;
             }
-            Ok(Err(error)) => debug!(object = reference.name, reason = event.reason, "cannot publish an event: {error}"),
-            Err(_) => debug!(object = reference.name, reason = event.reason, "cannot publish an event: no answer in time"),
+            Ok(Err(error)) => debug!(%object, reason, "cannot publish an event: {error}"),
+            Err(_) => debug!(%object, reason, "cannot publish an event: no answer in time"),
         }
-        tokio::time::sleep(backoff(Class::Unanswered, tries, fastrand::f64()).unsigned_abs()).await;
+        Answer::Missing
     }
-    false
-}
 
-/// The object that an event is about, in little memory: many may wait.
-struct About {
-    key: Key,
-    uid: Option<Box<str>>,
-}
-
-impl From<&ObjectMeta> for About {
-    fn from(object: &ObjectMeta) -> Self {
-        Self { key: object.into(), uid: object.uid.as_deref().map(Into::into) }
+    async fn send(&self, write: &Write) -> Result<(), kube::Error> {
+        let events: Api<EventObject> = Api::namespaced(self.client.clone(), write.about.key.namespace());
+        if write.is_created {
+            let newest = json!({ "count": write.count, "lastTimestamp": seconds(write.last), "message": write.event.note });
+            match events.patch(&write.object_name(), &PatchParams::default(), &Patch::Merge(newest)).await {
+                // The API server has forgotten it, or somebody has deleted it.
+                Err(kube::Error::Api(status)) if status.is_not_found() => {}
+                written => return written.map(drop),
+            }
+        }
+        events.create(&PostParams::default(), &self.object(write)).await.map(drop)
     }
-}
 
-/// With a resourceVersion, no two events of an object would be taken for the same.
-impl From<About> for ObjectReference {
-    fn from(about: About) -> Self {
-        Self {
+    /// The Event object, with the fields that client-go's `record.EventRecorder` fills in.
+    fn object(&self, write: &Write) -> EventObject {
+        let Write { about, event, first, last, count, .. } = write;
+        let involved_object = ObjectReference {
             api_version: Some(AthenaSession::api_version(&()).into()),
             kind: Some(AthenaSession::kind(&()).into()),
             name: Some(about.key.name().to_owned()),
             namespace: Some(about.key.namespace().to_owned()),
-            uid: about.uid.map(String::from),
-            ..Self::default()
+            uid: about.uid.as_deref().map(str::to_owned),
+            ..ObjectReference::default()
+        };
+        let metadata = ObjectMeta { name: Some(write.object_name()), namespace: involved_object.namespace.clone(), ..ObjectMeta::default() };
+        EventObject {
+            action: Some(event.action.into()),
+            count: Some(*count),
+            first_timestamp: Some(seconds(*first)),
+            last_timestamp: Some(seconds(*last)),
+            involved_object,
+            message: Some(event.note.to_string()),
+            metadata,
+            reason: Some(event.reason.to_string()),
+            reporting_component: Some(FIELD_MANAGER.into()),
+            reporting_instance: Some(self.instance.to_string()),
+            source: Some(EventSource { component: Some(FIELD_MANAGER.into()), host: None }),
+            type_: Some(if event.warning { "Warning" } else { "Normal" }.into()),
+            ..EventObject::default()
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Instant;
+    use std::sync::{Mutex, PoisonError};
 
     use http::{Request, Response};
     use kube::client::Body;
+    use serde_json::Value;
     use tower::service_fn;
 
     use super::*;
     use crate::events::retained;
     use crate::retained::Retained;
+
+    fn reply(code: u16, body: &Value) -> Response<Body> {
+        Response::builder().status(code).body(Body::from(body.to_string().into_bytes())).expect("a reply")
+    }
+
+    fn event() -> Event {
+        retained(&Retained { session_id: None, work_group: None, region: None })
+    }
+
+    fn object() -> ObjectMeta {
+        ObjectMeta { name: Some("etl".into()), namespace: Some("team".into()), ..ObjectMeta::default() }
+    }
 
     /// Publishes first what runs on to an API server that answers as `answer` does. Returns how long that took.
     async fn publish_to<F>(answer: impl Fn() -> F + Send + Sync + 'static) -> Duration
@@ -164,10 +217,9 @@ mod tests {
         F: Future<Output = Result<Response<Body>, std::io::Error>> + Send + 'static,
     {
         let client = Client::new(service_fn(move |_: Request<Body>| answer()), "default");
-        let publisher = Publisher::new(client, Arc::new(Metrics::default()), Arc::new(Trigger::default()));
+        let publisher = Publisher::new(client, Clock::new("the API server"), Arc::new(Metrics::default()), Arc::new(Trigger::default()));
         let begun = Instant::now();
-        let object = ObjectMeta { name: Some("etl".into()), namespace: Some("team".into()), ..ObjectMeta::default() };
-        publisher.publish_first(&object, retained(&Retained { session_id: None, work_group: None, region: None })).await;
+        publisher.publish_first(&object(), event()).await;
         begun.elapsed()
     }
 
@@ -175,11 +227,59 @@ mod tests {
     async fn an_event_holds_a_release_up_for_three_seconds_at_most() {
         let unanswered = publish_to(std::future::pending).await;
         assert!((FIRST..2 * FIRST).contains(&unanswered), "{unanswered:?}");
-        let refused = || async { Ok(Response::builder().status(403).body(Body::from(b"no".to_vec())).expect("a reply")) };
-        let refused = publish_to(refused).await;
+        let refused = publish_to(|| async { Ok(reply(403, &Value::Null)) }).await;
         assert!(refused < FIRST, "{refused:?}");
-        let failing = || async { Ok(Response::builder().status(500).body(Body::from(b"no".to_vec())).expect("a reply")) };
-        let failing = publish_to(failing).await;
+        let failing = publish_to(|| async { Ok(reply(500, &Value::Null)) }).await;
         assert!(failing < 2 * FIRST, "{failing:?}");
+    }
+
+    /// Writes an event that happened twice to an API server that answers with these codes. Returns the outcome, and the requests with what they say.
+    async fn write(is_created: bool, codes: &'static [u16]) -> (Answer, Vec<(String, Value)>) {
+        let seen: Arc<Mutex<Vec<(String, Value)>>> = Arc::default();
+        let of = seen.clone();
+        let client = service_fn(move |request: Request<Body>| {
+            let of = of.clone();
+            async move {
+                let (head, body) = request.into_parts();
+                let body: Value = serde_json::from_slice(&body.collect_bytes().await.expect("a body")).expect("JSON");
+                let mut of = of.lock().unwrap_or_else(PoisonError::into_inner);
+                let code = codes[of.len()];
+                let reason = if code == 409 { "AlreadyExists" } else { "NotFound" };
+                let failure = json!({ "kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": reason, "code": code });
+                let answer = if code < 300 { body.clone() } else { failure };
+                of.push((format!("{} {}", head.method, head.uri.path()), body));
+                Ok::<_, std::io::Error>(reply(code, &answer))
+            }
+        });
+        let recorder = Recorder { client: Client::new(client, "default"), instance: "pod".into() };
+        let first = Write::first((&object()).into(), event(), Timestamp::UNIX_EPOCH);
+        let answer = recorder.write(&Write { count: 2, last: Timestamp::UNIX_EPOCH + Duration::from_secs(1), is_created, ..first }).await;
+        let seen = seen.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        (answer, seen)
+    }
+
+    #[tokio::test]
+    async fn an_event_that_is_there_gets_the_newest_text_and_one_that_is_not_is_created() {
+        let times = (json!("1970-01-01T00:00:00Z"), json!("1970-01-01T00:00:01Z"));
+        let (answer, seen) = write(true, &[200]).await;
+        let [(request, body)] = seen.as_slice() else { panic!("{seen:?}") };
+        assert_eq!((answer, request.as_str()), (Answer::Written, "PATCH /api/v1/namespaces/team/events/etl.0"));
+        assert_eq!(*body, json!({ "count": 2, "lastTimestamp": times.1, "message": &*event().note }));
+
+        let (answer, seen) = write(true, &[404, 201]).await;
+        let [_, (request, body)] = seen.as_slice() else { panic!("{seen:?}") };
+        assert_eq!((answer, request.as_str()), (Answer::Written, "POST /api/v1/namespaces/team/events"));
+        assert_eq!((&body["count"], &body["firstTimestamp"], &body["lastTimestamp"]), (&json!(2), &times.0, &times.1));
+        assert_eq!((&body["metadata"]["name"], &body["message"]), (&json!("etl.0"), &json!(&*event().note)));
+    }
+
+    #[tokio::test]
+    async fn an_event_whose_answer_was_lost_is_not_created_twice_and_one_in_a_namespace_that_goes_is_given_up() {
+        let cases: [(&[u16], Answer); 5] =
+            [(&[201], Answer::Written), (&[409], Answer::Written), (&[403], Answer::Refused), (&[429], Answer::Missing), (&[503], Answer::Missing)];
+        for (codes, expected) in cases {
+            let (answer, seen) = write(false, codes).await;
+            assert_eq!((answer, seen.len()), (expected, 1), "{codes:?}");
+        }
     }
 }

@@ -308,7 +308,9 @@ impl Operator {
         let status = status_after(object, known, step, outcome, &at);
         let before = object.status.as_ref();
         let missing = known.missing_answer_to_tell(&at);
-        let events = events::event(before, &status, step, outcome, known).or(missing.as_ref().map(events::unanswered)).into_iter();
+        let events = events::event(before, &status, step, outcome, known)
+            .or_else(|| missing.as_ref().map(|refusal| events::unanswered(refusal, status.attempt)))
+            .into_iter();
         if before == Some(&status) {
             known.status_accepted(None);
             if matches!(step, Step::Mirror(_)) {

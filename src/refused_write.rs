@@ -133,13 +133,14 @@ impl Known {
         }
     }
 
-    /// Returns the refusal of a write, if people are to be told of it now by an event: once when it begins, and once more when it has become a lasting one.
-    pub fn refused_write_to_tell(&mut self, at: &Circumstances) -> Option<String> {
+    /// Returns what is refused and the refusal, if people are to be told of it now by an event: once when it begins, and once more when it has become a
+    /// lasting one.
+    pub fn refused_write_to_tell(&mut self, at: &Circumstances) -> Option<(&'static str, String)> {
         let refused = self.refused_write.as_deref_mut()?;
         let due = if refused.is_lasting(at) { 2 } else { 1 };
         let is_news = refused.told < due;
         refused.told = due;
-        is_news.then(|| refused.message())
+        is_news.then(|| (refused.what, refused.message()))
     }
 }
 

@@ -10,9 +10,10 @@ const MODULES: [&str; 9] =
     ["athena/marker_search/group", "events", "known", "lifecycle", "marker", "metrics/changes", "metrics/objects", "session", "status"];
 
 /// What they may name: paths, or the beginnings of paths.
-const ALLOWED: [&str; 30] = [
+const ALLOWED: [&str; 32] = [
     "crate::api",
     "crate::events",
+    "crate::key::Key",
     "crate::known",
     "crate::lifecycle",
     "crate::marker",
@@ -31,6 +32,7 @@ const ALLOWED: [&str; 30] = [
     "std::iter::once",
     "std::mem::replace",
     "std::ops",
+    "std::sync::Arc",
     "std::time::Duration",
     // Imported above, or a primitive type.
     "fmt",

@@ -48,8 +48,8 @@ fn render_for_named_namespaces(stage: &Stage) -> anyhow::Result<String> {
     Ok(String::from_utf8(rendered.stdout)?)
 }
 
-/// A life that calls for every right: an object that cannot be read is read, a session is started, stopped and started again, so that an event is one of a
-/// series, and deletes itself by its TTL.
+/// A life that calls for every right: an object that cannot be read is read, and once it can be read is again what it was, so that an event is repeated; a
+/// session is started, stopped and started again, and deletes itself by its TTL.
 async fn live_through_all(stage: &Stage, scope: Scope<'_>, flags: &[&str]) -> anyhow::Result<()> {
     let short = Duration::from_millis(100);
     let emulator = Emulator::start(Config { creating: short, created: short, terminating: short, ..Config::default() }).await?;
@@ -72,6 +72,7 @@ async fn live_through_all(stage: &Stage, scope: Scope<'_>, flags: &[&str]) -> an
     until_reason(stage, "unreadable", "ObjectInvalid")?;
     let mended = json!({ "status": { "readyTime": null } });
     kubectl(stage, &["patch", "athenasession", "unreadable", "--subresource=status", "--type=merge", "-p", &mended.to_string()])?;
+    until_reason(stage, "unreadable", "Suspended")?;
     kubectl(stage, &["delete", "athenasession", "unreadable"])?;
 
     create(stage, "all", &json!({ "workGroup": "spark-35", "ttlSecondsAfterFinished": 1 }))?;
@@ -84,7 +85,7 @@ async fn live_through_all(stage: &Stage, scope: Scope<'_>, flags: &[&str]) -> an
     emulator.set_state(&id, Change::State { state: "FAILED".into(), reason: None })?;
     kubectl(stage, &["wait", "--for=delete", "athenasession/all", "--timeout=60s"])?;
     // Events are published on the side.
-    until("an event of a series is written", || {
+    until("a repeated event is written", || {
         let of = requests_of(stage, home)?;
         Ok(of.iter().any(|request| request.verb == "patch" && request.resource == "events"))
     })?;

@@ -60,7 +60,7 @@ fn no_role_has_a_wildcard_or_a_right_to_secrets_or_more_than_it_is_for() {
     let needed = [
         ("athena-operator.io", "athenasessions", vec!["get", "list", "watch", "patch", "delete"]),
         ("athena-operator.io", "athenasessions/status", vec!["patch", "update"]),
-        ("events.k8s.io", "events", vec!["create", "patch"]),
+        ("", "events", vec!["create", "patch"]),
         ("coordination.k8s.io", "leases", vec!["create"]),
         ("coordination.k8s.io", "leases", vec!["get", "update"]),
     ];

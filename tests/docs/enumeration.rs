@@ -204,7 +204,7 @@ impl Enumeration {
                 for at in circumstances() {
                     self.row(object, &status_after(object, &known, &Step::Wait, &Outcome::Nothing, &at));
                     let told = known.clone().refused_write_to_tell(&at);
-                    self.events.extend(told.map(|message| events::write_refused(&message).reason.into_owned()));
+                    self.events.extend(told.map(|(what, message)| events::write_refused(what, &message).reason.into_owned()));
                 }
             }
         }

@@ -13,6 +13,7 @@ mod crash;
 mod credentials;
 mod deletion;
 mod drift;
+mod events;
 mod fields;
 mod harness;
 mod helm;
@@ -51,6 +52,7 @@ fn main() -> ExitCode {
         ("credentials", credentials::tests()),
         ("deletion", deletion::tests()),
         ("drift", drift::tests()),
+        ("events", events::tests()),
         ("hostile", hostile::tests()),
         ("helm", helm::tests()),
         ("leader", leader::tests()),

@@ -8,7 +8,7 @@
   resources: [athenasessions/status]
   # patch: where the object cannot be read.
   verbs: [patch, update]
-- apiGroups: [events.k8s.io]
+- apiGroups: [""]
   resources: [events]
   verbs: [create, patch]
 {{- end }}

@@ -75,7 +75,7 @@ mod tests {
 apiserver_request_total{code="200",group="athena-operator.io",resource="athenasessions",subresource="status",verb="PATCH"} 7
 apiserver_request_total{code="409",group="athena-operator.io",resource="athenasessions",subresource="",verb="PATCH"} 2
 apiserver_request_total{code="200",group="athena-operator.io",resource="athenasessions",subresource="",verb="WATCH"} 9
-apiserver_request_total{code="201",group="events.k8s.io",resource="events",subresource="",verb="POST"} 1e+02
+apiserver_request_total{code="201",group="",resource="events",subresource="",verb="POST"} 1e+02
 apiserver_request_total_other{resource="events",verb="POST"} 5
 plain 3
 plain_more 4

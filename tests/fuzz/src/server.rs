@@ -64,7 +64,7 @@ impl Server {
     fn answer(&self, method: &Method, path: &str, body: &[u8]) -> (StatusCode, Value) {
         let body: Value = serde_json::from_slice(body).unwrap_or_default();
         if path.contains("/events") {
-            return (StatusCode::CREATED, event(body));
+            return (StatusCode::CREATED, event(method, body));
         }
         let mut state = self.state();
         let Some(object) = state.object.clone() else { return failure(StatusCode::NOT_FOUND, "NotFound") };
@@ -97,10 +97,12 @@ impl Server {
     }
 }
 
-fn event(mut event: Value) -> Value {
+fn event(method: &Method, mut event: Value) -> Value {
     secrets::check("an event", &event.to_string());
-    let text = |name: &str| event[name].as_str().unwrap_or_default();
-    rules::check_event_fields(text("reason"), text("note"), text("action"));
+    let text = |name: &str| event[name].as_str();
+    // Of an event that is there already, only what is new is written.
+    let word = |name: &str| text(name).or((*method == Method::PATCH).then_some("There")).unwrap_or_default();
+    rules::check_event_fields(word("reason"), text("message").unwrap_or_default(), word("action"));
     event["metadata"]["resourceVersion"] = "1".into();
     event
 }

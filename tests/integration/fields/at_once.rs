@@ -62,9 +62,9 @@ async fn a_session_that_starts_is_ended_before_the_next_look(world: World) -> an
 
 /// How often the warning was published for an object.
 fn warnings(world: &World, name: &str) -> anyhow::Result<u64> {
-    let selector = format!("--field-selector=reason=TTLUnderGitOps,regarding.name={name}");
-    let events: Value = serde_json::from_str(&world.kubectl(&["get", "events.v1.events.k8s.io", &selector, "-o", "json"])?)?;
-    Ok(events["items"].as_array().into_iter().flatten().map(|event| event["series"]["count"].as_u64().unwrap_or(1)).sum())
+    let selector = format!("--field-selector=reason=TTLUnderGitOps,involvedObject.name={name}");
+    let events: Value = serde_json::from_str(&world.kubectl(&["get", "events", &selector, "-o", "json"])?)?;
+    Ok(events["items"].as_array().into_iter().flatten().filter_map(|event| event["count"].as_u64()).sum())
 }
 
 async fn a_ttl_that_a_tool_would_undo_is_warned_of_once(world: World) -> anyhow::Result<()> {

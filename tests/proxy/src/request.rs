@@ -70,7 +70,7 @@ mod tests {
             ("GET", format!("{group}/namespaces/n/athenasessions/s"), "get", "athenasessions", Some("n"), Some("s")),
             ("PATCH", format!("{group}/namespaces/n/athenasessions/s/status"), "patch", "athenasessions/status", Some("n"), Some("s")),
             ("DELETE", format!("{group}/namespaces/n/athenasessions/s"), "delete", "athenasessions", Some("n"), Some("s")),
-            ("POST", "/apis/events.k8s.io/v1/namespaces/n/events".into(), "create", "events", Some("n"), None),
+            ("POST", "/api/v1/namespaces/n/events".into(), "create", "events", Some("n"), None),
             ("PUT", "/apis/coordination.k8s.io/v1/namespaces/n/leases/l".into(), "update", "leases", Some("n"), Some("l")),
             ("GET", "/api/v1/namespaces/n".into(), "get", "namespaces", None, Some("n")),
             ("GET", "/api/v1/namespaces".into(), "list", "namespaces", None, None),

@@ -1,0 +1,87 @@
+//! Events: which are the same, what is shown of those, and what that costs.
+
+use anyhow::{Context, ensure};
+use athena_emulator::{Change, Fault, FaultKind};
+use serde_json::{Value, json};
+
+use crate::harness::{World, tests, until};
+
+tests![what_is_refused_again_is_one_event_with_the_newest_request_and_another_refusal_is_another, each_attempt_has_events_of_its_own];
+
+/// The events with a reason, the oldest first.
+fn events(world: &World, reason: &str) -> anyhow::Result<Vec<Value>> {
+    let selector = format!("--field-selector=reason={reason}");
+    let events: Value =
+        serde_json::from_str(&world.kubectl(&["get", "events", &selector, "--sort-by=.metadata.creationTimestamp", "-o", "json"])?)?;
+    events["items"].as_array().cloned().context("no list of events")
+}
+
+fn message(event: &Value) -> &str {
+    event["message"].as_str().unwrap_or_default()
+}
+
+/// How often the operator has written events that were there already.
+fn patches(world: &World) -> anyhow::Result<usize> {
+    let of = |request: &environment::Request| request.user.contains(&world.namespace) && request.resource == "events" && request.verb == "patch";
+    Ok(world.stage().requests()?.into_iter().filter(of).count())
+}
+
+async fn what_is_refused_again_is_one_event_with_the_newest_request_and_another_refusal_is_another(world: World) -> anyhow::Result<()> {
+    let told = |count: usize| events(&world, "TerminateRefused").is_ok_and(|events| events.len() == count);
+    let request = |call: usize| world.calls("TerminateSession").get(call).map(|call| call.request_id.clone()).context("no such call");
+    world.emulator.configure(|config| config.deny = vec!["TerminateSession".into()]);
+    let _operator = world.operator()?;
+    world.create("one").await?;
+    world.until_reason("one", "SessionIdle").await?;
+    world.patch("one", json!({ "spec": { "suspend": true } })).await?;
+    until("a refused call is told", || told(1)).await?;
+    world.emulator.configure(|config| config.deny = vec![]);
+    world.emulator.set_faults(vec![Fault::new("TerminateSession", FaultKind::Throttle)]);
+    until("another refusal is told", || told(2)).await?;
+    let first = events(&world, "TerminateRefused")?;
+    let calls = world.calls("TerminateSession").len();
+
+    let newest = || events(&world, "TerminateRefused").ok().and_then(|events| events.into_iter().max_by_key(|event| event["count"].as_i64()));
+    until("it is tried again and again", || world.calls("TerminateSession").len() >= calls + 4).await?;
+    let ids = (calls..calls + 4).map(request).collect::<anyhow::Result<Vec<_>>>()?;
+    let shows = |event: &Value| ids.iter().any(|id| message(event).contains(id.as_str()));
+    until("the newest text is shown", || newest().is_some_and(|event| shows(&event))).await?;
+
+    let events = events(&world, "TerminateRefused")?;
+    let tries = world.calls("TerminateSession").len();
+    ensure!(events.len() == 2, "{events:#?}");
+    let denied = events.iter().find(|event| message(event).contains("not authorized")).context("the first refusal is not told")?;
+    ensure!(denied["count"] == 1 && message(denied).contains(&request(0)?), "{denied}");
+    let throttled = newest().context("no event")?;
+    let same = first.iter().find(|event| event["metadata"]["name"] == throttled["metadata"]["name"]).context("another event object")?;
+    ensure!(same["firstTimestamp"] == throttled["firstTimestamp"] && message(same) != message(&throttled), "{throttled}");
+    ensure!(throttled["count"].as_u64().is_some_and(|count| count > 2), "{throttled}");
+    let patches = patches(&world)?;
+    ensure!(patches <= 2, "{patches} writes for {tries} calls");
+    Ok(())
+}
+
+async fn each_attempt_has_events_of_its_own(world: World) -> anyhow::Result<()> {
+    let _operator = world.operator()?;
+    world.create_with("one", json!({ "workGroup": "spark-35", "restartPolicy": "OnFailure" })).await?;
+    for attempt in 0..2 {
+        world.until("one", "idle", |object| is_idle(object, attempt)).await?;
+        let id = world.emulator.sessions().iter().find(|session| session.live).context("no session lives")?.session_id.clone();
+        let reason = format!("failure {attempt}");
+        world.emulator.set_state(&id, Change::State { state: "FAILED".into(), reason: Some(reason.clone()) })?;
+        for (kind, text) in [("SessionStarted", &id), ("RestartingAfterFailure", &id), ("RestartingAfterFailure", &reason)] {
+            let is_told =
+                || events(&world, kind).is_ok_and(|events| events.iter().filter(|event| message(event).contains(text.as_str())).count() == 1);
+            until(&format!("{kind} tells of {text}"), is_told).await?;
+        }
+    }
+    let events = events(&world, "RestartingAfterFailure")?;
+    ensure!(events.len() == 2 && events.iter().all(|event| event["count"] == 1), "{events:#?}");
+    ensure!(patches(&world)? == 0, "a second write of one of them");
+    Ok(())
+}
+
+fn is_idle(object: &athena_operator::api::AthenaSession, attempt: i32) -> bool {
+    let status = crate::harness::status(object);
+    status.attempt == Some(attempt) && status.state.as_deref() == Some("IDLE")
+}
