@@ -122,6 +122,16 @@ pub struct Refused {
 }
 
 impl Refused {
+    /// Returns whether it is a call for a start that is not answered.
+    fn is_missing_start(&self) -> bool {
+        Call::Start.serves(self.call) && matches!(self.refusal.class, Class::Unanswered | Class::NotSent)
+    }
+
+    /// Returns how often people are to have been told of such a call by now: when it begins, and when it has lasted for `limits.healing`.
+    fn to_be_told(&self, at: &Circumstances) -> u8 {
+        if self.since + at.limits.healing <= at.now { 2 } else { 1 }
+    }
+
     /// The refusal for people.
     pub fn message(&self) -> String {
         // What is said after it, such as the way out, must have its place in the message of a condition.
@@ -600,13 +610,16 @@ impl Known {
 
     /// Returns the missing answer to a call for a start, if people are to be told of it now: once when answers begin to be missing, and once more when that has
     /// lasted for `limits.healing`.
-    pub fn missing_answer_to_tell(&mut self, at: &Circumstances) -> Option<Refusal> {
-        let is_missing = |refused: &Refused| Call::Start.serves(refused.call) && matches!(refused.refusal.class, Class::Unanswered | Class::NotSent);
-        let refused = self.refused.as_deref_mut().filter(|refused| is_missing(refused))?;
-        let due = if refused.since + at.limits.healing <= at.now { 2 } else { 1 };
-        let is_news = refused.told < due;
-        refused.told = due;
-        is_news.then(|| refused.refusal.clone())
+    pub fn missing_answer_to_tell(&self, at: &Circumstances) -> Option<&Refusal> {
+        let is_news = |refused: &&Refused| refused.is_missing_start() && refused.told < refused.to_be_told(at);
+        self.refused.as_deref().filter(is_news).map(|refused| &refused.refusal)
+    }
+
+    /// People were told of the missing answer, as [`Known::missing_answer_to_tell`] returned it.
+    pub fn missing_answer_told(&mut self, at: &Circumstances) {
+        if let Some(refused) = self.refused.as_deref_mut().filter(|refused| refused.is_missing_start()) {
+            refused.told = refused.to_be_told(at);
+        }
     }
 
     /// When the refusal that stands stops counting as being in progress, if that is still to come.

@@ -965,7 +965,10 @@ fn people_are_told_that_a_start_is_not_answered_when_that_begins_and_when_it_las
     let mut known = own_attempt();
     let mut told = |minutes: i64, class| {
         known.start_refused(refusal(class), false, at(minutes).now, 0.0);
-        known.missing_answer_to_tell(&at(minutes)).is_some()
+        let is_news = known.missing_answer_to_tell(&at(minutes)).is_some();
+        assert_eq!(known.missing_answer_to_tell(&at(minutes)).is_some(), is_news, "what could not be told is still to be told");
+        known.missing_answer_told(&at(minutes));
+        is_news
     };
     let asked = [(0, Class::Unanswered), (1, Class::Unanswered), (4, Class::Unanswered), (5, Class::Unanswered), (9, Class::Unanswered)];
     assert_eq!(asked.map(|(minutes, class)| told(minutes, class)), [true, false, false, true, false]);

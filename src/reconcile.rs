@@ -307,16 +307,18 @@ impl Operator {
         let at = self.circumstances();
         let status = status_after(object, known, step, outcome, &at);
         let before = object.status.as_ref();
-        let missing = known.missing_answer_to_tell(&at);
-        let events = events::event(before, &status, step, outcome, known)
-            .or_else(|| missing.as_ref().map(|refusal| events::unanswered(refusal, status.attempt)))
-            .into_iter();
+        let missing = || known.missing_answer_to_tell(&at).map(|refusal| events::unanswered(refusal, status.attempt));
+        let event = events::event(before, &status, step, outcome, known).or_else(missing);
+        let tell = |known: &mut Known| {
+            known.missing_answer_told(&at);
+            event.into_iter().for_each(|event| self.publisher.publish(&object.metadata, event));
+        };
         if before == Some(&status) {
             known.status_accepted(None);
             if matches!(step, Step::Mirror(_)) {
                 known.work_is_as_written();
             }
-            events.for_each(|event| self.publisher.publish(&object.metadata, event));
+            tell(known);
             return Ok((Written::Yes(String::new()), status));
         }
         if may_wait(before, &status, known, &at) {
@@ -337,7 +339,7 @@ impl Operator {
                 let ahead = at.api_server_ahead.unwrap_or_default();
                 self.count(object, &changes(object, &status, ahead));
                 log_change(before, &status);
-                events.for_each(|event| self.publisher.publish(&object.metadata, event));
+                tell(known);
             }
             Written::Conflict | Written::Gone => {
                 if let Some((_, Session { id, .. })) = known.unrecorded.as_deref().cloned()

@@ -23,6 +23,7 @@ tests![
     the_api_server_away_is_asked_at_a_bounded_rate_and_all_converges_when_it_is_back,
     writes_that_conflict_for_ever_are_tried_less_and_less_often,
     a_start_that_is_not_answered_is_told_in_one_event,
+    a_start_that_is_not_answered_is_told_though_the_status_could_not_be_written,
     deleting_after_a_start_that_could_not_be_sent_needs_no_proof,
     deleting_after_one_start_that_was_not_answered_and_others_that_were_not_sent_waits_for_proof,
 ];
@@ -176,19 +177,41 @@ async fn a_write_that_is_answered_with_404_is_tried_again_as_long_as_the_object_
     Ok(())
 }
 
+/// The events that tell of missing answers.
+fn unavailable(world: &World) -> anyhow::Result<Vec<Value>> {
+    let events: Value = serde_json::from_str(&world.kubectl(&["get", "events", "-o", "json"])?)?;
+    let events = events["items"].as_array().cloned().unwrap_or_default();
+    Ok(events.into_iter().filter(|event| event["reason"] == "AthenaUnavailable").collect())
+}
+
 async fn a_start_that_is_not_answered_is_told_in_one_event(world: World) -> anyhow::Result<()> {
     world.emulator.set_faults(vec![Fault::new("StartSession", FaultKind::DropBefore)]);
     let _operator = world.operator()?;
     world.create("one").await?;
     until("it is tried again and again", || world.calls("StartSession").len() >= 4).await?;
-    let told = || -> anyhow::Result<Vec<Value>> {
-        let events: Value = serde_json::from_str(&world.kubectl(&["get", "events", "-o", "json"])?)?;
-        let events = events["items"].as_array().cloned().unwrap_or_default();
-        Ok(events.into_iter().filter(|event| event["reason"] == "AthenaUnavailable").collect())
-    };
-    until("it is told", || told().is_ok_and(|events| !events.is_empty())).await?;
-    let events = told()?;
-    ensure!(events.len() == 1 && events[0]["series"].is_null(), "{events:?}");
+    until("it is told", || unavailable(&world).is_ok_and(|events| !events.is_empty())).await?;
+    let events = unavailable(&world)?;
+    ensure!(events.len() == 1 && events[0]["count"] == 1, "{events:?}");
+    world.emulator.set_faults(vec![]);
+    world.until_reason("one", "SessionIdle").await?;
+    Ok(())
+}
+
+async fn a_start_that_is_not_answered_is_told_though_the_status_could_not_be_written(world: World) -> anyhow::Result<()> {
+    world.emulator.set_faults(vec![Fault::new("StartSession", FaultKind::DropBefore)]);
+    let (proxy, operator, _folder) = world.proxied(vec![], &[]).await?;
+    operator.wait_until_ready()?;
+    for code in [409, 500] {
+        // The second write says why the session does not start yet.
+        let kind = fault_proxy::FaultKind::Fail { code, retry_after: None };
+        proxy.set_faults(vec![fault_proxy::Fault::new("update", "athenasessions/status", kind).after(1).times(1)]);
+        let name = format!("after-{code}");
+        world.create(&name).await?;
+        let tells_of = |event: &Value| event["involvedObject"]["name"] == name.as_str();
+        until("it is told", || unavailable(&world).is_ok_and(|events| events.iter().any(tells_of))).await?;
+        let failed = proxy.requests().iter().filter(|request| request.outcome == fault_proxy::Outcome::Failed(code)).count();
+        ensure!(failed == 1, "{failed} writes failed with {code}");
+    }
     world.emulator.set_faults(vec![]);
     world.until_reason("one", "SessionIdle").await?;
     Ok(())
