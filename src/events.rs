@@ -7,7 +7,7 @@ use crate::known::{Call, Known};
 use crate::lifecycle::Step;
 use crate::refused_write;
 use crate::retained::Retained;
-use crate::session::Refusal;
+use crate::session::{Refusal, Session};
 use crate::status::{Outcome, condition};
 
 pub(crate) mod correlator;
@@ -197,7 +197,13 @@ pub fn event(before: Option<&AthenaSessionStatus>, after: &AthenaSessionStatus, 
         (Outcome::Refused(refusal), _) if *step == Step::Terminate => refused("TerminateRefused", refusal, action(step)),
         _ if same => return None,
         (Outcome::Refused(refusal), reason) if reason == refusal.reason || reason == "Starting" => refused(refusal.reason, refusal, action(step)),
-        (Outcome::Started { id, .. }, _) => new("SessionStarted", &format!("session {id} was started"), action(step)),
+        (Outcome::Started { id, .. }, _) => started(id, action(step)),
+        // The status could not be written when it was started.
+        _ if let Step::Adopt(_, Session { id, .. }) = step
+            && known.has_started(id) =>
+        {
+            started(id, action(step))
+        }
         // Between its start and its being idle a session has nothing to tell that is worth a write.
         (_, "Starting" | "SessionCreating" | "SessionCreated") => return None,
         // It has its own event, while an object is being deleted too.
@@ -208,6 +214,10 @@ pub fn event(before: Option<&AthenaSessionStatus>, after: &AthenaSessionStatus, 
         },
     };
     Some(Event { attempt: after.attempt, ..event })
+}
+
+fn started(id: &str, action: &'static str) -> Event {
+    new("SessionStarted", &format!("session {id} was started"), action)
 }
 
 /// The event of an object that is to delete itself and that a tool would then create again. It is told once: when that comes to be so or, by a process

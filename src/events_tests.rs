@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::api::{EndReason, StopCause};
 use crate::athena::CATALOGUE;
+use crate::lifecycle::Limits;
 use crate::session::Class;
 use crate::status::{Situation, seconds};
 
@@ -124,6 +125,19 @@ fn an_unanswered_start_is_told_once_and_never_as_its_row() {
     let deleting = status_of(&Situation::Deleting { message: "waiting".into() });
     let told = event(Some(&starting), &deleting, &Step::Start(0), &unanswered, &known).map(|event| (event.warning, event.reason));
     assert_eq!(told, Some((false, "Deleting".into())));
+}
+
+#[test]
+fn a_start_is_told_when_its_session_is_recorded_late_and_what_is_found_is_no_start() {
+    let creating = status_of(&Situation::Session { state: "CREATING".into() });
+    let session = Session { id: "s".into(), state: "CREATING".into(), ..Session::default() };
+    let told =
+        |known: &Known| event(None, &creating, &Step::Adopt(0, session.clone()), &Outcome::Nothing, known).map(|event| event.note.into_string());
+    let mut own = Known::default();
+    own.started(0, "s", "CREATING", Timestamp::UNIX_EPOCH, &Limits::default());
+    assert_eq!(told(&own).as_deref(), Some("session s was started"));
+    own.session_recorded();
+    assert_eq!([told(&own), told(&Known::default())], [None, None]);
 }
 
 #[test]

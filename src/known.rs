@@ -355,6 +355,11 @@ impl Known {
         self.unrecorded.as_deref().filter(|(number, _)| *number == made.number).map(|(_, session)| session)
     }
 
+    /// Returns whether this process started the session `id` and could not record it.
+    pub fn has_started(&self, id: &str) -> bool {
+        self.unrecorded.as_deref().is_some_and(|(_, session)| session.id == id)
+    }
+
     /// Whether Athena knows the attempt's token with something else behind it.
     pub fn has_conflict(&self) -> bool {
         self.refused.as_ref().is_some_and(|refused| refused.refusal.class == Class::TokenConflict)

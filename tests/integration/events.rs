@@ -6,7 +6,11 @@ use serde_json::{Value, json};
 
 use crate::harness::{World, tests, until};
 
-tests![what_is_refused_again_is_one_event_with_the_newest_request_and_another_refusal_is_another, each_attempt_has_events_of_its_own];
+tests![
+    what_is_refused_again_is_one_event_with_the_newest_request_and_another_refusal_is_another,
+    each_attempt_has_events_of_its_own,
+    a_start_is_told_though_status_and_events_could_not_be_written,
+];
 
 /// The events with a reason, the oldest first.
 fn events(world: &World, reason: &str) -> anyhow::Result<Vec<Value>> {
@@ -84,4 +88,24 @@ async fn each_attempt_has_events_of_its_own(world: World) -> anyhow::Result<()> 
 fn is_idle(object: &athena_operator::api::AthenaSession, attempt: i32) -> bool {
     let status = crate::harness::status(object);
     status.attempt == Some(attempt) && status.state.as_deref() == Some("IDLE")
+}
+
+async fn a_start_is_told_though_status_and_events_could_not_be_written(world: World) -> anyhow::Result<()> {
+    let (proxy, operator, _folder) = world.proxied(vec![], &[]).await?;
+    operator.wait_until_ready()?;
+    for (name, verb, resource, code, spared, times) in [
+        // The second write of the status names the session.
+        ("conflict", "update", "athenasessions/status", 409, 1, 1),
+        ("failure", "update", "athenasessions/status", 500, 1, 1),
+        ("events", "create", "events", 503, 0, 4),
+    ] {
+        let kind = fault_proxy::FaultKind::Fail { code, retry_after: None };
+        proxy.set_faults(vec![fault_proxy::Fault::new(verb, resource, kind).after(spared).times(times)]);
+        world.create(name).await?;
+        let is_its = |event: &Value| event["involvedObject"]["name"] == name;
+        until(&format!("{name} is told"), || events(&world, "SessionStarted").is_ok_and(|events| events.iter().any(is_its))).await?;
+        let failed = proxy.requests().iter().filter(|request| request.outcome == fault_proxy::Outcome::Failed(code)).count();
+        ensure!(u32::try_from(failed)? == times, "{failed} requests failed with {code}");
+    }
+    Ok(())
 }
