@@ -63,9 +63,10 @@ impl Publisher {
         }
     }
 
-    /// Publishes an event about an object that is to go, ahead of all others, and waits for that: not for long, and whether or not it can be done.
+    /// Publishes the only event of its kind about an object that is to go, ahead of all others, and waits for that: not for long, and whether or not it can be
+    /// done.
     pub(crate) async fn publish_first(&self, object: &ObjectMeta, event: Event) {
-        let write = Write::first(object.into(), event, self.clock.now());
+        let write = Write::only(object.into(), event, self.clock.now());
         let publish = async {
             let mut tries = 0;
             loop {

@@ -375,8 +375,8 @@ impl Operator {
         Ok(written)
     }
 
-    /// Tells people that a session will run on without its object: once, and before the object goes, since no event can be about one that is gone from a
-    /// namespace that goes too. In such a namespace it is refused, and the object is let go all the same.
+    /// Tells people that a session will run on without its object: once, whatever is remembered, and before the object goes, since no event can be about one
+    /// that is gone from a namespace that goes too. In such a namespace it is refused, and the object is let go all the same.
     async fn announce(&self, object: &ObjectMeta, retained: &Retained, told: &mut bool) {
         if !std::mem::replace(told, true) {
             self.publisher.publish_first(object, events::retained(retained)).await;

@@ -68,7 +68,7 @@ pub(crate) struct Write {
     pub about: About,
     /// The newest occurrence.
     pub event: Event,
-    /// When the first occurrence was: the Event object is named by it.
+    /// When the first occurrence was.
     pub first: Timestamp,
     /// When the newest occurrence was.
     pub last: Timestamp,
@@ -76,19 +76,31 @@ pub(crate) struct Write {
     pub count: i32,
     /// Whether the API server has it already.
     pub is_created: bool,
+    /// Whether it is told once in the life of the object, whoever tells it: the Event object is named by that.
+    pub is_only: bool,
 }
 
 impl Write {
     /// The first write of an event that happened at `time`.
     pub(crate) fn first(about: About, event: Event, time: Timestamp) -> Self {
-        Self { about, event, first: time, last: time, count: 1, is_created: false }
+        Self { about, event, first: time, last: time, count: 1, is_created: false, is_only: false }
     }
 
-    /// Name of the Event object, of at most 253 bytes: that of the object, cut where it has to be, and the time of the first occurrence.
+    /// The write of an event that happened at `time` and is told once in the life of the object. A process that does not know that it was told, and would tell
+    /// it again, finds the name taken.
+    pub(crate) fn only(about: About, event: Event, time: Timestamp) -> Self {
+        Self { is_only: true, ..Self::first(about, event, time) }
+    }
+
+    /// Name of the Event object, of at most 253 bytes: that of the object, cut where it has to be, and the time of the first occurrence or, where there is only
+    /// one, the object's UID.
     pub(crate) fn object_name(&self) -> String {
         let name = self.about.key.name();
-        let name = &name[..name.floor_char_boundary(200)];
-        format!("{}.{:x}", name.trim_end_matches(['.', '-']), self.first.as_nanosecond())
+        let name = name[..name.floor_char_boundary(200)].trim_end_matches(['.', '-']);
+        match self.about.uid.as_deref().filter(|_| self.is_only) {
+            Some(uid) => format!("{name}.{uid}"),
+            None => format!("{name}.{:x}", self.first.as_nanosecond()),
+        }
     }
 
     fn key(&self) -> EventKey {

@@ -218,4 +218,6 @@ fn the_name_of_an_event_object_fits_and_ends_in_the_time_of_the_first_occurrence
     assert_eq!(name("etl"), "etl.3b9aca00");
     let long = name(&format!("{}-{}", "a".repeat(199), "b".repeat(53)));
     assert_eq!(long, format!("{}.3b9aca00", "a".repeat(199)));
+    let only = |second| Write::only(about("etl"), event(""), time(second)).object_name();
+    assert_eq!([only(1), only(2)], ["etl.etl", "etl.etl"], "by the UID");
 }

@@ -154,6 +154,12 @@ async fn a_retained_session_is_named_by_an_event_before_its_object_goes(world: W
     let told = || world.kubectl(&["get", "events", "-o", "jsonpath={range .items[?(@.reason==\"SessionRetained\")]}{.message}{\"\\n\"}{end}"]);
     until("a warning names the session", || told().is_ok_and(|told| told.contains(&id))).await?;
     ensure!(world.sessions.get("kept").await?.metadata.finalizers.is_some() && retentions(&operator).is_empty());
+    // Another process does not know what this one told.
+    drop(operator);
+    let operator = world.operator()?;
+    let sample = "athena_operator_writes_total{write=\"finalizer\",result=\"error\"} ";
+    let failed = |text: &str| text.lines().any(|line| line.strip_prefix(sample).is_some_and(|count| count != "0"));
+    until("its release is refused too", || operator.get("/metrics").is_ok_and(|(_, text)| failed(&text))).await?;
     enforce_with(&world, json!({ "policy": { "rules": rule } })).await?;
     world.until_gone("kept").await?;
     let told = told()?;
