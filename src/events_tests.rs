@@ -88,8 +88,11 @@ fn every_event_that_occurs_is_in_the_table_and_every_row_occurs() {
     mortal.spec.ttl_seconds_after_finished = Some(1);
     let others = [event(None, &starting, &Step::Start(0), &started, &none), ttl_under_gitops(&mortal, Some(false))].into_iter().flatten();
 
-    let occurring: Vec<Event> =
-        nothing.chain(refused).chain(others).chain([release(&live), retained(&run_on), unreadable("mend spec"), write_refused("write the status", "no")]).collect();
+    let occurring: Vec<Event> = nothing
+        .chain(refused)
+        .chain(others)
+        .chain([release(&live), retained(&run_on), unreadable("mend spec"), write_refused("write the status", "no")])
+        .collect();
     let reasons: BTreeSet<&str> = occurring.iter().map(|event| &*event.reason).collect();
     let rows: BTreeSet<&str> = EVENTS.iter().map(|kind| kind.reason).collect();
     assert_eq!(reasons, rows);

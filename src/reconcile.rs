@@ -311,7 +311,9 @@ impl Operator {
         let event = events::event(before, &status, step, outcome, known).or_else(missing);
         let tell = |known: &mut Known| {
             known.missing_answer_told(&at);
-            event.into_iter().for_each(|event| self.publisher.publish(&object.metadata, event));
+            if let Some(event) = event {
+                self.publisher.publish(&object.metadata, event);
+            }
         };
         if before == Some(&status) {
             known.status_accepted(None);
