@@ -155,7 +155,7 @@ pub const MUTANTS: &[Mutant] = &[
         changes: &[Change {
             file: LIFECYCLE,
             before: "    let is_proved_gone = missing &&",
-            after: "    let is_proved_gone = known.not_found > 0 && crate::mutant::is(\"not-found-once\") || missing &&",
+            after: "    let is_proved_gone = known.not_found() > 0 && crate::mutant::is(\"not-found-once\") || missing &&",
         }],
     },
     Mutant {
