@@ -157,7 +157,7 @@ async fn a_retained_session_is_named_by_an_event_before_its_object_goes(world: W
     // Another process does not know what this one told.
     drop(operator);
     let operator = world.operator()?;
-    let sample = "athena_operator_writes_total{write=\"finalizer\",result=\"error\"} ";
+    let sample = "athena_operator_writes_total{write=\"finalizer\",result=\"refused\"} ";
     let failed = |text: &str| text.lines().any(|line| line.strip_prefix(sample).is_some_and(|count| count != "0"));
     until("its release is refused too", || operator.get("/metrics").is_ok_and(|(_, text)| failed(&text))).await?;
     enforce_with(&world, json!({ "policy": { "rules": rule } })).await?;

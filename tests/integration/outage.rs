@@ -213,7 +213,9 @@ async fn a_start_that_is_not_answered_is_told_though_the_status_could_not_be_wri
         ensure!(failed == 1, "{failed} writes failed with {code}");
     }
     world.emulator.set_faults(vec![]);
-    world.until_reason("one", "SessionIdle").await?;
+    for code in [409, 500] {
+        world.until_reason(&format!("after-{code}"), "SessionIdle").await?;
+    }
     Ok(())
 }
 
