@@ -82,7 +82,8 @@ impl Operator {
         redacted(text, &spec)
     }
 
-    /// Returns what the API server or the way to it says in `error`, without values of the object's properties.
+    /// Returns what the API server or the way to it says in `error`, without values of the object's properties, which a refusal may repeat. No text about an
+    /// object gets into its status, an event or a log line otherwise; if the whole object cannot be read, what failed is told without the text.
     pub(crate) async fn redact_error(&self, object: &AthenaSession, error: &Error) -> String {
         let RedactingSpec { spec, _place } = self.redacting_spec(object).await;
         if spec.trimmed { format!("{}: {}", error.class(), crate::redaction::WITHHELD) } else { redacted(&error.to_string(), &spec) }

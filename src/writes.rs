@@ -36,7 +36,7 @@ pub enum Written {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The server refused it, or could not be reached.
-    #[error("cannot {0}: {1}")]
+    #[error("cannot {0}: {said}", said = text(.1))]
     Api(&'static str, #[source] Box<kube::Error>),
     /// There was no answer in time.
     #[error("cannot {0}: no answer from the API server in time")]
@@ -80,6 +80,15 @@ impl Error {
         let kube::Error::Api(status) = error.as_ref() else { return None };
         let seconds = status.details.as_ref()?.retry_after_seconds;
         (seconds > 0).then(|| Duration::from_secs(seconds.into()).min(LONGEST))
+    }
+}
+
+/// Returns what the server says, or what went wrong on the way to it. kube shows the server's text again in what it adds for developers, once more escaped.
+fn text(error: &kube::Error) -> String {
+    match error {
+        kube::Error::Api(status) if status.message.is_empty() => format!("HTTP {} {}", status.code, status.reason),
+        kube::Error::Api(status) => status.message.clone(),
+        other => other.to_string(),
     }
 }
 

@@ -195,19 +195,22 @@ pub struct EngineConfiguration {
     #[schemars(range(min = 1, max = 1))]
     pub default_executor_dpu_size: Option<i32>,
 
-    /// Immutable. Notebook settings, such as `NotebookId`. At most 100, values of at most 51200 characters. PySpark engine version 3 only.
+    /// Immutable. Notebook settings, such as `NotebookId`. At most 100, values of at most 51200 characters. PySpark engine version 3 only. No place for
+    /// secrets, since everybody who may read the object, or the session in Athena, can read them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::additional_configs")]
     pub additional_configs: Option<BTreeMap<String, String>>,
 
     /// Immutable. Spark properties: keys start with `spark.` and not with `spark.athena.`. At most 100, values of at most 51200 characters. PySpark
-    /// engine version 3 only; for Apache Spark version 3.5 use `classifications`.
+    /// engine version 3 only; for Apache Spark version 3.5 use `classifications`. No place for secrets, since everybody who may read the object, or the session
+    /// in Athena, can read them. Let the session read its secrets with its role, from AWS Secrets Manager for one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::spark_properties")]
     pub spark_properties: Option<BTreeMap<String, String>>,
 
     /// Immutable. Configuration classifications, such as `spark-defaults` with Spark properties. At most 10. Apache Spark version 3.5
-    /// only.
+    /// only. No place for secrets, since everybody who may read the object, or the session in Athena, can read them. Let the session read its secrets with
+    /// its role, from AWS Secrets Manager for one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 10), extend("x-kubernetes-list-type" = "atomic"))]
     pub classifications: Option<Vec<Classification>>,
@@ -223,7 +226,7 @@ pub struct Classification {
     pub name: Option<String>,
 
     /// Immutable. Properties of the classification; under `spark-defaults` the keys start with `spark.` and not with `spark.athena.`. At most 100,
-    /// values of at most 51200 characters.
+    /// values of at most 51200 characters. No place for secrets, since everybody who may read the object, or the session in Athena, can read them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::classification_properties")]
     pub properties: Option<BTreeMap<String, String>>,

@@ -11,6 +11,7 @@ use kube::api::{ListParams, Patch, PatchParams};
 use serde_json::{Value, json};
 
 use crate::harness::{World, condition, ready_condition, status, tests, uid, until};
+use crate::secrets::Refusing;
 
 tests![
     memory_does_not_grow_with_what_users_store_in_objects,
@@ -133,39 +134,10 @@ async fn a_value_in_a_large_spec_is_shown_nowhere(world: World) -> anyhow::Resul
 
     // The API server refuses the status, and repeats the value.
     let value = "object.spec.engineConfiguration.classifications[0].properties['spark.property.first']";
-    let name = world.namespace.clone();
-    let policy = json!({
-        "apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingAdmissionPolicy", "metadata": { "name": name },
-        "spec": {
-            "failurePolicy": "Fail",
-            "matchConstraints": {
-                "namespaceSelector": { "matchLabels": { "kubernetes.io/metadata.name": name } },
-                "resourceRules": [{ "apiGroups": ["athena-operator.io"], "apiVersions": ["*"], "operations": ["UPDATE"], "resources": ["athenasessions/status"] }],
-            },
-            "validations": [{ "expression": "false", "messageExpression": format!("'no status with ' + {value}") }],
-        },
-    });
-    let binding = json!({
-        "apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingAdmissionPolicyBinding", "metadata": { "name": name },
-        "spec": { "policyName": name, "validationActions": ["Deny"] },
-    });
-    let list = json!({ "apiVersion": "v1", "kind": "List", "items": [policy, binding] });
-    let file = tempfile::NamedTempFile::new()?;
-    std::fs::write(file.path(), list.to_string())?;
-    world.stage().kubectl_ok(&["apply", "-f", &file.path().display().to_string()])?;
-    let denied = json!({ "status": { "restarts": 1 } });
-    let start = Instant::now();
-    loop {
-        let reply = world.sessions.patch_status("fails", &PatchParams::default(), &Patch::Merge(denied.clone())).await;
-        if reply.is_err_and(|error| error.to_string().contains(CANARY)) {
-            break;
-        }
-        ensure!(start.elapsed() < Duration::from_mins(1), "the policy is not in force");
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
+    let refusing = Refusing::statuses(&world, value, "fails").await?;
     world.create_with("denied", spec).await?;
     until("the refusal is logged", || operator.raw_log().contains("no status with ***")).await?;
-    world.stage().kubectl_ok(&["delete", "-f", &file.path().display().to_string()])?;
+    refusing.end(&world)?;
 
     let (log, events, (_, metrics)) = (operator.raw_log(), world.kubectl(&["get", "events", "-o", "yaml"])?, operator.get("/metrics")?);
     for (place, text) in [("log", log), ("events", events), ("metrics", metrics)] {

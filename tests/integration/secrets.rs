@@ -1,9 +1,10 @@
 //! Nothing secret gets into logs, events or metrics, at any level of logging: not credentials, and not the values of properties in a spec.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
 use athena_emulator::{Change, Credential, Fault, FaultKind, Issue};
+use kube::api::{Patch, PatchParams};
 use serde_json::json;
 
 use crate::credentials::{NO_KEYS, WebIdentity};
@@ -11,6 +12,7 @@ use crate::harness::{World, condition, status, tests, until};
 
 tests![
     no_secret_is_in_logs_events_or_metrics,
+    a_secret_is_shown_in_no_writing_and_an_arn_is,
     a_reply_with_credentials_that_cannot_be_read_is_not_in_the_log,
     a_credentials_file_that_cannot_be_read_is_not_in_the_log,
     nothing_that_the_process_prints_holds_a_password,
@@ -109,6 +111,103 @@ async fn no_secret_is_in_logs_events_or_metrics(world: World) -> anyhow::Result<
     let (log, events, (_, metrics)) = (operator.raw_log(), world.kubectl(&["get", "events", "-o", "yaml"])?, operator.get("/metrics")?);
     ensure!(log.contains("\"level\":\"DEBUG\"") && log.contains("Mirror("), "the log is not that of the finest level");
     ensure!(events.contains("'***'") && metrics.contains("ExpiredTokenException"), "the refusals are not told");
+    for (place, text) in [("log", log), ("events", events), ("metrics", metrics)] {
+        let line = text.lines().find(|line| line.contains(CANARY));
+        ensure!(line.is_none(), "the {place} hold a secret: {}", line.unwrap_or_default());
+    }
+    Ok(())
+}
+
+/// A policy by which the API server refuses every status in the namespace of a test.
+pub(crate) struct Refusing(tempfile::NamedTempFile);
+
+impl Refusing {
+    /// Has the API server say what `message` evaluates to, and waits until it does of `object`.
+    pub(crate) async fn statuses(world: &World, message: &str, object: &str) -> anyhow::Result<Self> {
+        let name = world.namespace.clone();
+        let policy = json!({
+            "apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingAdmissionPolicy", "metadata": { "name": name },
+            "spec": {
+                "failurePolicy": "Fail",
+                "matchConstraints": {
+                    "namespaceSelector": { "matchLabels": { "kubernetes.io/metadata.name": name } },
+                    "resourceRules": [
+                        { "apiGroups": ["athena-operator.io"], "apiVersions": ["*"], "operations": ["UPDATE"], "resources": ["athenasessions/status"] },
+                    ],
+                },
+                "validations": [{ "expression": "false", "messageExpression": format!("'no status with ' + {message}") }],
+            },
+        });
+        let binding = json!({
+            "apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingAdmissionPolicyBinding", "metadata": { "name": name },
+            "spec": { "policyName": name, "validationActions": ["Deny"] },
+        });
+        let list = json!({ "apiVersion": "v1", "kind": "List", "items": [policy, binding] });
+        let file = tempfile::NamedTempFile::new()?;
+        std::fs::write(file.path(), list.to_string())?;
+        world.stage().kubectl_ok(&["apply", "-f", &file.path().display().to_string()])?;
+        let tried = json!({ "status": { "restarts": 1 } });
+        let begun = Instant::now();
+        loop {
+            let reply = world.sessions.patch_status(object, &PatchParams::default(), &Patch::Merge(&tried)).await;
+            if reply.is_err_and(|error| error.to_string().contains("no status with ")) {
+                return Ok(Self(file));
+            }
+            ensure!(begun.elapsed() < Duration::from_mins(1), "the policy is not in force");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+
+    /// Has the API server accept statuses again.
+    pub(crate) fn end(self, world: &World) -> anyhow::Result<()> {
+        world.stage().kubectl_ok(&["delete", "-f", &self.0.path().display().to_string()])?;
+        Ok(())
+    }
+}
+
+async fn a_secret_is_shown_in_no_writing_and_an_arn_is(world: World) -> anyhow::Result<()> {
+    const ARN: &str = "arn:aws:iam::000000000000:role/etl/true";
+    let secret = format!("{CANARY}\"and\\{CANARY} + é");
+    let spec = json!({
+        "workGroup": "pyspark-3",
+        "engineConfiguration": { "sparkProperties": {
+            "spark.hadoop.javax.jdo.option.ConnectionPassword": secret, "spark.assumed": "role", "spark.sql.adaptive.enabled": "true", "spark.pin.secret": "etl",
+        } },
+    });
+    let operator = world.operator_with(&["--log=trace"], &[])?;
+    world.create_with("fails", spec.clone()).await?;
+    let object = world.until_reason("fails", "SessionIdle").await?;
+    let json = |text: &str| serde_json::to_string(text).map(|text| text.trim_matches('"').to_owned());
+    let url: String =
+        secret.bytes().map(|byte| if byte.is_ascii_alphanumeric() { char::from(byte).to_string() } else { format!("%{byte:02x}") }).collect();
+    let (once, twice) = (json(&secret)?, json(&json(&secret)?)?);
+    let writings = [secret.clone(), once.clone(), twice, once.replace('é', "\\u00e9"), url.clone(), url.replace("%20", "+")];
+
+    // A session that fails and says why; the API server takes the text.
+    let reason = |shown: &[&str]| format!("{ARN} may not use the role: it is true of etl and roles. {}; and {}", shown.join("; "), shown[1]);
+    let said: Vec<&str> = writings.iter().map(String::as_str).collect();
+    // The last one was cut off within an escape.
+    let text = reason(&said);
+    let text = text[..text.len() - r#""and\\canary + é"#.len()].to_owned();
+    let change = Change::State { state: "FAILED".into(), reason: Some(text) };
+    world.emulator.set_state(&status(&object).session_id.context("an id")?, change)?;
+    let object = world.until_reason("fails", "SessionFailed").await?;
+    let shown = status(&object).state_change_reason.unwrap_or_default();
+    let expected = reason(&["***"; 6]).replace("use the role", "use the ***").replace("of etl", "of ***");
+    ensure!(shown == expected, "{shown}\n{expected}");
+
+    // The API server refuses a status, and says why in the same ways.
+    let writings = writings.iter().map(|writing| json(writing)).collect::<Result<Vec<_>, _>>()?;
+    let message = format!("{ARN:?} + ' for the role: ' + \"{}\"", writings.join("; "));
+    let refusing = Refusing::statuses(&world, &message, "fails").await?;
+    world.create_with("denied", spec).await?;
+    let expected = format!("no status with {ARN} for the ***: ***; ***; ***; ***; ***; ***");
+    until("the refusal is logged", || operator.log().iter().any(|line| line["message"].as_str().is_some_and(|text| text.ends_with(&expected))))
+        .await?;
+    refusing.end(&world)?;
+    world.until_reason("denied", "SessionIdle").await?;
+    until("events are told", || world.kubectl(&["get", "events", "-o", "yaml"]).is_ok_and(|events| events.contains("reason: SessionFailed"))).await?;
+    let (log, events, (_, metrics)) = (operator.raw_log(), world.kubectl(&["get", "events", "-o", "yaml"])?, operator.get("/metrics")?);
     for (place, text) in [("log", log), ("events", events), ("metrics", metrics)] {
         let line = text.lines().find(|line| line.contains(CANARY));
         ensure!(line.is_none(), "the {place} hold a secret: {}", line.unwrap_or_default());

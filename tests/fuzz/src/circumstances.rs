@@ -53,8 +53,10 @@ pub(crate) fn message(u: &mut Unstructured<'_>) -> Result<String> {
     for _ in 0..u.int_in_range(0..=4)? {
         match u.int_in_range(0..=9)? {
             0 => message += &u.choose(CATALOGUE)?.text.example("s"),
-            1 => message += secrets::PROPERTY,
-            2 => message += secrets::LONGER_PROPERTY,
+            // Whole words: a part of a longer word is not the value.
+            1 => message.extend([" ", secrets::PROPERTY, " "]),
+            2 => message.extend([" ", secrets::LONGER_PROPERTY, " "]),
+            4 => message.extend([" ", &escaped(u, secrets::ESCAPED_PROPERTY)?, " "]),
             3 => message.extend(["Value '{spark.x=", secrets::PROPERTY, "}' at 'engineConfiguration' failed to satisfy constraint: y"]),
             5 => message += &"x".repeat(usize::from(u.arbitrary::<u16>()? % 4200)),
             6 => message += &"\u{20ac}".repeat(usize::from(u.arbitrary::<u16>()? % 1400)),
@@ -62,6 +64,24 @@ pub(crate) fn message(u: &mut Unstructured<'_>) -> Result<String> {
         }
     }
     Ok(message)
+}
+
+/// Returns `value` as it is, as JSON has it, once and twice, or as URLs do.
+fn escaped(u: &mut Unstructured<'_>, value: &str) -> Result<String> {
+    let json = |text: &str| {
+        let quoted = serde_json::to_string(text).expect("a text is JSON");
+        quoted[1..quoted.len() - 1].to_owned()
+    };
+    let url = |text: &str| -> String {
+        text.bytes().map(|byte| if byte.is_ascii_alphanumeric() { char::from(byte).to_string() } else { format!("%{byte:02x}") }).collect()
+    };
+    Ok(match u.int_in_range(0..=4)? {
+        0 => value.to_owned(),
+        1 => json(value),
+        2 => json(&json(value)),
+        3 => url(value),
+        _ => url(&json(value)),
+    })
 }
 
 fn time(u: &mut Unstructured<'_>, now: Timestamp) -> Result<Option<Timestamp>> {

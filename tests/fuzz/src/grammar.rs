@@ -94,6 +94,7 @@ pub(crate) fn with_secrets(mut raw: Value) -> Value {
     if engine.is_object() && engine["sparkProperties"].is_object() {
         engine["sparkProperties"]["spark.a"] = secrets::PROPERTY.into();
         engine["sparkProperties"]["spark.b"] = secrets::LONGER_PROPERTY.into();
+        engine["sparkProperties"]["spark.c"] = secrets::ESCAPED_PROPERTY.into();
     }
     raw
 }

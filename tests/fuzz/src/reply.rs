@@ -140,7 +140,8 @@ fn living() -> (Value, AthenaSession) {
         "metadata": { "name": "nightly", "namespace": "team", "uid": UID, "resourceVersion": "7", "generation": 1,
             "finalizers": ["athena-operator.io/session"] },
         "spec": { "workGroup": "spark-35", "restartPolicy": "OnFailure", "engineConfiguration": {
-            "classifications": [{ "name": "spark-defaults", "properties": { "spark.a": secrets::PROPERTY, "spark.b": secrets::LONGER_PROPERTY } }] } },
+            "classifications": [{ "name": "spark-defaults", "properties": {
+                "spark.a": secrets::PROPERTY, "spark.b": secrets::LONGER_PROPERTY, "spark.c": secrets::ESCAPED_PROPERTY } }] } },
         "status": { "attempt": 0, "attemptTime": "2026-01-01T00:00:00Z", "region": REGION, "accountId": ACCOUNT, "sessionId": ID },
     });
     let object = serde_json::from_value(raw.clone()).expect("an object");

@@ -16,6 +16,8 @@ const CANARY: &str = "c4n4ry";
 pub(crate) const PROPERTY: &str = "c4n4ry-property-c4n4ry-property-c4n4ry";
 /// Another value, which holds the first.
 pub(crate) const LONGER_PROPERTY: &str = "spark c4n4ry-property-c4n4ry-property-c4n4ry and more c4n4ry";
+/// A third, which JSON and URLs write in other ways.
+pub(crate) const ESCAPED_PROPERTY: &str = "c4n4ry\"and\\c4n4ry/é+c4n4ry";
 /// AWS's access key id.
 pub(crate) const KEY: &str = "c4n4ryKEY";
 /// AWS's secret access key.
