@@ -1,6 +1,9 @@
 //! Clients of the API server: every reply begins in time or not at all, nothing is sent twice behind the caller's back, and nothing is changed without
 //! the lease.
 
+mod no_proxy;
+mod proxy;
+
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
@@ -14,61 +17,98 @@ use hyper_timeout::TimeoutConnector;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use kube::client::{Body, ClientBuilder, ConfigExt};
+use kube::config::{Cluster, KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 use tower::timeout::TimeoutLayer;
+use tower::timeout::error::Elapsed;
+use tower::util::MapErrLayer;
 use tower::{BoxError, Layer, Service, ServiceBuilder, service_fn};
+use tracing::info;
 
+use self::proxy::{Connector, Proxy};
 use crate::clock::{BootTime, Clock, Reply};
 use crate::leadership::Leadership;
 use crate::metrics::Metrics;
 use crate::runtime::bounded_replies::bounded_replies;
 
-/// How the API server is reached, from the environment: the pod's service account, or a kubeconfig. `timeout` is the longest wait for a connection and
-/// for the head of a reply.
-///
-/// # Errors
-/// When there is neither.
-pub async fn config(timeout: Duration) -> anyhow::Result<Config> {
-    /// Twice as long as the server is silent on a watch of which nothing changes, and more.
-    const SILENCE: Duration = Duration::from_mins(3);
-    let mut config = Config::infer().await.map_err(|error| anyhow::anyhow!("cannot find a Kubernetes cluster: {error}"))?;
-    config.connect_timeout = Some(timeout);
-    config.read_timeout = Some(SILENCE);
-    config.reset_reader_on_write = true;
-    // Its tries take minutes; a reconcile that ends and comes again sees what has changed.
-    config.default_retry = false;
-    Ok(config)
+/// How the API server is reached.
+#[derive(Clone)]
+pub struct ApiServer {
+    config: Config,
+    proxy: Option<Proxy>,
+    /// Longest wait for a connection and for the head of a reply.
+    timeout: Duration,
+}
+
+impl ApiServer {
+    /// Finds the API server by the environment: by a kubeconfig, with the proxy that kubectl would use; or, by the service account of the pod, directly.
+    /// `timeout` is the longest wait for a connection and for the head of a reply.
+    ///
+    /// # Errors
+    /// When there is neither, or the proxy's URL is none. The error names the setting that has it.
+    pub async fn from_env(timeout: Duration) -> anyhow::Result<Self> {
+        /// Twice as long as the server is silent on a watch of which nothing changes, and more.
+        const SILENCE: Duration = Duration::from_mins(3);
+        let kubeconfig = Kubeconfig::read();
+        let cluster = kubeconfig.as_ref().ok().and_then(current_cluster);
+        let proxy = cluster.map(|cluster| Proxy::of(cluster, |name| std::env::var(name).ok())).transpose()?.flatten();
+        let found = match kubeconfig {
+            Ok(kubeconfig) => Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await,
+            Err(error) => Err(error),
+        };
+        let (mut config, proxy) = match found {
+            Ok(config) => (config, proxy),
+            Err(error) => {
+                let in_pod = Config::incluster().map_err(|in_pod| {
+                    anyhow::anyhow!("cannot find a Kubernetes cluster: neither by a kubeconfig ({error}) nor as a pod's ({in_pod})")
+                })?;
+                (in_pod, None)
+            }
+        };
+        config.apply_debug_overrides();
+        // What kube puts there takes no account of `NO_PROXY`.
+        config.proxy_url = None;
+        config.connect_timeout = Some(timeout);
+        config.read_timeout = Some(SILENCE);
+        config.reset_reader_on_write = true;
+        // Its tries take minutes; a reconcile that ends and comes again sees what has changed.
+        config.default_retry = false;
+        if let Some(proxy) = &proxy {
+            info!(proxy = proxy.authority(), setting = proxy.setting(), "the API server is reached through a proxy");
+        }
+        Ok(Self { config, proxy, timeout })
+    }
+
+    /// The namespace of the pod, or that of the kubeconfig's context.
+    pub fn namespace(&self) -> &str {
+        &self.config.default_namespace
+    }
+}
+
+fn current_cluster(kubeconfig: &Kubeconfig) -> Option<&Cluster> {
+    let current = kubeconfig.current_context.as_ref()?;
+    let context = kubeconfig.contexts.iter().find(|context| context.name == *current)?.context.as_ref()?;
+    kubeconfig.clusters.iter().find(|cluster| cluster.name == context.cluster)?.cluster.as_ref()
 }
 
 /// A client that needs no lease: for the lease itself. Replies correct `clock`.
 ///
 /// # Errors
 /// When the configuration cannot be used.
-pub fn client(config: Config, timeout: Duration, clock: Clock, metrics: Arc<Metrics>) -> anyhow::Result<Client> {
-    let layer = Observing { clock, metrics };
-    let exec = config.auth_info.exec.is_some();
-    // kube's own client knows what to do with them, and speaks HTTP/1.1 only.
-    if exec || config.proxy_url.is_some() {
-        return Ok(finished(ClientBuilder::try_from(config)?, timeout, &layer));
-    }
-    let namespace = config.default_namespace.clone();
-    Ok(finished(ClientBuilder::new(transport(&config)?, namespace), timeout, &layer))
-}
-
-fn finished<S, B>(builder: ClientBuilder<S>, timeout: Duration, layer: &Observing) -> Client
-where
-    S: Service<Request<Body>, Response = Response<B>> + Send + 'static,
-    S::Future: Send + 'static,
-    S::Error: Into<BoxError> + Send + Sync + 'static,
-    B: http_body::Body<Data = hyper::body::Bytes> + Send + 'static,
-    B::Error: Into<BoxError>,
-{
-    builder.with_layer(&TimeoutLayer::new(timeout)).with_layer(layer).build()
+pub fn client(api_server: &ApiServer, clock: Clock, metrics: Arc<Metrics>) -> anyhow::Result<Client> {
+    let ApiServer { proxy, timeout, .. } = api_server;
+    let through = proxy.as_ref().map(|proxy| format!(" through {proxy}")).unwrap_or_default();
+    let late = format!("no reply within {timeout:?}{through}");
+    let client = ClientBuilder::new(transport(api_server)?, api_server.namespace())
+        .with_layer(&TimeoutLayer::new(*timeout))
+        .with_layer(&MapErrLayer::new(move |error: BoxError| if error.is::<Elapsed>() { late.clone().into() } else { error }))
+        .with_layer(&Observing { clock, metrics });
+    Ok(client.build())
 }
 
 /// The way to the API server. HTTP/2, if the server speaks it, has all requests share one connection, which costs both sides less.
 fn transport(
-    config: &Config,
+    ApiServer { config, proxy, .. }: &ApiServer,
 ) -> anyhow::Result<impl Service<Request<Body>, Response = Response<hyper::body::Incoming>, Error = BoxError, Future: Send> + Send + 'static> {
     /// How long nothing may come on a connection with open requests until the server is asked for a sign of life, and how long that may take.
     const SILENCE: Duration = Duration::from_secs(30);
@@ -80,12 +120,16 @@ fn transport(
     tcp.enforce_http(false);
     // Requests are smaller than what Nagle's algorithm would hold back.
     tcp.set_nodelay(true);
-    let mut tls = HttpsConnectorBuilder::new().with_tls_config(config.rustls_client_config()?).https_or_http();
+    let tls_config = config.rustls_client_config()?;
+    // As for kubectl, whoever vouches for the server does so for an `https://` proxy.
+    let to_proxy = HttpsConnectorBuilder::new().with_tls_config(tls_config.clone()).https_or_http().enable_http1().wrap_connector(tcp.clone());
+    let mut tls = HttpsConnectorBuilder::new().with_tls_config(tls_config).https_or_http();
     if let Some(name) = &config.tls_server_name {
         let name = name.clone().try_into().with_context(|| format!("`{name}` cannot be the name of a TLS server"))?;
         tls = tls.with_server_name_resolver(FixedServerNameResolver::new(name));
     }
-    let mut connector = TimeoutConnector::new(tls.enable_all_versions().wrap_connector(tcp));
+    let tls = tls.enable_all_versions().wrap_connector(Connector::new(tcp, proxy.as_ref(), to_proxy));
+    let mut connector = TimeoutConnector::new(tls);
     connector.set_connect_timeout(config.connect_timeout);
     connector.set_read_timeout(config.read_timeout);
     connector.set_write_timeout(config.write_timeout);
@@ -102,7 +146,8 @@ fn transport(
         .layer(config.base_uri_layer())
         .option_layer(config.auth_layer()?)
         .layer(config.extra_headers_layer()?)
-        .map_err(BoxError::from)
+        // kube shows the text of an error, and not its causes.
+        .map_err(|error| BoxError::from(format!("{:#}", anyhow::Error::new(error))))
         .service(client))
 }
 
@@ -170,9 +215,9 @@ where
 ///
 /// # Errors
 /// When the configuration cannot be used.
-pub fn leading_client(config: Config, timeout: Duration, leadership: Leadership, clock: Clock, metrics: Arc<Metrics>) -> anyhow::Result<Client> {
-    let namespace = config.default_namespace.clone();
-    let inner = bounded_replies(client(config, timeout, clock, metrics)?, namespace.clone());
+pub fn leading_client(api_server: &ApiServer, leadership: Leadership, clock: Clock, metrics: Arc<Metrics>) -> anyhow::Result<Client> {
+    let namespace = api_server.namespace().to_owned();
+    let inner = bounded_replies(client(api_server, clock, metrics)?, namespace.clone());
     let gate = service_fn(move |request: Request<Body>| {
         let (inner, leadership) = (inner.clone(), leadership.clone());
         async move {

@@ -15,6 +15,7 @@ use athena_operator::clock::Clock;
 use athena_operator::confidential::{self, withheld};
 use athena_operator::controller;
 use athena_operator::known::backoff;
+use athena_operator::kubernetes::{self, ApiServer};
 use athena_operator::leadership::{self, Leadership};
 use athena_operator::lease::{self, Candidate};
 use athena_operator::metrics::Metrics;
@@ -22,7 +23,7 @@ use athena_operator::operator::Operator;
 use athena_operator::readiness::Readiness;
 use athena_operator::scrape::Scrape;
 use athena_operator::session::Class;
-use athena_operator::{api, kubernetes, server, telemetry};
+use athena_operator::{api, server, telemetry};
 use clap::Parser;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
@@ -80,20 +81,20 @@ async fn run(options: &Run) -> anyhow::Result<()> {
     telemetry::init(options.log_format, &options.log)?;
     end_on_panic();
     let metrics = Arc::new(Metrics::default());
-    let config = kubernetes::config(options.kubernetes_timeout).await?;
+    let api_server = ApiServer::from_env(options.kubernetes_timeout).await?;
     let api_server_clock = Clock::new("the API server");
     // Each has a connection of its own.
-    let lease_client = || kubernetes::client(config.clone(), options.kubernetes_timeout, api_server_clock.clone(), metrics.clone());
+    let lease_client = || kubernetes::client(&api_server, api_server_clock.clone(), metrics.clone());
     let lease_clients = [lease_client()?, lease_client()?];
     let (office, leadership) = leadership::contested();
     let leadership = if options.leader_election { leadership } else { Leadership::unbounded() };
     let candidate = Candidate {
-        namespace: options.lease_namespace.clone().unwrap_or_else(|| config.default_namespace.clone()),
+        namespace: options.lease_namespace.clone().unwrap_or_else(|| api_server.namespace().to_owned()),
         name: options.lease_name.clone(),
         identity: lease::identity(),
         duration: options.lease_duration,
     };
-    let client = kubernetes::leading_client(config, options.kubernetes_timeout, leadership.clone(), api_server_clock.clone(), metrics.clone())?;
+    let client = kubernetes::leading_client(&api_server, leadership.clone(), api_server_clock.clone(), metrics.clone())?;
     let limiter = RateLimiter::new(options.rate(), options.bounds(), metrics.clone());
     let athena = Athena::from_env(options.athena_timeout, leadership.clone(), limiter, metrics.clone()).await?;
     // A namespace given twice must not have two reconciles of one object at a time.

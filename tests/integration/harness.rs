@@ -279,7 +279,7 @@ impl World {
 }
 
 /// The operator under test: the one that was just built or, to see how another build behaves, the one that `OPERATOR` names.
-fn operator_binary() -> PathBuf {
+pub fn operator_binary() -> PathBuf {
     std::env::var_os("OPERATOR").map_or_else(|| env!("CARGO_BIN_EXE_athena-operator").into(), PathBuf::from)
 }
 

@@ -7,6 +7,8 @@
 mod absence;
 mod admission;
 mod adoption;
+mod api_proxy;
+mod aws_proxy;
 mod check;
 mod clock;
 mod crash;
@@ -46,6 +48,8 @@ fn main() -> ExitCode {
         ("absence", absence::tests()),
         ("admission", admission::tests()),
         ("adoption", adoption::tests()),
+        ("api_proxy", api_proxy::tests()),
+        ("aws_proxy", aws_proxy::tests()),
         ("check", check::tests()),
         ("clock", clock::tests()),
         ("crash", crash::tests()),
