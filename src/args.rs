@@ -1,12 +1,16 @@
 //! The command line. Every flag has an environment variable; region, credentials and endpoint of AWS come from the SDK's own.
 
+use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{Arg, ArgAction, Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use k8s_openapi::jiff::SignedDuration;
+use tracing_subscriber::EnvFilter;
 
 use crate::athena::rate_limiter::{Bounds, LARGE_CALLS, Rate};
+use crate::environment::is_role;
 use crate::lifecycle::Limits;
 
 /// What this binary calls itself: the version of the package, unless an image was built under another name.
@@ -53,7 +57,7 @@ pub struct Run {
 
     /// What to log: a level, or directives such as `warn,athena_operator=debug`. Other crates log nothing, whatever is given here: their lines would show
     /// requests and replies, with credentials in them
-    #[arg(long, env = "ATHENA_OPERATOR_LOG", default_value = "warn,athena_operator=info", value_name = "FILTER")]
+    #[arg(long, env = "ATHENA_OPERATOR_LOG", default_value = "warn,athena_operator=info", value_parser = filter, value_name = "FILTER")]
     pub log: String,
 
     /// Reconciles that may run at a time in each watched namespace, or in all of them together where none is named; a fifth is kept for those that make no call to Athena
@@ -172,6 +176,41 @@ impl Run {
     }
 }
 
+/// The flags of the subcommand in `arguments` whose values come from the environment: each is the flag and its variable.
+fn from_environment(arguments: &[OsString]) -> Vec<(String, String)> {
+    let command = Cli::command();
+    let subcommand = arguments.get(1).and_then(|name| command.find_subcommand(name));
+    let variable = |argument: &Arg| {
+        let flag = format!("--{}", argument.get_long()?);
+        let is_flag = |given: &str| given.strip_prefix(&flag).is_some_and(|rest| rest.is_empty() || rest.starts_with('='));
+        let is_given = arguments.iter().any(|given| is_flag(&given.to_string_lossy()));
+        (!is_given).then_some((flag, argument.get_env()?.to_str()?.to_owned()))
+    };
+    subcommand.into_iter().flat_map(clap::Command::get_arguments).filter_map(variable).collect()
+}
+
+/// The variables that the subcommand in `arguments` reads: those of its flags that are not among them.
+pub fn variables(arguments: &[OsString]) -> Vec<String> {
+    from_environment(arguments).into_iter().map(|(_, variable)| variable).collect()
+}
+
+/// What is wrong with `arguments`, for people. It names the variable that has the wrong value, if one has.
+pub fn usage(error: &clap::Error, arguments: &[OsString]) -> String {
+    let text = error.render().to_string();
+    if !matches!(error.kind(), ErrorKind::InvalidValue | ErrorKind::ValueValidation) {
+        return text;
+    }
+    let Some(ContextValue::String(shown)) = error.get(ContextKind::InvalidArg) else { return text };
+    match from_environment(arguments).into_iter().find(|(flag, _)| shown.split(' ').next() == Some(flag)) {
+        Some((_, variable)) => text.replacen("error: ", &format!("error: {variable}: "), 1),
+        None => text,
+    }
+}
+
+fn filter(text: &str) -> Result<String, String> {
+    EnvFilter::try_new(text).map(|_| text.to_owned()).map_err(|error| format!("`{text}` cannot be read: {error}"))
+}
+
 fn duration(text: &str) -> Result<Duration, String> {
     let parsed: SignedDuration = text.parse().map_err(|_| format!("`{text}` is not a duration such as 500ms, 20s or 10m"))?;
     let positive = Duration::try_from(parsed).ok().filter(|duration| !duration.is_zero() && *duration <= Duration::from_hours(24));
@@ -214,8 +253,7 @@ fn work_group(text: &str) -> Result<String, String> {
 }
 
 fn role(text: &str) -> Result<String, String> {
-    let role = text.starts_with("arn:aws") && text.contains(":iam::") && text.contains(":role/") && (20..=2048).contains(&text.len());
-    if role { Ok(text.to_owned()) } else { Err(format!("`{text}` is not the ARN of a role, such as arn:aws:iam::123456789012:role/name")) }
+    if is_role(text) { Ok(text.to_owned()) } else { Err(format!("`{text}` is not the ARN of a role, such as arn:aws:iam::123456789012:role/name")) }
 }
 
 fn is_label(text: &str) -> bool {
@@ -226,6 +264,7 @@ fn is_label(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::environment::{Kind, VARIABLES};
 
     fn parse(arguments: &[&str]) -> Result<Cli, clap::Error> {
         Cli::try_parse_from([&["athena-operator"], arguments].concat())
@@ -257,6 +296,7 @@ mod tests {
             (["run", "--lease-name=a b"], "is not the name of an object"),
             (["run", "--lease-name="], "lease-name"),
             (["run", "--uncertainty=999ms"], "must be at least 1s"),
+            (["run", "--log=a=b=c"], "`a=b=c` cannot be read"),
         ] {
             let error = parse(&arguments).expect_err(part).to_string();
             assert!(error.contains(part), "{error}");
@@ -278,6 +318,33 @@ mod tests {
         }
         let Command::Check(check) = parse(&["check", "--work-group=a,b", "--work-group=c"]).expect("valid").command else { panic!("check") };
         assert_eq!(check.work_groups, ["a", "b", "c"]);
+    }
+
+    #[test]
+    fn a_bad_value_of_the_environment_is_named_by_its_variable() {
+        let usage_of = |arguments: &[&str]| {
+            // In the place of a variable: its value is judged in the same way.
+            let arguments = [&["athena-operator"], arguments].concat();
+            let error = Cli::try_parse_from([&arguments[..], &["--concurrency=many"]].concat()).expect_err("not a number");
+            usage(&error, &arguments.iter().map(OsString::from).collect::<Vec<_>>())
+        };
+        let of_variable = usage_of(&["run"]);
+        assert!(of_variable.starts_with("error: ATHENA_OPERATOR_CONCURRENCY: invalid value 'many' for '--concurrency"), "{of_variable}");
+        let of_flag = usage_of(&["run", "--concurrency"]);
+        assert!(of_flag.starts_with("error: ") && !of_flag.contains("ATHENA_OPERATOR_CONCURRENCY"), "{of_flag}");
+    }
+
+    #[test]
+    fn every_variable_of_a_flag_is_in_the_table_of_the_environment() {
+        let of = |subcommand: &str| variables(&["athena-operator".into(), subcommand.into()]);
+        let mut of_flags = [of("run"), of("check"), of("crd")].concat();
+        of_flags.sort();
+        of_flags.dedup();
+        let table: Vec<_> = VARIABLES.iter().filter(|variable| variable.kind == Kind::Flag).map(|variable| variable.name).collect();
+        assert_eq!(of_flags, table);
+        let given = variables(&["athena-operator", "run", "--log=warn", "--listen", "0.0.0.0:1"].map(OsString::from));
+        assert!(!given.contains(&"ATHENA_OPERATOR_LOG".to_owned()) && !given.contains(&"ATHENA_OPERATOR_LISTEN".to_owned()), "{given:?}");
+        assert!(given.contains(&"ATHENA_OPERATOR_LOG_FORMAT".to_owned()), "{given:?}");
     }
 
     #[test]

@@ -25,7 +25,7 @@ const PASS_ROLE: &str = "iam:PassRole";
 /// Asks AWS for each permission.
 ///
 /// # Errors
-/// When there is no region.
+/// When there is no region, or a value in the profile is wrong.
 pub async fn check(options: &Check) -> Result<Report, ConnectError> {
     let probe = Probe::from_env(options.athena_timeout).await?;
     let caller = probe.caller().await;

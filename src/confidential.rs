@@ -7,14 +7,13 @@ use std::sync::{PoisonError, RwLock};
 
 use tracing_subscriber::fmt::MakeWriter;
 
+use crate::environment;
 use crate::redaction::LEFT_OUT;
 
 /// A shorter text is no secret, and to replace it wherever it occurs would spoil what is printed.
 const SHORTEST: usize = 8;
 /// How many secrets are known at a time: those of the environment, and of the last credentials.
 const MOST: usize = 32;
-/// Variables of the environment that hold secrets.
-const VARIABLES: [&str; 3] = ["AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_CONTAINER_AUTHORIZATION_TOKEN"];
 /// Members of AWS's replies and lines of its files that hold secrets, in lower case.
 const MEMBERS: [&str; 5] = ["secretaccesskey", "sessiontoken", "aws_secret_access_key", "aws_session_token", "\"token\""];
 
@@ -34,7 +33,7 @@ pub fn keep(secret: &str) {
 
 /// From here on, what the environment holds in confidence is printed nowhere.
 pub fn keep_environment() {
-    VARIABLES.iter().filter_map(|name| std::env::var(name).ok()).for_each(|secret| keep(&secret));
+    environment::secrets().for_each(|secret| keep(&secret));
 }
 
 /// `text` without secrets: those that are known, members that hold one by their name, and passwords in URLs.

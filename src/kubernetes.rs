@@ -1,6 +1,7 @@
 //! Clients of the API server: every reply begins in time or not at all, nothing is sent twice behind the caller's back, and nothing is changed without
 //! the lease.
 
+mod kubeconfig;
 mod no_proxy;
 mod proxy;
 
@@ -45,7 +46,7 @@ impl ApiServer {
     /// `timeout` is the longest wait for a connection and for the head of a reply.
     ///
     /// # Errors
-    /// When there is neither, or the proxy's URL is none. The error names the setting that has it.
+    /// When there is neither, when the kubeconfig cannot be used, or when the proxy's URL is none. The error names the setting that has it.
     pub async fn from_env(timeout: Duration) -> anyhow::Result<Self> {
         /// Twice as long as the server is silent on a watch of which nothing changes, and more.
         const SILENCE: Duration = Duration::from_mins(3);
@@ -60,11 +61,17 @@ impl ApiServer {
             Ok(config) => (config, proxy),
             Err(error) => {
                 let in_pod = Config::incluster().map_err(|in_pod| {
-                    anyhow::anyhow!("cannot find a Kubernetes cluster: neither by a kubeconfig ({error}) nor as a pod's ({in_pod})")
+                    anyhow::anyhow!(
+                        "cannot find a Kubernetes cluster: neither by a kubeconfig ({}) nor as a pod's ({in_pod})",
+                        kubeconfig::told(&error)
+                    )
                 })?;
                 (in_pod, None)
             }
         };
+        if let Some(problem) = kubeconfig::problem(&config.auth_info) {
+            anyhow::bail!(problem);
+        }
         config.apply_debug_overrides();
         // What kube puts there takes no account of `NO_PROXY`.
         config.proxy_url = None;

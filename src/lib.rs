@@ -33,6 +33,7 @@
 //! lease       how that is won and lost
 //! metrics     what is counted, and scrape, which shows it
 //! check       whether AWS lets the operator do what it does
+//! environment   what may stand in environment variables
 //! confidential  what is printed nowhere
 //! server, telemetry, args
 //! ```
@@ -45,6 +46,7 @@ pub mod check;
 pub mod clock;
 pub mod confidential;
 pub mod controller;
+pub mod environment;
 pub mod events;
 mod failed_reconcile;
 pub mod guarded_session;

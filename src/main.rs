@@ -1,19 +1,21 @@
 //! The operator's binary.
 
 use std::collections::BTreeSet;
+use std::ffi::OsString;
 use std::panic::PanicHookInfo;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use athena_operator::args::{Check, Cli, Command, Output, Run, VERSION};
+use athena_operator::args::{self, Check, Cli, Command, Output, Run, VERSION};
 use athena_operator::athena::Athena;
 use athena_operator::athena::rate_limiter::RateLimiter;
 use athena_operator::check::check;
 use athena_operator::clock::Clock;
 use athena_operator::confidential::{self, withheld};
 use athena_operator::controller;
+use athena_operator::environment::{self, Kind, Variable};
 use athena_operator::known::backoff;
 use athena_operator::kubernetes::{self, ApiServer};
 use athena_operator::leadership::{self, Leadership};
@@ -34,20 +36,18 @@ use tracing::{error, info, warn};
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
+/// The exit status for flags and variables that are wrong, as clap has it.
+const WRONG_USAGE: u8 = 2;
+
 fn main() -> ExitCode {
-    confidential::keep_environment();
     std::panic::set_hook(Box::new(|panic| eprintln!("athena-operator: {}", told(panic))));
-    let command = match Cli::try_parse() {
-        Ok(cli) => cli.command,
-        Err(usage) => {
-            let text = withheld(&usage.render().to_string());
-            if usage.use_stderr() {
-                eprint!("{text}");
-            } else {
-                print!("{text}");
-            }
-            return u8::try_from(usage.exit_code()).map_or(ExitCode::FAILURE, ExitCode::from);
-        }
+    if let Err(error) = environment::start_without_empty() {
+        return failed(&error);
+    }
+    confidential::keep_environment();
+    let command = match command(&std::env::args_os().collect::<Vec<_>>()) {
+        Ok(command) => command,
+        Err(code) => return code,
     };
     let result = match command {
         Command::Crd => print_crd().map(|()| ExitCode::SUCCESS),
@@ -56,11 +56,42 @@ fn main() -> ExitCode {
     };
     match result {
         Ok(code) => code,
-        Err(error) => {
-            eprintln!("athena-operator: {}", withheld(&format!("{error:#}")));
-            ExitCode::FAILURE
-        }
+        Err(error) => failed(&error),
     }
+}
+
+fn failed(error: &anyhow::Error) -> ExitCode {
+    eprintln!("athena-operator: {}", withheld(&format!("{error:#}")));
+    ExitCode::FAILURE
+}
+
+/// What the command line and the environment ask for, if nothing is wrong with what is read of them. Otherwise that is told.
+fn command(arguments: &[OsString]) -> Result<Command, ExitCode> {
+    let parsed = Cli::try_parse_from(arguments).map(|cli| cli.command);
+    let flags = args::variables(arguments);
+    let is_read = |name: &str, variable: &Variable| match (variable.kind, &parsed) {
+        (Kind::Flag, _) => flags.iter().any(|flag| flag == name),
+        (_, Ok(Command::Run(_))) => true,
+        (_, Ok(Command::Check(_))) => !variable.of_cluster,
+        (_, Ok(Command::Crd) | Err(_)) => false,
+    };
+    let is_told = parsed.as_ref().err().is_none_or(clap::Error::use_stderr);
+    let problems = environment::problems(std::env::vars_os().filter(|_| is_told), is_read);
+    for problem in &problems {
+        eprintln!("athena-operator: {}", withheld(problem));
+    }
+    if !problems.is_empty() {
+        return Err(ExitCode::from(WRONG_USAGE));
+    }
+    parsed.map_err(|error| {
+        let text = withheld(&args::usage(&error, arguments));
+        if error.use_stderr() {
+            eprint!("{text}");
+        } else {
+            print!("{text}");
+        }
+        u8::try_from(error.exit_code()).map_or(ExitCode::FAILURE, ExitCode::from)
+    })
 }
 
 fn print_crd() -> anyhow::Result<()> {

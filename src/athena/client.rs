@@ -26,6 +26,7 @@ use super::clock::ReadDate;
 use super::credentials::OwnCredentials;
 use super::error::{CREDENTIALS_INVALID, Subject, WORK_GROUP_NOT_FOUND, code, is_of_transport, is_resource_not_found, refusal};
 use super::marker_search::{Lister, Part, Summary, SummaryPage};
+use super::profile_files::ProfileFiles;
 use super::rate_limiter::{Permit, Priority, RateLimiter};
 use super::work_groups::{KnownWorkGroup, WorkGroups};
 use crate::api::{Classification, EngineConfiguration};
@@ -42,6 +43,9 @@ pub enum ConnectError {
     /// No AWS region is configured.
     #[error("cannot tell the AWS region: set AWS_REGION")]
     NoRegion,
+    /// A value in a profile is wrong.
+    #[error("cannot use the AWS profile: {0}")]
+    WrongProfile(String),
 }
 
 /// The SDK's client, and where it leads.
@@ -90,7 +94,9 @@ impl Connection {
     /// With the credentials, region and endpoint of the environment. `timeout` bounds each call, and no call is sent twice.
     pub(super) async fn from_env(timeout: Duration) -> Result<Self, ConnectError> {
         let timeouts = TimeoutConfig::builder().operation_attempt_timeout(timeout).operation_timeout(timeout).build();
-        Self::new(aws_config::defaults(BehaviorVersion::latest()).timeout_config(timeouts).no_credentials().load().await)
+        let files = ProfileFiles::read().await.map_err(ConnectError::WrongProfile)?;
+        let config = aws_config::defaults(BehaviorVersion::latest()).profile_files(files.checked());
+        Self::new(config.timeout_config(timeouts).no_credentials().load().await)
     }
 
     /// With `config`, and with the credentials of the environment unless that has a provider.
@@ -126,7 +132,7 @@ impl Athena {
     /// A client with the credentials, region and endpoint of the environment. `timeout` bounds each call; the rest is as [`Athena::new`] has it.
     ///
     /// # Errors
-    /// When there is no region.
+    /// When there is no region, or a value in the profile is wrong.
     pub async fn from_env(timeout: Duration, leadership: Leadership, limiter: RateLimiter<Key>, metrics: Arc<Metrics>) -> Result<Self, ConnectError> {
         Ok(Self::over(Connection::from_env(timeout).await?, leadership, limiter, metrics))
     }

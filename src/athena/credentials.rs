@@ -19,9 +19,12 @@ use tokio::time::timeout;
 use tracing::{info, warn};
 
 use super::clock::ReadDate;
-use super::error::{CREDENTIALS_INVALID, Subject, cause, refusal};
+use super::error::{CREDENTIALS_INVALID, Subject, cause, refusal, sources};
+use super::issued::{self, Unusable};
+use super::profile_files::ProfileFiles;
 use crate::clock::Clock;
 use crate::confidential;
+use crate::environment::Kind;
 use crate::session::{Class, Refusal};
 
 /// How long credentials that name no end are used before they are looked for again.
@@ -48,6 +51,9 @@ pub(super) enum Missing {
     /// None were found.
     #[error("the operator has no AWS credentials (EKS Pod Identity, IRSA, a profile or keys): {0}")]
     NotFound(String),
+    /// What was found cannot be used.
+    #[error("the operator's AWS credentials cannot be used: {0}")]
+    Unusable(String),
     /// They may be of another account than those before them.
     #[error("cannot tell of which account the operator's new AWS credentials are: {0}")]
     AccountUnknown(String),
@@ -184,12 +190,26 @@ impl OwnCredentials {
 
     /// What the provider or the SDK's chain finds, read anew, if it is of the process's account.
     async fn search(&self, state: &State) -> Result<Credentials, Missing> {
-        let provider = match self.config.credentials_provider() {
-            Some(provider) => Some(provider),
-            None => aws_config::defaults(BehaviorVersion::latest()).region(self.config.region().cloned()).load().await.credentials_provider(),
+        let (provider, oddities) = if let Some(provider) = self.config.credentials_provider() {
+            (Some(provider), Vec::new())
+        } else {
+            let files = ProfileFiles::read().await.map_err(Missing::Unusable)?;
+            let mut config = aws_config::defaults(BehaviorVersion::latest()).profile_files(files.checked());
+            if let Some(client) = issued::http_client() {
+                config = config.http_client(client);
+            }
+            (config.region(self.config.region().cloned()).load().await.credentials_provider(), files.oddities)
         };
-        let provider = provider.ok_or_else(|| Missing::NotFound("the SDK knows no source".into()))?;
-        let found = provider.provide_credentials().await.map_err(|error| Missing::NotFound(cause(&error)))?;
+        let not_found = |reason: String| Missing::NotFound([vec![reason], oddities.clone()].concat().join("; "));
+        let provider = provider.ok_or_else(|| not_found("the SDK knows no source".into()))?;
+        let found =
+            provider.provide_credentials().await.map_err(|error| match sources(&error).find_map(|source| source.downcast_ref::<Unusable>()) {
+                Some(unusable) => Missing::Unusable(unusable.to_string()),
+                None => not_found(cause(&error)),
+            })?;
+        if let Some(problem) = problem_of(&found) {
+            return Err(Missing::Unusable(problem));
+        }
         let Some(own) = state.account.clone().filter(|_| !state.holds(&found)) else { return Ok(found) };
         let account = match issued_account(&found) {
             Some(account) => account,
@@ -219,6 +239,19 @@ fn issued_account(credentials: &Credentials) -> Option<String> {
     is_account(account).then(|| account.to_owned())
 }
 
+/// Why `credentials` cannot be sent: the SDK ends the process for a key that cannot stand in a header.
+fn problem_of(credentials: &Credentials) -> Option<String> {
+    let parts = [
+        ("access key id", Some(credentials.access_key_id())),
+        ("secret access key", Some(credentials.secret_access_key())),
+        ("session token", credentials.session_token()),
+    ];
+    parts.into_iter().find_map(|(part, value)| {
+        let problem = if value?.is_empty() { Some("is empty".into()) } else { Kind::SecretKey.problem(value?) };
+        problem.map(|problem| format!("the {part} that was found {problem}"))
+    })
+}
+
 fn is_account(text: &str) -> bool {
     text.len() == 12 && text.bytes().all(|byte| byte.is_ascii_digit())
 }
@@ -235,5 +268,28 @@ impl ProvideCredentials for OwnCredentials {
         Self: 'a,
     {
         future::ProvideCredentials::new(async { self.provide().await.map_err(CredentialsError::not_loaded) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn credentials_that_cannot_stand_in_a_header_are_not_used() {
+        let of = |key: &str, secret: &str, token: Option<&str>| problem_of(&Credentials::new(key, secret, token.map(str::to_owned), None, "test"));
+        assert_eq!(of("AKIAEXAMPLE", "a/b+c=", Some("token")), None);
+        for (found, part) in [
+            (of("AKIA\n", "secret", None), "access key id"),
+            (of("AKIA\u{7}", "secret", None), "access key id"),
+            (of("AKIA", "sec ret", None), "secret access key"),
+            (of("AKIA", "secret", Some("x0\ny0")), "session token"),
+            (of("", "secret", None), "access key id"),
+            (of("\u{e9}", "secret", None), "access key id"),
+        ] {
+            let problem = found.expect(part);
+            assert!(problem.starts_with(&format!("the {part} that was found ")), "{problem}");
+            assert!(!["AKIA", "sec ret", "x0"].iter().any(|value| problem.contains(value)), "{problem}");
+        }
     }
 }

@@ -37,43 +37,47 @@ tests![
 pub(crate) const NO_KEYS: [(&str, &str); 2] = [("AWS_ACCESS_KEY_ID", ""), ("AWS_SECRET_ACCESS_KEY", "")];
 
 /// A credentials file with one profile.
-struct Profile(tempfile::TempDir);
+pub(crate) struct Profile(tempfile::TempDir);
 
 impl Profile {
     fn new() -> anyhow::Result<Self> {
         Ok(Self(tempfile::tempdir()?))
     }
 
-    fn with(key: &str) -> anyhow::Result<Self> {
+    pub(crate) fn with(key: &str) -> anyhow::Result<Self> {
         let profile = Self::new()?;
         profile.write(key)?;
         Ok(profile)
     }
 
-    fn file(&self) -> PathBuf {
+    pub(crate) fn file(&self) -> PathBuf {
         self.0.path().join("credentials")
     }
 
+    pub(crate) fn write(&self, key: &str) -> anyhow::Result<()> {
+        self.write_lines(&format!("aws_access_key_id = {key}\naws_secret_access_key = secret-of-{key}"))
+    }
+
     /// Replaces the file as a whole, as a Secret's volume does.
-    fn write(&self, key: &str) -> anyhow::Result<()> {
+    pub(crate) fn write_lines(&self, lines: &str) -> anyhow::Result<()> {
         let new = self.0.path().join("new");
-        std::fs::write(&new, format!("[spark]\naws_access_key_id = {key}\naws_secret_access_key = secret-of-{key}\n"))?;
+        std::fs::write(&new, format!("[spark]\n{lines}\n"))?;
         Ok(std::fs::rename(new, self.file())?)
     }
 
-    fn operator(&self, world: &World) -> anyhow::Result<Operator> {
+    pub(crate) fn operator(&self, world: &World) -> anyhow::Result<Operator> {
         let (file, none) = (self.file().display().to_string(), self.0.path().join("none").display().to_string());
         let env = [("AWS_SHARED_CREDENTIALS_FILE", file.as_str()), ("AWS_CONFIG_FILE", &none), ("AWS_PROFILE", "spark")];
         world.operator_with(&[], &[&NO_KEYS[..], &env].concat())
     }
 }
 
-fn credential(key: &str) -> Credential {
+pub(crate) fn credential(key: &str) -> Credential {
     Credential { access_key_id: key.into(), secret_access_key: format!("secret-of-{key}"), ..Credential::default() }
 }
 
 /// Has Athena accept these keys and no others.
-fn accept(world: &World, keys: &[&str]) {
+pub(crate) fn accept(world: &World, keys: &[&str]) {
     let credentials: Vec<Credential> = keys.iter().map(|key| credential(key)).collect();
     world.emulator.configure(|config| config.credentials = credentials);
 }
@@ -85,7 +89,7 @@ fn signed(world: &World, key: &str) -> usize {
 }
 
 /// Waits until an object is refused for `reason`, and an event has told it. Returns the condition, which says that it is still tried.
-async fn refused(world: &World, name: &str, reason: &str) -> anyhow::Result<Condition> {
+pub(crate) async fn refused(world: &World, name: &str, reason: &str) -> anyhow::Result<Condition> {
     let object = world.until_reason(name, reason).await?;
     ensure!(ready_condition(&object).is_some_and(|ready| ready.status == "Unknown") && condition(&object, "Stalled").is_none());
     until("an event tells it", || world.kubectl(&["events"]).is_ok_and(|events| events.contains(reason))).await?;
@@ -135,7 +139,7 @@ async fn missing_credentials_are_told_and_found_without_a_restart(world: World) 
 }
 
 /// An operator under EKS Pod Identity, and the file with its token.
-fn under_pod_identity(world: &World, token: &str) -> anyhow::Result<(Operator, tempfile::TempDir)> {
+pub(crate) fn under_pod_identity(world: &World, token: &str) -> anyhow::Result<(Operator, tempfile::TempDir)> {
     let folder = tempfile::tempdir()?;
     let file = folder.path().join("token");
     std::fs::write(&file, token)?;
@@ -146,7 +150,7 @@ fn under_pod_identity(world: &World, token: &str) -> anyhow::Result<(Operator, t
     Ok((world.operator_with(&[], &[&NO_KEYS[..], &env, &no_files].concat())?, folder))
 }
 
-fn issue(world: &World, key: &str, lifetime: Duration) {
+pub(crate) fn issue(world: &World, key: &str, lifetime: Duration) {
     let credential = Credential { session_token: Some(format!("session-of-{key}")), ..credential(key) };
     let issue = Issue { token: "pod".into(), access_key_id: key.into(), lifetime };
     world.emulator.configure(|config| (config.credentials, config.issue) = (vec![credential], Some(issue)));

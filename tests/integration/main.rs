@@ -30,6 +30,7 @@ mod outage;
 mod outcome;
 mod policy;
 mod process;
+mod profiles;
 mod recipes;
 mod refusals;
 mod refused_writes;
@@ -38,6 +39,7 @@ mod scale;
 mod search;
 mod secrets;
 mod session;
+mod settings;
 mod user;
 mod withdrawn;
 
@@ -68,6 +70,7 @@ fn main() -> ExitCode {
         ("outage", outage::tests()),
         ("policy", policy::tests()),
         ("process", process::tests()),
+        ("profiles", profiles::tests()),
         ("recipes", recipes::tests()),
         ("refusals", refusals::tests()),
         ("refused_writes", refused_writes::tests()),
@@ -77,6 +80,7 @@ fn main() -> ExitCode {
         ("secrets", secrets::tests()),
         ("user", user::tests()),
         ("session", session::tests()),
+        ("settings", settings::tests()),
         ("withdrawn", withdrawn::tests()),
     ];
     modules.extend(fields::tests());
