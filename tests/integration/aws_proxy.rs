@@ -98,9 +98,8 @@ async fn what_variables_and_no_proxy_mean_for_calls_to_aws(_world: World) -> any
         (v4, &[("ALL_PROXY", "PROXY")], true),
         (v4, &[("HTTP_PROXY", "PROXY")], false),
         (v4, &[("HTTPS_PROXY", "PROXY"), ("no_proxy", "127.0.0.1")], false),
-        (v4, &[("HTTPS_PROXY", "PROXY"), ("NO_PROXY", ""), ("no_proxy", "127.0.0.1")], true),
-        (v4, &[("HTTPS_PROXY", ""), ("https_proxy", "PROXY")], false),
-        (v4, &[("HTTPS_PROXY", "no URL")], false),
+        (v4, &[("HTTPS_PROXY", "PROXY"), ("NO_PROXY", ""), ("no_proxy", "127.0.0.1")], false),
+        (v4, &[("HTTPS_PROXY", ""), ("https_proxy", "PROXY")], true),
         (v4, &[("HTTPS_PROXY", "PROXY"), ("REQUEST_METHOD", "GET")], false),
         (plain, &[("HTTP_PROXY", "PROXY")], true),
         (plain, &[("ALL_PROXY", "PROXY")], true),
@@ -110,6 +109,9 @@ async fn what_variables_and_no_proxy_mean_for_calls_to_aws(_world: World) -> any
         let asked = asks_the_proxy(&proxy, endpoint, env).await?;
         ensure!(asked == asks, "{endpoint} with {env:?}: the proxy was {}asked", if asked { "" } else { "not " });
     }
+
+    let refused = check(v4, &[("HTTPS_PROXY", "no URL")]).err().context("it is taken for a proxy")?.to_string();
+    ensure!(refused.contains("HTTPS_PROXY is not the URL of a proxy"), "{refused}");
 
     // SOCKS: neither the proxy is asked, nor AWS directly.
     let socks = format!("socks5://{}", proxy.authority());
