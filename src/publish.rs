@@ -86,6 +86,8 @@ impl Publisher {
 async fn publish_all(recorder: Recorder, metrics: Arc<Metrics>, work: Arc<Trigger>, mut events: Receiver<Occurrence>) {
     let begin = Instant::now();
     let mut correlator = Correlator::default();
+    // How many writes in a row were not answered.
+    let mut unanswered = 0_u32;
     loop {
         let due = correlator.due(begin.elapsed());
         let write = if due.is_some() {
@@ -104,8 +106,13 @@ async fn publish_all(recorder: Recorder, metrics: Arc<Metrics>, work: Arc<Trigge
         let Some(write) = write else { continue };
         let _ = timeout(COURTESY, calm(&work)).await;
         let answer = recorder.write(&write).await;
+        unanswered = if answer == Answer::Missing { unanswered.saturating_add(1) } else { 0 };
         if correlator.answered(&write, answer, begin.elapsed(), fastrand::f64()) {
             metrics.written("event", if answer == Answer::Written { "ok" } else { "error" });
+        }
+        // An API server that is away is not asked more often because there are more events.
+        if let Some(before) = unanswered.checked_sub(1) {
+            tokio::time::sleep(backoff(Class::Unanswered, before, fastrand::f64()).unsigned_abs()).await;
         }
     }
 }

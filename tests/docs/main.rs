@@ -4,6 +4,8 @@
 
 mod argocd;
 mod clients;
+mod commands;
+mod commands_tests;
 mod copies;
 mod enumeration;
 mod links;

@@ -11,6 +11,7 @@ mod api_proxy;
 mod aws_proxy;
 mod check;
 mod clock;
+mod commands;
 mod crash;
 mod credentials;
 mod deletion;
@@ -54,6 +55,7 @@ fn main() -> ExitCode {
         ("aws_proxy", aws_proxy::tests()),
         ("check", check::tests()),
         ("clock", clock::tests()),
+        ("commands", commands::tests()),
         ("crash", crash::tests()),
         ("credentials", credentials::tests()),
         ("deletion", deletion::tests()),

@@ -26,6 +26,7 @@ const HELM_4: Module = module!("helm4");
 const HELM_3: Module = module!("helm3");
 const LINTER: Module = module!("linter");
 const PROMTOOL: Module = module!("promtool");
+const GOJQ: Module = module!("gojq");
 
 /// A program that tests or people run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -40,6 +41,8 @@ pub enum Tool {
     KubeScore,
     /// Checks and tests rules of Prometheus
     Promtool,
+    /// jq, written in Go
+    Gojq,
 }
 
 impl Tool {
@@ -62,6 +65,7 @@ impl Tool {
             Self::Helm3 => HELM_3,
             Self::KubeScore => LINTER,
             Self::Promtool => PROMTOOL,
+            Self::Gojq => GOJQ,
         }
     }
 
@@ -73,6 +77,7 @@ impl Tool {
             Self::Kubeconform => ("kubeconform", "github.com/yannh/kubeconform/cmd/kubeconform", "20 s"),
             Self::KubeScore => ("kube-score", "github.com/zegl/kube-score/cmd/kube-score", "1 min"),
             Self::Promtool => ("promtool", "github.com/prometheus/prometheus/cmd/promtool", "5 min"),
+            Self::Gojq => ("gojq", "github.com/itchyny/gojq/cmd/gojq", "10 s"),
         }
     }
 
@@ -96,6 +101,8 @@ impl Tool {
             }
             Self::Kubeconform | Self::KubeScore => vec![("main.version", version)],
             Self::Promtool => vec![("github.com/prometheus/common/version.Version", version)],
+            // Its version is a constant.
+            Self::Gojq => Vec::new(),
         }
     }
 }
