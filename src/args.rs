@@ -176,7 +176,7 @@ impl Run {
     }
 }
 
-/// The flags of the subcommand in `arguments` whose values come from the environment: each is the flag and its variable.
+/// Returns the flags of the subcommand in `arguments` whose values come from the environment, with their variables.
 fn from_environment(arguments: &[OsString]) -> Vec<(String, String)> {
     let command = Cli::command();
     let subcommand = arguments.get(1).and_then(|name| command.find_subcommand(name));
@@ -189,12 +189,12 @@ fn from_environment(arguments: &[OsString]) -> Vec<(String, String)> {
     subcommand.into_iter().flat_map(clap::Command::get_arguments).filter_map(variable).collect()
 }
 
-/// The variables that the subcommand in `arguments` reads: those of its flags that are not among them.
+/// Returns the variables that the subcommand in `arguments` reads: those of its flags that are not among the arguments.
 pub fn variables(arguments: &[OsString]) -> Vec<String> {
     from_environment(arguments).into_iter().map(|(_, variable)| variable).collect()
 }
 
-/// What is wrong with `arguments`, for people. It names the variable that has the wrong value, if one has.
+/// Returns what is wrong with `arguments`, for people. The text names the variable that has the wrong value, if one has.
 pub fn usage(error: &clap::Error, arguments: &[OsString]) -> String {
     let text = error.render().to_string();
     if !matches!(error.kind(), ErrorKind::InvalidValue | ErrorKind::ValueValidation) {

@@ -1,7 +1,7 @@
 //! The environment variables of this program and of the libraries in it: what may stand in each, and a start without those that are empty.
 //!
-//! The AWS SDK ends the process for some wrong values, and overlooks others, so that calls go elsewhere than was meant. So all are looked at before it
-//! reads them. A wrong value is refused, never mended: nobody can tell what was meant. An empty one means unset.
+//! The AWS SDK ends the process for some wrong values, and overlooks others, so that calls go elsewhere than somebody wanted. So all values are checked
+//! before a library reads them. A wrong value is refused, never corrected. An empty value means unset.
 
 mod table;
 mod value;
@@ -16,8 +16,8 @@ pub use self::table::{PROFILE_KEYS, ProfileKey, VARIABLES, Variable};
 pub use self::value::Kind;
 pub(crate) use self::value::is_role;
 
-/// Replaces this process by one of the same program, arguments and id that has no variable of [`VARIABLES`] that is empty. Returns if there is none:
-/// variables cannot be removed safely while a process runs.
+/// Starts this program again, in the same process and with the same arguments, without the variables of [`VARIABLES`] that are empty. Returns if none is:
+/// so it happens once. Variables cannot be removed safely while a process runs.
 ///
 /// # Errors
 /// When the program cannot be started again.
@@ -41,7 +41,7 @@ fn is_empty(name: &OsStr, value: &OsStr) -> bool {
 }
 
 impl Variable {
-    /// The variable of this name.
+    /// Returns the variable of this name.
     pub fn named(name: &str) -> Option<&'static Self> {
         let is = |variable: &&Self| match variable.name.strip_suffix('*') {
             Some(beginning) => name.starts_with(beginning),
@@ -51,7 +51,7 @@ impl Variable {
     }
 }
 
-/// What is wrong with the variables of `environment` that `is_read` chooses: a sentence for each.
+/// Returns a sentence for each variable of `environment` that `is_read` chooses and that has a wrong value.
 pub fn problems(environment: impl IntoIterator<Item = (OsString, OsString)>, is_read: impl Fn(&str, &Variable) -> bool) -> Vec<String> {
     let problem = |(name, value): (OsString, OsString)| {
         let name = name.into_string().ok()?;
@@ -68,7 +68,7 @@ pub fn problems(environment: impl IntoIterator<Item = (OsString, OsString)>, is_
     problems
 }
 
-/// The values of the environment that are printed nowhere.
+/// Returns the values of the environment that must not be printed.
 pub(crate) fn secrets() -> impl Iterator<Item = String> {
     VARIABLES.iter().filter(|variable| variable.kind.is_secret()).filter_map(|variable| std::env::var(variable.name).ok())
 }

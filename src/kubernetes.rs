@@ -63,7 +63,7 @@ impl ApiServer {
                 let in_pod = Config::incluster().map_err(|in_pod| {
                     anyhow::anyhow!(
                         "cannot find a Kubernetes cluster: neither by a kubeconfig ({}) nor as a pod's ({in_pod})",
-                        kubeconfig::told(&error)
+                        kubeconfig::message(&error)
                     )
                 })?;
                 (in_pod, None)

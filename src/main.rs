@@ -65,7 +65,7 @@ fn failed(error: &anyhow::Error) -> ExitCode {
     ExitCode::FAILURE
 }
 
-/// What the command line and the environment ask for, if nothing is wrong with what is read of them. Otherwise that is told.
+/// Returns what the command line and the environment ask for. Prints what is wrong with them otherwise.
 fn command(arguments: &[OsString]) -> Result<Command, ExitCode> {
     let parsed = Cli::try_parse_from(arguments).map(|cli| cli.command);
     let flags = args::variables(arguments);
@@ -75,8 +75,8 @@ fn command(arguments: &[OsString]) -> Result<Command, ExitCode> {
         (_, Ok(Command::Check(_))) => !variable.of_cluster,
         (_, Ok(Command::Crd) | Err(_)) => false,
     };
-    let is_told = parsed.as_ref().err().is_none_or(clap::Error::use_stderr);
-    let problems = environment::problems(std::env::vars_os().filter(|_| is_told), is_read);
+    let to_stderr = parsed.as_ref().err().is_none_or(clap::Error::use_stderr);
+    let problems = environment::problems(std::env::vars_os().filter(|_| to_stderr), is_read);
     for problem in &problems {
         eprintln!("athena-operator: {}", withheld(problem));
     }

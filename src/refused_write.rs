@@ -50,11 +50,6 @@ impl RefusedWrite {
         format!("the API server refuses to let the operator {}: {}", self.what, self.text)
     }
 
-    /// Whether nothing holds the object but this.
-    pub(crate) fn holds_the_object(&self) -> bool {
-        self.what == REMOVE_FINALIZER
-    }
-
     /// Whether it has stood so long that it does not pass by itself.
     pub fn is_lasting(&self, at: &Circumstances) -> bool {
         at.now >= self.since + at.limits.healing

@@ -190,7 +190,7 @@ impl OwnCredentials {
 
     /// What the provider or the SDK's chain finds, read anew, if it is of the process's account.
     async fn search(&self, state: &State) -> Result<Credentials, Missing> {
-        let (provider, oddities) = if let Some(provider) = self.config.credentials_provider() {
+        let (provider, warnings) = if let Some(provider) = self.config.credentials_provider() {
             (Some(provider), Vec::new())
         } else {
             let files = ProfileFiles::read().await.map_err(Missing::Unusable)?;
@@ -198,9 +198,9 @@ impl OwnCredentials {
             if let Some(client) = issued::http_client() {
                 config = config.http_client(client);
             }
-            (config.region(self.config.region().cloned()).load().await.credentials_provider(), files.oddities)
+            (config.region(self.config.region().cloned()).load().await.credentials_provider(), files.warnings)
         };
-        let not_found = |reason: String| Missing::NotFound([vec![reason], oddities.clone()].concat().join("; "));
+        let not_found = |reason: String| Missing::NotFound([vec![reason], warnings.clone()].concat().join("; "));
         let provider = provider.ok_or_else(|| not_found("the SDK knows no source".into()))?;
         let found =
             provider.provide_credentials().await.map_err(|error| match sources(&error).find_map(|source| source.downcast_ref::<Unusable>()) {
@@ -239,7 +239,7 @@ fn issued_account(credentials: &Credentials) -> Option<String> {
     is_account(account).then(|| account.to_owned())
 }
 
-/// Why `credentials` cannot be sent: the SDK ends the process for a key that cannot stand in a header.
+/// Returns why `credentials` cannot be sent: the SDK ends the process for a key that cannot stand in a header.
 fn problem_of(credentials: &Credentials) -> Option<String> {
     let parts = [
         ("access key id", Some(credentials.access_key_id())),

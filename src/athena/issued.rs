@@ -29,7 +29,7 @@ const MEMBERS: [(&str, &str); 4] =
 #[error("{0}")]
 pub(super) struct Unusable(String);
 
-/// The SDK's own HTTP client, for a search of credentials.
+/// Returns the SDK's own HTTP client with that check, for a search of credentials.
 pub(super) fn http_client() -> Option<SharedHttpClient> {
     let plugin = default_http_client_plugin_v2(BehaviorVersion::latest())?;
     let client = plugin.runtime_components(&RuntimeComponentsBuilder::new("credentials")).http_client()?;
@@ -76,14 +76,14 @@ async fn checked(mut reply: HttpResponse, names_role: bool) -> Result<HttpRespon
     Ok(reply)
 }
 
-/// What is wrong with the name of a role of which the instance's metadata have credentials.
+/// Returns what is wrong with the name of a role of which the instance's metadata have credentials.
 fn problem_of_role(name: &str) -> Option<String> {
     let is_path = || format!("/{name}").parse::<http::Uri>().is_ok();
     let problem = Kind::Key.problem(name).or_else(|| (!is_path()).then(|| "cannot stand in a URL".into()));
     problem.map(|problem| format!("the name of the role in the instance's metadata {problem}"))
 }
 
-/// What is wrong with the credentials in a reply, which is JSON or XML.
+/// Returns what is wrong with the credentials in a reply, which is JSON or XML.
 fn problem_of_credentials(reply: &str) -> Option<String> {
     let problem = |part: &str, value: &str| Some(format!("the {part} that was issued {}", Kind::SecretKey.problem(value)?));
     if let Ok(Value::Object(members)) = serde_json::from_str(reply) {

@@ -1,5 +1,5 @@
 //! The profiles of AWS's files of configuration and credentials. They may change while the operator runs, and the SDK ends the process for some values in
-//! them: so it gets no others than those that were looked at here.
+//! them. So the SDK gets the text that was checked here, and reads no file itself.
 
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
@@ -15,11 +15,11 @@ use crate::environment::{Kind, PROFILE_KEYS};
 const SERVICES: [&str; 2] = ["athena", "sts"];
 const WHITESPACE: [char; 2] = [' ', '\t'];
 
-/// The files, and what is odd about them.
+/// The files, and what in them or beside them cannot be read.
 pub(super) struct ProfileFiles {
     files: EnvConfigFiles,
-    /// What kept profiles or tokens from being read, for people whose operator finds no credentials.
-    pub(super) oddities: Vec<String>,
+    /// Sentences about files that cannot be read, for people whose operator finds no credentials.
+    pub(super) warnings: Vec<String>,
 }
 
 /// One file.
@@ -36,20 +36,20 @@ impl ProfileFiles {
     /// # Errors
     /// When a value that the SDK would read is wrong: what is wrong, and where.
     pub(super) async fn read() -> Result<Self, String> {
-        let mut oddities = Vec::new();
+        let mut warnings = Vec::new();
         let files = [
-            File::read(EnvConfigFileKind::Config, "AWS_CONFIG_FILE", "~/.aws/config", &mut oddities),
-            File::read(EnvConfigFileKind::Credentials, "AWS_SHARED_CREDENTIALS_FILE", "~/.aws/credentials", &mut oddities),
+            File::read(EnvConfigFileKind::Config, "AWS_CONFIG_FILE", "~/.aws/config", &mut warnings),
+            File::read(EnvConfigFileKind::Credentials, "AWS_SHARED_CREDENTIALS_FILE", "~/.aws/credentials", &mut warnings),
         ];
         let selected = std::env::var("AWS_PROFILE").unwrap_or_else(|_| "default".into());
-        let tokens = check(&files, selected, &mut oddities).await?;
+        let tokens = check(&files, selected, &mut warnings).await?;
         let named = ["AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"];
         let named = named.into_iter().filter_map(|variable| Some((variable.to_owned(), std::env::var(variable).ok()?)));
-        oddities.extend(named.chain(tokens).filter_map(|(named_by, path)| oddity_of_token(&named_by, &path)));
-        Ok(Self { files: files_of(&files), oddities })
+        warnings.extend(named.chain(tokens).filter_map(|(named_by, path)| warning_of_token(&named_by, &path)));
+        Ok(Self { files: files_of(&files), warnings })
     }
 
-    /// The files for the SDK.
+    /// Returns the files for the SDK.
     pub(super) fn checked(&self) -> EnvConfigFiles {
         self.files.clone()
     }
@@ -68,12 +68,12 @@ async fn parse(files: EnvConfigFiles, profile: &str) -> Result<ProfileSet, Strin
 }
 
 /// Looks at all values that the SDK reads when `selected` is the profile. Returns the files of tokens that profiles name, with what names them.
-async fn check(files: &[File], selected: String, oddities: &mut Vec<String>) -> Result<Vec<(String, String)>, String> {
+async fn check(files: &[File], selected: String, warnings: &mut Vec<String>) -> Result<Vec<(String, String)>, String> {
     let mut sets = Vec::new();
     for file in files {
         match parse(files_of([file]), &selected).await {
             Ok(set) => sets.push((file.path.as_str(), set)),
-            Err(error) => oddities.push(format!("the profiles of {} cannot be read: {error}", file.path)),
+            Err(error) => warnings.push(format!("the profiles of {} cannot be read: {error}", file.path)),
         }
     }
     // The SDK reads no profile if a file has none that it understands.
@@ -105,26 +105,26 @@ async fn check(files: &[File], selected: String, oddities: &mut Vec<String>) -> 
     Ok(tokens)
 }
 
-/// The endpoint of a service in the section of services that the selected profile names, if `set` has it.
+/// Returns the endpoint of a service from the section of services that the selected profile names, if `set` has it.
 fn endpoint<'a>(all: &ProfileSet, set: &'a ProfileSet, service: &str) -> Option<&'a str> {
     let key = PropertiesKey::builder().section_key("services").section_name(all.get("services")?).property_name(service);
     set.other_sections().get(&key.sub_property_name("endpoint_url").build().ok()?).map(String::as_str)
 }
 
 impl File {
-    fn read(kind: EnvConfigFileKind, variable: &str, default: &str, oddities: &mut Vec<String>) -> Self {
+    fn read(kind: EnvConfigFileKind, variable: &str, default: &str, warnings: &mut Vec<String>) -> Self {
         let named = std::env::var(variable).ok();
         let path = at_home(named.as_deref().unwrap_or(default));
         let shown = path.display().to_string();
         let text = match std::fs::read(&path).map(String::from_utf8) {
             Ok(Ok(text)) => text,
             Ok(Err(_)) => {
-                oddities.push(format!("{shown} is not UTF-8 text"));
+                warnings.push(format!("{shown} is not UTF-8 text"));
                 String::new()
             }
             Err(error) => {
                 if named.is_some() || error.kind() != std::io::ErrorKind::NotFound {
-                    oddities.push(format!("{shown} ({variable}) cannot be read: {error}"));
+                    warnings.push(format!("{shown} ({variable}) cannot be read: {error}"));
                 }
                 String::new()
             }
@@ -133,7 +133,7 @@ impl File {
     }
 }
 
-/// `path` with the home folder in place of a `~` that it begins with.
+/// Returns `path` with the home folder in place of a `~` at its beginning.
 fn at_home(path: &str) -> PathBuf {
     match (Path::new(path).strip_prefix("~"), std::env::var_os("HOME")) {
         (Ok(rest), Some(home)) => Path::new(&home).join(rest),
@@ -141,8 +141,8 @@ fn at_home(path: &str) -> PathBuf {
     }
 }
 
-/// What is wrong with a file of a token.
-fn oddity_of_token(named_by: &str, path: &str) -> Option<String> {
+/// Returns what is wrong with the file of a token.
+fn warning_of_token(named_by: &str, path: &str) -> Option<String> {
     let problem = match std::fs::read(path).map(String::from_utf8) {
         Ok(Ok(token)) if token.is_empty() => "is empty".into(),
         Ok(Ok(token)) => Kind::SecretHeader.problem(&token)?,
@@ -152,7 +152,7 @@ fn oddity_of_token(named_by: &str, path: &str) -> Option<String> {
     Some(format!("{path} ({named_by}) {problem}"))
 }
 
-/// `text` without the lines that give a key no value: it is unset.
+/// Returns `text` without the lines that give a key no value: such a key is unset.
 fn without_empty_values(text: &str) -> String {
     let lines: Vec<&str> = text.lines().collect();
     let has_content = |line: &&&str| !line.trim_matches(WHITESPACE).is_empty() && !line.starts_with(['#', ';']);

@@ -14,11 +14,11 @@ fn files(config: &str, credentials: &str) -> [File; 2] {
 
 type Checked = Result<Vec<(String, String)>, String>;
 
-/// What is wrong with the profile `spark`, and what is odd.
+/// Returns what is wrong with the profile `spark`, and the warnings.
 fn checked(config: &str, credentials: &str) -> (Checked, Vec<String>) {
-    let mut oddities = Vec::new();
-    let result = check(&files(config, credentials), "spark".into(), &mut oddities).now_or_never().expect("nothing is waited for");
-    (result, oddities)
+    let mut warnings = Vec::new();
+    let result = check(&files(config, credentials), "spark".into(), &mut warnings).now_or_never().expect("nothing is waited for");
+    (result, warnings)
 }
 
 #[test]
@@ -63,14 +63,14 @@ fn what_the_sdk_does_not_read_is_not_looked_at() {
 }
 
 #[test]
-fn a_file_that_cannot_be_read_as_profiles_is_odd() {
-    let (result, oddities) = checked("key = value", "[spark]\nmax_attempts = 0");
+fn a_file_that_cannot_be_read_as_profiles_is_a_warning() {
+    let (result, warnings) = checked("key = value", "[spark]\nmax_attempts = 0");
     assert_eq!(result, Ok(Vec::new()), "the SDK reads none of them");
-    assert_eq!(oddities, ["the profiles of /etc/aws/config cannot be read: error parsing on line 1: Expected a profile definition"]);
+    assert_eq!(warnings, ["the profiles of /etc/aws/config cannot be read: error parsing on line 1: Expected a profile definition"]);
 }
 
 #[test]
-fn files_of_tokens_are_told() {
+fn files_of_tokens_are_returned() {
     let (result, _) = checked("[profile spark]\nweb_identity_token_file = /token\nrole_arn = arn:aws:iam::123456789012:role/spark", "");
     assert_eq!(result, Ok(vec![("`web_identity_token_file` of profile spark in /etc/aws/config".into(), "/token".into())]));
 }
@@ -86,21 +86,21 @@ fn a_key_without_a_value_is_unset() {
     ] {
         assert_eq!(without_empty_values(text), expected);
     }
-    let (result, oddities) = checked("[profile spark]\nmax_attempts =\nretry_mode =\nregion =\n", "[spark]\naws_access_key_id =\n");
-    assert_eq!((result, oddities), (Ok(Vec::new()), Vec::new()));
+    let (result, warnings) = checked("[profile spark]\nmax_attempts =\nretry_mode =\nregion =\n", "[spark]\naws_access_key_id =\n");
+    assert_eq!((result, warnings), (Ok(Vec::new()), Vec::new()));
 }
 
 #[test]
-fn what_is_wrong_with_a_token_is_told_without_it() {
+fn what_is_wrong_with_a_token_is_said_without_it() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("token").display().to_string();
     for (token, expected) in [(&b"a token\n"[..], "ends in a newline"), (b"", "is empty"), (b"\xff", "is not UTF-8 text"), (b"token", "")] {
         std::fs::write(&path, token).expect("written");
-        let oddity = oddity_of_token("AWS_WEB_IDENTITY_TOKEN_FILE", &path);
+        let warning = warning_of_token("AWS_WEB_IDENTITY_TOKEN_FILE", &path);
         let begins = format!("{path} (AWS_WEB_IDENTITY_TOKEN_FILE) {expected}");
-        assert_eq!(oddity.is_some(), !expected.is_empty());
-        assert!(oddity.is_none_or(|oddity| oddity.starts_with(&begins)));
+        assert_eq!(warning.is_some(), !expected.is_empty());
+        assert!(warning.is_none_or(|warning| warning.starts_with(&begins)));
     }
-    let oddity = oddity_of_token("AWS_WEB_IDENTITY_TOKEN_FILE", "/does/not/exist").expect("odd");
-    assert!(oddity.starts_with("/does/not/exist (AWS_WEB_IDENTITY_TOKEN_FILE) cannot be read: "), "{oddity}");
+    let warning = warning_of_token("AWS_WEB_IDENTITY_TOKEN_FILE", "/does/not/exist").expect("a warning");
+    assert!(warning.starts_with("/does/not/exist (AWS_WEB_IDENTITY_TOKEN_FILE) cannot be read: "), "{warning}");
 }

@@ -53,7 +53,7 @@ const TIME_ZONE: Kind = Unchecked("no time is shown in a time zone");
 const OTHER_SYSTEM: Kind = Unchecked("it is read on another system or processor");
 const OTHER_BUILD: Kind = Unchecked("it is read in a build with other features");
 const OWN_FILTER: Kind = Unchecked("the filter of the log comes from --log");
-const BEFORE_MAIN: Kind = Unchecked("aws-lc reads it before the program begins, and ends the process for some values, one of which is none");
+const BEFORE_MAIN: Kind = Unchecked("aws-lc reads it before the program begins, and ends the process for some values, an empty one among them");
 const NOT_CALLED: Kind = Unchecked("what reads it is not called");
 
 /// All environment variables.

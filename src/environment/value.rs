@@ -75,12 +75,12 @@ const WITHOUT_NEWLINE: &str = "ends in a newline: make its value without one, fo
 const URL: &str = "is not a URL that begins with http:// or https://";
 
 impl Kind {
-    /// Whether its values are printed nowhere.
+    /// Returns whether its values must not be printed.
     pub fn is_secret(self) -> bool {
         matches!(self, Self::SecretKey | Self::SecretHeader)
     }
 
-    /// What is wrong with a value that is not empty, to be read after the name of what has it.
+    /// Returns what is wrong with a value that is not empty. The sentence begins with a verb: the name of the variable or key goes before it.
     pub fn problem(self, value: &str) -> Option<String> {
         match self {
             Self::Anything | Self::Unchecked(_) => return None,
@@ -102,7 +102,7 @@ impl Kind {
         self.problem_of_line(value)
     }
 
-    /// What is wrong with a value that is one line without spaces around it.
+    /// Returns what is wrong with a value that is one line without spaces around it.
     fn problem_of_line(self, value: &str) -> Option<String> {
         let unless = |right: bool, problem: &str| (!right).then(|| problem.to_owned());
         match self {
@@ -225,10 +225,10 @@ fn is_proxy(value: &str) -> bool {
 
 fn unreadable(path: &str) -> Option<String> {
     let read = File::open(path).and_then(|mut file| file.read(&mut [0]));
-    read.err().map(|error| format!("names {path}, which cannot be read: {error}"))
+    read.err().map(|error| format!("names a file that cannot be read: {error}"))
 }
 
-/// Why no certificate of an authority was found.
+/// Returns why no certificate of an authority was found.
 fn problem_of_certificates(found: CertificateResult) -> Option<String> {
     let (usable, _) = RootCertStore::empty().add_parsable_certificates(found.certs);
     let problem = || match found.errors.first() {

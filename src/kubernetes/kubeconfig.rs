@@ -5,8 +5,8 @@ use secrecy::ExposeSecret;
 
 use crate::environment::Kind;
 
-/// Why a kubeconfig cannot be used. kube shows the lines that it cannot read, which may have a token in them: they are left out.
-pub(super) fn told(error: &KubeconfigError) -> String {
+/// Returns why a kubeconfig cannot be used. kube shows the lines that it cannot read, which may have a token in them: they are left out.
+pub(super) fn message(error: &KubeconfigError) -> String {
     without_excerpt(&error.to_string()).to_owned()
 }
 
@@ -14,7 +14,7 @@ fn without_excerpt(text: &str) -> &str {
     text.lines().next().unwrap_or_default()
 }
 
-/// What is wrong with the token of the user: kube ends the process for one that cannot stand in a header.
+/// Returns what is wrong with the token of the user: kube ends the process for one that cannot stand in a header.
 pub(super) fn problem(user: &AuthInfo) -> Option<String> {
     let token = user.token.as_ref()?.expose_secret();
     Kind::SecretHeader.problem(token).map(|problem| format!("the token of the kubeconfig's user {problem}"))
@@ -32,7 +32,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_that_cannot_be_sent_is_told_without_it() {
+    fn a_token_that_cannot_be_sent_is_named_without_its_value() {
         let user = |token: &str| AuthInfo { token: Some(token.to_owned().into()), ..AuthInfo::default() };
         assert_eq!(problem(&user("a.b.c")), None);
         assert_eq!(problem(&AuthInfo::default()), None);

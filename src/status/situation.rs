@@ -124,10 +124,10 @@ pub(crate) fn situation(object: &AthenaSession, known: &Known, at: &Circumstance
     let situation = situation_at_athena(object, known, at);
     match (known.refused_write_to_show(), situation) {
         (None, situation) => situation,
-        (Some(refused), Situation::Deleting { .. }) if refused.holds_the_object() => {
+        // Of an object that is being deleted nothing is written but that it is let go.
+        (Some(refused), Situation::Deleting { .. }) => {
             Situation::Deleting { message: format!("nothing else holds the object: {}", refused.message()) }
         }
-        (Some(_), deleting @ Situation::Deleting { .. }) => deleting,
         (Some(refused), situation) => {
             // After a restart of the operator the row goes on where it stood.
             let was_stalled =

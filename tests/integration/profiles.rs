@@ -1,4 +1,4 @@
-//! Profiles that change while the operator runs, and credentials that cannot be sent: what is wrong is told and mended without a restart, and nothing ends
+//! Profiles that change while the operator runs, and credentials that cannot be sent: what is wrong is reported and heals without a restart, and nothing ends
 //! the process with a panic.
 
 use std::sync::{Arc, Mutex};
@@ -17,11 +17,11 @@ use crate::settings::{CANARY, ended};
 
 tests![
     a_wrong_value_of_a_profile_is_refused_at_the_start,
-    a_profile_that_becomes_wrong_while_the_operator_runs_is_told_and_mended,
-    a_key_of_pod_identity_that_cannot_be_sent_is_told_and_mended,
-    a_key_that_cannot_sign_the_call_for_another_is_told_and_mended,
-    a_role_of_the_instances_metadata_that_ends_in_a_newline_is_told_and_mended,
-    a_token_of_pod_identity_that_ends_in_a_newline_is_told_and_mended,
+    a_profile_that_becomes_wrong_while_the_operator_runs_is_reported_and_heals,
+    a_key_of_pod_identity_that_cannot_be_sent_is_reported_and_heals,
+    a_key_that_cannot_sign_the_call_for_another_is_reported_and_heals,
+    a_role_of_the_instances_metadata_that_ends_in_a_newline_is_reported_and_heals,
+    a_token_of_pod_identity_that_ends_in_a_newline_is_reported_and_heals,
 ];
 
 async fn a_wrong_value_of_a_profile_is_refused_at_the_start(world: World) -> anyhow::Result<()> {
@@ -49,7 +49,7 @@ async fn a_wrong_value_of_a_profile_is_refused_at_the_start(world: World) -> any
     Ok(())
 }
 
-async fn a_profile_that_becomes_wrong_while_the_operator_runs_is_told_and_mended(world: World) -> anyhow::Result<()> {
+async fn a_profile_that_becomes_wrong_while_the_operator_runs_is_reported_and_heals(world: World) -> anyhow::Result<()> {
     accept(&world, &["one"]);
     let profile = Profile::with("one")?;
     let _operator = profile.operator(&world)?;
@@ -75,7 +75,7 @@ async fn a_profile_that_becomes_wrong_while_the_operator_runs_is_told_and_mended
     Ok(())
 }
 
-async fn a_key_of_pod_identity_that_cannot_be_sent_is_told_and_mended(world: World) -> anyhow::Result<()> {
+async fn a_key_of_pod_identity_that_cannot_be_sent_is_reported_and_heals(world: World) -> anyhow::Result<()> {
     for (number, wrong) in ["one\n", "oné"].into_iter().enumerate() {
         issue(&world, wrong, Duration::from_hours(6));
         let (operator, _folder) = under_pod_identity(&world, "pod")?;
@@ -90,7 +90,7 @@ async fn a_key_of_pod_identity_that_cannot_be_sent_is_told_and_mended(world: Wor
     Ok(())
 }
 
-async fn a_key_that_cannot_sign_the_call_for_another_is_told_and_mended(world: World) -> anyhow::Result<()> {
+async fn a_key_that_cannot_sign_the_call_for_another_is_reported_and_heals(world: World) -> anyhow::Result<()> {
     issue(&world, "one\n", Duration::from_hours(6));
     let folder = tempfile::tempdir()?;
     let (config, token) = (folder.path().join("config"), folder.path().join("token"));
@@ -146,7 +146,7 @@ async fn metadata(role: Arc<Mutex<String>>) -> anyhow::Result<String> {
     Ok(url)
 }
 
-async fn a_role_of_the_instances_metadata_that_ends_in_a_newline_is_told_and_mended(world: World) -> anyhow::Result<()> {
+async fn a_role_of_the_instances_metadata_that_ends_in_a_newline_is_reported_and_heals(world: World) -> anyhow::Result<()> {
     issue(&world, "one", Duration::from_hours(6));
     let role = Arc::new(Mutex::new("spark\n".to_owned()));
     let url = metadata(role.clone()).await?;
@@ -167,7 +167,7 @@ async fn a_role_of_the_instances_metadata_that_ends_in_a_newline_is_told_and_men
     Ok(())
 }
 
-async fn a_token_of_pod_identity_that_ends_in_a_newline_is_told_and_mended(world: World) -> anyhow::Result<()> {
+async fn a_token_of_pod_identity_that_ends_in_a_newline_is_reported_and_heals(world: World) -> anyhow::Result<()> {
     issue(&world, "one", Duration::from_hours(6));
     let (_operator, folder) = under_pod_identity(&world, "canary-value\n")?;
     world.create("pod").await?;
