@@ -7,7 +7,7 @@ use std::path::Path;
 
 use http::Uri;
 use rustls::RootCertStore;
-use rustls_native_certs::{CertificateResult, load_certs_from_paths};
+use rustls_native_certs::{CertificateResult, Error, ErrorKind, load_certs_from_paths};
 
 /// What may stand in a value. Sentences about a wrong one never show it: it may be a secret, or stand where a secret was meant to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -232,7 +232,9 @@ fn unreadable(path: &str) -> Option<String> {
 fn problem_of_certificates(found: CertificateResult) -> Option<String> {
     let (usable, _) = RootCertStore::empty().add_parsable_certificates(found.certs);
     let problem = || match found.errors.first() {
-        Some(error) => format!("gives no certificate of an authority: {error}"),
+        // Its own text shows the path.
+        Some(Error { context, kind: ErrorKind::Io { inner, .. } }) => format!("gives no certificate of an authority: {context}: {inner}"),
+        Some(Error { context, .. }) => format!("gives no certificate of an authority: {context}"),
         None => "gives no certificate of an authority in PEM form".into(),
     };
     (usable == 0).then(problem)

@@ -55,9 +55,8 @@ async fn what_variables_and_no_proxy_mean_for_calls_to_aws(_world: World) -> any
     let proxy = ForwardProxy::start().await?;
     // What is refused there, and what is not asked for there and not to be had otherwise, is tried once.
     proxy.set_answer(ProxyAnswer::Refuse(403));
-    // No label of a name may have more than 63 letters, so that nobody is asked for it.
-    let label = "x".repeat(64);
-    let (name, own_port) = (format!("{label}.corp.example"), format!("{label}.corp.example:443"));
+    // Nobody has a name in this domain, which is reserved.
+    let (name, own_port) = ("athena.corp.example".to_owned(), "athena.corp.example:443".to_owned());
     let (named, exact, below) = (format!("https://{name}"), name.to_uppercase(), format!(".{name}"));
     // Nothing listens on the port of discard.
     let (v4, v6, local) = ("https://127.0.0.1:9", "https://[::1]:9", "https://localhost:9");
