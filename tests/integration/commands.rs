@@ -80,6 +80,7 @@ const ALL: &[&[Shown]] = &[
     WRITES_REFUSED,
     LOG_LEVEL,
     DECISIONS,
+    UPGRADED,
     ENDED,
 ];
 
@@ -333,18 +334,29 @@ async fn commands_on_writes_that_a_policy_refuses(world: World) -> anyhow::Resul
 
 const LOG_LEVEL: &[Shown] = &[shown("kubectl set env *", &["deployment.apps/athena-operator env updated"])];
 
-const DECISIONS: &[Shown] = &[shown("kubectl logs * -f | jq *", &["\"Record(0)\"", "\"Start(0)\"", "\"Mirror(", "Z\""])];
+const DECISIONS: &[Shown] = &[
+    shown("kubectl rollout status *", &["successfully rolled out"]),
+    shown("kubectl logs * -f | jq *", &["\"Record(0)\"", "\"Start(0)\"", "\"Mirror(", "Z\""]),
+];
+
+const UPGRADED: &[Shown] = &[shown("helm upgrade *", &["has been upgraded"])];
 
 async fn commands_on_what_the_operator_decides(world: World) -> anyhow::Result<()> {
     let release = Release::install(&world).await?;
-    show(&release, &release.operator(&[])?, LOG_LEVEL).await?;
-    // As the Deployment rolls out.
+    let before = release.operator(&[])?;
+    show(&release, &before, LOG_LEVEL).await?;
+    before.end(Signal::TERM)?;
+    release.roll_out()?;
     let operator = release.operator(&[])?;
     world.create("other").await?;
     world.create("nightly").await?;
     world.until_reason("nightly", "SessionIdle").await?;
     show(&release, &operator, DECISIONS).await?;
-    release.upgrade().await
+    let conflict = release.upgrade().await.err().context("Helm upgrades over what kubectl has set")?.to_string();
+    ensure!(conflict.contains("conflict with \"kubectl-set\"") && conflict.contains("ATHENA_OPERATOR_LOG"), "{conflict}");
+    show(&release, &operator, UPGRADED).await?;
+    ensure!(release.variable("ATHENA_OPERATOR_LOG")?.as_deref() == Some("warn,athena_operator=info"), "the variable is not set back");
+    Ok(())
 }
 
 const ENDED: &[Shown] =

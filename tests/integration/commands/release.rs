@@ -37,22 +37,32 @@ impl<'a> Release<'a> {
         let release = Self { world, namespace: format!("{}-operator", world.namespace), folder: tempfile::tempdir()? };
         world.stage().kubectl_ok(&["create", "namespace", &release.namespace])?;
         release.lay_out()?;
-        let chart = repository().join("charts/athena-operator").display().to_string();
         let values = json!({
             "aws": { "region": "eu-west-1" }, "watch": { "namespaces": [world.namespace] }, "crds": { "enabled": false },
             "awsRateLimits": { "callsPerSecond": 1000, "burst": 1000 }, "observeInterval": "200ms", "transitionInterval": "50ms",
         });
         fs::write(release.file("values.json"), values.to_string())?;
         let values = release.file("values.json").display().to_string();
-        release.succeed(&format!("helm install athena-operator {chart} -n athena-operator --values {values}")).await?;
+        release.succeed(&format!("helm install athena-operator charts/athena-operator -n athena-operator --values {values}")).await?;
         release.make_pod()?;
         Ok(release)
     }
 
-    /// Upgrades the release, which keeps its values.
+    /// Upgrades the release to the same chart and values.
     pub async fn upgrade(&self) -> anyhow::Result<()> {
-        let chart = repository().join("charts/athena-operator").display().to_string();
-        self.succeed(&format!("helm upgrade athena-operator {chart} -n athena-operator --reuse-values --set logging.level=warn")).await
+        self.succeed("helm upgrade athena-operator charts/athena-operator -n athena-operator --reuse-values").await
+    }
+
+    /// Has the Deployment say that it is rolled out.
+    pub fn roll_out(&self) -> anyhow::Result<()> {
+        let generation = &self.deployment()?["metadata"]["generation"];
+        let status = json!({ "observedGeneration": generation, "replicas": 1, "updatedReplicas": 1, "readyReplicas": 1, "availableReplicas": 1 });
+        self.write_status("deployment/athena-operator", &status)
+    }
+
+    /// The value of a variable of the Deployment's container.
+    pub fn variable(&self, name: &str) -> anyhow::Result<Option<String>> {
+        Ok(self.env_of_deployment()?.into_iter().find_map(|(variable, value)| (variable == name).then_some(value)))
     }
 
     /// Applies objects.
@@ -138,7 +148,7 @@ impl<'a> Release<'a> {
         let path = std::env::var_os("PATH").context("there is no PATH")?;
         let path = std::env::join_paths([self.file("programs")].into_iter().chain(std::env::split_paths(&path)))?;
         let mut shell = Command::new("sh");
-        shell.arg("-c").env("PATH", path).env("LC_ALL", "C");
+        shell.arg("-c").current_dir(repository()).env("PATH", path).env("LC_ALL", "C");
         shell.env("KUBECONFIG", self.file("kubeconfig")).env("KUBECACHEDIR", self.file("cache"));
         // Not the user's plugins.
         shell.env("HELM_PLUGINS", "/nonexistent");
@@ -181,8 +191,12 @@ impl<'a> Release<'a> {
         let container = json!({
             "name": "operator", "ready": true, "restartCount": 0, "image": "operator", "imageID": "", "state": { "running": {} },
         });
-        let status = json!({ "status": { "phase": "Running", "containerStatuses": [container] } }).to_string();
-        self.world.stage().kubectl_ok(&["patch", "pod", POD, "-n", &self.namespace, "--subresource=status", "--type=merge", "-p", &status])?;
+        self.write_status(&format!("pod/{POD}"), &json!({ "phase": "Running", "containerStatuses": [container] }))
+    }
+
+    fn write_status(&self, object: &str, status: &Value) -> anyhow::Result<()> {
+        let patch = json!({ "status": status }).to_string();
+        self.world.stage().kubectl_ok(&["patch", object, "-n", &self.namespace, "--subresource=status", "--type=merge", "-p", &patch])?;
         Ok(())
     }
 }
