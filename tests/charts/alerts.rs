@@ -234,7 +234,7 @@ fn each_alert_has_a_test_of_both() {
     }
     let all: BTreeSet<String> = alerts().iter().map(|alert| text(alert, "alert").to_owned()).collect();
     assert_eq!((&raised, &quiet), (&all, &all));
-    assert_eq!(all.len(), 10);
+    assert_eq!(all.len(), 11);
 }
 
 #[test]
