@@ -17,7 +17,9 @@ use reads::{of_c, of_rust};
 const STANDARD_LIBRARY: [&str; 3] = ["RUST_BACKTRACE", "RUST_LIB_BACKTRACE", "RUST_MIN_STACK"];
 
 /// Files that read variables whose names others give them: package and path.
-const NAMED_BY_OTHERS: [&str; 13] = [
+const NAMED_BY_OTHERS: [&str; 14] = [
+    // The variables of a proxy, which the module proxy names.
+    "athena-operator kubernetes.rs",
     // All of the environment, to look at it and to start again with it.
     "athena-operator environment.rs",
     "athena-operator main.rs",
