@@ -32,8 +32,8 @@ const LONGEST_WAIT: Duration = Duration::from_mins(5);
 /// How long after it happened last an event is forgotten: the same is another Event object then. A call that is refused is made again after five minutes at
 /// the latest, once it is its turn.
 const FORGET_AFTER: Duration = Duration::from_mins(7);
-/// How many events are remembered. Each takes some 600 bytes and, while it is to be written, its note, of up to 1 KiB.
-const MAX_EVENTS: usize = 4096;
+/// How many events are remembered. Each takes some 400 bytes and, while it is to be written, some 100 more and its note, of up to 1 KiB.
+const MAX_EVENTS: usize = 2048;
 /// How often a write is tried that is not answered, over some minutes.
 const MAX_TRIES: u32 = 12;
 
@@ -59,6 +59,13 @@ pub(crate) struct EventKey {
     reason: Cow<'static, str>,
     attempt: Option<i32>,
     refusal: Option<&'static str>,
+}
+
+impl EventKey {
+    fn of(about: About, event: &Event) -> Self {
+        let Event { reason, attempt, refusal, .. } = event;
+        Self { about, reason: reason.clone(), attempt: *attempt, refusal: *refusal }
+    }
 }
 
 /// An Event object as it is to be written.
@@ -102,11 +109,6 @@ impl Write {
             None => format!("{name}.{:x}", self.first.as_nanosecond()),
         }
     }
-
-    fn key(&self) -> EventKey {
-        let Event { reason, attempt, refusal, .. } = &self.event;
-        EventKey { about: self.about.clone(), reason: reason.clone(), attempt: *attempt, refusal: *refusal }
-    }
 }
 
 /// The API server's answer to a write.
@@ -123,19 +125,35 @@ pub(crate) enum Answer {
 /// An event of the last minutes.
 #[derive(Debug)]
 struct Recorded {
-    newest: Write,
-    /// Whether the newest occurrence is to be written.
-    is_unwritten: bool,
+    /// The newest occurrence, if it is to be written.
+    unwritten: Option<Box<Event>>,
+    /// When it first happened.
+    first: Timestamp,
+    /// When it last happened.
+    last: Timestamp,
+    /// How often it happened.
+    count: i32,
+    /// Whether the API server has its Event object.
+    is_created: bool,
     /// How often it was written or given up.
     writes: u32,
     /// How often in a row a write was not answered.
     failures: u32,
     /// When it may be written again.
     earliest: Duration,
-    /// When it last happened.
-    seen: Duration,
+    /// When it is forgotten unless it happens again.
+    over: Duration,
     /// Its place in [`Correlator::unwritten`] or [`Correlator::written`].
     place: Place,
+}
+
+impl Recorded {
+    /// What is to be written of it, if something is.
+    fn write(&self, about: &About) -> Option<Write> {
+        let Self { first, last, count, is_created, .. } = *self;
+        let event = self.unwritten.as_deref()?.clone();
+        Some(Write { about: about.clone(), event, first, last, count, is_created, is_only: false })
+    }
 }
 
 /// A time, and a number that no other event has.
@@ -155,14 +173,11 @@ pub(crate) struct Correlator {
 impl Correlator {
     /// Adds an event that happened at `time`. Returns what has to be written at once, since its place is needed.
     pub(crate) fn add(&mut self, about: About, event: Event, time: Timestamp, now: Duration) -> Option<Write> {
-        let newest = Write::first(about, event, time);
-        let key = newest.key();
+        let key = EventKey::of(about, &event);
         if let Some(recorded) = self.events.get_mut(&key) {
-            let before = &recorded.newest;
-            let count = before.count.saturating_add(1);
-            recorded.newest = Write { first: before.first, count, is_created: before.is_created, ..newest };
-            recorded.seen = now;
-            if !std::mem::replace(&mut recorded.is_unwritten, true) {
+            recorded.count = recorded.count.saturating_add(1);
+            (recorded.last, recorded.over) = (time, now + FORGET_AFTER);
+            if recorded.unwritten.replace(event.into()).is_none() {
                 let key = self.written.remove(&recorded.place);
                 recorded.place.0 = recorded.earliest.max(now);
                 self.unwritten.extend(key.map(|key| (recorded.place, key)));
@@ -173,7 +188,19 @@ impl Correlator {
         self.added += 1;
         let (key, place) = (Arc::new(key), (now, self.added));
         self.unwritten.insert(place, key.clone());
-        self.events.insert(key, Recorded { newest, is_unwritten: true, writes: 0, failures: 0, earliest: now, seen: now, place });
+        let recorded = Recorded {
+            unwritten: Some(event.into()),
+            first: time,
+            last: time,
+            count: 1,
+            is_created: false,
+            writes: 0,
+            failures: 0,
+            earliest: now,
+            over: now + FORGET_AFTER,
+            place,
+        };
+        self.events.insert(key, recorded);
         displaced
     }
 
@@ -181,7 +208,7 @@ impl Correlator {
     /// written of it.
     fn displace(&mut self) -> Option<Write> {
         let (_, key) = self.written.pop_first().or_else(|| self.unwritten.pop_first())?;
-        self.events.remove(&key).filter(|recorded| recorded.is_unwritten).map(|recorded| recorded.newest)
+        self.events.remove(&key)?.write(&key.about)
     }
 
     /// Returns what is to be written now, the longest due first, and forgets what is over.
@@ -190,7 +217,7 @@ impl Correlator {
             self.events.remove(&first.remove());
         }
         let (_, key) = self.unwritten.first_key_value().filter(|((time, _), _)| *time <= now)?;
-        self.events.get(key).map(|recorded| recorded.newest.clone())
+        self.events.get(key)?.write(&key.about)
     }
 
     /// Returns when something is to be written or forgotten next.
@@ -200,7 +227,7 @@ impl Correlator {
 
     /// Notes the answer to `write`, which was due. Returns whether that is the end of it, and it is not tried again. `jitter` is between 0 and 1.
     pub(crate) fn answered(&mut self, write: &Write, answer: Answer, now: Duration, jitter: f64) -> bool {
-        let Some(recorded) = self.events.get_mut(&write.key()) else { return true };
+        let Some(recorded) = self.events.get_mut(&EventKey::of(write.about.clone(), &write.event)) else { return true };
         let Some(key) = self.unwritten.remove(&recorded.place) else { return true };
         if answer == Answer::Missing && recorded.failures + 1 < MAX_TRIES {
             recorded.place.0 = now + backoff(Class::Unanswered, recorded.failures, jitter).unsigned_abs();
@@ -208,13 +235,12 @@ impl Correlator {
             self.unwritten.insert(recorded.place, key);
             return false;
         }
-        recorded.newest.is_created |= answer == Answer::Written;
-        recorded.newest.event.note = Box::default();
-        (recorded.is_unwritten, recorded.failures) = (false, 0);
+        recorded.is_created |= answer == Answer::Written;
+        (recorded.unwritten, recorded.failures) = (None, 0);
         // What is refused is not tried more often than what is not.
         recorded.earliest = now + FIRST_WAIT.saturating_mul(1 << recorded.writes.min(16)).min(LONGEST_WAIT);
         recorded.writes = recorded.writes.saturating_add(1);
-        recorded.place.0 = now.max(recorded.seen + FORGET_AFTER);
+        recorded.place.0 = now.max(recorded.over);
         self.written.insert(recorded.place, key);
         true
     }

@@ -176,7 +176,7 @@ fn what_is_remembered_is_bounded_and_what_has_nothing_to_be_written_gives_way_fi
     world.happens("one", event("a"), 2);
     let written: BTreeSet<&str> = world.writes[MAX_EVENTS..].iter().map(|(_, write)| &*write.event.note).collect();
     assert_eq!(written, BTreeSet::from(["0 at 1", "a"]));
-    assert!(world.correlator.events.len() == MAX_EVENTS && size_of::<Recorded>() <= 256, "{} bytes", size_of::<Recorded>());
+    assert!(world.correlator.events.len() == MAX_EVENTS && size_of::<Recorded>() <= 128, "{} bytes", size_of::<Recorded>());
 }
 
 #[test]
