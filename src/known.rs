@@ -2,7 +2,7 @@
 
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
-use crate::api::EndReason;
+use crate::api::{EndReason, StopCause};
 use crate::lifecycle::{Circumstances, Limits, Recorded};
 use crate::marker;
 use crate::refused_write::RefusedWrite;
@@ -54,6 +54,8 @@ pub struct Known {
     /// Whether a look has shown the session at work since TerminateSession was last called.
     lives_on: bool,
     terminated: Option<Box<Terminated>>,
+    /// Why the session is being ended, where the API server did not let the status say so before.
+    untold_cause: Option<Box<StopCause>>,
     /// Seconds of the idle timeout in effect, once a look has shown it.
     idle_timeout: Option<i32>,
     /// When the session was last seen at work.
@@ -580,6 +582,16 @@ impl Known {
     /// The session is recorded in the object.
     pub fn session_recorded(&mut self) {
         self.unrecorded = None;
+    }
+
+    /// The session is ended for `cause`, which the status does not say yet.
+    pub fn ends_untold(&mut self, cause: StopCause) {
+        self.untold_cause = Some(Box::new(cause));
+    }
+
+    /// Why the session is being ended, if the status did not say so before.
+    pub fn untold_cause(&self) -> Option<&StopCause> {
+        self.untold_cause.as_deref()
     }
 
     /// TerminateSession was accepted; a look tells whether it had an effect.

@@ -229,7 +229,7 @@ fn step_of_unknown(object: &AthenaSession, made: Recorded<'_>, known: &Known, se
 
 fn step_of_live(object: &AthenaSession, made: Recorded<'_>, id: &str, known: &Known, seen: &Seen, at: &Circumstances) -> Step {
     let deleting = object.metadata.deletion_timestamp.is_some();
-    let stopping = wants_stopped(object);
+    let stopping = is_stopping(object, known, at);
     let state = newest_state(object, seen.look.as_ref());
     let since = missing_since(object, &made, at);
     // Reads that are asked so long after the start cannot be late.
@@ -271,7 +271,7 @@ pub fn wake_time(object: &AthenaSession, known: &Known, at: &Circumstances) -> O
         }
         Attempt::None | Attempt::Withdrawn(_) | Attempt::Unknown(_) => [known.next_time(), known.healing_time(at), None, None, None],
         Attempt::Live(..) => {
-            let deadline = active_deadline(object).filter(|_| at.is_time_certain && !wants_stopped(object));
+            let deadline = active_deadline(object).filter(|_| at.is_time_certain && !is_stopping(object, known, at));
             [known.next_time(), deadline, known.healing_time(at), known.stale_time(at), known.work_time(&at.limits)]
         }
         Attempt::Over(..) if deleting || object.spec.suspend => none,
@@ -292,7 +292,7 @@ pub fn awaits_time(object: &AthenaSession, known: &Known, at: &Circumstances) ->
     !at.is_time_certain
         && match attempt(object, known) {
             Attempt::None | Attempt::Withdrawn(_) | Attempt::Unknown(_) => true,
-            Attempt::Live(..) => active_deadline(object).is_some() && !wants_stopped(object),
+            Attempt::Live(..) => active_deadline(object).is_some() && !is_stopping(object, known, at),
             Attempt::Over(..) => is_wanted && sequel(object, at) != Sequel::None,
         }
 }
@@ -343,9 +343,21 @@ fn session_of(look: Option<&Look>) -> Option<Session> {
     }
 }
 
-/// Whether the session of `object` is to be stopped.
+/// Whether the object says that its session is to be stopped.
 pub fn wants_stopped(object: &AthenaSession) -> bool {
     object.metadata.deletion_timestamp.is_some() || object.status.as_ref().is_some_and(|status| status.stop_cause.is_some())
+}
+
+/// Why the session of `object` is to be stopped though its status cannot say so, which somebody may have brought about: a suspended object or one whose
+/// active deadline is over costs no more money for that. Neither is followed by a restart, whatever is known of the cause later.
+pub fn untold_cause(object: &AthenaSession, known: &Known, at: &Circumstances) -> Option<StopCause> {
+    let asked = || known.is_status_lastingly_refused(at).then(|| stop_asked(object, &Seen::default(), at)).flatten();
+    known.untold_cause().cloned().or_else(asked)
+}
+
+/// Whether the session of `object` is being stopped, or is to be.
+pub fn is_stopping(object: &AthenaSession, known: &Known, at: &Circumstances) -> bool {
+    wants_stopped(object) || untold_cause(object, known, at).is_some()
 }
 
 /// Athena's newest state of the session, of this look or as recorded.

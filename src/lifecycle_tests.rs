@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::api::RestartPolicy;
+use crate::refused_write;
 use crate::session::{Class, Details, Refusal};
 
 const UID: &str = "8f3f1f6e-8b0e-4b60-9d5c-6a4c1b0c7f11";
@@ -532,6 +533,41 @@ fn terminate_is_repeated_only_after_a_look_that_shows_no_effect() {
     assert_eq!(next_step(&object, &known, &seen("TERMINATING"), &at(1)), Step::Mirror(session("TERMINATING")));
     assert_eq!(next_step(&object, &known, &seen("IDLE"), &at(1)), Step::Terminate);
     assert_eq!(next_step(&object, &known, &seen("IDLE"), &at(0)), Step::Mirror(session("IDLE")), "the backoff is not over");
+}
+
+#[test]
+fn what_a_spec_limits_does_not_wait_for_a_status_that_cannot_be_written() {
+    let unwritable = |mut known: Known, what| {
+        known.write_refused(what, "request is too large", None, at(0).now, 0.0);
+        known
+    };
+    let lasting = at(5);
+    for (case, object, cause) in [
+        ("suspended", suspended(live("IDLE")), StopCause::Suspended),
+        ("past its deadline", capped(live("BUSY"), 5), StopCause::ActiveDeadline),
+    ] {
+        let known = unwritable(trusted(), refused_write::STATUS);
+        assert_eq!(next_step(&object, &known, &nothing(), &lasting), Step::Terminate, "{case}");
+        assert_eq!(untold_cause(&object, &known, &lasting), Some(cause.clone()), "{case}");
+        let other = unwritable(trusted(), refused_write::ADD_FINALIZER);
+        assert_eq!(next_step(&object, &other, &nothing(), &lasting), Step::Stop(cause.clone(), None), "{case}, and another write is refused");
+        let strange = unwritable(met(), refused_write::STATUS);
+        assert_eq!(next_step(&object, &strange, &nothing(), &lasting), Step::Look, "{case}, its marker not seen");
+        // It is being ended from here on, whatever becomes of the spec.
+        let mut ended = known;
+        ended.ends_untold(cause);
+        ended.terminated(lasting.now, &Limits::default(), 0.0);
+        assert_eq!(next_step(&live("IDLE"), &ended, &seen("TERMINATING"), &lasting), Step::Mirror(session("TERMINATING")), "{case}");
+        assert_eq!(next_step(&live("IDLE"), &ended, &seen("IDLE"), &at(6)), Step::Terminate, "{case}, without effect");
+    }
+    let suspended = suspended(live("IDLE"));
+    let known = unwritable(trusted(), refused_write::STATUS);
+    assert_eq!(next_step(&suspended, &known, &nothing(), &at(4)), Step::Stop(StopCause::Suspended, None), "it may pass");
+    let uncertain = Circumstances { is_time_certain: false, ..lasting };
+    assert_ne!(next_step(&capped(live("IDLE"), 5), &known, &nothing(), &uncertain), Step::Terminate, "no time ends it");
+    // What another attempt may follow is recorded first.
+    assert_eq!(untold_cause(&live("DEGRADED"), &known, &at(99)), None);
+    assert!(matches!(next_step(&live("DEGRADED"), &known, &seen("DEGRADED"), &at(99)), Step::Stop(StopCause::Degraded, _)));
 }
 
 #[test]

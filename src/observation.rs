@@ -15,7 +15,7 @@ use crate::athena::{Answer, Ask, KnownWorkGroup};
 use crate::clock::BootTime;
 use crate::key::Key;
 use crate::known::Known;
-use crate::lifecycle::{Attempt, Circumstances, Seen, Step, attempt, elsewhere, found, next_step, search_time, wants_stopped};
+use crate::lifecycle::{Attempt, Circumstances, Seen, Step, attempt, elsewhere, found, is_stopping, next_step, search_time, wants_stopped};
 use crate::observer::{Asked, Page, Sighting};
 use crate::operator::Operator;
 use crate::runtime::workqueue;
@@ -86,8 +86,9 @@ impl Operator {
 
     /// Takes in what the sweeps have shown of the object's session. After a restart, they tell of a settled one in place of a look.
     pub(crate) fn sight(&self, object: &AthenaSession, known: &mut Known) {
+        let at = self.circumstances();
         let id = match attempt(object, known) {
-            Attempt::Live(made, id) if !wants_stopped(object) && !elsewhere(&made, &self.circumstances().identity) => id,
+            Attempt::Live(made, id) if !is_stopping(object, known, &at) && !elsewhere(&made, &at.identity) => id,
             _ => return known.unsettle_but(None),
         };
         known.unsettle_but(Some(id));
@@ -135,8 +136,9 @@ impl Operator {
 
     /// Has the sweeps look out for the object's session as `step` has left it.
     pub(crate) fn look_out(&self, object: &AthenaSession, known: &mut Known, step: &Step) {
+        let is_stopping = || is_stopping(object, known, &self.circumstances());
         let live = match attempt(object, known) {
-            Attempt::Live(_, id) if !wants_stopped(object) && !matches!(step, Step::Rest | Step::Stop(..) | Step::Conclude(_)) => Some(id),
+            Attempt::Live(_, id) if !is_stopping() && !matches!(step, Step::Rest | Step::Stop(..) | Step::Conclude(_)) => Some(id),
             _ => None,
         };
         let Some(id) = live else { return self.look_away(object, known) };
@@ -195,7 +197,7 @@ impl Operator {
                 known.marked = Vec::new();
             }
             if step == Step::Look && !self.is_permitted(object, known, &step, call) {
-                if !wants_stopped(object) {
+                if !is_stopping(object, known, &at) {
                     self.poll_instead(object, known);
                 }
                 return None;

@@ -120,6 +120,11 @@ impl Known {
         self.refused_write.as_deref().filter(|refused| refused.what != STATUS)
     }
 
+    /// Whether the status could not be written for so long that what has to be done should not wait for it.
+    pub(crate) fn is_status_lastingly_refused(&self, at: &Circumstances) -> bool {
+        self.refused_write.as_ref().is_some_and(|refused| refused.what == STATUS && refused.is_lasting(at))
+    }
+
     /// When the next try may be made of a write that was refused and is not the status, and when the refusal becomes a lasting one.
     pub(crate) fn write_times(&self, at: &Circumstances) -> [Option<Timestamp>; 2] {
         match self.refused_write_to_show() {

@@ -264,6 +264,22 @@ fn being_idle_or_busy_alone_waits_to_be_written_and_everything_else_does_not() {
 }
 
 #[test]
+fn a_cause_that_could_not_be_written_is_written_with_whatever_is() {
+    let object = recorded_and(json!({ "sessionId": "s", "state": "IDLE", "readyTime": "2026-01-01T00:02:00Z" }));
+    let mut known = written();
+    known.ends_untold(StopCause::Suspended);
+    for (step, reason) in [(Step::Mirror(session("TERMINATING")), Value::Null), (Step::Mirror(session("TERMINATED")), json!("Suspended"))] {
+        let status = after(&object, &known, &step, &Outcome::Nothing, &at(3));
+        assert_eq!((&status["stopCause"], &status["endReason"]), (&json!("Suspended"), &reason), "{step:?}");
+    }
+    let stopped = with(object.clone(), |object| object.status.get_or_insert_default().stop_cause = Some(StopCause::Degraded));
+    assert_eq!(after(&stopped, &known, &Step::Wait, &Outcome::Nothing, &at(3))["stopCause"], "Degraded");
+    for unconcerned in [over("IdleTimeout"), recorded_and(json!({ "sessionId": "another", "state": "IDLE" }))] {
+        assert_eq!(after(&unconcerned, &known, &Step::Wait, &Outcome::Nothing, &at(3))["stopCause"], Value::Null);
+    }
+}
+
+#[test]
 fn what_waits_to_be_written_goes_with_whatever_is_written() {
     let object = recorded_and(json!({ "sessionId": "s", "state": "BUSY", "lastBusyTime": "2026-01-01T00:02:00Z" }));
     let mut known = written();
