@@ -355,6 +355,13 @@ pub fn untold_cause(object: &AthenaSession, known: &Known, at: &Circumstances) -
     known.untold_cause().cloned().or_else(asked)
 }
 
+/// TerminateSession is about to be called. Returns why, if the status does not say so, which is remembered until it does.
+pub fn ends_untold(object: &AthenaSession, known: &mut Known, at: &Circumstances) -> Option<StopCause> {
+    let cause = untold_cause(object, known, at).filter(|_| !wants_stopped(object))?;
+    known.ends_untold(cause.clone());
+    Some(cause)
+}
+
 /// Whether the session of `object` is being stopped, or is to be.
 pub fn is_stopping(object: &AthenaSession, known: &Known, at: &Circumstances) -> bool {
     wants_stopped(object) || untold_cause(object, known, at).is_some()

@@ -12,7 +12,7 @@ use crate::athena::start_session;
 use crate::events;
 use crate::key::Key;
 use crate::known::{Known, backoff};
-use crate::lifecycle::{Attempt, Circumstances, Seen, Step, attempt, awaits_time, next_step, surplus, untold_cause, wake_time, wants_stopped};
+use crate::lifecycle::{Attempt, Circumstances, Seen, Step, attempt, awaits_time, ends_untold, next_step, surplus, wake_time};
 use crate::memory::Memory;
 use crate::metrics::{Changes, UNTOLD, changes, changes_of_release};
 use crate::observation::NextCall;
@@ -271,11 +271,8 @@ impl Operator {
                     return Ok(Some(Outcome::Nothing));
                 };
                 let Some(permit) = call.permit else { return Ok(Some(Outcome::Nothing)) };
-                if !wants_stopped(object)
-                    && let Some(cause) = untold_cause(object, known, &self.circumstances())
-                {
+                if let Some(cause) = ends_untold(object, known, &self.circumstances()) {
                     warn!(cause = cause.as_str(), "the session is ended though the status cannot say why: the API server refuses that");
-                    known.ends_untold(cause);
                 }
                 match self.athena.terminate_session(id, permit).await {
                     Ok(()) => {

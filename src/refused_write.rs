@@ -85,7 +85,7 @@ impl Known {
     }
 
     /// The status says what it is to say, in this `version` of the object if it was written. That mends nothing of what else is refused.
-    pub(crate) fn status_accepted(&mut self, version: Option<u64>) {
+    pub fn status_accepted(&mut self, version: Option<u64>) {
         self.refused_write = self.refused_write.take().filter(|refused| refused.what != STATUS);
         if let Some(refused) = &mut self.refused_write {
             refused.version = version.or(refused.version);

@@ -8,8 +8,8 @@ use anyhow::ensure;
 use athena_emulator::{Config, Credential, Emulator, Fault, FaultKind, Issue, SessionRecord};
 use athena_operator::api::AthenaSession;
 use environment::Operator;
-use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 
 use crate::harness::{World, condition, ready_condition, status, tests, uid, until};

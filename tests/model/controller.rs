@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use crate::known::Known;
-use crate::lifecycle::{Attempt, Circumstances, Seen, Sequel, Step, attempt, found, next_step, search_time, sequel, surplus, wake_time};
-use crate::refused_write;
+use crate::lifecycle::{Attempt, Circumstances, Seen, Sequel, Step, attempt, ends_untold, found, next_step, search_time, sequel, surplus, wake_time};
+use crate::refused_write::{self, STATUS};
 use crate::status::{Outcome, status_after};
 use athena_operator::api::{AthenaSession, AthenaSessionStatus, EndReason, StopCause};
 use athena_operator::athena::marker_search::group::{Answer, Ask};
@@ -93,7 +93,7 @@ pub struct Pending {
     pub next: Option<Object>,
     /// The attempt that it records.
     pub records: Option<i32>,
-    /// What it does, unless it is the status that is written.
+    /// What it does, if it may be refused.
     pub what: Option<&'static str>,
 }
 
@@ -350,7 +350,8 @@ fn act(world: &mut World, object: &AthenaSession, known: &mut Known, step: &Step
         }
         Step::Terminate => {
             let Some(id) = object.status.as_ref().and_then(|status| status.session_id.clone()) else { return Outcome::Nothing };
-            check_cause(world);
+            ends_untold(object, known, at);
+            check_cause(world, known);
             if !matches!(reply, Reply::Dropped | Reply::Refused(_)) {
                 world.terminate(&id);
             }
@@ -388,11 +389,11 @@ fn check_recorded(world: &mut World, number: i32) {
 }
 
 /// Rule 2, at the moment of a termination.
-fn check_cause(world: &mut World) {
+fn check_cause(world: &mut World, known: &Known) {
     let Some(object) = world.object.clone() else { return };
     let caused =
         object.get().status.as_ref().is_some_and(|status| status.stop_cause.is_some() || status.end_reason.is_some() || status.attempt.is_none());
-    if !object.is_deleting() && !caused && world.budget_is_sound() {
+    if !object.is_deleting() && !caused && known.untold_cause().is_none() && world.budget_is_sound() {
         world.violate("rule 2: a session was ended before the cause was recorded");
     }
 }
@@ -413,16 +414,26 @@ fn write_of(base: &Object, known: &Known, step: &Step, outcome: &Outcome, at: &C
         Step::Record(number) => Some(*number),
         _ => None,
     };
-    (next.as_ref() != Some(base)).then(|| Pending { base: base.clone(), next, records, what: refused_write::name(step) })
+    let what = match step {
+        // The refusal of another status is as a write that is not made yet.
+        Step::Stop(..) => Some(STATUS),
+        _ => refused_write::name(step),
+    };
+    (next.as_ref() != Some(base)).then(|| Pending { base: base.clone(), next, records, what })
 }
 
-/// The API server refuses the write of controller `index`, which has the status say so.
+/// The API server refuses the write of controller `index`, which has the status say so unless that is what is refused.
 pub fn refuse(world: &mut World, index: usize) -> Option<()> {
     let told = world.controllers[index].heard.is_told();
     let (now, at) = (world.clock(told), world.at(told));
     let controller = &mut world.controllers[index];
     let pending = controller.pending.take()?;
     controller.known.write_refused(pending.what?, "no", None, now, 0.0);
+    if pending.what == Some(STATUS) {
+        // What fails is tried again.
+        controller.triggered = true;
+        return Some(());
+    }
     let known = controller.known.clone();
     controller.pending = write_of(&pending.base, &known, &Step::Wait, &Outcome::Nothing, &at, Mutant::None);
     Some(())

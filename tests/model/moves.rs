@@ -53,7 +53,7 @@ pub enum Move {
     Reconcile(usize, Reply),
     /// Its write reaches the API server.
     Write(usize),
-    /// Its write to the object, beside the status, is refused.
+    /// Its write to the object is refused.
     Refuse(usize),
     /// The watch brings it the object.
     Deliver(usize),
@@ -316,6 +316,9 @@ impl Exploration {
         controller.behind = true;
         controller.known.finalizer_added |= added;
         controller.known.write_accepted(pending.what);
+        if pending.what.is_none() {
+            controller.known.status_accepted(None);
+        }
         if let (Some(number), Some(time)) = (pending.records, recorded) {
             controller.known.recorded(number, time.0, withdrawn);
         }
