@@ -542,10 +542,9 @@ fn what_a_spec_limits_does_not_wait_for_a_status_that_cannot_be_written() {
         known
     };
     let lasting = at(5);
-    for (case, object, cause) in [
-        ("suspended", suspended(live("IDLE")), StopCause::Suspended),
-        ("past its deadline", capped(live("BUSY"), 5), StopCause::ActiveDeadline),
-    ] {
+    for (case, object, cause) in
+        [("suspended", suspended(live("IDLE")), StopCause::Suspended), ("past its deadline", capped(live("BUSY"), 5), StopCause::ActiveDeadline)]
+    {
         let known = unwritable(trusted(), refused_write::STATUS);
         assert_eq!(next_step(&object, &known, &nothing(), &lasting), Step::Terminate, "{case}");
         assert_eq!(untold_cause(&object, &known, &lasting), Some(cause.clone()), "{case}");
