@@ -8,6 +8,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, ArgAction, Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use k8s_openapi::jiff::SignedDuration;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
 
 use crate::athena::rate_limiter::{Bounds, LARGE_CALLS, Rate};
 use crate::environment::is_role;
@@ -55,8 +56,8 @@ pub struct Run {
     #[arg(long, env = "ATHENA_OPERATOR_LOG_FORMAT", default_value = "json")]
     pub log_format: LogFormat,
 
-    /// What to log: a level, or directives such as `warn,athena_operator=debug`. Other crates log nothing, whatever is given here: their lines would show
-    /// requests and replies, with credentials in them
+    /// What to log: a level, or directives such as `info,athena_operator::lease=debug`. Other crates log nothing: their lines would show requests and
+    /// replies, with credentials in them
     #[arg(long, env = "ATHENA_OPERATOR_LOG", default_value = "warn,athena_operator=info", value_parser = filter, value_name = "FILTER")]
     pub log: String,
 
@@ -207,7 +208,15 @@ pub fn usage(error: &clap::Error, arguments: &[OsString]) -> String {
     }
 }
 
+/// A filter of the log in which no directive is without effect.
 fn filter(text: &str) -> Result<String, String> {
+    for directive in text.split(',') {
+        let target = directive.split(['=', '[']).next().unwrap_or_default().trim();
+        let is_own = target.split("::").next() == Some(env!("CARGO_CRATE_NAME")) || directive.starts_with('[');
+        if !is_own && directive.trim().parse::<LevelFilter>().is_err() {
+            return Err(format!("`{directive}` is neither a level nor a directive for {}: other crates log nothing", env!("CARGO_CRATE_NAME")));
+        }
+    }
     EnvFilter::try_new(text).map(|_| text.to_owned()).map_err(|error| format!("`{text}` cannot be read: {error}"))
 }
 
@@ -296,7 +305,10 @@ mod tests {
             (["run", "--lease-name=a b"], "is not the name of an object"),
             (["run", "--lease-name="], "lease-name"),
             (["run", "--uncertainty=999ms"], "must be at least 1s"),
-            (["run", "--log=a=b=c"], "`a=b=c` cannot be read"),
+            (["run", "--log=athena_operator=b=c"], "`athena_operator=b=c` cannot be read"),
+            (["run", "--log="], "`` is neither a level"),
+            (["run", "--log=warn,athena-operator=debug"], "`athena-operator=debug` is neither a level nor a directive for athena_operator"),
+            (["run", "--log=info,kube=debug"], "`kube=debug` is neither"),
         ] {
             let error = parse(&arguments).expect_err(part).to_string();
             assert!(error.contains(part), "{error}");

@@ -61,7 +61,8 @@ pub fn problems(environment: impl IntoIterator<Item = (OsString, OsString)>, is_
             None if matches!(variable.kind, Kind::Anything | Kind::Unchecked(_)) => None,
             None => Some("is not UTF-8 text".into()),
         };
-        problem.map(|problem| format!("{name} {problem}"))
+        // In quotes, a name that is followed by a word is not taken for one that is followed by a secret, which is printed nowhere.
+        problem.map(|problem| format!("`{name}` {problem}"))
     };
     let mut problems: Vec<String> = environment.into_iter().filter_map(problem).collect();
     problems.sort();

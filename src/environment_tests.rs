@@ -127,10 +127,10 @@ fn problems_name_the_variable_and_show_no_value() {
     ];
     let environment = environment.map(|(name, value)| (OsString::from(name), OsString::from_vec(value)));
     let expected = [
-        "AWS_ACCESS_KEY_ID ends in a newline: make its value without one, for example with `echo -n`",
-        "AWS_CONFIG_FILE is not UTF-8 text",
-        "AWS_MAX_ATTEMPTS must be a whole number of at least 1 and at most 4294967295",
-        "MIMALLOC_VERBOSE must be a number, or a word such as on or off",
+        "`AWS_ACCESS_KEY_ID` ends in a newline: make its value without one, for example with `echo -n`",
+        "`AWS_CONFIG_FILE` is not UTF-8 text",
+        "`AWS_MAX_ATTEMPTS` must be a whole number of at least 1 and at most 4294967295",
+        "`MIMALLOC_VERBOSE` must be a number, or a word such as on or off",
     ];
     assert_eq!(problems(environment, |_, variable| !variable.of_cluster), expected);
 }

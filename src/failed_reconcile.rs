@@ -8,7 +8,7 @@ use tracing::{debug, warn};
 use crate::api::AthenaSession;
 use crate::events;
 use crate::known::backoff;
-use crate::lifecycle::Step;
+use crate::lifecycle::{Step, unrecorded_to_end};
 use crate::memory::Memory;
 use crate::operator::Operator;
 use crate::redaction::WITHHELD;
@@ -47,15 +47,25 @@ impl Operator {
         } else {
             debug!(reason = refused_write::REASON, "cannot {what}: {said}");
         }
-        if let Ok(object) = &received.0
-            && what != STATUS
-        {
-            self.report_refused_write(object, memory).await;
+        match &received.0 {
+            Ok(object) if what == STATUS => self.end_unrecorded(object, memory),
+            Ok(object) => self.report_refused_write(object, memory).await,
+            Err(_) => {}
         }
         if let Some((what, message)) = memory.known.refused_write_to_tell(&self.circumstances()) {
             self.publisher.publish(received.meta(), events::write_refused(what, &message));
         }
         wait.max(memory.known.write_wait(now))
+    }
+
+    /// Ends the session that no status can name, once, if it is to end.
+    fn end_unrecorded(&self, object: &AthenaSession, memory: &mut Memory) {
+        let Some(id) = unrecorded_to_end(object, &memory.known, &self.circumstances()) else { return };
+        if memory.ends_unrecorded.as_deref() != Some(id) {
+            warn!(session_id = id, "the session is ended though the status cannot name it: the API server refuses that");
+            memory.ends_unrecorded = Some(id.into());
+            self.end_orphan(id.to_owned());
+        }
     }
 
     /// Has the status say that a write is refused. The next try comes by here again if that cannot be done.

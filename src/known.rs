@@ -149,6 +149,10 @@ impl Refused {
         match self.refusal.class {
             Class::Unanswered => format!("{operation} is not answered: {said}"),
             Class::NotSent => format!("{operation} cannot be sent: {said}"),
+            // Athena has answered, and the operator sees in the answer that no session can be started.
+            Class::MayHeal | Class::Rejected if self.call == Call::WorkGroup && self.refusal.request_id.is_none() => {
+                format!("StartSession is not called: {said}")
+            }
             _ => format!("{operation} is refused: {said}"),
         }
     }

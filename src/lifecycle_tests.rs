@@ -570,6 +570,27 @@ fn what_a_spec_limits_does_not_wait_for_a_status_that_cannot_be_written() {
 }
 
 #[test]
+fn a_session_that_no_status_can_name_is_ended_once_it_is_to_end() {
+    let mut known = own_attempt();
+    known.starting();
+    known.started(0, "s", "CREATING", at(0).now, &Limits::default());
+    known.write_refused(refused_write::STATUS, "request is too large", None, at(0).now, 0.0);
+    let late = with(unknown(), |object| object.spec.active_deadline_seconds = Some(300));
+    for (case, object, minutes, ends) in [
+        ("wanted", unknown(), 99, false),
+        ("deleted, and it may pass", deleted(unknown()), 4, false),
+        ("deleted", deleted(unknown()), 5, true),
+        ("let go", retained(deleted(unknown())), 5, false),
+        ("suspended", suspended(unknown()), 5, true),
+        ("past its deadline", late, 5, true),
+    ] {
+        assert_eq!(unrecorded_to_end(&object, &known, &at(minutes)), ends.then_some("s"), "{case}");
+    }
+    known.session_recorded();
+    assert_eq!(unrecorded_to_end(&deleted(unknown()), &known, &at(5)), None, "recorded");
+}
+
+#[test]
 fn a_strangers_session_in_the_status_is_none_of_ours() {
     let strange = Session { details: Some(Box::new(Details { description: Some("theirs".into()), ..Details::default() })), ..session("IDLE") };
     let mut known = met();

@@ -20,6 +20,8 @@ pub(crate) struct Memory {
     pub(crate) outdated: u32,
     /// Whether the object, as this process last saw it, is to delete itself though a tool would create it again.
     pub(crate) ttl_under_gitops: Option<bool>,
+    /// The session that is being ended though no status could name it.
+    pub(crate) ends_unrecorded: Option<Box<str>>,
     /// Whether people were told that the session runs on without the object.
     pub(crate) retention_told: bool,
     /// Whether the object was let go: nothing of it needs to be remembered.

@@ -41,7 +41,7 @@ pub struct RefusedWrite {
     /// The version of the object at which a try fails as the last one did: any other one may be mended.
     version: Option<u64>,
     /// How often people were told of the row by events.
-    told: u8,
+    told: i64,
 }
 
 impl RefusedWrite {
@@ -133,11 +133,12 @@ impl Known {
         }
     }
 
-    /// Returns what is refused and the refusal, if people are to be told of it now by an event: once when it begins, and once more when it has become a
-    /// lasting one.
+    /// Returns what is refused and the refusal, if people are to be told of it now by an event: once when it begins, once more when it has become a lasting
+    /// one, and every half hour from then on, since the API server forgets an event after an hour and there may be no status to tell it.
     pub fn refused_write_to_tell(&mut self, at: &Circumstances) -> Option<(&'static str, String)> {
         let refused = self.refused_write.as_deref_mut()?;
-        let due = if refused.is_lasting(at) { 2 } else { 1 };
+        let lasting = at.now.duration_since(refused.since) - at.limits.healing;
+        let due = if lasting.is_negative() { 1 } else { 2 + lasting.as_mins() / 30 };
         let is_news = refused.told < due;
         refused.told = due;
         is_news.then(|| (refused.what, refused.message()))
@@ -182,10 +183,10 @@ mod tests {
     }
 
     #[test]
-    fn people_are_told_at_its_begin_and_once_more_when_it_lasts() {
+    fn people_are_told_at_its_begin_when_it_lasts_and_every_half_hour() {
         let mut known = Known::met(at(0).now);
         assert_eq!(known.refused_write_to_tell(&at(0)), None);
-        for (minutes, is_told) in [(0, true), (1, false), (4, false), (5, true), (6, false), (600, false)] {
+        for (minutes, is_told) in [(0, true), (1, false), (4, false), (5, true), (6, false), (34, false), (35, true), (64, false), (600, true), (601, false)] {
             refused(&mut known, STATUS, "no", minutes);
             assert_eq!(known.refused_write_to_tell(&at(minutes)).is_some(), is_told, "after {minutes} minutes");
         }

@@ -57,7 +57,7 @@ pub struct AthenaSessionStatus {
     pub state_change_reason: Option<String>,
 
     /// Why the operator ends the session though the object stays: `Suspended`, `ActiveDeadline`, `StartupDeadline` or `Degraded`. Recorded before
-    /// TerminateSession is called. More values may come.
+    /// TerminateSession is called, unless the API server refuses that for five minutes. More values may come.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::word")]
     pub stop_cause: Option<StopCause>,
@@ -244,7 +244,7 @@ open_words! {
         SessionVanished,
         /// The outcome of StartSession never came to be known, and no session of the attempt lives.
         SessionLost,
-        /// StartSession refuses the request for good.
+        /// StartSession refuses the request for good, or would.
         InvalidRequest,
         /// Athena has seen the token with another request, and no session of the attempt lives.
         TokenMismatch,

@@ -261,7 +261,8 @@ fn over(status: &AthenaSessionStatus, reason: &EndReason) -> String {
         EndReason::StartupDeadlineExceeded => format!("session {id} was not ready within its startup deadline and was ended"),
         EndReason::SessionVanished => format!("Athena does not know session {id}{work} any more, too early for its idle timeout"),
         EndReason::SessionLost => "what became of StartSession is not known and nothing of it lives: starting again".into(),
-        EndReason::InvalidRequest | EndReason::TokenMismatch | EndReason::SessionAlreadyExists => format!("StartSession refuses the request{athena}"),
+        EndReason::InvalidRequest => format!("no session can be started as the object asks{athena}"),
+        EndReason::TokenMismatch | EndReason::SessionAlreadyExists => format!("StartSession refuses the request{athena}"),
         EndReason::Other(word) => format!("session {id} ended: {word}{athena}"),
     }
 }

@@ -247,7 +247,7 @@ fn each_end_says_what_was_and_what_can_be_done() {
         ("SessionDegraded", format!("session s was degraded and was ended{AGAIN}")),
         ("StartupDeadlineExceeded", format!("session s was not ready within its startup deadline and was ended{AGAIN}")),
         ("SessionVanished", format!("Athena does not know session s any more, too early for its idle timeout{AGAIN}")),
-        ("InvalidRequest", "StartSession refuses the request: out; create another AthenaSession".to_owned()),
+        ("InvalidRequest", "no session can be started as the object asks: out; create another AthenaSession".to_owned()),
         ("TokenMismatch", format!("StartSession refuses the request: out{AGAIN}")),
         ("SessionAlreadyExists", format!("StartSession refuses the request: out{AGAIN}")),
         ("Later", format!("session s ended: Later: out{AGAIN}")),

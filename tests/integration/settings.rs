@@ -82,7 +82,7 @@ async fn a_wrong_value_of_any_variable_is_refused_by_its_name(world: World) -> a
 
 async fn a_word_where_something_else_is_expected_is_refused_by_the_name_of_its_variable(world: World) -> anyhow::Result<()> {
     /// Flags that take a word.
-    const WORDS: [&str; 5] = ["LEASE_NAME", "LEASE_NAMESPACE", "LOG", "NAMESPACES", "WORK_GROUPS"];
+    const WORDS: [&str; 4] = ["LEASE_NAME", "LEASE_NAMESPACE", "NAMESPACES", "WORK_GROUPS"];
     let takes_a_word = |variable: &Variable| match variable.kind {
         Kind::Flag => WORDS.iter().any(|flag| variable.name == format!("ATHENA_OPERATOR_{flag}")),
         Kind::Text | Kind::Header | Kind::Key | Kind::SecretKey | Kind::SecretHeader | Kind::Region | Kind::RoleSession => true,

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Mutex, mpsc};
 use std::thread;
@@ -78,6 +78,11 @@ impl Process {
     /// What it has written so far, to standard output and standard error.
     pub fn log(&self) -> String {
         std::fs::read(&self.log).map(|log| String::from_utf8_lossy(&log).into_owned()).unwrap_or_default()
+    }
+
+    /// The file that it writes to.
+    pub fn log_file(&self) -> &Path {
+        &self.log
     }
 
     /// Sends it a signal, unless it has ended.

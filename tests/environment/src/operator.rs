@@ -68,6 +68,11 @@ impl Operator {
         self.process.log()
     }
 
+    /// The file that it logs to.
+    pub fn log_file(&self) -> &Path {
+        self.process.log_file()
+    }
+
     /// Where its probes and metrics are, once it says so.
     pub fn address(&self) -> Option<SocketAddr> {
         // Kept, since the log of a busy operator is long.

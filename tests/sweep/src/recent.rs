@@ -13,6 +13,8 @@ pub(crate) struct Recent {
     pub(crate) struck: bool,
     /// Whether it has not been answered.
     pub(crate) pending: bool,
+    /// Whether it has come to what was asked for, in time or late.
+    pub(crate) came_through: bool,
 }
 
 impl Recent {
@@ -26,7 +28,15 @@ impl From<athena_emulator::Call> for Recent {
         use athena_emulator::Outcome;
         let (struck, pending) = (!matches!(call.outcome, Outcome::Pending | Outcome::Ok), call.outcome == Outcome::Pending);
         let replica = call.access_key_id.and_then(|key| key.strip_prefix("replica-")?.parse().ok()).unwrap_or(0);
-        Self { replica, target: Target::Athena, operation: call.operation, nanos: call.time.as_nanosecond(), struck, pending }
+        Self {
+            replica,
+            target: Target::Athena,
+            operation: call.operation,
+            nanos: call.time.as_nanosecond(),
+            struck,
+            pending,
+            came_through: call.outcome == Outcome::Ok,
+        }
     }
 }
 
@@ -36,7 +46,12 @@ impl From<fault_proxy::Request> for Recent {
         let nanos = request.time.duration_since(std::time::UNIX_EPOCH).map_or(0, |time| i128::try_from(time.as_nanos()).unwrap_or(i128::MAX));
         let struck = !matches!(request.outcome, Outcome::Pending | Outcome::Passed(_) | Outcome::Unreachable | Outcome::Stale(_));
         let pending = request.outcome == Outcome::Pending;
+        let came_through = match request.outcome {
+            Outcome::Passed(code) | Outcome::Slowed(code) => code < 300,
+            Outcome::Stale(_) => true,
+            _ => false,
+        };
         let replica = request.client.and_then(|client| client.parse().ok()).unwrap_or(0);
-        Self { replica, target: Target::Kubernetes, operation: request.operation.to_string(), nanos, struck, pending }
+        Self { replica, target: Target::Kubernetes, operation: request.operation.to_string(), nanos, struck, pending, came_through }
     }
 }

@@ -148,7 +148,7 @@ impl World {
 
     /// Whether a list was read in this phase.
     pub(crate) fn has_listed(&self) -> bool {
-        self.recent().into_iter().any(|recent| recent.operation == "list athenasessions" && !recent.struck && !recent.pending)
+        self.recent().into_iter().any(|recent| recent.operation == "list athenasessions" && recent.came_through)
     }
 
     /// Cuts the operator off from events.

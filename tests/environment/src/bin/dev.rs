@@ -42,6 +42,7 @@ async fn dev(arguments: &Arguments) -> anyhow::Result<()> {
     if let Some(address) = operator.address() {
         eprintln!("  curl http://{address}/metrics");
     }
+    eprintln!("  tail -f {}", operator.log_file().display());
     eprintln!("Ctrl-C ends everything.");
     tokio::signal::ctrl_c().await?;
     Ok(())
