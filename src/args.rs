@@ -213,7 +213,7 @@ fn filter(text: &str) -> Result<String, String> {
     for directive in text.split(',') {
         let target = directive.split(['=', '[']).next().unwrap_or_default().trim();
         let is_own = target.split("::").next() == Some(env!("CARGO_CRATE_NAME")) || directive.starts_with('[');
-        if !is_own && directive.trim().parse::<LevelFilter>().is_err() {
+        if !is_own && (directive.trim().is_empty() || directive.trim().parse::<LevelFilter>().is_err()) {
             return Err(format!("`{directive}` is neither a level nor a directive for {}: other crates log nothing", env!("CARGO_CRATE_NAME")));
         }
     }

@@ -8,8 +8,8 @@ use tracing::{debug, warn};
 use crate::api::AthenaSession;
 use crate::events;
 use crate::known::backoff;
-use crate::lifecycle::{Step, unrecorded_to_end};
-use crate::memory::Memory;
+use crate::lifecycle::{Step, ends_unrecorded};
+use crate::memory::{Adopted, Memory};
 use crate::operator::Operator;
 use crate::redaction::WITHHELD;
 use crate::refused_write::{self, STATUS};
@@ -60,11 +60,11 @@ impl Operator {
 
     /// Ends the session that no status can name, once, if it is to end.
     fn end_unrecorded(&self, object: &AthenaSession, memory: &mut Memory) {
-        let Some(id) = unrecorded_to_end(object, &memory.known, &self.circumstances()) else { return };
-        if memory.ends_unrecorded.as_deref() != Some(id) {
+        let is_to_end = ends_unrecorded(object, &memory.known, &self.circumstances());
+        if let Some(Adopted { id, ends }) = memory.adopted.as_deref_mut().filter(|adopted| is_to_end && !adopted.ends) {
             warn!(session_id = id, "the session is ended though the status cannot name it: the API server refuses that");
-            memory.ends_unrecorded = Some(id.into());
-            self.end_orphan(id.to_owned());
+            self.end_orphan(id.clone());
+            *ends = true;
         }
     }
 

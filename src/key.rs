@@ -7,6 +7,8 @@ use kube::Resource;
 use kube::api::ObjectMeta;
 use kube::runtime::reflector::{Lookup, ObjectRef};
 
+use crate::runtime::workqueue::Grouped;
+
 /// An object by its namespace and name. Several are kept of each object: it is small, and copies share what it holds.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Key(Arc<str>);
@@ -40,6 +42,13 @@ impl Key {
     /// What kube calls it.
     pub(crate) fn reference<K: Lookup<DynamicType: Default>>(&self) -> ObjectRef<K> {
         ObjectRef::new(self.name()).within(self.namespace())
+    }
+}
+
+/// Namespaces take turns.
+impl Grouped for Key {
+    fn group(&self) -> &str {
+        self.namespace()
     }
 }
 

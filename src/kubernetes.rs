@@ -108,7 +108,11 @@ pub fn client(api_server: &ApiServer, clock: Clock, metrics: Arc<Metrics>) -> an
     let late = format!("no reply within {timeout:?}{through}");
     let client = ClientBuilder::new(transport(api_server)?, api_server.namespace())
         .with_layer(&TimeoutLayer::new(*timeout))
-        .with_layer(&MapErrLayer::new(move |error: BoxError| if error.is::<Elapsed>() { late.clone().into() } else { error }))
+        .with_layer(&MapErrLayer::new(move |error: BoxError| match error.to_string() {
+            _ if error.is::<Elapsed>() => late.clone().into(),
+            text if text.contains("auth exec") => kubeconfig::without_plugin(&text).into(),
+            _ => error,
+        }))
         .with_layer(&Observing { clock, metrics });
     Ok(client.build())
 }
@@ -151,7 +155,7 @@ fn transport(
         .build(connector);
     Ok(ServiceBuilder::new()
         .layer(config.base_uri_layer())
-        .option_layer(config.auth_layer()?)
+        .option_layer(config.auth_layer().map_err(|error| anyhow::anyhow!(kubeconfig::without_plugin(&error.to_string())))?)
         .layer(config.extra_headers_layer()?)
         // kube shows the text of an error, and not its causes.
         .map_err(|error| BoxError::from(format!("{:#}", anyhow::Error::new(error))))

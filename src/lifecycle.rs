@@ -362,15 +362,14 @@ pub fn ends_untold(object: &AthenaSession, known: &mut Known, at: &Circumstances
     Some(cause)
 }
 
-/// The session that was started for `object` and is to end, though for long no status could name it: one that is recorded is looked at and ended by
-/// [`next_step`], and this one cannot be.
-pub fn unrecorded_to_end<'a>(object: &AthenaSession, known: &'a Known, at: &Circumstances) -> Option<&'a str> {
-    let (_, session) = known.unrecorded.as_deref().filter(|_| known.is_status_lastingly_refused(at))?;
+/// Whether the session of `object`, which for long no status could name, is to end all the same: one that is recorded is ended by [`next_step`].
+pub fn ends_unrecorded(object: &AthenaSession, known: &Known, at: &Circumstances) -> bool {
     let is_deleted = object.metadata.deletion_timestamp.is_some() && object.spec.deletion_policy != DeletionPolicy::Retain;
     let begun = object.status.as_ref().and_then(|status| status.attempt_time.as_ref());
     let deadline = begun.and_then(|begun| Some(after(begun.0, object.spec.active_deadline()?)));
     let is_late = at.is_time_certain && deadline.is_some_and(|deadline| deadline <= at.now);
-    (is_deleted || object.spec.suspend || is_late).then_some(&session.id)
+    let is_to_end = is_deleted || object.spec.suspend || is_late;
+    is_to_end && known.is_status_lastingly_refused(at) && matches!(attempt(object, known), Attempt::Unknown(_))
 }
 
 /// Whether the session of `object` is being stopped, or is to be.

@@ -584,10 +584,9 @@ fn a_session_that_no_status_can_name_is_ended_once_it_is_to_end() {
         ("suspended", suspended(unknown()), 5, true),
         ("past its deadline", late, 5, true),
     ] {
-        assert_eq!(unrecorded_to_end(&object, &known, &at(minutes)), ends.then_some("s"), "{case}");
+        assert_eq!(ends_unrecorded(&object, &known, &at(minutes)), ends, "{case}");
     }
-    known.session_recorded();
-    assert_eq!(unrecorded_to_end(&deleted(unknown()), &known, &at(5)), None, "recorded");
+    assert!(!ends_unrecorded(&deleted(live("IDLE")), &known, &at(5)), "recorded");
 }
 
 #[test]

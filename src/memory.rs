@@ -20,12 +20,21 @@ pub(crate) struct Memory {
     pub(crate) outdated: u32,
     /// Whether the object, as this process last saw it, is to delete itself though a tool would create it again.
     pub(crate) ttl_under_gitops: Option<bool>,
-    /// The session that is being ended though no status could name it.
-    pub(crate) ends_unrecorded: Option<Box<str>>,
+    /// The session of the object that was to be recorded last.
+    pub(crate) adopted: Option<Box<Adopted>>,
     /// Whether people were told that the session runs on without the object.
     pub(crate) retention_told: bool,
     /// Whether the object was let go: nothing of it needs to be remembered.
     pub(crate) released: bool,
+}
+
+/// A session that is to be recorded.
+#[derive(Clone, Debug)]
+pub(crate) struct Adopted {
+    /// Athena's id.
+    pub(crate) id: String,
+    /// Whether it is being ended though no status could name it.
+    pub(crate) ends: bool,
 }
 
 #[derive(Debug)]
@@ -140,6 +149,6 @@ mod tests {
 
     #[test]
     fn of_each_object_less_than_half_a_kilobyte_is_kept_beside_what_few_have() {
-        assert!(size_of::<Memory>() <= 448, "{} bytes", size_of::<Memory>());
+        assert!(size_of::<Memory>() <= 464, "{} bytes", size_of::<Memory>());
     }
 }

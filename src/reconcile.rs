@@ -13,7 +13,7 @@ use crate::events;
 use crate::key::Key;
 use crate::known::{Known, backoff};
 use crate::lifecycle::{Attempt, Circumstances, Seen, Step, attempt, awaits_time, ends_untold, next_step, surplus, wake_time};
-use crate::memory::Memory;
+use crate::memory::{Adopted, Memory};
 use crate::metrics::{Changes, UNTOLD, changes, changes_of_release};
 use crate::observation::NextCall;
 use crate::operator::Operator;
@@ -137,6 +137,11 @@ impl Operator {
             }
             _ => {
                 let Some(outcome) = self.act(object, known, &step, call).await? else { return Ok(Some(self.outdated(&mut memory.outdated))) };
+                if let Step::Adopt(_, Session { id, .. }) = &step
+                    && memory.adopted.as_ref().is_none_or(|adopted| adopted.id != *id)
+                {
+                    memory.adopted = Some(Box::new(Adopted { id: id.clone(), ends: false }));
+                }
                 let (written, status) = self.report(object, known, &step, &outcome).await?;
                 reported = Some(status);
                 written

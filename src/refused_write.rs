@@ -186,7 +186,9 @@ mod tests {
     fn people_are_told_at_its_begin_when_it_lasts_and_every_half_hour() {
         let mut known = Known::met(at(0).now);
         assert_eq!(known.refused_write_to_tell(&at(0)), None);
-        for (minutes, is_told) in [(0, true), (1, false), (4, false), (5, true), (6, false), (34, false), (35, true), (64, false), (600, true), (601, false)] {
+        for (minutes, is_told) in
+            [(0, true), (1, false), (4, false), (5, true), (6, false), (34, false), (35, true), (64, false), (600, true), (601, false)]
+        {
             refused(&mut known, STATUS, "no", minutes);
             assert_eq!(known.refused_write_to_tell(&at(minutes)).is_some(), is_told, "after {minutes} minutes");
         }

@@ -8,6 +8,7 @@ use tokio::sync::SemaphorePermit;
 use tracing::debug;
 
 use crate::api::{AthenaSession, AthenaSessionSpec};
+use crate::confidential::withheld;
 use crate::operator::Operator;
 use crate::redaction::redacted;
 use crate::session::{Look, Refusal, Session};
@@ -55,7 +56,8 @@ impl Operator {
     /// Returns `refusal` without values of the object's properties.
     pub(crate) async fn redact_refusal(&self, object: &AthenaSession, refusal: Refusal) -> Refusal {
         let RedactingSpec { spec, _place } = self.redacting_spec(object).await;
-        refusal.redacted(&spec)
+        let refusal = refusal.redacted(&spec);
+        Refusal { message: withheld(&refusal.message), ..refusal }
     }
 
     /// Returns `session` without values of the object's properties in Athena's texts. The object is read only if there is a text.
@@ -64,7 +66,8 @@ impl Operator {
             return session;
         }
         let RedactingSpec { spec, _place } = self.redacting_spec(object).await;
-        session.redacted(&spec)
+        let session = session.redacted(&spec);
+        Session { state_change_reason: session.state_change_reason.as_deref().map(withheld), ..session }
     }
 
     /// Returns `look` without values of the object's properties in Athena's texts.
@@ -79,13 +82,13 @@ impl Operator {
     /// Returns what the API server says, without values of the object's properties.
     pub(crate) async fn redact_text(&self, object: &AthenaSession, text: &str) -> String {
         let RedactingSpec { spec, _place } = self.redacting_spec(object).await;
-        redacted(text, &spec)
+        withheld(&redacted(text, &spec))
     }
 
     /// Returns what the API server or the way to it says in `error`, without values of the object's properties, which a refusal may repeat. No text about an
     /// object gets into its status, an event or a log line otherwise; if the whole object cannot be read, what failed is told without the text.
     pub(crate) async fn redact_error(&self, object: &AthenaSession, error: &Error) -> String {
         let RedactingSpec { spec, _place } = self.redacting_spec(object).await;
-        if spec.trimmed { format!("{}: {}", error.class(), crate::redaction::WITHHELD) } else { redacted(&error.to_string(), &spec) }
+        if spec.trimmed { format!("{}: {}", error.class(), crate::redaction::WITHHELD) } else { withheld(&redacted(&error.to_string(), &spec)) }
     }
 }

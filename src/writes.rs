@@ -41,10 +41,15 @@ pub enum Error {
     /// There was no answer in time.
     #[error("cannot {0}: no answer from the API server in time")]
     Timeout(&'static str),
+    /// The server took it, and changed nothing.
+    #[error("cannot {0}: {UNDONE}")]
+    Undone(&'static str),
     /// It cannot be read, as it is by now. Why is not told: it could be any part of the object.
     #[error("cannot read the object: it is not as this version knows it")]
     Unreadable,
 }
+
+const UNDONE: &str = "the API server takes the write and changes nothing: a mutating policy or webhook undoes it";
 
 impl Error {
     /// What failed and how, without the server's text.
@@ -56,6 +61,7 @@ impl Error {
                 _ => "the API server cannot be reached",
             },
             Self::Timeout(_) => "the API server does not answer in time",
+            Self::Undone(_) => "the API server undoes the write",
             Self::Unreadable => "the object cannot be read",
         }
     }
@@ -63,7 +69,11 @@ impl Error {
     /// What the server refuses to let the operator write, and its words. A failure inside the server counts if it comes `again`: that of a webhook, or of a
     /// storage that is full, lasts; others pass, as missing answers and rates do.
     pub fn refused_write(&self, again: bool) -> Option<(&'static str, &str)> {
-        let Self::Api(what, error) = self else { return None };
+        let (what, error) = match self {
+            Self::Api(what, error) => (what, error),
+            Self::Undone(what) => return Some((what, UNDONE)),
+            Self::Timeout(_) | Self::Unreadable => return None,
+        };
         let kube::Error::Api(status) = error.as_ref() else { return None };
         let is_refusal = match status.code {
             408 | 429 => false,
@@ -116,7 +126,11 @@ pub async fn write_finalizer(client: &Client, object: &AthenaSession, present: b
     let request = async { api(client, object).patch_metadata(&object.name_any(), &parameters(), &Patch::Merge(patch)).await };
     let what = if present { ADD_FINALIZER } else { REMOVE_FINALIZER };
     let written = outcome(what, timed(request).await, |object| object.metadata.resource_version);
-    confirmed(client, &object.metadata, written).await
+    match confirmed(client, &object.metadata, written).await {
+        // No watch brings what has not changed.
+        Ok(Written::Yes(version)) if object.metadata.resource_version.as_ref() == Some(&version) => Err(Error::Undone(what)),
+        written => written,
+    }
 }
 
 /// Writes `status` in place of the one of `object`. A replacement costs the server less than any patch, see `docs/benchmarks.md`. What is not the status

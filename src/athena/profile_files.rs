@@ -9,6 +9,7 @@ use aws_runtime::env_config::file::{EnvConfigFileKind, EnvConfigFiles};
 use aws_runtime::env_config::property::PropertiesKey;
 use aws_types::os_shim_internal::{Env, Fs};
 
+use crate::confidential;
 use crate::environment::{Kind, PROFILE_KEYS};
 
 /// Parts of a section of services, as the SDK names the services that are called.
@@ -145,6 +146,10 @@ fn at_home(path: &str) -> PathBuf {
 fn warning_of_token(named_by: &str, path: &str) -> Option<String> {
     let problem = match std::fs::read(path).map(String::from_utf8) {
         Ok(Ok(token)) if token.is_empty() => "is empty".into(),
+        Ok(Ok(token)) if Kind::SecretHeader.problem(&token).is_none() => {
+            confidential::keep(&token);
+            return None;
+        }
         Ok(Ok(token)) => Kind::SecretHeader.problem(&token)?,
         Ok(Err(_)) => "is not UTF-8 text".into(),
         Err(error) => format!("cannot be read: {error}"),

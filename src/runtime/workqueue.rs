@@ -2,6 +2,7 @@
 //!
 //! As in client-go, a key waits once however often it is added, and is reconciled once at a time: what is added meanwhile waits until that reconcile has
 //! ended. Unlike kube's applier, which takes what it holds in no order, and what is due beside its bound, the queue serves by priority within a bound.
+//! Within a priority it serves groups of keys in turns: one group whose reconciles take long cannot take every place that becomes free.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::hash::Hash;
@@ -12,7 +13,13 @@ use tokio::sync::Notify;
 
 use crate::metrics::Metrics;
 
-/// Order in which keys are served; first come, first served within each.
+/// A key of a queue.
+pub trait Grouped {
+    /// The group of the key, such as its namespace.
+    fn group(&self) -> &str;
+}
+
+/// Order in which keys are served. Within each, groups of keys take turns, and a group's keys are served first come, first served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Priority {
     /// What ends something, and what may act at once.
@@ -58,10 +65,47 @@ struct Running {
     again: Option<Waiting>,
 }
 
+/// Keys of one priority in line.
+#[derive(Debug)]
+struct Line<K> {
+    groups: HashMap<Box<str>, VecDeque<K>>,
+    /// The groups, the one whose turn is next first.
+    turns: VecDeque<Box<str>>,
+}
+
+impl<K> Default for Line<K> {
+    fn default() -> Self {
+        Self { groups: HashMap::new(), turns: VecDeque::new() }
+    }
+}
+
+impl<K: Grouped> Line<K> {
+    fn push(&mut self, key: K) {
+        if let Some(keys) = self.groups.get_mut(key.group()) {
+            return keys.push_back(key);
+        }
+        let group: Box<str> = key.group().into();
+        self.turns.push_back(group.clone());
+        self.groups.insert(group, VecDeque::from([key]));
+    }
+
+    fn pop(&mut self) -> Option<K> {
+        let group = self.turns.pop_front()?;
+        let keys = self.groups.get_mut(&group)?;
+        let key = keys.pop_front();
+        if keys.is_empty() {
+            self.groups.remove(&group);
+        } else {
+            self.turns.push_back(group);
+        }
+        key
+    }
+}
+
 /// The decisions of the queue. It has no clock.
 #[derive(Debug)]
 struct State<K> {
-    ready: [VecDeque<K>; 3],
+    ready: [Line<K>; 3],
     waiting: HashMap<K, Waiting>,
     running: HashMap<K, Running>,
     /// Keys by the time at which they are due, and by a number that tells equal times apart.
@@ -100,7 +144,7 @@ enum Next<K> {
     Nothing,
 }
 
-impl<K: Clone + Eq + Hash> State<K> {
+impl<K: Clone + Eq + Hash + Grouped> State<K> {
     fn new(permits: usize) -> Self {
         Self {
             ready: Default::default(),
@@ -126,7 +170,7 @@ impl<K: Clone + Eq + Hash> State<K> {
             if priority < waiting.priority {
                 // Its old place counts no more.
                 waiting.priority = priority;
-                self.ready[priority as usize].push_back(key);
+                self.ready[priority as usize].push(key);
             }
             return false;
         }
@@ -135,7 +179,7 @@ impl<K: Clone + Eq + Hash> State<K> {
     }
 
     fn enter(&mut self, key: K, waiting: Waiting) {
-        self.ready[waiting.priority as usize].push_back(key.clone());
+        self.ready[waiting.priority as usize].push(key.clone());
         self.waiting.insert(key, waiting);
     }
 
@@ -170,7 +214,7 @@ impl<K: Clone + Eq + Hash> State<K> {
                 _ => [Priority::High, Priority::Normal, Priority::Low],
             };
             for priority in order {
-                while let Some(key) = self.ready[priority as usize].pop_front() {
+                while let Some(key) = self.ready[priority as usize].pop() {
                     let Some(waiting) = self.waiting.get(&key).copied().filter(|waiting| waiting.priority == priority) else { continue };
                     self.waiting.remove(&key);
                     self.set_timer(&key, None);
@@ -181,7 +225,7 @@ impl<K: Clone + Eq + Hash> State<K> {
             if self.waiting.is_empty() {
                 // A burst leaves its room behind.
                 self.waiting.shrink_to(64);
-                self.ready.iter_mut().for_each(|ready| ready.shrink_to(64));
+                self.ready.iter_mut().for_each(|line| line.turns.shrink_to(64));
             }
         }
         self.timers.first_key_value().map_or(Next::Nothing, |((time, _), _)| Next::At(*time))
@@ -206,7 +250,7 @@ impl<K: Clone + Eq + Hash> State<K> {
     }
 }
 
-impl<K: Clone + Eq + Hash> Workqueue<K> {
+impl<K: Clone + Eq + Hash + Grouped> Workqueue<K> {
     /// Creates an empty queue of which so many keys are reconciled at a time.
     pub fn new(permits: usize, metrics: Arc<Metrics>) -> Self {
         Self(Arc::new(Shared { state: Mutex::new(State::new(permits)), changed: Notify::new(), metrics }))
@@ -259,13 +303,13 @@ impl<K: Clone + Eq + Hash> Workqueue<K> {
 
 /// The permit to reconcile a key, held while the reconcile runs.
 #[derive(Debug)]
-pub struct Work<K: Clone + Eq + Hash> {
+pub struct Work<K: Clone + Eq + Hash + Grouped> {
     queue: Workqueue<K>,
     key: K,
     next: Option<Instant>,
 }
 
-impl<K: Clone + Eq + Hash> Work<K> {
+impl<K: Clone + Eq + Hash + Grouped> Work<K> {
     /// Returns the key.
     pub fn key(&self) -> &K {
         &self.key
@@ -277,7 +321,7 @@ impl<K: Clone + Eq + Hash> Work<K> {
     }
 }
 
-impl<K: Clone + Eq + Hash> Drop for Work<K> {
+impl<K: Clone + Eq + Hash + Grouped> Drop for Work<K> {
     fn drop(&mut self) {
         self.queue.state().end(&self.key, self.next);
         self.queue.0.changed.notify_one();

@@ -1,5 +1,27 @@
 use super::*;
 
+impl Grouped for &'static str {
+    fn group(&self) -> &str {
+        self.split_once('/').map_or("", |(group, _)| group)
+    }
+}
+
+#[test]
+fn a_group_with_much_to_do_leaves_every_other_place_to_another() {
+    let (mut state, now) = (State::new(4), Instant::now());
+    for key in ["a/1", "a/2", "a/3", "a/4", "b/1", "a/5", "c/1", "b/2"] {
+        state.add(key, Priority::Normal, now);
+    }
+    state.add("a/6", Priority::High, now);
+    assert_eq!(order(&mut state, now), ["a/6", "a/1", "b/1", "c/1"]);
+    for key in ["a/6", "a/1", "b/1", "c/1"] {
+        state.end(&key, None);
+    }
+    assert_eq!(order(&mut state, now), ["a/2", "b/2", "a/3", "a/4"]);
+    state.end(&"a/4", None);
+    assert_eq!(order(&mut state, now), ["a/5"]);
+}
+
 fn begin(state: &mut State<&'static str>, now: Instant) -> Option<&'static str> {
     state.ring(now);
     match state.next(now) {
