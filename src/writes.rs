@@ -125,12 +125,15 @@ pub async fn write_finalizer(client: &Client, object: &AthenaSession, present: b
     let patch = json!({ "metadata": { "resourceVersion": object.metadata.resource_version, "finalizers": finalizers } });
     let request = async { api(client, object).patch_metadata(&object.name_any(), &parameters(), &Patch::Merge(patch)).await };
     let what = if present { ADD_FINALIZER } else { REMOVE_FINALIZER };
-    let written = outcome(what, timed(request).await, |object| object.metadata.resource_version);
-    match confirmed(client, &object.metadata, written).await {
-        // No watch brings what has not changed.
-        Ok(Written::Yes(version)) if object.metadata.resource_version.as_ref() == Some(&version) => Err(Error::Undone(what)),
-        written => written,
+    let answer = timed(request).await;
+    if let Some(Ok(written)) = &answer
+        && written.finalizers().iter().any(|name| name == FINALIZER) != present
+    {
+        // Where nothing has changed, no watch brings it.
+        return Err(Error::Undone(what));
     }
+    let written = outcome(what, answer, |object| object.metadata.resource_version);
+    confirmed(client, &object.metadata, written).await
 }
 
 /// Writes `status` in place of the one of `object`. A replacement costs the server less than any patch, see `docs/benchmarks.md`. What is not the status

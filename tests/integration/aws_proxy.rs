@@ -110,7 +110,7 @@ async fn what_variables_and_no_proxy_mean_for_calls_to_aws(_world: World) -> any
     }
 
     let refused = check(v4, &[("HTTPS_PROXY", "no URL")]).err().context("it is taken for a proxy")?.to_string();
-    ensure!(refused.contains("HTTPS_PROXY is not the URL of a proxy"), "{refused}");
+    ensure!(refused.contains("`HTTPS_PROXY` is not the URL of a proxy"), "{refused}");
 
     // SOCKS: neither the proxy is asked, nor AWS directly.
     let socks = format!("socks5://{}", proxy.authority());

@@ -292,7 +292,11 @@ async fn commands_on_a_session_that_was_retained(world: World) -> anyhow::Result
 }
 
 const WRITES_REFUSED: &[Shown] = &[
-    shown("kubectl get athenasessions -A | grep WriteRefused", &["team-a", "nightly"]),
+    shown("kubectl get athenasessions -A -o json * jq *the API server refuses*", &["team-a/nightly"]),
+    shown(
+        "kubectl get events -n team-a --field-selector reason=WriteRefused",
+        &["athenasession/nightly", "athenasession/unwritten", "no write today"],
+    ),
     shown("kubectl get events -A --field-selector reason=WriteRefused", &["athenasession/nightly", "athenasession/unwritten", "no write today"]),
     shown(
         "kubectl logs * jq *WriteRefused*",
