@@ -11,6 +11,7 @@ use crate::harness::{PATIENCE, PAUSE, World, condition, ready_condition, status,
 tests![
     a_finalizer_that_a_policy_refuses_is_told_and_the_session_starts_once_the_object_is_mended,
     a_finalizer_that_cannot_be_removed_is_told_while_the_object_is_being_deleted,
+    a_finalizer_that_a_policy_takes_off_again_is_told_and_tried_again,
     a_deletion_after_the_end_that_a_policy_forbids_is_told,
     a_deletion_that_is_not_wanted_any_more_is_not_told,
     a_status_that_a_policy_refuses_is_told_by_an_event_the_log_and_a_metric,
@@ -180,6 +181,43 @@ async fn a_finalizer_that_cannot_be_removed_is_told_while_the_object_is_being_de
     drop(policy);
     world.until_gone("etl").await?;
     ensure!(world.calls("TerminateSession").len() == 1, "{:?}", world.calls("TerminateSession"));
+    Ok(())
+}
+
+async fn a_finalizer_that_a_policy_takes_off_again_is_told_and_tried_again(world: World) -> anyhow::Result<()> {
+    let metadata = json!({ "name": world.namespace });
+    let undoing = [
+        json!({
+            "apiVersion": "admissionregistration.k8s.io/v1", "kind": "MutatingAdmissionPolicy", "metadata": metadata,
+            "spec": {
+                "failurePolicy": "Fail", "reinvocationPolicy": "Never", "matchConstraints": matched(&world, "UPDATE", "athenasessions"),
+                "matchConditions": [{ "name": "it-has-some", "expression": "has(object.metadata.finalizers)" }],
+                "mutations": [{ "patchType": "JSONPatch",
+                    "jsonPatch": { "expression": "[JSONPatch{op: 'remove', path: '/metadata/finalizers'}]" } }],
+            },
+        }),
+        json!({
+            "apiVersion": "admissionregistration.k8s.io/v1", "kind": "MutatingAdmissionPolicyBinding", "metadata": metadata,
+            "spec": { "policyName": world.namespace },
+        }),
+    ];
+    world.create_with("tried", json!({ "workGroup": "spark-35", "suspend": true })).await?;
+    let policy = ForNamespace::apply(&world, &undoing)?;
+    let (dry_run, held) = (PatchParams { dry_run: true, ..PatchParams::default() }, json!({ "metadata": { "finalizers": ["example.com/tried"] } }));
+    let begun = std::time::Instant::now();
+    while world.sessions.patch("tried", &dry_run, &Patch::Merge(&held)).await?.metadata.finalizers.is_some() {
+        ensure!(begun.elapsed() < PATIENCE, "the policy does not hold");
+        tokio::time::sleep(PAUSE).await;
+    }
+    let _operator = world.operator()?;
+    world.create("etl").await?;
+    until_told(&world, "etl", "refuses to let the operator add the finalizer: ").await?;
+    until_told(&world, "etl", "changes nothing").await?;
+    until_an_event_says(&world, "changes nothing").await?;
+    ensure!(world.calls("StartSession").is_empty(), "{:?}", world.calls("StartSession"));
+    // Nothing tells that the policy is gone.
+    drop(policy);
+    world.until_reason("etl", "SessionIdle").await?;
     Ok(())
 }
 

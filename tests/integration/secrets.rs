@@ -13,6 +13,7 @@ use crate::harness::{World, condition, status, tests, until};
 tests![
     no_secret_is_in_logs_events_or_metrics,
     a_secret_is_shown_in_no_writing_and_an_arn_is,
+    credentials_that_athena_repeats_are_in_no_status_or_event,
     a_reply_with_credentials_that_cannot_be_read_is_not_in_the_log,
     a_credentials_file_that_cannot_be_read_is_not_in_the_log,
     nothing_that_the_process_prints_holds_a_password,
@@ -221,6 +222,25 @@ async fn none_of(operator: &environment::Operator, secrets: &[String]) -> anyhow
     let log = operator.raw_log();
     let line = log.lines().find(|line| secrets.iter().any(|secret| line.contains(secret.as_str())));
     ensure!(line.is_none(), "the log holds a secret: {}", line.unwrap_or_default());
+    Ok(())
+}
+
+async fn credentials_that_athena_repeats_are_in_no_status_or_event(world: World) -> anyhow::Result<()> {
+    let secret = format!("{CANARY}-of-one");
+    let credential = Credential { access_key_id: "one".into(), secret_access_key: secret.clone(), ..Credential::default() };
+    world.emulator.configure(|config| config.credentials = vec![credential]);
+    let message = format!("The security token that was signed with {secret} is not known");
+    let refusal = FaultKind::Fail { status: 400, code: "UnrecognizedClientException".into(), message };
+    world.emulator.set_faults(vec![Fault::new("StartSession", refusal)]);
+    let operator = world.operator_with(&[], &[("AWS_ACCESS_KEY_ID", "one"), ("AWS_SECRET_ACCESS_KEY", &secret)])?;
+    world.create("etl").await?;
+    let object = world.until_reason("etl", "CredentialsInvalid").await?;
+    let told = |text: &str| text.contains("that was signed with ***") && !text.contains(CANARY);
+    let shown = serde_json::to_string(&status(&object).conditions)?;
+    ensure!(told(&shown), "{shown}");
+    until("an event tells it", || world.kubectl(&["events"]).is_ok_and(|events| events.contains("that was signed with"))).await?;
+    let events = world.kubectl(&["events"])?;
+    ensure!(told(&events) && told(&operator.raw_log()), "{events}");
     Ok(())
 }
 
