@@ -208,7 +208,7 @@ pub fn usage(error: &clap::Error, arguments: &[OsString]) -> String {
     }
 }
 
-/// A filter of the log in which no directive is without effect.
+/// A filter of the log, in which each directive is a level or is about this program.
 fn filter(text: &str) -> Result<String, String> {
     for directive in text.split(',') {
         let target = directive.split(['=', '[']).next().unwrap_or_default().trim();

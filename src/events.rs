@@ -117,7 +117,7 @@ pub const EVENTS: &[Kind] = &[
     ),
     warning("NotFound", "something that StartSession names does not exist", "read the message"),
     warning("Refused", "a call is refused with a text that this version does not know", "read the message"),
-    warning("InvalidRequest", "StartSession refuses the request for good, or would", "create another AthenaSession"),
+    warning("InvalidRequest", "StartSession refuses the request for good, or the operator knows that it would", "create another AthenaSession"),
     warning(
         "TokenMismatch",
         "Athena has seen the token with another request; the operator looks for the session by its marker",

@@ -62,7 +62,11 @@ impl Operator {
     fn end_unrecorded(&self, object: &AthenaSession, memory: &mut Memory) {
         let is_to_end = ends_unrecorded(object, &memory.known, &self.circumstances());
         if let Some(Adopted { id, ends }) = memory.adopted.as_deref_mut().filter(|adopted| is_to_end && !adopted.ends) {
-            warn!(session_id = id, "the session is ended though the status cannot name it: the API server refuses that");
+            warn!(
+                reason = refused_write::REASON,
+                session_id = id,
+                "the session is ended though the status cannot name it: the API server refuses that"
+            );
             self.end_orphan(id.clone());
             *ends = true;
         }

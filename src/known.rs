@@ -55,7 +55,7 @@ pub struct Known {
     lives_on: bool,
     terminated: Option<Box<Terminated>>,
     /// Why the session is being ended, where the API server did not let the status say so before.
-    untold_cause: Option<Box<StopCause>>,
+    unrecorded_cause: Option<Box<StopCause>>,
     /// Seconds of the idle timeout in effect, once a look has shown it.
     idle_timeout: Option<i32>,
     /// When the session was last seen at work.
@@ -149,7 +149,7 @@ impl Refused {
         match self.refusal.class {
             Class::Unanswered => format!("{operation} is not answered: {said}"),
             Class::NotSent => format!("{operation} cannot be sent: {said}"),
-            // Athena has answered, and the operator sees in the answer that no session can be started.
+            // Athena has refused nothing, or its refusal would have a request id: the operator found out by itself.
             Class::MayHeal | Class::Rejected if self.call == Call::WorkGroup && self.refusal.request_id.is_none() => {
                 format!("StartSession is not called: {said}")
             }
@@ -589,13 +589,13 @@ impl Known {
     }
 
     /// The session is ended for `cause`, which the status does not say yet.
-    pub fn ends_untold(&mut self, cause: StopCause) {
-        self.untold_cause = Some(Box::new(cause));
+    pub fn ends_without_record(&mut self, cause: StopCause) {
+        self.unrecorded_cause = Some(Box::new(cause));
     }
 
     /// Why the session is being ended, if the status did not say so before.
-    pub fn untold_cause(&self) -> Option<&StopCause> {
-        self.untold_cause.as_deref()
+    pub fn unrecorded_cause(&self) -> Option<&StopCause> {
+        self.unrecorded_cause.as_deref()
     }
 
     /// TerminateSession was accepted; a look tells whether it had an effect.

@@ -108,10 +108,11 @@ pub fn client(api_server: &ApiServer, clock: Clock, metrics: Arc<Metrics>) -> an
     let late = format!("no reply within {timeout:?}{through}");
     let client = ClientBuilder::new(transport(api_server)?, api_server.namespace())
         .with_layer(&TimeoutLayer::new(*timeout))
-        .with_layer(&MapErrLayer::new(move |error: BoxError| match error.to_string() {
-            _ if error.is::<Elapsed>() => late.clone().into(),
-            text if text.contains("auth exec") => kubeconfig::without_plugin(&text).into(),
-            _ => error,
+        .with_layer(&MapErrLayer::new(move |error: BoxError| {
+            if error.is::<Elapsed>() {
+                return late.clone().into();
+            }
+            kubeconfig::plugin_failure(&error.to_string()).map_or(error, BoxError::from)
         }))
         .with_layer(&Observing { clock, metrics });
     Ok(client.build())
@@ -155,7 +156,7 @@ fn transport(
         .build(connector);
     Ok(ServiceBuilder::new()
         .layer(config.base_uri_layer())
-        .option_layer(config.auth_layer().map_err(|error| anyhow::anyhow!(kubeconfig::without_plugin(&error.to_string())))?)
+        .option_layer(config.auth_layer().map_err(|error| kubeconfig::plugin_failure(&error.to_string()).map_or(error.into(), anyhow::Error::msg))?)
         .layer(config.extra_headers_layer()?)
         // kube shows the text of an error, and not its causes.
         .map_err(|error| BoxError::from(format!("{:#}", anyhow::Error::new(error))))

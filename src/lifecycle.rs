@@ -350,22 +350,23 @@ pub fn wants_stopped(object: &AthenaSession) -> bool {
 
 /// Why the session of `object` is to be stopped though its status cannot say so, which somebody may have brought about: a suspended object or one whose
 /// active deadline is over costs no more money for that. Neither is followed by a restart, whatever is known of the cause later.
-pub fn untold_cause(object: &AthenaSession, known: &Known, at: &Circumstances) -> Option<StopCause> {
+pub fn unrecorded_cause(object: &AthenaSession, known: &Known, at: &Circumstances) -> Option<StopCause> {
     let asked = || known.is_status_lastingly_refused(at).then(|| stop_asked(object, &Seen::default(), at)).flatten();
-    known.untold_cause().cloned().or_else(asked)
+    known.unrecorded_cause().cloned().or_else(asked)
 }
 
 /// TerminateSession is about to be called. Returns why, if the status does not say so, which is remembered until it does.
-pub fn ends_untold(object: &AthenaSession, known: &mut Known, at: &Circumstances) -> Option<StopCause> {
-    let cause = untold_cause(object, known, at).filter(|_| !wants_stopped(object))?;
-    known.ends_untold(cause.clone());
+pub fn ends_without_record(object: &AthenaSession, known: &mut Known, at: &Circumstances) -> Option<StopCause> {
+    let cause = unrecorded_cause(object, known, at).filter(|_| !wants_stopped(object))?;
+    known.ends_without_record(cause.clone());
     Some(cause)
 }
 
 /// Whether the session of `object`, which for long no status could name, is to end all the same: one that is recorded is ended by [`next_step`].
 pub fn ends_unrecorded(object: &AthenaSession, known: &Known, at: &Circumstances) -> bool {
     let is_deleted = object.metadata.deletion_timestamp.is_some() && object.spec.deletion_policy != DeletionPolicy::Retain;
-    let begun = object.status.as_ref().and_then(|status| status.attempt_time.as_ref());
+    // The deadline counts over all attempts.
+    let begun = object.status.as_ref().and_then(|status| status.first_start_time.as_ref().or(status.attempt_time.as_ref()));
     let deadline = begun.and_then(|begun| Some(after(begun.0, object.spec.active_deadline()?)));
     let is_late = at.is_time_certain && deadline.is_some_and(|deadline| deadline <= at.now);
     let is_to_end = is_deleted || object.spec.suspend || is_late;
@@ -374,7 +375,7 @@ pub fn ends_unrecorded(object: &AthenaSession, known: &Known, at: &Circumstances
 
 /// Whether the session of `object` is being stopped, or is to be.
 pub fn is_stopping(object: &AthenaSession, known: &Known, at: &Circumstances) -> bool {
-    wants_stopped(object) || untold_cause(object, known, at).is_some()
+    wants_stopped(object) || unrecorded_cause(object, known, at).is_some()
 }
 
 /// Athena's newest state of the session, of this look or as recorded.

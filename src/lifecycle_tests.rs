@@ -547,14 +547,14 @@ fn what_a_spec_limits_does_not_wait_for_a_status_that_cannot_be_written() {
     {
         let known = unwritable(trusted(), refused_write::STATUS);
         assert_eq!(next_step(&object, &known, &nothing(), &lasting), Step::Terminate, "{case}");
-        assert_eq!(untold_cause(&object, &known, &lasting), Some(cause.clone()), "{case}");
+        assert_eq!(unrecorded_cause(&object, &known, &lasting), Some(cause.clone()), "{case}");
         let other = unwritable(trusted(), refused_write::ADD_FINALIZER);
         assert_eq!(next_step(&object, &other, &nothing(), &lasting), Step::Stop(cause.clone(), None), "{case}, and another write is refused");
         let strange = unwritable(met(), refused_write::STATUS);
         assert_eq!(next_step(&object, &strange, &nothing(), &lasting), Step::Look, "{case}, its marker not seen");
         // It is being ended from here on, whatever becomes of the spec.
         let mut ended = known;
-        ended.ends_untold(cause);
+        ended.ends_without_record(cause);
         ended.terminated(lasting.now, &Limits::default(), 0.0);
         assert_eq!(next_step(&live("IDLE"), &ended, &seen("TERMINATING"), &lasting), Step::Mirror(session("TERMINATING")), "{case}");
         assert_eq!(next_step(&live("IDLE"), &ended, &seen("IDLE"), &at(6)), Step::Terminate, "{case}, without effect");
@@ -565,7 +565,7 @@ fn what_a_spec_limits_does_not_wait_for_a_status_that_cannot_be_written() {
     let uncertain = Circumstances { is_time_certain: false, ..lasting };
     assert_ne!(next_step(&capped(live("IDLE"), 5), &known, &nothing(), &uncertain), Step::Terminate, "no time ends it");
     // What another attempt may follow is recorded first.
-    assert_eq!(untold_cause(&live("DEGRADED"), &known, &at(99)), None);
+    assert_eq!(unrecorded_cause(&live("DEGRADED"), &known, &at(99)), None);
     assert!(matches!(next_step(&live("DEGRADED"), &known, &seen("DEGRADED"), &at(99)), Step::Stop(StopCause::Degraded, _)));
 }
 
@@ -576,6 +576,10 @@ fn a_session_that_no_status_can_name_is_ended_once_it_is_to_end() {
     known.started(0, "s", "CREATING", at(0).now, &Limits::default());
     known.write_refused(refused_write::STATUS, "request is too large", None, at(0).now, 0.0);
     let late = with(unknown(), |object| object.spec.active_deadline_seconds = Some(300));
+    let restarted = with(capped(unknown(), 10), |object| {
+        let status = object.status.get_or_insert_default();
+        status.attempt_time = Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(at(8).now));
+    });
     for (case, object, minutes, ends) in [
         ("wanted", unknown(), 99, false),
         ("deleted, and it may pass", deleted(unknown()), 4, false),
@@ -583,6 +587,8 @@ fn a_session_that_no_status_can_name_is_ended_once_it_is_to_end() {
         ("let go", retained(deleted(unknown())), 5, false),
         ("suspended", suspended(unknown()), 5, true),
         ("past its deadline", late, 5, true),
+        ("restarted, before the deadline of all attempts", restarted.clone(), 9, false),
+        ("restarted, past the deadline of all attempts", restarted, 10, true),
     ] {
         assert_eq!(ends_unrecorded(&object, &known, &at(minutes)), ends, "{case}");
     }

@@ -12,7 +12,7 @@ use crate::athena::start_session;
 use crate::events;
 use crate::key::Key;
 use crate::known::{Known, backoff};
-use crate::lifecycle::{Attempt, Circumstances, Seen, Step, attempt, awaits_time, ends_untold, next_step, surplus, wake_time};
+use crate::lifecycle::{Attempt, Circumstances, Seen, Step, attempt, awaits_time, ends_without_record, next_step, surplus, wake_time};
 use crate::memory::{Adopted, Memory};
 use crate::metrics::{Changes, UNTOLD, changes, changes_of_release};
 use crate::observation::NextCall;
@@ -276,8 +276,12 @@ impl Operator {
                     return Ok(Some(Outcome::Nothing));
                 };
                 let Some(permit) = call.permit else { return Ok(Some(Outcome::Nothing)) };
-                if let Some(cause) = ends_untold(object, known, &self.circumstances()) {
-                    warn!(cause = cause.as_str(), "the session is ended though the status cannot say why: the API server refuses that");
+                if let Some(cause) = ends_without_record(object, known, &self.circumstances()) {
+                    warn!(
+                        reason = refused_write::REASON,
+                        cause = cause.as_str(),
+                        "the session is ended though the status cannot say why: the API server refuses that"
+                    );
                 }
                 match self.athena.terminate_session(id, permit).await {
                     Ok(()) => {

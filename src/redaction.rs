@@ -1,7 +1,7 @@
 //! Keeps the values of a spec's properties, which may be secrets, out of what the texts of Athena and of the API server are put into: status, events and logs.
 //!
 //! A value is hidden as a whole word or more: not within another word, nor within an ARN, by which an administrator knows what to permit. It is sought raw,
-//! escaped as in JSON or in URLs, each up to twice and in any order, whatever its case, and cut off at the end of the text.
+//! escaped as in JSON or in URLs, each up to twice and in any order, whatever the case of its ASCII letters, and cut off at the end of the text.
 //!
 //! A value of fewer than four characters, a number, `true` or `false` is no secret unless the name of its property says so. Nor is what the object says of its
 //! work group and its role, which stand in its status and in logs anyway.

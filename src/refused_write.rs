@@ -140,7 +140,7 @@ impl Known {
         let lasting = at.now.duration_since(refused.since) - at.limits.healing;
         let due = if lasting.is_negative() { 1 } else { 2 + lasting.as_mins() / 30 };
         let is_news = refused.told < due;
-        refused.told = due;
+        refused.told = due.max(refused.told);
         is_news.then(|| (refused.what, refused.message()))
     }
 }

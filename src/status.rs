@@ -42,7 +42,7 @@ pub fn status_after(object: &AthenaSession, known: &Known, step: &Step, outcome:
     let status = next.status.get_or_insert_default();
     let asked = asked_timeout(&object.spec);
     if status.end_reason.is_none() && status.session_id.as_deref().is_some_and(|id| known.trusts(id)) {
-        status.stop_cause = status.stop_cause.take().or_else(|| known.untold_cause().cloned());
+        status.stop_cause = status.stop_cause.take().or_else(|| known.unrecorded_cause().cloned());
     }
     if let Some(held) = status.session_id.as_deref().and_then(|id| known.unwritten_work(id)) {
         mirror(status, held, asked, known, at.now);

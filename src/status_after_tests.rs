@@ -267,7 +267,7 @@ fn being_idle_or_busy_alone_waits_to_be_written_and_everything_else_does_not() {
 fn a_cause_that_could_not_be_written_is_written_with_whatever_is() {
     let object = recorded_and(json!({ "sessionId": "s", "state": "IDLE", "readyTime": "2026-01-01T00:02:00Z" }));
     let mut known = written();
-    known.ends_untold(StopCause::Suspended);
+    known.ends_without_record(StopCause::Suspended);
     for (step, reason) in [(Step::Mirror(session("TERMINATING")), Value::Null), (Step::Mirror(session("TERMINATED")), json!("Suspended"))] {
         let status = after(&object, &known, &step, &Outcome::Nothing, &at(3));
         assert_eq!((&status["stopCause"], &status["endReason"]), (&json!("Suspended"), &reason), "{step:?}");

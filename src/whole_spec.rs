@@ -53,14 +53,14 @@ impl Operator {
         RedactingSpec { spec, _place: place }
     }
 
-    /// Returns `refusal` without values of the object's properties.
+    /// Returns `refusal` without values of the object's properties and without credentials.
     pub(crate) async fn redact_refusal(&self, object: &AthenaSession, refusal: Refusal) -> Refusal {
         let RedactingSpec { spec, _place } = self.redacting_spec(object).await;
         let refusal = refusal.redacted(&spec);
         Refusal { message: withheld(&refusal.message), ..refusal }
     }
 
-    /// Returns `session` without values of the object's properties in Athena's texts. The object is read only if there is a text.
+    /// Returns `session` without values of the object's properties and without credentials in Athena's texts. The object is read only if there is a text.
     pub(crate) async fn redact_session(&self, object: &AthenaSession, session: Session) -> Session {
         if session.state_change_reason.as_ref().is_none_or(String::is_empty) {
             return session;
@@ -79,13 +79,14 @@ impl Operator {
         }
     }
 
-    /// Returns what the API server says, without values of the object's properties.
+    /// Returns what the API server says, without values of the object's properties and without credentials.
     pub(crate) async fn redact_text(&self, object: &AthenaSession, text: &str) -> String {
         let RedactingSpec { spec, _place } = self.redacting_spec(object).await;
         withheld(&redacted(text, &spec))
     }
 
-    /// Returns what the API server or the way to it says in `error`, without values of the object's properties, which a refusal may repeat. No text about an
+    /// Returns what the API server or the way to it says in `error`, without values of the object's properties, which a refusal may repeat, and without
+    /// credentials. No text about an
     /// object gets into its status, an event or a log line otherwise; if the whole object cannot be read, what failed is told without the text.
     pub(crate) async fn redact_error(&self, object: &AthenaSession, error: &Error) -> String {
         let RedactingSpec { spec, _place } = self.redacting_spec(object).await;

@@ -41,7 +41,7 @@ pub enum Error {
     /// There was no answer in time.
     #[error("cannot {0}: no answer from the API server in time")]
     Timeout(&'static str),
-    /// The server took it, and changed nothing.
+    /// The server took it, and it had no effect.
     #[error("cannot {0}: {UNDONE}")]
     Undone(&'static str),
     /// It cannot be read, as it is by now. Why is not told: it could be any part of the object.
@@ -49,7 +49,7 @@ pub enum Error {
     Unreadable,
 }
 
-const UNDONE: &str = "the API server takes the write and changes nothing: a mutating policy or webhook undoes it";
+const UNDONE: &str = "the API server takes the write, but without effect: a mutating policy or webhook undoes it";
 
 impl Error {
     /// What failed and how, without the server's text.

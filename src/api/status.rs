@@ -244,7 +244,7 @@ open_words! {
         SessionVanished,
         /// The outcome of StartSession never came to be known, and no session of the attempt lives.
         SessionLost,
-        /// StartSession refuses the request for good, or would.
+        /// StartSession refuses the request for good, or the operator knows that it would.
         InvalidRequest,
         /// Athena has seen the token with another request, and no session of the attempt lives.
         TokenMismatch,

@@ -142,15 +142,14 @@ fn at_home(path: &str) -> PathBuf {
     }
 }
 
-/// Returns what is wrong with the file of a token.
+/// Reads the file of a token, which is printed nowhere from here on, and returns what is wrong with it.
 fn warning_of_token(named_by: &str, path: &str) -> Option<String> {
     let problem = match std::fs::read(path).map(String::from_utf8) {
         Ok(Ok(token)) if token.is_empty() => "is empty".into(),
-        Ok(Ok(token)) if Kind::SecretHeader.problem(&token).is_none() => {
+        Ok(Ok(token)) => {
             confidential::keep(&token);
-            return None;
+            Kind::SecretHeader.problem(&token)?
         }
-        Ok(Ok(token)) => Kind::SecretHeader.problem(&token)?,
         Ok(Err(_)) => "is not UTF-8 text".into(),
         Err(error) => format!("cannot be read: {error}"),
     };

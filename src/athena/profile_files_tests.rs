@@ -94,12 +94,20 @@ fn a_key_without_a_value_is_unset() {
 fn what_is_wrong_with_a_token_is_said_without_it() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("token").display().to_string();
-    for (token, expected) in [(&b"a token\n"[..], "ends in a newline"), (b"", "is empty"), (b"\xff", "is not UTF-8 text"), (b"token", "")] {
+    for (token, expected) in [
+        (&b"a-token-that-cannot-be-sent\n"[..], "ends in a newline"),
+        (b"", "is empty"),
+        (b"\xff", "is not UTF-8 text"),
+        (b"a-token-that-can-be-sent", ""),
+    ] {
         std::fs::write(&path, token).expect("written");
         let warning = warning_of_token("AWS_WEB_IDENTITY_TOKEN_FILE", &path);
         let begins = format!("{path} (AWS_WEB_IDENTITY_TOKEN_FILE) {expected}");
         assert_eq!(warning.is_some(), !expected.is_empty());
         assert!(warning.is_none_or(|warning| warning.starts_with(&begins)));
+    }
+    for token in ["a-token-that-cannot-be-sent", "a-token-that-can-be-sent"] {
+        assert_eq!(confidential::withheld(&format!("STS refuses {token}.")), "STS refuses ***.");
     }
     let warning = warning_of_token("AWS_WEB_IDENTITY_TOKEN_FILE", "/does/not/exist").expect("a warning");
     assert!(warning.starts_with("/does/not/exist (AWS_WEB_IDENTITY_TOKEN_FILE) cannot be read: "), "{warning}");

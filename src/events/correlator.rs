@@ -32,7 +32,7 @@ const LONGEST_WAIT: Duration = Duration::from_mins(5);
 /// How long after it happened last an event is forgotten: the same is another Event object then. A call that is refused is made again after five minutes at
 /// the latest, once it is its turn.
 const FORGET_AFTER: Duration = Duration::from_mins(7);
-/// How many events are remembered. Each takes some 400 bytes and, while it is to be written, some 100 more and its note, of up to 1 KiB.
+/// How many events are remembered, of each its key and its times and, while it is to be written, its note, of up to 1 KiB.
 const MAX_EVENTS: usize = 2048;
 /// How often a write is tried that is not answered, over some minutes.
 const MAX_TRIES: u32 = 12;

@@ -7,15 +7,15 @@ use crate::environment::Kind;
 
 /// Returns why a kubeconfig cannot be used. kube shows the lines that it cannot read, which may have a token in them: they are left out.
 pub(super) fn message(error: &KubeconfigError) -> String {
-    without_plugin(without_excerpt(&error.to_string()))
+    let text = error.to_string();
+    let text = without_excerpt(&text);
+    plugin_failure(text).unwrap_or_else(|| text.to_owned())
 }
 
-/// `text` without the command line, the environment and the output of the program that gives the credentials, all of which kube shows when it fails.
-pub(super) fn without_plugin(text: &str) -> String {
-    match text.split_once("auth exec") {
-        Some((before, _)) => format!("{before}the `exec` program of the kubeconfig's user gives no credentials: run it by itself to see why"),
-        None => text.to_owned(),
-    }
+/// Returns an error's `text`, if it is about the credential plugin of the kubeconfig, without what kube shows of it: command line, environment and output.
+pub(super) fn plugin_failure(text: &str) -> Option<String> {
+    let (before, _) = text.split_once("auth exec")?;
+    Some(format!("{before}the `exec` credential plugin of the kubeconfig's user fails: run its command by itself to see why"))
 }
 
 fn without_excerpt(text: &str) -> &str {
@@ -40,10 +40,11 @@ mod tests {
     }
 
     #[test]
-    fn nothing_of_a_program_that_gives_credentials_is_shown() {
-        let shown = without_plugin("no client: auth exec command '\"plugin\" \"--password=a\"' failed with status 3: Output { stderr: \"secret\" }");
-        assert_eq!(shown, "no client: the `exec` program of the kubeconfig's user gives no credentials: run it by itself to see why");
-        assert_eq!(without_plugin("as it is"), "as it is");
+    fn nothing_that_a_credential_plugin_prints_is_shown() {
+        let shown = plugin_failure("no client: auth exec command '\"plugin\" \"--password=a\"' failed with status 3: Output { stderr: \"secret\" }");
+        let expected = "no client: the `exec` credential plugin of the kubeconfig's user fails: run its command by itself to see why";
+        assert_eq!(shown.as_deref(), Some(expected));
+        assert_eq!(plugin_failure("another error"), None);
     }
 
     #[test]

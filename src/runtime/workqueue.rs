@@ -225,7 +225,10 @@ impl<K: Clone + Eq + Hash + Grouped> State<K> {
             if self.waiting.is_empty() {
                 // A burst leaves its room behind.
                 self.waiting.shrink_to(64);
-                self.ready.iter_mut().for_each(|line| line.turns.shrink_to(64));
+                for line in &mut self.ready {
+                    line.groups.shrink_to(64);
+                    line.turns.shrink_to(64);
+                }
             }
         }
         self.timers.first_key_value().map_or(Next::Nothing, |((time, _), _)| Next::At(*time))

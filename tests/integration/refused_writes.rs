@@ -74,6 +74,24 @@ fn policy(world: &World, matched: &Value, expression: &str, message: &str) -> Ve
     ]
 }
 
+/// A policy that changes objects of the test's namespace when they are updated, if `condition` holds.
+fn mutating_policy(world: &World, condition: &str, mutation: &Value) -> [Value; 2] {
+    let metadata = json!({ "name": world.namespace });
+    [
+        json!({
+            "apiVersion": "admissionregistration.k8s.io/v1", "kind": "MutatingAdmissionPolicy", "metadata": metadata,
+            "spec": {
+                "failurePolicy": "Fail", "reinvocationPolicy": "Never", "matchConstraints": matched(world, "UPDATE", "athenasessions"),
+                "matchConditions": [{ "name": "condition", "expression": condition }], "mutations": [mutation],
+            },
+        }),
+        json!({
+            "apiVersion": "admissionregistration.k8s.io/v1", "kind": "MutatingAdmissionPolicyBinding", "metadata": metadata,
+            "spec": { "policyName": world.namespace },
+        }),
+    ]
+}
+
 /// Waits until `asked`, a dry run, fails with `text`: the API server takes up a policy some moments after it was made.
 async fn in_force<T, F: Future<Output = kube::Result<T>> + Send>(text: &str, asked: impl Fn() -> F + Send) -> anyhow::Result<()> {
     let begun = std::time::Instant::now();
@@ -150,21 +168,9 @@ async fn a_finalizer_that_cannot_be_removed_is_told_while_the_object_is_being_de
     world.create("etl").await?;
     world.until_reason("etl", "SessionIdle").await?;
     // What it sets cannot be changed, so that every update fails, and for a reason that nobody who deletes an object thinks of.
-    let metadata = json!({ "name": world.namespace });
-    let mutating = [
-        json!({
-            "apiVersion": "admissionregistration.k8s.io/v1", "kind": "MutatingAdmissionPolicy", "metadata": metadata,
-            "spec": {
-                "failurePolicy": "Fail", "reinvocationPolicy": "Never", "matchConstraints": matched(&world, "UPDATE", "athenasessions"),
-                "mutations": [{ "patchType": "ApplyConfiguration",
-                    "applyConfiguration": { "expression": "Object{spec: Object.spec{workGroup: 'mutated'}}" } }],
-            },
-        }),
-        json!({
-            "apiVersion": "admissionregistration.k8s.io/v1", "kind": "MutatingAdmissionPolicyBinding", "metadata": metadata,
-            "spec": { "policyName": world.namespace },
-        }),
-    ];
+    let mutation =
+        json!({ "patchType": "ApplyConfiguration", "applyConfiguration": { "expression": "Object{spec: Object.spec{workGroup: 'mutated'}}" } });
+    let mutating = mutating_policy(&world, "true", &mutation);
     let policy = ForNamespace::apply(&world, &mutating)?;
     updates_refused(&world, "etl", false, "workGroup").await?;
     world.delete("etl").await?;
@@ -185,22 +191,8 @@ async fn a_finalizer_that_cannot_be_removed_is_told_while_the_object_is_being_de
 }
 
 async fn a_finalizer_that_a_policy_takes_off_again_is_told_and_tried_again(world: World) -> anyhow::Result<()> {
-    let metadata = json!({ "name": world.namespace });
-    let undoing = [
-        json!({
-            "apiVersion": "admissionregistration.k8s.io/v1", "kind": "MutatingAdmissionPolicy", "metadata": metadata,
-            "spec": {
-                "failurePolicy": "Fail", "reinvocationPolicy": "Never", "matchConstraints": matched(&world, "UPDATE", "athenasessions"),
-                "matchConditions": [{ "name": "it-has-some", "expression": "has(object.metadata.finalizers)" }],
-                "mutations": [{ "patchType": "JSONPatch",
-                    "jsonPatch": { "expression": "[JSONPatch{op: 'remove', path: '/metadata/finalizers'}]" } }],
-            },
-        }),
-        json!({
-            "apiVersion": "admissionregistration.k8s.io/v1", "kind": "MutatingAdmissionPolicyBinding", "metadata": metadata,
-            "spec": { "policyName": world.namespace },
-        }),
-    ];
+    let mutation = json!({ "patchType": "JSONPatch", "jsonPatch": { "expression": "[JSONPatch{op: 'remove', path: '/metadata/finalizers'}]" } });
+    let undoing = mutating_policy(&world, "has(object.metadata.finalizers)", &mutation);
     world.create_with("tried", json!({ "workGroup": "spark-35", "suspend": true })).await?;
     let policy = ForNamespace::apply(&world, &undoing)?;
     let (dry_run, held) = (PatchParams { dry_run: true, ..PatchParams::default() }, json!({ "metadata": { "finalizers": ["example.com/tried"] } }));
@@ -212,8 +204,8 @@ async fn a_finalizer_that_a_policy_takes_off_again_is_told_and_tried_again(world
     let _operator = world.operator()?;
     world.create("etl").await?;
     until_told(&world, "etl", "refuses to let the operator add the finalizer: ").await?;
-    until_told(&world, "etl", "changes nothing").await?;
-    until_an_event_says(&world, "changes nothing").await?;
+    until_told(&world, "etl", "without effect").await?;
+    until_an_event_says(&world, "without effect").await?;
     ensure!(world.calls("StartSession").is_empty(), "{:?}", world.calls("StartSession"));
     // Nothing tells that the policy is gone.
     drop(policy);

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use crate::known::Known;
-use crate::lifecycle::{Attempt, Circumstances, Seen, Sequel, Step, attempt, ends_untold, found, next_step, search_time, sequel, surplus, wake_time};
+use crate::lifecycle::{
+    Attempt, Circumstances, Seen, Sequel, Step, attempt, ends_without_record, found, next_step, search_time, sequel, surplus, wake_time,
+};
 use crate::refused_write::{self, STATUS};
 use crate::status::{Outcome, status_after};
 use athena_operator::api::{AthenaSession, AthenaSessionStatus, EndReason, StopCause};
@@ -350,7 +352,7 @@ fn act(world: &mut World, object: &AthenaSession, known: &mut Known, step: &Step
         }
         Step::Terminate => {
             let Some(id) = object.status.as_ref().and_then(|status| status.session_id.clone()) else { return Outcome::Nothing };
-            ends_untold(object, known, at);
+            ends_without_record(object, known, at);
             check_cause(world, known);
             if !matches!(reply, Reply::Dropped | Reply::Refused(_)) {
                 world.terminate(&id);
@@ -393,7 +395,7 @@ fn check_cause(world: &mut World, known: &Known) {
     let Some(object) = world.object.clone() else { return };
     let caused =
         object.get().status.as_ref().is_some_and(|status| status.stop_cause.is_some() || status.end_reason.is_some() || status.attempt.is_none());
-    if !object.is_deleting() && !caused && known.untold_cause().is_none() && world.budget_is_sound() {
+    if !object.is_deleting() && !caused && known.unrecorded_cause().is_none() && world.budget_is_sound() {
         world.violate("rule 2: a session was ended before the cause was recorded");
     }
 }
