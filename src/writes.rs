@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use http::HeaderValue;
 use http::header::ACCEPT;
-use kube::api::{ApiResource, DeleteParams, DynamicObject, GetParams, ObjectMeta, PartialObjectMeta, Patch, PatchParams, PostParams, Preconditions};
+use kube::api::{DeleteParams, GetParams, ObjectMeta, Patch, PatchParams, PostParams, Preconditions};
 use kube::core::Request;
-use kube::{Api, Client, Resource, ResourceExt};
+use kube::{Client, Resource, ResourceExt};
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::{Value, json};
 
 use crate::api::{AthenaSession, AthenaSessionSpec, AthenaSessionStatus, FIELD_MANAGER, FINALIZER};
@@ -123,17 +124,19 @@ pub async fn write_finalizer(client: &Client, object: &AthenaSession, present: b
         finalizers.push(FINALIZER);
     }
     let patch = json!({ "metadata": { "resourceVersion": object.metadata.resource_version, "finalizers": finalizers } });
-    let request = async { api(client, object).patch_metadata(&object.name_any(), &parameters(), &Patch::Merge(patch)).await };
+    let request = async {
+        let patch = requests(&object.metadata).patch_metadata(&object.name_any(), &parameters(), &Patch::Merge(patch));
+        send(client, patch.map_err(kube::Error::BuildRequest)?).await
+    };
     let what = if present { ADD_FINALIZER } else { REMOVE_FINALIZER };
     let answer = timed(request).await;
     if let Some(Ok(written)) = &answer
-        && written.finalizers().iter().any(|name| name == FINALIZER) != present
+        && written.metadata.finalizers.iter().any(|name| name == FINALIZER) != present
     {
         // Where nothing has changed, no watch brings it.
         return Err(Error::Undone(what));
     }
-    let written = outcome(what, answer, |object| object.metadata.resource_version);
-    confirmed(client, &object.metadata, written).await
+    confirmed(client, &object.metadata, outcome(what, answer)).await
 }
 
 /// Writes `status` in place of the one of `object`. A replacement costs the server less than any patch, see `docs/benchmarks.md`. What is not the status
@@ -150,17 +153,12 @@ pub async fn write_status(client: &Client, object: &AthenaSession, status: &Athe
         "status": status,
     });
     let request = async {
-        let url = AthenaSession::url_path(&(), namespace.as_deref());
         let parameters = PostParams { field_manager: Some(FIELD_MANAGER.into()), ..PostParams::default() };
         let body = serde_json::to_vec(&body).map_err(kube::Error::SerdeError)?;
-        let request = Request::new(url).replace_subresource("status", &object.name_any(), &parameters, body);
-        let mut request = request.map_err(kube::Error::BuildRequest)?;
-        // The reply is read for its resourceVersion only.
-        request.headers_mut().insert(ACCEPT, HeaderValue::from_static(METADATA));
-        client.request::<PartialObjectMeta<AthenaSession>>(request).await
+        let replacement = requests(&object.metadata).replace_subresource("status", &object.name_any(), &parameters, body);
+        send(client, replacement.map_err(kube::Error::BuildRequest)?).await
     };
-    let written = outcome(STATUS, timed(request).await, |object| object.metadata.resource_version);
-    confirmed(client, &object.metadata, written).await
+    confirmed(client, &object.metadata, outcome(STATUS, timed(request).await)).await
 }
 
 /// `object` as the server has it, though it may not be readable; nothing, if it is gone.
@@ -191,18 +189,15 @@ pub async fn read_spec(client: &Client, object: &AthenaSession) -> Result<Option
 
 /// All finalizers of `object`, if the server has it in the version that was read before.
 async fn read_finalizers(client: &Client, object: &AthenaSession) -> Result<Option<Vec<String>>, Error> {
-    #[derive(Deserialize)]
-    struct Found {
-        metadata: Identity,
-    }
     let Some(text) = read_text(client, &object.metadata).await? else { return Ok(None) };
-    let Found { metadata } = serde_json::from_str(&text).map_err(|_| Error::Unreadable)?;
+    let Reply { metadata } = serde_json::from_str(&text).map_err(|_| Error::Unreadable)?;
     let same = metadata.uid == object.metadata.uid && metadata.resource_version == object.metadata.resource_version;
     Ok(Some(metadata.finalizers).filter(|_| same))
 }
 
-/// What is read of the metadata beside a part of an object.
-#[derive(Deserialize)]
+/// The part of an object's metadata that is read from replies. The rest is not decoded: users can write managed fields with times that Kubernetes takes and
+/// no decoder here does.
+#[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Identity {
     uid: Option<String>,
@@ -211,11 +206,27 @@ struct Identity {
     finalizers: Vec<String>,
 }
 
+/// An object in a reply, read for its metadata only.
+#[derive(Default, Deserialize)]
+struct Reply {
+    metadata: Identity,
+}
+
+/// Sends `request` and reads the metadata of the object in the reply.
+async fn send(client: &Client, mut request: http::Request<Vec<u8>>) -> kube::Result<Reply> {
+    request.headers_mut().insert(ACCEPT, HeaderValue::from_static(METADATA));
+    client.request(request).await
+}
+
+/// Builds requests about AthenaSessions in the namespace of `object`.
+fn requests(object: &ObjectMeta) -> Request {
+    Request::new(AthenaSession::url_path(&(), object.namespace.as_deref()))
+}
+
 /// The text of `object` as the server has it; nothing, if there is none. Who decodes it does so without kube, which logs what it cannot decode.
 async fn read_text(client: &Client, object: &ObjectMeta) -> Result<Option<String>, Error> {
     let request = async {
-        let url = AthenaSession::url_path(&(), object.namespace.as_deref());
-        let request = Request::new(url).get(object.name.as_deref().unwrap_or_default(), &GetParams::default());
+        let request = requests(object).get(object.name.as_deref().unwrap_or_default(), &GetParams::default());
         client.request_text(request.map_err(kube::Error::BuildRequest)?).await
     };
     match timed(request).await {
@@ -231,13 +242,14 @@ async fn read_text(client: &Client, object: &ObjectMeta) -> Result<Option<String
 /// # Errors
 /// When the outcome is not known or the server refuses it.
 pub async fn write_raw(client: &Client, object: &ObjectMeta, patch: &Value, status: bool) -> Result<Written, Error> {
-    let (api, name) = (raw_api(client, object), object.name.as_deref().unwrap_or_default());
+    let name = object.name.as_deref().unwrap_or_default();
     let request = async {
-        let patch = Patch::Merge(patch);
-        if status { api.patch_status(name, &parameters(), &patch).await } else { api.patch(name, &parameters(), &patch).await }
+        let (requests, patch) = (requests(object), Patch::Merge(patch));
+        let patch =
+            if status { requests.patch_subresource("status", name, &parameters(), &patch) } else { requests.patch(name, &parameters(), &patch) };
+        send(client, patch.map_err(kube::Error::BuildRequest)?).await
     };
-    let written = outcome(UNREADABLE, timed(request).await, |object| object.metadata.resource_version);
-    confirmed(client, object, written).await
+    confirmed(client, object, outcome(UNREADABLE, timed(request).await)).await
 }
 
 /// Deletes `object`, as it was read: one that has changed since, or was made anew, stays.
@@ -248,9 +260,12 @@ pub async fn delete(client: &Client, object: &AthenaSession) -> Result<Written, 
     let meta = &object.metadata;
     let preconditions = Preconditions { uid: meta.uid.clone(), resource_version: meta.resource_version.clone() };
     let parameters = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() };
-    let request = async { api(client, object).delete(&object.name_any(), &parameters).await };
-    let written = outcome(DELETE, timed(request).await, |_| None);
-    confirmed(client, meta, written).await
+    let request = async {
+        let deletion = requests(meta).delete(&object.name_any(), &parameters).map_err(kube::Error::BuildRequest)?;
+        // The object, or a Status without its metadata.
+        client.request::<IgnoredAny>(deletion).await.map(|_| Reply::default())
+    };
+    confirmed(client, meta, outcome(DELETE, timed(request).await)).await
 }
 
 /// What the server has in place of an object that was read before.
@@ -269,11 +284,13 @@ pub enum Found {
 /// # Errors
 /// When the server cannot tell.
 pub async fn find(client: &Client, object: &ObjectMeta) -> Result<Found, Error> {
-    let api: Api<AthenaSession> = Api::namespaced(client.clone(), object.namespace.as_deref().unwrap_or_default());
-    let name = object.name.as_deref().unwrap_or_default();
-    match timed(async { api.get_metadata(name).await }).await {
-        Some(Ok(found)) if found.metadata.uid != object.uid => Ok(Found::Gone),
-        Some(Ok(found)) if found.metadata.resource_version == object.resource_version => Ok(Found::Same),
+    let request = async {
+        let get = requests(object).get_metadata(object.name.as_deref().unwrap_or_default(), &GetParams::default());
+        send(client, get.map_err(kube::Error::BuildRequest)?).await
+    };
+    match timed(request).await {
+        Some(Ok(Reply { metadata })) if metadata.uid != object.uid => Ok(Found::Gone),
+        Some(Ok(Reply { metadata })) if metadata.resource_version == object.resource_version => Ok(Found::Same),
         Some(Ok(_)) => Ok(Found::Changed),
         Some(Err(kube::Error::Api(status))) if status.is_not_found() => Ok(Found::Gone),
         Some(Err(error)) => Err(Error::Api(READ, Box::new(error))),
@@ -289,14 +306,6 @@ async fn confirmed(client: &Client, object: &ObjectMeta, written: Result<Written
     }
 }
 
-fn api(client: &Client, object: &AthenaSession) -> Api<AthenaSession> {
-    Api::namespaced(client.clone(), object.metadata.namespace.as_deref().unwrap_or_default())
-}
-
-fn raw_api(client: &Client, object: &ObjectMeta) -> Api<DynamicObject> {
-    Api::namespaced_with(client.clone(), object.namespace.as_deref().unwrap_or_default(), &ApiResource::erase::<AthenaSession>(&()))
-}
-
 fn parameters() -> PatchParams {
     PatchParams { field_manager: Some(FIELD_MANAGER.into()), ..PatchParams::default() }
 }
@@ -307,9 +316,9 @@ fn timed<T>(request: impl Future<Output = kube::Result<T>>) -> impl Future<Outpu
     async { tokio::time::timeout(TIMEOUT, request).await.ok() }
 }
 
-fn outcome<T>(what: &'static str, reply: Option<kube::Result<T>>, version: impl Fn(T) -> Option<String>) -> Result<Written, Error> {
+fn outcome(what: &'static str, reply: Option<kube::Result<Reply>>) -> Result<Written, Error> {
     match reply {
-        Some(Ok(object)) => Ok(Written::Yes(version(object).unwrap_or_default())),
+        Some(Ok(Reply { metadata })) => Ok(Written::Yes(metadata.resource_version.unwrap_or_default())),
         Some(Err(kube::Error::Api(status))) if status.is_conflict() => Ok(Written::Conflict),
         Some(Err(kube::Error::Api(status))) if status.is_not_found() => Ok(Written::Gone),
         Some(Err(error)) => Err(Error::Api(what, Box::new(error))),
