@@ -166,7 +166,7 @@ impl Checked {
         let (why, role) = if let Some(role) = self.role.clone() {
             ("only a session that is started with the role shows it; `aws iam simulate-principal-policy` can tell", role)
         } else {
-            ("needed for AthenaSessions with an executionRole: give it with --execution-role", self.resources.role("EXECUTION-ROLE"))
+            ("needed only for AthenaSessions with an executionRole: give that with --execution-role", self.resources.role("EXECUTION-ROLE"))
         };
         self.tell(PASS_ROLE, None, Judgement::not_checked(why), vec![role]);
     }

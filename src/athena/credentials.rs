@@ -176,7 +176,7 @@ impl OwnCredentials {
                 confidential::keep(found.secret_access_key());
                 found.session_token().into_iter().for_each(confidential::keep);
                 if !state.holds(&found) {
-                    info!("AWS credentials were found");
+                    info!(source = source_of(&found), "AWS credentials were found");
                 }
                 (state.held, state.missing, state.doubted) = (Some(found), None, false);
             }
@@ -237,6 +237,28 @@ fn issued_account(credentials: &Credentials) -> Option<String> {
     let features = credentials.get_property::<Vec<Feature>>()?;
     let account = credentials.account_id().filter(|_| features.iter().any(is_issued))?.as_str();
     is_account(account).then(|| account.to_owned())
+}
+
+/// Returns the place in the SDK's chain that `credentials` come from, in words for the log.
+fn source_of(credentials: &Credentials) -> &'static str {
+    use AwsCredentialFeature as Feature;
+    let place = |feature: &Feature| match feature {
+        Feature::CredentialsCode => Some("code"),
+        Feature::CredentialsEnvVars => Some("environment variables"),
+        Feature::CredentialsEnvVarsStsWebIdToken => Some("web identity token file"),
+        Feature::CredentialsProfile
+        | Feature::CredentialsProfileSourceProfile
+        | Feature::CredentialsProfileNamedProvider
+        | Feature::CredentialsProfileStsWebIdToken => Some("profile"),
+        Feature::CredentialsProfileProcess | Feature::CredentialsProcess => Some("credential process"),
+        Feature::CredentialsProfileSso | Feature::CredentialsSso => Some("IAM Identity Center"),
+        Feature::CredentialsProfileLogin | Feature::CredentialsLogin => Some("login session"),
+        Feature::CredentialsHttp => Some("container credentials endpoint, as of EKS Pod Identity"),
+        Feature::CredentialsImds => Some("instance metadata service"),
+        _ => None,
+    };
+    // The chain notes the place first, and what it did there after it.
+    credentials.get_property::<Vec<Feature>>().into_iter().flatten().find_map(place).unwrap_or("unknown")
 }
 
 /// Returns why `credentials` cannot be sent: the SDK ends the process for a key that cannot stand in a header.

@@ -158,7 +158,7 @@ pub(super) static CLOCK_SKEW: Definition<0> = gauge(
 pub(super) static WRITES: Definition<2> = counter(
     "athena_operator_writes_total",
     ["write", "result"],
-    "Writes to the API server by kind (finalizer, status, object, event) and result (ok, conflict, gone, refused, error, dropped)",
+    "Writes to the API server by kind (finalizer, status, object: its deletion after the TTL, event) and result (ok, conflict, gone, refused, error, dropped)",
 );
 pub(super) static RECONCILES: Definition<2> = counter("controller_runtime_reconcile_total", ["controller", "result"], "Reconciles by result");
 pub(super) static RECONCILE_ERRORS: Definition<1> =
