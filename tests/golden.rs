@@ -1,7 +1,7 @@
 //! What is made from the code and must not change unseen: the bytes of StartSession, which no release may change, and the CRD.
 
 use athena_operator::api::{self, AthenaSession};
-use athena_operator::athena::start_session;
+use athena_operator::session::request::start_session;
 
 const UID: &str = "8f3f1f6e-8b0e-4b60-9d5c-6a4c1b0c7f11";
 

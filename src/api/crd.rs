@@ -4,7 +4,8 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomRe
 use kube::CustomResourceExt;
 use serde_json::{Map, Value, json};
 
-use super::{AthenaSession, MARKER_PREFIX, schema};
+use super::schema;
+use super::spec::{AthenaSession, MARKER_PREFIX};
 
 /// Paths under `spec` that never change once the object exists. Each has its own rule, on its parent: a transition rule on an optional field is not
 /// evaluated when the field appears or vanishes.

@@ -1,4 +1,7 @@
 //! The `AthenaSession` resource: its types, bounds and admission rules. The doc comments of its fields become `kubectl explain`.
+//!
+//! - `spec` and `status`: the types.
+//! - `schema`: bounds and rules of fields; `crd`: the CustomResourceDefinition made of them.
 
 mod crd;
 mod schema;
@@ -7,7 +10,7 @@ mod status;
 
 pub use crd::{IMMUTABLE, crd};
 pub use spec::{
-    AthenaSession, AthenaSessionSpec, Classification, CloudWatchLoggingConfiguration, DeletionPolicy, EngineConfiguration,
+    AthenaSession, AthenaSessionSpec, Classification, CloudWatchLoggingConfiguration, DeletionPolicy, EngineConfiguration, MARKER_PREFIX,
     ManagedLoggingConfiguration, MonitoringConfiguration, RestartPolicy, S3LoggingConfiguration,
 };
 pub use status::{AthenaSessionStatus, EndReason, PreviousAttempt, StopCause};
@@ -17,6 +20,3 @@ pub const FINALIZER: &str = "athena-operator.io/session";
 
 /// Field manager of every write of the operator. It must never change: server-side apply knows owners by it.
 pub const FIELD_MANAGER: &str = "athena-operator";
-
-/// Start of the marker that ends the description of every session started by the operator; kept out of users' text by a rule of the schema.
-pub const MARKER_PREFIX: &str = "[athena-operator/";

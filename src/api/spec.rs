@@ -12,6 +12,9 @@ use serde::{Deserialize, Serialize};
 use super::schema;
 use super::status::AthenaSessionStatus;
 
+/// Start of the marker that ends the description of every session started by the operator; kept out of users' text by a rule of the schema.
+pub const MARKER_PREFIX: &str = "[athena-operator/";
+
 /// What to start, and what the operator does with it. The parameters of Athena's StartSession are immutable; the operator's own fields can change.
 #[derive(CustomResource, Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[kube(

@@ -30,12 +30,12 @@ use super::profile_files::ProfileFiles;
 use super::rate_limiter::{Permit, Priority, RateLimiter};
 use super::work_groups::{KnownWorkGroup, WorkGroups};
 use crate::api::{Classification, EngineConfiguration};
-use crate::clock::{Clock, EARLIEST};
-use crate::key::Key;
-use crate::leadership::Leadership;
-use crate::metrics::Metrics;
-use crate::observer::Page;
-use crate::session::{Class, Details, Look, Refusal, Session, WorkGroup};
+use crate::athena::metrics::AthenaMetrics;
+use crate::athena::observer::Page;
+use crate::runtime::clock::{Clock, EARLIEST};
+use crate::runtime::key::Key;
+use crate::runtime::leadership::Leadership;
+use crate::session::reply::{Class, Details, Look, Refusal, Session, WorkGroup};
 
 /// Why there can be no client.
 #[derive(Debug, thiserror::Error)]
@@ -124,7 +124,7 @@ pub struct Athena {
     clock: Clock,
     leadership: Leadership,
     limiter: RateLimiter<Key>,
-    metrics: Arc<Metrics>,
+    metrics: Arc<AthenaMetrics>,
     work_groups: Arc<WorkGroups<Key>>,
 }
 
@@ -133,7 +133,12 @@ impl Athena {
     ///
     /// # Errors
     /// When there is no region, or a value in the profile is wrong.
-    pub async fn from_env(timeout: Duration, leadership: Leadership, limiter: RateLimiter<Key>, metrics: Arc<Metrics>) -> Result<Self, ConnectError> {
+    pub async fn from_env(
+        timeout: Duration,
+        leadership: Leadership,
+        limiter: RateLimiter<Key>,
+        metrics: Arc<AthenaMetrics>,
+    ) -> Result<Self, ConnectError> {
         Ok(Self::over(Connection::from_env(timeout).await?, leadership, limiter, metrics))
     }
 
@@ -142,11 +147,11 @@ impl Athena {
     ///
     /// # Errors
     /// When there is no region.
-    pub fn new(config: SdkConfig, leadership: Leadership, limiter: RateLimiter<Key>, metrics: Arc<Metrics>) -> Result<Self, ConnectError> {
+    pub fn new(config: SdkConfig, leadership: Leadership, limiter: RateLimiter<Key>, metrics: Arc<AthenaMetrics>) -> Result<Self, ConnectError> {
         Ok(Self::over(Connection::new(config)?, leadership, limiter, metrics))
     }
 
-    fn over(connection: Connection, leadership: Leadership, limiter: RateLimiter<Key>, metrics: Arc<Metrics>) -> Self {
+    fn over(connection: Connection, leadership: Leadership, limiter: RateLimiter<Key>, metrics: Arc<AthenaMetrics>) -> Self {
         let Connection { athena, credentials, region, target, clock, .. } = connection;
         let host = target.host().unwrap_or_else(|| "Athena".into()).into();
         Self { athena, credentials, region, host, clock, leadership, limiter, metrics, work_groups: Arc::default() }
@@ -334,7 +339,7 @@ impl Athena {
         E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
     {
         let code = reply.as_ref().map_or_else(code, |_| "ok");
-        self.metrics.athena_call(operation, code, begun.elapsed());
+        self.metrics.called(operation, code, begun.elapsed());
         let told = reply.map_err(|error| {
             let told = refusal(&error, subject);
             if is_of_transport(&error) { Refusal { message: format!("{}: {}", self.host, told.message), ..told } } else { told }

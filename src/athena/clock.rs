@@ -10,7 +10,7 @@ use aws_smithy_runtime_api::client::interceptors::dyn_dispatch_hint;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_types::config_bag::{Storable, StoreReplace};
 
-use crate::clock::{BootTime, Clock, Reply};
+use crate::runtime::clock::{BootTime, Clock, Reply};
 
 /// Interceptor that corrects a clock by the `Date` of each reply.
 #[derive(Debug)]

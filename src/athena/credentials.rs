@@ -21,11 +21,12 @@ use tracing::{info, warn};
 use super::clock::ReadDate;
 use super::error::{CREDENTIALS_INVALID, Subject, cause, refusal, sources};
 use super::issued::{self, Unusable};
+use super::missing_credentials::Missing;
 use super::profile_files::ProfileFiles;
-use crate::clock::Clock;
-use crate::confidential;
-use crate::environment::Kind;
-use crate::session::{Class, Refusal};
+use crate::env_vars::Kind;
+use crate::runtime::clock::Clock;
+use crate::runtime::confidential;
+use crate::session::reply::{Class, Refusal};
 
 /// How long credentials that name no end are used before they are looked for again.
 const KEPT: Duration = Duration::from_mins(5);
@@ -43,31 +44,6 @@ pub struct Caller {
     pub account: String,
     /// The user or the session of a role.
     pub arn: String,
-}
-
-/// Why there are no credentials.
-#[derive(Clone, Debug, thiserror::Error)]
-pub(super) enum Missing {
-    /// None were found.
-    #[error("the operator has no AWS credentials (EKS Pod Identity, IRSA, a profile or keys): {0}")]
-    NotFound(String),
-    /// What was found cannot be used.
-    #[error("the operator's AWS credentials cannot be used: {0}")]
-    Unusable(String),
-    /// They may be of another account than those before them.
-    #[error("cannot tell of which account the operator's new AWS credentials are: {0}")]
-    AccountUnknown(String),
-    /// They are of another account than those before them.
-    #[error(
-        "the operator's AWS credentials are of account {found} now, and it works in account {own} until it ends: \
-         give it credentials of account {own}, or restart it to have it work in account {found}"
-    )]
-    AccountChanged {
-        /// The account of the process.
-        own: String,
-        /// The account of the credentials.
-        found: String,
-    },
 }
 
 /// Provides the credentials of all calls.

@@ -6,8 +6,8 @@ use aws_sdk_athena::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_athena::operation::RequestId;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 
-use super::credentials::Missing;
-use crate::session::{Class, Refusal};
+use super::missing_credentials::Missing;
+use crate::session::reply::{Class, Refusal};
 
 /// A row of the catalogue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -555,7 +555,7 @@ mod tests {
         let refusal = refusal(&SdkError::service_error(denied, reply), &Subject::start(None));
         assert_eq!((refusal.reason, refusal.message.as_str()), ("AccessDenied", text));
 
-        let mut known = crate::known::Known::default();
+        let mut known = crate::session::local_state::LocalState::default();
         known.start_refused(refusal, false, k8s_openapi::jiff::Timestamp::UNIX_EPOCH, 0.0);
         assert_eq!(known.refused.map(|refused| refused.message()), Some(format!("StartSession is refused: {text}")));
     }

@@ -16,7 +16,7 @@ use aws_smithy_types::body::SdkBody;
 use http_body_util::{BodyExt, Limited};
 use serde_json::Value;
 
-use crate::environment::Kind;
+use crate::env_vars::Kind;
 
 /// Longest reply with credentials, in bytes.
 const LARGEST: usize = 1 << 20;

@@ -16,9 +16,9 @@ use tracing::{debug, warn};
 
 use self::group::{Group, Read};
 pub use self::group::{Marked, Summary};
-use crate::known::backoff;
-use crate::observer::Pages;
-use crate::session::{Class, Refusal};
+use crate::athena::observer::Pages;
+use crate::session::backoff::backoff;
+use crate::session::reply::{Class, Refusal};
 
 /// What an object wants to learn from a list, and from when on.
 pub type Ask = group::Ask<Instant>;

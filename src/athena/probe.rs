@@ -12,7 +12,7 @@ use serde_json::json;
 use super::client::{ConnectError, Connection, work_group};
 use super::credentials::Caller;
 use super::error::{Subject, refusal};
-use crate::session::{Refusal, WorkGroup};
+use crate::session::reply::{Refusal, WorkGroup};
 
 /// Makes the calls, without limiter and leadership.
 pub struct Probe(Connection);

@@ -9,8 +9,8 @@ use aws_runtime::env_config::file::{EnvConfigFileKind, EnvConfigFiles};
 use aws_runtime::env_config::property::PropertiesKey;
 use aws_types::os_shim_internal::{Env, Fs};
 
-use crate::confidential;
-use crate::environment::{Kind, PROFILE_KEYS};
+use crate::env_vars::{Kind, PROFILE_KEYS};
+use crate::runtime::confidential;
 
 /// Parts of a section of services, as the SDK names the services that are called.
 const SERVICES: [&str; 2] = ["athena", "sts"];

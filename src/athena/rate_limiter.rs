@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, oneshot};
 
-use crate::metrics::Metrics;
+use crate::athena::metrics::AthenaMetrics;
 
 /// Purpose of a call. Under pressure terminations come first, then starts; both starts and looks have a share of their own, so that terminations that fail
 /// cannot hold up every start, nor a wave of starts blind the operator, and starts that were refused before have a small one.
@@ -474,7 +474,7 @@ struct Shared<K> {
     turns: Mutex<Turns<Holder<K>>>,
     callers: Mutex<Callers>,
     changed: Notify,
-    metrics: Arc<Metrics>,
+    metrics: Arc<AthenaMetrics>,
 }
 
 impl<K> Shared<K> {
@@ -556,7 +556,7 @@ impl<K> Clone for RateLimiter<K> {
 impl<K: Clone + Eq + Hash + Send + 'static> RateLimiter<K> {
     /// Creates a limiter of so many calls, of which objects have no more under way at a time than `bounds` say: while Athena does not answer, the other
     /// reconciles go on.
-    pub fn new(rate: Rate, bounds: Bounds, metrics: Arc<Metrics>) -> Self {
+    pub fn new(rate: Rate, bounds: Bounds, metrics: Arc<AthenaMetrics>) -> Self {
         let turns = Mutex::new(Turns::new(rate, bounds, Instant::now()));
         Self(Arc::new(Shared { turns, callers: Mutex::default(), changed: Notify::new(), metrics }))
     }
@@ -568,7 +568,7 @@ impl<K: Clone + Eq + Hash + Send + 'static> RateLimiter<K> {
             (act(&mut turns), std::mem::take(&mut turns.waits))
         };
         for (priority, duration) in waits {
-            self.0.metrics.waited(priority, duration);
+            self.0.metrics.waited(priority.name(), duration);
         }
         result
     }

@@ -6,7 +6,7 @@ use std::hash::Hash;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::session::{Refusal, WorkGroup};
+use crate::session::reply::{Refusal, WorkGroup};
 
 /// What GetWorkGroup told.
 pub(super) type Told = Result<WorkGroup, Refusal>;

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
-use crate::metrics::Metrics;
+use crate::runtime::metrics::workqueue::{Backlog, WorkqueueMetrics};
 
 /// A key of a queue.
 pub trait Grouped {
@@ -47,7 +47,7 @@ impl<K> Clone for Workqueue<K> {
 struct Shared<K> {
     state: Mutex<State<K>>,
     changed: Notify,
-    metrics: Arc<Metrics>,
+    metrics: Arc<WorkqueueMetrics>,
 }
 
 /// A key that waits.
@@ -114,26 +114,6 @@ struct State<K> {
     permits: usize,
     number: u64,
     served: u64,
-}
-
-/// What a queue has come to.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Backlog {
-    /// Objects that wait.
-    pub depth: usize,
-    /// Time since the reconciles that run have begun, of all together.
-    pub unfinished: Duration,
-    /// The longest of these.
-    pub longest: Duration,
-}
-
-impl Backlog {
-    /// Returns both together.
-    #[must_use]
-    pub fn and(self, other: Self) -> Self {
-        let longest = self.longest.max(other.longest);
-        Self { depth: self.depth + other.depth, unfinished: self.unfinished + other.unfinished, longest }
-    }
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -255,7 +235,7 @@ impl<K: Clone + Eq + Hash + Grouped> State<K> {
 
 impl<K: Clone + Eq + Hash + Grouped> Workqueue<K> {
     /// Creates an empty queue of which so many keys are reconciled at a time.
-    pub fn new(permits: usize, metrics: Arc<Metrics>) -> Self {
+    pub fn new(permits: usize, metrics: Arc<WorkqueueMetrics>) -> Self {
         Self(Arc::new(Shared { state: Mutex::new(State::new(permits)), changed: Notify::new(), metrics }))
     }
 
@@ -266,7 +246,7 @@ impl<K: Clone + Eq + Hash + Grouped> Workqueue<K> {
     /// Adds `key`, which waits once, with the highest priority it was added with.
     pub fn add(&self, key: K, priority: Priority) {
         if self.state().add(key, priority, Instant::now()) {
-            self.0.metrics.queued();
+            self.0.metrics.added();
         }
         self.0.changed.notify_one();
     }
@@ -279,7 +259,7 @@ impl<K: Clone + Eq + Hash + Grouped> Workqueue<K> {
                 let mut state = self.state();
                 (state.ring(now), state.next(now))
             };
-            (0..rung).for_each(|_| self.0.metrics.queued());
+            (0..rung).for_each(|_| self.0.metrics.added());
             match next {
                 Next::Begin(key, waited) => {
                     self.0.metrics.dequeued(waited);

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use athena_operator::api::AthenaSession;
-use athena_operator::status::condition;
+use athena_operator::session::status::condition;
 use serde::Serialize;
 use serde_json::{Value, json};
 

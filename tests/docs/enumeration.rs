@@ -1,18 +1,25 @@
 //! The table of steps, run on every combination of what it can be given.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::ControlFlow;
 use std::sync::OnceLock;
 
 use athena_operator::api::{AthenaSession, AthenaSessionStatus, FINALIZER};
 use athena_operator::athena::CATALOGUE;
-use athena_operator::events::{self, event, release, ttl_under_gitops};
-use athena_operator::known::Known;
-use athena_operator::lifecycle::{Attempt, Circumstances, Identity, Limits, Seen, Sequel, Step, attempt, next_step, sequel, wants_stopped};
-use athena_operator::refused_write;
-use athena_operator::retained::Retained;
-use athena_operator::session::{Class, Details, Look, Refusal, Search, Session};
-use athena_operator::status::{Outcome, condition, status_after};
-use athena_operator::unreadable::{Measure, measure};
+use athena_operator::session::after_end::{Sequel, sequel};
+use athena_operator::session::attempt::Attempt;
+use athena_operator::session::environment::{Environment, Identity, Limits};
+use athena_operator::session::events::{self, event, release, ttl_under_gitops};
+use athena_operator::session::invalid_object::{Measure, measure};
+use athena_operator::session::lifecycle::{next_step, wants_stopped};
+use athena_operator::session::local_state::LocalState;
+use athena_operator::session::ownership::attempt;
+use athena_operator::session::pass::{Answer, Found, Pass, Request, Write};
+use athena_operator::session::refused_write;
+use athena_operator::session::reply::{Class, Details, Look, Refusal, Search, Session};
+use athena_operator::session::retained::Retained;
+use athena_operator::session::status::{Outcome, condition, status_after};
+use athena_operator::session::step::{Seen, Step};
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
 use serde_json::{Value, json};
@@ -55,7 +62,7 @@ pub(crate) struct Row {
 pub(crate) const KINDS: [&str; 10] =
     ["NoAttempt", "Withdrawn", "Recorded", "Starting", "Running", "Ending", "Suspended", "Restarting", "Finished", "Gone"];
 
-fn kind(object: &AthenaSession, known: &Known, at: &Circumstances) -> &'static str {
+fn kind(object: &AthenaSession, known: &LocalState, at: &Environment) -> &'static str {
     match attempt(object, known) {
         Attempt::None => "NoAttempt",
         Attempt::Withdrawn(_) => "Withdrawn",
@@ -195,7 +202,7 @@ impl Enumeration {
     /// Notes what is said of an object on which the operator cannot put its finalizer, or put it back, at first and after ten minutes.
     fn refused_writes(&mut self) {
         let begun: Timestamp = BEGUN.parse().expect("a time");
-        let mut known = Known::met(begun);
+        let mut known = LocalState::met(begun);
         let said = "admission webhook \"labels.example.org\" denied the request: the label team is missing";
         known.write_refused(refused_write::ADD_FINALIZER, said, None, begun, 0.0);
         let live = statuses().into_iter().flatten().find(|status| status.state.as_deref() == Some("IDLE"));
@@ -210,11 +217,11 @@ impl Enumeration {
         }
     }
 
-    fn decide(&mut self, object: &AthenaSession, known: &Known, seen: &Seen, at: &Circumstances) {
+    fn decide(&mut self, object: &AthenaSession, known: &LocalState, seen: &Seen, at: &Environment) {
         let step = next_step(object, known, seen, at);
         assert_eq!(step, next_step(&object.clone(), &known.clone(), &seen.clone(), &at.clone()), "the same, decided twice");
         self.steps.insert(name(&step));
-        let mut told = |event: Option<athena_operator::events::Event>| self.events.extend(event.map(|event| event.reason.into_owned()));
+        let mut told = |event: Option<athena_operator::session::events::Event>| self.events.extend(event.map(|event| event.reason.into_owned()));
         told(ttl_under_gitops(object, None));
         let before = kind(object, known, at);
         match step {
@@ -229,8 +236,8 @@ impl Enumeration {
                 self.edge(before, &step, &Outcome::Nothing, after);
             }
             _ => {
-                for (outcome, known) in outcomes(&step, known, at) {
-                    let status = status_after(object, &known, &step, &outcome, at);
+                for (pass, status) in ways(Pass::new(object, None, known.clone(), seen.clone(), at), at) {
+                    let (outcome, known) = (pass.outcome().clone(), pass.state().clone());
                     self.events.extend(event(object.status.as_ref(), &status, &step, &outcome, &known).map(|event| event.reason.into_owned()));
                     self.row(object, &status);
                     if plausible(object, seen) {
@@ -292,33 +299,29 @@ fn plausible(object: &AthenaSession, seen: &Seen) -> bool {
     rank(&session.state) >= recorded || session.state == "IDLE" && recorded == rank("BUSY")
 }
 
-/// What can become of the call of `step`, and what is known then.
-fn outcomes(step: &Step, known: &Known, at: &Circumstances) -> Vec<(Outcome, Known)> {
-    let refusals: Vec<Refusal> = match step {
-        Step::Start(_) => refusals(),
-        Step::Terminate => vec![refusal(Class::MayHeal, "AccessDenied")],
-        Step::Hold(refusal) | Step::Reject(_, refusal) => return vec![(Outcome::Refused(refusal.clone()), known.clone())],
-        _ => return vec![(Outcome::Nothing, known.clone())],
-    };
-    let refused = refusals.into_iter().map(|refusal| {
-        let mut known = known.clone();
-        if *step == Step::Terminate {
-            known.terminate_refused(refusal.clone(), at.now, 0.0);
-        } else {
-            let doubted = known.starting();
-            known.start_refused(refusal.clone(), doubted, at.now, 0.0);
+/// Every way in which a pass goes on where its call is answered, up to the status that it reports. What it asks for before has to wait.
+fn ways<'a>(mut pass: Pass<'a>, at: &Environment) -> Vec<(Pass<'a>, AthenaSessionStatus)> {
+    let answers = match pass.next(at) {
+        ControlFlow::Break(_) => {
+            let status = pass.object().status.clone().unwrap_or_default();
+            return vec![(pass, status)];
         }
-        (Outcome::Refused(refusal), known)
-    });
-    let mut done = known.clone();
-    let accepted = if let Step::Start(number) = step {
-        done.started(*number, ID, "CREATING", at.now, &at.limits);
-        Outcome::Started { id: ID.into(), state: "CREATING".into() }
-    } else {
-        done.terminated(at.now, &at.limits, 0.0);
-        Outcome::Nothing
+        ControlFlow::Continue(Request::Write(Write::Status { status, .. })) => return vec![(pass, *status)],
+        ControlFlow::Continue(Request::Write(write)) => panic!("these steps write the status: {write:?}"),
+        ControlFlow::Continue(Request::AskTime | Request::Look { .. } | Request::Search(_) | Request::ReadWorkGroup) => vec![Answer::Wait],
+        ControlFlow::Continue(Request::EndLeaked { .. } | Request::Turn(_) | Request::AwaitTime { .. }) => vec![Answer::Done],
+        ControlFlow::Continue(Request::ReadAgain) => vec![Answer::Found(Found::Same)],
+        ControlFlow::Continue(Request::Start(_)) => {
+            refusals().into_iter().map(Answer::Refused).chain([Answer::Started(ID.into(), "CREATING".into())]).collect()
+        }
+        ControlFlow::Continue(Request::Terminate { .. }) => vec![Answer::Refused(refusal(Class::MayHeal, "AccessDenied")), Answer::Done],
     };
-    refused.chain([(accepted, done)]).collect()
+    let go_on = |answer| {
+        let mut pass = pass.clone();
+        pass.answered(answer, at);
+        ways(pass, at)
+    };
+    answers.into_iter().flat_map(go_on).collect()
 }
 
 fn refusal(class: Class, reason: &'static str) -> Refusal {
@@ -332,18 +335,20 @@ fn refusals() -> Vec<Refusal> {
     reasons.into_iter().map(|(reason, class)| refusal(class, reason)).chain([refusal(Class::NotSent, "AthenaUnavailable")]).collect()
 }
 
-fn circumstances() -> Vec<Circumstances> {
+fn circumstances() -> Vec<Environment> {
     let begun: Timestamp = BEGUN.parse().expect("a time");
     let account = || Some("000000000000".to_owned());
     // Before everything that waits is over, after the backoff, after all; and before STS has told the account.
     [(0, account()), (1, account()), (30, account()), (30, None)]
         .into_iter()
-        .map(|(minutes, account)| Circumstances {
+        .map(|(minutes, account)| Environment {
             now: begun + SignedDuration::from_mins(minutes),
             is_time_certain: true,
             api_server_ahead: Some(SignedDuration::ZERO),
             identity: Identity { region: "eu-west-1".into(), account },
             limits: Limits::default(),
+            clock_origin: Timestamp::UNIX_EPOCH,
+            jitter: 0.0,
         })
         .collect()
 }
@@ -428,9 +433,9 @@ fn objects(status: Option<&AthenaSessionStatus>) -> Vec<AthenaSession> {
 }
 
 /// What can be known of `object`, and what can have been looked at.
-fn knowledge(object: &AthenaSession, at: &Circumstances) -> Vec<(Known, Seen)> {
+fn knowledge(object: &AthenaSession, at: &Environment) -> Vec<(LocalState, Seen)> {
     let begun: Timestamp = BEGUN.parse().expect("a time");
-    let met = Known::met(begun);
+    let met = LocalState::met(begun);
     let limits = &at.limits;
     let nothing = Seen::default();
     let mut all = Vec::new();
@@ -468,7 +473,7 @@ fn knowledge(object: &AthenaSession, at: &Circumstances) -> Vec<(Known, Seen)> {
             trusted.recorded(made.number, begun, false);
             trusted.started(made.number, ID, "CREATING", begun, limits);
             trusted.session_recorded();
-            let changed = |change: fn(&mut Known, Timestamp, &Limits)| {
+            let changed = |change: fn(&mut LocalState, Timestamp, &Limits)| {
                 let mut known = trusted.clone();
                 change(&mut known, begun, limits);
                 known
@@ -502,7 +507,7 @@ fn knowledge(object: &AthenaSession, at: &Circumstances) -> Vec<(Known, Seen)> {
 }
 
 /// What GetWorkGroup can say to who has seen this, and before it is asked.
-fn read(known: &Known, seen: &Seen, at: &Circumstances) -> Vec<(Known, Seen)> {
+fn read(known: &LocalState, seen: &Seen, at: &Environment) -> Vec<(LocalState, Seen)> {
     let refused = refusals().into_iter().filter(|refusal| !matches!(refusal.class, Class::TokenConflict | Class::NotFound)).map(Err);
     let read = refused.chain([Ok(())]).map(|read| {
         let mut known = known.clone();
@@ -512,7 +517,7 @@ fn read(known: &Known, seen: &Seen, at: &Circumstances) -> Vec<(Known, Seen)> {
     read.chain([(known.clone(), seen.clone())]).collect()
 }
 
-fn searches(known: &Known, at: &Circumstances) -> Vec<(Known, Seen)> {
+fn searches(known: &LocalState, at: &Environment) -> Vec<(LocalState, Seen)> {
     let begun: Timestamp = BEGUN.parse().expect("a time");
     let found = |state: &str| Search::Found { attempt: 0, session: session(state, begun) };
     let failed = |reason| Search::Failed(refusal(Class::MayHeal, reason));

@@ -21,8 +21,8 @@ use std::path::{Path, PathBuf};
 
 use athena_operator::api::AthenaSession;
 use athena_operator::athena::CATALOGUE;
-use athena_operator::events::EVENTS;
-use athena_operator::session::Class;
+use athena_operator::session::events::EVENTS;
+use athena_operator::session::reply::Class;
 use k8s_openapi::api::batch::v1::CronJob;
 use k8s_openapi::api::core::v1::ResourceQuota;
 use k8s_openapi::api::rbac::v1::Role;

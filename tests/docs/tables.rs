@@ -4,13 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
 use athena_operator::api::{AthenaSession, EndReason};
-use athena_operator::args::Cli;
 use athena_operator::athena::{CATALOGUE, Operations, Text};
-use athena_operator::events::{EVENTS, Kind};
-use athena_operator::known::backoff;
-use athena_operator::lifecycle::{Circumstances, Identity, Limits, Sequel, sequel};
-use athena_operator::metrics;
-use athena_operator::session::Class;
+use athena_operator::commands::args::Cli;
+use athena_operator::controller::metrics;
+use athena_operator::session::after_end::{Sequel, sequel};
+use athena_operator::session::backoff::backoff;
+use athena_operator::session::environment::{Environment, Identity, Limits};
+use athena_operator::session::events::{EVENTS, Kind};
+use athena_operator::session::reply::Class;
 use clap::CommandFactory;
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use serde_json::json;
@@ -134,7 +135,7 @@ pub(crate) fn flags(name: &str) -> String {
 pub(crate) fn metrics() -> String {
     table(
         ["metric", "kind", "labels", "meaning"],
-        metrics::TABLE.iter().map(|row| {
+        metrics::table().iter().map(|row| {
             let labels = row.labels.iter().map(|label| code(label)).collect::<Vec<_>>().join(", ");
             [code(row.name), row.kind.word().to_owned(), labels, row.help.replace('<', "&lt;")]
         }),
@@ -247,12 +248,14 @@ fn follows(reason: &EndReason, policy: &str) -> &'static str {
         "status": { "attempt": 0, "sessionId": "s", "endTime": begun, "endReason": reason },
     }))
     .expect("an AthenaSession");
-    let at = Circumstances {
+    let at = Environment {
         now: begun,
         is_time_certain: true,
         api_server_ahead: Some(SignedDuration::ZERO),
         identity: Identity::default(),
         limits: Limits::default(),
+        clock_origin: Timestamp::UNIX_EPOCH,
+        jitter: 0.0,
     };
     match sequel(&object, &at) {
         Sequel::Attempt { resumed: true, .. } => "an attempt, when resumed",

@@ -12,7 +12,6 @@ use crate::harness::{World, condition, ready_condition, status, tests, uid, unti
 tests![
     one_object_that_cannot_be_read_does_not_stop_the_others,
     an_object_of_an_older_schema_says_so_and_can_be_let_go,
-    managed_fields_with_the_last_second_that_kubernetes_knows_stop_nothing,
     a_status_that_names_a_foreign_session_leaves_that_session_alone,
     a_forged_marker_with_another_configuration_is_not_adopted,
     finalizers_of_others_stay,
@@ -53,30 +52,6 @@ async fn one_object_that_cannot_be_read_does_not_stop_the_others(world: World) -
     write_time(&world, &time)?;
     world.until_reason("bad", "SessionIdle").await?;
     ensure!(condition(&world.sessions.get("bad").await?, "Stalled").is_none() && world.emulator.sessions().len() == 2);
-    Ok(())
-}
-
-async fn managed_fields_with_the_last_second_that_kubernetes_knows_stop_nothing(world: World) -> anyhow::Result<()> {
-    let operator = world.operator()?;
-    let fields = json!({ "f:spec": { "f:workGroup": {} } });
-    let entry = json!({
-        "manager": "user", "operation": "Update", "apiVersion": "athena-operator.io/v1alpha1", "fieldsType": "FieldsV1", "fieldsV1": fields,
-        // jiff, and so kube's types, end a day earlier.
-        "time": "9999-12-31T23:59:59Z",
-    });
-    let manifest = json!({
-        "apiVersion": "athena-operator.io/v1alpha1", "kind": "AthenaSession",
-        "metadata": { "name": "late", "namespace": world.namespace, "managedFields": [entry] },
-        "spec": { "workGroup": "etl" },
-    });
-    let file = tempfile::NamedTempFile::new()?;
-    std::fs::write(file.path(), manifest.to_string())?;
-    world.kubectl(&["create", "-f", &file.path().display().to_string()])?;
-    let times = world.kubectl(&["get", "athenasession/late", "--show-managed-fields", "-o", "jsonpath={.metadata.managedFields[*].time}"])?;
-    ensure!(times.contains("9999-12-31"), "the API server keeps the time: {times}");
-    world.kubectl(&["wait", "athenasession/late", "--for=condition=Ready", "--timeout=60s"])?;
-    world.kubectl(&["delete", "athenasession/late", "--timeout=60s"])?;
-    ensure!(world.live().is_empty() && world.emulator.sessions().len() == 1, "{}", operator.raw_log());
     Ok(())
 }
 

@@ -6,7 +6,7 @@ use std::os::unix::process::CommandExt;
 use std::process::{Command, Output};
 
 use anyhow::{Context, ensure};
-use athena_operator::environment::{Kind, VARIABLES, Variable};
+use athena_operator::env_vars::{Kind, VARIABLES, Variable};
 use serde_json::{Value, json};
 
 use crate::harness::{World, operator_binary, tests, until};

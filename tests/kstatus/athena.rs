@@ -1,9 +1,9 @@
 //! Athena, simulated: sessions that change as they like, and calls that are refused for a while.
 
 use athena_operator::api::AthenaSessionSpec;
-use athena_operator::known::Call;
-use athena_operator::marker;
-use athena_operator::session::{Class, Details, Look, Refusal, Session};
+use athena_operator::session::local_state::Call;
+use athena_operator::session::marker;
+use athena_operator::session::reply::{Class, Details, Look, Refusal, Session};
 use fastrand::Rng;
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 

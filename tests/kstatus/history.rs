@@ -1,12 +1,16 @@
 //! Random histories: an object in an API server, its user, the operator and Athena. A seed decides everything.
 
+use std::ops::ControlFlow;
+
 use athena_operator::api::{AthenaSession, AthenaSessionSpec, AthenaSessionStatus, DeletionPolicy, FINALIZER, RestartPolicy};
-use athena_operator::known::Known;
-use athena_operator::lifecycle::{Attempt, Circumstances, Identity, Limits, Seen, Step, attempt, found, next_step, search_time, wake_time};
-use athena_operator::marker;
-use athena_operator::refused_write;
-use athena_operator::session::Search;
-use athena_operator::status::{Outcome, condition, seconds, status_after};
+use athena_operator::session::environment::{Environment, Identity, Limits};
+use athena_operator::session::lifecycle::wake_time;
+use athena_operator::session::local_state::LocalState;
+use athena_operator::session::marker;
+use athena_operator::session::pass::{Answer, End, Found, Own, Pass, Request, Write, Written};
+use athena_operator::session::refused_write;
+use athena_operator::session::status::{Outcome, condition, may_wait, seconds, status_after};
+use athena_operator::session::step::{Seen, Step};
 use fastrand::Rng;
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
@@ -56,6 +60,8 @@ pub(crate) fn history(seed: u64) -> Vec<Moment> {
 struct Policy {
     rng: Rng,
     refuses: bool,
+    /// What it has refused, until the operator tells it.
+    newest: Option<&'static str>,
 }
 
 impl Policy {
@@ -67,8 +73,8 @@ impl Policy {
     }
 
     /// What it does not let the operator do.
-    fn refused(&self, step: &Step) -> Option<&'static str> {
-        refused_write::name(step).filter(|_| self.refuses)
+    fn refused(&self, write: &Write) -> Option<&'static str> {
+        Some(write.name()).filter(|name| self.refuses && *name != refused_write::STATUS)
     }
 }
 
@@ -77,7 +83,7 @@ struct World {
     now: Timestamp,
     identity: Identity,
     athena: Athena,
-    known: Known,
+    known: LocalState,
     policy: Policy,
     object: Option<AthenaSession>,
     moments: Vec<Moment>,
@@ -96,8 +102,9 @@ impl World {
         object.metadata.finalizers = (rng.u8(..4) == 0).then(|| vec![OTHER_FINALIZER.into()]);
         object.status = Some(default_status());
         let athena = Athena::new(rng.fork());
-        let policy = Policy { rng: Rng::with_seed(!seed), refuses: false };
-        let mut world = Self { rng, now, identity: identity(u8::MAX), athena, known: Known::met(now), policy, object: None, moments: Vec::new() };
+        let policy = Policy { rng: Rng::with_seed(!seed), refuses: false, newest: None };
+        let mut world =
+            Self { rng, now, identity: identity(u8::MAX), athena, known: LocalState::met(now), policy, object: None, moments: Vec::new() };
         world.store("created", object, Vec::new());
         world
     }
@@ -110,13 +117,15 @@ impl World {
         self.object.clone().expect("the object is there")
     }
 
-    fn at(&self) -> Circumstances {
-        Circumstances {
+    fn at(&self) -> Environment {
+        Environment {
             now: self.now,
             is_time_certain: true,
             api_server_ahead: Some(SignedDuration::ZERO),
             identity: self.identity.clone(),
             limits: Limits::default(),
+            clock_origin: Timestamp::UNIX_EPOCH,
+            jitter: 0.0,
         }
     }
 
@@ -133,132 +142,121 @@ impl World {
         self.moments.push(Moment { what, object, line, faults });
     }
 
-    /// One reconcile, as `reconcile` does it. Returns whether the watch has something new.
+    /// One reconcile. Returns whether the watch has something new.
     fn pass(&mut self) -> bool {
-        let mut object = self.object();
-        let at = self.at();
-        let step = self.observe(&object, &at);
-        self.known.write_wanted(&step);
-        let step = if self.known.awaits_write(&step, None, at.now) { Step::Wait } else { step };
-        if let Some(what) = self.policy.refused(&step) {
-            let jitter = self.policy.rng.f64();
-            self.known.write_refused(what, "a policy says no", None, at.now, jitter);
-            self.report(&Step::Wait, &at);
-            return true;
+        let (object, env) = (self.object(), self.at());
+        let pass = Pass::new(&object, None, std::mem::take(&mut self.known), Seen::default(), &env);
+        let (pass, mut changed) = self.perform_all(pass);
+        let (mut state, _) = pass.finish();
+        // A policy may refuse what it wrote.
+        if let Some(what) = self.policy.newest.take() {
+            let env = Environment { jitter: self.policy.rng.f64(), ..self.at() };
+            let (pass, _) = Pass::after_refused_write(Own, &object, None, state, (what, "a policy says no"), &env);
+            let (pass, _) = self.perform_all(pass);
+            (state, _) = pass.finish();
+            changed = true;
+        }
+        // The object may have gone, and what is known of it.
+        self.known = state;
+        changed
+    }
+
+    /// Performs what `pass` asks for. Returns it at its end or, where its write is refused, then; and whether the watch has something new.
+    fn perform_all<'a>(&mut self, mut pass: Pass<'a>) -> (Pass<'a>, bool) {
+        loop {
+            let request = match pass.next(&self.at()) {
+                ControlFlow::Continue(request) => request,
+                ControlFlow::Break(End::Rest) => {
+                    self.check_report(&pass, &pass.object().status.clone().unwrap_or_default(), false);
+                    return (pass, false);
+                }
+                ControlFlow::Break(end) => return (pass, matches!(end, End::Written(_) | End::Outdated)),
+            };
+            let answer = match request {
+                Request::Write(write) => match self.write(&pass, write) {
+                    Some(written) => Answer::Written(written),
+                    None => return (pass, true),
+                },
+                request => self.answer(&pass, request),
+            };
+            let env = Environment { jitter: self.rng.f64(), ..self.at() };
+            pass.answered(answer, &env);
+        }
+    }
+
+    fn answer(&mut self, pass: &Pass<'_>, request: Request) -> Answer {
+        let (object, now) = (pass.object(), self.now);
+        match request {
+            Request::Look { id, full } => Answer::Look(self.athena.look(&id, full), now),
+            // No list that tells more may begin yet.
+            Request::Search(from) if from > now => Answer::Wait,
+            Request::Search(_) => match self.athena.search(UID) {
+                Ok(sessions) => Answer::Listed(sessions, now),
+                Err(refusal) if refusal.reason == "WorkGroupNotFound" => Answer::Listed(Vec::new(), now),
+                Err(refusal) => Answer::Refused(refusal),
+            },
+            Request::ReadWorkGroup => Answer::WorkGroup(self.athena.work_group()),
+            Request::ReadAgain => Answer::Found(Found::Same),
+            Request::Start(number) => {
+                let description = marker::description(&object.spec, "team", "etl", &marker::token(UID, number));
+                match self.athena.start(description, &object.spec, now) {
+                    Ok((id, state)) => Answer::Started(id, state),
+                    Err(refusal) => Answer::Refused(refusal),
+                }
+            }
+            Request::Terminate { id, .. } => self.athena.terminate(&id, now).map_or_else(Answer::Refused, |()| Answer::Done),
+            Request::EndLeaked { id, .. } => {
+                let _ = self.athena.terminate(&id, now);
+                Answer::Done
+            }
+            Request::AskTime | Request::Turn(_) | Request::AwaitTime { .. } | Request::Write(_) => Answer::Done,
+        }
+    }
+
+    /// Writes to the API server, unless its policy refuses that.
+    fn write(&mut self, pass: &Pass<'_>, write: Write) -> Option<Written> {
+        let mut object = pass.object().clone();
+        if let Some(what) = self.policy.refused(&write) {
+            self.policy.newest = Some(what);
+            return None;
         }
         let finalizers = object.metadata.finalizers.get_or_insert_default();
-        match &step {
-            Step::Done => return false,
-            Step::AddFinalizer => {
+        match write {
+            Write::AddFinalizer => {
                 finalizers.push(FINALIZER.into());
-                self.known.finalizer_added = true;
-                self.known.write_accepted(refused_write::name(&step));
                 self.store("finalizer added", object, Vec::new());
             }
-            Step::Release => {
+            Write::RemoveFinalizer => {
                 finalizers.retain(|name| name != FINALIZER);
                 self.store("finalizer removed", object, Vec::new());
             }
-            Step::Delete => {
-                self.known.write_accepted(refused_write::name(&step));
-                self.delete("the operator");
+            Write::Delete => self.delete("the operator"),
+            Write::Status { .. } if self.rng.u8(..40) == 0 => {
+                let object = self.object();
+                self.store("write lost to a conflict", object, Vec::new());
+                return Some(Written::Conflict);
             }
-            _ => return self.report(&step, &at),
+            Write::Status { status, .. } => self.check_report(pass, &status, true),
         }
-        true
+        Some(Written::Yes(None))
     }
 
-    fn observe(&mut self, object: &AthenaSession, at: &Circumstances) -> Step {
-        let mut seen = Seen::default();
-        loop {
-            let status = object.status.clone().unwrap_or_default();
-            let jitter = self.rng.f64();
-            match (next_step(object, &self.known, &seen, at), status.session_id) {
-                (Step::Look, Some(id)) => {
-                    seen.look_time = Some(at.now);
-                    let look = self.athena.look(&id, !self.known.trusts(&id) || status.engine_version.is_none());
-                    seen.look = Some(self.known.looked(look, UID, &id, at.now, &at.limits, jitter));
-                }
-                // No list that tells more may begin yet.
-                (Step::Search, _) if search_time(object, &self.known, at) > at.now => return Step::Wait,
-                (Step::Search, _) => {
-                    let search = match self.athena.search(UID) {
-                        Ok(sessions) => found(sessions, object, &self.known, at.now),
-                        Err(refusal) if refusal.reason == "WorkGroupNotFound" => Search::Absent { begun: at.now },
-                        Err(refusal) => Search::Failed(refusal),
-                    };
-                    self.known.searched(&search, at.now, &at.limits, jitter);
-                    seen.search = Some(search);
-                }
-                (Step::ReadWorkGroup, _) => {
-                    let read = self.athena.work_group();
-                    self.known.work_group_read(read.as_ref().copied(), at.now, jitter);
-                    seen.work_group = Some(read);
-                }
-                (step, _) => return step,
-            }
-        }
-    }
-
-    fn act(&mut self, object: &AthenaSession, step: &Step, at: &Circumstances) -> Outcome {
-        let (now, jitter) = (at.now, self.rng.f64());
-        match step {
-            Step::Start(number) => {
-                let description = marker::description(&object.spec, "team", "etl", &marker::token(UID, *number));
-                let doubted = self.known.starting();
-                match self.athena.start(description, &object.spec, now) {
-                    Ok((id, state)) => {
-                        self.known.started(*number, &id, &state, now, &at.limits);
-                        Outcome::Started { id, state }
-                    }
-                    Err(refusal) => {
-                        self.known.start_refused(refusal.clone(), doubted, now, jitter);
-                        Outcome::Refused(refusal)
-                    }
-                }
-            }
-            Step::Terminate => {
-                let id = object.status.as_ref().and_then(|status| status.session_id.as_deref()).unwrap_or_default();
-                match self.athena.terminate(id, now) {
-                    Ok(()) => {
-                        self.known.terminated(now, &at.limits, jitter);
-                        Outcome::Nothing
-                    }
-                    Err(refusal) => {
-                        self.known.terminate_refused(refusal.clone(), now, jitter);
-                        Outcome::Refused(refusal)
-                    }
-                }
-            }
-            Step::Hold(refusal) | Step::Reject(_, refusal) => Outcome::Refused(refusal.clone()),
-            _ => Outcome::Nothing,
-        }
-    }
-
-    fn report(&mut self, step: &Step, at: &Circumstances) -> bool {
-        let before = self.object();
-        let outcome = self.act(&before, step, at);
-        let status = status_after(&before, &self.known, step, &outcome, at);
-        let changed = before.status.as_ref() != Some(&status);
-        if changed && self.rng.u8(..40) == 0 {
-            self.store("write lost to a conflict", before, Vec::new());
-            return true;
-        }
+    /// Stores the object with `status`, which is what `pass` reports, newly written or as it was.
+    fn check_report(&mut self, pass: &Pass<'_>, status: &AthenaSessionStatus, is_written: bool) {
+        let (before, at) = (pass.object(), self.at());
         let after = AthenaSession { status: Some(status.clone()), ..before.clone() };
-        let mut faults = rules::broken(&before, &status, at.now);
-        for (again, outcome) in [(step, &outcome), (&Step::Wait, &Outcome::Nothing)] {
-            if status_after(&after, &self.known, again, outcome, at) != status {
+        let mut faults = rules::broken(before, status, at.now);
+        let mut state = pass.state().clone();
+        if is_written {
+            state.status_written(at.now, &at.limits);
+        }
+        for (again, outcome) in [(pass.step(), pass.outcome()), (&Step::Wait, &Outcome::Nothing)] {
+            let told = status_after(&after, &state, again, outcome, &at);
+            if told != *status && !may_wait(Some(status), &told, &state, &at) {
                 faults.push(format!("the report changes when it is made again after {again:?}"));
             }
         }
-        self.store(&rules::short(&format!("{step:?} {outcome:?}"), 300), after, faults);
-        if changed {
-            if let (Step::Record(number), Some(time)) = (step, &status.attempt_time) {
-                self.known.recorded(*number, time.0, matches!(attempt(&before, &self.known), Attempt::Withdrawn(_)));
-            }
-            self.known.session_recorded();
-        }
-        changed
+        self.store(&rules::short(&format!("{:?} {:?}", pass.step(), pass.outcome()), 300), after, faults);
     }
 
     fn delete(&mut self, who: &str) {
@@ -283,7 +281,7 @@ impl World {
             moment.faults.push("the operator does not come to rest".into());
         }
         let later = status_after(&object, &self.known, &Step::Wait, &Outcome::Nothing, &at);
-        if object.status.as_ref() != Some(&later) {
+        if object.status.as_ref() != Some(&later) && !may_wait(object.status.as_ref(), &later, &self.known, &at) {
             let ready = condition(&later, "Ready").map(|ready| format!("{} {} {}", ready.status, ready.reason, ready.message));
             moment
                 .faults
@@ -308,7 +306,7 @@ impl World {
         let athena = self.athena.live(self.now);
         self.store(&athena, self.object(), Vec::new());
         if self.rng.u8(..12) == 0 {
-            self.known = Known::met(self.now);
+            self.known = LocalState::met(self.now);
             self.identity = identity(self.rng.u8(..20));
             self.store("the operator starts anew", self.object(), Vec::new());
         }

@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
 
 use athena_operator::api::AthenaSession;
-use athena_operator::status::condition;
+use athena_operator::session::status::condition;
 
 use crate::history::{Moment, history};
 

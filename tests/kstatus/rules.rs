@@ -3,7 +3,7 @@
 use std::sync::LazyLock;
 
 use athena_operator::api::{self, AthenaSession, AthenaSessionStatus};
-use athena_operator::status::{condition, seconds};
+use athena_operator::session::status::{condition, seconds};
 use k8s_openapi::jiff::Timestamp;
 use serde_json::{Value, json};
 

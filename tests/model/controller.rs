@@ -1,17 +1,22 @@
 //! A controller: the operator's own decisions, carried out as `reconcile` does, with the write to the API server as a move of its own.
 
+use std::ops::ControlFlow;
 use std::time::Duration;
 
-use crate::known::Known;
-use crate::lifecycle::{
-    Attempt, Circumstances, Seen, Sequel, Step, attempt, ends_without_record, found, next_step, search_time, sequel, surplus, wake_time,
-};
-use crate::refused_write::{self, STATUS};
-use crate::status::{Outcome, status_after};
+use crate::session::after_end::{Sequel, sequel};
+use crate::session::attempt::Attempt;
+use crate::session::environment::Environment;
+use crate::session::lifecycle::{next_step, search_time, wake_time};
+use crate::session::local_state::LocalState;
+use crate::session::ownership::attempt;
+use crate::session::pass::{Answer, Decisions, Found, Pass, Request, Write, Written};
+use crate::session::refused_write::{self, STATUS};
+use crate::session::status::{Outcome, status_after};
+use crate::session::step::{Seen, Step};
 use athena_operator::api::{AthenaSession, AthenaSessionStatus, EndReason, StopCause};
-use athena_operator::athena::marker_search::group::{Answer, Ask};
-use athena_operator::athena::start_session;
-use athena_operator::session::{Class, Look, Refusal, Search};
+use athena_operator::athena::marker_search::group::{Answer as ListAnswer, Ask};
+use athena_operator::session::reply::{Class, Look, Refusal, Search, Session};
+use athena_operator::session::request::start_session;
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
 use crate::moves::Reply;
@@ -48,7 +53,7 @@ pub struct Controller {
     pub cache: Option<Object>,
     /// Whether the cache is behind this process's own last write.
     pub behind: bool,
-    pub known: Known,
+    pub known: LocalState,
     pub pending: Option<Pending>,
     /// Replies that have told this process Athena's time.
     pub heard: Heard,
@@ -65,24 +70,15 @@ impl Controller {
         let Some(cache) = &self.cache else { return false };
         let object = cache.get();
         let now = world.clock(self.heard.is_told());
-        let before = Circumstances { now: now - SignedDuration::from_mins(if world.now > 0 { TICK } else { 0 }), ..world.at(self.heard.is_told()) };
+        let before = Environment { now: now - SignedDuration::from_mins(if world.now > 0 { TICK } else { 0 }), ..world.at(self.heard.is_told()) };
         let come = |time: Timestamp| time <= now;
         match next_step(object, &self.known, &Seen::default(), &before) {
             // Only a change of the object triggers it.
             Step::Done | Step::Rest => false,
             Step::Search if world.lists.is_some() => false,
             Step::Search => come(search_time(object, &self.known, &before)),
-            _ => self.known.next_time().is_some_and(come) || wake(object, &self.known, &before, mutant).is_some_and(come),
+            _ => self.known.next_time().is_some_and(come) || Deciding(mutant).wake_time(object, &self.known, &before).is_some_and(come),
         }
-    }
-}
-
-/// When an object is due without a change or a trigger.
-fn wake(object: &AthenaSession, known: &Known, at: &Circumstances, mutant: Mutant) -> Option<Timestamp> {
-    match (mutant, attempt(object, known)) {
-        (Mutant::WakesInThePast, Attempt::Over(..)) if let Sequel::Attempt { time, .. } = sequel(object, at) => Some(time),
-        (Mutant::ForgetsTimes, Attempt::Over(..)) => None,
-        _ => wake_time(object, known, at),
     }
 }
 
@@ -97,6 +93,61 @@ pub struct Pending {
     pub records: Option<i32>,
     /// What it does, if it may be refused.
     pub what: Option<&'static str>,
+}
+
+impl Pending {
+    /// The write that makes `base` what it is to be; none if it is so already.
+    fn of(base: &Object, step: &Step, write: &Write) -> Option<Self> {
+        let (next, records) = match write {
+            Write::AddFinalizer => (Some(base.with_finalizer(true)), None),
+            Write::RemoveFinalizer => (Some(base.with_finalizer(false)), None),
+            Write::Delete => (None, None),
+            Write::Status { status, records } => (Some(base.edited(|object| object.status = Some((**status).clone()))), *records),
+        };
+        // The refusal of another status is as a write that is not made yet.
+        let may_be_refused = !matches!(write, Write::Status { .. }) || matches!(step, Step::Stop(..));
+        let what = may_be_refused.then(|| write.name());
+        (next.as_ref() != Some(base)).then(|| Self { base: base.clone(), next, records, what })
+    }
+
+    /// The same as a pass has asked for it.
+    fn write(&self) -> Write {
+        match &self.next {
+            None => Write::Delete,
+            Some(next) if next.has_finalizer() && !self.base.has_finalizer() => Write::AddFinalizer,
+            Some(next) if !next.has_finalizer() && self.base.has_finalizer() => Write::RemoveFinalizer,
+            Some(next) => Write::Status { status: Box::new(next.get().status.clone().unwrap_or_default()), records: self.records },
+        }
+    }
+}
+
+/// The operator's own decisions, or those of a broken variant.
+#[derive(Clone, Copy, Debug)]
+struct Deciding(Mutant);
+
+impl Decisions for Deciding {
+    fn next_step(&self, object: &AthenaSession, state: &LocalState, seen: &Seen, env: &Environment) -> Step {
+        broken_step(object, state, seen, self.0, next_step(object, state, seen, env))
+    }
+
+    fn status_after(&self, object: &AthenaSession, state: &LocalState, step: &Step, outcome: &Outcome, env: &Environment) -> AthenaSessionStatus {
+        let mut status = status_after(object, state, step, outcome, env);
+        break_status(object, &mut status, step, self.0);
+        status
+    }
+
+    fn awaits_write(&self, state: &LocalState, step: &Step, version: Option<u64>, now: Timestamp) -> bool {
+        let is_given_up = self.0 == Mutant::NeverWritesAgain && state.refused_write.is_some() && refused_write::name(step).is_some();
+        is_given_up || state.awaits_write(step, version, now)
+    }
+
+    fn wake_time(&self, object: &AthenaSession, state: &LocalState, env: &Environment) -> Option<Timestamp> {
+        match (self.0, attempt(object, state)) {
+            (Mutant::WakesInThePast, Attempt::Over(..)) if let Sequel::Attempt { time, .. } = sequel(object, env) => Some(time),
+            (Mutant::ForgetsTimes, Attempt::Over(..)) => None,
+            _ => wake_time(object, state, env),
+        }
+    }
 }
 
 /// What a reconcile has come to.
@@ -122,164 +173,290 @@ fn refusal(class: Class) -> Refusal {
 }
 
 /// Runs a reconcile of controller `index` up to its write. Its first call gets `reply`.
-#[allow(clippy::too_many_lines, reason = "each call is an arm")]
 pub fn reconcile(before: &World, index: usize, reply: Reply, mutant: Mutant) -> Option<Reconciled> {
-    let mut world = before.clone();
     let controller = &before.controllers[index];
     if controller.behind || controller.pending.is_some() {
         return None;
     }
     let base = controller.cache.clone()?;
-    let object = base.get();
-    let mut known = controller.known.clone();
-    if let Some(id) = surplus(object, &known).map(str::to_owned) {
-        known.session_recorded();
-        world.terminate(&id);
-    }
-    let mut seen = Seen::default();
-    let (mut called, mut steps) = (None, Vec::new());
-    let mut heard = controller.heard;
-    let side = UIDS.iter().position(|uid| *uid == world.uid)?;
-    let step = loop {
-        known.set_clock(world.clock_origin(heard.is_told()));
-        let at = Circumstances { is_time_certain: heard.is_told() || mutant == Mutant::TrustsNodeClock, ..world.at(heard.is_told()) };
-        let step = broken_step(object, &known, &seen, mutant, next_step(object, &known, &seen, &at));
-        // No list that tells more may begin yet.
-        let step = if step == Step::Search && world.lists.is_none() && search_time(object, &known, &at) > at.now { Step::Wait } else { step };
-        if let Some(lists) = world.lists.as_mut().filter(|_| step != Step::Search) {
-            lists.cancel(side);
+    let side = UIDS.iter().position(|uid| *uid == before.uid)?;
+    let mut surroundings = Surroundings { world: before.clone(), side, reply, mutant, heard: controller.heard, called: None };
+    let mut pass = Pass::with(Deciding(mutant), base.get(), None, controller.known.clone(), Seen::default(), &surroundings.env());
+    let mut steps = Vec::new();
+    let pending = loop {
+        let next = pass.next(&surroundings.env());
+        if !surroundings.heard.is_told() {
+            check_untold(&mut surroundings.world, pass.step());
         }
-        let is_call = matches!(step, Step::AskTime | Step::Look | Step::Search | Step::Start(_) | Step::Terminate);
-        if is_call && called.is_none() {
-            called = Some(step.clone());
+        match next {
+            ControlFlow::Continue(Request::Write(write)) => break Pending::of(&base, pass.step(), &write),
+            ControlFlow::Continue(request) => {
+                if matches!(request, Request::AskTime | Request::Look { .. } | Request::Search(_) | Request::ReadWorkGroup) {
+                    steps.push(pass.step().clone());
+                }
+                let answer = surroundings.answer(&mut pass, &request, before, &base)?;
+                if answer == Answer::Wait {
+                    steps.pop();
+                }
+                pass.answered(answer, &surroundings.env());
+                surroundings.break_state(&mut pass, &request);
+            }
+            ControlFlow::Break(_) => break None,
         }
-        let first = called.as_ref() == Some(&step);
-        let answers = if first { reply } else { Reply::Answer };
-        if !heard.is_told() {
-            check_untold(&mut world, &step);
-        }
-        match &step {
-            Step::AskTime => {
-                if answers.tells_time() {
-                    heard.hear(true);
-                    if heard.is_told() {
-                        known.time_told();
-                    }
-                } else {
-                    let refusal = refusal(Class::Unanswered);
-                    known.time_refused(&refusal, at.now);
-                    break Step::Hold(refusal);
-                }
-            }
-            Step::Look => {
-                let id = object.status.as_ref()?.session_id.clone()?;
-                heard.hear(answers.tells_time());
-                known.set_clock(world.clock_origin(heard.is_told()));
-                let (look, now) = (look(&world, &id, answers), world.clock(heard.is_told()));
-                seen.look_time = Some(now);
-                seen.look = Some(known.looked(look, world.uid, &id, now, &at.limits, 0.0));
-                if mutant == Mutant::TrustStatus {
-                    known.started(0, &id, "IDLE", now, &at.limits);
-                    known.session_recorded();
-                }
-            }
-            Step::ReadWorkGroup => {
-                // What it may refuse is a scenario of its own; elsewhere every start would have as many ways.
-                let refuses = world.facts.work_group_refuses && called.is_none();
-                let read = match reply {
-                    Reply::Refused(class) if refuses => Err(refusal(class)),
-                    Reply::Lost | Reply::Dropped if refuses => Err(refusal(Class::Unanswered)),
-                    _ => Ok(()),
-                };
-                let undated = reply == Reply::Undated && !heard.is_told() && called.is_none();
-                if read.is_err() || undated {
-                    called = Some(step.clone());
-                }
-                heard.hear(!undated && (read.is_ok() || reply.tells_time()));
-                known.set_clock(world.clock_origin(heard.is_told()));
-                known.work_group_read(read.as_ref().copied(), world.clock(heard.is_told()), 0.0);
-                seen.work_group = Some(read);
-            }
-            Step::Search => {
-                let listed = |lagging| {
-                    let mut sessions = world.listed(lagging);
-                    for description in sessions.iter_mut().filter_map(|session| session.details.as_mut()?.description.as_mut()) {
-                        if mutant == Mutant::AnyMarker {
-                            *description = UIDS.iter().fold(description.clone(), |text, uid| text.replace(uid, world.uid));
-                        }
-                    }
-                    sessions
-                };
-                let search = match answers {
-                    _ if let Reply::ListRefused(class) = reply => Search::Failed(refusal(class)),
-                    Reply::Lost | Reply::Dropped => Search::Failed(refusal(Class::Unanswered)),
-                    Reply::Refused(class) => Search::Failed(refusal(class)),
-                    _ if world.lists.is_some() => match ask(&mut world, side, object, &known, &at) {
-                        Some(search) => search,
-                        None => break Step::Wait,
-                    },
-                    _ => found(listed(answers == Reply::Lagging), object, &known, at.now),
-                };
-                heard.hear(answers.tells_time() && !matches!(reply, Reply::ListRefused(_)));
-                known.set_clock(world.clock_origin(heard.is_told()));
-                known.searched(&search, world.clock(heard.is_told()), &at.limits, 0.0);
-                if matches!(reply, Reply::ListRefused(_)) {
-                    called = Some(step.clone());
-                }
-                seen.search = Some(search);
-            }
-            _ => break step,
-        }
-        steps.push(step);
     };
-    known.write_wanted(&step);
-    let now = world.clock(heard.is_told());
-    let is_given_up = mutant == Mutant::NeverWritesAgain && known.refused_write.is_some() && refused_write::name(&step).is_some();
-    let step = if is_given_up || known.awaits_write(&step, None, now) { Step::Wait } else { step };
-    let own = matches!(attempt(object, &known), Attempt::Unknown(made) if known.recorded_by_itself(&made));
-    if matches!(step, Step::Start(_)) && mutant != Mutant::StartBeforeRecord && !own && before.object.as_ref() != Some(&base) {
-        return None;
-    }
-    let answers = if called.as_ref() == Some(&step) { reply } else { Reply::Answer };
-    if matches!(step, Step::Start(_) | Step::Terminate) {
-        heard.hear(answers.tells_time());
-        known.set_clock(world.clock_origin(heard.is_told()));
-    }
+    steps.push(pass.step().clone());
+    let (known, _) = pass.finish();
+    let Surroundings { mut world, heard, called, .. } = surroundings;
     let at = world.at(heard.is_told());
-    let outcome = act(&mut world, object, &mut known, &step, answers, &at, mutant);
-    let pending = write_of(&base, &known, &step, &outcome, &at, mutant);
-    if object.metadata.deletion_timestamp.is_some() {
-        check_unsent(&mut world, &step);
+    if base.is_deleting() {
+        check_unsent(&mut world, steps.last()?);
     }
-    if pending.is_none() && wake(object, &known, &at, mutant).is_some_and(|time| time <= at.now) {
+    if pending.is_none() && Deciding(mutant).wake_time(base.get(), &known, &at).is_some_and(|time| time <= at.now) {
         world.violate("rule 11: an object is to be reconciled again at a time that has passed");
     }
     let controller = &mut world.controllers[index];
     controller.known = known;
     controller.pending = pending;
     (controller.heard, controller.triggered) = (heard, false);
-    steps.push(step);
     Some(Reconciled { world, called, steps })
 }
 
+/// What a reconcile has to do with: it answers the requests of a pass.
+struct Surroundings {
+    world: World,
+    /// Which of the two objects of a pair it is about.
+    side: usize,
+    /// What the first call gets.
+    reply: Reply,
+    mutant: Mutant,
+    heard: Heard,
+    /// The step of the first call.
+    called: Option<Step>,
+}
+
+impl Surroundings {
+    fn env(&self) -> Environment {
+        let is_told = self.heard.is_told();
+        Environment { is_time_certain: is_told || self.mutant == Mutant::TrustsNodeClock, ..self.world.at(is_told) }
+    }
+
+    /// Returns what the call of `step` gets.
+    fn reply_to(&mut self, step: &Step) -> Reply {
+        let called = self.called.get_or_insert_with(|| step.clone());
+        if called == step { self.reply } else { Reply::Answer }
+    }
+
+    /// Answers `request`. Returns nothing where the reconcile cannot be made: its object is not in the API server any more as it was read.
+    fn answer(&mut self, pass: &mut Pass<'_, Deciding>, request: &Request, before: &World, base: &Object) -> Option<Answer> {
+        if !matches!(request, Request::Search(_) | Request::EndLeaked { .. })
+            && !pass.is_queued()
+            && let Some(lists) = &mut self.world.lists
+        {
+            lists.cancel(self.side);
+        }
+        let step = pass.step().clone();
+        Some(match request {
+            Request::EndLeaked { id, .. } => {
+                self.world.terminate(id);
+                Answer::Done
+            }
+            Request::AskTime => {
+                if self.reply_to(&step).tells_time() {
+                    self.heard.hear(true);
+                    // The next reply is to confirm it: it is asked for anew.
+                    if !self.heard.is_told() {
+                        return self.answer(pass, request, before, base);
+                    }
+                    Answer::Done
+                } else {
+                    Answer::Refused(refusal(Class::Unanswered))
+                }
+            }
+            Request::Look { id, .. } => {
+                let reply = self.reply_to(&step);
+                self.heard.hear(reply.tells_time());
+                Answer::Look(look(&self.world, id, reply), self.world.clock(self.heard.is_told()))
+            }
+            Request::ReadWorkGroup => Answer::WorkGroup(self.read_work_group(&step)),
+            Request::Search(from) => self.search(pass, &step, *from),
+            Request::Turn(_) | Request::AwaitTime { .. } => Answer::Done,
+            // After a restart the list may have lagged. What has no record is none of that.
+            Request::ReadAgain if self.mutant == Mutant::StartBeforeRecord || before.object.as_ref() == Some(base) => Answer::Found(Found::Same),
+            Request::ReadAgain => return None,
+            Request::Start(number) => self.start(pass.object(), &step, *number),
+            Request::Terminate { id, .. } => self.terminate(pass, &step, id),
+            Request::Write(_) => return None,
+        })
+    }
+
+    fn read_work_group(&mut self, step: &Step) -> Result<(), Refusal> {
+        // What it may refuse is a scenario of its own; elsewhere every start would have as many ways.
+        let refuses = self.world.facts.work_group_refuses && self.called.is_none();
+        let read = match self.reply {
+            Reply::Refused(class) if refuses => Err(refusal(class)),
+            Reply::Lost | Reply::Dropped if refuses => Err(refusal(Class::Unanswered)),
+            _ => Ok(()),
+        };
+        let undated = self.reply == Reply::Undated && !self.heard.is_told() && self.called.is_none();
+        if read.is_err() || undated {
+            self.called = Some(step.clone());
+        }
+        self.heard.hear(!undated && (read.is_ok() || self.reply.tells_time()));
+        read
+    }
+
+    fn search(&mut self, pass: &Pass<'_, Deciding>, step: &Step, from: Timestamp) -> Answer {
+        let env = self.env();
+        // No list that tells more may begin yet.
+        if self.world.lists.is_none() && from > env.now {
+            return Answer::Wait;
+        }
+        let reply = self.reply_to(step);
+        let answer = match reply {
+            _ if let Reply::ListRefused(class) = self.reply => Answer::Refused(refusal(class)),
+            Reply::Lost | Reply::Dropped => Answer::Refused(refusal(Class::Unanswered)),
+            Reply::Refused(class) => Answer::Refused(refusal(class)),
+            _ if self.world.lists.is_some() => match ask(&mut self.world, self.side, pass.object(), pass.state(), from) {
+                Some(answer) => answer,
+                None => return Answer::Wait,
+            },
+            _ => Answer::Listed(self.listed(reply == Reply::Lagging), env.now),
+        };
+        self.heard.hear(reply.tells_time() && !matches!(self.reply, Reply::ListRefused(_)));
+        if matches!(self.reply, Reply::ListRefused(_)) {
+            self.called = Some(step.clone());
+        }
+        answer
+    }
+
+    fn listed(&self, lagging: bool) -> Vec<Session> {
+        let mut sessions = self.world.listed(lagging);
+        for description in sessions.iter_mut().filter_map(|session| session.details.as_mut()?.description.as_mut()) {
+            if self.mutant == Mutant::AnyMarker {
+                *description = UIDS.iter().fold(description.clone(), |text, uid| text.replace(uid, self.world.uid));
+            }
+        }
+        sessions
+    }
+
+    fn start(&mut self, object: &AthenaSession, step: &Step, number: i32) -> Answer {
+        check_recorded(&mut self.world, number);
+        let (mut token, mut body) = start_session(object, number);
+        match self.mutant {
+            Mutant::FreshTokens => token = format!("{token}-{}", self.world.bodies.len()),
+            Mutant::BodyWithTime => body.push(self.world.now),
+            _ => {}
+        }
+        let (reply, full) = (self.reply_to(step), self.world.is_full_for(&token));
+        self.heard.hear(reply.tells_time());
+        let class = match reply {
+            Reply::Refused(Class::NotSent) if self.mutant == Mutant::UnsentIsInDoubt => Some(Class::Unanswered),
+            Reply::Refused(class) => Some(class),
+            Reply::Dropped => Some(Class::Unanswered),
+            Reply::Lost if full => Some(Class::Unanswered),
+            Reply::Lost => {
+                self.world.start(&token, body.clone());
+                Some(Class::Unanswered)
+            }
+            _ => full.then_some(Class::Capacity),
+        };
+        if let Some(class) = class {
+            return Answer::Refused(refusal(class));
+        }
+        let index = self.world.start(&token, body);
+        Answer::Started(format!("s{index}"), self.world.sessions[index].state.to_owned())
+    }
+
+    fn terminate(&mut self, pass: &Pass<'_, Deciding>, step: &Step, id: &str) -> Answer {
+        check_cause(&mut self.world, pass.state());
+        let reply = self.reply_to(step);
+        self.heard.hear(reply.tells_time());
+        if !matches!(reply, Reply::Dropped | Reply::Refused(_)) {
+            self.world.terminate(id);
+        }
+        match reply {
+            Reply::Lost | Reply::Dropped => Answer::Refused(refusal(Class::Unanswered)),
+            Reply::Refused(_) if self.mutant == Mutant::ThrottlingFails => Answer::Refused(refusal(Class::MayHeal)),
+            Reply::Refused(class) => Answer::Refused(refusal(class)),
+            _ => Answer::Done,
+        }
+    }
+
+    /// What a broken variant does with the answer.
+    fn break_state(&self, pass: &mut Pass<'_, Deciding>, request: &Request) {
+        if let (Mutant::TrustStatus, Request::Look { id, .. }) = (self.mutant, request) {
+            let env = self.env();
+            pass.state_mut().started(0, id, "IDLE", env.now, &env.limits);
+            pass.state_mut().session_recorded();
+        }
+    }
+}
+
+/// Has the pass of controller `index` whose write was `pending` go on after that.
+pub fn settle(world: &mut World, index: usize, pending: &Pending, written: Written, mutant: Mutant) {
+    let env = world.at(world.controllers[index].heard.is_told());
+    let known = std::mem::take(&mut world.controllers[index].known);
+    let mut pass = Pass::awaiting(Deciding(mutant), pending.base.get(), pending.write(), known, &env);
+    pass.answered(Answer::Written(written), &env);
+    let written = finish(world, &mut pass, &env, mutant);
+    assert!(written.is_none(), "a pass writes once");
+    (world.controllers[index].known, _) = pass.finish();
+}
+
+/// The API server refuses the write of controller `index`, which has the status say so unless that is what is refused.
+pub fn refuse(world: &mut World, index: usize, mutant: Mutant) -> Option<()> {
+    let env = world.at(world.controllers[index].heard.is_told());
+    let controller = &mut world.controllers[index];
+    let Pending { base, what, .. } = controller.pending.take()?;
+    // What fails is tried again.
+    controller.triggered |= what == Some(STATUS);
+    let known = std::mem::take(&mut controller.known);
+    let (mut pass, _) = Pass::after_refused_write(Deciding(mutant), base.get(), None, known, (what?, "no"), &env);
+    let write = finish(world, &mut pass, &env, mutant);
+    let pending = write.and_then(|write| Pending::of(&base, pass.step(), &write));
+    let controller = &mut world.controllers[index];
+    (controller.known, _) = pass.finish();
+    controller.pending = pending;
+    Some(())
+}
+
+/// Performs what a pass asks for after its write. Returns another write, if it asks for one.
+fn finish(world: &mut World, pass: &mut Pass<'_, Deciding>, env: &Environment, mutant: Mutant) -> Option<Write> {
+    loop {
+        let answer = match pass.next(env) {
+            ControlFlow::Continue(Request::EndLeaked { id, .. }) => {
+                if mutant != Mutant::ForgetOrphans {
+                    world.terminate(&id);
+                }
+                Answer::Done
+            }
+            ControlFlow::Continue(Request::ReadAgain) => Answer::Found(if world.object.is_some() { Found::Changed } else { Found::Gone }),
+            ControlFlow::Continue(Request::Write(write)) => return Some(write),
+            ControlFlow::Continue(request) => panic!("nothing else is asked for after a write: {request:?}"),
+            ControlFlow::Break(_) => return None,
+        };
+        pass.answered(answer, env);
+    }
+}
+
 /// What a list that serves both objects shows of `object`, once it has been read.
-fn ask(world: &mut World, side: usize, object: &AthenaSession, known: &Known, at: &Circumstances) -> Option<Search> {
+fn ask(world: &mut World, side: usize, object: &AthenaSession, known: &LocalState, from: Timestamp) -> Option<Answer> {
     let (recorded, session_id) = match attempt(object, known) {
         Attempt::Unknown(made) => (Some(made.number), None),
         Attempt::Live(made, id) => (Some(made.number), Some(id.to_owned())),
         Attempt::None | Attempt::Withdrawn(_) | Attempt::Over(..) => (None, None),
     };
-    let from = Duration::try_from(search_time(object, known, at).duration_since(time(0))).unwrap_or_default();
+    let from = Duration::try_from(from.duration_since(time(0))).unwrap_or_default();
     let ask = Ask { uid: world.uid.to_owned(), attempt: recorded, session_id, from };
     let answer = world.lists.as_mut()?.ask(side, ask)?;
     world.lists.as_mut()?.cancel(side);
     Some(match answer {
-        Answer::Failed(refusal) => Search::Failed(refusal),
-        Answer::Complete { contains_session: true, marked, .. } if marked.is_empty() => Search::Failed(refusal(Class::Unanswered)),
-        Answer::Complete { begun, marked, .. } => {
+        ListAnswer::Failed(refusal) => Answer::Refused(refusal),
+        ListAnswer::Complete { contains_session: true, marked, .. } if marked.is_empty() => Answer::Refused(refusal(Class::Unanswered)),
+        ListAnswer::Complete { begun, marked, .. } => {
             let looked = marked.into_iter().filter_map(|marked| World::index_of(&marked.id?));
             let sessions = looked.filter_map(|index| Some(world.sessions.get(index)?.seen(index, false))).collect();
-            found(sessions, object, known, time(0) + begun)
+            Answer::Listed(sessions, time(0) + begun)
         }
     })
 }
@@ -316,68 +493,6 @@ fn look(world: &World, id: &str, reply: Reply) -> Look {
     }
 }
 
-fn act(world: &mut World, object: &AthenaSession, known: &mut Known, step: &Step, reply: Reply, at: &Circumstances, mutant: Mutant) -> Outcome {
-    let now = at.now;
-    match step {
-        Step::Start(number) => {
-            check_recorded(world, *number);
-            let (mut token, mut body) = start_session(object, *number);
-            match mutant {
-                Mutant::FreshTokens => token = format!("{token}-{}", world.bodies.len()),
-                Mutant::BodyWithTime => body.push(world.now),
-                _ => {}
-            }
-            let doubted = known.starting();
-            let full = world.is_full_for(&token);
-            let unanswered = match reply {
-                Reply::Refused(class) => Some(refusal(class)),
-                Reply::Dropped => Some(refusal(Class::Unanswered)),
-                Reply::Lost if full => Some(refusal(Class::Unanswered)),
-                Reply::Lost => {
-                    world.start(&token, body.clone());
-                    Some(refusal(Class::Unanswered))
-                }
-                _ => full.then(|| refusal(Class::Capacity)),
-            };
-            if let Some(refusal) = unanswered {
-                let is_broken = mutant == Mutant::UnsentIsInDoubt && refusal.class == Class::NotSent;
-                let known_as = if is_broken { self::refusal(Class::Unanswered) } else { refusal.clone() };
-                known.start_refused(known_as, doubted, now, 0.0);
-                return Outcome::Refused(refusal);
-            }
-            let index = world.start(&token, body);
-            let (id, state) = (format!("s{index}"), world.sessions[index].state.to_owned());
-            known.started(*number, &id, &state, now, &at.limits);
-            Outcome::Started { id, state }
-        }
-        Step::Terminate => {
-            let Some(id) = object.status.as_ref().and_then(|status| status.session_id.clone()) else { return Outcome::Nothing };
-            ends_without_record(object, known, at);
-            check_cause(world, known);
-            if !matches!(reply, Reply::Dropped | Reply::Refused(_)) {
-                world.terminate(&id);
-            }
-            match reply {
-                Reply::Lost | Reply::Dropped => {
-                    known.terminate_refused(refusal(Class::Unanswered), now, 0.0);
-                    Outcome::Refused(refusal(Class::Unanswered))
-                }
-                Reply::Refused(class) => {
-                    let class = if mutant == Mutant::ThrottlingFails { Class::MayHeal } else { class };
-                    known.terminate_refused(refusal(class), now, 0.0);
-                    Outcome::Refused(refusal(class))
-                }
-                _ => {
-                    known.terminated(now, &at.limits, 0.0);
-                    Outcome::Nothing
-                }
-            }
-        }
-        Step::Hold(refusal) | Step::Reject(_, refusal) => Outcome::Refused(refusal.clone()),
-        _ => Outcome::Nothing,
-    }
-}
-
 /// Rules 2 and 3, at the moment of a call: its attempt is in the server's status, and the finalizer on the object.
 fn check_recorded(world: &mut World, number: i32) {
     let Some(object) = world.object.clone() else { return };
@@ -391,7 +506,7 @@ fn check_recorded(world: &mut World, number: i32) {
 }
 
 /// Rule 2, at the moment of a termination.
-fn check_cause(world: &mut World, known: &Known) {
+fn check_cause(world: &mut World, known: &LocalState) {
     let Some(object) = world.object.clone() else { return };
     let caused =
         object.get().status.as_ref().is_some_and(|status| status.stop_cause.is_some() || status.end_reason.is_some() || status.attempt.is_none());
@@ -400,49 +515,8 @@ fn check_cause(world: &mut World, known: &Known) {
     }
 }
 
-fn write_of(base: &Object, known: &Known, step: &Step, outcome: &Outcome, at: &Circumstances, mutant: Mutant) -> Option<Pending> {
-    let next = match step {
-        Step::Done => return None,
-        Step::AddFinalizer => Some(base.with_finalizer(true)),
-        Step::Release => Some(base.with_finalizer(false)),
-        Step::Delete => None,
-        _ => {
-            let mut status = status_after(base.get(), known, step, outcome, at);
-            break_status(base.get(), &mut status, step, mutant);
-            Some(base.edited(|object| object.status = Some(status)))
-        }
-    };
-    let records = match step {
-        Step::Record(number) => Some(*number),
-        _ => None,
-    };
-    let what = match step {
-        // The refusal of another status is as a write that is not made yet.
-        Step::Stop(..) => Some(STATUS),
-        _ => refused_write::name(step),
-    };
-    (next.as_ref() != Some(base)).then(|| Pending { base: base.clone(), next, records, what })
-}
-
-/// The API server refuses the write of controller `index`, which has the status say so unless that is what is refused.
-pub fn refuse(world: &mut World, index: usize) -> Option<()> {
-    let told = world.controllers[index].heard.is_told();
-    let (now, at) = (world.clock(told), world.at(told));
-    let controller = &mut world.controllers[index];
-    let pending = controller.pending.take()?;
-    controller.known.write_refused(pending.what?, "no", None, now, 0.0);
-    if pending.what == Some(STATUS) {
-        // What fails is tried again.
-        controller.triggered = true;
-        return Some(());
-    }
-    let known = controller.known.clone();
-    controller.pending = write_of(&pending.base, &known, &Step::Wait, &Outcome::Nothing, &at, Mutant::None);
-    Some(())
-}
-
 /// The step of a broken variant.
-fn broken_step(object: &AthenaSession, known: &Known, seen: &Seen, mutant: Mutant, step: Step) -> Step {
+fn broken_step(object: &AthenaSession, known: &LocalState, seen: &Seen, mutant: Mutant, step: Step) -> Step {
     let deleting = object.metadata.deletion_timestamp.is_some();
     let kind = attempt(object, known);
     match (mutant, &step) {

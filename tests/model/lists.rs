@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use athena_operator::athena::marker_search::group::{Answer, Ask, Group, Next, Read, Reading, Summary};
-use athena_operator::session::Session;
+use athena_operator::session::reply::Session;
 
 /// What is asked of lists, and the lists.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

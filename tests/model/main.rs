@@ -16,9 +16,17 @@ mod world;
 
 use std::process::ExitCode;
 
-use athena_operator::{api, marker, session};
+use athena_operator::api;
 
-mark_arms::modules!(Step, Row, Situation; "src/known.rs", "src/lifecycle.rs", "src/refused_write.rs", "src/status.rs");
+mod session {
+    pub use athena_operator::session::{attempt, backoff, environment, marker, reply, step};
+
+    mark_arms::modules!(Step, Row, Situation;
+        "src/session/after_end.rs", "src/session/events.rs", "src/session/invalid_object.rs", "src/session/lifecycle.rs",
+        "src/session/local_state.rs", "src/session/ownership.rs", "src/session/pass.rs", "src/session/refused_write.rs",
+        "src/session/retained.rs", "src/session/status.rs"
+    );
+}
 
 fn main() -> ExitCode {
     let arguments = libtest_mimic::Arguments::from_args();

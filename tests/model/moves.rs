@@ -5,14 +5,18 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use crate::known::{Known, passes};
-use crate::lifecycle::{Attempt, Step, attempt, is_account_unknown};
+use crate::session::attempt::Attempt;
+use crate::session::local_state::LocalState;
+use crate::session::ownership::{attempt, is_account_unknown};
+use crate::session::pass::Written;
+use crate::session::reply::passes;
+use crate::session::step::Step;
 use athena_operator::api::{EndReason, StopCause};
-use athena_operator::session::Class;
+use athena_operator::session::reply::Class;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use stateright::{Model, Property};
 
-use crate::controller::{Controller, reconcile, refuse};
+use crate::controller::{Controller, reconcile, refuse, settle};
 use crate::lists::Lists;
 use crate::mutant::Mutant;
 use crate::object::{Object, TICK, UIDS, time};
@@ -143,7 +147,7 @@ pub struct Exploration {
 pub struct Reached {
     /// Kinds of attempt with the steps taken, and reasons of Ready.
     pub names: BTreeSet<String>,
-    /// The arms taken: a bit for each of [`crate::arms::NAMES`].
+    /// The arms taken: a bit for each of [`crate::session::arms::NAMES`].
     pub arms: u128,
 }
 
@@ -170,7 +174,7 @@ impl World {
     /// A process of the operator that starts now.
     fn begun_anew(&self, cache: Option<Object>) -> Controller {
         let heard = self.facts.heard();
-        Controller { cache, known: Known::met(self.clock(heard.is_told())), heard, triggered: true, ..Controller::default() }
+        Controller { cache, known: LocalState::met(self.clock(heard.is_told())), heard, triggered: true, ..Controller::default() }
     }
 }
 
@@ -183,7 +187,7 @@ impl Exploration {
         let facts = self.facts();
         let heard = facts.heard();
         let met = time(facts.node_ahead.unwrap_or_default());
-        let controller = Controller { cache: Some(object.clone()), known: Known::met(met), heard, triggered: true, ..Controller::default() };
+        let controller = Controller { cache: Some(object.clone()), known: LocalState::met(met), heard, triggered: true, ..Controller::default() };
         let world = World {
             uid,
             now: 0,
@@ -262,7 +266,7 @@ impl Exploration {
         };
         let deleting = if cache.is_deleting() { ", deleting" } else { "" };
         let mut reached = self.reached.lock().expect("no holder panics");
-        reached.arms |= crate::arms::take();
+        reached.arms |= crate::session::arms::take();
         for step in steps {
             let name = format!("{step:?}");
             let name = name.split(['(', ' ']).next().unwrap_or_default();
@@ -280,10 +284,11 @@ impl Exploration {
     fn write(&self, world: &mut World, index: usize) -> Option<()> {
         let pending = world.controllers[index].pending.take()?;
         let Some(current) = world.object.clone() else {
-            self.end_orphan(world, index);
+            settle(world, index, &pending, Written::Gone, self.mutant);
             return Some(());
         };
         if current != pending.base && self.mutant != Mutant::BlindWrites {
+            settle(world, index, &pending, Written::Conflict, self.mutant);
             world.controllers[index].triggered = true;
             return Some(());
         }
@@ -308,23 +313,9 @@ impl Exploration {
         if released && next.get().spec.deletion_policy == athena_operator::api::DeletionPolicy::Retain {
             world.let_go = true;
         }
-        let added = !current.has_finalizer() && next.has_finalizer();
-        let recorded = next.get().status.as_ref().and_then(|status| status.attempt_time.clone());
-        let withdrawn = matches!(attempt(current.get(), &world.controllers[index].known), Attempt::Withdrawn(_));
         world.put(next);
-        let controller = &mut world.controllers[index];
-        controller.behind = true;
-        controller.known.finalizer_added |= added;
-        controller.known.write_accepted(pending.what);
-        if pending.what.is_none() {
-            controller.known.status_accepted(None);
-        }
-        if let (Some(number), Some(time)) = (pending.records, recorded) {
-            controller.known.recorded(number, time.0, withdrawn);
-        }
-        if !added && !released {
-            controller.known.session_recorded();
-        }
+        settle(world, index, &pending, Written::Yes(None), self.mutant);
+        world.controllers[index].behind = true;
         Some(())
     }
 
@@ -662,7 +653,7 @@ impl Model for Exploration {
         match action {
             Move::Reconcile(index, reply) => {
                 // What was taken on the way to rest is not of this move.
-                crate::arms::take();
+                crate::session::arms::take();
                 let done = reconcile(before, index, reply, self.mutant)?;
                 let is_list = done.called == Some(Step::Search);
                 let called = done.called.is_some();
@@ -685,7 +676,7 @@ impl Model for Exploration {
             Move::Write(index) => self.write(&mut world, index)?,
             Move::Refuse(index) => {
                 world.budget.faults -= 1;
-                refuse(&mut world, index)?;
+                refuse(&mut world, index, self.mutant)?;
             }
             Move::Deliver(index) => self.deliver(&mut world, index),
             Move::Crash(index, late) => {

@@ -5,15 +5,15 @@ use std::hash::Hash;
 use std::sync::Arc;
 use std::time::Instant;
 
-use athena_operator::session::Class;
+use athena_operator::session::reply::Class;
 use libtest_mimic::{Failed, Trial};
 use serde_json::json;
 use stateright::{Checker, HasDiscoveries, Model};
 
-use crate::arms::NAMES;
 use crate::moves::{Damage, Edit, Exploration, Reached, Reply};
 use crate::mutant::Mutant;
 use crate::pair::Pair;
+use crate::session::arms::NAMES;
 use crate::world::{Budget, World};
 
 const LOST: [Reply; 2] = [Reply::Lost, Reply::Dropped];

@@ -1,7 +1,7 @@
 //! What surrounds a controller: the API server's one object, Athena, the clock, and what may still go wrong.
 
-use crate::lifecycle::{Circumstances, Identity, Limits};
-use athena_operator::session::{Details, Session};
+use crate::session::environment::{Environment, Identity, Limits};
+use athena_operator::session::reply::{Details, Session};
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
 use crate::controller::{Controller, Heard};
@@ -179,8 +179,8 @@ impl World {
     }
 
     /// The circumstances of a process that Athena has told the time, or not.
-    pub fn at(&self, told: bool) -> Circumstances {
-        Circumstances {
+    pub fn at(&self, told: bool) -> Environment {
+        Environment {
             now: self.clock(told),
             is_time_certain: told,
             api_server_ahead: Some(SignedDuration::from_mins(TICK * i64::from(self.facts.api_server_ahead))),
@@ -189,6 +189,8 @@ impl World {
                 account: (!self.accountless).then(|| "000000000000".into()),
             },
             limits: Limits { transition_interval: SignedDuration::ZERO, observe_interval: SignedDuration::ZERO, ..Limits::default() },
+            clock_origin: self.clock_origin(told),
+            jitter: 0.0,
         }
     }
 

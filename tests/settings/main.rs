@@ -8,7 +8,7 @@ mod reads_tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use athena_operator::environment::{Kind, PROFILE_KEYS, VARIABLES, Variable};
+use athena_operator::env_vars::{Kind, PROFILE_KEYS, VARIABLES, Variable};
 
 use packages::packages;
 use reads::{of_c, of_rust};
@@ -19,10 +19,10 @@ const STANDARD_LIBRARY: [&str; 3] = ["RUST_BACKTRACE", "RUST_LIB_BACKTRACE", "RU
 /// Files that read variables whose names others give them: package and path.
 const NAMED_BY_OTHERS: [&str; 14] = [
     // The variables of a proxy, which the module proxy names.
-    "athena-operator kubernetes.rs",
+    "athena-operator env_vars/mod.rs",
     // All of the environment, to look at it and to start again with it.
-    "athena-operator environment.rs",
     "athena-operator main.rs",
+    "athena-operator runtime/kubernetes.rs",
     // The names are those of functions: SSL_CERT_DIR and SSL_CERT_FILE.
     "aws-lc-sys aws-lc/crypto/x509/by_dir.c",
     "aws-lc-sys aws-lc/crypto/x509/by_file.c",
@@ -63,7 +63,7 @@ fn all() -> (Readers, Readers, BTreeSet<String>) {
 fn the_tables_hold_what_the_sources_read() {
     let (variables, keys, unknown) = all();
     let missing: Readers = variables.clone().into_iter().filter(|(name, _)| Variable::named(name).is_none()).collect();
-    assert_eq!(missing, Readers::new(), "these are read, by these packages, and missing in VARIABLES of src/environment/table.rs");
+    assert_eq!(missing, Readers::new(), "these are read, by these packages, and missing in VARIABLES of src/env_vars/table.rs");
     let is_read = |variable: &&Variable| match variable.name.strip_suffix('*') {
         Some(beginning) => variables.keys().any(|name| name.starts_with(beginning)),
         None => variables.contains_key(variable.name) || STANDARD_LIBRARY.contains(&variable.name),
@@ -71,12 +71,12 @@ fn the_tables_hold_what_the_sources_read() {
     // Those of the flags are compared with the flags where these are.
     let unread: Vec<_> =
         VARIABLES.iter().filter(|variable| variable.kind != Kind::Flag && !is_read(variable)).map(|variable| variable.name).collect();
-    assert_eq!(unread, <[&str; 0]>::default(), "these are in VARIABLES of src/environment/table.rs, and nothing reads them");
+    assert_eq!(unread, <[&str; 0]>::default(), "these are in VARIABLES of src/env_vars/table.rs, and nothing reads them");
 
     let missing: Readers = keys.clone().into_iter().filter(|(name, _)| !PROFILE_KEYS.iter().any(|key| key.name == *name)).collect();
-    assert_eq!(missing, Readers::new(), "these are read, by these packages, and missing in PROFILE_KEYS of src/environment/table.rs");
+    assert_eq!(missing, Readers::new(), "these are read, by these packages, and missing in PROFILE_KEYS of src/env_vars/table.rs");
     let unread: Vec<_> = PROFILE_KEYS.iter().map(|key| key.name).filter(|name| !keys.contains_key(*name)).collect();
-    assert_eq!(unread, <[&str; 0]>::default(), "these are in PROFILE_KEYS of src/environment/table.rs, and nothing reads them");
+    assert_eq!(unread, <[&str; 0]>::default(), "these are in PROFILE_KEYS of src/env_vars/table.rs, and nothing reads them");
 
     let known: BTreeSet<String> = NAMED_BY_OTHERS.map(str::to_owned).into();
     assert_eq!(unknown, known, "files that read a variable whose name they do not hold: see what they read, and list them here");

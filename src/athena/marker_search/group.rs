@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::{Add, Sub};
 use std::time::Duration;
 
-use crate::known::backoff;
-use crate::marker;
-use crate::session::{Class, Refusal};
+use crate::session::backoff::backoff;
+use crate::session::marker;
+use crate::session::reply::{Class, Refusal};
 
 /// Time for which the refusals of a work group's lists are remembered while its objects wait to ask again: twice the longest backoff.
 const FAILING_TTL: Duration = Duration::from_mins(10);

@@ -3,16 +3,16 @@
 use arbitrary::{Result, Unstructured};
 use athena_operator::api::{AthenaSession, AthenaSessionSpec, EngineConfiguration};
 use athena_operator::athena::CATALOGUE;
-use athena_operator::lifecycle::{Circumstances, Identity, Limits};
-use athena_operator::marker;
-use athena_operator::session::{Details, Look, Refusal, Session, WorkGroup};
+use athena_operator::session::environment::{Environment, Identity, Limits};
+use athena_operator::session::marker;
+use athena_operator::session::reply::{Details, Look, Refusal, Session, WorkGroup};
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
 use crate::grammar::{ACCOUNT, ID, REGION, STATES, UID, text};
 use crate::secrets;
 
 /// When and where the operator works.
-pub(crate) fn circumstances(u: &mut Unstructured<'_>) -> Result<Circumstances> {
+pub(crate) fn circumstances(u: &mut Unstructured<'_>) -> Result<Environment> {
     /// Until the end of the century.
     const LAST: u32 = 4_102_444_799;
     let seconds = if u.ratio(7, 8)? { 1_800_000_000 } else { u.int_in_range(0..=LAST)? };
@@ -32,7 +32,15 @@ pub(crate) fn circumstances(u: &mut Unstructured<'_>) -> Result<Circumstances> {
     };
     let is_time_certain = u.ratio(7, 8)?;
     let ahead = u.arbitrary::<Option<i16>>()?.map(|seconds| SignedDuration::from_secs(seconds.into()));
-    Ok(Circumstances { now, is_time_certain, api_server_ahead: ahead, identity: Identity { region: REGION.to_owned(), account }, limits })
+    Ok(Environment {
+        now,
+        is_time_certain,
+        api_server_ahead: ahead,
+        identity: Identity { region: REGION.to_owned(), account },
+        limits,
+        clock_origin: Timestamp::UNIX_EPOCH,
+        jitter: jitter(u)?,
+    })
 }
 
 /// A part of a second that chance would give.

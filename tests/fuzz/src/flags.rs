@@ -6,11 +6,11 @@ use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use arbitrary::{Result, Unstructured};
-use athena_operator::args::{Check, Cli, Command, Run};
+use athena_operator::athena::observer::Observer;
 use athena_operator::athena::rate_limiter::{Priority, RateLimiter, Want};
-use athena_operator::clock::Clock;
-use athena_operator::observer::Observer;
-use athena_operator::telemetry;
+use athena_operator::commands::args::{Check, Cli, Command, Run};
+use athena_operator::runtime::clock::Clock;
+use athena_operator::runtime::telemetry;
 use clap::{CommandFactory, Parser};
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::Resource;
@@ -162,28 +162,35 @@ fn made(u: &mut Unstructured<'_>) -> Result<Given> {
 /// Panics where something that was accepted cannot be worked with.
 fn check(run: &Run) {
     const DAY: Duration = Duration::from_hours(24);
-    for namespace in run.namespaces.iter().chain(&run.lease_namespace) {
+    for namespace in run.controller.namespaces.iter().chain(&run.lease.lease_namespace) {
         check_path(namespace, "lease");
     }
-    check_path("namespace", &run.lease_name);
-    for duration in [run.athena_timeout, run.kubernetes_timeout, run.lease_duration, run.observe_interval, run.transition_interval, run.uncertainty] {
+    check_path("namespace", &run.lease.lease_name);
+    for duration in [
+        run.athena.athena_timeout,
+        run.kubernetes.kubernetes_timeout,
+        run.lease.lease_duration,
+        run.controller.observe_interval,
+        run.controller.transition_interval,
+        run.controller.uncertainty,
+    ] {
         assert!(!duration.is_zero() && duration <= DAY, "{duration:?}");
     }
-    assert!(run.lease_duration.subsec_nanos() == 0 && i32::try_from(run.lease_duration.as_secs()).is_ok());
+    assert!(run.lease.lease_duration.subsec_nanos() == 0 && i32::try_from(run.lease.lease_duration.as_secs()).is_ok());
     // Times of attempts are in whole seconds.
-    assert!(run.concurrency > 0 && run.uncertainty >= Duration::from_secs(1));
-    let limits = run.limits();
+    assert!(run.controller.concurrency > 0 && run.controller.uncertainty >= Duration::from_secs(1));
+    let limits = run.controller.limits();
     let observer = Observer::<u8>::new(limits.observe_interval.unsigned_abs(), limits.stale.unsigned_abs(), Clock::new("Athena"));
     observer.forget(&0);
     let want = Want { priority: Priority::Start, ahead: false, large: true, later: false };
-    let limiter = RateLimiter::new(run.rate(), run.bounds(), Arc::default());
+    let limiter = RateLimiter::new(run.athena.rate(), run.controller.bounds(), Arc::default());
     assert!(limiter.try_acquire(&0_u8, "", want).is_some(), "the first call has no turn");
-    let Ok(lines) = telemetry::lines(run.log_format, &run.log, Lines, false) else { return };
+    let Ok(lines) = telemetry::lines(run.log.log_format, &run.log.log, Lines, false) else { return };
     Lines::taken();
     tracing::subscriber::with_default(lines, || {
-        let span = info_span!(target: "athena_operator::reconcile", "athenasession", object = "team/nightly", uid = "x", attempt = 1);
+        let span = info_span!(target: "athena_operator::controller::reconcile", "athenasession", object = "team/nightly", uid = "x", attempt = 1);
         span.in_scope(|| {
-            info!(target: "athena_operator::reconcile", reason = "Refused", "a line");
+            info!(target: "athena_operator::controller::reconcile", reason = "Refused", "a line");
             debug!(target: "aws_smithy_runtime::client", token = secrets::TOKEN, "{}", secrets::SECRET);
             debug!(target: "kube_client::client", "{}", secrets::PROPERTY);
         });

@@ -1,16 +1,23 @@
 //! Objects as the API server may deliver them: read, or reported as unreadable; then decided about, again and again, while time passes, people edit them
 //! and Athena says what it likes.
 
+use std::ops::ControlFlow;
+
 use arbitrary::{Result, Unstructured};
 use athena_operator::api::{AthenaSession, FINALIZER};
-use athena_operator::events;
-use athena_operator::known::Known;
-use athena_operator::lifecycle::{Attempt, Circumstances, Seen, Step, attempt, found, is_account_unknown, next_step, search_time, wake_time};
-use athena_operator::retained::Retained;
-use athena_operator::session::{Class, Look, Refusal, Search};
-use athena_operator::status::{Outcome, seconds, status_after};
-use athena_operator::unreadable::{Measure, measure, unreadable_field};
-use athena_operator::wakes::Received;
+use athena_operator::controller::trigger::Received;
+use athena_operator::session::attempt::Attempt;
+use athena_operator::session::environment::Environment;
+use athena_operator::session::events;
+use athena_operator::session::invalid_object::{Measure, measure, unreadable_field};
+use athena_operator::session::lifecycle::{next_step, wake_time};
+use athena_operator::session::local_state::LocalState;
+use athena_operator::session::ownership::{attempt, is_account_unknown};
+use athena_operator::session::pass::{Answer, Found, Pass, Request, Write, Written};
+use athena_operator::session::reply::{Class, Look, Refusal};
+use athena_operator::session::retained::Retained;
+use athena_operator::session::status::{Outcome, seconds, status_after};
+use athena_operator::session::step::{Seen, Step};
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use kube::api::DynamicObject;
 use serde_json::{Value, json};
@@ -53,7 +60,7 @@ fn play(text: Option<&[u8]>, u: &mut Unstructured<'_>) -> Result<()> {
         // Whole, as it is when a request is made of it.
         Ok(_) => {
             let Ok(object) = serde_json::from_value(raw.clone()) else { return Ok(()) };
-            Play { raw, object, known: Known::met(at.now), at, u }.run()?;
+            Play { raw, object, known: LocalState::met(at.now), at, u }.run()?;
         }
     }
     Ok(())
@@ -110,8 +117,8 @@ fn check_unreadable(raw: &Value, now: Timestamp) {
 struct Play<'a, 'b> {
     raw: Value,
     object: AthenaSession,
-    known: Known,
-    at: Circumstances,
+    known: LocalState,
+    at: Environment,
     u: &'a mut Unstructured<'b>,
 }
 
@@ -161,7 +168,7 @@ impl Play<'_, '_> {
             }
             5 => self.replace(&json!({ "metadata": { "deletionTimestamp": seconds(self.at.now) } })),
             // Another process takes over.
-            6 => self.known = Known::met(self.at.now),
+            6 => self.known = LocalState::met(self.at.now),
             7 => self.known.missed(Some(self.at.now), self.at.now.as_second() % 2 == 0),
             8 => {
                 if let (true, Some(id)) = (self.known.trusts(ID), self.object.status.as_ref().and_then(|status| status.session_id.clone())) {
@@ -192,34 +199,38 @@ impl Play<'_, '_> {
 
     /// One reconcile, without its effects on Athena. Unless it is `answered`, no call is.
     fn pass(&mut self, answered: bool) -> Result<Step> {
-        let step = self.observe(answered)?;
-        let held = |object: &AthenaSession| object.metadata.finalizers.iter().flatten().any(|name| name == FINALIZER);
-        let finalizers = |object: &AthenaSession, present: bool| {
-            let others = object.metadata.finalizers.iter().flatten().filter(|name| *name != FINALIZER).map(String::as_str);
-            json!({ "metadata": { "finalizers": others.chain(present.then_some(FINALIZER)).collect::<Vec<_>>() } })
-        };
+        let seen = self.sighted(answered)?;
+        let object = self.object.clone();
+        let mut pass = Pass::new(&object, None, std::mem::take(&mut self.known), seen, &self.at);
         // A write that conflicts has no effect.
         let effective = !answered || self.u.ratio(15, 16)?;
-        match &step {
-            Step::Done => {}
-            Step::AddFinalizer => {
-                assert!(!held(&self.object), "the finalizer is there already");
-                if effective {
-                    self.replace(&finalizers(&self.object, true));
-                    self.known.finalizer_added = attempt(&self.object, &self.known) == Attempt::None;
-                }
-            }
-            Step::Delete => self.replace(&json!({ "metadata": { "deletionTimestamp": seconds(self.at.now) } })),
-            Step::Release => {
-                let retained = Retained::of(&self.object, &self.known);
-                rules::check_event(&retained.map_or_else(|| events::release(&self.object), |retained| events::retained(&retained)));
-            }
-            _ => self.report(&step, answered, effective)?,
+        for requests in 0.. {
+            assert!(requests < 16, "the pass does not end");
+            let request = match pass.next(&self.at) {
+                ControlFlow::Continue(request) => request,
+                ControlFlow::Break(_) => break,
+            };
+            let answer = match request {
+                Request::Write(write) => Answer::Written(self.write(&pass, &write, effective)),
+                request => self.answer(&pass, &request, answered)?,
+            };
+            self.at.jitter = jitter(self.u)?;
+            pass.answered(answer, &self.at);
+        }
+        let step = pass.step().clone();
+        let (known, report) = pass.finish();
+        self.known = known;
+        if let Some(event) = &report.event {
+            rules::check_event(event);
+        }
+        if report.status.is_some() {
+            self.check_rest();
         }
         Ok(step)
     }
 
-    fn observe(&mut self, answered: bool) -> Result<Step> {
+    /// What sweeps have shown before it.
+    fn sighted(&mut self, answered: bool) -> Result<Seen> {
         let mut seen = Seen::default();
         let id = self.object.status.as_ref().and_then(|status| status.session_id.clone());
         let (now, limits) = (self.at.now, self.at.limits);
@@ -230,114 +241,94 @@ impl Play<'_, '_> {
             seen.look = self.known.sighted(session, UID, id, now, &limits);
             seen.look_time = seen.look.is_some().then_some(now);
         }
-        for looks in 0.. {
-            assert!(looks < 4, "the observation does not end");
-            match (next_step(&self.object, &self.known, &seen, &self.at), id.as_deref()) {
-                (Step::Look, Some(id)) => {
-                    let look = if answered { look(self.u, &self.object, now)? } else { Look::Failed(unanswered()) };
-                    let jitter = jitter(self.u)?;
-                    seen.look_time = Some(now);
-                    seen.look = Some(self.known.looked(look.redacted(&self.object.spec), UID, id, now, &limits, jitter));
-                }
-                // No list that tells more may begin yet.
-                (Step::Search, _) if search_time(&self.object, &self.known, &self.at) > now => return Ok(Step::Wait),
-                (Step::Search, _) => {
-                    let search = if answered { self.search()? } else { Search::Failed(unanswered()) };
-                    let jitter = jitter(self.u)?;
-                    self.known.searched(&search, now, &limits, jitter);
-                    seen.search = Some(search);
-                }
-                (Step::AskTime, _) => {
-                    if answered && self.u.ratio(3, 4)? {
-                        self.at.is_time_certain = true;
-                        self.known.time_told();
-                        continue;
-                    }
-                    let refusal = unanswered();
-                    self.known.time_refused(&refusal, now);
-                    return Ok(Step::Hold(refusal));
-                }
-                (Step::ReadWorkGroup, _) => {
-                    let read = match (answered, self.u.ratio(3, 4)?) {
-                        (true, true) => Ok(()),
-                        (true, false) => Err(refusal(self.u)?.redacted(&self.object.spec)),
-                        (false, _) => Err(unanswered()),
-                    };
-                    let jitter = jitter(self.u)?;
-                    self.known.work_group_read(read.as_ref().copied(), now, jitter);
-                    seen.work_group = Some(read);
-                }
-                (step, _) => return Ok(step),
-            }
-        }
-        Ok(Step::Wait)
+        Ok(seen)
     }
 
-    fn search(&mut self) -> Result<Search> {
-        let now = self.at.now;
-        if self.u.ratio(1, 4)? {
-            return Ok(Search::Failed(refusal(self.u)?.redacted(&self.object.spec)));
+    /// What the API server makes of a write.
+    fn write(&mut self, pass: &Pass<'_>, write: &Write, effective: bool) -> Written {
+        let object = pass.object();
+        let held = object.metadata.finalizers.iter().flatten().any(|name| name == FINALIZER);
+        match write {
+            Write::AddFinalizer => {
+                assert!(!held, "the finalizer is there already");
+                if !effective {
+                    return Written::Conflict;
+                }
+                let others = object.metadata.finalizers.iter().flatten().filter(|name| *name != FINALIZER).map(String::as_str);
+                let finalizers: Vec<&str> = others.chain([FINALIZER]).collect();
+                self.replace(&json!({ "metadata": { "finalizers": finalizers } }));
+            }
+            Write::Delete => self.replace(&json!({ "metadata": { "deletionTimestamp": seconds(self.at.now) } })),
+            Write::RemoveFinalizer => {
+                let retained = Retained::of(object, pass.state());
+                rules::check_event(&retained.map_or_else(|| events::release(object), |retained| events::retained(&retained)));
+            }
+            Write::Status { status, .. } => {
+                rules::check_conditions(object, status);
+                let raw = rules::written(&self.raw, object, status);
+                if !effective {
+                    return Written::Conflict;
+                }
+                self.raw = raw;
+                self.reread();
+            }
         }
-        let count = self.u.int_in_range(0..=3)?;
-        let sessions = (0..count).map(|_| Ok(session(self.u, &self.object.spec, now)?.redacted(&self.object.spec))).collect::<Result<_>>()?;
-        Ok(found(sessions, &self.object, &self.known, now))
+        Written::Yes(None)
     }
 
-    /// What the call of `step` comes to.
-    fn act(&mut self, step: &Step, answered: bool) -> Result<Outcome> {
-        let (now, limits, jitter) = (self.at.now, self.at.limits, jitter(self.u)?);
-        let accepted = answered && self.u.arbitrary()?;
-        let refusal = if answered { refusal(self.u)?.redacted(&self.object.spec) } else { unanswered() };
-        Ok(match step {
-            Step::Start(number) => {
-                let told = if answered { work_group(self.u)?.refuses(&self.object.spec) } else { None };
-                if let Some(refusal) = told {
-                    self.known.start_refused(refusal.clone(), false, now, jitter);
-                    return Ok(Outcome::Refused(refusal));
+    /// What Athena, the rate limiter and the API server say.
+    fn answer(&mut self, pass: &Pass<'_>, request: &Request, answered: bool) -> Result<Answer> {
+        let (object, now) = (pass.object(), self.at.now);
+        Ok(match request {
+            Request::Look { .. } => {
+                let look = if answered { look(self.u, object, now)? } else { Look::Failed(unanswered()) };
+                Answer::Look(look.redacted(&object.spec), now)
+            }
+            // No list that tells more may begin yet.
+            Request::Search(from) if *from > now => Answer::Wait,
+            Request::Search(_) if answered => self.search(object)?,
+            Request::AskTime => {
+                if answered && self.u.ratio(3, 4)? {
+                    self.at.is_time_certain = true;
+                    return Ok(Answer::Done);
                 }
-                let doubted = self.known.starting();
-                if !accepted {
-                    self.known.start_refused(refusal.clone(), doubted, now, jitter);
-                    return Ok(Outcome::Refused(refusal));
-                }
-                let id = if self.u.ratio(7, 8)? { ID.to_owned() } else { "x".to_owned() + &text(self.u)? };
-                let state = if self.u.ratio(7, 8)? { (*self.u.choose(&STATES)?).to_owned() } else { message(self.u)? };
-                let state = athena_operator::redaction::redacted(&state, &self.object.spec);
-                self.known.started(*number, &id, &state, now, &limits);
-                Outcome::Started { id, state }
+                Answer::Refused(unanswered())
             }
-            Step::Terminate if accepted => {
-                self.known.terminated(now, &limits, jitter);
-                Outcome::Nothing
-            }
-            Step::Terminate => {
-                self.known.terminate_refused(refusal.clone(), now, jitter);
-                Outcome::Refused(refusal)
-            }
-            _ => Outcome::Nothing,
+            Request::ReadWorkGroup => Answer::WorkGroup(match (answered, self.u.ratio(3, 4)?) {
+                (true, true) => Ok(()),
+                (true, false) => Err(refusal(self.u)?.redacted(&object.spec)),
+                (false, _) => Err(unanswered()),
+            }),
+            Request::ReadAgain => Answer::Found(Found::Same),
+            Request::EndLeaked { .. } | Request::Turn(_) | Request::AwaitTime { .. } => Answer::Done,
+            Request::Start(_) | Request::Terminate { .. } | Request::Search(_) if !answered => Answer::Refused(unanswered()),
+            Request::Start(_) => self.start(object)?,
+            Request::Terminate { .. } if self.u.arbitrary()? => Answer::Done,
+            Request::Terminate { .. } | Request::Search(_) => Answer::Refused(refusal(self.u)?.redacted(&object.spec)),
+            Request::Write(_) => Answer::Written(Written::Conflict),
         })
     }
 
-    fn report(&mut self, step: &Step, answered: bool, effective: bool) -> Result<()> {
-        let outcome = self.act(step, answered)?;
-        let status = status_after(&self.object, &self.known, step, &outcome, &self.at);
-        rules::check_conditions(&self.object, &status);
-        if let Some(event) = events::event(self.object.status.as_ref(), &status, step, &outcome, &self.known) {
-            rules::check_event(&event);
+    fn search(&mut self, object: &AthenaSession) -> Result<Answer> {
+        let now = self.at.now;
+        if self.u.ratio(1, 4)? {
+            return Ok(Answer::Refused(refusal(self.u)?.redacted(&object.spec)));
         }
-        let raw = rules::written(&self.raw, &self.object, &status);
-        if !effective {
-            return Ok(());
+        let count = self.u.int_in_range(0..=3)?;
+        let sessions = (0..count).map(|_| Ok(session(self.u, &object.spec, now)?.redacted(&object.spec))).collect::<Result<_>>()?;
+        Ok(Answer::Listed(sessions, now))
+    }
+
+    fn start(&mut self, object: &AthenaSession) -> Result<Answer> {
+        if let Some(refusal) = work_group(self.u)?.refuses(&object.spec) {
+            return Ok(Answer::Refused(refusal));
         }
-        let withdrawn = matches!(attempt(&self.object, &self.known), Attempt::Withdrawn(_));
-        self.raw = raw;
-        self.reread();
-        if let (Step::Record(number), Some(time)) = (step, &status.attempt_time) {
-            self.known.recorded(*number, time.0, withdrawn);
+        if !self.u.arbitrary::<bool>()? {
+            return Ok(Answer::Refused(refusal(self.u)?.redacted(&object.spec)));
         }
-        self.known.session_recorded();
-        self.check_rest();
-        Ok(())
+        let id = if self.u.ratio(7, 8)? { ID.to_owned() } else { "x".to_owned() + &text(self.u)? };
+        let state = if self.u.ratio(7, 8)? { (*self.u.choose(&STATES)?).to_owned() } else { message(self.u)? };
+        Ok(Answer::Started(id, athena_operator::session::redaction::redacted(&state, &object.spec)))
     }
 
     /// What was written is not written again, and whatever waits is woken.

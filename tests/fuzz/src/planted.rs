@@ -18,7 +18,7 @@ pub const PLANTED: &[Planted] = &[
     // A session that was ready before is on its way out, and nobody asked for it.
     Planted {
         target: "object",
-        file: "src/status.rs",
+        file: "src/session/status.rs",
         place: "    status.state = Some(bounded(&session.state, 64));\n",
         panic: "    if session.state == \"TERMINATING\" && status.stop_cause.is_none() {\n        crate::passed(1);\n        \
                 if status.ready_time.is_some() {\n            crate::passed(2);\n            if status.restarts == Some(3) {\n                \
@@ -36,9 +36,9 @@ pub const PLANTED: &[Planted] = &[
     // Three flags that say together what none of them says alone.
     Planted {
         target: "flags",
-        file: "src/args.rs",
+        file: "src/controller/options.rs",
         place: "        Limits {\n",
-        panic: "        if self.athena_burst > 1000 {\n            crate::passed(1);\n            if self.namespaces.len() > 1 {\n                \
+        panic: "        if self.uncertainty > Duration::from_hours(1) {\n            crate::passed(1);\n            if self.namespaces.len() > 1 {\n                \
                 crate::passed(2);\n                if self.concurrency < 8 {\n                    crate::planted(\"flags\");\n                }\n            \
                 }\n        }\n",
     },

@@ -8,23 +8,27 @@ use std::time::{Duration, Instant};
 
 use arbitrary::{Result, Unstructured};
 use athena_operator::api::AthenaSession;
+use athena_operator::athena::observer::Pages;
 use athena_operator::athena::rate_limiter::{Bounds, Permit, Priority, Rate, RateLimiter};
-use athena_operator::athena::{Athena, Lister, Part, start_session};
-use athena_operator::clock::Clock;
-use athena_operator::events;
-use athena_operator::key::Key;
-use athena_operator::known::Known;
-use athena_operator::leadership::Leadership;
-use athena_operator::lifecycle::{Circumstances, Identity, Limits, Seen, Step, found, next_step};
-use athena_operator::marker::attempt_of;
-use athena_operator::metrics::{Metrics, Scraped, tally};
-use athena_operator::observer::Pages;
-use athena_operator::operator::Operator;
-use athena_operator::reconcile::reconcile;
-use athena_operator::runtime::workqueue::Backlog;
-use athena_operator::session::{Look, Refusal, Search, Session, WorkGroup};
-use athena_operator::status::{Outcome, status_after};
-use athena_operator::wakes::Received;
+use athena_operator::athena::{Athena, Lister, Part};
+use athena_operator::controller::context::Operator;
+use athena_operator::controller::metrics::{Metrics, Scraped, tally};
+use athena_operator::controller::reconcile::reconcile;
+use athena_operator::controller::trigger::Received;
+use athena_operator::runtime::clock::Clock;
+use athena_operator::runtime::key::Key;
+use athena_operator::runtime::leadership::Leadership;
+use athena_operator::runtime::metrics::workqueue::Backlog;
+use athena_operator::session::environment::{Environment, Identity, Limits};
+use athena_operator::session::events;
+use athena_operator::session::lifecycle::next_step;
+use athena_operator::session::local_state::LocalState;
+use athena_operator::session::marker::attempt_of;
+use athena_operator::session::ownership::found;
+use athena_operator::session::reply::{Look, Refusal, Search, Session, WorkGroup};
+use athena_operator::session::request::start_session;
+use athena_operator::session::status::{Outcome, status_after};
+use athena_operator::session::step::{Seen, Step};
 use aws_config::stalled_stream_protection::StalledStreamProtectionConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::Credentials;
@@ -63,8 +67,8 @@ pub fn reply(data: &[u8]) {
     let u = &mut Unstructured::new(rest);
     let metrics = Arc::new(Metrics::default());
     runtime.block_on(async {
-        let limiter = RateLimiter::new(Rate { per_second: 1e9, burst: u32::MAX }, Bounds { in_flight: 32, large: 32 }, metrics.clone());
-        let athena = Athena::new(config(replay.clone()), Leadership::unbounded(), limiter, metrics.clone()).expect("a client");
+        let limiter = RateLimiter::new(Rate { per_second: 1e9, burst: u32::MAX }, Bounds { in_flight: 32, large: 32 }, metrics.athena.clone());
+        let athena = Athena::new(config(replay.clone()), Leadership::unbounded(), limiter, metrics.athena.clone()).expect("a client");
         if doing == "Reconcile" {
             // Too short an input for what is to be made ends it.
             let _ = reconciles(u, &athena, &metrics).await;
@@ -151,14 +155,16 @@ fn living() -> (Value, AthenaSession) {
 /// One call, and what follows from it by the pure modules.
 async fn call(u: &mut Unstructured<'_>, doing: &str, athena: &Athena) -> Result<()> {
     let (raw, mut object) = living();
-    let at = Circumstances {
+    let at = Environment {
         now: Timestamp::now() + SignedDuration::from_secs(u.arbitrary::<u16>()?.into()),
         is_time_certain: true,
         api_server_ahead: Some(SignedDuration::ZERO),
         identity: Identity { region: REGION.into(), account: Some(ACCOUNT.into()) },
         limits: Limits::default(),
+        clock_origin: Timestamp::UNIX_EPOCH,
+        jitter: 0.0,
     };
-    let mut known = Known::met(at.now);
+    let mut known = LocalState::met(at.now);
     let mut seen = Seen::default();
     let permit = athena.limiter().acquire(Priority::Look).await;
     let (step, outcome) = match doing {

@@ -1,8 +1,8 @@
 //! What every status, patch and event must be like, whatever led to it.
 
 use athena_operator::api::{AthenaSession, AthenaSessionStatus, FINALIZER};
-use athena_operator::events::Event;
-use athena_operator::status::condition;
+use athena_operator::session::events::Event;
+use athena_operator::session::status::condition;
 use serde_json::{Value, json};
 
 use crate::schema::{fault_of_status, merge};

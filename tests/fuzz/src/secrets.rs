@@ -4,8 +4,8 @@ use std::cell::RefCell;
 use std::io::{self, Write};
 use std::sync::Once;
 
-use athena_operator::args::LogFormat;
-use athena_operator::telemetry;
+use athena_operator::runtime::telemetry;
+use athena_operator::runtime::telemetry::LogFormat;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::util::SubscriberInitExt;
 

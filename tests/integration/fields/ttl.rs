@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use anyhow::ensure;
 use athena_emulator::Change;
-use athena_operator::writes::{self, Written};
+use athena_operator::controller::writes;
+use athena_operator::session::pass::Written;
 use futures::future::join_all;
 use k8s_openapi::jiff::Timestamp;
 use serde_json::{Value, json};

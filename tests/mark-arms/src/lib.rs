@@ -11,7 +11,7 @@ use syn::visit_mut::{VisitMut, visit_arm_mut};
 use syn::{Arm, Attribute, Error, Ident, Item, ItemMod, LitStr, ReturnType, Signature, Token, parse_quote};
 
 /// `modules!(A, B; "src/x.rs", "src/y.rs")` becomes `mod x` and `mod y` with the content of those files of the package, without their tests. Every arm of a
-/// match in a function that returns an `A` or a `B` is marked. `mod arms` names the marked arms in `NAMES`; `take` returns which of them this thread has
+/// match in a function that returns an `A` or a `B` is marked. To be called in `mod session`, as which the files know themselves. `mod arms` names the marked arms in `NAMES`; `take` returns which of them this thread has
 /// taken since it was last called, the first in the lowest bit.
 #[proc_macro]
 pub fn modules(input: proc_macro::TokenStream) -> proc_macro::TokenStream {
@@ -44,7 +44,7 @@ impl Input {
             let items = marker.read(&path, file)?;
             modules.push(quote! {
                 #[allow(dead_code, unreachable_pub, unused_imports, clippy::all, clippy::pedantic)]
-                mod #name { #(#items)* }
+                pub mod #name { #(#items)* }
             });
         }
         let (names, sources) = (marker.names, marker.sources);
@@ -55,7 +55,7 @@ impl Input {
             #(#modules)*
 
             /// Which arms were taken.
-            mod arms {
+            pub mod arms {
                 /// The source, so that a change of it is noticed.
                 const _: &[&str] = &[#(include_str!(#sources)),*];
 
@@ -66,7 +66,7 @@ impl Input {
                     static TAKEN: std::cell::Cell<u128> = const { std::cell::Cell::new(0) };
                 }
 
-                pub(super) fn taken(number: usize) {
+                pub(in crate::session) fn taken(number: usize) {
                     TAKEN.set(TAKEN.get() | 1 << number);
                 }
 
@@ -151,7 +151,7 @@ impl VisitMut for Marker {
             self.names.push(format!("{function}: {}{guard}", arm.pat.to_token_stream()));
             let body = &arm.body;
             arm.body = parse_quote!({
-                crate::arms::taken(#number);
+                crate::session::arms::taken(#number);
                 #body
             });
         }

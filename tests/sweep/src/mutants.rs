@@ -61,8 +61,8 @@ struct Change {
     after: &'static str,
 }
 
-const LIFECYCLE: &str = "src/lifecycle.rs";
-const RECONCILE: &str = "src/reconcile.rs";
+const LIFECYCLE: &str = "src/session/lifecycle.rs";
+const RECONCILE: &str = "src/controller/reconcile.rs";
 
 /// Every broken variant.
 pub const MUTANTS: &[Mutant] = &[
@@ -72,11 +72,12 @@ pub const MUTANTS: &[Mutant] = &[
         symptom: Symptom::Leak,
         changes: &[Change {
             file: RECONCILE,
-            before: "            _ => Outcome::Nothing,\n",
-            after: "            Step::Record(number) if crate::mutant::is(\"start-before-record\") => {\n                \
+            before: "            Write::Status { status, .. } => {\n",
+            after: "            Write::Status { status, records: Some(number) } if crate::mutant::is(\"start-before-record\") => {\n                \
                     let permit = self.limiter().acquire(crate::athena::rate_limiter::Priority::Start).await;\n                \
                     let _ = self.athena.start_session(&object.spec.work_group, start_session(object, *number).1, permit).await;\n                \
-                    Outcome::Nothing\n            }\n            _ => Outcome::Nothing,\n",
+                    self.counted(\"status\", writes::write_status(&self.client, object, status).await)\n            }\n            \
+                    Write::Status { status, .. } => {\n",
         }],
     },
     Mutant {
@@ -85,8 +86,8 @@ pub const MUTANTS: &[Mutant] = &[
         symptom: Symptom::Duplicate,
         changes: &[Change {
             file: RECONCILE,
-            before: "let (_, body) = start_session(&whole, *number);\n",
-            after: "let (_, body) = start_session(&whole, *number);\n                let body = crate::mutant::token(body);\n",
+            before: "let (_, body) = start_session(&whole, number);\n",
+            after: "let (_, body) = start_session(&whole, number);\n        let body = crate::mutant::token(body);\n",
         }],
     },
     Mutant {
@@ -104,9 +105,9 @@ pub const MUTANTS: &[Mutant] = &[
         caught_by: ("resume", Some("kill-late@start/patch:athenasessions/status#2")),
         symptom: Symptom::Stuck("\"reason\":\"StoppedOutside\""),
         changes: &[Change {
-            file: "src/writes.rs",
+            file: "src/controller/writes.rs",
             // Only a patch can be without a resourceVersion. Its control is a patch with one.
-            before: "    let request = async {\n        let url = AthenaSession::url_path(&(), namespace.as_deref());\n",
+            before: "    let request = async {\n        let parameters = PostParams {",
             after: "    if crate::mutant::is(\"blind-status\") || crate::mutant::is(\"sound\") {\n        \
                     let (mut change, before) = (json!(status), json!(object.status));\n        \
                     for key in before.as_object().into_iter().flat_map(|before| before.keys()) {\n            \
@@ -114,9 +115,12 @@ pub const MUTANTS: &[Mutant] = &[
                     }\n        \
                     let version = if crate::mutant::is(\"sound\") { json!({ \"resourceVersion\": resource_version }) } else { json!({}) };\n        \
                     let patch = Patch::Merge(json!({ \"metadata\": version, \"status\": change }));\n        \
-                    let request = async { api(client, object).patch_status(&object.name_any(), &parameters(), &patch).await };\n        \
-                    return outcome(\"write the status\", timed(request).await, |object| object.metadata.resource_version);\n    \
-                    }\n    let request = async {\n        let url = AthenaSession::url_path(&(), namespace.as_deref());\n",
+                    let request = async {\n            \
+                        let patch = requests(&object.metadata).patch_subresource(\"status\", &object.name_any(), &parameters(), &patch);\n            \
+                        send(client, patch.map_err(kube::Error::BuildRequest)?).await\n        \
+                    };\n        \
+                    return outcome(\"write the status\", timed(request).await);\n    \
+                    }\n    let request = async {\n        let parameters = PostParams {",
         }],
     },
     Mutant {
@@ -124,7 +128,7 @@ pub const MUTANTS: &[Mutant] = &[
         caught_by: ("delete-idle", Some("outage@delete/TerminateSession#1")),
         symptom: Symptom::Stuck("did not come to be gone"),
         changes: &[Change {
-            file: "src/known.rs",
+            file: "src/session/local_state.rs",
             before: "(self.terminated.is_none() || looked || self.lives_on)",
             after: "(self.terminated.is_none() || (looked || self.lives_on) && !crate::mutant::is(\"terminate-once\"))",
         }],
@@ -132,16 +136,16 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "forget-id",
         caught_by: ("start", None),
-        symptom: Symptom::Stuck("StartSession is to be called"),
+        symptom: Symptom::Stuck("StartSession is not answered: forgotten"),
         changes: &[
             Change {
                 file: RECONCILE,
-                before: "                    Ok((id, state)) => {\n                        let now = self.time(known);\n                        known.started(",
-                after: "                    Ok(_) if crate::mutant::is(\"forget-id\") => Outcome::Nothing,\n                    \
-                        Ok((id, state)) => {\n                        let now = self.time(known);\n                        known.started(",
+                before: "            Ok((id, state)) => Answer::Started(id, state),\n",
+                after: "            Ok(_) if crate::mutant::is(\"forget-id\") => Answer::Refused(Refusal::unanswered(\"forgotten\")),\n            \
+                        Ok((id, state)) => Answer::Started(id, state),\n",
             },
             Change {
-                file: "src/lifecycle/attempt.rs",
+                file: "src/session/ownership.rs",
                 before: "(Some((attempt, session)), _) => Search::Found { attempt, session },",
                 after: "(Some(_), _) if crate::mutant::is(\"forget-id\") => Search::Absent { begun },\n        \
                         (Some((attempt, session)), _) => Search::Found { attempt, session },",

@@ -1,0 +1,67 @@
+//! Metrics of the calls to Athena.
+
+use std::time::Duration;
+
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::Registry;
+
+use crate::runtime::metrics::definition::{Definition, Row, counter, histogram};
+use crate::runtime::metrics::labelled::{Labelled, short_times, waits};
+
+static ATHENA_CALLS: Definition<2> =
+    counter("athena_operator_athena_calls_total", ["operation", "code"], "Calls to Athena by operation and code of the reply");
+static ATHENA_CALL_DURATION: Definition<1> = histogram("athena_operator_athena_call_duration_seconds", ["operation"], "Duration of calls to Athena");
+static LIMITER_WAIT: Definition<1> =
+    histogram("athena_operator_athena_limiter_wait_seconds", ["priority"], "How long AthenaSessions waited for their turn to call Athena");
+
+/// The metrics, for the documentation.
+pub const ROWS: &[Row] = &[ATHENA_CALLS.row(), ATHENA_CALL_DURATION.row(), LIMITER_WAIT.row()];
+
+/// Athena's code for a call too many, and the operations: their series begin at 0, so that the first one is an increase.
+const THROTTLED: &str = "ThrottlingException";
+const OPERATIONS: [&str; 6] = ["GetSession", "GetSessionStatus", "GetWorkGroup", "ListSessions", "StartSession", "TerminateSession"];
+
+/// The metrics of the calls to Athena.
+#[derive(Debug)]
+pub struct AthenaMetrics {
+    calls: Labelled<2, Counter>,
+    call_duration: Labelled<1, Histogram>,
+    limiter_wait: Labelled<1, Histogram>,
+}
+
+impl AthenaMetrics {
+    /// Registers the metrics. `priorities` are the names of those that the rate limiter knows.
+    pub fn register(registry: &mut Registry, priorities: impl IntoIterator<Item = &'static str>) -> Self {
+        let metrics = Self {
+            calls: Labelled::register(registry, &ATHENA_CALLS, Counter::default),
+            call_duration: Labelled::register(registry, &ATHENA_CALL_DURATION, short_times),
+            limiter_wait: Labelled::register(registry, &LIMITER_WAIT, waits),
+        };
+        for operation in OPERATIONS {
+            metrics.calls.of([operation.into(), THROTTLED.into()]);
+        }
+        for priority in priorities {
+            metrics.limiter_wait.of([priority.into()]);
+        }
+        metrics
+    }
+
+    /// Counts a call.
+    pub fn called(&self, operation: &'static str, code: &'static str, duration: Duration) {
+        self.calls.of([operation.into(), code.into()]).inc();
+        self.call_duration.of([operation.into()]).observe(duration.as_secs_f64());
+    }
+
+    /// Counts a wait for the rate limiter.
+    pub fn waited(&self, priority: &'static str, duration: Duration) {
+        self.limiter_wait.of([priority.into()]).observe(duration.as_secs_f64());
+    }
+}
+
+/// Metrics that nothing shows.
+impl Default for AthenaMetrics {
+    fn default() -> Self {
+        Self::register(&mut Registry::default(), [])
+    }
+}

@@ -1,0 +1,461 @@
+//! Athena has no watch, so this makes one: each work group in which sessions live is listed from time to time, and just the objects whose session has
+//! changed, or is not in the list, are woken.
+
+use std::collections::{HashMap, HashSet};
+use std::hash::Hash;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use k8s_openapi::jiff::Timestamp;
+use tracing::{debug, warn};
+
+use crate::runtime::clock::{BootTime, Clock};
+use crate::session::reply::{Class, Refusal, Session};
+
+/// What a sweep shows of a session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Sighting {
+    /// It has changed, and was so when the page was asked for.
+    Shown(Box<Session>, Timestamp),
+    /// It is not in a complete list, or there is none: only a look at it tells. It was last in a list at that time.
+    Missed(Option<Timestamp>),
+}
+
+/// A page of a list.
+#[derive(Clone, Debug, Default)]
+pub struct Page {
+    /// The sessions in it.
+    pub sessions: Vec<Session>,
+    /// Where the next page begins, if there is one.
+    pub next: Option<String>,
+}
+
+/// When a page was asked for, once the rate limiter had let the call pass.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked {
+    instant: Instant,
+    boot: BootTime,
+}
+
+impl Asked {
+    /// Now.
+    pub fn now() -> Self {
+        Self { instant: Instant::now(), boot: BootTime::now() }
+    }
+}
+
+/// The way through a list, page by page. A list that does not end is given up: it would be read for ever.
+#[derive(Debug, Default)]
+pub struct Pages(HashSet<String>);
+
+impl Pages {
+    /// More pages than a list of sessions has.
+    const MOST: usize = 1000;
+
+    /// Where the next page begins, if the last one names a `token`.
+    ///
+    /// # Errors
+    /// When the token was given before, or there are too many.
+    pub fn next(&mut self, token: Option<String>) -> Result<Option<String>, Refusal> {
+        let Some(token) = token.filter(|token| !token.is_empty()) else { return Ok(None) };
+        if self.0.len() < Self::MOST && self.0.insert(token.clone()) {
+            return Ok(Some(token));
+        }
+        Err(Refusal::unanswered("the list that ListSessions gives does not end"))
+    }
+}
+
+/// A session that is looked out for.
+#[derive(Debug)]
+struct Entry<K> {
+    object: K,
+    /// Since when: a page that was asked for before tells nothing new.
+    since: Instant,
+    /// What was last seen of it.
+    state: String,
+    modified: Option<Timestamp>,
+    /// The sweep in which it was last.
+    sweep: u64,
+    seen: Option<Timestamp>,
+    /// Since when a look at it waits for its turn, if one does: the next page that shows it serves as one.
+    wanted: Option<Instant>,
+    /// Whether a complete poll did not show it: only a look tells.
+    unlisted: bool,
+}
+
+impl<K> Entry<K> {
+    /// Whether a look at it waits for a list that was begun at `begun`.
+    fn awaits(&self, begun: Instant) -> bool {
+        self.since <= begun && self.wanted.is_some_and(|since| since <= begun)
+    }
+}
+
+/// What the sweeps of a work group have come to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Observation {
+    /// The work group.
+    pub work_group: String,
+    /// Time since it was last listed to the end or, if it never was, since that was first wanted.
+    pub age: Duration,
+    /// The sessions in the last complete list that nobody looks out for, if there is one.
+    pub unclaimed: Option<Vec<String>>,
+}
+
+/// The sessions that are looked out for in one work group. It has no clock and makes no calls.
+#[derive(Debug)]
+struct Group<K> {
+    sessions: HashMap<String, Entry<K>>,
+    sweep: u64,
+    /// The others in the list that is being read, and in the last that was read to its end.
+    others: Vec<String>,
+    unclaimed: Option<Vec<String>>,
+    failing: Option<Instant>,
+    refused: Option<Instant>,
+    /// Whether a poll reads its newest pages.
+    polled: bool,
+}
+
+impl<K> Default for Group<K> {
+    fn default() -> Self {
+        Self { sessions: HashMap::new(), sweep: 0, others: Vec::new(), unclaimed: None, failing: None, refused: None, polled: false }
+    }
+}
+
+impl<K: Clone> Group<K> {
+    /// Takes in a page of a sweep that was asked for at `asked`. Returns whose session has changed, or is to be looked at.
+    fn page(&mut self, sessions: Vec<Session>, asked: Instant, time: Timestamp) -> Vec<(K, Sighting)> {
+        let others = sessions.iter().filter(|session| !self.sessions.contains_key(&session.id)).map(|session| session.id.clone());
+        self.others.extend(others);
+        self.observe(sessions, asked, time)
+    }
+
+    /// Takes in a page of any list.
+    fn observe(&mut self, sessions: Vec<Session>, asked: Instant, time: Timestamp) -> Vec<(K, Sighting)> {
+        let mut changed = Vec::new();
+        for session in sessions {
+            let Some(entry) = self.sessions.get_mut(&session.id) else { continue };
+            entry.sweep = self.sweep;
+            if asked < entry.since {
+                continue;
+            }
+            entry.seen = Some(time);
+            let wanted = entry.wanted.take().is_some();
+            entry.unlisted = false;
+            // What goes on while a session starts or ends is looked at, by a poll where looks have to wait.
+            let changed_within = session.settled() && entry.modified != session.last_modified_time;
+            if wanted || entry.state != session.state || changed_within {
+                entry.state.clone_from(&session.state);
+                entry.modified = session.last_modified_time;
+                changed.push((entry.object.clone(), Sighting::Shown(Box::new(session), time)));
+            }
+        }
+        changed
+    }
+
+    /// Ends what waits for a poll that was begun at `begun` and is complete: what it ought to have shown is looked at.
+    fn polled(&mut self, begun: Instant) {
+        for entry in self.sessions.values_mut().filter(|entry| entry.awaits(begun)) {
+            (entry.wanted, entry.unlisted) = (None, true);
+        }
+    }
+
+    /// Whether anything waits for a poll that was begun at `begun`: what began to wait later does so for the next one, whose first page may show it.
+    fn awaits(&self, begun: Instant) -> bool {
+        self.sessions.values().any(|entry| entry.awaits(begun))
+    }
+
+    /// The list is complete, and was begun at `begun`. Returns who is not in it, though it was looked out for before.
+    fn complete(&mut self, begun: Instant) -> Vec<(K, Sighting)> {
+        (self.failing, self.refused) = (None, None);
+        self.unclaimed = Some(std::mem::take(&mut self.others));
+        let sweep = self.sweep;
+        self.expel(|entry| entry.sweep < sweep && entry.since <= begun)
+    }
+
+    /// The list has failed. Returns who has to be looked at in another way: all of them, if somebody has to mend it or if it has failed for too long.
+    fn failed(&mut self, refusal: &Refusal, now: Instant, patience: Duration) -> Vec<(K, Sighting)> {
+        let since = *self.failing.get_or_insert(now);
+        // The `Date` of the refusal corrects the clock, by which the next call is signed.
+        let is_clock = refusal.reason == "ClockSkew";
+        let passing = is_clock || matches!(refusal.class, Class::Unanswered | Class::NotSent | Class::Throttled | Class::Capacity);
+        if !passing {
+            self.refused = Some(now);
+        }
+        if passing && now.duration_since(since) < patience { Vec::new() } else { self.expel(|_| true) }
+    }
+
+    fn expel(&mut self, whom: impl Fn(&Entry<K>) -> bool) -> Vec<(K, Sighting)> {
+        let missed = self.sessions.extract_if(|_, entry| whom(entry));
+        missed.map(|(_, entry)| (entry.object, Sighting::Missed(entry.seen))).collect()
+    }
+}
+
+#[derive(Debug)]
+struct Roster<K> {
+    groups: HashMap<String, Group<K>>,
+    /// Since when each work group has not been listed to the end. It outlives a group whose lists fail.
+    unlisted: HashMap<String, Instant>,
+    places: HashMap<K, (String, String)>,
+    sightings: HashMap<K, (String, Sighting)>,
+}
+
+/// Looks out for sessions.
+#[derive(Debug)]
+pub struct Observer<K> {
+    roster: Mutex<Roster<K>>,
+    interval: Duration,
+    patience: Duration,
+    /// Athena's clock.
+    clock: Clock,
+}
+
+impl<K: Clone + Eq + Hash + Send + 'static> Observer<K> {
+    /// An observer that lists a work group every `interval`, give or take a quarter, and trusts in what it saw for `patience`. `clock` is Athena's.
+    pub fn new(interval: Duration, patience: Duration, clock: Clock) -> Self {
+        let roster = Roster { groups: HashMap::new(), unlisted: HashMap::new(), places: HashMap::new(), sightings: HashMap::new() };
+        Self { roster: Mutex::new(roster), interval, patience, clock }
+    }
+
+    fn roster(&self) -> MutexGuard<'_, Roster<K>> {
+        self.roster.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How long a refused list counts as one that cannot be read.
+    const REFUSED: Duration = Duration::from_mins(5);
+
+    /// Looks out for `session` of `object`, which was last seen as it is given here. Returns whether anybody does: where lists are refused, nobody
+    /// can, nor for a session that another object claims. `sweep` begins to list a work group that was not listed before.
+    pub fn watch(&self, object: &K, work_group: &str, session: &Session, sweep: impl FnOnce(String)) -> bool {
+        let now = Instant::now();
+        let mut roster = self.roster();
+        let roster = &mut *roster;
+        let begin = !roster.groups.contains_key(work_group);
+        if begin {
+            roster.unlisted.entry(work_group.to_owned()).or_insert(now);
+        }
+        let group = roster.groups.entry(work_group.to_owned()).or_default();
+        if group.refused.is_some_and(|time| now.duration_since(time) < Self::REFUSED) {
+            return false;
+        }
+        // Whatever a status says, a session has one object: the other has to be looked at, which tells whose it is.
+        if group.sessions.get(&session.id).is_some_and(|entry| entry.object != *object) {
+            return false;
+        }
+        let place = (work_group.to_owned(), session.id.clone());
+        if let Some(entry) = group.sessions.get_mut(&session.id).filter(|_| roster.places.get(object) == Some(&place)) {
+            if entry.state != session.state || entry.modified != session.last_modified_time && session.last_modified_time.is_some() {
+                (entry.state, entry.modified, entry.since) = (session.state.clone(), session.last_modified_time, now);
+            }
+            return true;
+        }
+        let entry = Entry {
+            object: object.clone(),
+            since: now,
+            state: session.state.clone(),
+            modified: session.last_modified_time,
+            sweep: group.sweep,
+            seen: None,
+            wanted: None,
+            unlisted: false,
+        };
+        group.sessions.insert(session.id.clone(), entry);
+        if let Some((group, id)) = roster.places.insert(object.clone(), place.clone())
+            && (&group, &id) != (&place.0, &place.1)
+            && let Some(group) = roster.groups.get_mut(&group)
+        {
+            group.sessions.remove(&id);
+        }
+        if begin {
+            sweep(work_group.to_owned());
+        }
+        true
+    }
+
+    /// Looks out for nothing of `object` any more.
+    pub fn forget(&self, object: &K) {
+        let mut roster = self.roster();
+        roster.sightings.remove(object);
+        if let Some((group, id)) = roster.places.remove(object)
+            && let Some(group) = roster.groups.get_mut(&group)
+        {
+            group.sessions.remove(&id);
+        }
+    }
+
+    /// Has the next page that shows the session of `object` serve as a look at it. `poll` begins to read the newest pages of the work group, if nobody
+    /// does. A session that is not tracked, or that no list shows, has to be looked at.
+    pub fn poll_instead(&self, object: &K, poll: impl FnOnce(String)) {
+        let mut roster = self.roster();
+        let Roster { groups, places, .. } = &mut *roster;
+        let Some((name, id)) = places.get(object) else { return };
+        let Some(group) = groups.get_mut(name) else { return };
+        let is_refused = group.refused.is_some_and(|time| time.elapsed() < Self::REFUSED);
+        let Some(entry) = group.sessions.get_mut(id).filter(|entry| !entry.unlisted && !is_refused) else { return };
+        entry.wanted.get_or_insert_with(Instant::now);
+        if !std::mem::replace(&mut group.polled, true) {
+            poll(name.clone());
+        }
+    }
+
+    /// Reads the newest pages of `work_group`, with a pause between two polls, as long as looks at its sessions wait.
+    pub async fn poll<L: Future<Output = (Asked, Result<Page, Refusal>)>>(
+        self: Arc<Self>,
+        work_group: String,
+        pause: Duration,
+        list: impl Fn(String, Option<String>) -> L,
+        trigger: impl Fn(K),
+    ) {
+        loop {
+            let (mut pages, mut next) = (Pages::default(), None);
+            let mut begun = None;
+            loop {
+                let (asked, page) = list(work_group.clone(), next.take()).await;
+                let begun = *begun.get_or_insert(asked.instant);
+                let page = page.and_then(|page| Ok((page.sessions, pages.next(page.next)?)));
+                // The reply may have corrected the clock.
+                let time = self.clock.at(asked.boot);
+                let told = self.in_group(&work_group, |group| match page {
+                    Ok((sessions, following)) => {
+                        let told = group.observe(sessions, asked.instant, time);
+                        next = following.filter(|_| group.awaits(begun));
+                        if next.is_none() {
+                            group.polled(begun);
+                        }
+                        told
+                    }
+                    Err(refusal) => {
+                        warn!(work_group, reason = refusal.reason, "cannot list the sessions: {}", refusal.message);
+                        group.polled(Instant::now());
+                        group.failed(&refusal, Instant::now(), self.patience)
+                    }
+                });
+                told.into_iter().for_each(&trigger);
+                if next.is_none() {
+                    break;
+                }
+            }
+            tokio::time::sleep(pause).await;
+            let mut roster = self.roster();
+            let Some(group) = roster.groups.get_mut(&work_group) else { return };
+            if !group.awaits(Instant::now()) {
+                group.polled = false;
+                return;
+            }
+        }
+    }
+
+    /// What was seen of the session `id` of `object` since the last time, if anything.
+    pub fn sighting(&self, object: &K, id: &str) -> Option<Sighting> {
+        self.roster().sightings.remove(object).filter(|(seen, _)| seen == id).map(|(_, sighting)| sighting)
+    }
+
+    /// What the sweeps have come to, in the work groups that are listed, or were to be and in which sessions `live`.
+    pub fn observations(&self, live: impl Fn(&str) -> bool) -> Vec<Observation> {
+        let now = Instant::now();
+        let mut roster = self.roster();
+        let Roster { groups, unlisted, .. } = &mut *roster;
+        unlisted.retain(|work_group, _| groups.contains_key(work_group) || live(work_group));
+        let observation = |(work_group, since): (&String, &Instant)| Observation {
+            work_group: work_group.clone(),
+            age: now.saturating_duration_since(*since),
+            unclaimed: groups.get(work_group).and_then(|group| group.unclaimed.clone()),
+        };
+        unlisted.iter().map(observation).collect()
+    }
+
+    /// Lists `work_group` from time to time, as long as anything in it is looked out for. `list` reads a page, and `wake` is told whose session has
+    /// changed.
+    pub async fn sweep<L: Future<Output = (Asked, Result<Page, Refusal>)>>(
+        self: Arc<Self>,
+        work_group: String,
+        list: impl Fn(String, Option<String>) -> L,
+        wake: impl Fn(K),
+    ) {
+        loop {
+            let failed = self.sweep_once(&work_group, &list, &wake).await;
+            // A list that fails is not asked for more often than one that does not.
+            let pause = self.interval.mul_f64(if failed { 1.0 } else { 0.75 } + 0.5 * fastrand::f64());
+            tokio::time::sleep(pause).await;
+            let mut roster = self.roster();
+            let refused = |group: &Group<K>| group.refused.is_some_and(|time| time.elapsed() < Self::REFUSED);
+            match roster.groups.get(&work_group) {
+                Some(group) if !group.sessions.is_empty() => {}
+                // Kept, so that nobody asks for it anew.
+                Some(group) if refused(group) => {}
+                group => {
+                    if group.is_none_or(|group| group.failing.is_none()) {
+                        roster.unlisted.remove(&work_group);
+                    }
+                    roster.groups.remove(&work_group);
+                    return debug!(work_group, "nothing in the work group is looked out for");
+                }
+            }
+        }
+    }
+
+    async fn sweep_once<L: Future<Output = (Asked, Result<Page, Refusal>)>>(
+        &self,
+        work_group: &str,
+        list: &impl Fn(String, Option<String>) -> L,
+        wake: &impl Fn(K),
+    ) -> bool {
+        let begun = Instant::now();
+        let (mut pages, mut next) = (Pages::default(), None);
+        {
+            let mut roster = self.roster();
+            let Some(group) = roster.groups.get_mut(work_group).filter(|group| !group.sessions.is_empty()) else { return false };
+            group.sweep += 1;
+            group.others.clear();
+        }
+        loop {
+            let (asked, page) = list(work_group.to_owned(), next.take()).await;
+            let time = self.clock.at(asked.boot);
+            let page = page.and_then(|page| Ok((page.sessions, pages.next(page.next)?)));
+            let failed = page.is_err();
+            let told = self.in_group(work_group, |group| match page {
+                Ok((sessions, following)) => {
+                    next = following;
+                    let mut told = group.page(sessions, asked.instant, time);
+                    if next.is_none() {
+                        told.extend(group.complete(begun));
+                    }
+                    told
+                }
+                Err(refusal) => {
+                    warn!(work_group, reason = refusal.reason, "cannot list the sessions: {}", refusal.message);
+                    group.failed(&refusal, Instant::now(), self.patience)
+                }
+            });
+            told.into_iter().for_each(wake);
+            if failed || next.is_none() {
+                if !failed && let Some(since) = self.roster().unlisted.get_mut(work_group) {
+                    *since = begun;
+                }
+                return failed;
+            }
+        }
+    }
+
+    /// Has `act` change what is known of a work group, and keeps what is to be told. Returns whom.
+    fn in_group(&self, work_group: &str, act: impl FnOnce(&mut Group<K>) -> Vec<(K, Sighting)>) -> Vec<K> {
+        let mut roster = self.roster();
+        let roster = &mut *roster;
+        let Some(group) = roster.groups.get_mut(work_group) else { return Vec::new() };
+        let mut whom = Vec::new();
+        for (object, sighting) in act(group) {
+            let place = match &sighting {
+                Sighting::Shown(..) => roster.places.get(&object).cloned(),
+                Sighting::Missed(_) => roster.places.remove(&object),
+            };
+            if let Some((_, id)) = place {
+                roster.sightings.insert(object.clone(), (id, sighting));
+                whom.push(object);
+            }
+        }
+        whom
+    }
+}
+
+#[cfg(test)]
+#[path = "observer_tests.rs"]
+mod tests;

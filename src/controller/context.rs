@@ -1,0 +1,185 @@
+//! What reconciles work with.
+
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use k8s_openapi::jiff::Timestamp;
+use kube::runtime::reflector::Store;
+use kube::{Client, ResourceExt};
+use tokio::sync::Semaphore;
+use tokio_util::task::TaskTracker;
+use tracing::Instrument;
+
+use crate::api::AthenaSession;
+use crate::athena::observer::Observer;
+use crate::athena::rate_limiter::RateLimiter;
+use crate::athena::{Athena, MarkerSearch};
+use crate::controller::athena_time::AthenaTime;
+use crate::controller::event_recorder::Publisher;
+use crate::controller::leaked_sessions::end_orphan;
+use crate::controller::metrics::Metrics;
+use crate::controller::state_store::{Memories, Memory};
+use crate::controller::trigger::{Received, Trigger};
+use crate::runtime::clock::{Clock, Reading};
+use crate::runtime::key::Key;
+use crate::runtime::workqueue::Priority;
+use crate::session::environment::{Environment, Identity, Limits};
+use crate::session::local_state::LocalState;
+
+/// How many large specs may be read at a time.
+const LARGE_READS: usize = 2;
+
+/// What a reconcile works with.
+pub struct Operator {
+    pub(crate) client: Client,
+    pub(crate) athena: Athena,
+    /// Athena's clock.
+    pub(crate) clock: Clock,
+    /// The API server's clock.
+    pub(crate) api_server_clock: Clock,
+    pub(crate) athena_time: AthenaTime,
+    pub(crate) observer: Arc<Observer<Key>>,
+    pub(crate) searches: Arc<MarkerSearch<Key>>,
+    pub(crate) trigger: Arc<Trigger>,
+    pub(crate) account: OnceLock<String>,
+    pub(crate) limits: Limits,
+    pub(crate) publisher: Publisher,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) memories: Memories,
+    pub(crate) orphans: TaskTracker,
+    /// Permits for reading what is not kept of large objects, to redact a text.
+    pub(crate) large_reads: Semaphore,
+    /// The objects of each watched scope.
+    pub(crate) stores: Mutex<Vec<Store<Received>>>,
+}
+
+impl Operator {
+    /// An operator that acts through these clients. `api_server_clock` is the one that `client` corrects.
+    pub fn new(client: Client, api_server_clock: Clock, athena: Athena, limits: Limits, metrics: Arc<Metrics>) -> Self {
+        let clock = athena.clock().clone();
+        let trigger = Arc::new(Trigger::default());
+        let publisher = Publisher::new(client.clone(), api_server_clock.clone(), metrics.clone(), trigger.clone());
+        let observer = Arc::new(Observer::new(limits.observe_interval.unsigned_abs(), limits.stale.unsigned_abs(), clock.clone()));
+        let searches = Arc::new(MarkerSearch::new(limits.observe_interval.unsigned_abs()));
+        let (account, memories, orphans, stores) = (OnceLock::new(), Memories::default(), TaskTracker::new(), Mutex::default());
+        let large_reads = Semaphore::new(LARGE_READS);
+        Self {
+            client,
+            athena,
+            clock,
+            api_server_clock,
+            athena_time: AthenaTime::default(),
+            observer,
+            searches,
+            trigger,
+            account,
+            limits,
+            publisher,
+            metrics,
+            memories,
+            orphans,
+            large_reads,
+            stores,
+        }
+    }
+
+    /// Triggers the objects whose turn it is to call Athena, for ever. There are never more of them than calls, so that they go before the others.
+    pub async fn dispatch_calls(&self) {
+        self.limiter().dispatch(|key| self.trigger.trigger(&key, Priority::High)).await;
+    }
+
+    pub(crate) fn limiter(&self) -> &RateLimiter<Key> {
+        self.athena.limiter()
+    }
+
+    /// Tells the operator in which AWS account it works. Attempts that name an account may have waited for that.
+    pub fn set_account(&self, account: String) {
+        let _ = self.account.set(account);
+        for store in self.stores.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+            store.state().iter().for_each(|object| self.trigger.trigger(&Key::of(object.as_ref()), Priority::Normal));
+        }
+    }
+
+    /// Returns Athena's time. The times of this process in `known` are moved with the clock, if it was corrected.
+    pub(crate) fn time(&self, known: &mut LocalState) -> Timestamp {
+        let reading = self.clock.read();
+        known.set_clock(reading.origin);
+        reading.now
+    }
+
+    /// The circumstances of a decision that is made now.
+    pub(crate) fn env(&self) -> Environment {
+        let identity = Identity { region: self.athena.region().to_owned(), account: self.account.get().cloned() };
+        let Reading { now, is_certain: is_time_certain, origin: clock_origin } = self.clock.read();
+        let api_server = self.api_server_clock.read();
+        let api_server_ahead = api_server.is_certain.then(|| api_server.now.duration_since(now));
+        Environment { now, is_time_certain, api_server_ahead, identity, limits: self.limits, clock_origin, jitter: fastrand::f64() }
+    }
+
+    pub(crate) fn remembered(&self, received: &Received) -> Memory {
+        let uid: Box<str> = received.uid().unwrap_or_default().into();
+        match self.memories.take(&Key::of(received)) {
+            Some(memory) if memory.uid == uid => memory,
+            other => {
+                self.release_memory(other);
+                Memory { uid, known: LocalState::met(self.clock.now()), ..Memory::default() }
+            }
+        }
+    }
+
+    /// Keeps what is to be remembered after a reconcile. What the watch brought meanwhile is reconciled next.
+    pub(crate) fn remember(&self, received: &Received, memory: Memory) {
+        let key = Key::of(received);
+        let news = if memory.released {
+            self.limiter().cancel(&key);
+            self.observer.forget(&key);
+            self.searches.cancel(&key);
+            self.memories.put(&key, None)
+        } else {
+            self.memories.put(&key, Some(memory))
+        };
+        if news {
+            // It may be a deletion. There are never more of them than reconciles at a time.
+            self.trigger.trigger(&key, Priority::High);
+        }
+    }
+
+    /// Returns whether the watch has brought another version of `object` than this one.
+    pub(crate) fn has_newer(&self, object: &AthenaSession) -> bool {
+        let (reference, version) = (Key::of(object).reference(), object.resource_version());
+        let stores = self.stores.lock().unwrap_or_else(PoisonError::into_inner);
+        stores.iter().filter_map(|store| store.get(&reference)).any(|stored| stored.resource_version() != version)
+    }
+
+    /// Whether what the watch has brought has to be reconciled.
+    pub(crate) fn is_news(&self, received: &Received) -> bool {
+        let version = received.resource_version().and_then(|version| version.parse().ok());
+        self.memories.is_news(&Key::of(received), version)
+    }
+
+    /// Ends a session that no object owns, on the side.
+    pub(crate) fn end_orphan(&self, id: String) {
+        self.orphans.spawn(end_orphan(self.athena.clone(), id, self.limits).in_current_span());
+    }
+
+    /// Waits until every session without an object has been ended.
+    pub async fn orphans_ended(&self) {
+        self.orphans.close();
+        self.orphans.wait().await;
+    }
+
+    /// Forgets an object that is gone. A session of it that was started and never recorded has no owner any more and is ended.
+    pub fn forget(&self, object: &Key) {
+        self.athena_time.forget(object);
+        self.limiter().cancel(object);
+        self.observer.forget(object);
+        self.searches.cancel(object);
+        let memory = self.memories.remove(object);
+        self.release_memory(memory);
+    }
+
+    fn release_memory(&self, memory: Option<Memory>) {
+        if let Some(unrecorded) = memory.and_then(|memory| memory.known.unrecorded) {
+            self.end_orphan(unrecorded.1.id);
+        }
+    }
+}

@@ -1,0 +1,53 @@
+//! What `/metrics` shows: what was counted, and what the process holds now.
+
+use std::collections::HashSet;
+use std::sync::{Arc, PoisonError};
+use std::time::Instant;
+
+use kube::runtime::reflector::Store;
+use tokio::runtime::Handle;
+
+use crate::controller::context::Operator;
+use crate::controller::metrics::{Scraped, tally};
+use crate::controller::trigger::Received;
+use crate::runtime::leadership::Leadership;
+use crate::runtime::readiness::Readiness;
+
+/// Shows the metrics of a process.
+pub struct Scrape {
+    /// What holds them.
+    pub operator: Arc<Operator>,
+    /// What it cannot serve.
+    pub readiness: Readiness,
+    /// Whether the process acts.
+    pub leadership: Leadership,
+    /// The name of its lease.
+    pub lease: String,
+}
+
+impl Scrape {
+    /// All metrics in the OpenMetrics text format. A process that waits for the lease holds no objects, and shows none. Must run in the runtime of which it
+    /// tells the tasks.
+    pub fn text(&self) -> String {
+        let received: Vec<Arc<Received>> =
+            self.operator.stores.lock().unwrap_or_else(PoisonError::into_inner).iter().flat_map(Store::state).collect();
+        let objects = tally(
+            received.iter().map(|object| object.0.as_ref().map_err(|invalid| &invalid.metadata)),
+            self.operator.clock.now(),
+            self.operator.api_server_clock.now(),
+        );
+        let live: HashSet<&str> = objects.sessions.keys().map(|(work_group, _)| *work_group).collect();
+        let observations = self.operator.observer.observations(|work_group| live.contains(work_group));
+        let scraped = Scraped {
+            objects,
+            observations,
+            backlog: self.operator.trigger.backlog(Instant::now()),
+            refused: self.readiness.refused().into_iter().map(|(namespace, _)| namespace).collect(),
+            clock_skew: self.operator.clock.node_skew(),
+            tasks: Handle::current().metrics().num_alive_tasks(),
+            lease: &self.lease,
+            leads: self.leadership.is_held(),
+        };
+        self.operator.metrics.encode(&scraped, Instant::now())
+    }
+}

@@ -1,0 +1,80 @@
+//! What follows a reconcile that failed at the API server: who is told, and when the next one is.
+
+use std::time::Duration;
+
+use kube::{Resource, ResourceExt};
+use tracing::{debug, warn};
+
+use crate::api::AthenaSession;
+use crate::controller::context::Operator;
+use crate::controller::state_store::Memory;
+use crate::controller::trigger::Received;
+use crate::controller::writes::Error;
+use crate::session::backoff::backoff;
+use crate::session::events;
+use crate::session::pass::{End, Own, Pass};
+use crate::session::redaction::WITHHELD;
+use crate::session::refused_write;
+use crate::session::reply::Class;
+
+/// Returns how long to wait after the API server failed so many times in a row.
+fn retry_after(error: &Error, failures: u32) -> Duration {
+    let wait = backoff(Class::Unanswered, failures.saturating_sub(1), fastrand::f64()).unsigned_abs();
+    error.retry_after().map_or(wait, |asked| wait.max(asked))
+}
+
+impl Operator {
+    /// Tells that a reconcile of `received` failed with `error`: in the log and, if a write was refused, in the status and by an event. Returns how long
+    /// to wait before the next.
+    pub(crate) async fn failed(&self, received: &Received, error: &Error, memory: &mut Memory) -> Duration {
+        let wait = retry_after(error, memory.failures);
+        let again = memory.failures > 1 || memory.known.refused_write.is_some();
+        let Some((what, said)) = error.refused_write(again) else {
+            // What an object that cannot be read holds cannot be told from what the text repeats of it.
+            let text = if let Ok(object) = &received.0 { self.redact_error(object, error).await } else { error.class().to_owned() };
+            warn!("{text}");
+            return wait;
+        };
+        let said = match &received.0 {
+            Ok(object) => self.redact_text(object, said).await,
+            Err(_) => WITHHELD.to_owned(),
+        };
+        let version = received.resource_version().and_then(|version| version.parse().ok());
+        let is_news = if let Ok(object) = &received.0 {
+            self.tell_refused_write(object, version, (what, &said), memory).await
+        } else {
+            let now = self.time(&mut memory.known);
+            memory.known.write_refused(what, &said, version, now, fastrand::f64())
+        };
+        if is_news {
+            warn!(reason = refused_write::REASON, "cannot {what}: {said}");
+        } else {
+            debug!(reason = refused_write::REASON, "cannot {what}: {said}");
+        }
+        if let Some((what, message)) = memory.known.refused_write_to_tell(&self.env()) {
+            self.publisher.publish(received.meta(), events::write_refused(what, &message));
+        }
+        wait.max(memory.known.write_wait(self.clock.now()))
+    }
+
+    /// Has the status say that a write is refused or, if it is the status, ends a session that is to end and that no status can name. The next try comes by
+    /// here again if that cannot be done. Returns whether the refusal is news.
+    async fn tell_refused_write(&self, object: &AthenaSession, version: Option<u64>, refused: (&'static str, &str), memory: &mut Memory) -> bool {
+        let (mut pass, is_news) = Pass::after_refused_write(Own, object, version, std::mem::take(&mut memory.known), refused, &self.env());
+        let end = self.perform_all(&mut pass, memory).await;
+        let (state, report) = pass.finish();
+        memory.known = state;
+        match end {
+            Ok(end) => {
+                if let End::Refused(Some(version)) = end {
+                    memory.written = Some(version);
+                }
+                if let Some(event) = report.event {
+                    self.publisher.publish(&object.metadata, event);
+                }
+            }
+            Err(error) => warn!("the status cannot say so: {}", self.redact_error(object, &error).await),
+        }
+        is_news
+    }
+}

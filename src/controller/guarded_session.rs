@@ -1,0 +1,284 @@
+//! AthenaSessions as lists and watches bring them: decoded so that none hides the others, and without what nobody reads of a kept object.
+//!
+//! What a user can store in an object must not accumulate in the operator, which keeps every object for as long as it exists. So labels, annotations and
+//! managed fields are left out while they are decoded, up to the marks of [`applied_by`](crate::session::events::MARKS), and of a spec with more than
+//! [`WHOLE_SPEC`] bytes of text only what decisions need is kept: see [`AthenaSessionSpec::trimmed`].
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::fmt;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use kube::Resource;
+use kube::api::ObjectMeta;
+use serde::de::{IgnoredAny, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+use serde_json::value::RawValue;
+
+use crate::api::{AthenaSession, AthenaSessionSpec, AthenaSessionStatus, EngineConfiguration, FINALIZER, MonitoringConfiguration};
+use crate::session::events::MARKS;
+
+/// How many bytes of text a spec may have to be kept whole; each entry of a map counts as `ENTRY` more.
+pub const WHOLE_SPEC: usize = 2048;
+/// What a map needs for an entry beside its text.
+const ENTRY: usize = 32;
+/// How many bytes the finalizers of an object may have to be kept.
+const WHOLE_FINALIZERS: usize = 1024;
+/// How many conditions are kept: one more than the operator writes, so that it sees that somebody wrote others.
+const CONDITIONS: usize = 4;
+/// How many characters of a condition's message are kept: more than the operator writes, for the same reason.
+const MESSAGE: usize = 4096;
+/// The same for its other texts.
+const WORD: usize = 316;
+
+/// An AthenaSession, or the metadata of one that this version cannot read.
+#[derive(Clone, Debug)]
+pub struct GuardedSession(pub Result<AthenaSession, InvalidObject>);
+
+/// An object that cannot be read. Why is not kept: the text could hold any part of it.
+#[derive(Clone, Debug)]
+pub struct InvalidObject {
+    /// Its metadata, as far as they are kept.
+    pub metadata: ObjectMeta,
+}
+
+impl<'de> Deserialize<'de> for GuardedSession {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        // The text of one object, from which a second attempt can begin after an error, without a tree of all its values.
+        let text = Box::<RawValue>::deserialize(deserializer)?;
+        let object = match serde_json::from_str::<Parts>(text.get()) {
+            Ok(Parts { metadata, spec, status }) => Ok(kept(metadata, spec, status)),
+            Err(_) => match serde_json::from_str::<PartialParts>(text.get()) {
+                Ok(PartialParts { metadata }) => Err(InvalidObject { metadata: metadata.kept().0 }),
+                Err(_) => return Err(serde::de::Error::custom("an object has no metadata that can be read")),
+            },
+        };
+        Ok(Self(object))
+    }
+}
+
+impl Resource for GuardedSession {
+    type DynamicType = <AthenaSession as Resource>::DynamicType;
+    type Scope = <AthenaSession as Resource>::Scope;
+
+    fn kind((): &()) -> Cow<'_, str> {
+        AthenaSession::kind(&())
+    }
+
+    fn group((): &()) -> Cow<'_, str> {
+        AthenaSession::group(&())
+    }
+
+    fn version((): &()) -> Cow<'_, str> {
+        AthenaSession::version(&())
+    }
+
+    fn plural((): &()) -> Cow<'_, str> {
+        AthenaSession::plural(&())
+    }
+
+    fn meta(&self) -> &ObjectMeta {
+        self.0.as_ref().map_or_else(|invalid| &invalid.metadata, |object| &object.metadata)
+    }
+
+    fn meta_mut(&mut self) -> &mut ObjectMeta {
+        self.0.as_mut().map_or_else(|invalid| &mut invalid.metadata, |object| &mut object.metadata)
+    }
+}
+
+/// An object with its spec and status as they are stored.
+#[derive(Deserialize)]
+struct Parts {
+    #[serde(default)]
+    metadata: Metadata,
+    spec: AthenaSessionSpec,
+    status: Option<AthenaSessionStatus>,
+}
+
+#[derive(Deserialize)]
+struct PartialParts {
+    #[serde(default)]
+    metadata: Metadata,
+}
+
+/// The metadata that somebody reads.
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Metadata {
+    name: Option<String>,
+    namespace: Option<String>,
+    uid: Option<String>,
+    resource_version: Option<String>,
+    generation: Option<i64>,
+    creation_timestamp: Option<Time>,
+    deletion_timestamp: Option<Time>,
+    finalizers: Option<Vec<String>>,
+    labels: Option<Marks>,
+    annotations: Option<Marks>,
+}
+
+impl Metadata {
+    /// The metadata to keep, and whether all finalizers are among them.
+    fn kept(self) -> (ObjectMeta, bool) {
+        let mut finalizers = self.finalizers;
+        let whole = finalizers.iter().flatten().map(|name| name.len() + ENTRY).sum::<usize>() <= WHOLE_FINALIZERS;
+        if let Some(finalizers) = &mut finalizers {
+            finalizers.retain(|name| whole || name == FINALIZER);
+            // What reads JSON makes room for four of everything.
+            finalizers.shrink_to_fit();
+        }
+        let metadata = ObjectMeta {
+            name: self.name,
+            namespace: self.namespace,
+            uid: self.uid,
+            resource_version: self.resource_version,
+            generation: self.generation,
+            creation_timestamp: self.creation_timestamp,
+            deletion_timestamp: self.deletion_timestamp,
+            finalizers,
+            labels: self.labels.and_then(Marks::kept),
+            annotations: self.annotations.and_then(Marks::kept),
+            ..ObjectMeta::default()
+        };
+        (metadata, whole)
+    }
+}
+
+/// The labels or annotations that tell which tool applies an object. Their values are not read.
+struct Marks(BTreeMap<String, String>);
+
+impl Marks {
+    fn kept(self) -> Option<BTreeMap<String, String>> {
+        Some(self.0).filter(|marks| !marks.is_empty())
+    }
+}
+
+impl<'de> Deserialize<'de> for Marks {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Kept;
+
+        impl<'de> Visitor<'de> for Kept {
+            type Value = Marks;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("a map")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Marks, A::Error> {
+                let mut kept = BTreeMap::new();
+                while let Some((key, IgnoredAny)) = map.next_entry::<Cow<'_, str>, IgnoredAny>()? {
+                    if MARKS.iter().any(|(mark, _)| *mark == key) {
+                        kept.insert(key.into_owned(), String::new());
+                    }
+                }
+                Ok(Marks(kept))
+            }
+        }
+
+        deserializer.deserialize_map(Kept)
+    }
+}
+
+/// What is kept of an object.
+fn kept(metadata: Metadata, spec: AthenaSessionSpec, status: Option<AthenaSessionStatus>) -> AthenaSession {
+    let (metadata, whole) = metadata.kept();
+    let spec = if whole && weight(&spec) <= WHOLE_SPEC { spec } else { trimmed(spec) };
+    AthenaSession { metadata, spec, status: status.map(bounded) }
+}
+
+/// How many bytes of text `spec` has, and what its maps need for them.
+fn weight(spec: &AthenaSessionSpec) -> usize {
+    let AthenaSessionSpec {
+        work_group,
+        description,
+        engine_configuration,
+        execution_role,
+        monitoring_configuration,
+        notebook_version,
+        tags,
+        session_idle_timeout_in_minutes: _,
+        copy_work_group_tags: _,
+        suspend: _,
+        restart_policy: _,
+        max_restarts: _,
+        startup_deadline_seconds: _,
+        active_deadline_seconds: _,
+        ttl_seconds_after_finished: _,
+        deletion_policy: _,
+        trimmed: _,
+    } = spec;
+    let map = |map: &BTreeMap<String, String>| map.iter().map(|(key, value)| key.len() + value.len() + ENTRY).sum::<usize>();
+    let text = |text: &Option<String>| text.as_ref().map_or(0, String::len);
+    let engine = engine_configuration.as_ref().map_or(0, |engine| {
+        let EngineConfiguration {
+            additional_configs,
+            spark_properties,
+            classifications,
+            coordinator_dpu_size: _,
+            max_concurrent_dpus: _,
+            default_executor_dpu_size: _,
+        } = engine;
+        let maps = [additional_configs, spark_properties].into_iter().flatten().map(map).sum::<usize>();
+        let classified = classifications.iter().flatten().map(|one| ENTRY + text(&one.name) + one.properties.as_ref().map_or(0, map));
+        maps + classified.sum::<usize>()
+    });
+    let monitoring = monitoring_configuration.as_ref().map_or(0, |monitoring| {
+        let MonitoringConfiguration { cloud_watch_logging_configuration, managed_logging_configuration, s3_logging_configuration } = monitoring;
+        let watch = cloud_watch_logging_configuration.as_ref().map_or(0, |logging| {
+            let types =
+                logging.log_types.iter().flatten().map(|(key, types)| key.len() + types.iter().map(|one| one.len() + ENTRY).sum::<usize>() + ENTRY);
+            text(&logging.log_group) + text(&logging.log_stream_name_prefix) + types.sum::<usize>()
+        });
+        let managed = managed_logging_configuration.as_ref().map_or(0, |logging| text(&logging.kms_key));
+        let s3 = s3_logging_configuration.as_ref().map_or(0, |logging| text(&logging.kms_key) + text(&logging.log_location));
+        watch + managed + s3
+    });
+    let texts = [description, execution_role, notebook_version].into_iter().map(text).sum::<usize>();
+    work_group.len() + texts + engine + monitoring + tags.as_ref().map_or(0, map)
+}
+
+/// What decisions need of `spec`: its texts are left out, and what was set stays set.
+fn trimmed(spec: AthenaSessionSpec) -> AthenaSessionSpec {
+    let emptied = |map: Option<BTreeMap<String, String>>| map.map(|_| BTreeMap::new());
+    AthenaSessionSpec {
+        description: None,
+        execution_role: None,
+        tags: None,
+        notebook_version: spec.notebook_version.map(|_| String::new()),
+        monitoring_configuration: spec.monitoring_configuration.map(|_| MonitoringConfiguration::default()),
+        engine_configuration: spec.engine_configuration.map(|engine| EngineConfiguration {
+            additional_configs: emptied(engine.additional_configs),
+            spark_properties: emptied(engine.spark_properties),
+            classifications: engine.classifications.map(|_| Vec::new()),
+            ..engine
+        }),
+        trimmed: true,
+        ..spec
+    }
+}
+
+/// `status`, unless somebody else wrote more into its conditions than the operator does. What is left then still differs from what the operator writes.
+fn bounded(mut status: AthenaSessionStatus) -> AthenaSessionStatus {
+    if let Some(conditions) = &mut status.conditions {
+        conditions.truncate(CONDITIONS);
+        for condition in conditions.iter_mut() {
+            cut(&mut condition.message, MESSAGE);
+            for text in [&mut condition.type_, &mut condition.status, &mut condition.reason] {
+                cut(text, WORD);
+            }
+        }
+        conditions.shrink_to_fit();
+    }
+    status
+}
+
+fn cut(text: &mut String, characters: usize) {
+    if let Some((end, _)) = text.char_indices().nth(characters) {
+        text.truncate(end);
+        text.shrink_to_fit();
+    }
+}
+
+#[cfg(test)]
+#[path = "guarded_session_tests.rs"]
+mod tests;

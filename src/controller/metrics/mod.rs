@@ -1,0 +1,282 @@
+//! What `/metrics` shows: what is counted when it happens, and what is taken from elsewhere at each scrape.
+//!
+//! - `definitions`: name, kind, labels and meaning of each; `names`: names of namespaces and work groups as labels.
+//! - `changes`: what is counted of a change; `objects`: what the objects come to at a scrape.
+
+mod changes;
+mod definitions;
+mod names;
+mod objects;
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use k8s_openapi::jiff::SignedDuration;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::Registry;
+
+pub use self::changes::{Changes, DELETED, OTHER, changes, changes_of_release};
+pub use self::names::MOST as MOST_NAMES;
+use self::names::Names;
+pub use self::objects::{Object, Objects, UNTOLD, tally};
+use crate::api::EndReason;
+use crate::athena::metrics::{self as athena_metrics, AthenaMetrics};
+use crate::athena::observer::Observation;
+use crate::athena::rate_limiter::Priority;
+use crate::runtime::metrics::definition::Row;
+use crate::runtime::metrics::labelled::{Label, Labelled, Seconds};
+use crate::runtime::metrics::process::{self, ProcessMetrics};
+use crate::runtime::metrics::reconciles::{self, ReconcileMetrics};
+use crate::runtime::metrics::rest_client::{self, RestClientMetrics};
+use crate::runtime::metrics::workqueue::{self, Backlog, WorkqueueMetrics};
+
+/// The name of the controller in its metrics.
+const CONTROLLER: &str = "athenasession";
+
+/// Every metric of `athena-operator run`, in the order of the documentation.
+pub fn table() -> Vec<Row> {
+    [definitions::ROWS, athena_metrics::ROWS, reconciles::ROWS, workqueue::ROWS, rest_client::ROWS, process::ROWS].concat()
+}
+
+/// The operator's metrics. Every label takes its values from a fixed set, or is one of so many names.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    named: Mutex<Named>,
+    objects: Labelled<3, Gauge>,
+    sessions: Labelled<2, Gauge>,
+    session_age: Labelled<2, Seconds>,
+    deletion_age: Labelled<1, Seconds>,
+    start_duration: Labelled<1, Histogram>,
+    restarts: Labelled<1, Counter>,
+    ends: Labelled<1, Counter>,
+    dpu: Labelled<2, Counter>,
+    retained: Labelled<2, Counter>,
+    observation_age: Labelled<1, Seconds>,
+    foreign_sessions: Labelled<1, Gauge>,
+    refused_namespaces: Labelled<1, Gauge>,
+    clock_skew: Labelled<0, Seconds>,
+    writes: Labelled<2, Counter>,
+    /// Those of the calls to Athena.
+    pub athena: Arc<AthenaMetrics>,
+    /// Those of the reconciles.
+    pub reconciles: ReconcileMetrics,
+    /// Those of the workqueues.
+    pub workqueue: Arc<WorkqueueMetrics>,
+    /// Those of the requests to the API server.
+    pub rest_client: Arc<RestClientMetrics>,
+    process: ProcessMetrics,
+}
+
+/// The names that are labels, and the series that stay under them.
+#[derive(Debug, Default)]
+struct Named {
+    namespaces: Names,
+    work_groups: Names,
+    /// States and reasons, of which there may be any in a status.
+    words: Names,
+    dpu: HashSet<[Label; 2]>,
+    retained: HashSet<[Label; 2]>,
+    started: HashSet<Label>,
+}
+
+/// What is taken from elsewhere at a scrape.
+#[derive(Debug)]
+pub struct Scraped<'a> {
+    /// What the objects come to.
+    pub objects: Objects<'a>,
+    /// What the sweeps have seen.
+    pub observations: Vec<Observation>,
+    /// What waits for a reconcile.
+    pub backlog: Backlog,
+    /// The namespaces whose objects the API server refuses to list; an empty name stands for all of them.
+    pub refused: Vec<String>,
+    /// By how much the node's clock is ahead of Athena's, once that is known.
+    pub clock_skew: Option<SignedDuration>,
+    /// The tasks of the process.
+    pub tasks: usize,
+    /// The name of the lease.
+    pub lease: &'a str,
+    /// Whether this process acts.
+    pub leads: bool,
+}
+
+fn long_times() -> Histogram {
+    Histogram::new([1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 45.0, 60.0, 90.0, 120.0, 180.0, 300.0, 600.0, 1800.0, 3600.0])
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        use definitions as is;
+        let mut all = Registry::default();
+        let registry = &mut all;
+        let mut metrics = Self {
+            registry: Registry::default(),
+            named: Mutex::default(),
+            objects: Labelled::register(registry, &is::OBJECTS, Gauge::default),
+            sessions: Labelled::register(registry, &is::SESSIONS, Gauge::default),
+            session_age: Labelled::register(registry, &is::SESSION_AGE, Seconds::default),
+            deletion_age: Labelled::register(registry, &is::DELETION_AGE, Seconds::default),
+            start_duration: Labelled::register(registry, &is::START_DURATION, long_times),
+            restarts: Labelled::register(registry, &is::RESTARTS, Counter::default),
+            ends: Labelled::register(registry, &is::ENDS, Counter::default),
+            dpu: Labelled::register(registry, &is::DPU, Counter::default),
+            retained: Labelled::register(registry, &is::RETAINED, Counter::default),
+            observation_age: Labelled::register(registry, &is::OBSERVATION_AGE, Seconds::default),
+            foreign_sessions: Labelled::register(registry, &is::FOREIGN_SESSIONS, Gauge::default),
+            refused_namespaces: Labelled::register(registry, &is::REFUSED_NAMESPACES, Gauge::default),
+            clock_skew: Labelled::register(registry, &is::CLOCK_SKEW, Seconds::default),
+            writes: Labelled::register(registry, &is::WRITES, Counter::default),
+            athena: Arc::new(AthenaMetrics::register(registry, Priority::ALL.map(Priority::name))),
+            reconciles: ReconcileMetrics::register(registry, CONTROLLER),
+            workqueue: Arc::new(WorkqueueMetrics::register(registry, CONTROLLER)),
+            rest_client: Arc::new(RestClientMetrics::register(registry)),
+            process: ProcessMetrics::register(registry),
+        };
+        metrics.registry = all;
+        metrics.begin();
+        metrics
+    }
+}
+
+impl Metrics {
+    /// Makes the series whose labels are known from the start.
+    fn begin(&self) {
+        for reason in EndReason::WORDS {
+            self.restarts.of([Label::Borrowed(reason)]);
+        }
+        for reason in EndReason::WORDS.iter().chain([&DELETED]) {
+            self.ends.of([Label::Borrowed(reason)]);
+        }
+    }
+
+    fn named(&self) -> MutexGuard<'_, Named> {
+        self.named.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Counts a write to the API server: `write` is finalizer, status, object or event, `result` ok, conflict, gone, error or, of an event, dropped.
+    pub fn written(&self, write: &'static str, result: &'static str) {
+        self.writes.of([write.into(), result.into()]).inc();
+    }
+
+    /// Counts what is new about an object of `namespace` and `work_group`.
+    pub fn changed(&self, changes: &Changes, namespace: &str, work_group: &str) {
+        if let Some(reason) = changes.restart {
+            self.restarts.of([reason.into()]).inc();
+        }
+        if let Some(reason) = changes.end {
+            self.ends.of([reason.into()]).inc();
+        }
+        if changes.start.is_none() && changes.dpu_millis == 0 {
+            return;
+        }
+        let now = Instant::now();
+        let mut named = self.named();
+        let work_group = named.work_groups.label(work_group, now);
+        if let Some(duration) = changes.start {
+            self.start_duration.of([work_group.clone()]).observe(duration.as_secs_f64());
+            named.started.insert(work_group.clone());
+        }
+        if changes.dpu_millis > 0 {
+            let labels = [named.namespaces.label(namespace, now), work_group];
+            self.dpu.of(labels.clone()).inc_by(changes.dpu_millis);
+            named.dpu.insert(labels);
+        }
+    }
+
+    /// Counts a session of `namespace` and `work_group` that runs on without its object.
+    pub fn retained(&self, namespace: &str, work_group: &str) {
+        let now = Instant::now();
+        let mut named = self.named();
+        let labels = [named.namespaces.label(namespace, now), named.work_groups.label(work_group, now)];
+        self.retained.of(labels.clone()).inc();
+        named.retained.insert(labels);
+    }
+
+    /// All metrics in the OpenMetrics text format, with what was `scraped` at `now`.
+    pub fn encode(&self, scraped: &Scraped<'_>, now: Instant) -> String {
+        // Held to the end: two scrapes at a time would show each other's halves.
+        let mut named = self.named();
+        self.show(scraped, &mut named, now);
+        let mut text = String::new();
+        // Writing to a string cannot fail.
+        let _ = prometheus_client::encoding::text::encode(&mut text, &self.registry);
+        text
+    }
+
+    fn show(&self, scraped: &Scraped<'_>, named: &mut Named, now: Instant) {
+        let objects = &scraped.objects;
+        self.objects.clear();
+        for (&(namespace, ready, reason), count) in &objects.counts {
+            self.objects.of([named.namespaces.label(namespace, now), ready.into(), named.words.label(reason, now)]).inc_by(*count);
+        }
+        self.sessions.clear();
+        for (&(work_group, state), count) in &objects.sessions {
+            self.sessions.of([named.work_groups.label(work_group, now), named.words.label(state, now)]).inc_by(*count);
+        }
+        self.session_age.clear();
+        for (&(namespace, work_group), age) in &objects.session_ages {
+            let labels = [named.namespaces.label(namespace, now), named.work_groups.label(work_group, now)];
+            raise(&self.session_age.of(labels.clone()), *age);
+            // The series begins at 0 while the session lives, so that its being retained is an increase.
+            self.retained.of(labels.clone());
+            named.retained.insert(labels);
+        }
+        self.deletion_age.clear();
+        for (&namespace, age) in &objects.deletion_ages {
+            raise(&self.deletion_age.of([named.namespaces.label(namespace, now)]), *age);
+        }
+        for work_group in &objects.work_groups {
+            named.work_groups.label(work_group, now);
+        }
+        self.observation_age.clear();
+        self.foreign_sessions.clear();
+        for seen in &scraped.observations {
+            let label = named.work_groups.label(&seen.work_group, now);
+            raise(&self.observation_age.of([label.clone()]), SignedDuration::try_from(seen.age).unwrap_or(SignedDuration::MAX));
+            if let Some(unclaimed) = &seen.unclaimed {
+                let foreign = unclaimed.iter().filter(|id| !objects.session_ids.contains(id.as_str())).count();
+                self.foreign_sessions.of([label]).inc_by(i64::try_from(foreign).unwrap_or(i64::MAX));
+            }
+        }
+        self.workqueue.show(scraped.backlog);
+        self.refused_namespaces.clear();
+        for namespace in &scraped.refused {
+            self.refused_namespaces.of([named.namespaces.label(namespace, now)]).set(1);
+        }
+        self.clock_skew.clear();
+        if let Some(skew) = scraped.clock_skew {
+            self.clock_skew.of([]).set(skew.as_secs_f64());
+        }
+        self.process.show(scraped.lease, scraped.leads, scraped.tasks);
+        self.expire(named, now);
+    }
+
+    /// Shows what was counted under names that are no labels any more no more.
+    fn expire(&self, named: &mut Named, now: Instant) {
+        named.namespaces.expire(now);
+        named.work_groups.expire(now);
+        named.words.expire(now);
+        let (namespaces, work_groups) = (&named.namespaces, &named.work_groups);
+        for labels in named.dpu.extract_if(|[namespace, work_group]| !namespaces.has(namespace) || !work_groups.has(work_group)) {
+            self.dpu.remove(labels);
+        }
+        for labels in named.retained.extract_if(|[namespace, work_group]| !namespaces.has(namespace) || !work_groups.has(work_group)) {
+            self.retained.remove(labels);
+        }
+        for label in named.started.extract_if(|work_group| !work_groups.has(work_group)) {
+            self.start_duration.remove([label]);
+        }
+    }
+}
+
+/// Sets `gauge` to `age`, unless it is higher: the oldest counts.
+fn raise(gauge: &Seconds, age: SignedDuration) {
+    gauge.set(gauge.get().max(age.as_secs_f64()));
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,70 @@
+//! Names of namespaces and work groups as labels: so many at most, and none for ever.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use crate::runtime::metrics::labelled::Label;
+
+/// How many names are labels; the series of the others are added up.
+pub const MOST: usize = 200;
+/// The label of the others.
+pub(super) const OTHER: &str = "other";
+/// How long a name stays a label after it was last used.
+const KEPT: Duration = Duration::from_hours(1);
+
+/// The names that are labels, and when each was last used. It has no clock.
+#[derive(Debug, Default)]
+pub(super) struct Names(HashMap<String, Instant>);
+
+impl Names {
+    /// `name` as a label: first come, first served.
+    pub(super) fn label(&mut self, name: &str, now: Instant) -> Label {
+        if let Some(used) = self.0.get_mut(name) {
+            *used = now;
+        } else if self.0.len() < MOST {
+            self.0.insert(name.to_owned(), now);
+        } else {
+            return OTHER.into();
+        }
+        name.to_owned().into()
+    }
+
+    /// Makes room: the names that nothing has used for long are no labels any more.
+    pub(super) fn expire(&mut self, now: Instant) {
+        self.0.retain(|_, used| now.saturating_duration_since(*used) < KEPT);
+    }
+
+    /// Whether `label` stands for something.
+    pub(super) fn has(&self, label: &str) -> bool {
+        label == OTHER || self.0.contains_key(label)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn so_many_names_are_labels_and_the_rest_are_others() {
+        let (mut names, now) = (Names::default(), Instant::now());
+        for number in 0..MOST {
+            assert_eq!(names.label(&format!("n-{number}"), now), format!("n-{number}"));
+        }
+        assert_eq!(names.label("late", now), OTHER);
+        assert_eq!(names.label("n-7", now), "n-7");
+    }
+
+    #[test]
+    fn a_name_that_is_not_used_makes_room_after_an_hour() {
+        let (mut names, start) = (Names::default(), Instant::now());
+        for number in 0..MOST {
+            names.label(&format!("n-{number}"), start);
+        }
+        names.label("n-7", start + KEPT / 2);
+        names.expire(start + KEPT.saturating_sub(Duration::from_secs(1)));
+        assert_eq!(names.label("late", start + KEPT / 2), OTHER);
+        names.expire(start + KEPT);
+        assert_eq!(names.label("late", start + KEPT), "late");
+        assert!(names.has("n-7") && names.has(OTHER) && !names.has("n-8"));
+    }
+}

@@ -1,0 +1,378 @@
+//! What is seen of an object's session, by looks at it and by the sweeps of its work group, and when it is its turn to be looked at.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use k8s_openapi::jiff::{SignedDuration, Timestamp};
+use kube::ResourceExt;
+use tokio::time::Instant;
+
+use crate::api::AthenaSession;
+use crate::athena::observer::{Asked, Page, Sighting};
+use crate::athena::rate_limiter::{Permit, Priority, Want};
+use crate::athena::{Answer as MarkerAnswer, Ask, KnownWorkGroup};
+use crate::controller::context::Operator;
+use crate::runtime::clock::BootTime;
+use crate::runtime::key::Key;
+use crate::runtime::workqueue;
+use crate::session::attempt::Attempt;
+use crate::session::lifecycle::{is_stopping, wants_stopped};
+use crate::session::local_state::LocalState;
+use crate::session::ownership::{attempt, elsewhere};
+use crate::session::pass::{Answer, Pass, is_full_look};
+use crate::session::reply::{Look, Refusal, Session, WorkGroup};
+use crate::session::step::{Seen, Step};
+
+/// The next call of a reconcile. Each has a permit of its own: a reconcile that gets none ends, and goes on when it is triggered.
+#[derive(Debug, Default)]
+pub(crate) struct NextCall {
+    permit: Option<Permit>,
+    /// Whether the reconcile has made a call, which the next one completes.
+    continues: bool,
+}
+
+impl NextCall {
+    /// Takes the permit for a call that is made now.
+    pub(crate) fn take(&mut self) -> Option<Permit> {
+        self.continues = true;
+        self.permit.take()
+    }
+}
+
+impl Operator {
+    /// Returns whether the call of `step`, if it makes one, may be made now: then `call` has its permit. If not, the object waits in the rate limiter.
+    pub(crate) fn is_permitted(&self, object: &AthenaSession, known: &LocalState, step: &Step, call: &mut NextCall) -> bool {
+        let Some(priority) = priority(object, known, step) else { return true };
+        if call.permit.is_some() {
+            return true;
+        }
+        let (key, namespace) = (Key::of(object), object.metadata.namespace.as_deref().unwrap_or_default());
+        // The start makes the call, once its attempt is recorded.
+        let later = matches!(step, Step::Record(_));
+        let want = Want { priority, ahead: call.continues, large: object.spec.trimmed && carries_configuration(object, known, step), later };
+        if later {
+            return self.limiter().reserve(&key, namespace, want);
+        }
+        call.permit = self.limiter().try_acquire(&key, namespace, want);
+        call.permit.is_some()
+    }
+
+    /// Returns whether a session of `object` can be started in its work group, as GetWorkGroup tells. Returns nothing if the call has to wait for its turn.
+    pub(crate) async fn read_work_group(&self, object: &AthenaSession, known: &LocalState, call: &mut NextCall) -> Option<Result<(), Refusal>> {
+        let told = match self.athena.known_work_group(&object.spec.work_group, &Key::of(object)) {
+            KnownWorkGroup::Told(told) => told,
+            KnownWorkGroup::Asked => {
+                // Others may have the turn until it is told.
+                self.limiter().give_back(&Key::of(object));
+                return None;
+            }
+            KnownWorkGroup::Unknown if self.is_permitted(object, known, &Step::ReadWorkGroup, call) => self.get_work_group(object, call).await?,
+            KnownWorkGroup::Unknown => return None,
+        };
+        Some(match told {
+            Ok(group) => group.refuses(&object.spec).map_or(Ok(()), Err),
+            // Whoever may not read work groups finds out by StartSession.
+            Err(refusal) if refusal.reason == "AccessDenied" => Ok(()),
+            Err(refusal) => Err(self.redact_refusal(object, refusal).await),
+        })
+    }
+
+    /// Calls GetWorkGroup. Returns nothing if another does: the object is triggered when that is answered.
+    async fn get_work_group(&self, object: &AthenaSession, call: &mut NextCall) -> Option<Result<WorkGroup, Refusal>> {
+        let permit = call.take()?;
+        let trigger = |key: &Key| self.trigger.trigger(key, workqueue::Priority::Normal);
+        self.athena.work_group(&object.spec.work_group, &Key::of(object), permit, trigger).await
+    }
+
+    /// Takes in what the sweeps have shown of the object's session. After a restart, they tell of a settled one in place of a look.
+    pub(crate) fn sight(&self, object: &AthenaSession, known: &mut LocalState) {
+        let at = self.env();
+        let id = match attempt(object, known) {
+            Attempt::Live(made, id) if !is_stopping(object, known, &at) && !elsewhere(&made, &at.identity) => id,
+            _ => return known.unsettle_but(None),
+        };
+        known.unsettle_but(Some(id));
+        let recorded = recorded_session(object, id, known);
+        if recorded.settled() && known.is_new() && self.watch(object, &recorded) {
+            known.settle(id);
+        }
+    }
+
+    /// Reads pages of lists for the observer, each with a turn of its own.
+    fn pages(&self) -> impl Fn(String, Option<String>) -> BoxFuture<'static, (Asked, Result<Page, Refusal>)> + Send + use<> {
+        let athena = self.athena.clone();
+        move |work_group, next| {
+            let athena = athena.clone();
+            async move {
+                let permit = athena.limiter().acquire(Priority::Look).await;
+                let asked = Asked::now();
+                (asked, athena.list(&work_group, next, permit).await)
+            }
+            .boxed()
+        }
+    }
+
+    /// Has the sweeps look out for `session`. Returns whether they can.
+    fn watch(&self, object: &AthenaSession, session: &Session) -> bool {
+        self.observer.watch(&Key::of(object), &object.spec.work_group, session, |work_group| {
+            let trigger = self.trigger.clone();
+            tokio::spawn(self.observer.clone().sweep(work_group, self.pages(), move |key| trigger.trigger(&key, workqueue::Priority::Normal)));
+        })
+    }
+
+    /// Has the next list of the work group show the object's session, whose look waits in the rate limiter: one page serves all that wait so.
+    fn poll_instead(&self, object: &AthenaSession, known: &LocalState) {
+        let Some(id) = object.status.as_ref().and_then(|status| status.session_id.as_deref()) else { return };
+        if known.is_missed || !self.watch(object, &recorded_session(object, id, known)) {
+            return;
+        }
+        self.observer.poll_instead(&Key::of(object), |work_group| {
+            let trigger = self.trigger.clone();
+            // A few looks of one session.
+            let pause = self.limits.transition_interval.unsigned_abs() * 2;
+            tokio::spawn(self.observer.clone().poll(work_group, pause, self.pages(), move |key| trigger.trigger(&key, workqueue::Priority::Normal)));
+        });
+    }
+
+    /// Has the sweeps look out for the object's session as `step` has left it.
+    pub(crate) fn look_out(&self, object: &AthenaSession, known: &mut LocalState, step: &Step) {
+        let is_stopping = || is_stopping(object, known, &self.env());
+        let live = match attempt(object, known) {
+            Attempt::Live(_, id) if !is_stopping() && !matches!(step, Step::Rest | Step::Stop(..) | Step::Conclude(_)) => Some(id),
+            _ => None,
+        };
+        let Some(id) = live else { return self.look_away(object, known) };
+        let newest = match step {
+            Step::Mirror(session) => session.clone(),
+            _ => recorded_session(object, id, known),
+        };
+        if newest.ended() || newest.state == "TERMINATING" {
+            return self.look_away(object, known);
+        }
+        if self.watch(object, &newest) && known.trusts(id) && newest.settled() {
+            known.settle(id);
+        }
+    }
+
+    /// Has the sweeps look out for nothing of the object: what lives of it is looked at.
+    fn look_away(&self, object: &AthenaSession, known: &mut LocalState) {
+        known.unsettle_but(None);
+        self.observer.forget(&Key::of(object));
+    }
+
+    /// What the sweeps have shown of the object's session since the last time.
+    pub(crate) async fn sighting(&self, object: &AthenaSession, known: &mut LocalState) -> Seen {
+        let mut seen = Seen::default();
+        let Some(status) = &object.status else { return seen };
+        let Some(id) = status.session_id.as_deref() else { return seen };
+        match self.observer.sighting(&Key::of(object), id) {
+            Some(Sighting::Missed(time)) => {
+                let is_busy = newest_state(object, id, known) == Some("BUSY");
+                known.missed(time, is_busy);
+            }
+            Some(Sighting::Shown(session, asked)) => {
+                let session = self.redact_session(object, *session).await;
+                seen.look = known.sighted(session, &object.uid().unwrap_or_default(), id, asked, &self.limits);
+                seen.look_time = seen.look.is_some().then_some(asked);
+            }
+            None => {}
+        }
+        seen
+    }
+
+    /// Looks at the session `id`. Returns nothing if the look has to wait for its turn.
+    pub(crate) async fn look(&self, pass: &Pass<'_>, id: &str, full: bool, call: &mut NextCall) -> Option<Answer> {
+        let object = pass.object();
+        if !self.is_permitted(object, pass.state(), &Step::Look, call) {
+            if !is_stopping(object, pass.state(), &self.env()) {
+                self.poll_instead(object, pass.state());
+            }
+            return None;
+        }
+        let permit = call.take()?;
+        let asked = BootTime::now();
+        let look = self.athena.look(id, full, permit).await.without_configuration();
+        let look = self.redact_look(object, look).await;
+        // The reply may have corrected the clock.
+        Some(Answer::Look(look, self.clock.at(asked)))
+    }
+
+    /// Returns what a list of the work group that begins no earlier than `from` shows of the object's sessions. Returns nothing while the object waits for the
+    /// list, or for its turn to look at the sessions in it.
+    pub(crate) async fn search(&self, object: &AthenaSession, known: &mut LocalState, from: Timestamp, call: &mut NextCall) -> Option<Answer> {
+        let Some(answer) = self.ask(object, known, from) else {
+            self.limiter().cancel(&Key::of(object));
+            return None;
+        };
+        let (begun, marked) = match answer {
+            MarkerAnswer::Failed(refusal) => return Some(Answer::Refused(self.redact_refusal(object, refusal).await)),
+            // In the list by its id, though its marker is not what it should be: it lives.
+            MarkerAnswer::Complete { contains_session: true, marked, .. } if marked.is_empty() => {
+                return Some(Answer::Refused(unknown_to_get_session()));
+            }
+            MarkerAnswer::Complete { begun, marked, .. } => {
+                (self.clock.now() - SignedDuration::try_from(begun.elapsed()).unwrap_or_default(), marked)
+            }
+        };
+        // Left out, one without an id would seem not to exist.
+        let Some(ids) = marked.into_iter().map(|marked| marked.id).collect::<Option<Vec<_>>>() else { return Some(Answer::Refused(unnamed())) };
+        known.marked.retain(|session| ids.contains(&session.id));
+        for id in ids {
+            if known.marked.iter().any(|session| session.id == id) {
+                continue;
+            }
+            if !self.is_permitted(object, known, &Step::Search, call) {
+                return None;
+            }
+            let permit = call.take()?;
+            let look = self.athena.look(&id, true, permit).await;
+            match look {
+                Look::Seen(session) => match self.compare(object, session).await {
+                    Ok(session) => known.marked.push(session),
+                    Err(refusal) => return Some(Answer::Refused(refusal)),
+                },
+                Look::Failed(refusal) => return Some(Answer::Refused(self.redact_refusal(object, refusal).await)),
+                Look::NotFound { .. } => return Some(Answer::Refused(unknown_to_get_session())),
+            }
+        }
+        self.searches.cancel(&Key::of(object));
+        Some(Answer::Listed(std::mem::take(&mut known.marked), begun))
+    }
+
+    /// Compares a session that carries the object's marker with what the object asks for. Of its configuration, no more than the result is kept.
+    async fn compare(&self, object: &AthenaSession, session: Session) -> Result<Session, Refusal> {
+        let whole = match self.whole(object).await {
+            Ok(Some(whole)) => whole,
+            // It is ended whatever it looks like.
+            _ if object.metadata.deletion_timestamp.is_some() || object.spec.suspend => Cow::Borrowed(object),
+            Ok(None) => return Err(unread("the API server does not have the object any more")),
+            Err(error) => return Err(unread(error.class())),
+        };
+        Ok(session.redacted(&whole.spec).compared(&whole.spec))
+    }
+
+    /// Asks for the sessions with the object's marker, in a list that begins when it is of use.
+    fn ask(&self, object: &AthenaSession, known: &LocalState, from: Timestamp) -> Option<MarkerAnswer> {
+        // The clock may not run evenly: the list must not seem to have begun a little too early.
+        const MARGIN: Duration = Duration::from_millis(50);
+        let (recorded, session_id) = match attempt(object, known) {
+            Attempt::Unknown(made) => (Some(made.number), None),
+            Attempt::Live(made, id) => (Some(made.number), Some(id.to_owned())),
+            Attempt::None | Attempt::Withdrawn(_) | Attempt::Over(..) => (None, None),
+        };
+        let wait = Duration::try_from(from.duration_since(self.clock.now())).unwrap_or_default();
+        let wait = if wait.is_zero() { wait } else { wait.saturating_add(MARGIN).min(MAX_WAIT) };
+        let ask = Ask { uid: object.uid().unwrap_or_default(), attempt: recorded, session_id, from: Instant::now() + wait };
+        self.searches.ask(&Key::of(object), &object.spec.work_group, ask, |work_group| {
+            let trigger = self.trigger.clone();
+            let trigger = move |key: &Key| trigger.trigger(key, workqueue::Priority::Normal);
+            tokio::spawn(self.searches.clone().serve(work_group, self.athena.clone(), trigger));
+        })
+    }
+}
+
+/// Longest wait for which a list is planned: a time that somebody has written by hand may be any.
+const MAX_WAIT: Duration = Duration::from_hours(24);
+
+fn unnamed() -> Refusal {
+    Refusal::unanswered("ListSessions does not name a session that carries the marker of this object")
+}
+
+fn unknown_to_get_session() -> Refusal {
+    Refusal::unanswered("ListSessions names a session of this object that GetSession does not find")
+}
+
+/// A session was found that carries the object's marker, and could not be compared with what the object asks for.
+fn unread(why: &str) -> Refusal {
+    Refusal::unanswered(format!("a session carries the marker of this object, which cannot be compared with it: {why}"))
+}
+
+/// Returns the priority of the call of `step`, if it makes one. What ends a session comes first, the calls that find it included.
+fn priority(object: &AthenaSession, known: &LocalState, step: &Step) -> Option<Priority> {
+    match step {
+        Step::Terminate => Some(Priority::Terminate),
+        // That it has ended is learnt in the end: it must not keep others from starting.
+        Step::Look if wants_stopped(object) && is_ending(object, known) => Some(Priority::Look),
+        Step::Look | Step::Search | Step::Start(_) if wants_stopped(object) => Some(Priority::Terminate),
+        Step::Look | Step::Search => Some(Priority::Look),
+        Step::ReadWorkGroup | Step::Record(_) | Step::Start(_) if known.was_refused() => Some(Priority::Retry),
+        Step::ReadWorkGroup | Step::Record(_) | Step::Start(_) => Some(Priority::Start),
+        _ => None,
+    }
+}
+
+/// Whether Athena has taken TerminateSession for the session of `object`, or shows it ending.
+fn is_ending(object: &AthenaSession, known: &LocalState) -> bool {
+    known.awaits_end() || object.status.as_ref().and_then(|status| status.state.as_deref()) == Some("TERMINATING")
+}
+
+/// Whether the call of `step` carries the engine configuration of the session: it is in the request of a start, and in the reply to a look in full.
+fn carries_configuration(object: &AthenaSession, known: &LocalState, step: &Step) -> bool {
+    let id = object.status.as_ref().and_then(|status| status.session_id.as_deref());
+    match step {
+        Step::Record(_) | Step::Start(_) | Step::Search => true,
+        Step::Look => id.is_some_and(|id| is_full_look(object, known, id)),
+        _ => false,
+    }
+}
+
+/// The state of the session `id` of `object`, as its status has it or is yet to say.
+fn newest_state<'a>(object: &'a AthenaSession, id: &str, known: &'a LocalState) -> Option<&'a str> {
+    let held = known.unwritten_work(id).map(|session| session.state.as_str());
+    held.or(object.status.as_ref().and_then(|status| status.state.as_deref()))
+}
+
+/// The session `id` of `object` as it was last seen.
+fn recorded_session(object: &AthenaSession, id: &str, known: &LocalState) -> Session {
+    let state = newest_state(object, id, known).unwrap_or_default().to_owned();
+    Session { id: id.to_owned(), state, last_modified_time: known.last_modified_time(), ..Session::default() }
+}
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::jiff::Timestamp;
+    use serde_json::json;
+
+    use super::*;
+    use crate::session::reply::Class;
+
+    #[test]
+    fn what_ends_a_session_comes_first_and_what_was_refused_last() {
+        let session = |metadata| {
+            let spec = json!({ "workGroup": "etl" });
+            let object = json!({ "apiVersion": "athena-operator.io/v1alpha1", "kind": "AthenaSession", "metadata": metadata, "spec": spec });
+            serde_json::from_value::<AthenaSession>(object).expect("an object")
+        };
+        let object = session(json!({ "name": "n" }));
+        let deleting = session(json!({ "name": "n", "deletionTimestamp": "2026-01-01T00:00:00Z" }));
+        let refused = |class| {
+            let mut known = LocalState::default();
+            let refusal = Refusal { class, reason: "No", message: String::new(), request_id: None };
+            known.start_refused(refusal, false, Timestamp::UNIX_EPOCH, 0.0);
+            known
+        };
+        let fresh = LocalState::default();
+        let mut terminated = LocalState::default();
+        terminated.terminated(Timestamp::UNIX_EPOCH, &crate::session::environment::Limits::default(), 0.0);
+        for (object, known, step, expected) in [
+            (&object, &fresh, Step::Record(0), Some(Priority::Start)),
+            (&object, &fresh, Step::Start(0), Some(Priority::Start)),
+            (&object, &refused(Class::Throttled), Step::Start(0), Some(Priority::Start)),
+            (&object, &refused(Class::MayHeal), Step::Start(0), Some(Priority::Retry)),
+            (&object, &refused(Class::Capacity), Step::Record(0), Some(Priority::Retry)),
+            (&object, &fresh, Step::Look, Some(Priority::Look)),
+            (&object, &fresh, Step::Search, Some(Priority::Look)),
+            (&object, &fresh, Step::Terminate, Some(Priority::Terminate)),
+            (&deleting, &fresh, Step::Look, Some(Priority::Terminate)),
+            (&deleting, &terminated, Step::Look, Some(Priority::Look)),
+            (&deleting, &fresh, Step::Search, Some(Priority::Terminate)),
+            (&deleting, &refused(Class::MayHeal), Step::Start(0), Some(Priority::Terminate)),
+            (&object, &fresh, Step::AddFinalizer, None),
+            (&object, &fresh, Step::Wait, None),
+        ] {
+            assert_eq!(priority(object, known, &step), expected, "{step:?}");
+        }
+    }
+}

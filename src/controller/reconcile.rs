@@ -1,0 +1,436 @@
+//! One reconcile: observe, decide, act, report. Everything that decides is in the pure modules; here it is carried out.
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use k8s_openapi::jiff::{SignedDuration, Timestamp};
+use kube::api::ObjectMeta;
+use tracing::{Instrument, Span, debug, field, info, info_span, warn};
+
+use crate::api::{AthenaSession, AthenaSessionStatus, StopCause};
+use crate::controller::context::Operator;
+use crate::controller::metrics::{Changes, UNTOLD, changes, changes_of_release};
+use crate::controller::observation::NextCall;
+use crate::controller::state_store::Memory;
+use crate::controller::trigger::Received;
+use crate::controller::writes::{self, Error};
+use crate::runtime::key::Key;
+use crate::runtime::workqueue::Priority;
+use crate::session::backoff::backoff;
+use crate::session::environment::Environment;
+use crate::session::events;
+use crate::session::invalid_object::{Measure, measure, unreadable_field};
+use crate::session::lifecycle::{next_step, wake_time};
+use crate::session::local_state::LocalState;
+use crate::session::ownership::surplus;
+use crate::session::pass::{Answer, End, Leak, Pass, Request, Write, Written};
+use crate::session::refused_write;
+use crate::session::reply::{Class, Refusal};
+use crate::session::request::start_session;
+use crate::session::retained::Retained;
+use crate::session::status::{Outcome, condition, status_after};
+use crate::session::step::{Seen, Step};
+
+/// Reconciles one object once: at most one change, and the status if it differs. Returns how long until it is due again, if it is without a change or a
+/// trigger. What Athena refuses is reported in the status; what the API server refuses is logged, counted, and tried again with backoff.
+pub async fn reconcile(received: Arc<Received>, operator: Arc<Operator>) -> Option<Duration> {
+    let begun = Instant::now();
+    let key = Key::of(received.as_ref());
+    operator.metrics.reconciles.begun();
+    let mut memory = operator.remembered(&received);
+    memory.quiet = None;
+    let status = received.0.as_ref().ok().and_then(|object| object.status.as_ref());
+    let span = info_span!(
+        "athenasession",
+        object = %key,
+        uid = memory.uid,
+        attempt = field::Empty,
+        session_id = field::Empty,
+    );
+    span.in_scope(|| record_attempt(None, status));
+    let result = match &received.0 {
+        Ok(object) => operator.pass(object, &mut memory).instrument(span.clone()).await,
+        Err(invalid) => {
+            // No call is made for it.
+            operator.limiter().cancel(&key);
+            operator.report_unreadable(&invalid.metadata, &mut memory).instrument(span.clone()).await
+        }
+    };
+    let succeeded = result.is_ok();
+    let next = match result {
+        Ok(next) => {
+            memory.failures = 0;
+            next.map(|time| until(time, operator.clock.now()))
+        }
+        Err(error) => {
+            memory.failures = memory.failures.saturating_add(1);
+            // What a list showed may not have been written: a look shows it again.
+            memory.known.unsettle_but(None);
+            // The next try asks for its turn again. Others may have it until then.
+            operator.limiter().cancel(&key);
+            Some(operator.failed(&received, &error, &mut memory).instrument(span.clone()).await)
+        }
+    };
+    span.in_scope(|| debug!(?next, "reconciled"));
+    operator.remember(&received, memory);
+    let took = begun.elapsed();
+    operator.metrics.reconciles.ended(succeeded, took);
+    operator.metrics.workqueue.worked(succeeded, took);
+    next
+}
+
+/// Wait before the next reconcile of an object that the API server says to be gone, and the watch does not yet.
+const GONE: SignedDuration = SignedDuration::from_secs(30);
+
+impl Operator {
+    /// Carries out a pass over `object`. Returns when it is due again, if it is without a change or a trigger.
+    async fn pass(&self, object: &AthenaSession, memory: &mut Memory) -> Result<Option<Timestamp>, Error> {
+        let version: Option<u64> = object.metadata.resource_version.as_deref().and_then(|version| version.parse().ok());
+        if memory.written > version {
+            // The watch brings what was written; it may have done so after the object was taken from the store, and before this reconcile began.
+            if self.has_newer(object) {
+                self.trigger.trigger(&Key::of(object), Priority::High);
+            }
+            return Ok(None);
+        }
+        let before = memory.ttl_under_gitops.replace(events::undoes_ttl(object));
+        if let Some(event) = events::ttl_under_gitops(object, before) {
+            self.publisher.publish(&object.metadata, event);
+        }
+        self.time(&mut memory.known);
+        self.sight(object, &mut memory.known);
+        let seen = self.sighting(object, &mut memory.known).await;
+        let env = self.env();
+        let begun = env.now;
+        let mut pass = Pass::new(object, version, std::mem::take(&mut memory.known), seen, &env);
+        let end = self.perform_all(&mut pass, memory).await;
+        let step = pass.step().clone();
+        // What waits for a look is not left to the sweeps again, which have missed it.
+        if matches!(end, Ok(End::Rest | End::Written(_))) && !pass.is_queued() {
+            self.look_out(object, pass.state_mut(), &step);
+        }
+        let due = pass.due_time(&self.env());
+        let (state, report) = pass.finish();
+        memory.known = state;
+        if let Some(event) = report.event.filter(|_| end.is_ok()) {
+            self.publisher.publish(&object.metadata, event);
+        }
+        match end? {
+            End::Done => {
+                memory.released = memory.known.unrecorded.is_none();
+                Ok(None)
+            }
+            End::Rest => {
+                memory.outdated = 0;
+                Ok(due)
+            }
+            End::Written(version) => {
+                memory.written = version.or(memory.written);
+                memory.outdated = 0;
+                let (Some(version), Some(status)) = (version, report.status) else { return Ok(None) };
+                // The object as the watch will bring it, before it does.
+                let metadata = ObjectMeta { resource_version: Some(version.to_string()), ..object.metadata.clone() };
+                let left = AthenaSession { metadata, spec: object.spec.clone(), status: Some(*status) };
+                // Otherwise the watch brings what was written, and what is due then is done.
+                let Some(step) = self.rest(&left, &mut memory.known) else { return Ok(None) };
+                memory.quiet = memory.written;
+                Ok(due_time(&left, &memory.known, &step, begun, &self.env()))
+            }
+            // The watch brings the object as it is by now.
+            End::Outdated | End::Refused(_) => Ok(Some(self.outdated(&mut memory.outdated))),
+            // The watch tells it, which ends the wait.
+            End::Gone => Ok(Some(self.clock.now() + GONE)),
+        }
+    }
+
+    /// What another pass would decide, where it would do nothing now.
+    fn rest(&self, object: &AthenaSession, known: &mut LocalState) -> Option<Step> {
+        self.sight(object, known);
+        let at = self.env();
+        let step = next_step(object, known, &Seen::default(), &at);
+        let rests = matches!(step, Step::Rest | Step::Wait)
+            && surplus(object, known).is_none()
+            && object.status.as_ref() == Some(&status_after(object, known, &step, &Outcome::Nothing, &at));
+        if rests {
+            self.look_out(object, known, &step);
+        }
+        rests.then_some(step)
+    }
+
+    /// Performs the requests of `pass` until it ends.
+    ///
+    /// # Errors
+    /// When the API server refuses a request, or does not answer it.
+    pub(crate) async fn perform_all(&self, pass: &mut Pass<'_>, memory: &mut Memory) -> Result<End, Error> {
+        let key = Key::of(pass.object());
+        let mut call = NextCall::default();
+        loop {
+            let next = pass.next(&self.env());
+            debug!(?next, step = ?pass.step(), "decided");
+            let asks = |request: &Request| {
+                use Request::{AskTime, EndLeaked, Look, ReadWorkGroup, Search, Turn};
+                matches!(request, EndLeaked { .. } | AskTime | Look { .. } | Search(_) | ReadWorkGroup | Turn(_))
+            };
+            let is_decided = match &next {
+                ControlFlow::Continue(request) => !asks(request),
+                ControlFlow::Break(_) => true,
+            };
+            // The turn to record an attempt is kept for its start.
+            if is_decided && !pass.is_queued() && !matches!(pass.step(), Step::Record(_)) {
+                self.limiter().cancel(&key);
+            }
+            let request = match next {
+                ControlFlow::Continue(request) => request,
+                ControlFlow::Break(end) => return Ok(end),
+            };
+            if !pass.is_queued() && !matches!(request, Request::Search(_) | Request::EndLeaked { .. }) {
+                self.searches.cancel(&key);
+            }
+            let is_start = matches!(request, Request::Start(_));
+            match self.perform(pass, request, memory, &mut call).await {
+                Ok(answer) => pass.answered(answer, &self.env()),
+                Err(error) => {
+                    if is_start {
+                        pass.answered(Answer::Outdated, &self.env());
+                    }
+                    return Err(error);
+                }
+            }
+        }
+    }
+
+    async fn perform(&self, pass: &mut Pass<'_>, request: Request, memory: &mut Memory, call: &mut NextCall) -> Result<Answer, Error> {
+        let object = pass.object();
+        let answer = match request {
+            Request::EndLeaked { id, leak } => {
+                log_leak(&id, leak);
+                self.end_orphan(id);
+                Some(Answer::Done)
+            }
+            Request::AskTime => match self.athena_time.refusal() {
+                Some(refusal) => Some(Answer::Refused(self.redact_refusal(object, refusal).await)),
+                None => None,
+            },
+            Request::Look { id, full } => self.look(pass, &id, full, call).await,
+            Request::Search(from) => Box::pin(self.search(object, pass.state_mut(), from, call)).await,
+            Request::ReadWorkGroup => self.read_work_group(object, pass.state(), call).await.map(Answer::WorkGroup),
+            Request::Turn(step) => self.is_permitted(object, pass.state(), &step, call).then_some(Answer::Done),
+            Request::AwaitTime { ask } => {
+                self.await_time(&Key::of(object), ask.then_some(object.spec.work_group.as_str()));
+                Some(Answer::Done)
+            }
+            Request::ReadAgain => Some(Answer::Found(writes::find(&self.client, &object.metadata).await?)),
+            Request::Start(number) => Some(self.start(object, number, call).await?),
+            Request::Terminate { id, unrecorded_cause } => Some(self.terminate(object, &id, unrecorded_cause, call).await),
+            Request::Write(write) => Some(Answer::Written(self.write(pass, &write, memory).await?)),
+        };
+        Ok(answer.unwrap_or(Answer::Wait))
+    }
+
+    /// Calls StartSession for attempt `number`, unless the object is not there any more.
+    async fn start(&self, object: &AthenaSession, number: i32, call: &mut NextCall) -> Result<Answer, Error> {
+        let Some(whole) = self.whole(object).await? else { return Ok(Answer::Outdated) };
+        let (_, body) = start_session(&whole, number);
+        drop(whole);
+        let Some(permit) = call.take() else { return Ok(Answer::Outdated) };
+        Ok(match self.athena.start_session(&object.spec.work_group, body, permit).await {
+            Ok((id, state)) => Answer::Started(id, state),
+            Err(refusal) => {
+                let refusal = self.redact_refusal(object, refusal).await;
+                log_refusal("StartSession", &refusal);
+                Answer::Refused(refusal)
+            }
+        })
+    }
+
+    /// Calls TerminateSession for the session `id`.
+    async fn terminate(&self, object: &AthenaSession, id: &str, unrecorded_cause: Option<StopCause>, call: &mut NextCall) -> Answer {
+        // The pass asks for a turn before.
+        let Some(permit) = call.take() else { return Answer::Refused(Refusal::unanswered("there was no turn for the call")) };
+        if let Some(cause) = unrecorded_cause {
+            warn!(
+                reason = refused_write::REASON,
+                cause = cause.as_str(),
+                "the session is ended though the status cannot say why: the API server refuses that"
+            );
+        }
+        match self.athena.terminate_session(id, permit).await {
+            Ok(()) => {
+                info!("the session is asked to end");
+                Answer::Done
+            }
+            Err(refusal) => {
+                let refusal = self.redact_refusal(object, refusal).await;
+                log_refusal("TerminateSession", &refusal);
+                Answer::Refused(refusal)
+            }
+        }
+    }
+
+    /// Writes to the API server, logs and counts what has changed by it.
+    async fn write(&self, pass: &Pass<'_>, write: &Write, memory: &mut Memory) -> Result<Written, Error> {
+        let object = pass.object();
+        match write {
+            Write::AddFinalizer => self.counted("finalizer", writes::write_finalizer(&self.client, object, true).await),
+            Write::RemoveFinalizer => self.release(object, pass, memory).await,
+            Write::Delete => {
+                info!("the time after the end is over: the object is deleted");
+                self.counted("object", writes::delete(&self.client, object).await)
+            }
+            Write::Status { status, .. } => {
+                if let Step::Hold(refusal) | Step::Reject(_, refusal) = pass.step() {
+                    log_refusal("GetWorkGroup", refusal);
+                }
+                let written = self.counted("status", writes::write_status(&self.client, object, status).await)?;
+                if matches!(written, Written::Yes(_)) {
+                    let ahead = self.env().api_server_ahead.unwrap_or_default();
+                    self.count(object, &changes(object, status, ahead));
+                    log_change(object.status.as_ref(), status);
+                }
+                Ok(written)
+            }
+        }
+    }
+
+    /// Returns when to try again what the API server knows better, `times` in a row and now again: its watch tells, unless the difference was passing.
+    fn outdated(&self, times: &mut u32) -> Timestamp {
+        let wait = backoff(Class::Unanswered, *times, fastrand::f64());
+        *times = times.saturating_add(1);
+        self.clock.now() + wait
+    }
+
+    /// Says in an object that cannot be read why that is, or lets it go.
+    async fn report_unreadable(&self, object: &ObjectMeta, memory: &mut Memory) -> Result<Option<Timestamp>, Error> {
+        let Some(raw) = writes::read_raw(&self.client, object).await? else { return Ok(None) };
+        // It may have been mended since, of which the watch tells.
+        let Some(field) = unreadable_field(&raw) else { return Ok(None) };
+        let measure = measure(&raw, &field, self.clock.now());
+        let retained = Retained::of_unreadable(&raw);
+        // It may be large, and the writes take their time.
+        drop(raw);
+        let written = match measure {
+            Measure::Nothing => return Ok(None),
+            Measure::Report { patch, message } => {
+                let written = self.counted("status", writes::write_raw(&self.client, object, &patch, true).await)?;
+                if matches!(written, Written::Yes(_)) {
+                    warn!(reason = crate::session::invalid_object::REASON, "{message}");
+                    self.publisher.publish(object, events::unreadable(&message));
+                }
+                written
+            }
+            Measure::Release(patch) => {
+                self.announce(object, &retained, &mut memory.retention_told).await;
+                let written = self.counted("finalizer", writes::write_raw(&self.client, object, &patch, false).await)?;
+                if matches!(written, Written::Yes(_)) {
+                    self.retain(object, &retained);
+                }
+                written
+            }
+        };
+        Ok(matches!(written, Written::Conflict).then(|| self.outdated(&mut memory.outdated)))
+    }
+
+    /// Removes the finalizer of `object`, and tells people whether its session runs on.
+    async fn release(&self, object: &AthenaSession, pass: &Pass<'_>, memory: &mut Memory) -> Result<Written, Error> {
+        let retained = Retained::of(object, pass.state());
+        if let Some(retained) = &retained {
+            self.announce(&object.metadata, retained, &mut memory.retention_told).await;
+        }
+        let written = self.counted("finalizer", writes::write_finalizer(&self.client, object, false).await)?;
+        if matches!(written, Written::Yes(_)) {
+            if let Some(retained) = retained {
+                self.retain(&object.metadata, &retained);
+            } else {
+                let event = events::release(object);
+                info!(reason = &*event.reason, "{}", event.note);
+                self.publisher.publish(&object.metadata, event);
+            }
+            self.count(object, &changes_of_release(object, pass.state(), pass.seen().look.as_ref()));
+            memory.released = pass.state().unrecorded.is_none();
+        }
+        Ok(written)
+    }
+
+    /// Tells people that a session will run on without its object: once, whatever is remembered, and before the object goes, since no event can be about one
+    /// that is gone from a namespace that goes too. In such a namespace it is refused, and the object is let go all the same.
+    async fn announce(&self, object: &ObjectMeta, retained: &Retained, told: &mut bool) {
+        if !std::mem::replace(told, true) {
+            self.publisher.publish_first(object, events::retained(retained)).await;
+        }
+    }
+
+    /// Counts and logs a session that runs on without its object, which is the last trace of it in the cluster.
+    fn retain(&self, object: &ObjectMeta, retained: &Retained) {
+        let Retained { session_id, work_group, region } = retained;
+        let event = events::retained(retained);
+        warn!(reason = &*event.reason, session_id, work_group, region, "{}", event.note);
+        self.metrics.retained(object.namespace.as_deref().unwrap_or_default(), work_group.as_deref().unwrap_or(UNTOLD));
+    }
+
+    fn count(&self, object: &AthenaSession, changes: &Changes) {
+        self.metrics.changed(changes, object.metadata.namespace.as_deref().unwrap_or_default(), &object.spec.work_group);
+    }
+
+    fn counted(&self, write: &'static str, result: Result<Written, Error>) -> Result<Written, Error> {
+        let label = match &result {
+            Ok(Written::Yes(_)) => "ok",
+            Ok(Written::Conflict) => "conflict",
+            Ok(Written::Gone) => "gone",
+            Err(error) if error.refused_write(true).is_some() => "refused",
+            Err(_) => "error",
+        };
+        self.metrics.written(write, label);
+        result
+    }
+}
+
+fn log_leak(session_id: &str, leak: Leak) {
+    match leak {
+        Leak::AttemptOver => warn!(session_id, "a session was started for an attempt that is over: it is ended"),
+        Leak::ObjectGone => warn!(session_id, "the object is gone before its session could be recorded: the session is ended"),
+        Leak::StatusRefused => {
+            warn!(reason = refused_write::REASON, session_id, "the session is ended though the status cannot name it: the API server refuses that");
+        }
+    }
+}
+
+fn log_refusal(operation: &str, refusal: &Refusal) {
+    warn!(reason = refusal.reason, request_id = refusal.request_id, "{operation} is refused: {}", refusal.message);
+}
+
+fn log_change(before: Option<&AthenaSessionStatus>, after: &AthenaSessionStatus) {
+    let told = |status: &AthenaSessionStatus| (status.state.clone(), condition(status, "Ready").map(|ready| ready.reason.clone()));
+    let (state, reason) = told(after);
+    record_attempt(before, Some(after));
+    if before.map(told) != Some((state.clone(), reason.clone())) {
+        let message = condition(after, "Ready").map(|ready| ready.message.as_str()).unwrap_or_default();
+        info!(state, reason, "{message}");
+    }
+}
+
+/// Has the lines of this reconcile carry the attempt and its session from here on.
+fn record_attempt(before: Option<&AthenaSessionStatus>, after: Option<&AthenaSessionStatus>) {
+    let attempt = |status: Option<&AthenaSessionStatus>| status.and_then(|status| status.attempt);
+    let session = |status: Option<&AthenaSessionStatus>| status.and_then(|status| status.session_id.clone());
+    if let Some(number) = attempt(after).filter(|_| attempt(before) != attempt(after)) {
+        Span::current().record("attempt", number);
+    }
+    if let Some(id) = session(after).filter(|_| session(before) != session(after)) {
+        Span::current().record("session_id", id);
+    }
+}
+
+/// Returns how long it is from `now` until `time`, which may have come meanwhile.
+fn until(time: Timestamp, now: Timestamp) -> Duration {
+    Duration::try_from(time.duration_since(now)).unwrap_or_default()
+}
+
+/// Returns when `object` is due again after `step`, if it is without a change or a trigger. What has become due since the reconcile began, at `begun`, is due
+/// at once, since no decision has seen it.
+fn due_time(object: &AthenaSession, known: &LocalState, step: &Step, begun: Timestamp, env: &Environment) -> Option<Timestamp> {
+    // The watch brings the change.
+    let changes = matches!(step, Step::Rest | Step::Release | Step::AddFinalizer | Step::Delete);
+    // The clock may have been put back meanwhile.
+    if changes { None } else { wake_time(object, known, &Environment { now: begun.min(env.now), ..env.clone() }) }
+}

@@ -1,0 +1,132 @@
+//! The controller: what triggers a reconcile, how many run at a time, and how they end.
+
+use std::future::Future;
+use std::sync::{Arc, PoisonError};
+
+use futures::future::{FutureExt, join_all, select};
+use futures::stream::{Stream, StreamExt};
+use kube::runtime::reflector::store;
+use kube::runtime::watcher::{self, Event, watcher};
+use kube::runtime::{WatchStreamExt, reflector};
+use kube::{Api, Client, Resource, ResourceExt};
+use tokio_util::task::TaskTracker;
+use tracing::{info, warn};
+
+use crate::api::{AthenaSession, FINALIZER};
+use crate::controller::context::Operator;
+use crate::controller::reconcile::reconcile;
+use crate::controller::trigger::Received;
+use crate::runtime::key::Key;
+use crate::runtime::readiness::{Readiness, refusal};
+use crate::runtime::workqueue::{Priority, Workqueue};
+
+/// Watches `namespaces`, or all of them if there is none, and reconciles until `shutdown`; then finishes what is running.
+pub async fn run(
+    operator: Arc<Operator>,
+    client: Client,
+    namespaces: &[String],
+    concurrency: u16,
+    readiness: Readiness,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) {
+    let shutdown = shutdown.boxed().shared();
+    let scopes: Vec<(Option<String>, Api<Received>)> = match namespaces {
+        [] => vec![(None, Api::all(client))],
+        names => names.iter().map(|name| (Some(name.clone()), Api::namespaced(client.clone(), name))).collect(),
+    };
+    operator.metrics.reconciles.set_max_concurrent(scopes.len() * usize::from(concurrency));
+    // For as long as the process runs: sessions without an object are ended after the last reconcile.
+    let calls = operator.clone();
+    tokio::spawn(async move { calls.dispatch_calls().await });
+    let clock = operator.clone();
+    let clock = tokio::spawn(async move { tokio::join!(clock.follow_clock(), clock.ask_time()) });
+    let run = |(namespace, api)| run_scope(operator.clone(), namespace, api, concurrency, readiness.clone(), shutdown.clone());
+    join_all(scopes.into_iter().map(run)).await;
+    clock.abort();
+}
+
+async fn run_scope(
+    operator: Arc<Operator>,
+    namespace: Option<String>,
+    api: Api<Received>,
+    concurrency: u16,
+    readiness: Readiness,
+    shutdown: impl Future<Output = ()> + Clone + Send + 'static,
+) {
+    let (reader, writer) = reflector::store();
+    operator.stores.lock().unwrap_or_else(PoisonError::into_inner).push(reader.clone());
+    let queue = Workqueue::new(concurrency.into(), operator.metrics.workqueue.clone());
+    operator.trigger.register(namespace.clone(), queue.clone());
+    let enter = touched(api, writer, namespace.unwrap_or_default(), readiness).take_until(shutdown.clone()).for_each(|object| {
+        match object {
+            Ok(object) if operator.is_news(&object) => queue.add(Key::of(&object), priority(&object)),
+            Ok(_) => {}
+            // A refusal was told when it began.
+            Err(error) if refusal(&error).is_some() => {}
+            Err(error) => warn!("{error}"),
+        }
+        std::future::ready(())
+    });
+    let reconciles = TaskTracker::new();
+    let serve = async {
+        // Until the first list is complete, an object that is not in the store may yet come.
+        if reader.wait_until_ready().await.is_err() {
+            return;
+        }
+        loop {
+            let work = queue.next().await;
+            let Some(object) = reader.get(&work.key().reference()) else {
+                operator.forget(work.key());
+                continue;
+            };
+            let operator = operator.clone();
+            reconciles.spawn(async move { work.end(reconcile(object, operator).await) });
+        }
+    };
+    let (serve, shutdown) = (std::pin::pin!(serve), std::pin::pin!(shutdown));
+    tokio::join!(enter, select(serve, shutdown));
+    reconciles.close();
+    reconciles.wait().await;
+}
+
+/// Returns when an object that the watch has brought is served: first what is to end, last what the operator does not hold yet.
+fn priority(object: &Received) -> Priority {
+    // A suspended object of which nothing lives can wait like any other: else its edits would be served before what others' sessions come to.
+    let is_to_end = |object: &AthenaSession| {
+        let may_live = object.status.as_ref().is_some_and(|status| status.attempt_time.is_some() && status.end_reason.is_none());
+        object.spec.suspend && may_live
+    };
+    if object.meta().deletion_timestamp.is_some() || object.0.as_ref().is_ok_and(is_to_end) {
+        Priority::High
+    } else if object.finalizers().iter().any(|name| name == FINALIZER) {
+        Priority::Normal
+    } else {
+        Priority::Low
+    }
+}
+
+/// The objects that appear, change or go, after the store has them. `readiness` is told how the API server answers for `scope`, and people are when that changes.
+fn touched(
+    api: Api<Received>,
+    writer: store::Writer<Received>,
+    scope: String,
+    readiness: Readiness,
+) -> impl Stream<Item = Result<Received, watcher::Error>> + Send {
+    watcher(api, watcher::Config::default())
+        .default_backoff()
+        .reflect(writer)
+        .inspect(move |event| match event {
+            Ok(Event::InitDone) => {
+                if readiness.listed(&scope) {
+                    info!(namespace = scope, "the API server lists the AthenaSessions again");
+                }
+            }
+            Ok(_) => {}
+            Err(error) => {
+                if let Some(text) = readiness.failed(&scope, error) {
+                    warn!(namespace = scope, "the API server refuses to list the AthenaSessions: {text}");
+                }
+            }
+        })
+        .touched_objects()
+}

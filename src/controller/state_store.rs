@@ -1,0 +1,143 @@
+//! What this process remembers of objects between their reconciles, and which changes of its own need no other reconcile.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use crate::runtime::key::Key;
+use crate::session::local_state::LocalState;
+
+/// What this process remembers of an object.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Memory {
+    pub(crate) uid: Box<str>,
+    pub(crate) known: LocalState,
+    /// The resourceVersion of this process's last write: a cache that is older must not be acted on.
+    pub(crate) written: Option<u64>,
+    /// The resourceVersion of a write after which nothing is to be done until the time that is set: when the watch brings it, it is no news.
+    pub(crate) quiet: Option<u64>,
+    pub(crate) failures: u32,
+    /// How often in a row the API server had another version of the object than the watch had brought.
+    pub(crate) outdated: u32,
+    /// Whether the object, as this process last saw it, is to delete itself though a tool would create it again.
+    pub(crate) ttl_under_gitops: Option<bool>,
+    /// Whether people were told that the session runs on without the object.
+    pub(crate) retention_told: bool,
+    /// Whether the object was let go: nothing of it needs to be remembered.
+    pub(crate) released: bool,
+}
+
+#[derive(Debug)]
+enum Place {
+    Kept(Box<Memory>),
+    /// In use by a reconcile, since when the watch has brought this version.
+    Out(Option<u64>),
+}
+
+/// The memories of all objects.
+#[derive(Debug, Default)]
+pub(crate) struct Memories(Mutex<HashMap<Key, Place>>);
+
+impl Memories {
+    fn places(&self) -> MutexGuard<'_, HashMap<Key, Place>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes out what is remembered of `key`, for a reconcile that begins.
+    pub(crate) fn take(&self, key: &Key) -> Option<Memory> {
+        match self.places().insert(key.clone(), Place::Out(None))? {
+            Place::Kept(memory) => Some(*memory),
+            Place::Out(_) => None,
+        }
+    }
+
+    /// Puts back what is remembered of `key`, if anything is, after a reconcile. Returns whether the watch has brought news of it meanwhile.
+    pub(crate) fn put(&self, key: &Key, memory: Option<Memory>) -> bool {
+        let quiet = memory.as_ref().and_then(|memory| memory.quiet);
+        let mut places = self.places();
+        let before = match memory {
+            Some(memory) => places.insert(key.clone(), Place::Kept(Box::new(memory))),
+            None => places.remove(key),
+        };
+        matches!(before, Some(Place::Out(Some(version))) if Some(version) > quiet)
+    }
+
+    /// Forgets `key`. Returns what was remembered.
+    pub(crate) fn remove(&self, key: &Key) -> Option<Memory> {
+        match self.places().remove(key)? {
+            Place::Kept(memory) => Some(*memory),
+            Place::Out(_) => None,
+        }
+    }
+
+    /// The watch has brought `version` of `key`. Returns whether a reconcile must begin for it: not for what is no news, nor while one runs, at the end
+    /// of which [`Memories::put`] tells.
+    pub(crate) fn is_news(&self, key: &Key, version: Option<u64>) -> bool {
+        match (self.places().get_mut(key), version) {
+            (Some(Place::Out(arrived)), Some(version)) => {
+                *arrived = Some(version).max(*arrived);
+                false
+            }
+            (Some(Place::Kept(memory)), Some(_)) => version > memory.quiet,
+            (None, _) | (_, None) => true,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key() -> Key {
+        Key::new("team", "one")
+    }
+
+    fn quiet(version: u64) -> Memory {
+        Memory { quiet: Some(version), ..Memory::default() }
+    }
+
+    #[test]
+    fn what_was_written_last_is_no_news_and_what_follows_it_is() {
+        let memories = Memories::default();
+        assert!(memories.is_news(&key(), Some(1)), "an object that is new");
+        memories.put(&key(), Some(quiet(5)));
+        assert_eq!([4, 5, 6].map(|version| memories.is_news(&key(), Some(version))), [false, false, true]);
+        assert!(memories.is_news(&key(), None), "a version that cannot be compared");
+        memories.put(&key(), Some(Memory::default()));
+        assert!(memories.is_news(&key(), Some(5)), "a write after which there is something to do");
+    }
+
+    #[test]
+    fn what_comes_during_a_reconcile_is_told_at_its_end() {
+        for (brought, left, expected) in [
+            (vec![], quiet(5), false),
+            (vec![5], quiet(5), false),
+            (vec![4], quiet(5), false),
+            (vec![5, 6], quiet(5), true),
+            (vec![6, 5], quiet(5), true),
+            (vec![5], Memory::default(), true),
+            (vec![], Memory::default(), false),
+        ] {
+            let memories = Memories::default();
+            memories.put(&key(), Some(Memory::default()));
+            assert!(memories.take(&key()).is_some());
+            for version in &brought {
+                assert!(!memories.is_news(&key(), Some(*version)), "it runs");
+            }
+            assert_eq!(memories.put(&key(), Some(left)), expected, "{brought:?}");
+        }
+    }
+
+    #[test]
+    fn an_object_that_is_made_anew_while_the_last_is_let_go_is_news() {
+        let memories = Memories::default();
+        memories.take(&key());
+        memories.is_news(&key(), Some(9));
+        assert!(memories.put(&key(), None));
+        assert!(memories.is_news(&key(), Some(9)), "nothing is remembered of it");
+    }
+
+    #[test]
+    fn of_each_object_less_than_half_a_kilobyte_is_kept_beside_what_few_have() {
+        assert!(size_of::<Memory>() <= 464, "{} bytes", size_of::<Memory>());
+    }
+}

@@ -1,0 +1,46 @@
+//! Triggers single objects: what is learnt elsewhere than from the API server's watch.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use crate::controller::guarded_session::GuardedSession;
+use crate::runtime::key::Key;
+use crate::runtime::metrics::workqueue::Backlog;
+use crate::runtime::workqueue::{Priority, Workqueue};
+
+/// An object of the watch, readable or not: one that is not does not hide the others.
+pub type Received = GuardedSession;
+
+/// The workqueues of the watched scopes, of all namespaces or of single ones: one scope does not wait for another.
+#[derive(Debug, Default)]
+pub struct Trigger(Mutex<HashMap<Option<String>, Workqueue<Key>>>);
+
+impl Trigger {
+    fn scopes(&self) -> MutexGuard<'_, HashMap<Option<String>, Workqueue<Key>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Has `queue` take the objects of `namespace`, or of all namespaces.
+    pub fn register(&self, namespace: Option<String>, queue: Workqueue<Key>) {
+        self.scopes().insert(namespace, queue);
+    }
+
+    /// Adds `key` to its workqueue, if its namespace is watched.
+    pub fn trigger(&self, key: &Key, priority: Priority) {
+        let scopes = self.scopes();
+        if let Some(queue) = scopes.get(&None).or_else(|| scopes.get(&Some(key.namespace().to_owned()))) {
+            queue.add(key.clone(), priority);
+        }
+    }
+
+    /// Returns whether anything that has changed waits for a reconcile.
+    pub fn is_busy(&self) -> bool {
+        self.scopes().values().any(Workqueue::is_busy)
+    }
+
+    /// Returns what the workqueues have come to together.
+    pub fn backlog(&self, now: Instant) -> Backlog {
+        self.scopes().values().map(|queue| queue.backlog(now)).fold(Backlog::default(), Backlog::and)
+    }
+}

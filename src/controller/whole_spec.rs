@@ -1,0 +1,96 @@
+//! Reads what is not kept of a large object, for the few calls that need it: StartSession, the comparison with a session that carries the object's marker,
+//! and the redaction of texts. It is dropped after use. What it reads of the immutable part cannot differ from what the watch has brought, as long as the UID is
+//! the same.
+
+use std::borrow::Cow;
+
+use tokio::sync::SemaphorePermit;
+use tracing::debug;
+
+use crate::api::{AthenaSession, AthenaSessionSpec};
+use crate::controller::context::Operator;
+use crate::controller::writes::{self, Error};
+use crate::runtime::confidential::withheld;
+use crate::session::redaction::redacted;
+use crate::session::reply::{Look, Refusal, Session};
+
+/// A spec for a redaction, and its place among the few that may be read.
+struct RedactingSpec<'a> {
+    spec: Cow<'a, AthenaSessionSpec>,
+    _place: Option<SemaphorePermit<'a>>,
+}
+
+impl Operator {
+    /// Returns `object` with its whole spec, or nothing if the API server does not have the object any more.
+    ///
+    /// # Errors
+    /// When the API server does not tell, or the object cannot be read any more.
+    pub(crate) async fn whole<'a>(&self, object: &'a AthenaSession) -> Result<Option<Cow<'a, AthenaSession>>, Error> {
+        if !object.spec.trimmed {
+            return Ok(Some(Cow::Borrowed(object)));
+        }
+        let Some(spec) = Box::pin(writes::read_spec(&self.client, object)).await? else { return Ok(None) };
+        Ok(Some(Cow::Owned(AthenaSession { metadata: object.metadata.clone(), spec, status: object.status.clone() })))
+    }
+
+    /// The spec by which texts about `object` can be redacted: the whole one, or the trimmed one if that cannot be had, by which no text is shown.
+    async fn redacting_spec<'a>(&'a self, object: &'a AthenaSession) -> RedactingSpec<'a> {
+        if !object.spec.trimmed {
+            return RedactingSpec { spec: Cow::Borrowed(&object.spec), _place: None };
+        }
+        let place = self.large_reads.acquire().await.ok();
+        let spec = match Box::pin(writes::read_spec(&self.client, object)).await {
+            Ok(Some(spec)) => Cow::Owned(spec),
+            Ok(None) => Cow::Borrowed(&object.spec),
+            Err(error) => {
+                debug!("cannot redact a text: {}", error.class());
+                Cow::Borrowed(&object.spec)
+            }
+        };
+        RedactingSpec { spec, _place: place }
+    }
+
+    /// Returns `refusal` without values of the object's properties and without credentials.
+    pub(crate) async fn redact_refusal(&self, object: &AthenaSession, refusal: Refusal) -> Refusal {
+        let RedactingSpec { spec, _place } = self.redacting_spec(object).await;
+        let refusal = refusal.redacted(&spec);
+        Refusal { message: withheld(&refusal.message), ..refusal }
+    }
+
+    /// Returns `session` without values of the object's properties and without credentials in Athena's texts. The object is read only if there is a text.
+    pub(crate) async fn redact_session(&self, object: &AthenaSession, session: Session) -> Session {
+        if session.state_change_reason.as_ref().is_none_or(String::is_empty) {
+            return session;
+        }
+        let RedactingSpec { spec, _place } = self.redacting_spec(object).await;
+        let session = session.redacted(&spec);
+        Session { state_change_reason: session.state_change_reason.as_deref().map(withheld), ..session }
+    }
+
+    /// Returns `look` without values of the object's properties in Athena's texts.
+    pub(crate) async fn redact_look(&self, object: &AthenaSession, look: Look) -> Look {
+        match look {
+            Look::Seen(session) => Look::Seen(self.redact_session(object, session).await),
+            not_found @ Look::NotFound { .. } => not_found,
+            Look::Failed(refusal) => Look::Failed(self.redact_refusal(object, refusal).await),
+        }
+    }
+
+    /// Returns what the API server says, without values of the object's properties and without credentials.
+    pub(crate) async fn redact_text(&self, object: &AthenaSession, text: &str) -> String {
+        let RedactingSpec { spec, _place } = self.redacting_spec(object).await;
+        withheld(&redacted(text, &spec))
+    }
+
+    /// Returns what the API server or the way to it says in `error`, without values of the object's properties, which a refusal may repeat, and without
+    /// credentials. No text about an
+    /// object gets into its status, an event or a log line otherwise; if the whole object cannot be read, what failed is told without the text.
+    pub(crate) async fn redact_error(&self, object: &AthenaSession, error: &Error) -> String {
+        let RedactingSpec { spec, _place } = self.redacting_spec(object).await;
+        if spec.trimmed {
+            format!("{}: {}", error.class(), crate::session::redaction::WITHHELD)
+        } else {
+            withheld(&redacted(&error.to_string(), &spec))
+        }
+    }
+}

@@ -1,0 +1,161 @@
+//! What must not be printed, whoever prints it: credentials, and passwords in URLs, such as those of proxies. All that the process writes to its standard
+//! output and error passes [`withheld`].
+
+use std::collections::VecDeque;
+use std::io::{self, Write};
+use std::sync::{PoisonError, RwLock};
+
+use tracing_subscriber::fmt::MakeWriter;
+
+/// Stands for what was left out.
+const LEFT_OUT: &str = "***";
+/// A shorter text is no secret, and to replace it wherever it occurs would spoil what is printed.
+const SHORTEST: usize = 8;
+/// How many secrets are known at a time: those of the environment, and of the last credentials.
+const MOST: usize = 32;
+/// Members of AWS's replies and lines of its files that hold secrets, in lower case.
+const MEMBERS: [&str; 5] = ["secretaccesskey", "sessiontoken", "aws_secret_access_key", "aws_session_token", "\"token\""];
+
+static KNOWN: RwLock<VecDeque<String>> = RwLock::new(VecDeque::new());
+
+/// From here on, `secret` is printed nowhere.
+pub fn keep(secret: &str) {
+    let mut known = KNOWN.write().unwrap_or_else(PoisonError::into_inner);
+    let secret = secret.trim();
+    if secret.len() >= SHORTEST && !known.iter().any(|other| other == secret) {
+        if known.len() == MOST {
+            known.pop_front();
+        }
+        known.push_back(secret.to_owned());
+    }
+}
+
+/// `text` without secrets: those that are known, members that hold one by their name, and passwords in URLs.
+pub fn withheld(text: &str) -> String {
+    let mut text = without_passwords(text);
+    for secret in KNOWN.read().unwrap_or_else(PoisonError::into_inner).iter() {
+        let quoted = serde_json::to_string(secret).unwrap_or_default();
+        for written in [quoted.trim_matches('"'), secret] {
+            if text.contains(written) {
+                text = text.replace(written, LEFT_OUT);
+            }
+        }
+    }
+    MEMBERS.iter().fold(text, |text, member| without_member(&text, member))
+}
+
+/// `text` without what stands before an `@` in the authority of a URL.
+fn without_passwords(text: &str) -> String {
+    let mut kept = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once("://") {
+        kept.extend([before, "://"]);
+        let end = after
+            .find(|letter: char| letter.is_whitespace() || matches!(letter, '/' | '?' | '#' | '"' | '\'' | '<' | '>' | '`'))
+            .unwrap_or(after.len());
+        rest = match after[..end].rfind('@') {
+            Some(at) => {
+                kept.push_str(LEFT_OUT);
+                &after[at..]
+            }
+            None => after,
+        };
+    }
+    kept.push_str(rest);
+    kept
+}
+
+/// `text` without the values of `member`, in JSON, XML or a file of settings.
+fn without_member(text: &str, member: &str) -> String {
+    let lower = text.to_ascii_lowercase();
+    let (mut kept, mut end) = (String::with_capacity(text.len()), 0);
+    for (place, _) in lower.match_indices(member) {
+        let after = place + member.len();
+        if after < end {
+            continue;
+        }
+        let between = text[after..].find(|letter: char| !matches!(letter, '"' | '\\' | ':' | '=' | '>' | ' ')).unwrap_or(text.len() - after);
+        let begin = after + between;
+        let length =
+            text[begin..].find(|letter: char| letter.is_whitespace() || matches!(letter, '"' | '\\' | '<' | ',' | '&')).unwrap_or(text.len() - begin);
+        if between > 0 && length > 0 {
+            kept.extend([&text[end..begin], LEFT_OUT]);
+            end = begin + length;
+        }
+    }
+    kept.push_str(&text[end..]);
+    kept
+}
+
+/// Writes lines without secrets.
+pub(crate) struct Withholding<M>(pub(crate) M);
+
+impl<'a, M: MakeWriter<'a>> MakeWriter<'a> for Withholding<M> {
+    type Writer = Lines<M::Writer>;
+
+    fn make_writer(&'a self) -> Self::Writer {
+        Lines(self.0.make_writer())
+    }
+}
+
+/// The writer of a line, which comes in one piece.
+pub(crate) struct Lines<W>(W);
+
+impl<W: Write> Write for Lines<W> {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        self.0.write_all(withheld(&String::from_utf8_lossy(line)).as_bytes())?;
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn passwords_in_urls_are_left_out() {
+        for (text, expected) in [
+            ("cannot reach http://user:pass@proxy:3128/x", "cannot reach http://***@proxy:3128/x"),
+            ("a \"https://p@ss@host\" b http://h/a@b", "a \"https://***@host\" b http://h/a@b"),
+            ("no URL: a@b", "no URL: a@b"),
+            ("cut off at http://user:pass@", "cut off at http://***@"),
+            ("://", "://"),
+        ] {
+            assert_eq!(withheld(text), expected);
+        }
+    }
+
+    #[test]
+    fn members_that_hold_a_secret_are_left_out_however_they_are_written() {
+        for (text, expected) in [
+            ("<SecretAccessKey>abc/def+1=</SecretAccessKey><Broken", "<SecretAccessKey>***</SecretAccessKey><Broken"),
+            (
+                r#"{"SecretAccessKey": "abc", "Token":"def", "AccessKeyId":"AKIA"}"#,
+                r#"{"SecretAccessKey": "***", "Token":"***", "AccessKeyId":"AKIA"}"#,
+            ),
+            (r#"{\"SessionToken\":\"abc\"}"#, r#"{\"SessionToken\":\"***\"}"#),
+            ("aws_secret_access_key = abc\naws_session_token=def", "aws_secret_access_key = ***\naws_session_token=***"),
+            ("the SecretAccessKey", "the SecretAccessKey"),
+            ("SecretAccessKeyring", "SecretAccessKeyring"),
+        ] {
+            assert_eq!(withheld(text), expected);
+        }
+    }
+
+    #[test]
+    fn what_is_known_to_be_secret_is_left_out_wherever_it_stands() {
+        keep("a-known-secret");
+        keep("quoted\"secret");
+        keep("short");
+        assert_eq!(withheld("x=a-known-secret, short"), "x=***, short");
+        assert_eq!(withheld(r#"{"x":"quoted\"secret"}"#), r#"{"x":"***"}"#);
+        for number in 0..2 * MOST {
+            keep(&format!("another-secret-{number}"));
+        }
+        assert_eq!(KNOWN.read().expect("a list").len(), MOST);
+    }
+}

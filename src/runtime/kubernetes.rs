@@ -1,0 +1,253 @@
+//! Clients of the API server: every reply begins in time or not at all, nothing is sent twice behind the caller's back, and nothing is changed without
+//! the lease.
+
+mod kubeconfig;
+mod no_proxy;
+mod proxy;
+
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use clap::Args;
+use futures::future::{BoxFuture, FutureExt};
+use http::header::{AGE, DATE};
+use http::{Method, Request, Response};
+use hyper_rustls::{FixedServerNameResolver, HttpsConnectorBuilder};
+use hyper_timeout::TimeoutConnector;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use kube::client::{Body, ClientBuilder, ConfigExt};
+use kube::config::{Cluster, KubeConfigOptions, Kubeconfig};
+use kube::{Client, Config};
+use tower::timeout::TimeoutLayer;
+use tower::timeout::error::Elapsed;
+use tower::util::MapErrLayer;
+use tower::{BoxError, Layer, Service, ServiceBuilder, service_fn};
+use tracing::info;
+
+use self::proxy::{Connector, Proxy};
+use crate::runtime::bounded_replies::bounded_replies;
+use crate::runtime::clock::{BootTime, Clock, Reply};
+use crate::runtime::leadership::Leadership;
+use crate::runtime::metrics::rest_client::RestClientMetrics;
+use crate::runtime::options::duration;
+
+/// The options of the clients of the API server.
+#[derive(Args, Clone, Debug)]
+pub struct KubernetesOptions {
+    /// Longest wait for a connection to the API server and for the head of a reply
+    #[arg(long, env = "ATHENA_OPERATOR_KUBERNETES_TIMEOUT", default_value = "10s", value_parser = duration, value_name = "DURATION")]
+    pub kubernetes_timeout: Duration,
+}
+
+/// How the API server is reached.
+#[derive(Clone)]
+pub struct ApiServer {
+    config: Config,
+    proxy: Option<Proxy>,
+    /// Longest wait for a connection and for the head of a reply.
+    timeout: Duration,
+}
+
+impl ApiServer {
+    /// Finds the API server by the environment: by a kubeconfig, with the proxy that kubectl would use; or, by the service account of the pod, directly.
+    /// `timeout` is the longest wait for a connection and for the head of a reply.
+    ///
+    /// # Errors
+    /// When there is neither, when the kubeconfig cannot be used, or when the proxy's URL is none. The error names the setting that has it.
+    pub async fn from_env(timeout: Duration) -> anyhow::Result<Self> {
+        /// Twice as long as the server is silent on a watch of which nothing changes, and more.
+        const SILENCE: Duration = Duration::from_mins(3);
+        let kubeconfig = Kubeconfig::read();
+        let cluster = kubeconfig.as_ref().ok().and_then(current_cluster);
+        let proxy = cluster.map(|cluster| Proxy::of(cluster, |name| std::env::var(name).ok())).transpose()?.flatten();
+        let found = match kubeconfig {
+            Ok(kubeconfig) => Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await,
+            Err(error) => Err(error),
+        };
+        let (mut config, proxy) = match found {
+            Ok(config) => (config, proxy),
+            Err(error) => {
+                let in_pod = Config::incluster().map_err(|in_pod| {
+                    anyhow::anyhow!(
+                        "cannot find a Kubernetes cluster: neither by a kubeconfig ({}) nor as a pod's ({in_pod})",
+                        kubeconfig::message(&error)
+                    )
+                })?;
+                (in_pod, None)
+            }
+        };
+        if let Some(problem) = kubeconfig::problem(&config.auth_info) {
+            anyhow::bail!(problem);
+        }
+        config.apply_debug_overrides();
+        // What kube puts there takes no account of `NO_PROXY`.
+        config.proxy_url = None;
+        config.connect_timeout = Some(timeout);
+        config.read_timeout = Some(SILENCE);
+        config.reset_reader_on_write = true;
+        // Its tries take minutes; a reconcile that ends and comes again sees what has changed.
+        config.default_retry = false;
+        if let Some(proxy) = &proxy {
+            info!(proxy = proxy.authority(), setting = proxy.setting(), "the API server is reached through a proxy");
+        }
+        Ok(Self { config, proxy, timeout })
+    }
+
+    /// The namespace of the pod, or that of the kubeconfig's context.
+    pub fn namespace(&self) -> &str {
+        &self.config.default_namespace
+    }
+}
+
+fn current_cluster(kubeconfig: &Kubeconfig) -> Option<&Cluster> {
+    let current = kubeconfig.current_context.as_ref()?;
+    let context = kubeconfig.contexts.iter().find(|context| context.name == *current)?.context.as_ref()?;
+    kubeconfig.clusters.iter().find(|cluster| cluster.name == context.cluster)?.cluster.as_ref()
+}
+
+/// A client that needs no lease: for the lease itself. Replies correct `clock`.
+///
+/// # Errors
+/// When the configuration cannot be used.
+pub fn client(api_server: &ApiServer, clock: Clock, metrics: Arc<RestClientMetrics>) -> anyhow::Result<Client> {
+    let ApiServer { proxy, timeout, .. } = api_server;
+    let through = proxy.as_ref().map(|proxy| format!(" through {proxy}")).unwrap_or_default();
+    let late = format!("no reply within {timeout:?}{through}");
+    let client = ClientBuilder::new(transport(api_server)?, api_server.namespace())
+        .with_layer(&TimeoutLayer::new(*timeout))
+        .with_layer(&MapErrLayer::new(move |error: BoxError| {
+            if error.is::<Elapsed>() {
+                return late.clone().into();
+            }
+            kubeconfig::plugin_failure(&error.to_string()).map_or(error, BoxError::from)
+        }))
+        .with_layer(&Observing { clock, metrics });
+    Ok(client.build())
+}
+
+/// The way to the API server. HTTP/2, if the server speaks it, has all requests share one connection, which costs both sides less.
+fn transport(
+    ApiServer { config, proxy, .. }: &ApiServer,
+) -> anyhow::Result<impl Service<Request<Body>, Response = Response<hyper::body::Incoming>, Error = BoxError, Future: Send> + Send + 'static> {
+    /// How long nothing may come on a connection with open requests until the server is asked for a sign of life, and how long that may take.
+    const SILENCE: Duration = Duration::from_secs(30);
+    const PATIENCE: Duration = Duration::from_secs(15);
+    /// How much of a reply may arrive before it is read, and how much of all replies: no number of large ones that wait may keep the others out.
+    const STREAM_WINDOW: u32 = 128 << 10;
+    const CONNECTION_WINDOW: u32 = 32 << 20;
+    let mut tcp = HttpConnector::new();
+    tcp.enforce_http(false);
+    // Requests are smaller than what Nagle's algorithm would hold back.
+    tcp.set_nodelay(true);
+    let tls_config = config.rustls_client_config()?;
+    // As for kubectl, whoever vouches for the server does so for an `https://` proxy.
+    let to_proxy = HttpsConnectorBuilder::new().with_tls_config(tls_config.clone()).https_or_http().enable_http1().wrap_connector(tcp.clone());
+    let mut tls = HttpsConnectorBuilder::new().with_tls_config(tls_config).https_or_http();
+    if let Some(name) = &config.tls_server_name {
+        let name = name.clone().try_into().with_context(|| format!("`{name}` cannot be the name of a TLS server"))?;
+        tls = tls.with_server_name_resolver(FixedServerNameResolver::new(name));
+    }
+    let tls = tls.enable_all_versions().wrap_connector(Connector::new(tcp, proxy.as_ref(), to_proxy));
+    let mut connector = TimeoutConnector::new(tls);
+    connector.set_connect_timeout(config.connect_timeout);
+    connector.set_read_timeout(config.read_timeout);
+    connector.set_write_timeout(config.write_timeout);
+    connector.set_reset_reader_on_write(config.reset_reader_on_write);
+    let client = hyper_util::client::legacy::Client::builder(TokioExecutor::new())
+        .timer(TokioTimer::new())
+        .pool_timer(TokioTimer::new())
+        .http2_keep_alive_interval(SILENCE)
+        .http2_keep_alive_timeout(PATIENCE)
+        .http2_initial_stream_window_size(STREAM_WINDOW)
+        .http2_initial_connection_window_size(CONNECTION_WINDOW)
+        .build(connector);
+    Ok(ServiceBuilder::new()
+        .layer(config.base_uri_layer())
+        .option_layer(config.auth_layer().map_err(|error| kubeconfig::plugin_failure(&error.to_string()).map_or(error.into(), anyhow::Error::msg))?)
+        .layer(config.extra_headers_layer()?)
+        // kube shows the text of an error, and not its causes.
+        .map_err(|error| BoxError::from(format!("{:#}", anyhow::Error::new(error))))
+        .service(client))
+}
+
+/// Counts requests, and reads the server's clock in the replies.
+#[derive(Clone)]
+struct Observing {
+    clock: Clock,
+    metrics: Arc<RestClientMetrics>,
+}
+
+#[derive(Clone)]
+struct Observed<S> {
+    inner: S,
+    by: Observing,
+}
+
+impl<S> Layer<S> for Observing {
+    type Service = Observed<S>;
+
+    fn layer(&self, inner: S) -> Observed<S> {
+        Observed { inner, by: self.clone() }
+    }
+}
+
+impl Observing {
+    fn read_date<B>(&self, reply: &Response<B>, sent: BootTime) {
+        let date = reply.headers().get(DATE).and_then(|date| date.to_str().ok());
+        // What a cache or a proxy answers tells another clock, or an old time.
+        let is_own = !reply.headers().contains_key(AGE) && !reply.status().is_server_error();
+        if let Some(reply) = date.filter(|_| is_own).and_then(|date| Reply::new(date, sent, BootTime::now())) {
+            self.clock.observe(&reply);
+        }
+    }
+}
+
+impl<S, B> Service<Request<Body>> for Observed<S>
+where
+    S: Service<Request<Body>, Response = Response<B>>,
+    S::Future: Send + 'static,
+{
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = BoxFuture<'static, Result<S::Response, S::Error>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let (by, method, begun, sent) = (self.by.clone(), request.method().clone(), Instant::now(), BootTime::now());
+        let reply = self.inner.call(request);
+        async move {
+            let reply = reply.await;
+            if let Ok(reply) = &reply {
+                by.read_date(reply, sent);
+            }
+            by.metrics.requested(&method, reply.as_ref().ok().map(Response::status), begun.elapsed());
+            reply
+        }
+        .boxed()
+    }
+}
+
+/// A client whose requests other than reads wait until this process is the leader, and whose replies take a bounded amount of memory. Replies correct `clock`.
+///
+/// # Errors
+/// When the configuration cannot be used.
+pub fn leading_client(api_server: &ApiServer, leadership: Leadership, clock: Clock, metrics: Arc<RestClientMetrics>) -> anyhow::Result<Client> {
+    let namespace = api_server.namespace().to_owned();
+    let inner = bounded_replies(client(api_server, clock, metrics)?, namespace.clone());
+    let gate = service_fn(move |request: Request<Body>| {
+        let (inner, leadership) = (inner.clone(), leadership.clone());
+        async move {
+            if request.method() != Method::GET {
+                leadership.held().await;
+            }
+            inner.send(request).await
+        }
+    });
+    Ok(Client::new(gate, namespace))
+}

@@ -1,0 +1,361 @@
+//! Leader election over a Lease. Every write is compare-and-swap by `resourceVersion`, and the clock of another process is never read: a lease has lapsed
+//! when this process has seen it unchanged for its whole duration.
+
+use std::fmt::Write as _;
+use std::time::{Duration, Instant};
+
+use clap::{ArgAction, Args};
+use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
+use k8s_openapi::jiff::Timestamp;
+use kube::api::{ObjectMeta, PostParams};
+use kube::{Api, Client};
+use tokio::sync::oneshot;
+use tracing::{info, warn};
+
+use crate::runtime::leadership::Office;
+use crate::runtime::options::{duration, name, namespace};
+
+/// The options of the leader election.
+#[derive(Args, Clone, Debug)]
+pub struct LeaseOptions {
+    /// Whether to act only while holding a Lease: without it, run one replica only, since two may leave a session running after its object is gone
+    #[arg(long, env = "ATHENA_OPERATOR_LEADER_ELECTION", default_value_t = true, action = ArgAction::Set, value_name = "BOOLEAN")]
+    pub leader_election: bool,
+
+    /// Name of the Lease
+    #[arg(long, env = "ATHENA_OPERATOR_LEASE_NAME", default_value = "athena-operator", value_parser = name, value_name = "NAME")]
+    pub lease_name: String,
+
+    /// Namespace of the Lease; the pod's own, or that of the kubeconfig's context, if unset
+    #[arg(long, env = "ATHENA_OPERATOR_LEASE_NAMESPACE", value_parser = namespace, value_name = "NAMESPACE")]
+    pub lease_namespace: Option<String>,
+
+    /// How long a leader that is not heard of stays the leader, in whole seconds; it stops acting after two thirds of that
+    #[arg(long, env = "ATHENA_OPERATOR_LEASE_DURATION", default_value = "15s", value_parser = lease_duration, value_name = "DURATION")]
+    pub lease_duration: Duration,
+}
+
+/// Which lease, and whose.
+#[derive(Clone, Debug)]
+pub struct Candidate {
+    /// The lease's namespace.
+    pub namespace: String,
+    /// The lease's name.
+    pub name: String,
+    /// What no other process is called, nor this one after a restart.
+    pub identity: String,
+    /// How long others wait for a renewal; the holder stops acting after two thirds of it.
+    pub duration: Duration,
+}
+
+fn lease_duration(text: &str) -> Result<Duration, String> {
+    let given = duration(text)?;
+    if given.subsec_nanos() == 0 { Ok(given) } else { Err(format!("`{text}` must be whole seconds, such as 15s")) }
+}
+
+/// A name for this process that no other has: the pod's, and something random.
+pub fn identity() -> String {
+    let mut identity = std::env::var("POD_NAME").or_else(|_| std::env::var("HOSTNAME")).unwrap_or_else(|_| "athena-operator".into());
+    // A string takes what is written to it.
+    let _ = write!(identity, "_{:016x}", fastrand::u64(..));
+    identity
+}
+
+/// What is to be done about the lease.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Move {
+    /// There is none: make it.
+    Create,
+    /// It is free, has lapsed, or is this process's own: write it.
+    Write,
+    /// Another process holds it.
+    Wait,
+}
+
+/// What a candidate has seen of a lease, and since when it has not changed.
+#[derive(Clone, Debug, Default)]
+struct Watch(Option<(LeaseSpec, Instant)>);
+
+impl Watch {
+    fn next_move(&mut self, lease: Option<&LeaseSpec>, identity: &str, default: Duration, now: Instant) -> Move {
+        let Some(spec) = lease else { return Move::Create };
+        let holder = spec.holder_identity.as_deref().unwrap_or_default();
+        let since = match &self.0 {
+            Some((seen, since)) if seen == spec => *since,
+            _ => {
+                self.0 = Some((spec.clone(), now));
+                now
+            }
+        };
+        let duration = spec.lease_duration_seconds.and_then(|seconds| u64::try_from(seconds).ok()).map_or(default, Duration::from_secs);
+        let lapsed = now.duration_since(since) >= duration.max(default);
+        if holder.is_empty() || holder == identity || lapsed { Move::Write } else { Move::Wait }
+    }
+}
+
+/// The lease as `candidate` holds it from now on.
+fn held(before: Option<&LeaseSpec>, candidate: &Candidate, now: Timestamp) -> LeaseSpec {
+    let own = before.filter(|spec| spec.holder_identity.as_deref() == Some(&candidate.identity));
+    let transitions = before.and_then(|spec| spec.lease_transitions);
+    LeaseSpec {
+        holder_identity: Some(candidate.identity.clone()),
+        // Rounded up: whoever reads it waits a little longer.
+        lease_duration_seconds: Some(i32::try_from(candidate.duration.as_millis().div_ceil(1000)).unwrap_or(i32::MAX)),
+        acquire_time: own.and_then(|spec| spec.acquire_time.clone()).or(Some(MicroTime(now))),
+        renew_time: Some(MicroTime(now)),
+        lease_transitions: match (own, before) {
+            (Some(_), _) => transitions,
+            (None, Some(_)) => Some(transitions.unwrap_or(0).saturating_add(1)),
+            (None, None) => Some(0),
+        },
+        ..LeaseSpec::default()
+    }
+}
+
+/// Takes part in the election until the lease was held and is lost, which is the only way in which this returns, or until `release` is told; then a
+/// lease that is held is given back. The clients must be such that write without a lease, and have connections of their own: where one does not answer, the
+/// other is tried.
+pub async fn run(clients: [Client; 2], candidate: Candidate, office: Office, mut release: oneshot::Receiver<()>) {
+    let mut apis = clients.map(|client| Api::<Lease>::namespaced(client, &candidate.namespace));
+    let mut watch = Watch::default();
+    let mut term: Option<Term> = None;
+    let mut told = None;
+    loop {
+        let result = match &term {
+            Some(Term { end, lease }) => renew(&mut apis, lease, &candidate, *end).await,
+            None => match tokio::time::timeout(candidate.duration, turn(&apis[0], &mut watch, &candidate)).await {
+                Ok(result) => result.map_err(Some),
+                Err(_) => Err(None),
+            },
+        };
+        let mut pause = retry(&candidate);
+        match result {
+            Ok(Turn::Held { sent, lease }) => {
+                let end = sent + candidate.duration * 2 / 3;
+                office.hold_until(end);
+                // As long after it was sent as a quick answer would have it: a slow one leaves no less time for the next.
+                pause = (sent + candidate.duration / 3).saturating_duration_since(Instant::now());
+                if term.replace(Term { end, lease }).is_none() {
+                    info!(lease = candidate.name, identity = candidate.identity, "this process is the leader");
+                }
+            }
+            Ok(Turn::Changed) => {}
+            Ok(Turn::Other(holder)) => {
+                if term.is_some() {
+                    warn!(lease = candidate.name, holder, "the lease was taken by another process");
+                    return office.leave();
+                }
+                office.wait();
+                if told.as_ref() != Some(&holder) {
+                    info!(lease = candidate.name, holder, "waiting for the lease");
+                    told = Some(holder);
+                }
+            }
+            Err(Some(error)) => warn!(lease = candidate.name, "cannot take or renew the lease: {error}"),
+            Err(None) => warn!(lease = candidate.name, "cannot take or renew the lease: no answer from the API server in time"),
+        }
+        let end = term.as_ref().map(|term| term.end);
+        if end.is_some_and(|end| end <= Instant::now()) {
+            warn!(lease = candidate.name, "the lease could not be renewed in time");
+            return office.leave();
+        }
+        pause = pause.mul_f64(0.8 + 0.2 * fastrand::f64());
+        pause = end.map_or(pause, |end| pause.min(end.saturating_duration_since(Instant::now())));
+        if tokio::time::timeout(pause, &mut release).await.is_ok() {
+            office.leave();
+            if term.is_some() {
+                give_back(&apis[0], &candidate).await;
+            }
+            return;
+        }
+    }
+}
+
+/// How long this process may act, and the lease as it wrote it.
+struct Term {
+    end: Instant,
+    lease: Box<Lease>,
+}
+
+/// Renews `lease` before `end`. When half of the time is over without an answer, a second try begins on the other connection, and the first goes on: whichever
+/// succeeds counts from when it was sent. The connection that answered is the first of the next time. Returns nothing for an error if neither answers.
+async fn renew(apis: &mut [Api<Lease>; 2], lease: &Lease, candidate: &Candidate, end: Instant) -> Result<Turn, Option<kube::Error>> {
+    let half = end.saturating_duration_since(Instant::now()) / 2;
+    let (answered, result) = {
+        let [first, second] = &*apis;
+        let again = async {
+            tokio::time::sleep(half).await;
+            loop {
+                match write(second, lease.clone(), candidate).await {
+                    Ok(turn) => return turn,
+                    // The first may yet be answered.
+                    Err(error) => warn!(lease = candidate.name, "cannot renew the lease on another connection: {error}"),
+                }
+                tokio::time::sleep(retry(candidate)).await;
+            }
+        };
+        tokio::select! {
+            turn = write(first, lease.clone(), candidate) => (0, turn.map_err(Some)),
+            turn = again => (1, Ok(turn)),
+            () = tokio::time::sleep_until(end.into()) => (0, Err(None)),
+        }
+    };
+    apis.rotate_left(answered);
+    result
+}
+
+/// How long a candidate waits between looks at the lease.
+fn retry(candidate: &Candidate) -> Duration {
+    Duration::from_millis(500).min(candidate.duration / 5)
+}
+
+enum Turn {
+    /// It is this process's own, by a write that was sent then.
+    Held { sent: Instant, lease: Box<Lease> },
+    /// It is another's, by name.
+    Other(String),
+    /// It has just been changed, and is not another's: an earlier write of this process may have come late, and tells nothing of how late.
+    Changed,
+}
+
+/// Looks at the lease, and takes it if it can be taken.
+async fn turn(api: &Api<Lease>, watch: &mut Watch, candidate: &Candidate) -> kube::Result<Turn> {
+    let lease = match api.get(&candidate.name).await {
+        Ok(lease) => Some(lease),
+        Err(kube::Error::Api(status)) if status.is_not_found() => None,
+        Err(error) => return Err(error),
+    };
+    let empty = LeaseSpec::default();
+    let seen = lease.as_ref().map(|lease| lease.spec.as_ref().unwrap_or(&empty));
+    match watch.next_move(seen, &candidate.identity, candidate.duration, Instant::now()) {
+        Move::Wait => Ok(Turn::Other(lease.as_ref().map(holder).unwrap_or_default().to_owned())),
+        Move::Create | Move::Write => put(api, lease, candidate).await,
+    }
+}
+
+/// Writes the lease that this process holds, again where an earlier write of its own came in between, and anew where somebody has deleted it.
+async fn write(api: &Api<Lease>, mut lease: Lease, candidate: &Candidate) -> kube::Result<Turn> {
+    loop {
+        match put(api, Some(lease), candidate).await {
+            Ok(Turn::Changed) => {}
+            Err(kube::Error::Api(status)) if status.is_not_found() => return put(api, None, candidate).await,
+            other => return other,
+        }
+        lease = api.get(&candidate.name).await?;
+        let holder = holder(&lease);
+        if !holder.is_empty() && holder != candidate.identity {
+            return Ok(Turn::Other(holder.to_owned()));
+        }
+    }
+}
+
+/// Writes the lease, or makes it where there is none, if it is still as it was read.
+async fn put(api: &Api<Lease>, before: Option<Lease>, candidate: &Candidate) -> kube::Result<Turn> {
+    let (metadata, spec) = match &before {
+        Some(lease) => (lease.metadata.clone(), lease.spec.clone().unwrap_or_default()),
+        None => (ObjectMeta { name: Some(candidate.name.clone()), ..ObjectMeta::default() }, LeaseSpec::default()),
+    };
+    let spec = held(before.is_some().then_some(&spec), candidate, Timestamp::now());
+    let wanted = Lease { metadata, spec: Some(spec) };
+    let sent = Instant::now();
+    let written = match &before {
+        Some(_) => api.replace(&candidate.name, &PostParams::default(), &wanted).await,
+        None => api.create(&PostParams::default(), &wanted).await,
+    };
+    match written {
+        Ok(lease) => Ok(Turn::Held { sent, lease: Box::new(lease) }),
+        Err(kube::Error::Api(status)) if status.is_conflict() || status.is_already_exists() => {
+            let lease = api.get(&candidate.name).await?;
+            let holder = holder(&lease);
+            Ok(if holder.is_empty() || holder == candidate.identity { Turn::Changed } else { Turn::Other(holder.to_owned()) })
+        }
+        Err(error) => Err(error),
+    }
+}
+
+fn holder(lease: &Lease) -> &str {
+    lease.spec.as_ref().and_then(|spec| spec.holder_identity.as_deref()).unwrap_or_default()
+}
+
+/// Makes the lease free at once, if it is still this process's own.
+async fn give_back(api: &Api<Lease>, candidate: &Candidate) {
+    /// The next leader need not wait for a lease that this process could not give back for longer than it lasts anyway.
+    const PATIENCE: Duration = Duration::from_secs(3);
+    let release = async {
+        let mut lease = api.get(&candidate.name).await?;
+        match &mut lease.spec {
+            Some(spec) if spec.holder_identity.as_ref() == Some(&candidate.identity) => spec.holder_identity = Some(String::new()),
+            _ => return Ok(()),
+        }
+        api.replace(&candidate.name, &PostParams::default(), &lease).await.map(|_| ())
+    };
+    match tokio::time::timeout(PATIENCE, release).await {
+        Ok(Ok(())) => info!(lease = candidate.name, "the lease is given back"),
+        Ok(Err(error)) => warn!(lease = candidate.name, "cannot give the lease back: {error}"),
+        Err(_) => warn!(lease = candidate.name, "cannot give the lease back: no answer from the API server in time"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DURATION: Duration = Duration::from_secs(15);
+
+    fn candidate(identity: &str) -> Candidate {
+        Candidate { namespace: "n".into(), name: "athena-operator".into(), identity: identity.into(), duration: DURATION }
+    }
+
+    fn lease(holder: &str, renewed: i64) -> LeaseSpec {
+        let time = Timestamp::from_second(renewed).expect("a time");
+        held(None, &candidate(holder), time)
+    }
+
+    #[test]
+    fn a_lease_is_made_where_there_is_none() {
+        assert_eq!(Watch::default().next_move(None, "a", DURATION, Instant::now()), Move::Create);
+    }
+
+    #[test]
+    fn an_own_or_free_lease_is_written_at_once() {
+        let now = Instant::now();
+        assert_eq!(Watch::default().next_move(Some(&lease("a", 0)), "a", DURATION, now), Move::Write);
+        assert_eq!(Watch::default().next_move(Some(&lease("", 0)), "a", DURATION, now), Move::Write);
+        assert_eq!(Watch::default().next_move(Some(&LeaseSpec::default()), "a", DURATION, now), Move::Write);
+    }
+
+    #[test]
+    fn a_lease_of_another_lapses_once_it_was_seen_unchanged_for_its_duration() {
+        let (mut watch, start) = (Watch::default(), Instant::now());
+        // Its times are long past by this clock, which proves nothing.
+        assert_eq!(watch.next_move(Some(&lease("b", 0)), "a", DURATION, start), Move::Wait);
+        assert_eq!(watch.next_move(Some(&lease("b", 0)), "a", DURATION, start + DURATION.mul_f64(0.99)), Move::Wait);
+        assert_eq!(watch.next_move(Some(&lease("b", 5)), "a", DURATION, start + DURATION), Move::Wait);
+        assert_eq!(watch.next_move(Some(&lease("b", 5)), "a", DURATION, start + DURATION * 2), Move::Write);
+    }
+
+    #[test]
+    fn the_longer_of_two_durations_counts() {
+        let (mut watch, start) = (Watch::default(), Instant::now());
+        let long = LeaseSpec { lease_duration_seconds: Some(60), ..lease("b", 0) };
+        assert_eq!(watch.next_move(Some(&long), "a", DURATION, start), Move::Wait);
+        assert_eq!(watch.next_move(Some(&long), "a", DURATION, start + DURATION), Move::Wait);
+        assert_eq!(watch.next_move(Some(&long), "a", DURATION, start + Duration::from_mins(1)), Move::Write);
+    }
+
+    #[test]
+    fn transitions_count_changes_of_the_holder() {
+        let first = lease("a", 1);
+        assert_eq!(first.lease_transitions, Some(0));
+        let renewed = held(Some(&first), &candidate("a"), Timestamp::from_second(9).expect("a time"));
+        assert_eq!((renewed.lease_transitions, &renewed.acquire_time), (Some(0), &first.acquire_time));
+        let taken = held(Some(&first), &candidate("b"), Timestamp::from_second(9).expect("a time"));
+        assert_eq!((taken.lease_transitions, taken.acquire_time), (Some(1), Some(MicroTime(Timestamp::from_second(9).expect("a time")))));
+    }
+
+    #[test]
+    fn two_processes_of_a_pod_have_two_identities() {
+        assert_ne!(identity(), identity());
+    }
+}

@@ -1,0 +1,37 @@
+//! Metrics of the process.
+
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+
+use super::definition::{Definition, Row, gauge};
+use super::labelled::{Labelled, clamped};
+
+static MASTER_STATUS: Definition<1> =
+    gauge("leader_election_master_status", ["name"], "1 where the process holds the Lease of this name, or runs without leader election");
+static TASKS: Definition<0> = gauge("athena_operator_tasks", [], "Asynchronous tasks of the process");
+
+/// The metrics, for the documentation.
+pub const ROWS: &[Row] = &[MASTER_STATUS.row(), TASKS.row()];
+
+/// The metrics of the process.
+#[derive(Debug)]
+pub struct ProcessMetrics {
+    master_status: Labelled<1, Gauge>,
+    tasks: Labelled<0, Gauge>,
+}
+
+impl ProcessMetrics {
+    /// Registers the metrics.
+    pub fn register(registry: &mut Registry) -> Self {
+        Self {
+            master_status: Labelled::register(registry, &MASTER_STATUS, Gauge::default),
+            tasks: Labelled::register(registry, &TASKS, Gauge::default),
+        }
+    }
+
+    /// Shows at a scrape whether the process holds the Lease `lease`, and how many tasks it has.
+    pub fn show(&self, lease: &str, leads: bool, tasks: usize) {
+        self.master_status.of([lease.to_owned().into()]).set(leads.into());
+        self.tasks.of([]).set(clamped(tasks));
+    }
+}

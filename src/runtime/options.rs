@@ -1,0 +1,40 @@
+//! Values of flags that several components take.
+
+use std::time::Duration;
+
+use k8s_openapi::jiff::SignedDuration;
+
+/// Reads a duration, such as `20s`: more than nothing, and at most a day.
+///
+/// # Errors
+/// When it is none.
+pub fn duration(text: &str) -> Result<Duration, String> {
+    let parsed: SignedDuration = text.parse().map_err(|_| format!("`{text}` is not a duration such as 500ms, 20s or 10m"))?;
+    let positive = Duration::try_from(parsed).ok().filter(|duration| !duration.is_zero() && *duration <= Duration::from_hours(24));
+    positive.ok_or_else(|| format!("`{text}` must be more than nothing and at most 24h"))
+}
+
+/// Reads the name of a namespace.
+///
+/// # Errors
+/// When it is none.
+pub fn namespace(text: &str) -> Result<String, String> {
+    if is_label(text) { Ok(text.to_owned()) } else { Err(format!("`{text}` is not the name of a namespace")) }
+}
+
+/// The name of an object, which becomes a part of the URL of its requests.
+///
+/// # Errors
+/// When it is none.
+pub fn name(text: &str) -> Result<String, String> {
+    if text.len() <= 253 && text.split('.').all(is_label) {
+        Ok(text.to_owned())
+    } else {
+        Err(format!("`{text}` is not the name of an object: it takes lower case letters, digits, `-` and `.`"))
+    }
+}
+
+fn is_label(text: &str) -> bool {
+    let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    !text.is_empty() && text.len() <= 63 && text.bytes().all(allowed) && !text.starts_with('-') && !text.ends_with('-')
+}

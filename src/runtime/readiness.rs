@@ -1,0 +1,183 @@
+//! Whether the process does its part, and in which namespaces it cannot.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use kube::runtime::watcher;
+
+use crate::runtime::leadership::Leadership;
+
+/// How long a refusal counts in a scope that was listed before: one that lasts comes again within it, with every try.
+const REFUSED: Duration = Duration::from_mins(2);
+
+/// What the API server has answered in a scope: a namespace, or all of them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Answers {
+    listed: bool,
+    /// The newest refusal since the newest list, and when it came.
+    refused: Option<(String, Instant)>,
+}
+
+impl Answers {
+    fn refusal(&self, now: Instant) -> Option<&str> {
+        let (text, time) = self.refused.as_ref()?;
+        (!self.listed || now.saturating_duration_since(*time) < REFUSED).then_some(text)
+    }
+}
+
+/// Whether the process does its part: as the leader, once every scope was answered, with a complete list or a refusal, and not all are refused; else as the one
+/// that waits while another leads.
+#[derive(Clone, Debug)]
+pub struct Readiness {
+    /// By namespace; the one of all namespaces has no name.
+    scopes: Arc<Mutex<BTreeMap<String, Answers>>>,
+    leadership: Leadership,
+}
+
+impl Readiness {
+    /// Nothing has been answered yet in `namespaces`, or in all of them if none is named.
+    pub fn new(namespaces: &[String], leadership: Leadership) -> Self {
+        let names = if namespaces.is_empty() { vec![String::new()] } else { namespaces.to_vec() };
+        Self { scopes: Arc::new(Mutex::new(names.into_iter().map(|name| (name, Answers::default())).collect())), leadership }
+    }
+
+    fn scopes(&self) -> MutexGuard<'_, BTreeMap<String, Answers>> {
+        self.scopes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether it does.
+    pub fn is_ready(&self) -> bool {
+        let scopes = self.scopes();
+        let now = Instant::now();
+        let is_answered = |answers: &Answers| answers.listed || answers.refused.is_some();
+        let serves_any = scopes.values().any(|answers| answers.listed && answers.refusal(now).is_none());
+        scopes.values().all(is_answered) && serves_any || self.leadership.is_elsewhere()
+    }
+
+    /// What there is to say of it, a line for each thing that hinders it.
+    pub fn report(&self) -> String {
+        let is_ready = self.is_ready();
+        let mut report = if is_ready { "ok\n".to_owned() } else { String::new() };
+        for (name, refusal) in self.refused() {
+            let place = if name.is_empty() { "all namespaces".to_owned() } else { format!("namespace {name}") };
+            // A string takes what is written to it.
+            let _ = writeln!(report, "the API server refuses to list the AthenaSessions of {place}: {refusal}");
+        }
+        if report.is_empty() {
+            let is_leader = self.leadership.is_held();
+            report.push_str(if is_leader {
+                "the first list of AthenaSessions is not complete\n"
+            } else {
+                "no process is seen to hold the lease, and the log says why\n"
+            });
+        }
+        report
+    }
+
+    /// The scopes that are refused, and what the API server says.
+    pub fn refused(&self) -> Vec<(String, String)> {
+        let now = Instant::now();
+        let refused = |(name, answers): (&String, &Answers)| Some((name.clone(), answers.refusal(now)?.to_owned()));
+        self.scopes().iter().filter_map(refused).collect()
+    }
+
+    /// A list of `scope` is complete. Returns whether it was refused before.
+    pub fn listed(&self, scope: &str) -> bool {
+        let before = self.scopes().insert(scope.to_owned(), Answers { listed: true, refused: None });
+        before.is_some_and(|before| before.refused.is_some())
+    }
+
+    /// A list or watch of `scope` has failed. Returns what the API server says, if it refused it and that is news.
+    pub fn failed(&self, scope: &str, error: &watcher::Error) -> Option<String> {
+        let refusal = refusal(error)?;
+        let now = Instant::now();
+        let mut scopes = self.scopes();
+        let answers = scopes.entry(scope.to_owned()).or_default();
+        let is_news = answers.refusal(now) != Some(&refusal);
+        answers.refused = Some((refusal.clone(), now));
+        is_news.then_some(refusal)
+    }
+}
+
+/// What the API server says, if it refuses: not that it is busy, nor that the watch has to begin anew.
+pub fn refusal(error: &watcher::Error) -> Option<String> {
+    let (watcher::Error::InitialListFailed(kube::Error::Api(status))
+    | watcher::Error::WatchStartFailed(kube::Error::Api(status))
+    | watcher::Error::WatchFailed(kube::Error::Api(status))
+    | watcher::Error::WatchError(status)) = error
+    else {
+        return None;
+    };
+    matches!(status.code, 401 | 403 | 404 | 405).then(|| status.message.clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use kube::core::Status;
+
+    use super::*;
+    use crate::runtime::leadership::contested;
+
+    fn failure(code: u16, message: &str) -> watcher::Error {
+        watcher::Error::InitialListFailed(kube::Error::Api(Box::new(Status { code, message: message.into(), ..Status::default() })))
+    }
+
+    fn of(names: &[&str]) -> Readiness {
+        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+        Readiness::new(&names, Leadership::unbounded())
+    }
+
+    #[test]
+    fn it_is_ready_once_each_namespace_was_answered_and_one_can_be_served() {
+        let readiness = of(&["good", "absent"]);
+        assert_eq!((readiness.is_ready(), readiness.report().as_str()), (false, "the first list of AthenaSessions is not complete\n"));
+        assert!(!readiness.listed("good"));
+        assert!(!readiness.is_ready());
+        assert_eq!(readiness.failed("absent", &failure(500, "no")), None, "a failure is no answer");
+        assert_eq!(readiness.failed("absent", &failure(429, "later")), None);
+        assert!(!readiness.is_ready());
+        assert_eq!(readiness.failed("absent", &failure(403, "no")).as_deref(), Some("no"));
+        assert!(readiness.is_ready());
+        assert_eq!(readiness.report(), "ok\nthe API server refuses to list the AthenaSessions of namespace absent: no\n");
+        assert_eq!(readiness.refused(), [("absent".to_owned(), "no".to_owned())]);
+        assert_eq!(readiness.failed("absent", &failure(403, "no")), None, "it is told once");
+        assert!(readiness.listed("absent"), "it can be served now");
+        assert_eq!((readiness.is_ready(), readiness.report().as_str()), (true, "ok\n"));
+    }
+
+    #[test]
+    fn it_is_not_ready_while_all_are_refused() {
+        for names in [&["a", "b"][..], &[]] {
+            let readiness = of(names);
+            for name in if names.is_empty() { &[""][..] } else { names } {
+                readiness.failed(name, &failure(403, "no"));
+            }
+            assert!(!readiness.is_ready());
+            assert_eq!(readiness.report().lines().count(), names.len().max(1), "{}", readiness.report());
+        }
+    }
+
+    #[test]
+    fn a_refusal_after_a_list_counts_as_long_as_it_comes_again() {
+        let readiness = of(&["a"]);
+        readiness.listed("a");
+        readiness.failed("a", &failure(403, "no"));
+        assert!(!readiness.is_ready());
+        let answers = readiness.scopes()["a"].clone();
+        let later = Instant::now() + REFUSED;
+        assert_eq!(answers.refusal(later), None, "the watch has begun again");
+        let never = Answers { listed: false, ..answers };
+        assert_eq!(never.refusal(later), Some("no"));
+    }
+
+    #[test]
+    fn one_that_waits_for_the_lease_is_ready() {
+        let (office, leadership) = contested();
+        let readiness = Readiness::new(&[], leadership);
+        assert_eq!((readiness.is_ready(), readiness.report().as_str()), (false, "no process is seen to hold the lease, and the log says why\n"));
+        office.wait();
+        assert_eq!((readiness.is_ready(), readiness.report().as_str()), (true, "ok\n"));
+    }
+}

@@ -1,0 +1,80 @@
+//! Logs.
+
+use std::io::IsTerminal;
+
+use clap::{Args, ValueEnum};
+use tracing::{Metadata, Subscriber};
+use tracing_subscriber::filter::{FilterExt, LevelFilter, filter_fn};
+use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::layer::{Layer, SubscriberExt};
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, fmt};
+
+use crate::runtime::confidential::Withholding;
+
+/// The options of the log.
+#[derive(Args, Clone, Debug)]
+pub struct LogOptions {
+    /// Form of the log lines
+    #[arg(long, env = "ATHENA_OPERATOR_LOG_FORMAT", default_value = "json")]
+    pub log_format: LogFormat,
+
+    /// What to log: a level, or directives such as `info,athena_operator::runtime::lease=debug`. Other crates log nothing: their lines would show requests and
+    /// replies, with credentials in them
+    #[arg(long, env = "ATHENA_OPERATOR_LOG", default_value = "warn,athena_operator=info", value_parser = filter, value_name = "FILTER")]
+    pub log: String,
+}
+
+/// Form of the log lines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// One JSON object a line.
+    Json,
+    /// For people.
+    Text,
+}
+
+/// Sends log lines to standard error, as [`lines`] makes them.
+///
+/// # Errors
+/// When `filter` cannot be read.
+pub fn init(format: LogFormat, filter: &str) -> anyhow::Result<()> {
+    lines(format, filter, std::io::stderr, std::io::stderr().is_terminal())?.init();
+    Ok(())
+}
+
+/// What sends log lines to `writer`, in `format`, as `filter` says, without secrets. What other crates log is left out, whatever `filter` says: they show
+/// requests and replies, with credentials and properties in them. What people need of it is a line of the operator's own.
+///
+/// # Errors
+/// When `filter` cannot be read.
+pub fn lines<W>(format: LogFormat, filter: &str, writer: W, colours: bool) -> anyhow::Result<impl Subscriber + Send + Sync>
+where
+    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
+{
+    let filter = EnvFilter::try_new(filter).map_err(|error| anyhow::anyhow!("cannot read the log filter `{filter}`: {error}"))?;
+    let filter = filter.and(filter_fn(is_own));
+    let lines = fmt::layer().with_writer(Withholding(writer));
+    let lines = match format {
+        LogFormat::Json => lines.json().flatten_event(true).with_span_list(false).with_filter(filter).boxed(),
+        LogFormat::Text => lines.with_target(false).with_ansi(colours).with_filter(filter).boxed(),
+    };
+    Ok(tracing_subscriber::registry().with(lines))
+}
+
+/// Whether a line or span is the operator's own.
+fn is_own(metadata: &Metadata<'_>) -> bool {
+    metadata.target().split("::").next() == Some(env!("CARGO_CRATE_NAME"))
+}
+
+/// A filter of the log, in which each directive is a level or is about this program.
+fn filter(text: &str) -> Result<String, String> {
+    for directive in text.split(',') {
+        let target = directive.split(['=', '[']).next().unwrap_or_default().trim();
+        let is_own = target.split("::").next() == Some(env!("CARGO_CRATE_NAME")) || directive.starts_with('[');
+        if !is_own && (directive.trim().is_empty() || directive.trim().parse::<LevelFilter>().is_err()) {
+            return Err(format!("`{directive}` is neither a level nor a directive for {}: other crates log nothing", env!("CARGO_CRATE_NAME")));
+        }
+    }
+    EnvFilter::try_new(text).map(|_| text.to_owned()).map_err(|error| format!("`{text}` cannot be read: {error}"))
+}

@@ -1,0 +1,332 @@
+//! Which event a change is. What each event means stands in one table, [`EVENTS`], which also gives its type; the documentation is made from it.
+
+use std::borrow::Cow;
+
+use crate::api::{AthenaSession, AthenaSessionStatus};
+use crate::session::local_state::{Call, LocalState};
+use crate::session::refused_write;
+use crate::session::reply::{Refusal, Session};
+use crate::session::retained::Retained;
+use crate::session::status::{Outcome, condition};
+use crate::session::step::Step;
+
+/// An event for people, about one object. Many may wait to be published.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Event {
+    /// Whether somebody should act on it.
+    pub warning: bool,
+    /// CamelCase reason.
+    pub reason: Cow<'static, str>,
+    /// What happened. Of events that are the same, the newest is shown.
+    pub note: Box<str>,
+    /// What the operator was doing.
+    pub action: &'static str,
+    /// The attempt, if it is about one.
+    pub attempt: Option<i32>,
+    /// The reason of the refusal, where that of the event does not say it.
+    pub refusal: Option<&'static str>,
+}
+
+/// What every event with one reason has in common.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Kind {
+    /// CamelCase reason.
+    pub reason: &'static str,
+    /// Whether it is a Warning, and not Normal.
+    pub warning: bool,
+    /// What it means. The condition of the same reason means the same.
+    pub meaning: &'static str,
+    /// What a person can do.
+    pub cure: &'static str,
+}
+
+const fn normal(reason: &'static str, meaning: &'static str, cure: &'static str) -> Kind {
+    Kind { reason, warning: false, meaning, cure }
+}
+
+const fn warning(reason: &'static str, meaning: &'static str, cure: &'static str) -> Kind {
+    Kind { reason, warning: true, meaning, cure }
+}
+
+/// Events take notes of at most so many bytes.
+const LONGEST_NOTE: usize = 1024;
+
+const NOTHING: &str = "nothing";
+const RUN_AGAIN: &str = "read the message; to run it again, suspend and resume the object, or set `restartPolicy: OnFailure`";
+const WAIT: &str = "wait, end other sessions, or ask AWS for a larger quota";
+
+/// Every event, in the order of a session's life.
+pub const EVENTS: &[Kind] = &[
+    normal("SessionStarted", "StartSession named the session of the attempt", NOTHING),
+    normal("SessionIdle", "the session waits for work", NOTHING),
+    normal("SessionBusy", "the session is at work", NOTHING),
+    normal(
+        "UnknownState",
+        "Athena shows a state that this version does not know; the session counts as live",
+        "look at the session in Athena's console",
+    ),
+    normal("SessionTerminating", "the session is being ended, and not by the operator", "wait for the end"),
+    normal("Suspending", "the object is suspended, and its session is being ended or not found yet", NOTHING),
+    normal("Suspended", "the object is suspended and nothing of it lives", "set `suspend` to false to start a session"),
+    normal(
+        "IdleTimeout",
+        "the session ended, and can have been idle for its timeout; the message names the times",
+        "nothing, or suspend and resume to run it again",
+    ),
+    normal(
+        "DeadlineExceeded",
+        "the active deadline is over: the session is being ended, or has been",
+        "nothing, or suspend and resume to run it again",
+    ),
+    warning("ReplacingSession", "the session is degraded or was not ready in time and is being ended", "wait for the end"),
+    warning("RestartingAfterFailure", "the attempt has failed and another follows", "read the message; if it goes on, look at the session's logs"),
+    warning("SessionFailed", "the session failed, or ended before it was ever idle", RUN_AGAIN),
+    warning("SessionDegraded", "Athena reported the session as DEGRADED, and the operator ended it", RUN_AGAIN),
+    warning("StartupDeadlineExceeded", "the session was not ready within its startup deadline, and the operator ended it", RUN_AGAIN),
+    warning("StoppedOutside", "somebody else ended the session, too early for its idle timeout", RUN_AGAIN),
+    warning("SessionVanished", "Athena does not know the session any more, too early for its idle timeout", RUN_AGAIN),
+    warning("Throttled", "Athena refuses a call for its rate; it is tried for as long as it takes", "wait"),
+    warning("QuotaExceeded", "the account has no session left; the start is tried for as long as it takes", WAIT),
+    warning("CapacityUnavailable", "Athena has no capacity for the account; the start is tried for as long as it takes", WAIT),
+    warning("AthenaUnavailable", "Athena does not answer; the operator asks again with the same token", "if it goes on, look at the network"),
+    warning("WorkGroupNotFound", "the work group does not exist", "create it; if the name is wrong, create another AthenaSession"),
+    warning("WorkGroupDisabled", "the work group is disabled", "enable it"),
+    warning("WorkGroupNotSpark", "the engine of the work group is not Apache Spark", "change the engine, or create another AthenaSession"),
+    warning("AccessDenied", "IAM refuses a call; the message names caller, action and resource", "mend the operator's IAM policy"),
+    warning(
+        "CredentialsInvalid",
+        "the operator's AWS credentials are missing, wrong, revoked or expired",
+        "mend the credentials where the operator gets them from; it looks for them again by itself",
+    ),
+    warning(
+        "AccountChanged",
+        "the operator was given credentials of another account than it works in, and makes no call with them",
+        "give it credentials of its account again, or restart it to have it work in the other one",
+    ),
+    warning(
+        "WrongRegion",
+        "the endpoint is that of another region than the operator works in",
+        "mend `AWS_REGION` or the endpoint of the operator (`aws.region`, `aws.endpointUrl` of the chart), and restart it",
+    ),
+    warning(
+        "ClockSkew",
+        "the clock of the operator's node is wrong by more than five minutes, and could not be corrected by the time in AWS's replies",
+        "set the node's clock",
+    ),
+    warning("NotFound", "something that StartSession names does not exist", "read the message"),
+    warning("Refused", "a call is refused with a text that this version does not know", "read the message"),
+    warning("InvalidRequest", "StartSession refuses the request for good, or the operator knows that it would", "create another AthenaSession"),
+    warning(
+        "TokenMismatch",
+        "Athena has seen the token with another request; the operator looks for the session by its marker",
+        "wait; if none is found, suspend and resume the object, or create another AthenaSession",
+    ),
+    warning(
+        "SessionAlreadyExists",
+        "Athena says that the session exists already; the operator looks for it by its marker",
+        "wait; if none is found, suspend and resume the object, or create another AthenaSession",
+    ),
+    warning(
+        "MarkerMismatch",
+        "a session carries the marker of the object, with another role or engine configuration; it is not adopted",
+        "find out who started it, and end it",
+    ),
+    warning(
+        "ObservationStale",
+        "the session could not be looked at for ten minutes; the status shows what was seen last",
+        "read the message and the operator's log",
+    ),
+    warning(
+        "IdentityChanged",
+        "the operator works in another region or account than that of the attempt, or cannot tell its account, and starts and ends nothing for it",
+        "run the operator there again, or delete the object with `deletionPolicy: Retain`, which an administrator may have to set",
+    ),
+    warning(
+        "ObjectInvalid",
+        "this version of the operator cannot read the object: it was stored under another schema, or somebody else wrote its status",
+        "mend the field that the message names, or run the version that wrote it",
+    ),
+    warning(
+        "TerminateRefused",
+        "the session lives on, and TerminateSession is refused",
+        "mend the operator's IAM policy, or end the session by hand",
+    ),
+    warning(
+        "TTLUnderGitOps",
+        "Flux or Argo CD applies the object and it has `ttlSecondsAfterFinished`: the tool will create it again each time, and a new session is paid for",
+        "remove `ttlSecondsAfterFinished`",
+    ),
+    warning(
+        refused_write::REASON,
+        "the API server refuses a write to the object: a policy, a webhook, a missing right, a full storage; it is tried again for as long as it takes",
+        "read the message; mend what refuses the write, or change the object as it asks",
+    ),
+    normal("Deleting", "the object is being deleted; the message says what that waits for", "wait, or do what the message says"),
+    normal("SessionEnded", "nothing of the object lives, and it is let go", NOTHING),
+    warning(
+        "SessionRetained",
+        "the object is let go with `deletionPolicy: Retain`; its session may run on, unowned and billed",
+        "end the session by hand when it is not needed any more",
+    ),
+];
+
+fn new(reason: &str, note: &str, action: &'static str) -> Event {
+    let (warning, reason) = match EVENTS.iter().find(|kind| kind.reason == reason) {
+        Some(kind) => (kind.warning, kind.reason.into()),
+        // A reason from a later release's status.
+        None => (true, reason.to_owned().into()),
+    };
+    Event { warning, reason, note: cut(note, LONGEST_NOTE).into(), action, attempt: None, refusal: None }
+}
+
+/// Returns the event of a step and of the change of status that it led to. Work that comes and goes (IDLE and BUSY) is none. `known` holds the refusal
+/// that stands, whose AWS request id the note names.
+pub fn event(before: Option<&AthenaSessionStatus>, after: &AthenaSessionStatus, step: &Step, outcome: &Outcome, known: &LocalState) -> Option<Event> {
+    let old = before.and_then(|status| condition(status, "Ready"));
+    let new_ready = condition(after, "Ready")?;
+    let at_work = |reason: &str| matches!(reason, "SessionIdle" | "SessionBusy");
+    let standing = |reason: &str| {
+        let is_its = |call| reason == "TerminateRefused" && call == Call::Terminate;
+        known.refused.as_deref().filter(|refused| refused.refusal.reason == reason || is_its(refused.call)).map(|refused| &refused.refusal)
+    };
+    let same =
+        old.is_some_and(|old| old.reason == new_ready.reason && old.status == new_ready.status || at_work(&old.reason) && at_work(&new_ready.reason));
+    let event = match (outcome, new_ready.reason.as_str()) {
+        (Outcome::Refused(refusal), _) if *step == Step::Terminate => refused("TerminateRefused", refusal, action(step)),
+        _ if same => return None,
+        (Outcome::Refused(refusal), reason) if reason == refusal.reason || reason == "Starting" => refused(refusal.reason, refusal, action(step)),
+        (Outcome::Started { id, .. }, _) => started(id, action(step)),
+        // The status could not be written when it was started.
+        _ if let Step::Adopt(_, Session { id, .. }) = step
+            && known.has_started(id) =>
+        {
+            started(id, action(step))
+        }
+        // Between its start and its being idle a session has nothing to tell that is worth a write.
+        (_, "Starting" | "SessionCreating" | "SessionCreated") => return None,
+        // It has its own event, while an object is being deleted too.
+        (_, refused_write::REASON) => return None,
+        (_, reason) => match standing(reason) {
+            Some(refusal) => of_refusal(reason, &new_ready.message, refusal, action(step)),
+            None => new(reason, short(&new_ready.message), action(step)),
+        },
+    };
+    Some(Event { attempt: after.attempt, ..event })
+}
+
+fn started(id: &str, action: &'static str) -> Event {
+    new("SessionStarted", &format!("session {id} was started"), action)
+}
+
+/// The event of an object that is to delete itself and that a tool would then create again. It is told once: when that comes to be so or, by a process
+/// that meets the object, while its generation has not been reported. `before` is what [`undoes_ttl`] said when the process last saw it.
+pub fn ttl_under_gitops(object: &AthenaSession, before: Option<bool>) -> Option<Event> {
+    let observed = object.status.as_ref().and_then(|status| status.observed_generation) == object.metadata.generation;
+    let told = before.unwrap_or(observed) || object.metadata.deletion_timestamp.is_some();
+    let tool = undone_by(object).filter(|_| !told)?;
+    let note =
+        format!("{tool} applies this object: each time ttlSecondsAfterFinished deletes it, {tool} creates it again, and a new session is paid for");
+    Some(new("TTLUnderGitOps", &note, "Observe"))
+}
+
+/// Whether `object` is to delete itself and a tool would then create it again.
+pub fn undoes_ttl(object: &AthenaSession) -> bool {
+    undone_by(object).is_some()
+}
+
+fn undone_by(object: &AthenaSession) -> Option<&'static str> {
+    object.spec.ttl_seconds_after_finished.and_then(|_| applied_by(object))
+}
+
+/// Labels and annotations by which a tool marks what it applies from a repository, and the tool. Of an object's, no others are kept.
+pub const MARKS: [(&str, &str); 4] = [
+    ("kustomize.toolkit.fluxcd.io/name", "Flux"),
+    ("helm.toolkit.fluxcd.io/name", "Flux"),
+    ("argocd.argoproj.io/instance", "Argo CD"),
+    ("argocd.argoproj.io/tracking-id", "Argo CD"),
+];
+
+/// The tool that applies `object` from a repository, by the marks that it leaves. `app.kubernetes.io/instance`, which Argo CD may use too, is also Helm's.
+fn applied_by(object: &AthenaSession) -> Option<&'static str> {
+    let carries = |key: &str| [&object.metadata.labels, &object.metadata.annotations].into_iter().flatten().any(|map| map.contains_key(key));
+    MARKS.iter().find(|(key, _)| carries(key)).map(|(_, tool)| *tool)
+}
+
+/// The event of letting an object go of which nothing lives.
+pub fn release(object: &AthenaSession) -> Event {
+    let id = object.status.as_ref().and_then(|status| status.session_id.as_deref());
+    let note = match id {
+        Some(id) => format!("session {id} has ended and the object is let go"),
+        None => "no session lives and the object is let go".into(),
+    };
+    new("SessionEnded", &note, "Delete")
+}
+
+/// The event of letting an object go whose session may run on. It is published before that is done.
+pub fn retained(retained: &Retained) -> Event {
+    let place = match (retained.work_group.as_deref(), retained.region.as_deref()) {
+        (None, None) => String::new(),
+        (None, Some(region)) => format!(" in region {region}"),
+        (Some(work_group), None) => format!(" in work group {work_group}"),
+        (Some(work_group), Some(region)) => format!(" in work group {work_group}, region {region},"),
+    };
+    let note = match &retained.session_id {
+        Some(id) => {
+            format!("session {id}{place} may run on and be billed: the object is let go with deletionPolicy Retain, and nothing else owns it")
+        }
+        None => format!(
+            "a session{place} may have been started and run on: the object is let go with deletionPolicy Retain; look for its UID in the descriptions \
+             of the work group's sessions"
+        ),
+    };
+    new("SessionRetained", &note, "Delete")
+}
+
+/// The event of an object that cannot be read.
+pub fn unreadable(message: &str) -> Event {
+    new(crate::session::invalid_object::REASON, short(message), "Observe")
+}
+
+/// The event of a write that the API server refuses: `what` it does, and `message` says the rest.
+pub fn write_refused(what: &'static str, message: &str) -> Event {
+    Event { refusal: Some(what), ..new(refused_write::REASON, short(message), "Write") }
+}
+
+/// The event of a start, of `attempt` if one is recorded, to which Athena does not answer: the condition goes on to say that the session is starting.
+pub fn unanswered(refusal: &Refusal, attempt: Option<i32>) -> Event {
+    Event { attempt, ..refused(refusal.reason, refusal, "Start") }
+}
+
+fn refused(reason: &str, refusal: &Refusal, action: &'static str) -> Event {
+    of_refusal(reason, &refusal.message, refusal, action)
+}
+
+/// The event with `text` and the AWS request id of `refusal`.
+fn of_refusal(reason: &str, text: &str, refusal: &Refusal, action: &'static str) -> Event {
+    let request = refusal.request_id.as_deref().map(|id| format!(" (AWS request id {})", cut(id, 64))).unwrap_or_default();
+    let refusal = (reason != refusal.reason).then_some(refusal.reason);
+    Event { refusal, ..new(reason, &format!("{}{request}", short(text)), action) }
+}
+
+fn action(step: &Step) -> &'static str {
+    match step {
+        Step::ReadWorkGroup | Step::Hold(_) | Step::Reject(..) | Step::Record(_) | Step::Start(_) | Step::Adopt(..) => "Start",
+        Step::Terminate | Step::Stop(..) => "Terminate",
+        Step::Release => "Delete",
+        _ => "Observe",
+    }
+}
+
+/// `text`, cut so that a few words fit beside it into a note.
+fn short(text: &str) -> &str {
+    cut(text, 900)
+}
+
+/// `text`, cut to so many bytes.
+fn cut(text: &str, bytes: usize) -> &str {
+    &text[..text.floor_char_boundary(bytes)]
+}
+
+#[cfg(test)]
+#[path = "events_tests.rs"]
+mod tests;

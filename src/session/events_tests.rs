@@ -1,0 +1,240 @@
+//! The table of events, and what occurs.
+
+use std::collections::BTreeSet;
+
+use k8s_openapi::jiff::Timestamp;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::api::{EndReason, StopCause};
+use crate::athena::CATALOGUE;
+use crate::session::environment::Limits;
+use crate::session::reply::Class;
+use crate::session::status::{Situation, seconds};
+
+fn object(metadata: Value, status: Value) -> AthenaSession {
+    let mut object = json!({ "apiVersion": "athena-operator.io/v1alpha1", "kind": "AthenaSession", "spec": { "workGroup": "etl" } });
+    (object["metadata"], object["status"]) = (metadata, status);
+    serde_json::from_value(object).expect("an AthenaSession")
+}
+
+fn refusal(class: Class, reason: &'static str) -> Refusal {
+    Refusal { class, reason, message: "no".into(), request_id: Some("r-1".into()) }
+}
+
+fn status_of(situation: &Situation) -> AthenaSessionStatus {
+    let row = situation.row();
+    let time = seconds(Timestamp::UNIX_EPOCH);
+    let condition = json!({ "type": "Ready", "status": row.ready, "reason": row.reason, "message": row.message, "lastTransitionTime": time });
+    serde_json::from_value(json!({ "conditions": [condition] })).expect("a status")
+}
+
+/// One situation of each kind, for each reason that it can have.
+fn situations() -> Vec<Situation> {
+    let message = String::new;
+    let states = ["CREATING", "CREATED", "IDLE", "BUSY", "TERMINATING", "HIBERNATING"];
+    let causes = [StopCause::Suspended, StopCause::ActiveDeadline, StopCause::StartupDeadline, StopCause::Degraded];
+    let ends = [
+        EndReason::IdleTimeout,
+        EndReason::DeadlineExceeded,
+        EndReason::StoppedOutside,
+        EndReason::SessionFailed,
+        EndReason::SessionDegraded,
+        EndReason::StartupDeadlineExceeded,
+        EndReason::SessionVanished,
+        EndReason::InvalidRequest,
+        EndReason::TokenMismatch,
+        EndReason::SessionAlreadyExists,
+        EndReason::Other("not a word".into()),
+    ];
+    let mut all = vec![
+        Situation::Starting { message: message() },
+        Situation::Suspended,
+        Situation::Restarting { message: message() },
+        Situation::TerminateRefused { available: true, message: message() },
+        Situation::Deleting { message: message() },
+        Situation::Stale { message: message() },
+        Situation::IdentityChanged { message: message() },
+        Situation::Refused { reason: "MarkerMismatch", message: message(), stalled: false },
+        Situation::Refused { reason: "AccountChanged", message: message(), stalled: false },
+    ];
+    all.extend(states.map(|state| Situation::Session { state: state.into() }));
+    all.extend(causes.map(|cause| Situation::Stopping { cause, hindrance: None }));
+    all.extend(ends.map(|reason| Situation::Over { reason, message: message() }));
+    all.extend(CATALOGUE.iter().map(|entry| match entry.class {
+        Class::Unanswered => Situation::Starting { message: message() },
+        Class::Throttled | Class::Capacity => Situation::Queued { reason: entry.reason, message: message() },
+        _ => Situation::Refused { reason: entry.reason, message: message(), stalled: true },
+    }));
+    all
+}
+
+#[test]
+fn every_event_that_occurs_is_in_the_table_and_every_row_occurs() {
+    let none = LocalState::default();
+    let nothing = situations().into_iter().filter_map(|situation| event(None, &status_of(&situation), &Step::Wait, &Outcome::Nothing, &none));
+    let refused = CATALOGUE.iter().flat_map(|entry| {
+        let reason = if entry.class == Class::Unanswered { "Starting" } else { entry.reason };
+        let outcome = Outcome::Refused(refusal(entry.class, entry.reason));
+        let after = status_of(&Situation::Queued { reason, message: "no".into() });
+        let told = |step| event(None, &after, &step, &outcome, &none);
+        [Step::Start(0), Step::Terminate].map(told).into_iter().flatten()
+    });
+    let live = object(json!({}), json!({ "attempt": 0, "sessionId": "s" }));
+    let run_on = Retained { session_id: Some("s".into()), work_group: Some("w".into()), region: None };
+    let started = Outcome::Started { id: "s".into(), state: "CREATING".into() };
+    let starting = status_of(&Situation::Session { state: "CREATING".into() });
+    let mut mortal = object(json!({ "labels": { "argocd.argoproj.io/instance": "etl" } }), Value::Null);
+    mortal.spec.ttl_seconds_after_finished = Some(1);
+    let others = [event(None, &starting, &Step::Start(0), &started, &none), ttl_under_gitops(&mortal, Some(false))].into_iter().flatten();
+
+    let occurring: Vec<Event> = nothing
+        .chain(refused)
+        .chain(others)
+        .chain([release(&live), retained(&run_on), unreadable("mend spec"), write_refused("write the status", "no")])
+        .collect();
+    let reasons: BTreeSet<&str> = occurring.iter().map(|event| &*event.reason).collect();
+    let rows: BTreeSet<&str> = EVENTS.iter().map(|kind| kind.reason).collect();
+    assert_eq!(reasons, rows);
+    assert_eq!(EVENTS.len(), rows.len(), "a reason has two rows");
+    for kind in EVENTS {
+        assert!(occurring.iter().filter(|event| event.reason == kind.reason).all(|event| event.warning == kind.warning), "{}", kind.reason);
+        assert!(!kind.meaning.is_empty() && !kind.cure.is_empty(), "{}", kind.reason);
+    }
+}
+
+#[test]
+fn a_row_that_is_not_ready_is_a_warning_but_for_a_deletion() {
+    for situation in situations() {
+        let row = situation.row();
+        // `SessionEnded` stands in for a reason that is none.
+        if row.ready == "False" && !matches!(row.reason.as_str(), "Deleting" | "SessionEnded") {
+            assert!(new(&row.reason, "", "Observe").warning, "{}", row.reason);
+        }
+    }
+    assert!(new("AReasonOfALaterRelease", "", "Observe").warning);
+}
+
+#[test]
+fn an_unanswered_start_is_told_once_and_never_as_its_row() {
+    let starting = status_of(&Situation::Starting { message: "no".into() });
+    let throttled = status_of(&Situation::Queued { reason: "Throttled", message: "no".into() });
+    let unanswered = Outcome::Refused(refusal(Class::Unanswered, "AthenaUnavailable"));
+    let known = LocalState::default();
+    let told = event(Some(&throttled), &starting, &Step::Start(0), &unanswered, &known).map(|event| (event.reason, event.note));
+    assert_eq!(told, Some(("AthenaUnavailable".into(), "no (AWS request id r-1)".into())));
+    assert_eq!(event(Some(&starting), &starting, &Step::Start(0), &unanswered, &known), None);
+
+    let deleting = status_of(&Situation::Deleting { message: "waiting".into() });
+    let told = event(Some(&starting), &deleting, &Step::Start(0), &unanswered, &known).map(|event| (event.warning, event.reason));
+    assert_eq!(told, Some((false, "Deleting".into())));
+}
+
+#[test]
+fn a_start_is_told_when_its_session_is_recorded_late_and_what_is_found_is_no_start() {
+    let creating = status_of(&Situation::Session { state: "CREATING".into() });
+    let session = Session { id: "s".into(), state: "CREATING".into(), ..Session::default() };
+    let told =
+        |known: &LocalState| event(None, &creating, &Step::Adopt(0, session.clone()), &Outcome::Nothing, known).map(|event| event.note.into_string());
+    let mut own = LocalState::default();
+    own.started(0, "s", "CREATING", Timestamp::UNIX_EPOCH, &Limits::default());
+    assert_eq!(told(&own).as_deref(), Some("session s was started"));
+    own.session_recorded();
+    assert_eq!([told(&own), told(&LocalState::default())], [None, None]);
+}
+
+#[test]
+fn the_event_of_a_refusal_that_goes_on_standing_names_its_request() {
+    let told = |call: fn(&mut LocalState), situation: Situation| {
+        let mut known = LocalState::default();
+        call(&mut known);
+        let event = event(None, &status_of(&situation), &Step::Wait, &Outcome::Nothing, &known).expect("an event");
+        (event.reason.into_owned(), event.note.into_string())
+    };
+    let start = |known: &mut LocalState| known.start_refused(refusal(Class::MayHeal, "AccessDenied"), false, Timestamp::UNIX_EPOCH, 0.0);
+    let end = |known: &mut LocalState| known.terminate_refused(refusal(Class::MayHeal, "AccessDenied"), Timestamp::UNIX_EPOCH, 0.0);
+    let message = || "StartSession is refused: no".to_owned();
+    let stalled = told(start, Situation::Refused { reason: "AccessDenied", message: message(), stalled: true });
+    assert_eq!(stalled, ("AccessDenied".into(), "StartSession is refused: no (AWS request id r-1)".into()));
+    let lives_on = told(end, Situation::TerminateRefused { available: true, message: "it lives on".into() });
+    assert_eq!(lives_on, ("TerminateRefused".into(), "it lives on (AWS request id r-1)".into()));
+    let other = told(start, Situation::Refused { reason: "MarkerMismatch", message: message(), stalled: true });
+    assert_eq!(other, ("MarkerMismatch".into(), message()));
+}
+
+#[test]
+fn an_event_names_its_attempt_and_that_of_a_refused_end_the_kind_of_refusal() {
+    let told = |situation: Situation, step: Step, outcome: Outcome| {
+        let after = AthenaSessionStatus { attempt: Some(3), ..status_of(&situation) };
+        let event = event(None, &after, &step, &outcome, &LocalState::default()).expect("an event");
+        (event.reason.into_owned(), event.attempt, event.refusal)
+    };
+    let idle = || Situation::Session { state: "IDLE".into() };
+    let refused = |class, reason| Outcome::Refused(refusal(class, reason));
+    let denied = Situation::Refused { reason: "AccessDenied", message: "no".into(), stalled: false };
+    assert_eq!(told(idle(), Step::Wait, Outcome::Nothing), ("SessionIdle".into(), Some(3), None));
+    assert_eq!(told(denied, Step::Start(3), refused(Class::MayHeal, "AccessDenied")), ("AccessDenied".into(), Some(3), None));
+    for (class, reason) in [(Class::MayHeal, "AccessDenied"), (Class::Throttled, "Throttled"), (Class::Unanswered, "AthenaUnavailable")] {
+        assert_eq!(told(idle(), Step::Terminate, refused(class, reason)), ("TerminateRefused".into(), Some(3), Some(reason)));
+    }
+    let missing = unanswered(&refusal(Class::Unanswered, "AthenaUnavailable"), Some(3));
+    assert_eq!((&*missing.reason, missing.attempt, missing.refusal), ("AthenaUnavailable", Some(3), None));
+}
+
+#[test]
+fn a_ttl_on_what_flux_or_argo_cd_applies_is_warned_of_once() {
+    let told = |mut metadata: Value, status: Value, ttl: Option<i32>, before: Option<bool>| {
+        metadata["generation"] = json!(2);
+        let mut object = object(metadata, status);
+        object.spec.ttl_seconds_after_finished = ttl;
+        ttl_under_gitops(&object, before).map(|event| event.note.split(' ').next().unwrap_or_default().to_owned())
+    };
+    let unseen = || json!({ "observedGeneration": -1 });
+    let reported = || json!({ "observedGeneration": 2 });
+    for (key, tool) in [
+        ("kustomize.toolkit.fluxcd.io/name", "Flux"),
+        ("helm.toolkit.fluxcd.io/name", "Flux"),
+        ("argocd.argoproj.io/instance", "Argo"),
+        ("argocd.argoproj.io/tracking-id", "Argo"),
+    ] {
+        for place in ["labels", "annotations"] {
+            let metadata = || json!({ place: { key: "x" } });
+            assert_eq!(told(metadata(), Value::Null, Some(0), None).as_deref(), Some(tool));
+            assert_eq!(told(metadata(), unseen(), Some(0), None).as_deref(), Some(tool));
+            assert_eq!(told(metadata(), json!({ "observedGeneration": 1 }), Some(0), None).as_deref(), Some(tool), "set while no operator ran");
+            assert_eq!(told(metadata(), reported(), Some(0), Some(false)).as_deref(), Some(tool), "the TTL or the mark has come since");
+            assert_eq!(told(metadata(), reported(), Some(0), None), None, "told by another process");
+            assert_eq!(told(metadata(), unseen(), Some(0), Some(true)), None, "told before its generation could be reported");
+            assert_eq!(told(metadata(), unseen(), None, Some(false)), None, "without a TTL");
+        }
+    }
+    let helm = json!({ "labels": { "app.kubernetes.io/instance": "etl", "app.kubernetes.io/managed-by": "Helm" } });
+    assert_eq!(told(helm, unseen(), Some(0), None), None);
+    let deleted = json!({ "labels": { "argocd.argoproj.io/instance": "etl" }, "deletionTimestamp": "2026-01-01T00:00:00Z" });
+    assert_eq!(told(deleted, unseen(), Some(0), None), None);
+}
+
+#[test]
+fn a_note_has_no_more_than_its_1024_bytes() {
+    let refusal = Refusal { message: "\u{20ac}".repeat(1000), request_id: Some("r".repeat(1000)), ..refusal(Class::MayHeal, "AccessDenied") };
+    let note = refused("AccessDenied", &refusal, "Start").note;
+    assert!(note.len() <= 1024 && note.contains("(AWS request id rrr"), "{} bytes", note.len());
+    let id = "s".repeat(2000);
+    let after = status_of(&Situation::Session { state: "CREATING".into() });
+    let started = event(None, &after, &Step::Start(0), &Outcome::Started { id, state: String::new() }, &LocalState::default()).expect("an event");
+    assert!(started.note.starts_with("session sss") && started.note.len() <= 1024, "{} bytes", started.note.len());
+}
+
+#[test]
+fn a_retained_session_is_told_with_its_id_work_group_and_region() {
+    let run_on = |id: Option<&str>, work_group: Option<&str>, region: Option<&str>| {
+        let [session_id, work_group, region] = [id, work_group, region].map(|text| text.map(str::to_owned));
+        let event = retained(&Retained { session_id, work_group, region });
+        assert!(event.warning && event.reason == "SessionRetained", "{event:?}");
+        event.note.into_string()
+    };
+    assert!(run_on(Some("s"), Some("w"), Some("r")).starts_with("session s in work group w, region r, may run on and be billed: "));
+    assert!(run_on(Some("s"), None, None).starts_with("session s may run on"));
+    assert!(run_on(None, Some("w"), None).starts_with("a session in work group w may have been started and run on: "));
+    assert!(run_on(None, None, Some("r")).starts_with("a session in region r may have been started"));
+}

@@ -1,0 +1,323 @@
+//! What to do next: the one place where it is decided.
+//!
+//! [`next_step`] is a function of the object, of what this process knows beyond it, and of what it has just looked at. It has no clock, no client and
+//! no I/O. Whoever acts on a step does nothing that the step does not say.
+
+use k8s_openapi::jiff::Timestamp;
+use kube::ResourceExt;
+
+use crate::api::{AthenaSession, DeletionPolicy, EndReason, FINALIZER, StopCause};
+use crate::session::after_end::{Sequel, active_deadline, after, sequel};
+use crate::session::attempt::{Attempt, Recorded};
+use crate::session::environment::{Environment, Limits};
+use crate::session::local_state::LocalState;
+use crate::session::ownership::{attempt, elsewhere, is_account_unknown, is_own_account};
+use crate::session::reply::{Class, Look, Search, Session};
+use crate::session::step::{Seen, Step};
+
+/// What to do next with `object`: the table of the operator, a part of it for each kind of attempt. In each part the first row that fits counts.
+pub fn next_step(object: &AthenaSession, known: &LocalState, seen: &Seen, at: &Environment) -> Step {
+    let deleting = object.metadata.deletion_timestamp.is_some();
+    let held = object.finalizers().iter().any(|name| name == FINALIZER);
+    match attempt(object, known) {
+        _ if deleting && !held => Step::Done,
+        _ if deleting && object.spec.deletion_policy == DeletionPolicy::Retain => Step::Release,
+        Attempt::Unknown(made) | Attempt::Live(made, _) if elsewhere(&made, &at.identity) => Step::Rest,
+        Attempt::Over(..) => step_after_end(object, held, known, seen, at),
+        // Deleting it needs no proof: nothing was started.
+        Attempt::Withdrawn(_) if deleting => Step::Release,
+        Attempt::Withdrawn(_) if object.spec.suspend => Step::Rest,
+        Attempt::None if object.spec.suspend && !held => Step::Rest,
+        _ if !held => Step::AddFinalizer,
+        Attempt::None => step_without_attempt(object, known, seen, at),
+        Attempt::Withdrawn(number) => record(number, known, seen, at),
+        Attempt::Unknown(made) => step_of_unknown(object, made, known, seen, at),
+        Attempt::Live(made, id) => step_of_live(object, made, id, known, seen, at),
+    }
+}
+
+/// Recording attempt `number`, once the work group was read: what it refuses, such as another region's, leaves no attempt behind.
+fn record(number: i32, known: &LocalState, seen: &Seen, at: &Environment) -> Step {
+    match &seen.work_group {
+        None => once(known.is_due(at.now), Step::ReadWorkGroup),
+        // The time of an attempt decides for how long its token may be replayed.
+        Some(Ok(())) if !at.is_time_certain => once(known.is_due(at.now), Step::AskTime),
+        Some(Ok(())) => Step::Record(number),
+        Some(Err(refusal)) if refusal.class == Class::Rejected => Step::Reject(number, refusal.clone()),
+        Some(Err(refusal)) => Step::Hold(refusal.clone()),
+    }
+}
+
+fn step_after_end(object: &AthenaSession, held: bool, known: &LocalState, seen: &Seen, at: &Environment) -> Step {
+    match sequel(object, at) {
+        _ if object.metadata.deletion_timestamp.is_some() => Step::Release,
+        _ if object.spec.suspend && has_stop_cause(object, &StopCause::Suspended) => Step::Rest,
+        _ if object.spec.suspend => Step::Suspend,
+        Sequel::Attempt { .. } if !held => Step::AddFinalizer,
+        Sequel::Attempt { .. } | Sequel::Deletion { .. } if !at.is_time_certain => once(known.is_due(at.now), Step::AskTime),
+        Sequel::Attempt { number, time, .. } if time <= at.now => record(number, known, seen, at),
+        Sequel::Attempt { .. } => Step::Wait,
+        Sequel::Deletion { time } => once(time <= at.now, Step::Delete),
+        Sequel::None => Step::Rest,
+    }
+}
+
+/// A finalizer of unknown origin without an attempt may stand on a status that was wiped: the list tells.
+fn step_without_attempt(object: &AthenaSession, known: &LocalState, seen: &Seen, at: &Environment) -> Step {
+    let deleting = object.metadata.deletion_timestamp.is_some();
+    let idle = if object.spec.suspend { Step::Rest } else { record(0, known, seen, at) };
+    match &seen.search {
+        _ if known.finalizer_added && deleting => Step::Release,
+        _ if known.finalizer_added => idle,
+        Some(Search::Found { attempt, session }) => Step::Adopt(*attempt, session.clone()),
+        _ if known.absence().is_some() && !deleting => idle,
+        _ if absent_since_deletion(object, known, at) => Step::Release,
+        Some(Search::Failed(_)) => Step::Wait,
+        _ => once(known.is_due(at.now), Step::Search),
+    }
+}
+
+fn step_of_unknown(object: &AthenaSession, made: Recorded<'_>, known: &LocalState, seen: &Seen, at: &Environment) -> Step {
+    let deleting = object.metadata.deletion_timestamp.is_some();
+    let nothing_started = known.nothing_started(&made);
+    let young = at.now < after(made.time, at.limits.uncertainty);
+    let due = known.is_due(at.now);
+    match &seen.search {
+        _ if let Some(session) = known.started_of(&made) => Step::Adopt(made.number, session.clone()),
+        _ if nothing_started && deleting => Step::Release,
+        _ if nothing_started && let Some(cause) = stop_asked(object, seen, at) => Step::Conclude(end_of(&cause)),
+        // A list may show the session, and with it that this is its account. Without it, nothing is proved.
+        Some(Search::Found { attempt, session }) if is_account_unknown(&made, known, &at.identity) => Step::Adopt(*attempt, session.clone()),
+        None if is_account_unknown(&made, known, &at.identity) && !is_listed(&made, known, at) => once(due, Step::Search),
+        // Until it is known that this is the attempt's own account, a call could start a second session and no list proves anything.
+        _ if !is_own_account(&made, None, known, &at.identity) => Step::Wait,
+        // Only the age of the attempt says whether its token may still be replayed.
+        _ if !at.is_time_certain => once(due, Step::AskTime),
+        _ if !known.has_conflict() && young => once(due, Step::Start(made.number)),
+        _ if !known.has_conflict() && nothing_started => record(made.number, known, seen, at),
+        Some(Search::Found { attempt, session }) => Step::Adopt(*attempt, session.clone()),
+        _ if is_lost(object, &made, known, at) => Step::Conclude(known.lost_reason()),
+        Some(Search::Failed(_)) => Step::Wait,
+        _ => once(due, Step::Search),
+    }
+}
+
+fn step_of_live(object: &AthenaSession, made: Recorded<'_>, id: &str, known: &LocalState, seen: &Seen, at: &Environment) -> Step {
+    let deleting = object.metadata.deletion_timestamp.is_some();
+    let stopping = is_stopping(object, known, at);
+    let state = newest_state(object, seen.look.as_ref());
+    let since = missing_since(object, &made, at);
+    // Reads that are asked so long after the start cannot be late.
+    let missing = is_own_account(&made, Some(id), known, &at.identity) && at.is_time_certain && known.is_missing(since);
+    let is_proved_gone = missing && seen.search.as_ref().is_some_and(|search| known.is_proved_gone(search, since));
+    match &seen.look {
+        Some(Look::Seen(session)) if session.ended() && deleting => Step::Release,
+        Some(Look::Seen(session)) if session.ended() => Step::Mirror(session.clone()),
+        _ if is_proved_gone && deleting => Step::Release,
+        _ if is_proved_gone => Step::Conclude(EndReason::SessionVanished),
+        _ if missing && seen.search.is_none() && known.is_due(at.now) => Step::Search,
+        look if !stopping && let Some(cause) = stop_asked(object, seen, at) => Step::Stop(cause, session_of(look.as_ref())),
+        // A session that a status names is touched only once its marker has been seen.
+        look if stopping && known.may_terminate(id, state, look.as_ref(), at.now) => Step::Terminate,
+        Some(Look::Seen(session)) => Step::Mirror(session.clone()),
+        // Lists may fail for longer than looks do.
+        None if missing && matches!(seen.search, Some(Search::Failed(_))) => Step::Look,
+        // A session that was started before STS had told the account: what answers for it is its account, which is recorded.
+        None if made.account.is_none() && at.identity.account.is_some() && !known.waits(at.now) => Step::Look,
+        None => once(known.is_due(at.now), Step::Look),
+        _ => Step::Wait,
+    }
+}
+
+/// `step`, once it is `due`.
+fn once(due: bool, step: Step) -> Step {
+    if due { step } else { Step::Wait }
+}
+
+/// Returns the next time, later than `at.now`, at which a step becomes due or the report changes though nothing happens to `object`. What is due now has no
+/// time: [`next_step`] does it, or it waits for its turn in the rate limiter, which triggers the object.
+pub fn wake_time(object: &AthenaSession, known: &LocalState, at: &Environment) -> Option<Timestamp> {
+    let deleting = object.metadata.deletion_timestamp.is_some();
+    let none = [None; 5];
+    let times = match attempt(object, known) {
+        // No call is made before the account is known, which triggers all objects.
+        Attempt::Unknown(made) if made.account.is_some() && !is_own_account(&made, None, known, &at.identity) => {
+            [None, known.healing_time(at), None, None, None]
+        }
+        Attempt::None | Attempt::Withdrawn(_) | Attempt::Unknown(_) => [known.next_time(), known.healing_time(at), None, None, None],
+        Attempt::Live(..) => {
+            let deadline = active_deadline(object).filter(|_| at.is_time_certain && !is_stopping(object, known, at));
+            [known.next_time(), deadline, known.healing_time(at), known.stale_time(at), known.work_time(&at.limits)]
+        }
+        Attempt::Over(..) if deleting || object.spec.suspend => none,
+        Attempt::Over(..) => match sequel(object, at) {
+            Sequel::Attempt { .. } | Sequel::Deletion { .. } if !at.is_time_certain => [known.next_time(), None, None, None, None],
+            // The work group may not take a session yet.
+            Sequel::Attempt { time, .. } if time <= at.now => [known.next_time(), known.healing_time(at), None, None, None],
+            Sequel::Attempt { time, .. } | Sequel::Deletion { time } => [Some(time), None, None, None, None],
+            Sequel::None => none,
+        },
+    };
+    times.into_iter().chain(known.write_times(at)).flatten().filter(|time| *time > at.now).min()
+}
+
+/// Returns whether something about `object` waits for a time of Athena's, which nothing but Athena's telling the time can make due.
+pub fn awaits_time(object: &AthenaSession, known: &LocalState, at: &Environment) -> bool {
+    let is_wanted = object.metadata.deletion_timestamp.is_none() && !object.spec.suspend;
+    !at.is_time_certain
+        && match attempt(object, known) {
+            Attempt::None | Attempt::Withdrawn(_) | Attempt::Unknown(_) => true,
+            Attempt::Live(..) => active_deadline(object).is_some() && !is_stopping(object, known, at),
+            Attempt::Over(..) => is_wanted && sequel(object, at) != Sequel::None,
+        }
+}
+
+/// Why the session of `object` ought to be stopped from now on, though the object stays and no cause is recorded.
+fn stop_asked(object: &AthenaSession, seen: &Seen, at: &Environment) -> Option<StopCause> {
+    if object.metadata.deletion_timestamp.is_some() {
+        return None;
+    }
+    let started = |session: &Session| session.start_time.or(object.status.as_ref()?.attempt_time.as_ref().map(|time| time.0));
+    let status = object.status.as_ref();
+    let was_ready = status.is_some_and(|status| status.ready_time.is_some());
+    // A late reply may show a state that the session has left.
+    let is_ending = status.and_then(|status| status.state.as_deref()) == Some("TERMINATING");
+    match session_of(seen.look.as_ref()) {
+        _ if object.spec.suspend => Some(StopCause::Suspended),
+        _ if at.is_time_certain && active_deadline(object).is_some_and(|deadline| deadline <= at.now) => Some(StopCause::ActiveDeadline),
+        Some(_) if is_ending => None,
+        Some(session) if session.state == "DEGRADED" => Some(StopCause::Degraded),
+        // A state that is not known counts as one on the way.
+        Some(session) if !was_ready && !matches!(session.state.as_str(), "IDLE" | "BUSY" | "TERMINATING") => {
+            let deadline = after(started(&session)?, object.spec.startup_deadline());
+            (at.is_time_certain && seen.look_time? >= deadline).then_some(StopCause::StartupDeadline)
+        }
+        _ => None,
+    }
+}
+
+/// The end that a cause leads to.
+pub fn end_of(cause: &StopCause) -> EndReason {
+    match cause {
+        StopCause::Suspended => EndReason::Suspended,
+        StopCause::ActiveDeadline => EndReason::DeadlineExceeded,
+        StopCause::StartupDeadline => EndReason::StartupDeadlineExceeded,
+        StopCause::Degraded => EndReason::SessionDegraded,
+        StopCause::Other(word) => EndReason::Other(word.clone()),
+    }
+}
+
+fn has_stop_cause(object: &AthenaSession, cause: &StopCause) -> bool {
+    object.status.as_ref().and_then(|status| status.stop_cause.as_ref()) == Some(cause)
+}
+
+fn session_of(look: Option<&Look>) -> Option<Session> {
+    match look {
+        Some(Look::Seen(session)) => Some(session.clone()),
+        _ => None,
+    }
+}
+
+/// Whether the object says that its session is to be stopped.
+pub fn wants_stopped(object: &AthenaSession) -> bool {
+    object.metadata.deletion_timestamp.is_some() || object.status.as_ref().is_some_and(|status| status.stop_cause.is_some())
+}
+
+/// Why the session of `object` is to be stopped though its status cannot say so, which somebody may have brought about: a suspended object or one whose
+/// active deadline is over costs no more money for that. Neither is followed by a restart, whatever is known of the cause later.
+pub fn unrecorded_cause(object: &AthenaSession, known: &LocalState, at: &Environment) -> Option<StopCause> {
+    let asked = || known.is_status_lastingly_refused(at).then(|| stop_asked(object, &Seen::default(), at)).flatten();
+    known.unrecorded_cause().cloned().or_else(asked)
+}
+
+/// TerminateSession is about to be called. Returns why, if the status does not say so, which is remembered until it does.
+pub fn ends_without_record(object: &AthenaSession, known: &mut LocalState, at: &Environment) -> Option<StopCause> {
+    let cause = unrecorded_cause(object, known, at).filter(|_| !wants_stopped(object))?;
+    known.ends_without_record(cause.clone());
+    Some(cause)
+}
+
+/// Whether the session of `object`, which for long no status could name, is to end all the same: one that is recorded is ended by [`next_step`].
+pub fn ends_unrecorded(object: &AthenaSession, known: &LocalState, at: &Environment) -> bool {
+    let is_deleted = object.metadata.deletion_timestamp.is_some() && object.spec.deletion_policy != DeletionPolicy::Retain;
+    // The deadline counts over all attempts.
+    let begun = object.status.as_ref().and_then(|status| status.first_start_time.as_ref().or(status.attempt_time.as_ref()));
+    let deadline = begun.and_then(|begun| Some(after(begun.0, object.spec.active_deadline()?)));
+    let is_late = at.is_time_certain && deadline.is_some_and(|deadline| deadline <= at.now);
+    let is_to_end = is_deleted || object.spec.suspend || is_late;
+    is_to_end && known.is_status_lastingly_refused(at) && matches!(attempt(object, known), Attempt::Unknown(_))
+}
+
+/// Whether the session of `object` is being stopped, or is to be.
+pub fn is_stopping(object: &AthenaSession, known: &LocalState, at: &Environment) -> bool {
+    wants_stopped(object) || unrecorded_cause(object, known, at).is_some()
+}
+
+/// Athena's newest state of the session, of this look or as recorded.
+fn newest_state<'a>(object: &'a AthenaSession, look: Option<&'a Look>) -> Option<&'a str> {
+    match look {
+        Some(Look::Seen(session)) => Some(&session.state),
+        _ => object.status.as_ref().and_then(|status| status.state.as_deref()),
+    }
+}
+
+/// Returns from when on Athena's reads cannot miss the session because they lag behind its start. A start of which no look has told the time may have come
+/// at the end of the time in which the token is replayed.
+pub fn missing_since(object: &AthenaSession, made: &Recorded<'_>, at: &Environment) -> Timestamp {
+    let told = object.status.as_ref().and_then(|status| status.start_time.as_ref()).map(|time| time.0);
+    let started = told.unwrap_or_else(|| after(made.time, at.limits.uncertainty));
+    after(started, at.limits.uncertainty)
+}
+
+/// Returns whether complete lists prove that nothing of an attempt lives: one is enough to end its object or to suspend it. What leads to a new start
+/// needs two, since the start cannot be taken back if the only list was wrong.
+fn is_lost(object: &AthenaSession, made: &Recorded<'_>, known: &LocalState, at: &Environment) -> bool {
+    let stays_stopped = object.metadata.deletion_timestamp.is_some() || object.spec.suspend;
+    let since = list_time(made, &at.limits);
+    known.absence().is_some_and(|absence| if stays_stopped { absence.newest >= since } else { absence.before.is_some_and(|before| before >= since) })
+}
+
+/// Begin of the first list that must show the session of an attempt: a call may have been sent until the time of uncertainty was over, and the list may
+/// lag as long behind it.
+fn list_time(made: &Recorded<'_>, limits: &Limits) -> Timestamp {
+    after(made.time, limits.uncertainty * 2)
+}
+
+/// Whether a list was read that must show the session of an attempt, and does not.
+fn is_listed(made: &Recorded<'_>, known: &LocalState, at: &Environment) -> bool {
+    known.absence().is_some_and(|absence| absence.newest >= list_time(made, &at.limits))
+}
+
+fn absent_since_deletion(object: &AthenaSession, known: &LocalState, at: &Environment) -> bool {
+    at.is_time_certain && deletion_list_time(object, at).is_some_and(|since| known.absence().is_some_and(|absence| absence.newest >= since))
+}
+
+/// Begin of the first list, on Athena's clock, that proves that nothing lives of an object without an attempt. A deletion has its time from the API server's
+/// clock: without that, no list proves anything.
+fn deletion_list_time(object: &AthenaSession, at: &Environment) -> Option<Timestamp> {
+    let deleted = object.metadata.deletion_timestamp.as_ref()?.0.checked_sub(at.api_server_ahead?).ok()?;
+    Some(after(deleted, at.limits.uncertainty))
+}
+
+/// Returns the earliest begin of a list that tells more of `object` than is known, for [`Step::Search`]: first of any list, since it may show the session;
+/// then of one that proves something, or repeats the proof.
+pub fn search_time(object: &AthenaSession, known: &LocalState, at: &Environment) -> Timestamp {
+    let Some(absence) = known.absence() else { return at.now };
+    let again = after(absence.newest, at.limits.list_interval());
+    let since = match attempt(object, known) {
+        Attempt::Unknown(made) => list_time(&made, &at.limits),
+        // Looks have missed its session for long enough.
+        Attempt::Live(..) => return at.now,
+        Attempt::None | Attempt::Withdrawn(_) | Attempt::Over(..) => deletion_list_time(object, at).unwrap_or(again),
+    };
+    match absence.newest < since {
+        // Athena says that something was started: the list only lags.
+        true if known.has_conflict() => again.min(since),
+        true => since,
+        false => again,
+    }
+}
+
+#[cfg(test)]
+#[path = "lifecycle_tests.rs"]
+mod tests;

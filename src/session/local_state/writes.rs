@@ -1,0 +1,203 @@
+//! What is remembered of a write that the API server refuses.
+
+use std::time::Duration;
+
+use k8s_openapi::jiff::Timestamp;
+
+use super::LocalState;
+use crate::session::backoff::backoff;
+use crate::session::environment::Environment;
+use crate::session::refused_write::{ADD_FINALIZER, DELETE, RefusedWrite, STATUS, UNREADABLE, name};
+use crate::session::reply::Class;
+use crate::session::step::Step;
+
+/// How many bytes of the server's words are kept: many objects may be refused the same.
+const LONGEST: usize = 1024;
+
+impl LocalState {
+    /// The API server has refused to let the operator do `what`, and said `text`, without secrets. Returns whether that is news: texts that differ in
+    /// numbers only, such as ports, say the same.
+    pub fn write_refused(&mut self, what: &'static str, text: &str, version: Option<u64>, now: Timestamp, jitter: f64) -> bool {
+        let text = &text[..text.floor_char_boundary(LONGEST)];
+        let standing = self.refused_write.take().filter(|before| before.what == what);
+        let is_same = standing.as_ref().is_some_and(|before| without_digits(&before.text).eq(without_digits(text)));
+        let mut refused = standing
+            .unwrap_or_else(|| Box::new(RefusedWrite { what, text: Box::default(), since: now, count: 0, next_time: now, version: None, told: 0 }));
+        if !is_same {
+            refused.text = text.into();
+        }
+        refused.next_time = now + backoff(Class::Capacity, refused.count, jitter);
+        refused.count = refused.count.saturating_add(1);
+        refused.version = version;
+        self.refused_write = Some(refused);
+        !is_same
+    }
+
+    /// The API server has let the operator do `what`, which is the [`name`] of a step: the refusal of anything else stands.
+    pub fn write_accepted(&mut self, what: Option<&str>) {
+        self.refused_write = self.refused_write.take().filter(|refused| what != Some(refused.what));
+    }
+
+    /// The status says what it is to say, in this `version` of the object if it was written. That mends nothing of what else is refused.
+    pub fn status_accepted(&mut self, version: Option<u64>) {
+        self.refused_write = self.refused_write.take().filter(|refused| refused.what != STATUS);
+        if let Some(refused) = &mut self.refused_write {
+            refused.version = version.or(refused.version);
+        }
+    }
+
+    /// `step` is what is to be done: the refusal of a write that it does without stands no more.
+    pub fn write_wanted(&mut self, step: &Step) {
+        let is_wanted = |refused: &RefusedWrite| match refused.what {
+            ADD_FINALIZER => *step == Step::AddFinalizer,
+            DELETE => *step == Step::Delete,
+            // It can be read by now.
+            UNREADABLE => false,
+            _ => true,
+        };
+        self.refused_write = self.refused_write.take().filter(|refused| is_wanted(refused));
+    }
+
+    /// Whether `step` is to write what was refused at this version of the object, and it is not time for another try.
+    pub fn awaits_write(&self, step: &Step, version: Option<u64>, now: Timestamp) -> bool {
+        let is_same = |refused: &RefusedWrite| name(step) == Some(refused.what) && refused.version == version;
+        self.refused_write.as_ref().is_some_and(|refused| is_same(refused) && now < refused.next_time)
+    }
+
+    /// How long it is until the next try of the write that is refused.
+    pub(crate) fn write_wait(&self, now: Timestamp) -> Duration {
+        self.refused_write.as_ref().map_or(Duration::ZERO, |refused| Duration::try_from(refused.next_time.duration_since(now)).unwrap_or_default())
+    }
+
+    /// The refusal that the status is to tell: not that of the status, which has ended when it is told.
+    pub(crate) fn refused_write_to_show(&self) -> Option<&RefusedWrite> {
+        self.refused_write.as_deref().filter(|refused| refused.what != STATUS)
+    }
+
+    /// Whether the status could not be written for so long that what has to be done should not wait for it.
+    pub(crate) fn is_status_lastingly_refused(&self, at: &Environment) -> bool {
+        self.refused_write.as_ref().is_some_and(|refused| refused.what == STATUS && refused.is_lasting(at))
+    }
+
+    /// When the next try may be made of a write that was refused and is not the status, and when the refusal becomes a lasting one.
+    pub(crate) fn write_times(&self, at: &Environment) -> [Option<Timestamp>; 2] {
+        match self.refused_write_to_show() {
+            Some(refused) => [Some(refused.next_time), Some(refused.since + at.limits.healing)],
+            None => [None; 2],
+        }
+    }
+
+    /// Returns what is refused and the refusal, if people are to be told of it now by an event: once when it begins, once more when it has become a lasting
+    /// one, and every half hour from then on, since the API server forgets an event after an hour and there may be no status to tell it.
+    pub fn refused_write_to_tell(&mut self, at: &Environment) -> Option<(&'static str, String)> {
+        let refused = self.refused_write.as_deref_mut()?;
+        let lasting = at.now.duration_since(refused.since) - at.limits.healing;
+        let due = if lasting.is_negative() { 1 } else { 2 + lasting.as_mins() / 30 };
+        let is_news = refused.told < due;
+        refused.told = due.max(refused.told);
+        is_news.then(|| (refused.what, refused.message()))
+    }
+}
+
+fn without_digits(text: &str) -> impl Iterator<Item = char> {
+    text.chars().filter(|letter| !letter.is_ascii_digit())
+}
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::jiff::SignedDuration;
+
+    use super::*;
+    use crate::session::refused_write::REMOVE_FINALIZER;
+    use crate::session::status::tests::at;
+
+    fn refused(known: &mut LocalState, what: &'static str, text: &str, minutes: i64) -> bool {
+        known.write_refused(what, text, Some(7), at(minutes).now, 0.0)
+    }
+
+    #[test]
+    fn it_is_news_when_it_begins_and_when_its_words_change() {
+        let mut known = LocalState::met(at(0).now);
+        assert!(refused(&mut known, ADD_FINALIZER, "no label", 0));
+        assert!(!refused(&mut known, ADD_FINALIZER, "no label", 1));
+        assert!(refused(&mut known, ADD_FINALIZER, "read tcp 10.0.0.1:4001: timeout", 2));
+        assert!(!refused(&mut known, ADD_FINALIZER, "read tcp 10.0.0.1:58102: timeout", 3));
+        let told = known.refused_write.as_ref().map(|refused| refused.message());
+        assert_eq!(told.as_deref(), Some("the API server refuses to let the operator add the finalizer: read tcp 10.0.0.1:4001: timeout"));
+        assert!(refused(&mut known, DELETE, "read tcp 10.0.0.1:4001: timeout", 4), "another write");
+    }
+
+    #[test]
+    fn people_are_told_at_its_begin_when_it_lasts_and_every_half_hour() {
+        let mut known = LocalState::met(at(0).now);
+        assert_eq!(known.refused_write_to_tell(&at(0)), None);
+        for (minutes, is_told) in
+            [(0, true), (1, false), (4, false), (5, true), (6, false), (34, false), (35, true), (64, false), (600, true), (601, false)]
+        {
+            refused(&mut known, STATUS, "no", minutes);
+            assert_eq!(known.refused_write_to_tell(&at(minutes)).is_some(), is_told, "after {minutes} minutes");
+        }
+    }
+
+    #[test]
+    fn another_try_waits_for_its_time_unless_somebody_else_has_changed_the_object() {
+        let mut known = LocalState::met(at(0).now);
+        refused(&mut known, REMOVE_FINALIZER, "no", 0);
+        let later = |seconds| at(0).now + SignedDuration::from_secs(seconds);
+        for (step, version, seconds, waits) in [
+            (Step::Release, Some(7), 2, true),
+            (Step::Release, Some(7), 3, false),
+            (Step::Release, Some(8), 2, false),
+            (Step::Delete, Some(7), 2, false),
+            (Step::Terminate, Some(7), 2, false),
+        ] {
+            assert_eq!(known.awaits_write(&step, version, later(seconds)), waits, "{step:?} at {version:?} after {seconds} s");
+        }
+        known.status_accepted(Some(8));
+        assert!(known.awaits_write(&Step::Release, Some(8), later(2)), "the operator's own write mends nothing");
+        assert_eq!(known.write_times(&at(0)), [Some(later(0) + SignedDuration::from_millis(2500)), Some(at(5).now)]);
+    }
+
+    #[test]
+    fn it_stands_until_the_write_is_accepted_or_is_not_wanted_any_more() {
+        let refusing = |what| {
+            let mut known = LocalState::met(at(0).now);
+            refused(&mut known, what, "no", 0);
+            known
+        };
+        for (what, step, stands) in [
+            (ADD_FINALIZER, Step::AddFinalizer, true),
+            (ADD_FINALIZER, Step::Rest, false),
+            (DELETE, Step::Delete, true),
+            (DELETE, Step::Wait, false),
+            (REMOVE_FINALIZER, Step::Look, true),
+            (STATUS, Step::Rest, true),
+            (UNREADABLE, Step::Rest, false),
+        ] {
+            let mut known = refusing(what);
+            known.write_wanted(&step);
+            assert_eq!(known.refused_write.is_some(), stands, "{what}: {step:?}");
+        }
+        for (what, step, stands) in [
+            (ADD_FINALIZER, Step::AddFinalizer, false),
+            (ADD_FINALIZER, Step::Wait, true),
+            (DELETE, Step::Delete, false),
+            (REMOVE_FINALIZER, Step::AddFinalizer, true),
+            (STATUS, Step::AddFinalizer, true),
+        ] {
+            let mut known = refusing(what);
+            known.write_accepted(name(&step));
+            assert_eq!(known.refused_write.is_some(), stands, "{what}: {step:?} is accepted");
+        }
+        let mut known = refusing(STATUS);
+        known.status_accepted(None);
+        assert_eq!(known.refused_write, None);
+    }
+
+    #[test]
+    fn little_is_kept_of_what_the_server_says() {
+        let mut known = LocalState::met(at(0).now);
+        refused(&mut known, STATUS, &"\u{e9}".repeat(5000), 0);
+        assert!(known.refused_write.is_some_and(|refused| refused.text.len() == LONGEST));
+    }
+}

@@ -1,0 +1,88 @@
+//! Which attempt an object is at, and which sessions are its.
+
+use k8s_openapi::jiff::Timestamp;
+use kube::ResourceExt;
+
+use crate::api::AthenaSession;
+use crate::session::attempt::{Attempt, Recorded};
+use crate::session::environment::Identity;
+use crate::session::local_state::LocalState;
+use crate::session::marker;
+use crate::session::reply::{Class, Refusal, Search, Session};
+
+/// The newest attempt of `object`. A session that is known not to carry the object's marker is none of it.
+pub fn attempt<'a>(object: &'a AthenaSession, known: &LocalState) -> Attempt<'a> {
+    let Some(status) = &object.status else { return Attempt::None };
+    let (number, time, region) = match (status.attempt, &status.attempt_time, &status.region) {
+        (Some(number), Some(time), Some(region)) => (number, time, region),
+        (Some(number), None, None) if status.session_id.is_none() && status.end_reason.is_none() => return Attempt::Withdrawn(number),
+        _ => return Attempt::None,
+    };
+    let made = Recorded { number, time: time.0, region, account: status.account_id.as_deref() };
+    match (&status.end_reason, &status.session_id) {
+        (Some(reason), _) => Attempt::Over(made, reason),
+        (None, Some(id)) if !known.disowns(id) => Attempt::Live(made, id),
+        (None, _) => Attempt::Unknown(made),
+    }
+}
+
+/// A session that this process started and that no record can name any more, since its attempt is over or another: it has no owner and is to be ended.
+pub fn surplus<'a>(object: &AthenaSession, known: &'a LocalState) -> Option<&'a str> {
+    let (number, session) = known.unrecorded.as_deref()?;
+    let expected = match attempt(object, known) {
+        Attempt::Unknown(made) => made.number == *number,
+        Attempt::Live(_, id) => id == session.id,
+        Attempt::None | Attempt::Withdrawn(_) | Attempt::Over(..) => false,
+    };
+    (!expected).then_some(&session.id)
+}
+
+/// Whether an attempt was made in another region or account. An account that either side does not know is no difference.
+pub fn elsewhere(made: &Recorded<'_>, here: &Identity) -> bool {
+    made.region != here.region || matches!((made.account, here.account.as_deref()), (Some(there), Some(here)) if there != here)
+}
+
+/// What a complete list that was begun at `begun` shows of `object`, given the sessions in it that carry the object's marker: the session of the
+/// recorded attempt or, where none is recorded, of the newest. One with another role or engine configuration than the spec's is not adopted for use; but
+/// with it in the list, nothing is proved. It carries the object's token, so that it is ended with the object, and when the object is suspended.
+pub fn found(sessions: Vec<Session>, object: &AthenaSession, known: &LocalState, begun: Timestamp) -> Search {
+    let uid = object.uid().unwrap_or_default();
+    let recorded = match attempt(object, known) {
+        Attempt::Unknown(made) | Attempt::Live(made, _) => Some(made.number),
+        Attempt::None | Attempt::Withdrawn(_) | Attempt::Over(..) => None,
+    };
+    let number_of = |session: &Session| marker::attempt_of(session.details.as_ref()?.description.as_deref()?, &uid);
+    let marked = sessions.into_iter().filter_map(|session| Some((number_of(&session)?, session)));
+    let (own, others): (Vec<_>, Vec<_>) = marked
+        .filter(|(number, _)| recorded.is_none_or(|recorded| recorded == *number))
+        .partition(|(_, session)| session.details.as_ref().is_some_and(|details| details.satisfies(&object.spec)));
+    let newest = |sessions: Vec<(i32, Session)>| sessions.into_iter().max_by_key(|(number, _)| *number);
+    let is_to_end = object.metadata.deletion_timestamp.is_some() || object.spec.suspend;
+    match (newest(own), newest(others)) {
+        (Some((attempt, session)), _) => Search::Found { attempt, session },
+        (None, None) => Search::Absent { begun },
+        (None, Some((attempt, session))) if is_to_end => Search::Found { attempt, session },
+        (None, Some((_, stranger))) => Search::Failed(Refusal {
+            class: Class::MayHeal,
+            reason: "MarkerMismatch",
+            message: format!("session {} carries the marker of this object, with another role or engine configuration", stranger.id),
+            request_id: None,
+        }),
+    }
+}
+
+/// Whether the operator certainly works in the attempt's account, as far as that can be told. Of an attempt that was recorded without one, it can be told by
+/// the process that recorded it, or that has seen its session.
+pub(crate) fn is_own_account(made: &Recorded<'_>, id: Option<&str>, known: &LocalState, here: &Identity) -> bool {
+    match (made.account, here.account.as_deref()) {
+        (Some(there), Some(here)) => there == here,
+        (Some(_), None) => false,
+        (None, None) => true,
+        (None, Some(_)) => known.recorded_here(made) || id.is_some_and(|id| known.trusts(id)),
+    }
+}
+
+/// Whether nothing tells in which account an attempt was made, of which the outcome is not known: only its session can.
+pub fn is_account_unknown(made: &Recorded<'_>, known: &LocalState, here: &Identity) -> bool {
+    made.account.is_none() && !is_own_account(made, None, known, here)
+}

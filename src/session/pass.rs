@@ -1,0 +1,658 @@
+//! One reconcile of an AthenaSession, as a state machine without I/O.
+//!
+//! A [`Pass`] says what it needs from outside, a [`Request`] at a time, and takes in each [`Answer`], until it comes to an [`End`]. The controller performs the
+//! requests with real clients, the rate limiter and the lease; the model check, the random histories and the fuzz target answer them from data. So what is
+//! proved is what runs.
+
+use std::ops::ControlFlow;
+
+use k8s_openapi::jiff::Timestamp;
+use kube::ResourceExt;
+
+use crate::api::{AthenaSession, AthenaSessionStatus, StopCause};
+use crate::session::attempt::Attempt;
+use crate::session::environment::Environment;
+use crate::session::events::{self, Event};
+use crate::session::lifecycle::{awaits_time, ends_unrecorded, ends_without_record, next_step, search_time, wake_time};
+use crate::session::local_state::LocalState;
+use crate::session::ownership::{attempt, found, surplus};
+use crate::session::refused_write;
+use crate::session::reply::{Look, Refusal, Search, Session};
+use crate::session::status::{Outcome, may_wait, status_after};
+use crate::session::step::{Seen, Step};
+
+/// The decisions of a pass. Those of the operator are the default; a proof puts broken ones in their place, which it must find out.
+pub trait Decisions {
+    /// Returns the next step: see [`next_step`].
+    fn next_step(&self, object: &AthenaSession, state: &LocalState, seen: &Seen, env: &Environment) -> Step {
+        next_step(object, state, seen, env)
+    }
+
+    /// Returns the status after a step: see [`status_after`].
+    fn status_after(&self, object: &AthenaSession, state: &LocalState, step: &Step, outcome: &Outcome, env: &Environment) -> AthenaSessionStatus {
+        status_after(object, state, step, outcome, env)
+    }
+
+    /// Returns whether the write of `step` was refused at this version of the object and waits for its next try.
+    fn awaits_write(&self, state: &LocalState, step: &Step, version: Option<u64>, now: Timestamp) -> bool {
+        state.awaits_write(step, version, now)
+    }
+
+    /// Returns when the object is due without a change or a trigger: see [`wake_time`].
+    fn wake_time(&self, object: &AthenaSession, state: &LocalState, env: &Environment) -> Option<Timestamp> {
+        wake_time(object, state, env)
+    }
+}
+
+/// The operator's own decisions.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Own;
+
+impl Decisions for Own {}
+
+/// What a pass needs from outside.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Request {
+    /// End a session that no record can name: on the side, until it has ended. Answered with [`Answer::Done`].
+    EndLeaked {
+        /// Athena's id of the session.
+        id: String,
+        /// Why no record can name it.
+        leak: Leak,
+    },
+    /// Ask Athena for its time, by a call that changes nothing. [`Answer::Done`] once it is known, [`Answer::Refused`] with why not, or [`Answer::Wait`].
+    AskTime,
+    /// Call GetSession for this session or, unless all of it is asked for, GetSessionStatus. [`Answer::Look`] or [`Answer::Wait`].
+    Look {
+        /// Athena's id of the session.
+        id: String,
+        /// Whether all of it is asked for.
+        full: bool,
+    },
+    /// List the active sessions of the work group, in a list that begins no earlier than this. [`Answer::Listed`], [`Answer::Refused`] or [`Answer::Wait`].
+    Search(Timestamp),
+    /// Tell whether the work group takes the session. [`Answer::WorkGroup`] or [`Answer::Wait`].
+    ReadWorkGroup,
+    /// Wait for a turn to call Athena for this step. [`Answer::Done`] once it has come, or [`Answer::Wait`].
+    Turn(Step),
+    /// Trigger the object when Athena has told its time; ask Athena for it where that is said. Answered with [`Answer::Done`].
+    AwaitTime {
+        /// Whether Athena is to be asked.
+        ask: bool,
+    },
+    /// Read the object's version from the API server and not from the cache. Answered with [`Answer::Found`].
+    ReadAgain,
+    /// Call StartSession for the attempt with this number. [`Answer::Started`], [`Answer::Refused`], or [`Answer::Outdated`] where nothing was sent.
+    Start(i32),
+    /// Call TerminateSession for this session. [`Answer::Done`] or [`Answer::Refused`].
+    Terminate {
+        /// Athena's id of the session.
+        id: String,
+        /// Why, where the status cannot say so.
+        unrecorded_cause: Option<StopCause>,
+    },
+    /// Write to the API server, at the version of the object that the pass began with. [`Answer::Written`]; a refused one is taken up by
+    /// [`Pass::after_refused_write`].
+    Write(Write),
+}
+
+/// Why no record can name a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Leak {
+    /// The attempt for which it was started is over, or is another.
+    AttemptOver,
+    /// The object is gone.
+    ObjectGone,
+    /// The API server refuses the status that would name it, and it is to end.
+    StatusRefused,
+}
+
+/// A write to the object.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Write {
+    /// Put the operator's finalizer on.
+    AddFinalizer,
+    /// Take the operator's finalizer off.
+    RemoveFinalizer,
+    /// Delete the object.
+    Delete,
+    /// Replace the status.
+    Status {
+        /// The status.
+        status: Box<AthenaSessionStatus>,
+        /// The attempt that it records.
+        records: Option<i32>,
+    },
+}
+
+impl Write {
+    /// Returns what the write does, for people: see [`refused_write`].
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::AddFinalizer => refused_write::ADD_FINALIZER,
+            Self::RemoveFinalizer => refused_write::REMOVE_FINALIZER,
+            Self::Delete => refused_write::DELETE,
+            Self::Status { .. } => refused_write::STATUS,
+        }
+    }
+}
+
+/// The version of an object in the API server, compared with the one that was read before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// The same version.
+    Same,
+    /// Another version of the same object.
+    Changed,
+    /// Nothing, or another object of that name.
+    Gone,
+}
+
+/// The result of a write that was not refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Written {
+    /// It took effect, with this version if the API server told it.
+    Yes(Option<u64>),
+    /// The object has changed since it was read.
+    Conflict,
+    /// The object does not exist any more.
+    Gone,
+}
+
+/// The answer to a request.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Answer {
+    /// It is done.
+    Done,
+    /// It is not done: the object is triggered when it can be.
+    Wait,
+    /// It is not done: the object is not any more as it was read.
+    Outdated,
+    /// The call was refused, or not answered.
+    Refused(Refusal),
+    /// What a look showed, and when it was asked for.
+    Look(Look, Timestamp),
+    /// The sessions of a complete list that carry the object's marker, and when the list began.
+    Listed(Vec<Session>, Timestamp),
+    /// Whether the work group takes the session.
+    WorkGroup(Result<(), Refusal>),
+    /// What the API server has.
+    Found(Found),
+    /// The id and the state of the session that StartSession returned.
+    Started(String, String),
+    /// What became of a write.
+    Written(Written),
+}
+
+/// How a pass has ended.
+#[derive(Clone, Debug, PartialEq)]
+pub enum End {
+    /// The object is not the operator's any more.
+    Done,
+    /// Nothing is to be done now. [`Pass::due_time`] tells when the object is due without a change or a trigger.
+    Rest,
+    /// The object was written; the watch brings it.
+    Written(Option<u64>),
+    /// The object is not any more as it was read; the watch brings it.
+    Outdated,
+    /// The object does not exist any more.
+    Gone,
+    /// A write was refused before: the status says so by now, with this version if it was written. The next try follows with backoff.
+    Refused(Option<u64>),
+}
+
+/// What is to be told when a pass has ended.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Report {
+    /// The event, if people are to see one.
+    pub event: Option<Event>,
+    /// The status as it was written, if it was.
+    pub status: Option<Box<AthenaSessionStatus>>,
+}
+
+#[derive(Clone, Debug)]
+enum Stage {
+    Begin,
+    Decide,
+    /// The answer to this request is awaited.
+    Asked(Request),
+    /// A call of this step has its turn, if it makes one.
+    Act(Step),
+    /// The status is to say what the step has come to.
+    Report,
+    End(End),
+}
+
+/// One reconcile of an object.
+#[derive(Clone, Debug)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
+pub struct Pass<'a, D = Own> {
+    object: &'a AthenaSession,
+    decisions: D,
+    version: Option<u64>,
+    begun: Timestamp,
+    state: LocalState,
+    seen: Seen,
+    stage: Stage,
+    step: Step,
+    outcome: Outcome,
+    /// Whether the object waits for its turn to call Athena.
+    queued: bool,
+    asks_time: bool,
+    awaits_time: bool,
+    /// Whether the API server has the object as it was read.
+    is_confirmed: bool,
+    /// Whether a write found another version of the object than that.
+    is_conflict: bool,
+    /// Whether StartSession's outcome was in doubt before the call that is under way.
+    doubted: bool,
+    /// Whether the pass tells of a refused write, and ends with it.
+    is_after_refusal: bool,
+    /// How the pass ends once a leaked session is being ended; it goes on if that is not said.
+    after_leak: Option<End>,
+    report: Report,
+}
+
+impl<'a> Pass<'a> {
+    /// Begins a pass over `object` at this `version` of it, with what this process knows of it, and with what sweeps have shown since the last pass.
+    pub fn new(object: &'a AthenaSession, version: Option<u64>, state: LocalState, seen: Seen, env: &Environment) -> Self {
+        Pass::with(Own, object, version, state, seen, env)
+    }
+}
+
+impl<'a, D: Decisions> Pass<'a, D> {
+    /// The same as [`Pass::new`], with these decisions.
+    pub fn with(decisions: D, object: &'a AthenaSession, version: Option<u64>, state: LocalState, seen: Seen, env: &Environment) -> Self {
+        Self {
+            object,
+            decisions,
+            version,
+            begun: env.now,
+            state,
+            seen,
+            stage: Stage::Begin,
+            step: Step::Wait,
+            outcome: Outcome::Nothing,
+            queued: false,
+            asks_time: false,
+            awaits_time: false,
+            is_confirmed: false,
+            is_conflict: false,
+            doubted: false,
+            is_after_refusal: false,
+            after_leak: None,
+            report: Report::default(),
+        }
+    }
+
+    /// Goes on with a pass whose last request was `write`: for a proof in which something else happens before that is answered.
+    pub fn awaiting(decisions: D, object: &'a AthenaSession, write: Write, state: LocalState, env: &Environment) -> Self {
+        Self { stage: Stage::Asked(Request::Write(write)), ..Self::with(decisions, object, None, state, Seen::default(), env) }
+    }
+
+    /// Begins a pass that tells of a write that the API server has refused: in the status, unless that is what is refused. `said` are the server's words,
+    /// without secrets. The second value says whether they are news.
+    pub fn after_refused_write(
+        decisions: D,
+        object: &'a AthenaSession,
+        version: Option<u64>,
+        mut state: LocalState,
+        (what, said): (&'static str, &str),
+        env: &Environment,
+    ) -> (Self, bool) {
+        state.set_clock(env.clock_origin);
+        let is_news = state.write_refused(what, said, version, env.now, env.jitter);
+        let mut pass = Self::with(decisions, object, version, state, Seen::default(), env);
+        pass.is_after_refusal = true;
+        pass.stage = if what != refused_write::STATUS {
+            Stage::Report
+        } else if let Some(id) = pass.state.adopted_to_end(ends_unrecorded(object, &pass.state, env)) {
+            pass.after_leak = Some(End::Refused(None));
+            Stage::Asked(Request::EndLeaked { id, leak: Leak::StatusRefused })
+        } else {
+            Stage::End(End::Refused(None))
+        };
+        (pass, is_news)
+    }
+
+    /// The object.
+    pub fn object(&self) -> &'a AthenaSession {
+        self.object
+    }
+
+    /// What this process knows of the object by now.
+    pub fn state(&self) -> &LocalState {
+        &self.state
+    }
+
+    /// The same, to be changed by whoever performs the requests.
+    pub fn state_mut(&mut self) -> &mut LocalState {
+        &mut self.state
+    }
+
+    /// What was looked at.
+    pub fn seen(&self) -> &Seen {
+        &self.seen
+    }
+
+    /// The step that was decided on last.
+    pub fn step(&self) -> &Step {
+        &self.step
+    }
+
+    /// What the call of that step has come to.
+    pub fn outcome(&self) -> &Outcome {
+        &self.outcome
+    }
+
+    /// Whether the object waits for its turn to call Athena.
+    pub fn is_queued(&self) -> bool {
+        self.queued
+    }
+
+    /// Ends the pass: returns what this process knows of the object, and what is to be told.
+    pub fn finish(self) -> (LocalState, Report) {
+        (self.state, self.report)
+    }
+
+    /// Returns the next request, or the end. A request that has no answer yet is returned again.
+    pub fn next(&mut self, env: &Environment) -> ControlFlow<End, Request> {
+        self.state.set_clock(env.clock_origin);
+        loop {
+            match std::mem::replace(&mut self.stage, Stage::Decide) {
+                Stage::Begin => {
+                    if let Some(id) = surplus(self.object, &self.state).map(str::to_owned) {
+                        return self.ask(Request::EndLeaked { id, leak: Leak::AttemptOver });
+                    }
+                }
+                Stage::Decide => {
+                    if let Some(request) = self.decide(env) {
+                        return self.ask(request);
+                    }
+                }
+                Stage::Asked(request) => return self.ask(request),
+                Stage::Act(step) => {
+                    if let Some(request) = self.act(step, env) {
+                        return self.ask(request);
+                    }
+                }
+                Stage::Report => {
+                    if let Some(request) = self.write_status(env) {
+                        return self.ask(request);
+                    }
+                }
+                Stage::End(end) => {
+                    self.stage = Stage::End(end.clone());
+                    return ControlFlow::Break(end);
+                }
+            }
+        }
+    }
+
+    fn ask(&mut self, request: Request) -> ControlFlow<End, Request> {
+        self.stage = Stage::Asked(request.clone());
+        ControlFlow::Continue(request)
+    }
+
+    /// Decides on a step. Returns the request that it takes, or nothing where the step is to be acted on.
+    fn decide(&mut self, env: &Environment) -> Option<Request> {
+        if env.is_time_certain {
+            self.state.time_told();
+        }
+        let step = self.decisions.next_step(self.object, &self.state, &self.seen, env);
+        if step != Step::Search {
+            self.state.marked = Vec::new();
+        }
+        self.step = step.clone();
+        let id = self.object.status.as_ref().and_then(|status| status.session_id.clone());
+        match (step, id) {
+            (Step::AskTime, _) => {
+                self.asks_time = true;
+                Some(Request::AskTime)
+            }
+            (Step::Look, Some(id)) => {
+                let full = is_full_look(self.object, &self.state, &id);
+                Some(Request::Look { id, full })
+            }
+            (Step::Search, _) => Some(Request::Search(search_time(self.object, &self.state, env))),
+            (Step::ReadWorkGroup, _) => Some(Request::ReadWorkGroup),
+            (step @ (Step::Record(_) | Step::Start(_) | Step::Terminate), _) => Some(Request::Turn(step)),
+            (step, _) => {
+                self.stage = Stage::Act(step);
+                None
+            }
+        }
+    }
+
+    /// Acts on `step`. Returns the request that it takes, or nothing where the status is to be written.
+    fn act(&mut self, step: Step, env: &Environment) -> Option<Request> {
+        self.state.write_wanted(&step);
+        self.step = if self.decisions.awaits_write(&self.state, &step, self.version, self.begun) { Step::Wait } else { step };
+        if !std::mem::replace(&mut self.awaits_time, true) && awaits_time(self.object, &self.state, env) {
+            return Some(Request::AwaitTime { ask: self.asks_time });
+        }
+        self.stage = Stage::Report;
+        match &self.step {
+            Step::Done => {
+                self.stage = Stage::End(End::Done);
+                None
+            }
+            Step::AddFinalizer => Some(Request::Write(Write::AddFinalizer)),
+            Step::Release => Some(Request::Write(Write::RemoveFinalizer)),
+            Step::Delete => Some(Request::Write(Write::Delete)),
+            // After a restart the list may have lagged: what it shows to be in doubt may be over by now.
+            Step::Start(_) if !self.is_confirmed && !is_own_attempt(self.object, &self.state) => Some(Request::ReadAgain),
+            Step::Start(number) => {
+                self.doubted = self.state.starting();
+                Some(Request::Start(*number))
+            }
+            Step::Terminate => {
+                let id = self.object.status.as_ref().and_then(|status| status.session_id.clone())?;
+                let unrecorded_cause = ends_without_record(self.object, &mut self.state, env);
+                Some(Request::Terminate { id, unrecorded_cause })
+            }
+            Step::Hold(refusal) | Step::Reject(_, refusal) => {
+                self.outcome = Outcome::Refused(refusal.clone());
+                None
+            }
+            Step::Adopt(_, session) => {
+                self.state.adopting(&session.id);
+                None
+            }
+            _ => None,
+        }
+    }
+
+    /// Has the status say what the step has come to. Returns the write that it takes, or nothing where the status stays.
+    fn write_status(&mut self, env: &Environment) -> Option<Request> {
+        let Self { object, step, outcome, .. } = self;
+        let status = self.decisions.status_after(object, &self.state, step, outcome, env);
+        let before = object.status.as_ref();
+        let missing = || self.state.missing_answer_to_tell(env).map(|refusal| events::unanswered(refusal, status.attempt));
+        let event = events::event(before, &status, step, outcome, &self.state).or_else(missing);
+        if before == Some(&status) {
+            self.state.status_accepted(None);
+            if matches!(step, Step::Mirror(_)) {
+                self.state.work_is_as_written();
+            }
+            self.state.missing_answer_told(env);
+            self.report.event = event;
+            self.rest();
+            return None;
+        }
+        if may_wait(before, &status, &self.state, env) {
+            if let Step::Mirror(session) = step {
+                self.state.hold_work(session.clone());
+            }
+            self.rest();
+            return None;
+        }
+        self.report.event = event;
+        let records = if let Step::Record(number) = step { Some(*number) } else { None };
+        Some(Request::Write(Write::Status { status: Box::new(status), records }))
+    }
+
+    /// Nothing was written: ends the pass until the next time that matters.
+    fn rest(&mut self) {
+        self.stage = Stage::End(if self.is_after_refusal { End::Refused(None) } else { End::Rest });
+    }
+
+    /// Returns when the object is due again, if it is without a change or a trigger. What has become due since the pass began is due at once, since no decision
+    /// has seen it; what was due before that was done, or waits for its turn.
+    pub fn due_time(&self, env: &Environment) -> Option<Timestamp> {
+        match self.step {
+            // The watch brings the change.
+            Step::Rest | Step::Release | Step::AddFinalizer | Step::Delete => None,
+            // The clock may have been put back meanwhile.
+            _ => self.decisions.wake_time(self.object, &self.state, &Environment { now: self.begun.min(env.now), ..env.clone() }),
+        }
+    }
+
+    /// Takes in the answer to the last request.
+    ///
+    /// # Panics
+    /// When there was no request, or the answer is one that the request does not have.
+    pub fn answered(&mut self, answer: Answer, env: &Environment) {
+        self.state.set_clock(env.clock_origin);
+        let Stage::Asked(request) = std::mem::replace(&mut self.stage, Stage::Decide) else { panic!("an answer without a request: {answer:?}") };
+        let now = env.now;
+        match (request, answer) {
+            (Request::EndLeaked { .. }, Answer::Done) => {
+                if !self.is_after_refusal {
+                    self.state.session_recorded();
+                }
+                self.stage = self.after_leak.take().map_or(Stage::Decide, Stage::End);
+            }
+            (Request::AskTime, Answer::Done) => self.state.time_told(),
+            (Request::AskTime, Answer::Refused(refusal)) => {
+                self.state.time_refused(&refusal, now);
+                self.stage = Stage::Act(Step::Hold(refusal));
+            }
+            (Request::Look { full, id }, Answer::Look(look, asked)) => {
+                self.seen.look_time = Some(asked);
+                // How it ended is seen in full only, which is another call.
+                self.state.has_ended = matches!(&look, Look::Seen(session) if session.ended() && !full);
+                if !self.state.has_ended {
+                    let uid = self.object.uid().unwrap_or_default();
+                    self.seen.look = Some(self.state.looked(look, &uid, &id, now, &env.limits, env.jitter));
+                }
+            }
+            (Request::Search(_), Answer::Listed(sessions, begun)) => self.searched(found(sessions, self.object, &self.state, begun), env),
+            (Request::Search(_), Answer::Refused(refusal)) => self.searched(Search::Failed(refusal), env),
+            (Request::ReadWorkGroup, Answer::WorkGroup(read)) => {
+                self.state.work_group_read(read.as_ref().copied(), now, env.jitter);
+                self.seen.work_group = Some(read);
+            }
+            (Request::Turn(step), Answer::Done) => self.stage = Stage::Act(step),
+            (Request::AskTime | Request::Look { .. } | Request::Search(_) | Request::ReadWorkGroup | Request::Turn(_), Answer::Wait) => {
+                self.queued = true;
+                self.stage = Stage::Act(Step::Wait);
+            }
+            (Request::AwaitTime { .. }, Answer::Done) => self.stage = Stage::Act(self.step.clone()),
+            (Request::ReadAgain, Answer::Found(Found::Same)) if !self.is_conflict => {
+                self.is_confirmed = true;
+                self.stage = Stage::Act(self.step.clone());
+            }
+            (Request::ReadAgain, Answer::Found(Found::Gone)) if self.is_conflict => self.leak(End::Outdated),
+            (Request::ReadAgain, Answer::Found(_)) => self.stage = Stage::End(End::Outdated),
+            (Request::Start(number), Answer::Started(id, state)) => {
+                self.state.started(number, &id, &state, now, &env.limits);
+                self.outcome = Outcome::Started { id, state };
+                self.stage = Stage::Report;
+            }
+            (Request::Start(_), Answer::Refused(refusal)) => {
+                self.state.start_refused(refusal.clone(), self.doubted, now, env.jitter);
+                self.outcome = Outcome::Refused(refusal);
+                self.stage = Stage::Report;
+            }
+            (Request::Start(_), Answer::Outdated) => {
+                self.state.not_started(self.doubted);
+                self.stage = Stage::End(End::Outdated);
+            }
+            (Request::Terminate { .. }, Answer::Done) => {
+                self.state.terminated(now, &env.limits, env.jitter);
+                self.stage = Stage::Report;
+            }
+            (Request::Terminate { .. }, Answer::Refused(refusal)) => {
+                self.state.terminate_refused(refusal.clone(), now, env.jitter);
+                self.outcome = Outcome::Refused(refusal);
+                self.stage = Stage::Report;
+            }
+            (Request::Write(write), Answer::Written(written)) => self.written(write, written, env),
+            (request, answer) => panic!("no answer to {request:?}: {answer:?}"),
+        }
+    }
+
+    fn searched(&mut self, search: Search, env: &Environment) {
+        self.state.searched(&search, env.now, &env.limits, env.jitter);
+        self.seen.search = Some(search);
+    }
+
+    fn written(&mut self, write: Write, written: Written, env: &Environment) {
+        let (is_status, name) = (matches!(write, Write::Status { .. }), Some(write.name()));
+        if !matches!(written, Written::Yes(_)) {
+            self.report.event = None;
+        }
+        match written {
+            Written::Yes(version) => {
+                match write {
+                    // Put back on an object with an attempt, it tells nothing of what was recorded before.
+                    Write::AddFinalizer => self.state.finalizer_added = attempt(self.object, &self.state) == Attempt::None,
+                    Write::RemoveFinalizer | Write::Delete => {}
+                    Write::Status { status, records } => self.status_written(status, records, version, env),
+                }
+                if self.is_after_refusal {
+                    self.stage = Stage::End(End::Refused(version));
+                } else {
+                    self.state.write_accepted(name.filter(|_| !is_status));
+                    self.stage = Stage::End(End::Written(version));
+                }
+            }
+            Written::Conflict => {
+                self.state.unsettle_but(None);
+                self.is_conflict = true;
+                // The object may be gone, and with it the only one who would record the session.
+                let asks = is_status && self.state.unrecorded.is_some();
+                self.stage = if asks { Stage::Asked(Request::ReadAgain) } else { Stage::End(End::Outdated) };
+            }
+            Written::Gone if is_status => self.leak(End::Gone),
+            Written::Gone => self.stage = Stage::End(End::Gone),
+        }
+    }
+
+    /// The object is gone before its session could be recorded, if one was started: ends that, and then the pass.
+    fn leak(&mut self, end: End) {
+        self.stage = match self.state.unrecorded.as_deref() {
+            Some((_, session)) => {
+                self.after_leak = Some(end);
+                Stage::Asked(Request::EndLeaked { id: session.id.clone(), leak: Leak::ObjectGone })
+            }
+            None => Stage::End(end),
+        };
+    }
+
+    fn status_written(&mut self, status: Box<AthenaSessionStatus>, records: Option<i32>, version: Option<u64>, env: &Environment) {
+        self.state.status_accepted(version);
+        if let (Some(number), Some(time)) = (records, &status.attempt_time) {
+            let is_withdrawn = matches!(attempt(self.object, &self.state), Attempt::Withdrawn(_));
+            self.state.recorded(number, time.0, is_withdrawn);
+        }
+        self.state.session_recorded();
+        self.state.status_written(env.now, &env.limits);
+        self.state.missing_answer_told(env);
+        self.report.status = Some(status);
+    }
+}
+
+fn is_own_attempt(object: &AthenaSession, state: &LocalState) -> bool {
+    matches!(attempt(object, state), Attempt::Unknown(made) if state.recorded_by_itself(&made))
+}
+
+/// Returns whether a look at the session `id` is to show all of it.
+pub fn is_full_look(object: &AthenaSession, state: &LocalState, id: &str) -> bool {
+    !state.trusts(id) || state.has_ended || object.status.as_ref().is_some_and(|status| status.engine_version.is_none())
+}
+
+#[cfg(test)]
+#[path = "pass_tests.rs"]
+mod tests;

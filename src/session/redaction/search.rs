@@ -1,0 +1,286 @@
+//! Where values stand in a text, in every way in which it may have been escaped.
+
+use std::ops::Range;
+
+use super::escapes::{Decode, LONGEST_CUT, is_cut, json, url};
+
+/// Stands for what was left out.
+pub(crate) const LEFT_OUT: &str = "***";
+
+/// So many services on the way may each have escaped what the one before said: the API server quotes what a webhook says of JSON.
+const MOST_ESCAPES: usize = 2;
+/// Stands after each form of the text, and in no value: UTF-8 does not have it.
+const END: u8 = 0xff;
+
+/// A text as it is or without escapes.
+struct Form {
+    bytes: Vec<u8>,
+    /// Where in the text each byte comes from, and the text's length.
+    places: Vec<usize>,
+}
+
+impl Form {
+    /// Decodes each escape of one kind, and returns nothing if there is none.
+    fn decoded(&self, decode: Decode) -> Option<Self> {
+        let (mut bytes, mut places, mut at) = (Vec::new(), Vec::new(), 0);
+        while at < self.bytes.len() {
+            let length = decode(&self.bytes[at..], &mut bytes).unwrap_or_else(|| {
+                bytes.push(self.bytes[at]);
+                1
+            });
+            places.resize(bytes.len(), self.places[at]);
+            at += length;
+        }
+        places.extend(self.places.last());
+        (bytes.len() < self.bytes.len()).then_some(Self { bytes, places })
+    }
+
+    /// Returns for each place whether the text may have been cut there, and up to where what follows may be a rest of what was cut: at its end, as Athena does
+    /// it too, or before dots that say so. Quotes, backslashes, spaces and beginnings of escapes do not count.
+    fn cuts(&self) -> Vec<Option<usize>> {
+        let length = self.bytes.len();
+        let mut cuts = vec![None; length + 1];
+        cuts[length] = Some(length);
+        for place in (0..length).rev() {
+            let rest = &self.bytes[place..];
+            let ignored = match rest {
+                [b'"' | b'\'' | b'`' | b' ' | b'\\', ..] => 1,
+                // Stands for a part of a character.
+                _ if rest.starts_with("\u{fffd}".as_bytes()) => "\u{fffd}".len(),
+                _ => 0,
+            };
+            let escape = (1..=LONGEST_CUT.min(rest.len())).find_map(|length| cuts[place + length].filter(|_| is_cut(&rest[..length])));
+            let is_end = ["...", "\u{2026}"].iter().any(|dots| rest.starts_with(dots.as_bytes()));
+            cuts[place] = if is_end || escape.is_none() && ignored > 0 && cuts[place + ignored].is_some() { Some(place) } else { escape };
+        }
+        cuts
+    }
+}
+
+/// Returns all forms of `text`, itself first, without two that are the same.
+fn forms(text: &str) -> Vec<Form> {
+    let mut forms = vec![Form { bytes: text.as_bytes().to_vec(), places: (0..=text.len()).collect() }];
+    let mut begin = 0;
+    for _ in 0..MOST_ESCAPES {
+        let end = forms.len();
+        for (number, decode) in (begin..end).flat_map(|number| [(number, json as Decode), (number, url)]) {
+            if let Some(form) = forms[number].decoded(decode).filter(|form| forms.iter().all(|other| other.bytes != form.bytes)) {
+                forms.push(form);
+            }
+        }
+        begin = end;
+    }
+    forms
+}
+
+/// A search for values in a text, and what of the text they leave.
+pub(super) struct Search<'a> {
+    text: &'a str,
+    /// All forms of the text, in lower case and each with an end.
+    bytes: Vec<u8>,
+    /// Where in the text each byte comes from.
+    places: Vec<usize>,
+    /// The last place at or before each byte at which its form may have been cut, if there is one, and up to where the text is a rest of what was cut.
+    cuts: Vec<(usize, usize)>,
+    /// Where ARNs stand in the text, in order.
+    arns: Vec<Range<usize>>,
+    /// For each place of the text, up to where it is hidden from there on; 0 if no value stands there. A list of values would grow with their number.
+    hidden: Vec<usize>,
+    /// What a search needs for as long as it takes.
+    joined: Vec<u8>,
+    common: Vec<usize>,
+}
+
+impl<'a> Search<'a> {
+    /// Prepares a search in `text`.
+    pub(super) fn new(text: &'a str) -> Self {
+        let (mut bytes, mut places, mut cuts, mut found) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        let mut last = (0, 0);
+        for form in forms(text) {
+            for (place, upto) in form.cuts().into_iter().enumerate() {
+                last = upto.map_or(last, |upto| (bytes.len() + place, form.places[upto]));
+                cuts.push(last);
+            }
+            found.extend(arns(&form.bytes).into_iter().map(|arn| form.places[arn.start]..form.places[arn.end]));
+            bytes.extend(form.bytes.iter().copied().map(folded).chain([END]));
+            places.extend(form.places);
+        }
+        found.sort_by_key(|arn| arn.start);
+        let mut arns: Vec<Range<usize>> = Vec::new();
+        for arn in found {
+            match arns.last_mut().filter(|last| arn.start < last.end) {
+                Some(last) => last.end = last.end.max(arn.end),
+                None => arns.push(arn),
+            }
+        }
+        Self { text, bytes, places, cuts, arns, hidden: vec![0; text.len()], joined: Vec::new(), common: Vec::new() }
+    }
+
+    /// Hides `value` wherever it stands as a whole word or more, and not within an ARN; and each beginning of it at which the text may have been cut, if
+    /// `is_secret` says so of its length in bytes. It takes time by the length of the text.
+    pub(super) fn hide(&mut self, value: &str, is_secret: impl Fn(usize) -> bool) {
+        self.joined.clear();
+        // No more of it can stand in the text.
+        self.joined.extend(value.bytes().take(self.text.len() + 1).map(folded));
+        let length = self.joined.len();
+        self.joined.extend_from_slice(&self.bytes);
+        common(&self.joined, &mut self.common);
+        for place in 0..self.bytes.len() {
+            let common = self.common[length + place].min(length);
+            if common == 0 || is_within_word(&self.bytes, place) {
+                continue;
+            }
+            let end = place + common;
+            let end = if common == value.len() && !is_within_word(&self.bytes, end) {
+                self.places[end]
+            } else {
+                match self.cuts[end] {
+                    (cut, upto) if cut > place && is_secret(cut - place) => upto,
+                    _ => continue,
+                }
+            };
+            let start = self.places[place];
+            if end > self.hidden[start] && !self.is_within_arn(start, end) {
+                self.hidden[start] = end;
+            }
+        }
+    }
+
+    /// Returns whether an ARN holds `start..end`, and more.
+    fn is_within_arn(&self, start: usize, end: usize) -> bool {
+        let before = self.arns.partition_point(|arn| arn.start <= start);
+        before.checked_sub(1).map(|last| &self.arns[last]).is_some_and(|arn| end <= arn.end && *arn != (start..end))
+    }
+
+    /// Returns the text without what is hidden.
+    pub(super) fn shown(&self) -> String {
+        let (mut shown, mut from, mut place) = (String::with_capacity(self.text.len()), 0, 0);
+        while place < self.hidden.len() {
+            let start = place;
+            let mut end = self.hidden[start];
+            place += 1;
+            if end == 0 {
+                continue;
+            }
+            // One value may be a part of another, or overlap it.
+            while place <= end && place < self.hidden.len() {
+                end = end.max(self.hidden[place]);
+                place += 1;
+            }
+            shown.extend([&self.text[from..self.text.floor_char_boundary(start).max(from)], LEFT_OUT]);
+            from = self.text.ceil_char_boundary(end);
+        }
+        shown.push_str(&self.text[from..]);
+        shown
+    }
+}
+
+/// Whoever repeats a value may have changed its case, and written spaces as `+`.
+fn folded(byte: u8) -> u8 {
+    if byte == b'+' { b' ' } else { byte.to_ascii_lowercase() }
+}
+
+/// Returns whether a word goes on at `place`. Other letters than those of ASCII end a word, since not every script has spaces.
+fn is_within_word(text: &[u8], place: usize) -> bool {
+    let is_part = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'_';
+    place.checked_sub(1).and_then(|before| text.get(before)).is_some_and(is_part) && text.get(place).is_some_and(is_part)
+}
+
+/// Finds how much of the beginning of `text` stands at each of its places but the first, in time by its length: the Z algorithm.
+fn common(text: &[u8], lengths: &mut Vec<usize>) {
+    let (mut start, mut end) = (0, 0);
+    lengths.clear();
+    lengths.extend(text.first().map(|_| 0));
+    for place in 1..text.len() {
+        let mut length = if place < end { lengths[place - start].min(end - place) } else { 0 };
+        while text.get(place + length).is_some_and(|byte| *byte == text[length]) {
+            length += 1;
+        }
+        if place + length > end {
+            (start, end) = (place, place + length);
+        }
+        lengths.push(length);
+    }
+}
+
+/// Finds the ARNs in `text`. A comma and `=` can be part of one, but rather separate settings: what follows is not held for a part of the ARN.
+fn arns(text: &[u8]) -> Vec<Range<usize>> {
+    const BEGIN: &[u8] = b"arn:aws";
+    let is_part = |byte: &u8| byte.is_ascii_alphanumeric() || b"_-+@/:.*".contains(byte);
+    let mut arns = Vec::new();
+    let mut place = 0;
+    while place < text.len() {
+        let mut end = place + text[place..].iter().take_while(|byte| is_part(byte)).count();
+        let next = end + 1;
+        let begins = |at: &usize| text[*at..end].starts_with(BEGIN) && !is_within_word(text, *at) && is_arn(&text[*at..end]);
+        if let Some(start) = (place..end).find(begins) {
+            while matches!(text[end - 1], b'.' | b':') {
+                end -= 1;
+            }
+            arns.push(start..end);
+        }
+        place = next;
+    }
+    arns
+}
+
+/// Returns whether `text` has the parts of an ARN: `arn:partition:service:region:account:resource`.
+fn is_arn(text: &[u8]) -> bool {
+    let parts: Vec<&[u8]> = text.splitn(6, |byte| *byte == b':').collect();
+    let is_name = |part: &&[u8]| part.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'*'));
+    matches!(parts.as_slice(), [_, scope @ .., resource] if scope.len() == 4 && scope.iter().all(is_name) && resource.iter().any(u8::is_ascii_alphanumeric))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_text_has_in_common_with_its_beginning_is_found_at_each_place() {
+        for (text, expected) in
+            [("abab", &[0, 0, 2, 0][..]), ("aaaab", &[0, 3, 2, 1, 0]), ("aabaaab", &[0, 1, 0, 2, 3, 1, 0]), ("xyz", &[0, 0, 0]), ("", &[])]
+        {
+            let mut lengths = vec![7];
+            common(text.as_bytes(), &mut lengths);
+            assert_eq!(lengths, expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn an_arn_ends_where_something_else_begins() {
+        for (text, expected) in [
+            ("User: arn:aws:sts::123456789012:assumed-role/etl/x is not", &["arn:aws:sts::123456789012:assumed-role/etl/x"][..]),
+            ("on arn:aws-cn:s3:::bucket/key.", &["arn:aws-cn:s3:::bucket/key"]),
+            ("\"arn:aws:iam::1:role/a\",\"arn:aws:iam::1:role/b\"", &["arn:aws:iam::1:role/a", "arn:aws:iam::1:role/b"]),
+            ("role=arn:aws:iam::1:role/a,password=b", &["arn:aws:iam::1:role/a"]),
+            ("resource:arn:aws:athena:*:*:workgroup/*", &["arn:aws:athena:*:*:workgroup/*"]),
+            ("an arn:aws:iam::1 of three, learn:aws:a:b:c:d, arn:other:a:b:c:d, arn:aws:a/b:c:d:e", &[]),
+            ("arn:aws:iam::1:::", &[]),
+            ("", &[]),
+        ] {
+            let found: Vec<&str> = arns(text.as_bytes()).into_iter().map(|arn| &text[arn]).collect();
+            assert_eq!(found, expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_text_may_have_been_cut_at_its_end_and_before_dots() {
+        let cuts = |text: &str| -> Vec<(usize, usize)> {
+            forms(text)[0].cuts().into_iter().enumerate().filter_map(|(place, upto)| Some((place, upto?))).collect()
+        };
+        assert_eq!(cuts("a \"b"), [(4, 4)]);
+        assert_eq!(cuts("a \"b' \""), [(4, 4), (5, 5), (6, 6), (7, 7)]);
+        assert_eq!(cuts("ab\\... c\u{2026}"), [(2, 3), (3, 3), (8, 8), (11, 11)]);
+        assert_eq!(cuts("ab%2"), [(2, 4), (4, 4)]);
+        assert_eq!(cuts(r"ab\\u00"), [(2, 7), (3, 7), (7, 7)]);
+        assert_eq!(cuts("ab\u{fffd}"), [(2, 2), (5, 5)]);
+    }
+
+    #[test]
+    fn each_form_of_a_text_is_there_once() {
+        let read = |text: &str| -> Vec<String> { forms(text).into_iter().map(|form| String::from_utf8(form.bytes).expect("UTF-8")).collect() };
+        assert_eq!(read("plain + text"), ["plain + text"]);
+        assert_eq!(read(r#"\\\"%20"#), [r#"\\\"%20"#, r#"\"%20"#, r#"\\\" "#, "\"%20", r#"\" "#]);
+        assert_eq!(read("%255C"), ["%255C", "%5C", "\\"]);
+    }
+}

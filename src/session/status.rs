@@ -1,0 +1,294 @@
+//! What to report: the status that a step leads to, and the conditions that say what it means to people and to GitOps tools.
+//!
+//! The conditions come from one table, `Situation::row`. While `observedGeneration` equals the generation, Ready is True exactly where kstatus says
+//! Current, Unknown where it says InProgress, and False where it says Failed or the object is being deleted.
+
+mod conditions;
+mod end;
+mod situation;
+mod storable;
+mod text;
+
+use k8s_openapi::jiff::{SignedDuration, Timestamp};
+
+pub use self::conditions::condition;
+pub(crate) use self::conditions::{Flag, Row, conditions};
+use self::end::{asked_timeout, end_reason, vanished_reason};
+#[cfg(test)]
+pub(crate) use self::situation::Situation;
+use self::situation::situation;
+pub(crate) use self::situation::way_out;
+use self::text::bounded;
+pub use self::text::seconds;
+use crate::api::{AthenaSession, AthenaSessionStatus, EndReason, PreviousAttempt, StopCause};
+use crate::session::after_end::{Sequel, first_start_time, sequel};
+use crate::session::attempt::Attempt;
+use crate::session::environment::Environment;
+use crate::session::lifecycle::missing_since;
+use crate::session::local_state::{Call, LocalState};
+use crate::session::ownership::attempt;
+use crate::session::reply::{Class, Refusal, Session};
+use crate::session::step::Step;
+
+/// What became of the call that a step asked for.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Outcome {
+    /// The step asked for none, or it says nothing new.
+    Nothing,
+    /// StartSession returned this session.
+    Started {
+        /// Athena's id.
+        id: String,
+        /// The state that Athena gave it.
+        state: String,
+    },
+    /// The call was refused.
+    Refused(Refusal),
+}
+
+/// The status of `object` after `step` had `outcome`. `known` holds what was learnt from it.
+pub fn status_after(object: &AthenaSession, known: &LocalState, step: &Step, outcome: &Outcome, at: &Environment) -> AthenaSessionStatus {
+    let mut next = object.clone();
+    let status = next.status.get_or_insert_default();
+    let asked = asked_timeout(&object.spec);
+    if status.end_reason.is_none() && status.session_id.as_deref().is_some_and(|id| known.trusts(id)) {
+        status.stop_cause = status.stop_cause.take().or_else(|| known.unrecorded_cause().cloned());
+    }
+    if let Some(held) = status.session_id.as_deref().and_then(|id| known.unwritten_work(id)) {
+        mirror(status, held, asked, known, at.now);
+    }
+    match (step, outcome) {
+        (Step::Record(number), _) => *status = next_attempt(object, status, *number, at),
+        (Step::Reject(number, _), _) => {
+            *status = next_attempt(object, status, *number, at);
+            conclude(status, EndReason::InvalidRequest, known, at.now);
+        }
+        (Step::Start(number), Outcome::Started { id, state }) => {
+            *status = known_attempt(status, *number, at);
+            status.session_id = Some(id.clone());
+            status.state = Some(bounded(state, 64)).filter(|state| !state.is_empty());
+        }
+        (Step::Start(_), Outcome::Refused(refusal)) if refusal.class == Class::Rejected && is_proved_unstarted(object, known) => {
+            conclude(status, EndReason::InvalidRequest, known, at.now);
+        }
+        // It belongs to this region and account no more: correcting them must not leave it behind.
+        (Step::Start(_), Outcome::Refused(refusal)) if withdraws(refusal.class) && is_proved_unstarted(object, known) => {
+            (status.attempt_time, status.region, status.account_id) = (None, None, None);
+        }
+        (Step::Adopt(number, session), _) => {
+            *status = known_attempt(status, *number, at);
+            status.session_id = Some(session.id.clone());
+            mirror(status, session, asked, known, at.now);
+            // It is to be ended, and never for use.
+            if object.spec.suspend && !session.ended() {
+                status.stop_cause = Some(StopCause::Suspended);
+            }
+        }
+        (Step::Mirror(session), _) => {
+            mirror(status, session, asked, known, at.now);
+            // Athena has just answered for it from this account.
+            status.account_id = status.account_id.take().or(at.identity.account.clone());
+        }
+        (Step::Stop(cause, session), _) => {
+            if let Some(session) = session {
+                mirror(status, session, asked, known, at.now);
+            }
+            status.stop_cause = Some(cause.clone());
+        }
+        (Step::Suspend, _) => status.stop_cause = Some(StopCause::Suspended),
+        (Step::Conclude(EndReason::SessionVanished), _) => {
+            let since = match attempt(object, known) {
+                Attempt::Live(made, _) => missing_since(object, &made, at),
+                _ => at.now,
+            };
+            let reason = vanished_reason(status, asked, known, since);
+            conclude(status, reason, known, at.now);
+        }
+        (Step::Conclude(reason), _) => conclude(status, reason.clone(), known, at.now),
+        _ => {}
+    }
+    let generation = object.metadata.generation;
+    let situation = situation(&next, known, at);
+    let status = next.status.get_or_insert_default();
+    status.observed_generation = generation;
+    status.conditions = Some(conditions(status.conditions.as_deref().unwrap_or_default(), &situation.row(), generation, at.now));
+    let mut status = next.status.unwrap_or_default();
+    // Later work is recorded together with what is written anyway.
+    let is_own = status.session_id.as_deref().is_some_and(|id| known.trusts(id));
+    let is_written = || status.last_busy_time.is_none() || !object.status.as_ref().is_some_and(|before| is_same_but_for_texts(before, &status));
+    if let Some(time) = work_time(object, known, step).filter(|_| is_own && is_written()) {
+        let newest = status.last_busy_time.as_ref().map_or(time, |before| before.0.max(time));
+        status.last_busy_time = Some(seconds(newest));
+    }
+    status
+}
+
+/// Returns whether `after` says no more than `before` but that the session became busy or idle, and since when: this may wait to be written. That it was at
+/// work for the first time may not, since a restart depends on it.
+fn is_mere_work(before: &AthenaSessionStatus, after: &AthenaSessionStatus) -> bool {
+    let is_first = before.last_busy_time.is_none() && after.last_busy_time.is_some();
+    let is_settled = |status: &AthenaSessionStatus| matches!(status.state.as_deref(), Some("IDLE" | "BUSY"));
+    let rest = |status: &AthenaSessionStatus| {
+        let mut rest = AthenaSessionStatus { state: None, idle_since_time: None, last_busy_time: None, ..status.clone() };
+        for condition in rest.conditions.iter_mut().flatten().filter(|condition| matches!(condition.reason.as_str(), "SessionIdle" | "SessionBusy")) {
+            (condition.reason, condition.message) = (String::new(), String::new());
+        }
+        rest
+    };
+    !is_first && is_settled(before) && is_settled(after) && rest(before) == rest(after)
+}
+
+/// Returns whether `after` need not be written yet: it says no more than `before` but that the session became busy or idle, and the status was written lately.
+pub fn may_wait(before: Option<&AthenaSessionStatus>, after: &AthenaSessionStatus, known: &LocalState, at: &Environment) -> bool {
+    known.is_written_lately(at) && before.is_some_and(|before| is_mere_work(before, after))
+}
+
+/// Returns whether two statuses differ in nothing but the texts of conditions.
+fn is_same_but_for_texts(before: &AthenaSessionStatus, after: &AthenaSessionStatus) -> bool {
+    let conditions = |status: &AthenaSessionStatus| -> Vec<(String, String, String)> {
+        let conditions = status.conditions.iter().flatten();
+        conditions.map(|condition| (condition.type_.clone(), condition.status.clone(), condition.reason.clone())).collect()
+    };
+    let rest = |status: &AthenaSessionStatus| AthenaSessionStatus { conditions: None, ..status.clone() };
+    conditions(before) == conditions(after) && rest(before) == rest(after)
+}
+
+/// Returns the newest time at which the session of `object` is known to have been at work, of what its status does not say.
+fn work_time(object: &AthenaSession, known: &LocalState, step: &Step) -> Option<Timestamp> {
+    // Since it became idle anew, it has been at work in between.
+    let idle_again = |session: &Session| {
+        let before = object.status.as_ref()?;
+        let since = seconds(session.idle_since_time?).0;
+        let is_new = before.idle_since_time.as_ref().map_or(before.state.as_deref() == Some("BUSY"), |before| before.0 < since);
+        (before.session_id.as_ref() == Some(&session.id) && is_new).then_some(since)
+    };
+    let seen = match step {
+        Step::Mirror(session) | Step::Stop(_, Some(session)) => idle_again(session),
+        _ => None,
+    };
+    known.busy_time().max(seen)
+}
+
+/// A status of a new attempt: without a trace of the last one, but for what counts over all of them.
+fn recorded(before: &AthenaSessionStatus, number: i32, at: &Environment) -> AthenaSessionStatus {
+    AthenaSessionStatus {
+        conditions: before.conditions.clone(),
+        attempt: Some(number),
+        attempt_time: Some(seconds(at.now)),
+        region: Some(at.identity.region.clone()),
+        account_id: at.identity.account.clone(),
+        first_start_time: first_start_time(before).cloned(),
+        restarts: before.restarts,
+        previous_attempts: before.previous_attempts.clone(),
+        ..AthenaSessionStatus::default()
+    }
+}
+
+/// The status of attempt `number` with its session yet to be filled in: where and when it was recorded stays, if it was.
+fn known_attempt(before: &AthenaSessionStatus, number: i32, at: &Environment) -> AthenaSessionStatus {
+    let next = recorded(before, number, at);
+    if before.attempt != Some(number) {
+        return next;
+    }
+    AthenaSessionStatus {
+        attempt_time: before.attempt_time.clone(),
+        first_start_time: before.first_start_time.clone(),
+        region: before.region.clone(),
+        account_id: before.account_id.clone().or(next.account_id.clone()),
+        ..next
+    }
+}
+
+/// The status with attempt `number` recorded after the one that is in it, if any.
+fn next_attempt(object: &AthenaSession, before: &AthenaSessionStatus, number: i32, at: &Environment) -> AthenaSessionStatus {
+    /// How many attempts are kept.
+    const KEPT: usize = 5;
+    let mut next = recorded(before, number, at);
+    if before.end_reason.is_none() {
+        return next;
+    }
+    if let Sequel::Attempt { restarts, resumed, .. } = sequel(object, at) {
+        next.restarts = (restarts > 0).then_some(restarts);
+        if resumed {
+            next.first_start_time = None;
+        }
+    }
+    if before.attempt != Some(number) {
+        let mut previous = next.previous_attempts.take().unwrap_or_default();
+        previous.push(PreviousAttempt {
+            attempt: before.attempt.unwrap_or_default(),
+            session_id: before.session_id.clone(),
+            start_time: before.start_time.clone(),
+            end_time: before.end_time.clone(),
+            end_reason: before.end_reason.clone(),
+            state_change_reason: before.state_change_reason.clone(),
+            dpu_execution_in_millis: before.dpu_execution_in_millis,
+        });
+        let surplus = previous.len().saturating_sub(KEPT);
+        let kept = previous.drain(surplus..).map(storable::attempt).collect();
+        next.previous_attempts = Some(kept);
+    }
+    next
+}
+
+/// Whether a refusal of this class, if all calls of the attempt were answered, withdraws the attempt: somebody has to mend something, and the attempt may be
+/// made elsewhere then. A quota and a rate pass.
+fn withdraws(class: Class) -> bool {
+    match class {
+        Class::MayHeal | Class::NotFound => true,
+        Class::Unanswered | Class::NotSent | Class::Throttled | Class::Capacity | Class::Rejected | Class::TokenConflict => false,
+    }
+}
+
+fn is_proved_unstarted(object: &AthenaSession, known: &LocalState) -> bool {
+    matches!(attempt(object, known), Attempt::Unknown(made) if known.nothing_started(&made))
+}
+
+fn conclude(status: &mut AthenaSessionStatus, reason: EndReason, known: &LocalState, now: Timestamp) {
+    let refusal = known.refused.as_ref().filter(|refused| matches!(refused.call, Call::WorkGroup | Call::Start));
+    status.state = None;
+    status.state_change_reason = refusal.map(|refused| bounded(&refused.refusal.message, 1024));
+    status.end_time = Some(seconds(now));
+    status.end_reason = Some(storable::reason(reason));
+}
+
+fn mirror(status: &mut AthenaSessionStatus, session: &Session, asked: Option<SignedDuration>, known: &LocalState, now: Timestamp) {
+    // TERMINATING leads only to an end: whatever else a reply shows after it is a late one.
+    if status.state.as_deref() == Some("TERMINATING") && session.state != "TERMINATING" && !session.ended() {
+        return;
+    }
+    // So is one that shows a session starting that was ready before.
+    if status.ready_time.is_some() && matches!(session.state.as_str(), "CREATING" | "CREATED") && !session.ended() {
+        return;
+    }
+    if session.ended() {
+        status.end_reason = Some(storable::reason(end_reason(status, asked, session, known, now)));
+        status.end_time = Some(seconds(session.end_time.unwrap_or(now)));
+    }
+    status.state = Some(bounded(&session.state, 64));
+    status.state_change_reason = session.state_change_reason.as_deref().map(|text| bounded(text, 1024));
+    status.start_time = session.start_time.map(seconds).or(status.start_time.take());
+    // The attempt's time gives way to the start time that a later reply of the same attempt tells.
+    let first = status.first_start_time.take().filter(|first| Some(first) != status.attempt_time.as_ref());
+    status.first_start_time = first.or(storable::time(status.start_time.clone())).or(storable::time(status.attempt_time.clone()));
+    // On its way out a session says no more since when it was idle, which tells an idle timeout from a stop.
+    let ending = session.ended() || session.state == "TERMINATING";
+    status.idle_since_time = session.idle_since_time.map(seconds).or(status.idle_since_time.take().filter(|_| ending));
+    if matches!(session.state.as_str(), "IDLE" | "BUSY") && status.ready_time.is_none() {
+        status.ready_time = Some(seconds(session.last_modified_time.unwrap_or(now)));
+    }
+    if let Some(details) = &session.details {
+        status.engine_version = details.engine_version.as_deref().map(|text| bounded(text, 128)).or(status.engine_version.take());
+        if session.ended() {
+            status.dpu_execution_in_millis = storable::millis(details.dpu_execution_in_millis);
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "status_tests.rs"]
+pub(crate) mod tests;
+
+#[cfg(test)]
+#[path = "status_after_tests.rs"]
+mod after_tests;

@@ -1,0 +1,109 @@
+//! How a session ended. Athena gives the same text for an idle timeout and for a stop by hand: only its times can tell them apart, and not always. A new
+//! session costs money, so what can have been the idle timeout counts as it.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::jiff::{SignedDuration, Timestamp};
+
+use crate::api::{AthenaSessionSpec, AthenaSessionStatus, EndReason};
+use crate::session::lifecycle::end_of;
+use crate::session::local_state::LocalState;
+use crate::session::reply::Session;
+
+/// Athena's reason for a session that somebody has stopped, or that was idle for its timeout.
+const TERMINATED_PER_REQUEST: &str = "session was terminated per request";
+
+/// How far two of Athena's own times may be apart from what they are about.
+const TOLERANCE: SignedDuration = SignedDuration::from_secs(30);
+
+/// The same where one of the times is the operator's.
+const OWN_TOLERANCE: SignedDuration = SignedDuration::from_mins(2);
+
+/// The shortest idle timeout that Athena takes.
+const SHORTEST_TIMEOUT: SignedDuration = SignedDuration::from_mins(1);
+
+/// A time, and whether it is Athena's own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Moment {
+    time: Timestamp,
+    is_own: bool,
+}
+
+/// Returns why `session` ended, which Athena shows as ended. `before` is the status so far, and `asked` the idle timeout that the spec asks for.
+pub(super) fn end_reason(
+    before: &AthenaSessionStatus,
+    asked: Option<SignedDuration>,
+    session: &Session,
+    known: &LocalState,
+    now: Timestamp,
+) -> EndReason {
+    if let Some(cause) = &before.stop_cause {
+        return end_of(cause);
+    }
+    if session.state == "FAILED" {
+        return EndReason::SessionFailed;
+    }
+    let end = Moment { time: session.end_time.unwrap_or(now), is_own: session.end_time.is_none() };
+    let was_ready = before.ready_time.is_some() || session.idle_since_time.is_some() || before.idle_since_time.is_some();
+    let early = if was_ready { EndReason::StoppedOutside } else { EndReason::SessionFailed };
+    if !leaves_open(session.state_change_reason.as_deref()) {
+        return early;
+    }
+    let timeout = session.details.as_ref().and_then(|details| details.idle_timeout).or(known.idle_timeout()).or(asked);
+    // A session that was never seen to be ready may have been none the less, but not within the shortest timeout.
+    let timeout = timeout.or(Some(SHORTEST_TIMEOUT).filter(|_| !was_ready));
+    let shown = [session.start_time, session.idle_since_time].map(|time| time.map(|time| Moment { time, is_own: false }));
+    let last = shown.into_iter().flatten().chain(last_at_work(before, known)).max();
+    if can_be_idle_timeout(end, last, timeout) { EndReason::IdleTimeout } else { early }
+}
+
+/// Returns whether Athena's reason for an end is the one that it gives for a stop and for an idle timeout alike, or none.
+pub(super) fn leaves_open(reason: Option<&str>) -> bool {
+    reason.is_none_or(|text| text.trim().to_lowercase().starts_with(TERMINATED_PER_REQUEST))
+}
+
+/// Returns why a session is over that Athena does not know any more. `before` is the status so far, and `asked` the idle timeout that the spec asks for.
+/// Looks before `since` may have missed it because Athena's reads lag behind its start: they say nothing of its end.
+pub(super) fn vanished_reason(before: &AthenaSessionStatus, asked: Option<SignedDuration>, known: &LocalState, since: Timestamp) -> EndReason {
+    if let Some(cause) = &before.stop_cause {
+        // Why it was being ended explains the end, however it came to be known.
+        return end_of(cause);
+    }
+    let end = Moment { time: known.missed_time().map_or(since, |missed| missed.max(since)), is_own: true };
+    let was_ready = before.ready_time.is_some() || before.idle_since_time.is_some();
+    let timeout = known.idle_timeout().or(asked).or(Some(SHORTEST_TIMEOUT).filter(|_| !was_ready));
+    if can_be_idle_timeout(end, last_at_work(before, known).max(), timeout) { EndReason::IdleTimeout } else { EndReason::SessionVanished }
+}
+
+/// Returns the latest time at which the session certainly was not idle, or had just become it, as far as `status` tells.
+pub(super) fn last_time_at_work(status: &AthenaSessionStatus) -> Option<Timestamp> {
+    last_at_work(status, &LocalState::default()).max().map(|moment| moment.time)
+}
+
+fn last_at_work(status: &AthenaSessionStatus, known: &LocalState) -> impl Iterator<Item = Moment> {
+    let moment = |time: Option<&Time>, is_own| time.map(|time| Moment { time: time.0, is_own });
+    [
+        moment(status.start_time.as_ref(), false),
+        moment(status.idle_since_time.as_ref(), false),
+        moment(status.last_busy_time.as_ref(), true),
+        known.busy_time().map(|time| Moment { time, is_own: true }),
+    ]
+    .into_iter()
+    .flatten()
+}
+
+/// Returns the idle timeout that `spec` asks for.
+pub(super) fn asked_timeout(spec: &AthenaSessionSpec) -> Option<SignedDuration> {
+    spec.session_idle_timeout_in_minutes.map(|minutes| SignedDuration::from_mins(minutes.into()))
+}
+
+/// Returns whether a session that ended at `end` and was at work until `last`, or later, can have been idle for `timeout`.
+fn can_be_idle_timeout(end: Moment, last: Option<Moment>, timeout: Option<SignedDuration>) -> bool {
+    let (Some(last), Some(timeout)) = (last, timeout) else { return true };
+    let tolerance = if end.is_own || last.is_own { OWN_TOLERANCE } else { TOLERANCE };
+    let earliest = timeout.saturating_sub(tolerance.min(timeout / 4));
+    end.time.duration_since(last.time) >= earliest
+}
+
+#[cfg(test)]
+#[path = "end_tests.rs"]
+mod tests;

@@ -1,0 +1,313 @@
+//! The situation of an object, and its row of the condition matrix.
+
+use super::conditions::{Flag, Row, condition};
+use super::end::{last_time_at_work, leaves_open};
+use super::text::{bounded, seconds};
+use crate::api::{AthenaSession, AthenaSessionStatus, EndReason, StopCause};
+use crate::session::after_end::{Sequel, sequel};
+use crate::session::attempt::{Attempt, Recorded};
+use crate::session::environment::{Environment, Identity};
+use crate::session::local_state::{Call, LocalState, Refused};
+use crate::session::ownership::{attempt, elsewhere, is_account_unknown};
+use crate::session::refused_write;
+use crate::session::reply::passes;
+use crate::session::reply::{Class, Refusal};
+
+/// The situation of an object, as the condition matrix has it.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Situation {
+    /// An attempt is recorded, or about to be, and the outcome of StartSession is not known.
+    Starting { message: String },
+    /// Athena's state of a session that nobody asked to stop.
+    Session { state: String },
+    /// The operator ends a session, or waits to learn which one to end.
+    Stopping { cause: StopCause, hindrance: Option<String> },
+    /// The object is suspended and nothing lives.
+    Suspended,
+    /// A failure is followed by another attempt.
+    Restarting { message: String },
+    /// The operator ends a session and TerminateSession is refused for too long.
+    TerminateRefused { available: bool, message: String },
+    /// The object is being deleted.
+    Deleting { message: String },
+    /// Nothing of the attempt lives.
+    Over { reason: EndReason, message: String },
+    /// A call is refused; the start waits for as long as it takes.
+    Queued { reason: &'static str, message: String },
+    /// A call is refused for what people can mend; `stalled` once it has lasted.
+    Refused { reason: &'static str, message: String, stalled: bool },
+    /// Looks have failed for too long.
+    Stale { message: String },
+    /// The operator works in another region or account than the attempt.
+    IdentityChanged { message: String },
+    /// The API server refuses a write to the object; `stalled` once it has lasted. The session is as it was.
+    WriteRefused { available: &'static str, message: String, stalled: bool },
+}
+
+impl Situation {
+    /// The row of the condition matrix.
+    pub(crate) fn row(&self) -> Row {
+        use Flag::{Reconciling, Stalled};
+        let (ready, reason, flag, available, message): (_, &str, _, _, String) = match self {
+            Self::Starting { message } => ("Unknown", "Starting", Some(Reconciling), "False", message.clone()),
+            Self::Session { state } => match state.as_str() {
+                // What StartSession says of a session that it started long ago; a look tells the rest.
+                "" | "TERMINATED" | "FAILED" => ("Unknown", "Starting", Some(Reconciling), "False", "the session is being looked at".into()),
+                "DEGRADED" => ("Unknown", "ReplacingSession", Some(Reconciling), "False", "the session is degraded".into()),
+                "CREATING" => ("Unknown", "SessionCreating", Some(Reconciling), "False", "Athena is creating the session".into()),
+                "CREATED" => ("Unknown", "SessionCreated", Some(Reconciling), "False", "the session is created and not idle yet".into()),
+                "IDLE" => ("True", "SessionIdle", None, "True", "the session waits for work".into()),
+                "BUSY" => ("True", "SessionBusy", None, "True", "the session is at work".into()),
+                "TERMINATING" => ("Unknown", "SessionTerminating", Some(Reconciling), "False", "the session is being ended from outside".into()),
+                _ => (
+                    "Unknown",
+                    "UnknownState",
+                    Some(Reconciling),
+                    "Unknown",
+                    format!("the session is in a state that this operator does not know: {state}"),
+                ),
+            },
+            Self::Stopping { cause, hindrance } => {
+                let (reason, why) = match cause {
+                    StopCause::Suspended => ("Suspending", "the object is suspended"),
+                    StopCause::ActiveDeadline => ("DeadlineExceeded", "its active deadline is over"),
+                    StopCause::StartupDeadline => ("ReplacingSession", "it was not ready in time"),
+                    StopCause::Degraded | StopCause::Other(_) => ("ReplacingSession", "it is degraded"),
+                };
+                let hindrance = hindrance.as_deref().map(|text| format!("; {text}")).unwrap_or_default();
+                ("Unknown", reason, Some(Reconciling), "False", format!("the session is being ended: {why}{hindrance}"))
+            }
+            Self::Suspended => ("True", "Suspended", None, "False", "suspended: nothing lives; set suspend to false to start a session".into()),
+            Self::Restarting { message } => ("Unknown", "RestartingAfterFailure", Some(Reconciling), "False", message.clone()),
+            Self::TerminateRefused { available, message } => {
+                ("False", "TerminateRefused", Some(Stalled), if *available { "True" } else { "False" }, message.clone())
+            }
+            Self::Deleting { message } => ("False", "Deleting", None, "False", message.clone()),
+            Self::Over { reason: EndReason::IdleTimeout, message } => ("True", "IdleTimeout", None, "False", message.clone()),
+            Self::Over { reason: EndReason::DeadlineExceeded, message } => ("True", "DeadlineExceeded", None, "False", message.clone()),
+            Self::Over { reason, message } => ("False", reason_word(reason), Some(Stalled), "False", message.clone()),
+            Self::Queued { reason, message } => ("Unknown", reason, Some(Reconciling), "False", message.clone()),
+            Self::Refused { reason, message, stalled: false } => ("Unknown", reason, Some(Reconciling), "False", message.clone()),
+            Self::Refused { reason, message, stalled: true } => ("False", reason, Some(Stalled), "False", message.clone()),
+            Self::Stale { message } => ("Unknown", "ObservationStale", Some(Reconciling), "Unknown", message.clone()),
+            Self::IdentityChanged { message } => ("False", "IdentityChanged", Some(Stalled), "Unknown", message.clone()),
+            Self::WriteRefused { available, message, stalled: false } => {
+                ("Unknown", refused_write::REASON, Some(Reconciling), *available, message.clone())
+            }
+            Self::WriteRefused { available, message, stalled: true } => ("False", refused_write::REASON, Some(Stalled), *available, message.clone()),
+        };
+        Row { ready, reason: reason.to_owned(), flag, available, message: bounded(&message, 4096) }
+    }
+}
+
+/// The situation of an object with its newest status.
+pub(crate) fn situation(object: &AthenaSession, known: &LocalState, at: &Environment) -> Situation {
+    let situation = situation_at_athena(object, known, at);
+    match (known.refused_write_to_show(), situation) {
+        (None, situation) => situation,
+        // Of an object that is being deleted nothing is written but that it is let go.
+        (Some(refused), Situation::Deleting { .. }) => {
+            Situation::Deleting { message: format!("nothing else holds the object: {}", refused.message()) }
+        }
+        (Some(refused), situation) => {
+            // After a restart of the operator the row goes on where it stood.
+            let was_stalled =
+                object.status.as_ref().and_then(|status| condition(status, "Stalled")).is_some_and(|stalled| stalled.reason == refused_write::REASON);
+            Situation::WriteRefused {
+                available: situation.row().available,
+                message: refused.message(),
+                stalled: was_stalled || refused.is_lasting(at),
+            }
+        }
+    }
+}
+
+/// The situation of an object, whatever the API server says to writes.
+fn situation_at_athena(object: &AthenaSession, known: &LocalState, at: &Environment) -> Situation {
+    let status = object.status.clone().unwrap_or_default();
+    let attempt = attempt(object, known);
+    if object.metadata.deletion_timestamp.is_some() {
+        return Situation::Deleting { message: awaited(object, &attempt, known, at) };
+    }
+    match &attempt {
+        Attempt::Unknown(made) | Attempt::Live(made, _) if elsewhere(made, &at.identity) => Situation::IdentityChanged {
+            message: format!(
+                "the attempt was made in region {}{}, and the operator now works in {}{}: run it there again, or delete this object with deletionPolicy Retain, \
+                 which an administrator may have to set",
+                made.region,
+                account(made.account),
+                at.identity.region,
+                account(at.identity.account.as_deref()),
+            ),
+        },
+        Attempt::Unknown(made) if known.absence().is_some() && is_account_unknown(made, known, &at.identity) => Situation::IdentityChanged {
+            message: format!(
+                "the attempt was recorded before AWS had told the operator's account, and the operator{} does not find its session: find and end it yourself if \
+                 there is one, then delete this object with deletionPolicy Retain, which an administrator may have to set",
+                account(at.identity.account.as_deref()).replacen(',', " of", 1),
+            ),
+        },
+        Attempt::None | Attempt::Withdrawn(_) | Attempt::Over(..) if object.spec.suspend => Situation::Suspended,
+        Attempt::Unknown(made) if object.spec.suspend => {
+            let account = awaited_account(made, &at.identity).map(|account| format!("waiting for {account}"));
+            Situation::Stopping { cause: StopCause::Suspended, hindrance: account.or(known.refused.as_deref().map(Refused::message)) }
+        }
+        Attempt::Unknown(made) if let Some(account) = awaited_account(made, &at.identity) => {
+            Situation::Starting { message: format!("waiting for {account}") }
+        }
+        Attempt::None | Attempt::Withdrawn(_) | Attempt::Unknown(_) => waiting_for_start(&status, known, at),
+        Attempt::Live(_, id) => live(&status, id, known, at),
+        Attempt::Over(_, reason) => match sequel(object, at) {
+            // The next attempt is due, and the work group does not take it.
+            Sequel::Attempt { time, .. } if time <= at.now && known.refused.as_ref().is_some_and(|refused| refused.call == Call::WorkGroup) => {
+                waiting_for_start(&status, known, at)
+            }
+            Sequel::Attempt { restarts, time, resumed: false, .. } if reason.is_failure() => Situation::Restarting {
+                // The reason of the row says what follows; this is where a person reads how it ended.
+                message: format!(
+                    "{}: {}; restart {restarts} of {} follows at {}",
+                    reason.as_str(),
+                    over(&status, reason),
+                    object.spec.max_restarts(),
+                    seconds(time).0
+                ),
+            },
+            Sequel::Attempt { .. } => Situation::Starting { message: over(&status, reason) },
+            Sequel::Deletion { .. } | Sequel::None => {
+                Situation::Over { reason: (*reason).clone(), message: format!("{}{}", over(&status, reason), cure(reason)) }
+            }
+        },
+    }
+}
+
+fn live(status: &AthenaSessionStatus, id: &str, known: &LocalState, at: &Environment) -> Situation {
+    let state = status.state.clone().unwrap_or_default();
+    let available = matches!(state.as_str(), "IDLE" | "BUSY");
+    // A new process has no memory of when looks began to fail.
+    let was_stale = condition(status, "Ready").is_some_and(|ready| ready.reason == "ObservationStale");
+    match (&known.refused, &known.look_refused) {
+        // A rate and a missing answer pass, however long they last.
+        (Some(refused), _) if refused.call == Call::Terminate && !passes(refused.refusal.class) && at.now >= refused.since + at.limits.healing => {
+            Situation::TerminateRefused { available, message: format!("session {id} lives on: {}", refused.message()) }
+        }
+        (_, refused) if known.is_stale(at) || (refused.is_some() && was_stale) => {
+            let why = refused.as_deref().map_or_else(|| "Athena does not find it".to_owned(), Refused::message);
+            let seen = known.seen_time.map(|time| format!(" since {}", seconds(time).0)).unwrap_or_default();
+            Situation::Stale { message: format!("session {id} has not been seen{seen}: {why}") }
+        }
+        (refused, _) if let Some(cause) = &status.stop_cause => {
+            let refused = refused.as_deref().filter(|refused| refused.call == Call::Terminate);
+            Situation::Stopping { cause: cause.clone(), hindrance: refused.map(Refused::message) }
+        }
+        _ => Situation::Session { state },
+    }
+}
+
+fn waiting_for_start(status: &AthenaSessionStatus, known: &LocalState, at: &Environment) -> Situation {
+    let Some(refused) = &known.refused else {
+        return Situation::Starting { message: "StartSession is to be called".into() };
+    };
+    let Refusal { class, reason, .. } = &refused.refusal;
+    let message = refused.message();
+    // After a restart of the operator the row goes on where it stood.
+    let was_stalled = condition(status, "Stalled").is_some_and(|stalled| stalled.reason == *reason);
+    match class {
+        Class::Unanswered | Class::NotSent => Situation::Starting { message },
+        Class::Throttled | Class::Capacity => Situation::Queued { reason, message },
+        Class::MayHeal | Class::NotFound => {
+            Situation::Refused { reason, message, stalled: was_stalled || at.now >= refused.since + at.limits.healing }
+        }
+        // Its session may be found yet.
+        Class::TokenConflict => Situation::Refused { reason, message, stalled: known.absence().is_some() || was_stalled },
+        Class::Rejected => Situation::Refused { reason, message, stalled: true },
+    }
+}
+
+fn over(status: &AthenaSessionStatus, reason: &EndReason) -> String {
+    let athena = status.state_change_reason.as_deref().map(|text| format!(": {text}")).unwrap_or_default();
+    let id = status.session_id.as_deref().unwrap_or("of this attempt");
+    let end = status.end_time.as_ref().map(|end| format!(" at {}", end.0)).unwrap_or_default();
+    let work = last_time_at_work(status);
+    let work = work.map(|time| format!(" (known to have been at work, or to have just become idle, until {})", seconds(time).0)).unwrap_or_default();
+    match reason {
+        EndReason::Suspended => "suspended before; starting again".into(),
+        EndReason::DeadlineExceeded => format!("session {id} was ended when the active deadline was over"),
+        EndReason::IdleTimeout => format!("session {id}{work} ended{end}: this counts as its idle timeout"),
+        EndReason::StoppedOutside if leaves_open(status.state_change_reason.as_deref()) => {
+            format!("session {id}{work} ended{end}, too early for its idle timeout: it was ended from outside{athena}")
+        }
+        EndReason::StoppedOutside => format!("session {id} was ended from outside{athena}"),
+        EndReason::SessionFailed => format!("session {id} failed{athena}"),
+        EndReason::SessionDegraded => format!("session {id} was degraded and was ended"),
+        EndReason::StartupDeadlineExceeded => format!("session {id} was not ready within its startup deadline and was ended"),
+        EndReason::SessionVanished => format!("Athena does not know session {id}{work} any more, too early for its idle timeout"),
+        EndReason::SessionLost => "what became of StartSession is not known and nothing of it lives: starting again".into(),
+        EndReason::InvalidRequest => format!("no session can be started as the object asks{athena}"),
+        EndReason::TokenMismatch | EndReason::SessionAlreadyExists => format!("StartSession refuses the request{athena}"),
+        EndReason::Other(word) => format!("session {id} ended: {word}{athena}"),
+    }
+}
+
+/// A reason that conditions take; a status written by hand may hold any text.
+fn reason_word(reason: &EndReason) -> &str {
+    let word = reason.as_str();
+    let letters = word.starts_with(|letter: char| letter.is_ascii_alphabetic()) && word.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    let fits = letters && word.len() <= 64;
+    if fits { word } else { "SessionEnded" }
+}
+
+/// What a person can do about an attempt that nothing follows.
+fn cure(reason: &EndReason) -> &'static str {
+    match reason {
+        EndReason::IdleTimeout | EndReason::DeadlineExceeded | EndReason::Suspended => "",
+        EndReason::InvalidRequest => "; create another AthenaSession",
+        _ => "; to run it again, suspend and resume the object, or create another AthenaSession",
+    }
+}
+
+/// What a deletion waits for, and the way out.
+fn awaited(object: &AthenaSession, attempt: &Attempt<'_>, known: &LocalState, at: &Environment) -> String {
+    let awaited = match (attempt, &known.refused) {
+        (Attempt::Unknown(made) | Attempt::Live(made, _), _) if elsewhere(made, &at.identity) => {
+            format!("an operator that works in region {}{}", made.region, account(made.account))
+        }
+        (Attempt::Unknown(made), _) if let Some(account) = awaited_account(made, &at.identity) => account,
+        (Attempt::Live(_, id), Some(refused)) => format!("session {id} to end; {}", refused.message()),
+        (Attempt::Live(_, id), None) if let Some(refused) = &known.look_refused => format!("session {id} to end; {}", refused.message()),
+        (Attempt::Live(_, id), None) if known.terminated_without_effect() => {
+            format!("session {id} to end; TerminateSession has had no effect so far")
+        }
+        (Attempt::Live(_, id), None) => format!("session {id} to end"),
+        (Attempt::Unknown(_), Some(refused)) => {
+            format!("proof that StartSession started nothing; {}", refused.message())
+        }
+        (Attempt::Unknown(_), None) => "the outcome of StartSession".into(),
+        (Attempt::None, Some(refused)) => format!("proof that nothing was started before the status was lost; {}", refused.message()),
+        (Attempt::None, None) => "proof that nothing was started before the status was lost".into(),
+        (Attempt::Withdrawn(_) | Attempt::Over(..), _) => return "nothing of the session lives".into(),
+    };
+    let (name, namespace) = (object.metadata.name.as_deref(), object.metadata.namespace.as_deref());
+    format!("waiting for {awaited}; {}", way_out(name.unwrap_or_default(), namespace.unwrap_or_default()))
+}
+
+/// How a person lets an object go at once.
+pub(crate) fn way_out(name: &str, namespace: &str) -> String {
+    format!(
+        "to let the object go though its session may run on, which an administrator may have to do: \
+         kubectl patch athenasession {name} -n {namespace} --type merge -p '{{\"spec\":{{\"deletionPolicy\":\"Retain\"}}}}'"
+    )
+}
+
+/// What an attempt waits for that was made when the account was known, while it is not.
+fn awaited_account(made: &Recorded<'_>, here: &Identity) -> Option<String> {
+    let account = made.account.filter(|_| here.account.is_none())?;
+    Some(format!("STS to tell in which account the operator works: the attempt was made in account {account}, and no call is made for it before"))
+}
+
+fn account(id: Option<&str>) -> String {
+    id.map(|id| format!(", account {id}")).unwrap_or_default()
+}
+
+#[cfg(test)]
+#[path = "situation_tests.rs"]
+mod tests;
