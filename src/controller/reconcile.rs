@@ -65,8 +65,6 @@ pub async fn reconcile(received: Arc<Received>, operator: Arc<Operator>) -> Opti
         }
         Err(error) => {
             memory.failures = memory.failures.saturating_add(1);
-            // What a list showed may not have been written: a look shows it again.
-            memory.known.unsettle_but(None);
             // The next try asks for its turn again. Others may have it until then.
             operator.limiter().cancel(&key);
             Some(operator.failed(&received, &error, &mut memory).instrument(span.clone()).await)
@@ -187,13 +185,10 @@ impl Operator {
             if !pass.is_queued() && !matches!(request, Request::Search(_) | Request::EndLeaked { .. }) {
                 self.searches.cancel(&key);
             }
-            let is_start = matches!(request, Request::Start(_));
             match self.perform(pass, request, memory, &mut call).await {
                 Ok(answer) => pass.answered(answer, &self.env()),
                 Err(error) => {
-                    if is_start {
-                        pass.answered(Answer::Outdated, &self.env());
-                    }
+                    pass.abandon();
                     return Err(error);
                 }
             }

@@ -85,7 +85,8 @@ impl ApiServer {
         config.apply_debug_overrides();
         // What kube puts there takes no account of `NO_PROXY`.
         config.proxy_url = None;
-        config.connect_timeout = Some(timeout);
+        // A little later than the request, whose failure names the proxy.
+        config.connect_timeout = Some(timeout + Duration::from_millis(100));
         config.read_timeout = Some(SILENCE);
         config.reset_reader_on_write = true;
         // Its tries take minutes; a reconcile that ends and comes again sees what has changed.

@@ -322,6 +322,12 @@ impl LocalState {
         }
     }
 
+    /// What a look or a list showed of the session could not be written: a look is due at once, to show it again.
+    pub fn look_again(&mut self) {
+        self.unsettle_but(None);
+        self.wait = None;
+    }
+
     /// The session is not in the lists, in which it was last seen at `seen`, if ever; `is_busy` says whether it was at work then.
     pub fn missed(&mut self, seen: Option<Timestamp>, is_busy: bool) {
         if is_busy {

@@ -609,7 +609,7 @@ impl<'a, D: Decisions> Pass<'a, D> {
                 }
             }
             Written::Conflict => {
-                self.state.unsettle_but(None);
+                self.is_not_written(is_status);
                 self.is_conflict = true;
                 // The object may be gone, and with it the only one who would record the session.
                 let asks = is_status && self.state.unrecorded.is_some();
@@ -617,6 +617,25 @@ impl<'a, D: Decisions> Pass<'a, D> {
             }
             Written::Gone if is_status => self.leak(End::Gone),
             Written::Gone => self.stage = Stage::End(End::Gone),
+        }
+    }
+
+    /// The last request failed, and nobody knows whether it had an effect: the pass cannot go on. Whoever began it tries again later.
+    pub fn abandon(&mut self) {
+        match std::mem::replace(&mut self.stage, Stage::End(End::Outdated)) {
+            // Nothing of it was sent: the failure was before that.
+            Stage::Asked(Request::Start(_)) => self.state.not_started(self.doubted),
+            Stage::Asked(Request::Write(write)) => self.is_not_written(matches!(write, Write::Status { .. })),
+            _ => self.is_not_written(false),
+        }
+    }
+
+    /// A write had no effect, or may have had none. Sweeps would not show again what it was to say.
+    fn is_not_written(&mut self, is_status: bool) {
+        if is_status && matches!(self.step, Step::Mirror(_) | Step::Stop(_, Some(_))) {
+            self.state.look_again();
+        } else {
+            self.state.unsettle_but(None);
         }
     }
 

@@ -120,6 +120,30 @@ fn a_session_whose_object_is_gone_is_ended() {
 }
 
 #[test]
+fn what_a_look_showed_and_could_not_be_written_is_looked_at_again_at_once() {
+    let live = object(&json!({
+        "attempt": 0, "attemptTime": "2026-01-01T00:00:00Z", "region": "eu-west-1", "sessionId": ID, "state": "CREATED", "engineVersion": "3.5",
+    }));
+    let mut trusted = LocalState::met(at(0).now);
+    trusted.started(0, ID, "CREATED", at(-1).now, &at(0).limits);
+    trusted.session_recorded();
+    let idle = Session { id: ID.into(), state: "IDLE".into(), ..Session::default() };
+    let look = Request::Look { id: ID.into(), full: false };
+    let seen = || Answer::Look(Look::Seen(idle.clone()), at(0).now);
+    let (requests, end, state) = run(&live, trusted.clone(), &[seen(), Answer::Written(Written::Conflict)]);
+    assert_eq!((&requests[0], &written(&requests)["state"], end), (&look, &json!("IDLE"), End::Outdated));
+    assert_eq!(run(&live, state, &[seen(), yes(8)]).0[0], look, "after a conflict");
+
+    let mut pass = Pass::new(&live, Some(7), trusted, Seen::default(), &at(0));
+    assert_eq!(pass.next(&at(0)), ControlFlow::Continue(look.clone()));
+    pass.answered(seen(), &at(0));
+    assert!(matches!(pass.next(&at(0)), ControlFlow::Continue(Request::Write(_))));
+    pass.abandon();
+    let (state, _) = pass.finish();
+    assert_eq!(run(&live, state, &[seen(), yes(8)]).0[0], look, "after no answer");
+}
+
+#[test]
 fn the_status_says_that_a_write_is_refused_unless_it_is_the_status() {
     let live = object(&json!({ "attempt": 0, "attemptTime": "2026-01-01T00:00:00Z", "region": "eu-west-1", "sessionId": ID, "state": "IDLE" }));
     let refuse = |what, answers: &[Answer]| {

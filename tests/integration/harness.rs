@@ -1,11 +1,13 @@
 //! What a test stands on.
 
+use std::fs::File;
 use std::future::Future;
+use std::io::Read;
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
@@ -60,8 +62,12 @@ pub fn run(modules: Vec<(&'static str, Vec<Test>)>) -> ExitCode {
                     return Err(Failed::from(error.clone()));
                 }
                 let world = runtime.block_on(World::new(stage.clone(), test.name));
-                let result = world.and_then(|world| runtime.block_on((test.run)(world)));
-                result.map_err(|error| Failed::from(format!("{error:#}")))
+                let mut logs = Logs::default();
+                let result = world.and_then(|world| {
+                    logs = world.logs.clone();
+                    runtime.block_on((test.run)(world))
+                });
+                result.map_err(|error| Failed::from(format!("{error:#}\n{}", ends(&logs))))
             })
         })
         .collect();
@@ -80,6 +86,23 @@ pub fn run(modules: Vec<(&'static str, Vec<Test>)>) -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// The logs of the operators of a test, which stay readable when those have ended.
+type Logs = Arc<Mutex<Vec<File>>>;
+
+/// The last lines of each log, for a test that has failed.
+fn ends(logs: &Logs) -> String {
+    const LINES: usize = 40;
+    let mut ends = String::new();
+    for log in logs.lock().expect("no holder panics").iter_mut() {
+        let mut text = String::new();
+        if log.read_to_string(&mut text).is_ok() {
+            let lines: Vec<&str> = text.lines().collect();
+            ends += &format!("\nthe end of an operator's log:\n{}\n", lines[lines.len().saturating_sub(LINES)..].join("\n"));
+        }
+    }
+    ends
 }
 
 /// Tests of an operator that lacks a right, as their namespaces begin.
@@ -102,6 +125,7 @@ pub struct World {
     pub client: Client,
     /// AthenaSessions of the test's namespace.
     pub sessions: Api<AthenaSession>,
+    logs: Logs,
 }
 
 static NUMBER: AtomicU32 = AtomicU32::new(0);
@@ -125,7 +149,7 @@ impl World {
         let config = kube::Config::from_custom_kubeconfig(kubeconfig, &kube::config::KubeConfigOptions::default()).await?;
         let client = Client::try_from(config)?;
         let sessions = Api::namespaced(client.clone(), &namespace);
-        Ok(Self { stage, namespace, emulator, client, sessions })
+        Ok(Self { stage, namespace, emulator, client, sessions, logs: Logs::default() })
     }
 
     /// The API server.
@@ -193,7 +217,9 @@ impl World {
         .concat();
         let url = self.emulator.url();
         let binary = operator_binary();
-        Operator::start(self.stage(), &OperatorOptions { binary: &binary, scope, athena: &url, flags, env: &env })
+        let operator = Operator::start(self.stage(), &OperatorOptions { binary: &binary, scope, athena: &url, flags, env: &env })?;
+        self.logs.lock().expect("no holder panics").push(File::open(operator.log_file())?);
+        Ok(operator)
     }
 
     /// AthenaSessions of the test's namespace, for a user with every right. Admission still applies to such a user.
