@@ -1,4 +1,4 @@
-//! What follows an attempt that is over, and when.
+//! The attempt or deletion that follows an attempt that is over, and its time.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
@@ -6,33 +6,33 @@ use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use crate::api::{AthenaSession, AthenaSessionStatus, EndReason, RestartPolicy, StopCause};
 use crate::session::environment::Environment;
 
-/// What follows an attempt that is over, on an object that is neither being deleted nor suspended.
+/// The attempt or deletion that follows an attempt that is over, on an object that is neither being deleted nor suspended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sequel {
     /// Another attempt.
     Attempt {
-        /// Its number: the same again where the attempt never became a session.
+        /// Number of the attempt: the same again where the previous one never became a session.
         number: i32,
-        /// When it is due.
+        /// Time at which the attempt is due.
         time: Timestamp,
-        /// How many failures in a row it follows.
+        /// Number of failures in a row that it follows.
         restarts: i32,
-        /// Whether the deadlines count anew.
+        /// True if the deadlines start again.
         resumed: bool,
     },
     /// Nothing: the object has finished and deletes itself.
     Deletion {
-        /// When.
+        /// Time of the deletion.
         time: Timestamp,
     },
     /// Nothing: the object has finished.
     None,
 }
 
-/// What follows the attempt of `object`, which is over.
+/// Returns the attempt or deletion that follows the attempt of `object`, which is over.
 pub fn sequel(object: &AthenaSession, at: &Environment) -> Sequel {
-    /// An attempt that ran this long and was at work is no failure of its start: what follows counts afresh. Without work, an unused session would be
-    /// restarted for ever.
+    /// Minimum run, with work, after which the count of restarts begins again: such a run is no failure of the start. Without the condition of work,
+    /// an unused session would be restarted for ever.
     const LONG_RUN: SignedDuration = SignedDuration::from_mins(10);
     let status = object.status.clone().unwrap_or_default();
     let spec = &object.spec;
@@ -64,24 +64,24 @@ pub fn sequel(object: &AthenaSession, at: &Environment) -> Sequel {
     }
 }
 
-/// How long to wait before the restart that follows `restarts` others: 10 s, doubling to 5 min.
+/// Returns the wait before the restart that follows `restarts` others: 10 s, doubling to 5 min.
 pub fn restart_backoff(restarts: i32) -> SignedDuration {
     SignedDuration::from_secs(10_i64 << restarts.clamp(0, 5)).min(SignedDuration::from_mins(5))
 }
 
-/// When the active deadline of `object` is over, once its first session was started.
+/// Returns the time at which the active deadline of `object` is over, once its first session was started.
 pub fn active_deadline(object: &AthenaSession) -> Option<Timestamp> {
     let first = first_start_time(object.status.as_ref()?)?.0;
     Some(after(first, object.spec.active_deadline()?))
 }
 
-/// Returns when the first session since creation or resume was started. The attempt's time stands in for a start time that Athena has not told, since a
-/// session that it does not date is billed all the same.
+/// Returns the start of the first session since creation or resume. The attempt's time replaces a start time that Athena has not returned, since a
+/// session without a date is billed nevertheless.
 pub fn first_start_time(status: &AthenaSessionStatus) -> Option<&Time> {
     status.first_start_time.as_ref().or_else(|| status.session_id.as_ref().and(status.attempt_time.as_ref()))
 }
 
-/// A time that somebody may have written by hand, and so any, and a while after it.
+/// Returns the time `wait` after `time`, which may be any, since somebody may have written it by hand.
 pub(crate) fn after(time: Timestamp, wait: SignedDuration) -> Timestamp {
     time.saturating_add(wait).unwrap_or(Timestamp::MAX)
 }

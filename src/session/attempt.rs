@@ -4,31 +4,31 @@ use k8s_openapi::jiff::Timestamp;
 
 use crate::api::EndReason;
 
-/// The newest attempt, as far as the status tells.
+/// The newest attempt, as the status records it.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Attempt<'a> {
-    /// None is recorded.
+    /// No attempt is recorded.
     None,
-    /// The attempt with this number was recorded, its calls were refused, and it is proved that they started nothing: it belongs to no region and no
-    /// account any more. It keeps its number, since its token must not change.
+    /// The attempt with this number was recorded, its calls were refused, and it is proved that they started nothing: it no longer belongs to a
+    /// region and an account. It keeps its number, since its token must not change.
     Withdrawn(i32),
-    /// Recorded; what became of StartSession is not known.
+    /// Recorded attempt; the outcome of StartSession is not known.
     Unknown(Recorded<'a>),
-    /// A session that has not ended.
+    /// Attempt with a session that has not ended.
     Live(Recorded<'a>, &'a str),
-    /// Nothing of it lives.
+    /// Ended attempt: no session of it lives.
     Over(Recorded<'a>, &'a EndReason),
 }
 
-/// What is recorded of an attempt before it is tried.
+/// Facts recorded of an attempt before StartSession is called for it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Recorded<'a> {
-    /// Its number.
+    /// Number of the attempt.
     pub number: i32,
-    /// When it was recorded.
+    /// Time at which it was recorded.
     pub time: Timestamp,
-    /// The region of the attempt.
+    /// AWS region of the attempt.
     pub region: &'a str,
-    /// Its account, where it was known.
+    /// AWS account of the attempt, where it was known.
     pub account: Option<&'a str>,
 }

@@ -4,7 +4,7 @@ use k8s_openapi::jiff::SignedDuration;
 
 use crate::session::reply::Class;
 
-/// How long to wait after the refusal number `count` (from 0) in a row; `jitter` is between 0 and 1.
+/// Returns the wait after the refusal number `count` (from 0) in a row; `jitter` is between 0 and 1.
 pub fn backoff(class: Class, count: u32, jitter: f64) -> SignedDuration {
     let (first, most) = match class {
         Class::Unanswered | Class::NotSent | Class::Throttled | Class::NotFound => (1.0, 30.0),

@@ -1,4 +1,4 @@
-//! Which event a change is. What each event means stands in one table, [`EVENTS`], which also gives its type; the documentation is made from it.
+//! The Kubernetes event of each change. One table, [`EVENTS`], gives each event's meaning and type; the documentation is made from it.
 
 use std::borrow::Cow;
 
@@ -10,33 +10,33 @@ use crate::session::retained::Retained;
 use crate::session::status::{Outcome, condition};
 use crate::session::step::Step;
 
-/// An event for people, about one object. Many may wait to be published.
+/// An event about one object. Many may wait to be published.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event {
-    /// Whether somebody should act on it.
+    /// True for type Warning: somebody should act on it.
     pub warning: bool,
     /// CamelCase reason.
     pub reason: Cow<'static, str>,
-    /// What happened. Of events that are the same, the newest is shown.
+    /// Description of the event. Of events that are the same, the newest is shown.
     pub note: Box<str>,
-    /// What the operator was doing.
+    /// Action of the operator during which the event arose.
     pub action: &'static str,
-    /// The attempt, if it is about one.
+    /// Number of the attempt, if the event is about one.
     pub attempt: Option<i32>,
-    /// The reason of the refusal, where that of the event does not say it.
+    /// Reason of the refusal, where it differs from the event's reason.
     pub refusal: Option<&'static str>,
 }
 
-/// What every event with one reason has in common.
+/// The common fields of all events with one reason.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Kind {
     /// CamelCase reason.
     pub reason: &'static str,
-    /// Whether it is a Warning, and not Normal.
+    /// True for type Warning, false for Normal.
     pub warning: bool,
-    /// What it means. The condition of the same reason means the same.
+    /// Meaning of the event. The condition of the same reason means the same.
     pub meaning: &'static str,
-    /// What a person can do.
+    /// Advice for a person.
     pub cure: &'static str,
 }
 
@@ -48,7 +48,7 @@ const fn warning(reason: &'static str, meaning: &'static str, cure: &'static str
     Kind { reason, warning: true, meaning, cure }
 }
 
-/// Events take notes of at most so many bytes.
+/// Maximum length of an event's note, in bytes.
 const LONGEST_NOTE: usize = 1024;
 
 const NOTHING: &str = "nothing";
@@ -179,8 +179,8 @@ fn new(reason: &str, note: &str, action: &'static str) -> Event {
     Event { warning, reason, note: cut(note, LONGEST_NOTE).into(), action, attempt: None, refusal: None }
 }
 
-/// Returns the event of a step and of the change of status that it led to. Work that comes and goes (IDLE and BUSY) is none. `known` holds the refusal
-/// that stands, whose AWS request id the note names.
+/// Returns the event of a step and of the change of status that it led to. Changes between IDLE and BUSY have no event. `known` holds the refusal
+/// that stands; the note names its AWS request id.
 pub fn event(before: Option<&AthenaSessionStatus>, after: &AthenaSessionStatus, step: &Step, outcome: &Outcome, known: &LocalState) -> Option<Event> {
     let old = before.and_then(|status| condition(status, "Ready"));
     let new_ready = condition(after, "Ready")?;
@@ -196,15 +196,15 @@ pub fn event(before: Option<&AthenaSessionStatus>, after: &AthenaSessionStatus, 
         _ if same => return None,
         (Outcome::Refused(refusal), reason) if reason == refusal.reason || reason == "Starting" => refused(refusal.reason, refusal, action(step)),
         (Outcome::Started { id, .. }, _) => started(id, action(step)),
-        // The status could not be written when it was started.
+        // The status could not be written when the session was started.
         _ if let Step::Adopt(_, Session { id, .. }) = step
             && known.has_started(id) =>
         {
             started(id, action(step))
         }
-        // Between its start and its being idle a session has nothing to tell that is worth a write.
+        // Between its start and its first IDLE a session has no change that is worth a write.
         (_, "Starting" | "SessionCreating" | "SessionCreated") => return None,
-        // It has its own event, while an object is being deleted too.
+        // A refused write has its own event, while an object is being deleted too.
         (_, refused_write::REASON) => return None,
         (_, reason) => match standing(reason) {
             Some(refusal) => of_refusal(reason, &new_ready.message, refusal, action(step)),
@@ -218,8 +218,9 @@ fn started(id: &str, action: &'static str) -> Event {
     new("SessionStarted", &format!("session {id} was started"), action)
 }
 
-/// The event of an object that is to delete itself and that a tool would then create again. It is told once: when that comes to be so or, by a process
-/// that meets the object, while its generation has not been reported. `before` is what [`undoes_ttl`] said when the process last saw it.
+/// Returns the event of an object that is to delete itself and that a tool would then create again. It is published once: when that becomes true or,
+/// by a process that meets the object, while its generation has not been reported. `before` is the result of [`undoes_ttl`] when the process last saw
+/// the object.
 pub fn ttl_under_gitops(object: &AthenaSession, before: Option<bool>) -> Option<Event> {
     let observed = object.status.as_ref().and_then(|status| status.observed_generation) == object.metadata.generation;
     let told = before.unwrap_or(observed) || object.metadata.deletion_timestamp.is_some();
@@ -229,7 +230,7 @@ pub fn ttl_under_gitops(object: &AthenaSession, before: Option<bool>) -> Option<
     Some(new("TTLUnderGitOps", &note, "Observe"))
 }
 
-/// Whether `object` is to delete itself and a tool would then create it again.
+/// Returns whether `object` is to delete itself and a tool would then create it again.
 pub fn undoes_ttl(object: &AthenaSession) -> bool {
     undone_by(object).is_some()
 }
@@ -238,7 +239,7 @@ fn undone_by(object: &AthenaSession) -> Option<&'static str> {
     object.spec.ttl_seconds_after_finished.and_then(|_| applied_by(object))
 }
 
-/// Labels and annotations by which a tool marks what it applies from a repository, and the tool. Of an object's, no others are kept.
+/// Labels and annotations by which a tool marks the objects that it applies from a repository, and the tool. All others of an object are dropped.
 pub const MARKS: [(&str, &str); 4] = [
     ("kustomize.toolkit.fluxcd.io/name", "Flux"),
     ("helm.toolkit.fluxcd.io/name", "Flux"),
@@ -246,13 +247,14 @@ pub const MARKS: [(&str, &str); 4] = [
     ("argocd.argoproj.io/tracking-id", "Argo CD"),
 ];
 
-/// The tool that applies `object` from a repository, by the marks that it leaves. `app.kubernetes.io/instance`, which Argo CD may use too, is also Helm's.
+/// Returns the tool that applies `object` from a repository, by the marks that it leaves. `app.kubernetes.io/instance`, which Argo CD may use too, is
+/// also Helm's.
 fn applied_by(object: &AthenaSession) -> Option<&'static str> {
     let carries = |key: &str| [&object.metadata.labels, &object.metadata.annotations].into_iter().flatten().any(|map| map.contains_key(key));
     MARKS.iter().find(|(key, _)| carries(key)).map(|(_, tool)| *tool)
 }
 
-/// The event of letting an object go of which nothing lives.
+/// Returns the event of removing the finalizer from an object without a live session.
 pub fn release(object: &AthenaSession) -> Event {
     let id = object.status.as_ref().and_then(|status| status.session_id.as_deref());
     let note = match id {
@@ -262,7 +264,7 @@ pub fn release(object: &AthenaSession) -> Event {
     new("SessionEnded", &note, "Delete")
 }
 
-/// The event of letting an object go whose session may run on. It is published before that is done.
+/// Returns the event of removing the finalizer from an object whose session may run on. It is published before the removal.
 pub fn retained(retained: &Retained) -> Event {
     let place = match (retained.work_group.as_deref(), retained.region.as_deref()) {
         (None, None) => String::new(),
@@ -282,17 +284,18 @@ pub fn retained(retained: &Retained) -> Event {
     new("SessionRetained", &note, "Delete")
 }
 
-/// The event of an object that cannot be read.
+/// Returns the event of an object that cannot be read.
 pub fn unreadable(message: &str) -> Event {
     new(crate::session::invalid_object::REASON, short(message), "Observe")
 }
 
-/// The event of a write that the API server refuses: `what` it does, and `message` says the rest.
+/// Returns the event of a write that the API server refuses: `what` names the write, and `message` the refusal.
 pub fn write_refused(what: &'static str, message: &str) -> Event {
     Event { refusal: Some(what), ..new(refused_write::REASON, short(message), "Write") }
 }
 
-/// The event of a start, of `attempt` if one is recorded, to which Athena does not answer: the condition goes on to say that the session is starting.
+/// Returns the event of a start, of `attempt` if one is recorded, to which Athena does not answer: the condition still reports that the session is
+/// starting.
 pub fn unanswered(refusal: &Refusal, attempt: Option<i32>) -> Event {
     Event { attempt, ..refused(refusal.reason, refusal, "Start") }
 }
@@ -301,7 +304,7 @@ fn refused(reason: &str, refusal: &Refusal, action: &'static str) -> Event {
     of_refusal(reason, &refusal.message, refusal, action)
 }
 
-/// The event with `text` and the AWS request id of `refusal`.
+/// Returns the event with `text` and the AWS request id of `refusal`.
 fn of_refusal(reason: &str, text: &str, refusal: &Refusal, action: &'static str) -> Event {
     let request = refusal.request_id.as_deref().map(|id| format!(" (AWS request id {})", cut(id, 64))).unwrap_or_default();
     let refusal = (reason != refusal.reason).then_some(refusal.reason);
@@ -317,12 +320,12 @@ fn action(step: &Step) -> &'static str {
     }
 }
 
-/// `text`, cut so that a few words fit beside it into a note.
+/// Returns `text`, cut so that a few words fit beside it into a note.
 fn short(text: &str) -> &str {
     cut(text, 900)
 }
 
-/// `text`, cut to so many bytes.
+/// Returns `text`, cut to at most `bytes` bytes.
 fn cut(text: &str, bytes: usize) -> &str {
     &text[..text.floor_char_boundary(bytes)]
 }

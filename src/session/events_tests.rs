@@ -1,4 +1,4 @@
-//! The table of events, and what occurs.
+//! The table of events, and the events that occur.
 
 use std::collections::BTreeSet;
 
@@ -29,7 +29,7 @@ fn status_of(situation: &Situation) -> AthenaSessionStatus {
     serde_json::from_value(json!({ "conditions": [condition] })).expect("a status")
 }
 
-/// One situation of each kind, for each reason that it can have.
+/// Returns one situation of each kind, for each reason that it can have.
 fn situations() -> Vec<Situation> {
     let message = String::new;
     let states = ["CREATING", "CREATED", "IDLE", "BUSY", "TERMINATING", "HIBERNATING"];
@@ -107,7 +107,7 @@ fn every_event_that_occurs_is_in_the_table_and_every_row_occurs() {
 fn a_row_that_is_not_ready_is_a_warning_but_for_a_deletion() {
     for situation in situations() {
         let row = situation.row();
-        // `SessionEnded` stands in for a reason that is none.
+        // `SessionEnded` replaces a word that cannot be a reason.
         if row.ready == "False" && !matches!(row.reason.as_str(), "Deleting" | "SessionEnded") {
             assert!(new(&row.reason, "", "Observe").warning, "{}", row.reason);
         }

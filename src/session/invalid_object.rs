@@ -1,5 +1,5 @@
-//! Objects that this version of the operator cannot read: stored under another schema, or with a status that somebody else wrote. No call is made for
-//! them; they say which field is in the way, and they can be let go.
+//! Objects that this version of the operator cannot read: stored under another schema, or with a status that somebody else wrote. The operator makes
+//! no call for them, reports the unreadable field in their status, and can remove its finalizer from them.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use k8s_openapi::jiff::Timestamp;
@@ -11,29 +11,29 @@ use crate::session::status::{Flag, Row, conditions, way_out};
 /// Reason of the conditions and the event.
 pub const REASON: &str = "ObjectInvalid";
 
-/// What to do about an object, given as JSON.
+/// Action on an object that is given as JSON.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Measure {
-    /// Nothing.
+    /// No action.
     Nothing,
-    /// Say so: a merge patch of the status.
+    /// Report the unreadable field: a merge patch of the status.
     Report {
         /// The patch.
         patch: Value,
-        /// What it says.
+        /// Message of the conditions in the patch.
         message: String,
     },
-    /// Let it go, as `deletionPolicy: Retain` asks: a merge patch of the object.
+    /// Remove the finalizer, because of `deletionPolicy: Retain`: a merge patch of the object.
     Release(Value),
 }
 
-/// The field at which `object` cannot be read, and none if it can. Its value is not told: it may be anything.
+/// Returns the path of the field at which `object` cannot be read, and none if it can be read. The field's value is left out: it may be anything.
 pub fn unreadable_field(object: &Value) -> Option<String> {
     let error = serde_path_to_error::deserialize::<_, AthenaSession>(object).err()?;
     let missing = error.inner().to_string();
     let path = match error.path().to_string() {
         path if path == "." => "the object".to_owned(),
-        // Keys of maps are part of it, which may be of any length.
+        // Keys of maps, which may be of any length, are part of the path.
         path => path.chars().take(256).collect(),
     };
     Some(match missing.strip_prefix("missing field ") {
@@ -42,7 +42,7 @@ pub fn unreadable_field(object: &Value) -> Option<String> {
     })
 }
 
-/// What to do about `object`, which cannot be read because of `field`.
+/// Returns the action on `object`, which cannot be read because of `field`.
 pub fn measure(object: &Value, field: &str, now: Timestamp) -> Measure {
     let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
     let version = object.pointer("/metadata/resourceVersion");

@@ -1,7 +1,7 @@
-//! What to do next: the one place where it is decided.
+//! Choice of the next step: the one place where it is decided.
 //!
-//! [`next_step`] is a function of the object, of what this process knows beyond it, and of what it has just looked at. It has no clock, no client and
-//! no I/O. Whoever acts on a step does nothing that the step does not say.
+//! [`next_step`] is a function of the object, of the local state, and of the results of this reconcile's reads. It has no clock, no client and no
+//! I/O. The code that acts on a step does nothing that the step does not name.
 
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
@@ -15,7 +15,7 @@ use crate::session::ownership::{attempt, elsewhere, is_account_unknown, is_own_a
 use crate::session::reply::{Class, Look, Search, Session};
 use crate::session::step::{Seen, Step};
 
-/// What to do next with `object`: the table of the operator, a part of it for each kind of attempt. In each part the first row that fits counts.
+/// Returns the next step for `object`: the table of the operator, a part of it for each kind of attempt. In each part the first row that fits counts.
 pub fn next_step(object: &AthenaSession, known: &LocalState, seen: &Seen, at: &Environment) -> Step {
     let deleting = object.metadata.deletion_timestamp.is_some();
     let held = object.finalizers().iter().any(|name| name == FINALIZER);
@@ -24,7 +24,7 @@ pub fn next_step(object: &AthenaSession, known: &LocalState, seen: &Seen, at: &E
         _ if deleting && object.spec.deletion_policy == DeletionPolicy::Retain => Step::Release,
         Attempt::Unknown(made) | Attempt::Live(made, _) if elsewhere(&made, &at.identity) => Step::Rest,
         Attempt::Over(..) => step_after_end(object, held, known, seen, at),
-        // Deleting it needs no proof: nothing was started.
+        // A deletion of the object needs no proof: nothing was started.
         Attempt::Withdrawn(_) if deleting => Step::Release,
         Attempt::Withdrawn(_) if object.spec.suspend => Step::Rest,
         Attempt::None if object.spec.suspend && !held => Step::Rest,
@@ -36,7 +36,8 @@ pub fn next_step(object: &AthenaSession, known: &LocalState, seen: &Seen, at: &E
     }
 }
 
-/// Recording attempt `number`, once the work group was read: what it refuses, such as another region's, leaves no attempt behind.
+/// Returns the step that records attempt `number`, once the work group was read: a refusal by the work group, such as one of another region, leaves
+/// no attempt behind.
 fn record(number: i32, known: &LocalState, seen: &Seen, at: &Environment) -> Step {
     match &seen.work_group {
         None => once(known.is_due(at.now), Step::ReadWorkGroup),
@@ -62,7 +63,8 @@ fn step_after_end(object: &AthenaSession, held: bool, known: &LocalState, seen: 
     }
 }
 
-/// A finalizer of unknown origin without an attempt may stand on a status that was wiped: the list tells.
+/// Returns the next step of an object without an attempt. A finalizer of unknown origin without an attempt may stand on a status that was wiped: the
+/// list shows if a session exists.
 fn step_without_attempt(object: &AthenaSession, known: &LocalState, seen: &Seen, at: &Environment) -> Step {
     let deleting = object.metadata.deletion_timestamp.is_some();
     let idle = if object.spec.suspend { Step::Rest } else { record(0, known, seen, at) };
@@ -86,12 +88,12 @@ fn step_of_unknown(object: &AthenaSession, made: Recorded<'_>, known: &LocalStat
         _ if let Some(session) = known.started_of(&made) => Step::Adopt(made.number, session.clone()),
         _ if nothing_started && deleting => Step::Release,
         _ if nothing_started && let Some(cause) = stop_asked(object, seen, at) => Step::Conclude(end_of(&cause)),
-        // A list may show the session, and with it that this is its account. Without it, nothing is proved.
+        // A list may show the session, and with it that this is its account. Without the session, nothing is proved.
         Some(Search::Found { attempt, session }) if is_account_unknown(&made, known, &at.identity) => Step::Adopt(*attempt, session.clone()),
         None if is_account_unknown(&made, known, &at.identity) && !is_listed(&made, known, at) => once(due, Step::Search),
         // Until it is known that this is the attempt's own account, a call could start a second session and no list proves anything.
         _ if !is_own_account(&made, None, known, &at.identity) => Step::Wait,
-        // Only the age of the attempt says whether its token may still be replayed.
+        // Only the age of the attempt decides if its token may still be replayed.
         _ if !at.is_time_certain => once(due, Step::AskTime),
         _ if !known.has_conflict() && young => once(due, Step::Start(made.number)),
         _ if !known.has_conflict() && nothing_started => record(made.number, known, seen, at),
@@ -107,7 +109,7 @@ fn step_of_live(object: &AthenaSession, made: Recorded<'_>, id: &str, known: &Lo
     let stopping = is_stopping(object, known, at);
     let state = newest_state(object, seen.look.as_ref());
     let since = missing_since(object, &made, at);
-    // Reads that are asked so long after the start cannot be late.
+    // Reads that are requested so long after the start cannot be late.
     let missing = is_own_account(&made, Some(id), known, &at.identity) && at.is_time_certain && known.is_missing(since);
     let is_proved_gone = missing && seen.search.as_ref().is_some_and(|search| known.is_proved_gone(search, since));
     match &seen.look {
@@ -122,20 +124,20 @@ fn step_of_live(object: &AthenaSession, made: Recorded<'_>, id: &str, known: &Lo
         Some(Look::Seen(session)) => Step::Mirror(session.clone()),
         // Lists may fail for longer than looks do.
         None if missing && matches!(seen.search, Some(Search::Failed(_))) => Step::Look,
-        // A session that was started before STS had told the account: what answers for it is its account, which is recorded.
+        // A session that was started before STS had returned the account: a look that finds it proves its account, which is then recorded.
         None if made.account.is_none() && at.identity.account.is_some() && !known.waits(at.now) => Step::Look,
         None => once(known.is_due(at.now), Step::Look),
         _ => Step::Wait,
     }
 }
 
-/// `step`, once it is `due`.
+/// Returns `step`, once it is `due`.
 fn once(due: bool, step: Step) -> Step {
     if due { step } else { Step::Wait }
 }
 
-/// Returns the next time, later than `at.now`, at which a step becomes due or the report changes though nothing happens to `object`. What is due now has no
-/// time: [`next_step`] does it, or it waits for its turn in the rate limiter, which triggers the object.
+/// Returns the next time, later than `at.now`, at which a step becomes due or the report changes though nothing happens to `object`. A step that is
+/// due now has no time: [`next_step`] returns it, or it waits for its permit of the rate limiter, which triggers the object.
 pub fn wake_time(object: &AthenaSession, known: &LocalState, at: &Environment) -> Option<Timestamp> {
     let deleting = object.metadata.deletion_timestamp.is_some();
     let none = [None; 5];
@@ -161,7 +163,7 @@ pub fn wake_time(object: &AthenaSession, known: &LocalState, at: &Environment) -
     times.into_iter().chain(known.write_times(at)).flatten().filter(|time| *time > at.now).min()
 }
 
-/// Returns whether something about `object` waits for a time of Athena's, which nothing but Athena's telling the time can make due.
+/// Returns whether a step for `object` waits for Athena's time, and only a reply of Athena's with its time can make it due.
 pub fn awaits_time(object: &AthenaSession, known: &LocalState, at: &Environment) -> bool {
     let is_wanted = object.metadata.deletion_timestamp.is_none() && !object.spec.suspend;
     !at.is_time_certain
@@ -172,7 +174,7 @@ pub fn awaits_time(object: &AthenaSession, known: &LocalState, at: &Environment)
         }
 }
 
-/// Why the session of `object` ought to be stopped from now on, though the object stays and no cause is recorded.
+/// Returns the cause for which the session of `object` ought to be stopped from now on, though the object stays and no cause is recorded.
 fn stop_asked(object: &AthenaSession, seen: &Seen, at: &Environment) -> Option<StopCause> {
     if object.metadata.deletion_timestamp.is_some() {
         return None;
@@ -187,7 +189,7 @@ fn stop_asked(object: &AthenaSession, seen: &Seen, at: &Environment) -> Option<S
         _ if at.is_time_certain && active_deadline(object).is_some_and(|deadline| deadline <= at.now) => Some(StopCause::ActiveDeadline),
         Some(_) if is_ending => None,
         Some(session) if session.state == "DEGRADED" => Some(StopCause::Degraded),
-        // A state that is not known counts as one on the way.
+        // An unknown state counts as one of a session that is starting.
         Some(session) if !was_ready && !matches!(session.state.as_str(), "IDLE" | "BUSY" | "TERMINATING") => {
             let deadline = after(started(&session)?, object.spec.startup_deadline());
             (at.is_time_certain && seen.look_time? >= deadline).then_some(StopCause::StartupDeadline)
@@ -196,7 +198,7 @@ fn stop_asked(object: &AthenaSession, seen: &Seen, at: &Environment) -> Option<S
     }
 }
 
-/// The end that a cause leads to.
+/// Returns the end reason that a cause leads to.
 pub fn end_of(cause: &StopCause) -> EndReason {
     match cause {
         StopCause::Suspended => EndReason::Suspended,
@@ -218,26 +220,28 @@ fn session_of(look: Option<&Look>) -> Option<Session> {
     }
 }
 
-/// Whether the object says that its session is to be stopped.
+/// Returns whether the object records that its session is to be stopped.
 pub fn wants_stopped(object: &AthenaSession) -> bool {
     object.metadata.deletion_timestamp.is_some() || object.status.as_ref().is_some_and(|status| status.stop_cause.is_some())
 }
 
-/// Why the session of `object` is to be stopped though its status cannot say so, which somebody may have brought about: a suspended object or one whose
-/// active deadline is over costs no more money for that. Neither is followed by a restart, whatever is known of the cause later.
+/// Returns the cause for which the session of `object` is to be stopped though its status cannot name it, which somebody may have brought about: a
+/// suspended object or one whose active deadline is over must not cost more money because of that. Neither is followed by a restart, even if the
+/// cause is not known later.
 pub fn unrecorded_cause(object: &AthenaSession, known: &LocalState, at: &Environment) -> Option<StopCause> {
     let asked = || known.is_status_lastingly_refused(at).then(|| stop_asked(object, &Seen::default(), at)).flatten();
     known.unrecorded_cause().cloned().or_else(asked)
 }
 
-/// TerminateSession is about to be called. Returns why, if the status does not say so, which is remembered until it does.
+/// Records that TerminateSession is about to be called. Returns the cause, if the status does not name it; it is remembered until the status does.
 pub fn ends_without_record(object: &AthenaSession, known: &mut LocalState, at: &Environment) -> Option<StopCause> {
     let cause = unrecorded_cause(object, known, at).filter(|_| !wants_stopped(object))?;
     known.ends_without_record(cause.clone());
     Some(cause)
 }
 
-/// Whether the session of `object`, which for long no status could name, is to end all the same: one that is recorded is ended by [`next_step`].
+/// Returns whether the session of `object`, which for long no status could name, is to end nevertheless: [`next_step`] ends a session that is
+/// recorded.
 pub fn ends_unrecorded(object: &AthenaSession, known: &LocalState, at: &Environment) -> bool {
     let is_deleted = object.metadata.deletion_timestamp.is_some() && object.spec.deletion_policy != DeletionPolicy::Retain;
     // The deadline counts over all attempts.
@@ -248,12 +252,12 @@ pub fn ends_unrecorded(object: &AthenaSession, known: &LocalState, at: &Environm
     is_to_end && known.is_status_lastingly_refused(at) && matches!(attempt(object, known), Attempt::Unknown(_))
 }
 
-/// Whether the session of `object` is being stopped, or is to be.
+/// Returns whether the session of `object` is being stopped, or is to be.
 pub fn is_stopping(object: &AthenaSession, known: &LocalState, at: &Environment) -> bool {
     wants_stopped(object) || unrecorded_cause(object, known, at).is_some()
 }
 
-/// Athena's newest state of the session, of this look or as recorded.
+/// Returns Athena's newest state of the session, from this look or as recorded.
 fn newest_state<'a>(object: &'a AthenaSession, look: Option<&'a Look>) -> Option<&'a str> {
     match look {
         Some(Look::Seen(session)) => Some(&session.state),
@@ -261,29 +265,29 @@ fn newest_state<'a>(object: &'a AthenaSession, look: Option<&'a Look>) -> Option
     }
 }
 
-/// Returns from when on Athena's reads cannot miss the session because they lag behind its start. A start of which no look has told the time may have come
-/// at the end of the time in which the token is replayed.
+/// Returns the time from which on Athena's reads cannot miss the session because they lag behind its start. A start whose time no look has shown may
+/// have come at the end of the time in which the token is replayed.
 pub fn missing_since(object: &AthenaSession, made: &Recorded<'_>, at: &Environment) -> Timestamp {
     let told = object.status.as_ref().and_then(|status| status.start_time.as_ref()).map(|time| time.0);
     let started = told.unwrap_or_else(|| after(made.time, at.limits.uncertainty));
     after(started, at.limits.uncertainty)
 }
 
-/// Returns whether complete lists prove that nothing of an attempt lives: one is enough to end its object or to suspend it. What leads to a new start
-/// needs two, since the start cannot be taken back if the only list was wrong.
+/// Returns whether complete lists prove that no session of an attempt lives: one is enough to end its object or to suspend it. A step that leads to a
+/// new start needs two, since the start cannot be taken back if the only list was wrong.
 fn is_lost(object: &AthenaSession, made: &Recorded<'_>, known: &LocalState, at: &Environment) -> bool {
     let stays_stopped = object.metadata.deletion_timestamp.is_some() || object.spec.suspend;
     let since = list_time(made, &at.limits);
     known.absence().is_some_and(|absence| if stays_stopped { absence.newest >= since } else { absence.before.is_some_and(|before| before >= since) })
 }
 
-/// Begin of the first list that must show the session of an attempt: a call may have been sent until the time of uncertainty was over, and the list may
-/// lag as long behind it.
+/// Returns the begin of the first list that must show the session of an attempt: a call may have been sent until the time of uncertainty was over,
+/// and the list may lag as long behind it.
 fn list_time(made: &Recorded<'_>, limits: &Limits) -> Timestamp {
     after(made.time, limits.uncertainty * 2)
 }
 
-/// Whether a list was read that must show the session of an attempt, and does not.
+/// Returns whether a list was read that must show the session of an attempt, and does not.
 fn is_listed(made: &Recorded<'_>, known: &LocalState, at: &Environment) -> bool {
     known.absence().is_some_and(|absence| absence.newest >= list_time(made, &at.limits))
 }
@@ -292,15 +296,15 @@ fn absent_since_deletion(object: &AthenaSession, known: &LocalState, at: &Enviro
     at.is_time_certain && deletion_list_time(object, at).is_some_and(|since| known.absence().is_some_and(|absence| absence.newest >= since))
 }
 
-/// Begin of the first list, on Athena's clock, that proves that nothing lives of an object without an attempt. A deletion has its time from the API server's
-/// clock: without that, no list proves anything.
+/// Returns the begin of the first list, on Athena's clock, that proves that no session lives of an object without an attempt. A deletion has its time
+/// from the API server's clock: without that clock, no list proves anything.
 fn deletion_list_time(object: &AthenaSession, at: &Environment) -> Option<Timestamp> {
     let deleted = object.metadata.deletion_timestamp.as_ref()?.0.checked_sub(at.api_server_ahead?).ok()?;
     Some(after(deleted, at.limits.uncertainty))
 }
 
-/// Returns the earliest begin of a list that tells more of `object` than is known, for [`Step::Search`]: first of any list, since it may show the session;
-/// then of one that proves something, or repeats the proof.
+/// Returns the earliest begin of a list that shows more of `object` than is known, for [`Step::Search`]: first of any list, since it may show the
+/// session; then of one that proves something, or repeats the proof.
 pub fn search_time(object: &AthenaSession, known: &LocalState, at: &Environment) -> Timestamp {
     let Some(absence) = known.absence() else { return at.now };
     let again = after(absence.newest, at.limits.list_interval());
@@ -311,7 +315,7 @@ pub fn search_time(object: &AthenaSession, known: &LocalState, at: &Environment)
         Attempt::None | Attempt::Withdrawn(_) | Attempt::Over(..) => deletion_list_time(object, at).unwrap_or(again),
     };
     match absence.newest < since {
-        // Athena says that something was started: the list only lags.
+        // Athena reports that a session was started: the list only lags.
         true if known.has_conflict() => again.min(since),
         true => since,
         false => again,

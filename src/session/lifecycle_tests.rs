@@ -12,7 +12,7 @@ use crate::session::refused_write;
 use crate::session::reply::{Class, Details, Refusal};
 
 const UID: &str = "8f3f1f6e-8b0e-4b60-9d5c-6a4c1b0c7f11";
-/// When attempts of these tests were recorded.
+/// Time at which attempts of these tests were recorded.
 const BEGUN: &str = "2026-01-01T00:00:00Z";
 
 fn at(minutes: i64) -> Environment {
@@ -28,7 +28,7 @@ fn at(minutes: i64) -> Environment {
     }
 }
 
-/// An object with our finalizer and this status.
+/// Returns an object with our finalizer and this status.
 #[allow(clippy::needless_pass_by_value, reason = "rows read better")]
 fn object(status: Value) -> AthenaSession {
     serde_json::from_value(json!({
@@ -83,7 +83,7 @@ fn restarting(object: AthenaSession, restarts: i32) -> AthenaSession {
     })
 }
 
-/// With an active deadline of that many minutes, counted from the first start at `BEGUN`.
+/// Returns an object with an active deadline of that many minutes, counted from the first start at `BEGUN`.
 fn capped(object: AthenaSession, minutes: i32) -> AthenaSession {
     with(object, |object| {
         object.spec.active_deadline_seconds = Some(minutes * 60);
@@ -103,7 +103,7 @@ fn was_ready(object: AthenaSession) -> AthenaSession {
     with(object, |object| object.status.get_or_insert_default().ready_time = Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(at(1).now)))
 }
 
-/// A look at a session that Athena started at `BEGUN`, asked for that many minutes later.
+/// Returns a look at a session that Athena started at `BEGUN`, requested that many minutes later.
 fn starting(state: &str, asked: i64) -> Seen {
     let session = Session { start_time: Some(at(0).now), ..session(state) };
     Seen { look: Some(Look::Seen(session)), look_time: Some(at(asked).now), ..nothing() }
@@ -117,12 +117,12 @@ fn met() -> LocalState {
     LocalState::met(at(0).now)
 }
 
-/// A list without the object's marker was read that many minutes later.
+/// Returns the local state after a list without the object's marker that was read that many minutes later.
 fn searched(minutes: i64) -> LocalState {
     absent_from(met(), &[minutes])
 }
 
-/// Complete lists that began that many minutes later have not shown the object's marker.
+/// Returns the local state after complete lists without the object's marker that began that many minutes later.
 fn absent_from(mut known: LocalState, minutes: &[i64]) -> LocalState {
     for begun in minutes.iter().map(|minutes| at(*minutes).now) {
         known.searched(&Search::Absent { begun }, begun, &Limits::default(), 0.0);
@@ -196,7 +196,7 @@ fn not_found() -> Seen {
 const NOT_FOUND: Look = Look::NotFound { named: true };
 const UNNAMED: Look = Look::NotFound { named: false };
 
-/// A look that does not find the session, and what a search shows after it.
+/// Returns a look that does not find the session, and the result of a search after it.
 fn missed_and(search: Seen) -> Seen {
     Seen { search: search.search, ..not_found() }
 }
@@ -205,7 +205,7 @@ fn denied() -> Seen {
     Seen { search: Some(Search::Failed(Refusal { reason: "AccessDenied", ..refusal(Class::MayHeal) })), ..nothing() }
 }
 
-/// The work group was read, and takes the session.
+/// Returns the reads of a reconcile in which the work group takes the session.
 fn read() -> Seen {
     Seen { work_group: Some(Ok(())), ..nothing() }
 }
@@ -214,7 +214,7 @@ fn read_and(seen: Seen) -> Seen {
     Seen { work_group: Some(Ok(())), ..seen }
 }
 
-/// The work group was read, and does not take the session.
+/// Returns the reads of a reconcile in which the work group does not take the session.
 fn unreadable(class: Class) -> Seen {
     Seen { work_group: Some(Err(refusal(class))), ..nothing() }
 }
@@ -231,7 +231,7 @@ fn looked(times: u32, look: &Look) -> LocalState {
     looked_at(0, times, look)
 }
 
-/// So many looks that were made that many minutes after `BEGUN`.
+/// Returns the local state after that many looks, made that many minutes after `BEGUN`.
 fn looked_at(minutes: i64, times: u32, look: &Look) -> LocalState {
     let mut known = trusted();
     for _ in 0..times {
@@ -558,7 +558,7 @@ fn what_a_spec_limits_does_not_wait_for_a_status_that_cannot_be_written() {
         assert_eq!(next_step(&object, &other, &nothing(), &lasting), Step::Stop(cause.clone(), None), "{case}, and another write is refused");
         let strange = unwritable(met(), refused_write::STATUS);
         assert_eq!(next_step(&object, &strange, &nothing(), &lasting), Step::Look, "{case}, its marker not seen");
-        // It is being ended from here on, whatever becomes of the spec.
+        // The session is being ended from now on, whatever changes in the spec.
         let mut ended = known;
         ended.ends_without_record(cause);
         ended.terminated(lasting.now, &Limits::default(), 0.0);
@@ -570,7 +570,7 @@ fn what_a_spec_limits_does_not_wait_for_a_status_that_cannot_be_written() {
     assert_eq!(next_step(&suspended, &known, &nothing(), &at(4)), Step::Stop(StopCause::Suspended, None), "it may pass");
     let uncertain = Environment { is_time_certain: false, ..lasting };
     assert_ne!(next_step(&capped(live("IDLE"), 5), &known, &nothing(), &uncertain), Step::Terminate, "no time ends it");
-    // What another attempt may follow is recorded first.
+    // A cause that another attempt may follow is recorded first.
     assert_eq!(unrecorded_cause(&live("DEGRADED"), &known, &at(99)), None);
     assert!(matches!(next_step(&live("DEGRADED"), &known, &seen("DEGRADED"), &at(99)), Step::Stop(StopCause::Degraded, _)));
 }
@@ -631,7 +631,7 @@ fn not_finding_a_session_proves_nothing_without_the_attempts_account() {
 #[test]
 fn an_attempt_without_an_account_is_judged_only_by_who_made_it_or_has_seen_its_session() {
     let without = |object: AthenaSession| with(object, |object| object.status.as_mut().expect("a status").account_id = None);
-    // Not found by another process, it may be in another account.
+    // A session that another process does not find may be in another account.
     let mut missed = met();
     for _ in 0..2 {
         missed.looked(NOT_FOUND, UID, "s", at(25).now, &Limits::default(), 0.0);
@@ -644,7 +644,7 @@ fn an_attempt_without_an_account_is_judged_only_by_who_made_it_or_has_seen_its_s
     assert_eq!(next_step(&without(unknown()), &met(), &absent(30), &at(30)), Step::Wait);
     let found = Seen { search: Some(Search::Found { attempt: 0, session: session("IDLE") }), ..Seen::default() };
     assert_eq!(next_step(&without(unknown()), &met(), &found, &at(30)), Step::Adopt(0, session("IDLE")));
-    // Whoever recorded it knows that it is here, and whoever has seen its session.
+    // The process that recorded the attempt, or has seen its session, knows that it belongs to this account.
     assert_eq!(next_step(&without(unknown()), &own_attempt(), &nothing(), &at(5)), Step::Start(0));
     assert_eq!(next_step(&without(live("IDLE")), &trusted(), &nothing(), &at(5)), Step::Look, "so that the account is recorded");
     let mut settled = trusted();
@@ -886,7 +886,7 @@ fn a_settled_session_that_a_list_shows_in_another_state_is_looked_at_from_then_o
     }
 }
 
-/// Objects whose next step a time decides, with what is known and seen of them.
+/// Returns objects whose next step depends on a time, with their local state and the results of reads.
 fn timed() -> Vec<(&'static str, AthenaSession, LocalState, Seen)> {
     let late = |begun| Seen { search: Some(Search::Absent { begun: at(begun).now }), ..nothing() };
     let gone = || Seen { look: Some(Look::NotFound { named: true }), ..late(30) };
@@ -922,7 +922,7 @@ fn before_athena_has_told_its_time_no_time_starts_or_ends_anything() {
             assert!(harmless, "{case}, {minutes} minutes off: {step:?}");
         }
     }
-    // What waits for a time alone asks for it: no other call would be made.
+    // A step that waits for a time alone requests it: no other call would be made.
     let uncertain = Environment { is_time_certain: false, ..at(7) };
     for (case, object, known, seen) in &cases {
         let looks_at_nothing = seen.look.is_none() && seen.search.is_none();
@@ -965,12 +965,12 @@ fn a_deletion_is_compared_with_the_clock_of_the_api_server() {
     for (ahead, begun, expected) in [
         (Some(0), 10, Step::Release),
         (Some(0), 9, Step::Search),
-        // Athena's clock, or the list's, is ten minutes ahead of the one that the deletion is from.
+        // Athena's clock, or the list's, is ten minutes ahead of the deletion's.
         (Some(-10), 19, Step::Search),
         (Some(-10), 20, Step::Release),
         (Some(10), 0, Step::Release),
         (Some(10), -1, Step::Search),
-        // The API server has not told its time.
+        // The API server has not returned its time.
         (None, 1_000, Step::Search),
     ] {
         let at = Environment { api_server_ahead: ahead.map(SignedDuration::from_mins), ..at(begun) };
@@ -982,7 +982,7 @@ fn a_deletion_is_compared_with_the_clock_of_the_api_server() {
 #[test]
 fn a_jump_of_the_nodes_clock_changes_no_decision() {
     let limits = Limits::default();
-    // What a process comes to know, on a clock that is off by so many seconds, by a refusal, a look, a search and a termination in turn.
+    // Returns the local states of a process whose clock is off by so many seconds, after a refusal, a look, a search and a termination in turn.
     let known = |seconds: i64| {
         let off = SignedDuration::from_secs(seconds);
         let at = |minutes| at(minutes).now + off;

@@ -1,15 +1,15 @@
-//! The token of an attempt and the marker that a session carries: how a session tells which object and attempt paid for it.
+//! The token of an attempt and the marker in a session's description, which names the object and the attempt that started the session.
 //!
-//! Released builds must never change what is made here: a changed byte behind a token that Athena has seen is a refused replay.
+//! Released builds must never change these bytes: Athena refuses a replay whose body differs from the one that it saw with the token.
 
 use crate::api::{AthenaSessionSpec, MARKER_PREFIX};
 
-/// ClientRequestToken of attempt `number` of the object with `uid`: the UID itself for the first, `<uid>-<n>` after.
+/// Returns the ClientRequestToken of attempt `number` of the object with `uid`: the UID itself for the first, `<uid>-<n>` after.
 pub fn token(uid: &str, number: i32) -> String {
     if number == 0 { uid.to_owned() } else { format!("{uid}-{number}") }
 }
 
-/// The description that goes to Athena: the user's text, or `<namespace>/<name>` where there is none, and the marker.
+/// Returns the description for StartSession: the user's text, or `<namespace>/<name>` where there is none, and the marker.
 pub fn description(spec: &AthenaSessionSpec, namespace: &str, name: &str, token: &str) -> String {
     match &spec.description {
         Some(text) => format!("{text} {MARKER_PREFIX}{token}]"),
@@ -17,7 +17,7 @@ pub fn description(spec: &AthenaSessionSpec, namespace: &str, name: &str, token:
     }
 }
 
-/// The attempt of the object with `uid` that started the session with this description. A marker counts only whole and at the end.
+/// Returns the attempt of the object with `uid` that started the session with this description. A marker counts only whole and at the end.
 pub fn attempt_of(description: &str, uid: &str) -> Option<i32> {
     let start = description.rfind(MARKER_PREFIX)?;
     let token = description[start + MARKER_PREFIX.len()..].strip_suffix(']')?;
@@ -30,7 +30,7 @@ pub fn attempt_of(description: &str, uid: &str) -> Option<i32> {
     if canonical { digits.parse().ok() } else { None }
 }
 
-/// The UIDs of which the marker at the end of this description can be: its token, and its token without an attempt's number.
+/// Returns the UIDs to which the marker at the end of this description can belong: its token, and its token without an attempt's number.
 pub fn possible_uids(description: &str) -> impl Iterator<Item = &str> {
     let token = description.rfind(MARKER_PREFIX).and_then(|start| description[start + MARKER_PREFIX.len()..].strip_suffix(']'));
     let first_part = token.and_then(|token| token.rsplit_once('-')).map(|(uid, _)| uid);

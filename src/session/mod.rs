@@ -1,19 +1,19 @@
-//! Every decision about one AthenaSession. Nothing here has a clock, a client, I/O, logs or metrics: `tests/imports.rs` checks it.
+//! All decisions about one AthenaSession. No module here has a clock, a client, I/O, logs or metrics: `tests/imports.rs` checks it.
 //!
-//! - [`reply`]: what Athena's replies say, as plain data.
-//! - [`environment`]: the circumstances of a decision: times, limits, and where the operator works.
-//! - [`attempt`] and [`ownership`]: which attempt an object is at, and which sessions are its.
-//! - [`local_state`]: what this process knows of an object beyond the object itself.
-//! - [`pass`]: one reconcile, as a state machine that says what it needs from outside.
-//! - [`lifecycle`]: which [`step`] is next.
+//! - [`reply`]: Athena's replies, as plain data.
+//! - [`environment`]: the circumstances of a decision: times, limits, and the operator's region and account.
+//! - [`attempt`] and [`ownership`]: the newest attempt of an object, and the sessions that belong to it.
+//! - [`local_state`]: facts that this process knows of an object beyond the object itself.
+//! - [`pass`]: one reconcile, as a state machine that returns a request for everything that it needs from outside.
+//! - [`lifecycle`]: the choice of the next [`step`].
 //! - [`backoff`]: waits between tries.
 //! - [`after_end`]: what follows the end of a session.
-//! - [`request`] and [`marker`]: the body of StartSession, its token, and the marker by which the session is found again.
+//! - [`request`] and [`marker`]: the body of StartSession, its token, and the marker by which the operator finds the session again.
 //! - [`status`]: the status after a step, with its conditions.
-//! - [`events`]: the events that people see.
+//! - [`events`]: the Kubernetes events.
 //! - [`refused_write`], [`retained`], [`invalid_object`]: writes that the API server refuses, sessions that run on without their object, objects that
 //!   cannot be read.
-//! - [`redaction`]: texts without the values of the object's properties.
+//! - [`redaction`]: removal of the values of the object's properties from texts.
 
 pub mod after_end;
 pub mod attempt;

@@ -1,4 +1,4 @@
-//! Which attempt an object is at, and which sessions are its.
+//! The newest attempt of an object, and the sessions that belong to it.
 
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
@@ -10,7 +10,7 @@ use crate::session::local_state::LocalState;
 use crate::session::marker;
 use crate::session::reply::{Class, Refusal, Search, Session};
 
-/// The newest attempt of `object`. A session that is known not to carry the object's marker is none of it.
+/// Returns the newest attempt of `object`. A session that is known not to carry the object's marker is no session of the attempt.
 pub fn attempt<'a>(object: &'a AthenaSession, known: &LocalState) -> Attempt<'a> {
     let Some(status) = &object.status else { return Attempt::None };
     let (number, time, region) = match (status.attempt, &status.attempt_time, &status.region) {
@@ -26,7 +26,8 @@ pub fn attempt<'a>(object: &'a AthenaSession, known: &LocalState) -> Attempt<'a>
     }
 }
 
-/// A session that this process started and that no record can name any more, since its attempt is over or another: it has no owner and is to be ended.
+/// Returns the session that this process started and that no record can name, since its attempt is over or is another: it has no owner and is to be
+/// ended.
 pub fn surplus<'a>(object: &AthenaSession, known: &'a LocalState) -> Option<&'a str> {
     let (number, session) = known.unrecorded.as_deref()?;
     let expected = match attempt(object, known) {
@@ -37,14 +38,15 @@ pub fn surplus<'a>(object: &AthenaSession, known: &'a LocalState) -> Option<&'a 
     (!expected).then_some(&session.id)
 }
 
-/// Whether an attempt was made in another region or account. An account that either side does not know is no difference.
+/// Returns whether an attempt was made in another region or account. An account that either side does not know makes no difference.
 pub fn elsewhere(made: &Recorded<'_>, here: &Identity) -> bool {
     made.region != here.region || matches!((made.account, here.account.as_deref()), (Some(there), Some(here)) if there != here)
 }
 
-/// What a complete list that was begun at `begun` shows of `object`, given the sessions in it that carry the object's marker: the session of the
-/// recorded attempt or, where none is recorded, of the newest. One with another role or engine configuration than the spec's is not adopted for use; but
-/// with it in the list, nothing is proved. It carries the object's token, so that it is ended with the object, and when the object is suspended.
+/// Returns the result of a complete list that was begun at `begun`, given the sessions in it that carry the marker of `object`: the session of the
+/// recorded attempt or, where none is recorded, of the newest. A session with another role or engine configuration than the spec's is not adopted for
+/// use, but a list that contains it proves nothing. Such a session carries the object's token, so that it is ended with the object, and when the
+/// object is suspended.
 pub fn found(sessions: Vec<Session>, object: &AthenaSession, known: &LocalState, begun: Timestamp) -> Search {
     let uid = object.uid().unwrap_or_default();
     let recorded = match attempt(object, known) {
@@ -71,8 +73,8 @@ pub fn found(sessions: Vec<Session>, object: &AthenaSession, known: &LocalState,
     }
 }
 
-/// Whether the operator certainly works in the attempt's account, as far as that can be told. Of an attempt that was recorded without one, it can be told by
-/// the process that recorded it, or that has seen its session.
+/// Returns whether the operator certainly works in the attempt's account. For an attempt that was recorded without an account, only the process that
+/// recorded it, or that has seen its session, knows the account.
 pub(crate) fn is_own_account(made: &Recorded<'_>, id: Option<&str>, known: &LocalState, here: &Identity) -> bool {
     match (made.account, here.account.as_deref()) {
         (Some(there), Some(here)) => there == here,
@@ -82,7 +84,7 @@ pub(crate) fn is_own_account(made: &Recorded<'_>, id: Option<&str>, known: &Loca
     }
 }
 
-/// Whether nothing tells in which account an attempt was made, of which the outcome is not known: only its session can.
+/// Returns whether the account of an attempt with unknown outcome is not known: only its session can show the account.
 pub fn is_account_unknown(made: &Recorded<'_>, known: &LocalState, here: &Identity) -> bool {
     made.account.is_none() && !is_own_account(made, None, known, here)
 }

@@ -1,8 +1,8 @@
 //! One reconcile of an AthenaSession, as a state machine without I/O.
 //!
-//! A [`Pass`] says what it needs from outside, a [`Request`] at a time, and takes in each [`Answer`], until it comes to an [`End`]. The controller performs the
-//! requests with real clients, the rate limiter and the lease; the model check, the random histories and the fuzz target answer them from data. So what is
-//! proved is what runs.
+//! A [`Pass`] returns one [`Request`] at a time for what it needs from outside, and takes in each [`Answer`], until it reaches an [`End`]. The
+//! controller performs the requests with real clients, the rate limiter and the lease; the model check, the random histories and the fuzz target
+//! answer them from data. So the proofs run the same code as the operator.
 
 use std::ops::ControlFlow;
 
@@ -21,7 +21,7 @@ use crate::session::reply::{Look, Refusal, Search, Session};
 use crate::session::status::{Outcome, may_wait, status_after};
 use crate::session::step::{Seen, Step};
 
-/// The decisions of a pass. Those of the operator are the default; a proof puts broken ones in their place, which it must find out.
+/// Decisions of a pass. The defaults are the operator's; a proof replaces them with broken ones, which it must detect.
 pub trait Decisions {
     /// Returns the next step: see [`next_step`].
     fn next_step(&self, object: &AthenaSession, state: &LocalState, seen: &Seen, env: &Environment) -> Step {
@@ -38,7 +38,7 @@ pub trait Decisions {
         state.awaits_write(step, version, now)
     }
 
-    /// Returns when the object is due without a change or a trigger: see [`wake_time`].
+    /// Returns the time at which the object is due without a change or a trigger: see [`wake_time`].
     fn wake_time(&self, object: &AthenaSession, state: &LocalState, env: &Environment) -> Option<Timestamp> {
         wake_time(object, state, env)
     }
@@ -50,34 +50,36 @@ pub struct Own;
 
 impl Decisions for Own {}
 
-/// What a pass needs from outside.
+/// Something that a pass needs from outside.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Request {
-    /// End a session that no record can name: on the side, until it has ended. Answered with [`Answer::Done`].
+    /// End a session that no status can name: in the background, until it has ended. Answered with [`Answer::Done`].
     EndLeaked {
         /// Athena's id of the session.
         id: String,
-        /// Why no record can name it.
+        /// Reason why no status can name it.
         leak: Leak,
     },
-    /// Ask Athena for its time, by a call that changes nothing. [`Answer::Done`] once it is known, [`Answer::Refused`] with why not, or [`Answer::Wait`].
+    /// Request Athena's time, by a call that changes nothing. [`Answer::Done`] once it is known, [`Answer::Refused`] with the refusal, or
+    /// [`Answer::Wait`].
     AskTime,
-    /// Call GetSession for this session or, unless all of it is asked for, GetSessionStatus. [`Answer::Look`] or [`Answer::Wait`].
+    /// Call GetSession for this session if `full`, and GetSessionStatus otherwise. [`Answer::Look`] or [`Answer::Wait`].
     Look {
         /// Athena's id of the session.
         id: String,
-        /// Whether all of it is asked for.
+        /// True for all details of the session.
         full: bool,
     },
-    /// List the active sessions of the work group, in a list that begins no earlier than this. [`Answer::Listed`], [`Answer::Refused`] or [`Answer::Wait`].
+    /// List the active sessions of the work group, in a list that begins no earlier than this. [`Answer::Listed`], [`Answer::Refused`] or
+    /// [`Answer::Wait`].
     Search(Timestamp),
-    /// Tell whether the work group takes the session. [`Answer::WorkGroup`] or [`Answer::Wait`].
+    /// Check if the work group takes the session. [`Answer::WorkGroup`] or [`Answer::Wait`].
     ReadWorkGroup,
-    /// Wait for a turn to call Athena for this step. [`Answer::Done`] once it has come, or [`Answer::Wait`].
+    /// Wait for a permit of the rate limiter to call Athena for this step. [`Answer::Done`] once it is granted, or [`Answer::Wait`].
     Turn(Step),
-    /// Trigger the object when Athena has told its time; ask Athena for it where that is said. Answered with [`Answer::Done`].
+    /// Trigger the object when Athena's time is known; request the time if `ask`. Answered with [`Answer::Done`].
     AwaitTime {
-        /// Whether Athena is to be asked.
+        /// True if Athena's time is to be requested.
         ask: bool,
     },
     /// Read the object's version from the API server and not from the cache. Answered with [`Answer::Found`].
@@ -88,31 +90,31 @@ pub enum Request {
     Terminate {
         /// Athena's id of the session.
         id: String,
-        /// Why, where the status cannot say so.
+        /// Cause of the termination, where the status cannot name it.
         unrecorded_cause: Option<StopCause>,
     },
-    /// Write to the API server, at the version of the object that the pass began with. [`Answer::Written`]; a refused one is taken up by
-    /// [`Pass::after_refused_write`].
+    /// Write to the API server, at the version of the object that the pass began with. [`Answer::Written`]; [`Pass::after_refused_write`] handles a
+    /// refused write.
     Write(Write),
 }
 
-/// Why no record can name a session.
+/// Reason why no status can name a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Leak {
     /// The attempt for which it was started is over, or is another.
     AttemptOver,
     /// The object is gone.
     ObjectGone,
-    /// The API server refuses the status that would name it, and it is to end.
+    /// The API server refuses the status that would name the session, which is to end.
     StatusRefused,
 }
 
 /// A write to the object.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Write {
-    /// Put the operator's finalizer on.
+    /// Add the operator's finalizer.
     AddFinalizer,
-    /// Take the operator's finalizer off.
+    /// Remove the operator's finalizer.
     RemoveFinalizer,
     /// Delete the object.
     Delete,
@@ -120,13 +122,13 @@ pub enum Write {
     Status {
         /// The status.
         status: Box<AthenaSessionStatus>,
-        /// The attempt that it records.
+        /// The attempt that the status records.
         records: Option<i32>,
     },
 }
 
 impl Write {
-    /// Returns what the write does, for people: see [`refused_write`].
+    /// Returns the name of the write, for messages: see [`refused_write`].
     pub fn name(&self) -> &'static str {
         match self {
             Self::AddFinalizer => refused_write::ADD_FINALIZER,
@@ -144,69 +146,69 @@ pub enum Found {
     Same,
     /// Another version of the same object.
     Changed,
-    /// Nothing, or another object of that name.
+    /// No object, or another object of that name.
     Gone,
 }
 
 /// The result of a write that was not refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Written {
-    /// It took effect, with this version if the API server told it.
+    /// The write took effect, with this version if the API server returned it.
     Yes(Option<u64>),
     /// The object has changed since it was read.
     Conflict,
-    /// The object does not exist any more.
+    /// The object no longer exists.
     Gone,
 }
 
 /// The answer to a request.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Answer {
-    /// It is done.
+    /// The request is done.
     Done,
-    /// It is not done: the object is triggered when it can be.
+    /// The request is not done: the object is triggered when it can be.
     Wait,
-    /// It is not done: the object is not any more as it was read.
+    /// The request is not done: the object has changed since it was read.
     Outdated,
-    /// The call was refused, or not answered.
+    /// The call was refused, or got no answer.
     Refused(Refusal),
-    /// What a look showed, and when it was asked for.
+    /// The result of a look, and the time at which it was requested.
     Look(Look, Timestamp),
-    /// The sessions of a complete list that carry the object's marker, and when the list began.
+    /// The sessions of a complete list that carry the object's marker, and the begin of the list.
     Listed(Vec<Session>, Timestamp),
-    /// Whether the work group takes the session.
+    /// Success if the work group takes the session, or the refusal.
     WorkGroup(Result<(), Refusal>),
-    /// What the API server has.
+    /// The version of the object in the API server.
     Found(Found),
     /// The id and the state of the session that StartSession returned.
     Started(String, String),
-    /// What became of a write.
+    /// The result of a write.
     Written(Written),
 }
 
-/// How a pass has ended.
+/// End of a pass.
 #[derive(Clone, Debug, PartialEq)]
 pub enum End {
-    /// The object is not the operator's any more.
+    /// The object no longer belongs to the operator.
     Done,
-    /// Nothing is to be done now. [`Pass::due_time`] tells when the object is due without a change or a trigger.
+    /// No action is due now. [`Pass::due_time`] returns the time at which the object is due without a change or a trigger.
     Rest,
-    /// The object was written; the watch brings it.
+    /// The object was written; the watch delivers it.
     Written(Option<u64>),
-    /// The object is not any more as it was read; the watch brings it.
+    /// The object has changed since it was read; the watch delivers it.
     Outdated,
-    /// The object does not exist any more.
+    /// The object no longer exists.
     Gone,
-    /// A write was refused before: the status says so by now, with this version if it was written. The next try follows with backoff.
+    /// A write was refused before: the status reports the refusal by now, with this version if it was written. The next try follows with backoff.
     Refused(Option<u64>),
 }
 
-/// What is to be told when a pass has ended.
+/// Event and status to publish when a pass has ended.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Report {
-    /// The event, if people are to see one.
+    /// The event, if there is one to publish.
     pub event: Option<Event>,
-    /// The status as it was written, if it was.
+    /// The status as it was written, if it was written.
     pub status: Option<Box<AthenaSessionStatus>>,
 }
 
@@ -214,11 +216,11 @@ pub struct Report {
 enum Stage {
     Begin,
     Decide,
-    /// The answer to this request is awaited.
+    /// This request waits for its answer.
     Asked(Request),
-    /// A call of this step has its turn, if it makes one.
+    /// The step has its permit, if it calls Athena.
     Act(Step),
-    /// The status is to say what the step has come to.
+    /// The status is to report the outcome of the step.
     Report,
     End(End),
 }
@@ -236,32 +238,32 @@ pub struct Pass<'a, D = Own> {
     stage: Stage,
     step: Step,
     outcome: Outcome,
-    /// Whether the object waits for its turn to call Athena.
+    /// True if the object waits for a permit to call Athena.
     queued: bool,
     asks_time: bool,
     awaits_time: bool,
-    /// Whether the API server has the object as it was read.
+    /// True if the API server has the object as it was read.
     is_confirmed: bool,
-    /// Whether a write found another version of the object than that.
+    /// True if a write found another version of the object.
     is_conflict: bool,
-    /// Whether StartSession's outcome was in doubt before the call that is under way.
+    /// True if StartSession's outcome was in doubt before the current call.
     doubted: bool,
-    /// Whether the pass tells of a refused write, and ends with it.
+    /// True if the pass reports a refused write, and ends with the report.
     is_after_refusal: bool,
-    /// How the pass ends once a leaked session is being ended; it goes on if that is not said.
+    /// End of the pass once a leaked session is being ended; without one the pass continues.
     after_leak: Option<End>,
     report: Report,
 }
 
 impl<'a> Pass<'a> {
-    /// Begins a pass over `object` at this `version` of it, with what this process knows of it, and with what sweeps have shown since the last pass.
+    /// Begins a pass over `object` at this `version`, with the local state of the object, and with the results of sweeps since the last pass.
     pub fn new(object: &'a AthenaSession, version: Option<u64>, state: LocalState, seen: Seen, env: &Environment) -> Self {
         Pass::with(Own, object, version, state, seen, env)
     }
 }
 
 impl<'a, D: Decisions> Pass<'a, D> {
-    /// The same as [`Pass::new`], with these decisions.
+    /// Begins a pass like [`Pass::new`], with these decisions.
     pub fn with(decisions: D, object: &'a AthenaSession, version: Option<u64>, state: LocalState, seen: Seen, env: &Environment) -> Self {
         Self {
             object,
@@ -285,13 +287,13 @@ impl<'a, D: Decisions> Pass<'a, D> {
         }
     }
 
-    /// Goes on with a pass whose last request was `write`: for a proof in which something else happens before that is answered.
+    /// Continues a pass whose last request was `write`: for a proof in which another event happens before the answer.
     pub fn awaiting(decisions: D, object: &'a AthenaSession, write: Write, state: LocalState, env: &Environment) -> Self {
         Self { stage: Stage::Asked(Request::Write(write)), ..Self::with(decisions, object, None, state, Seen::default(), env) }
     }
 
-    /// Begins a pass that tells of a write that the API server has refused: in the status, unless that is what is refused. `said` are the server's words,
-    /// without secrets. The second value says whether they are news.
+    /// Begins a pass that reports a write that the API server has refused: in the status, unless the status is refused. `said` is the server's text,
+    /// without secrets. The second value is true if the text is new.
     pub fn after_refused_write(
         decisions: D,
         object: &'a AthenaSession,
@@ -315,42 +317,42 @@ impl<'a, D: Decisions> Pass<'a, D> {
         (pass, is_news)
     }
 
-    /// The object.
+    /// Returns the object.
     pub fn object(&self) -> &'a AthenaSession {
         self.object
     }
 
-    /// What this process knows of the object by now.
+    /// Returns the current local state of the object.
     pub fn state(&self) -> &LocalState {
         &self.state
     }
 
-    /// The same, to be changed by whoever performs the requests.
+    /// Returns the local state for changes by the code that performs the requests.
     pub fn state_mut(&mut self) -> &mut LocalState {
         &mut self.state
     }
 
-    /// What was looked at.
+    /// Returns the results of the looks, of the search and of reading the work group.
     pub fn seen(&self) -> &Seen {
         &self.seen
     }
 
-    /// The step that was decided on last.
+    /// Returns the step that was decided on last.
     pub fn step(&self) -> &Step {
         &self.step
     }
 
-    /// What the call of that step has come to.
+    /// Returns the outcome of that step's call.
     pub fn outcome(&self) -> &Outcome {
         &self.outcome
     }
 
-    /// Whether the object waits for its turn to call Athena.
+    /// Returns whether the object waits for a permit to call Athena.
     pub fn is_queued(&self) -> bool {
         self.queued
     }
 
-    /// Ends the pass: returns what this process knows of the object, and what is to be told.
+    /// Ends the pass: returns the local state of the object, and the event and status to publish.
     pub fn finish(self) -> (LocalState, Report) {
         (self.state, self.report)
     }
@@ -394,7 +396,7 @@ impl<'a, D: Decisions> Pass<'a, D> {
         ControlFlow::Continue(request)
     }
 
-    /// Decides on a step. Returns the request that it takes, or nothing where the step is to be acted on.
+    /// Decides on a step. Returns the request that the step needs, or nothing where the step is to be acted on.
     fn decide(&mut self, env: &Environment) -> Option<Request> {
         if env.is_time_certain {
             self.state.time_told();
@@ -424,7 +426,7 @@ impl<'a, D: Decisions> Pass<'a, D> {
         }
     }
 
-    /// Acts on `step`. Returns the request that it takes, or nothing where the status is to be written.
+    /// Acts on `step`. Returns the request that the step needs, or nothing where the status is to be written.
     fn act(&mut self, step: Step, env: &Environment) -> Option<Request> {
         self.state.write_wanted(&step);
         self.step = if self.decisions.awaits_write(&self.state, &step, self.version, self.begun) { Step::Wait } else { step };
@@ -440,7 +442,7 @@ impl<'a, D: Decisions> Pass<'a, D> {
             Step::AddFinalizer => Some(Request::Write(Write::AddFinalizer)),
             Step::Release => Some(Request::Write(Write::RemoveFinalizer)),
             Step::Delete => Some(Request::Write(Write::Delete)),
-            // After a restart the list may have lagged: what it shows to be in doubt may be over by now.
+            // After a restart the list may have lagged: an attempt that is in doubt according to the list may be over by now.
             Step::Start(_) if !self.is_confirmed && !is_own_attempt(self.object, &self.state) => Some(Request::ReadAgain),
             Step::Start(number) => {
                 self.doubted = self.state.starting();
@@ -463,7 +465,7 @@ impl<'a, D: Decisions> Pass<'a, D> {
         }
     }
 
-    /// Has the status say what the step has come to. Returns the write that it takes, or nothing where the status stays.
+    /// Updates the status with the outcome of the step. Returns the write, or nothing where the status stays.
     fn write_status(&mut self, env: &Environment) -> Option<Request> {
         let Self { object, step, outcome, .. } = self;
         let status = self.decisions.status_after(object, &self.state, step, outcome, env);
@@ -492,16 +494,16 @@ impl<'a, D: Decisions> Pass<'a, D> {
         Some(Request::Write(Write::Status { status: Box::new(status), records }))
     }
 
-    /// Nothing was written: ends the pass until the next time that matters.
+    /// Ends the pass without a write, until the object is due again.
     fn rest(&mut self) {
         self.stage = Stage::End(if self.is_after_refusal { End::Refused(None) } else { End::Rest });
     }
 
-    /// Returns when the object is due again, if it is without a change or a trigger. What has become due since the pass began is due at once, since no decision
-    /// has seen it; what was due before that was done, or waits for its turn.
+    /// Returns the time at which the object is due again without a change or a trigger, if it is. An action that became due since the pass began is
+    /// due at once, since no decision has seen it; an action that was due before was done, or waits for its permit.
     pub fn due_time(&self, env: &Environment) -> Option<Timestamp> {
         match self.step {
-            // The watch brings the change.
+            // The watch delivers the change.
             Step::Rest | Step::Release | Step::AddFinalizer | Step::Delete => None,
             // The clock may have been put back meanwhile.
             _ => self.decisions.wake_time(self.object, &self.state, &Environment { now: self.begun.min(env.now), ..env.clone() }),
@@ -511,7 +513,7 @@ impl<'a, D: Decisions> Pass<'a, D> {
     /// Takes in the answer to the last request.
     ///
     /// # Panics
-    /// When there was no request, or the answer is one that the request does not have.
+    /// When there was no request, or the answer does not fit the request.
     pub fn answered(&mut self, answer: Answer, env: &Environment) {
         self.state.set_clock(env.clock_origin);
         let Stage::Asked(request) = std::mem::replace(&mut self.stage, Stage::Decide) else { panic!("an answer without a request: {answer:?}") };
@@ -530,7 +532,7 @@ impl<'a, D: Decisions> Pass<'a, D> {
             }
             (Request::Look { full, id }, Answer::Look(look, asked)) => {
                 self.seen.look_time = Some(asked);
-                // How it ended is seen in full only, which is another call.
+                // Only a full look, which is another call, shows the details of an end.
                 self.state.has_ended = matches!(&look, Look::Seen(session) if session.ended() && !full);
                 if !self.state.has_ended {
                     let uid = self.object.uid().unwrap_or_default();
@@ -596,7 +598,7 @@ impl<'a, D: Decisions> Pass<'a, D> {
         match written {
             Written::Yes(version) => {
                 match write {
-                    // Put back on an object with an attempt, it tells nothing of what was recorded before.
+                    // A finalizer that is added again to an object with an attempt proves nothing about earlier records.
                     Write::AddFinalizer => self.state.finalizer_added = attempt(self.object, &self.state) == Attempt::None,
                     Write::RemoveFinalizer | Write::Delete => {}
                     Write::Status { status, records } => self.status_written(status, records, version, env),
@@ -611,7 +613,7 @@ impl<'a, D: Decisions> Pass<'a, D> {
             Written::Conflict => {
                 self.is_not_written(is_status);
                 self.is_conflict = true;
-                // The object may be gone, and with it the only one who would record the session.
+                // The object may be gone, and then nothing would record the session.
                 let asks = is_status && self.state.unrecorded.is_some();
                 self.stage = if asks { Stage::Asked(Request::ReadAgain) } else { Stage::End(End::Outdated) };
             }
@@ -620,7 +622,7 @@ impl<'a, D: Decisions> Pass<'a, D> {
         }
     }
 
-    /// The last request failed, and nobody knows whether it had an effect: the pass cannot go on. Whoever began it tries again later.
+    /// Ends the pass after a request that failed and may have had an effect. The caller begins another pass later.
     pub fn abandon(&mut self) {
         match std::mem::replace(&mut self.stage, Stage::End(End::Outdated)) {
             // Nothing of it was sent: the failure was before that.
@@ -630,7 +632,7 @@ impl<'a, D: Decisions> Pass<'a, D> {
         }
     }
 
-    /// A write had no effect, or may have had none. Sweeps would not show again what it was to say.
+    /// Records that a write had no effect, or may have had none. Sweeps would not show again what it was to report.
     fn is_not_written(&mut self, is_status: bool) {
         if is_status && matches!(self.step, Step::Mirror(_) | Step::Stop(_, Some(_))) {
             self.state.look_again();
@@ -639,7 +641,7 @@ impl<'a, D: Decisions> Pass<'a, D> {
         }
     }
 
-    /// The object is gone before its session could be recorded, if one was started: ends that, and then the pass.
+    /// Ends the pass for an object that is gone; if a session was started and could not be recorded, ends that first.
     fn leak(&mut self, end: End) {
         self.stage = match self.state.unrecorded.as_deref() {
             Some((_, session)) => {
@@ -667,7 +669,7 @@ fn is_own_attempt(object: &AthenaSession, state: &LocalState) -> bool {
     matches!(attempt(object, state), Attempt::Unknown(made) if state.recorded_by_itself(&made))
 }
 
-/// Returns whether a look at the session `id` is to show all of it.
+/// Returns whether a look at the session `id` must read all of it.
 pub fn is_full_look(object: &AthenaSession, state: &LocalState, id: &str) -> bool {
     !state.trusts(id) || state.has_ended || object.status.as_ref().is_some_and(|status| status.engine_version.is_none())
 }

@@ -9,7 +9,7 @@ use crate::session::status::tests::{UID, at};
 
 const ID: &str = "5d0a2d1c-7b1f-4c7a-9a52-2f9f0c3b8e41";
 
-/// An object with this status, on which the operator's finalizer is.
+/// Returns an object with this status and the operator's finalizer.
 fn object(status: &Value) -> AthenaSession {
     serde_json::from_value(json!({
         "apiVersion": "athena-operator.io/v1alpha1", "kind": "AthenaSession",
@@ -24,14 +24,14 @@ fn recorded() -> Value {
     json!({ "attempt": 0, "attemptTime": "2026-01-01T00:00:00Z", "region": "eu-west-1" })
 }
 
-/// What a process knows that has put the finalizer on `object`.
+/// Returns the local state of a process that has added the finalizer to `object`.
 fn finalizer_added() -> LocalState {
     let mut state = LocalState::met(at(0).now);
     state.finalizer_added = true;
     state
 }
 
-/// Runs a pass over `object`: each answer is given to the next request. Returns the requests, the end, and what is known then.
+/// Runs a pass over `object`: each answer is passed in for the next request. Returns the requests, the end, and the local state after it.
 fn run(object: &AthenaSession, state: LocalState, answers: &[Answer]) -> (Vec<Request>, End, LocalState) {
     go_on(Pass::new(object, Some(7), state, Seen::default(), &at(0)), answers)
 }
@@ -54,7 +54,7 @@ fn go_on(mut pass: Pass<'_>, answers: &[Answer]) -> (Vec<Request>, End, LocalSta
     }
 }
 
-/// The status that the last request writes.
+/// Returns the status that the last request writes.
 fn written(requests: &[Request]) -> Value {
     let Some(Request::Write(Write::Status { status, .. })) = requests.last() else { panic!("{requests:?} write no status") };
     serde_json::to_value(status).expect("JSON")

@@ -1,10 +1,12 @@
-//! Keeps the values of a spec's properties, which may be secrets, out of what the texts of Athena and of the API server are put into: status, events and logs.
+//! Keeps the values of a spec's properties, which may be secrets, out of the status, events and logs, which contain texts of Athena and of the API
+//! server.
 //!
-//! A value is hidden as a whole word or more: not within another word, nor within an ARN, by which an administrator knows what to permit. It is sought raw,
-//! escaped as in JSON or in URLs, each up to twice and in any order, whatever the case of its ASCII letters, and cut off at the end of the text.
+//! A value is hidden as a whole word or more: not within another word, nor within an ARN, by which an administrator knows what to permit. It is
+//! searched for raw, escaped as in JSON or in URLs, each up to twice and in any order, whatever the case of its ASCII letters, and cut off at the end
+//! of the text.
 //!
-//! A value of fewer than four characters, a number, `true` or `false` is no secret unless the name of its property says so. Nor is what the object says of its
-//! work group and its role, which stand in its status and in logs anyway.
+//! A value of fewer than four characters, a number, `true` or `false` is no secret unless the name of its property marks it as one. The object's work
+//! group and role are no secrets either: they stand in its status and in logs anyway.
 
 mod escapes;
 mod search;
@@ -17,22 +19,22 @@ use search::Search;
 use crate::api::AthenaSessionSpec;
 use crate::session::reply::{Look, Refusal, Session};
 
-/// Stands for a text that cannot be shown.
+/// Replacement of a text that cannot be shown.
 pub const WITHHELD: &str = "the text is not shown, since the object's properties could not be read to redact it";
-/// How many bytes of a text are kept.
+/// Maximum length of a text that is redacted, in bytes; the rest is dropped.
 const LONGEST: usize = 8192;
-/// A value with fewer characters is no secret, nor is so short a beginning of one.
+/// Minimum length of a secret in characters: neither a shorter value nor a shorter beginning of one is secret.
 const SHORTEST: usize = 4;
-/// A property with one of these in its name holds a secret, whatever that is.
+/// Parts of a property's name that make its value a secret, whatever the value is.
 const SECRET_NAMES: [&str; 5] = ["secret", "password", "token", "key", "credential"];
 
-/// Returns `text` without values of properties in `spec`, and without any other value that Athena's validation repeats.
-/// Without its values, which a trimmed spec does not have, nothing of the text is shown.
+/// Returns `text` without values of properties in `spec`, and without any other value that Athena's validation repeats. With a trimmed spec, which
+/// does not have the values, nothing of the text is shown.
 pub fn redacted(text: &str, spec: &AthenaSessionSpec) -> String {
     if spec.trimmed {
         return WITHHELD.to_owned();
     }
-    // What is cut off here is as what Athena cuts off. All that follows takes time by the length of this text, for each value.
+    // A cut here is treated like one by Athena. The rest takes time linear in the length of this text, for each value.
     let text = without_repeated(&text[..text.floor_char_boundary(LONGEST)]);
     let mut search = Search::new(&text);
     for value in values(spec).filter(|value| value.is_secret(value.text)) {
@@ -48,7 +50,7 @@ pub fn redacted(text: &str, spec: &AthenaSessionSpec) -> String {
 #[derive(Clone, Copy)]
 struct Value<'a> {
     text: &'a str,
-    /// Whether the name of the property says that it is a secret.
+    /// True if the name of the property marks it as a secret.
     is_named_secret: bool,
 }
 
@@ -80,7 +82,7 @@ fn is_long_enough(value: &str) -> bool {
 }
 
 fn is_number(value: &str) -> bool {
-    /// What has more characters is rather an id or a key.
+    /// Maximum length of a number; a longer text is more likely an id or a key.
     const LONGEST_NUMBER: usize = 32;
     // `infinity` is a word.
     value.len() <= LONGEST_NUMBER && value.bytes().all(|byte| byte.is_ascii_digit() || b"+-.eE".contains(&byte)) && value.parse::<f64>().is_ok()
@@ -90,7 +92,7 @@ fn is_truth(value: &str) -> bool {
     ["true", "false"].iter().any(|truth| value.eq_ignore_ascii_case(truth))
 }
 
-/// Returns `text` without what stands in `Value '...' at 'field'`.
+/// Returns `text` without the values in `Value '...' at 'field'`.
 fn without_repeated(text: &str) -> String {
     const BEGIN: &str = "Value '";
     const END: &str = "' at '";
@@ -98,7 +100,7 @@ fn without_repeated(text: &str) -> String {
     let mut rest = text;
     while let Some((before, value)) = rest.split_once(BEGIN) {
         kept.extend([before, BEGIN, LEFT_OUT]);
-        // A value may hold what looks like its end: the last one before the constraint counts.
+        // A value may contain a text like its end: the last one before the constraint counts.
         let complaint = value.find(" failed to satisfy constraint").unwrap_or(value.len());
         rest = value[..complaint].rfind(END).map_or("", |end| &value[end..]);
     }
@@ -106,7 +108,7 @@ fn without_repeated(text: &str) -> String {
 }
 
 impl Refusal {
-    /// The same without values of `spec`.
+    /// Returns the refusal without values of `spec`.
     #[must_use]
     pub fn redacted(self, spec: &AthenaSessionSpec) -> Self {
         Self { message: redacted(&self.message, spec), ..self }
@@ -114,7 +116,7 @@ impl Refusal {
 }
 
 impl Session {
-    /// The same without values of `spec` in Athena's texts.
+    /// Returns the session without values of `spec` in Athena's texts.
     #[must_use]
     pub fn redacted(self, spec: &AthenaSessionSpec) -> Self {
         Self { state_change_reason: self.state_change_reason.map(|text| redacted(&text, spec)), ..self }
@@ -122,7 +124,7 @@ impl Session {
 }
 
 impl Look {
-    /// The same without values of `spec`.
+    /// Returns the look without values of `spec`.
     #[must_use]
     pub fn redacted(self, spec: &AthenaSessionSpec) -> Self {
         match self {

@@ -11,7 +11,7 @@ fn with(properties: &serde_json::Value) -> AthenaSessionSpec {
     serde_json::from_value(spec).expect("a spec")
 }
 
-/// `text` without the value of one property.
+/// Returns `text` without the value of one property.
 fn without(name: &str, value: &str, text: &str) -> String {
     redacted(text, &with(&json!({ name: value })))
 }
@@ -58,18 +58,18 @@ fn a_value_is_hidden_as_a_whole_word_or_more() {
         ("role", "the role is role.", "the *** is ***."),
         ("role", "iam:PassRole, etlrole, role_2 and roles", "iam:PassRole, etlrole, role_2 and roles"),
         ("role", "role", "***"),
-        // What is no part of a word borders on nothing.
+        // A character that is no part of a word needs no border.
         ("-secret-", "x-secret-x", "x***x"),
         ("/a b/", "x/a b/x", "x***x"),
         ("word!", "a word!x, a sword!", "a ***x, a sword!"),
         // Not every script has spaces.
         ("hunter2", "値hunter2は", "値***は"),
         ("пароль", "парольный", "***ный"),
-        // A word within an escape is not a part of what follows.
+        // A word within an escape is not a part of the text after it.
         ("hunter2", r"\nhunter2\u000ahunter2%20hunter2%22", r"\n***\u000a***%20***%22"),
         ("hunter2", r"\\nhunter2", r"\\n***"),
         ("hunter2", "nhunter2 20hunter2", "nhunter2 20hunter2"),
-        // One that holds another, and one that overlaps it.
+        // A value that contains another, and one that overlaps it.
         ("abcabc", "abcabcabc-abcabc", "abcabcabc-***"),
         ("ab-ab-ab", "ab-ab-ab-ab", "***"),
     ] {
@@ -88,7 +88,7 @@ fn no_word_of_an_arn_is_hidden_and_a_whole_arn_is() {
     }
     assert_eq!(without("spark.token", "123456789012", text), text);
     for (value, text, expected) in [
-        // It stands elsewhere too.
+        // The value stands elsewhere too.
         ("role", "the role arn:aws:iam::1:role/role.", "the *** arn:aws:iam::1:role/role."),
         ("arn:aws:iam::1:role/etl", "on arn:aws:iam::1:role/etl.", "on ***."),
         ("arn:aws:iam::1:role/etl", "on arn:aws:iam::1:role/etl-2", "on arn:aws:iam::1:role/etl-2"),
@@ -184,7 +184,7 @@ fn a_value_is_hidden_where_the_text_was_cut_within_it() {
     ] {
         assert_eq!(without("spark.x", "Sup3r\"S3cr\\et löng 🦀", text), expected, "{text}");
     }
-    // A beginning of a secret may be none.
+    // A beginning of a secret may be no secret.
     assert_eq!(without("spark.x", "1024m-and-more", "at most 1024"), "at most 1024");
     assert_eq!(without("spark.x", "true-or-false", "is true"), "is true");
     assert_eq!(without("spark.key", "1024m-and-more", "at most 1024"), "at most ***");
@@ -202,7 +202,7 @@ fn many_large_values_take_time_by_the_length_of_the_text() {
         let engine = json!({ "classifications": classifications, "sparkProperties": properties(10), "additionalConfigs": properties(11) });
         serde_json::from_value::<AthenaSessionSpec>(json!({ "workGroup": "etl", "engineConfiguration": engine })).expect("a spec")
     };
-    // Of this thread, since other tests run at the same time.
+    // CPU time of this thread, since other tests run at the same time.
     let cpu_time = || {
         let time = clock_gettime(ClockId::ThreadCPUTime);
         Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).expect("a part of a second"))
@@ -238,7 +238,7 @@ fn some(rng: &mut Rng, letters: &[&str], count: std::ops::Range<usize>) -> Strin
     (0..rng.usize(count)).map(|_| *rng.choice(letters).expect("a letter")).collect()
 }
 
-/// Each character of `value` by itself, escaped as some service on the way would.
+/// Returns each character of `value` by itself, escaped as a service on the way would escape it.
 fn written(rng: &mut Rng, value: &str) -> Vec<String> {
     let json = |rng: &mut Rng, character: char| {
         let units = character.encode_utf16(&mut [0; 2]).iter().map(|unit| format!("\\u{unit:04x}")).collect::<Vec<_>>().concat();
@@ -292,13 +292,13 @@ fn a_value_is_hidden_in_any_writing_and_cut_anywhere() {
         assert_eq!(redacted(&text, &spec), format!("{before}***{after}"), "round {round}: {value:?} in {text}");
         seen[0] += 1;
 
-        // After four characters or more of it, within an escape or not.
+        // A cut after four characters or more of the value, within an escape or not.
         let least = parts[..4].concat().len();
         let cut = whole.floor_char_boundary(rng.usize(least..=whole.len()));
         let dots = *rng.choice(&["", "...", "\u{2026}", "` "]).expect("one");
         let text = format!("{before}{}{dots}", &whole[..cut.max(least)]);
         let told = redacted(&text, &spec);
-        // What is ignored at the end may be a part of the value.
+        // A text that is ignored at the end may be a part of the value.
         let is_told = told.strip_prefix(before).and_then(|told| told.strip_prefix(LEFT_OUT)).is_some_and(|rest| dots.ends_with(rest));
         assert!(is_told, "round {round}: {value:?} in {text}: {told}");
         seen[1] += usize::from(cut < whole.len());
@@ -356,7 +356,7 @@ fn any_text_can_be_searched_for_any_values() {
         let text = some(&mut rng, &PIECES, 0..30);
         let spec = with(&serde_json::Value::Object(properties));
         let once = redacted(&text, &spec);
-        // Each `***` is in place of at least one byte.
+        // Each `***` replaces at least one byte.
         assert!(once.len() <= text.len() * 3, "{text:?}: {once:?}");
         assert_eq!(redacted(&text, &with(&json!({}))), without_repeated(&text));
     }

@@ -1,4 +1,4 @@
-//! Writes to an object that the API server refuses: what is remembered of them, and what people are told.
+//! Writes to an object that the API server refuses: their local state, and their texts for conditions and events.
 
 use k8s_openapi::jiff::Timestamp;
 
@@ -8,43 +8,43 @@ use crate::session::step::Step;
 /// Reason of the conditions and the event.
 pub const REASON: &str = "WriteRefused";
 
-/// What a write does, for people: it puts the operator's finalizer on an object.
+/// Name of the write that adds the operator's finalizer to an object, for messages.
 pub const ADD_FINALIZER: &str = "add the finalizer";
-/// It takes the finalizer off.
+/// Name of the write that removes the finalizer.
 pub const REMOVE_FINALIZER: &str = "remove the finalizer";
-/// It writes the status.
+/// Name of the write of the status.
 pub const STATUS: &str = "write the status";
-/// It deletes an object whose time after the end is over.
+/// Name of the write that deletes an object whose `ttlSecondsAfterFinished` is over.
 pub const DELETE: &str = "delete the object";
-/// It writes to an object that cannot be read.
+/// Name of a write to an object that cannot be read.
 pub const UNREADABLE: &str = "write the object";
 
 /// A write that the API server refuses, while it stands.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct RefusedWrite {
-    /// What the operator cannot do, such as [`ADD_FINALIZER`].
+    /// Name of the refused write, such as [`ADD_FINALIZER`].
     pub(super) what: &'static str,
-    /// The server's words, without secrets.
+    /// Text of the API server, without secrets.
     pub(super) text: Box<str>,
-    /// When the first of the row came.
+    /// Time of the first refusal in the row.
     pub(super) since: Timestamp,
-    /// How many came in a row.
+    /// Number of refusals in the row.
     pub(super) count: u32,
-    /// When the next try may be made.
+    /// Time of the next try.
     pub(super) next_time: Timestamp,
-    /// The version of the object at which a try fails as the last one did: any other one may be mended.
+    /// Version of the object at which a try fails like the last one: at another version the write may succeed.
     pub(super) version: Option<u64>,
-    /// How often people were told of the row by events.
+    /// Number of events published for the row.
     pub(super) told: i64,
 }
 
 impl RefusedWrite {
-    /// The refusal for people.
+    /// Returns the text of the refusal for conditions and events.
     pub fn message(&self) -> String {
         format!("the API server refuses to let the operator {}: {}", self.what, self.text)
     }
 
-    /// Whether it has stood so long that it does not pass by itself.
+    /// Returns whether the refusal has stood for so long that it does not pass by itself.
     pub fn is_lasting(&self, at: &Environment) -> bool {
         at.now >= self.since + at.limits.healing
     }
@@ -54,7 +54,7 @@ impl RefusedWrite {
     }
 }
 
-/// What `step` writes, if that is not the status.
+/// Returns the name of the write that `step` makes, if that is not the status.
 pub fn name(step: &Step) -> Option<&'static str> {
     match step {
         Step::AddFinalizer => Some(ADD_FINALIZER),

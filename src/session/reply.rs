@@ -1,4 +1,4 @@
-//! What Athena says of sessions, as plain data: the boundary between `athena`, which knows the SDK, and the pure modules, which do not.
+//! Athena's replies about sessions, as plain data: the boundary between `athena`, which knows the SDK, and the pure modules, which do not.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -16,25 +16,25 @@ pub struct Session {
     pub state: String,
     /// Athena's reason for the state.
     pub state_change_reason: Option<String>,
-    /// When the session was started.
+    /// Time at which the session was started.
     pub start_time: Option<Timestamp>,
-    /// When Athena last changed the session.
+    /// Time at which Athena last changed the session.
     pub last_modified_time: Option<Timestamp>,
-    /// When it ended; a session with an end time has ended, whatever its state is called.
+    /// Time at which the session ended; a session with an end time has ended, whatever its state is called.
     pub end_time: Option<Timestamp>,
-    /// Since when it is idle.
+    /// Time since which the session is idle.
     pub idle_since_time: Option<Timestamp>,
-    /// What only GetSession tells.
+    /// Details that only GetSession returns.
     pub details: Option<Box<Details>>,
 }
 
 impl Session {
-    /// Whether the session takes work, and changes by that only.
+    /// Returns whether the session takes work, and changes only between IDLE and BUSY.
     pub fn settled(&self) -> bool {
         matches!(self.state.as_str(), "IDLE" | "BUSY") && !self.ended()
     }
 
-    /// The same without the engine configuration, which may be large.
+    /// Returns the session without the engine configuration, which may be large.
     #[must_use]
     pub fn without_configuration(mut self) -> Self {
         if let Some(details) = &mut self.details {
@@ -43,7 +43,7 @@ impl Session {
         self
     }
 
-    /// The same after its comparison with `spec`, the whole one: without the engine configuration, of which only the comparison has need.
+    /// Compares the session with `spec`, the whole one, and returns it without the engine configuration, which only the comparison needs.
     #[must_use]
     pub fn compared(mut self, spec: &AthenaSessionSpec) -> Self {
         if let Some(details) = &mut self.details {
@@ -52,21 +52,21 @@ impl Session {
         self.without_configuration()
     }
 
-    /// Whether nothing of the session lives any more.
+    /// Returns whether the session has ended.
     pub fn ended(&self) -> bool {
         self.end_time.is_some() || ended(&self.state)
     }
 }
 
-/// Whether a state is final.
+/// Returns whether a state is final.
 pub fn ended(state: &str) -> bool {
     matches!(state, "TERMINATED" | "FAILED")
 }
 
-/// What only GetSession tells.
+/// Details of a session that only GetSession returns.
 #[derive(Clone, Default, PartialEq, Eq, Hash)]
 pub struct Details {
-    /// The description, with the marker of whoever started it.
+    /// Description, with the marker of the operator that started the session.
     pub description: Option<String>,
     /// The work group.
     pub work_group: Option<String>,
@@ -74,13 +74,13 @@ pub struct Details {
     pub engine_version: Option<String>,
     /// The execution role.
     pub execution_role: Option<String>,
-    /// DPUs and properties; `max_concurrent_dpus` says 20 where Athena says nothing, as the SDK fills it in.
+    /// DPUs and properties; `max_concurrent_dpus` is 20 where Athena returns none, since the SDK fills it in.
     pub engine_configuration: EngineConfiguration,
     /// The idle timeout in effect.
     pub idle_timeout: Option<SignedDuration>,
     /// DPU time used so far, in milliseconds.
     pub dpu_execution_in_millis: Option<i64>,
-    /// Whether the session satisfies what its object asks for, once that has been found out: the engine configuration is not kept after it.
+    /// Result of the comparison with the object's spec, once it was made: the engine configuration is dropped after it.
     pub satisfies: Option<bool>,
 }
 
@@ -94,9 +94,9 @@ impl fmt::Debug for Details {
 }
 
 impl Details {
-    /// Whether the session was started with the role and the engine configuration that `spec` asks for. What the spec leaves out is Athena's to choose, and
-    /// the work group may add to it: each classification that is asked for has to be there, by its name, with each of its properties. Of a trimmed spec that
-    /// cannot be told, and no session satisfies it.
+    /// Returns whether the session was started with the role and the engine configuration that `spec` asks for. Athena chooses the fields that the
+    /// spec leaves out, and the work group may add to it: each classification in the spec has to be there, by its name, with each of its properties.
+    /// With a trimmed spec the answer is false for every session, since its properties are missing.
     pub fn satisfies(&self, spec: &AthenaSessionSpec) -> bool {
         fn same<T: PartialEq>(asked: Option<&T>, given: Option<&T>) -> bool {
             asked.is_none() || asked == given
@@ -113,7 +113,7 @@ impl Details {
             && same(spec.execution_role.as_ref(), self.execution_role.as_ref())
             && spec.engine_configuration.as_ref().is_none_or(|asked| {
                 same(asked.coordinator_dpu_size.as_ref(), given.coordinator_dpu_size.as_ref())
-                    // 20 may be the SDK's filling for a reply that says nothing.
+                    // 20 may come from the SDK, which fills it in for a reply without the field.
                     && (given.max_concurrent_dpus == Some(20) || same(asked.max_concurrent_dpus.as_ref(), given.max_concurrent_dpus.as_ref()))
                     && same(asked.default_executor_dpu_size.as_ref(), given.default_executor_dpu_size.as_ref())
                     && holds(asked.additional_configs.as_ref(), given.additional_configs.as_ref())
@@ -126,17 +126,17 @@ impl Details {
     }
 }
 
-/// A work group, as far as it matters to a start.
+/// A work group, with the fields that matter to a start.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct WorkGroup {
-    /// Whether sessions may be started in it.
+    /// True if sessions may be started in it.
     pub enabled: bool,
     /// Its engine, such as `Apache Spark version 3.5`.
     pub engine_version: Option<String>,
 }
 
 impl WorkGroup {
-    /// Why a session of `spec` cannot be started in this work group, as far as that can be told without asking.
+    /// Returns the refusal of a session of `spec` by this work group, as far as it is known without a call of StartSession.
     pub fn refuses(&self, spec: &AthenaSessionSpec) -> Option<Refusal> {
         let group = &spec.work_group;
         let refusal = |class, reason, message| Some(Refusal { class, reason, message, request_id: None });
@@ -170,68 +170,68 @@ impl WorkGroup {
     }
 }
 
-/// A call that did not do what it was asked to.
+/// A call that failed.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Refusal {
-    /// What to make of it.
+    /// Class of the failed call.
     pub class: Class,
     /// CamelCase reason for conditions and events.
     pub reason: &'static str,
-    /// Athena's text, or what went wrong on the way.
+    /// Athena's text, or the error on the way to Athena.
     pub message: String,
     /// AWS request id, where there was a reply.
     pub request_id: Option<String>,
 }
 
 impl Refusal {
-    /// No answer, or one that says nothing: `message` says why.
+    /// Returns the refusal for a missing answer, or for one without information: `message` gives the reason.
     pub fn unanswered(message: impl Into<String>) -> Self {
         Self { class: Class::Unanswered, reason: "AthenaUnavailable", message: message.into(), request_id: None }
     }
 }
 
-/// What a failed call means for what comes next.
+/// Class of a failed call, which decides about the next one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Class {
     /// No answer, or one that does not exclude an effect: transport, timeout, 5xx.
     Unanswered,
     /// No answer, since the call certainly failed before its first byte left: there was no connection.
     NotSent,
-    /// Refused for its rate.
+    /// Refused because of the request rate.
     Throttled,
     /// Refused for a quota or for lack of capacity.
     Capacity,
-    /// Refused for something outside the request that people can mend.
+    /// Refused for something outside the request that people can fix.
     MayHeal,
-    /// Refused for what the request says: it will never be accepted.
+    /// Refused for the content of the request: it will never be accepted.
     Rejected,
-    /// The token is known to Athena with another request, or the session exists already.
+    /// Athena knows the token with another request, or the session exists already.
     TokenConflict,
-    /// What the call names does not exist.
+    /// The resource that the call names does not exist.
     NotFound,
 }
 
-/// Returns whether what hinders a call of this class passes by itself, and is nobody's to mend.
+/// Returns whether a refusal of this class passes by itself, so that nobody has to fix anything.
 pub fn passes(class: Class) -> bool {
     matches!(class, Class::Unanswered | Class::NotSent | Class::Throttled)
 }
 
-/// What a look at one session showed.
+/// Result of a look at one session.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Look {
-    /// Its state.
+    /// The session.
     Seen(Session),
-    /// Athena does not know it, which alone proves nothing: reads lag behind starts.
+    /// Athena does not know the session, which alone proves nothing: reads lag behind starts.
     NotFound {
-        /// Whether Athena says so by ResourceNotFoundException with the session's id in it.
+        /// True if Athena returned ResourceNotFoundException with the session's id in it.
         named: bool,
     },
-    /// Nothing.
+    /// No result.
     Failed(Refusal),
 }
 
 impl Look {
-    /// The same without the engine configuration of the session, which may be large and matters only to an adoption.
+    /// Returns the look without the engine configuration of the session, which may be large and matters only to an adoption.
     #[must_use]
     pub fn without_configuration(self) -> Self {
         match self {
@@ -241,7 +241,7 @@ impl Look {
     }
 }
 
-/// What a search for an object's sessions among the active ones of its work group showed.
+/// Result of a search for an object's sessions among the active ones of its work group.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Search {
     /// A session that carries the object's marker, and the attempt that the marker names.
@@ -251,11 +251,11 @@ pub enum Search {
         /// The session.
         session: Session,
     },
-    /// The complete list, begun at this time, has none.
+    /// The complete list, begun at this time, has no such session.
     Absent {
-        /// When the first page was asked for.
+        /// Time at which the first page was requested.
         begun: Timestamp,
     },
-    /// Nothing.
+    /// No result.
     Failed(Refusal),
 }

@@ -1,7 +1,7 @@
-//! The body of StartSession: a pure function of what the user wrote, of who the object is, and of the attempt.
+//! The body of StartSession: a pure function of the spec, of the object's name, namespace and UID, and of the attempt.
 //!
-//! It is made here and not by the SDK, which adds `MaxConcurrentDpus: 20` where it is unset and writes maps in any order. Its bytes are pinned by golden
-//! files: a released build that changed one of them would have its replays refused.
+//! The operator builds the body itself, since the SDK adds `MaxConcurrentDpus: 20` where it is unset and writes maps in any order. Golden files pin
+//! its bytes: Athena would refuse the replays of a released build that changed one of them.
 
 use std::collections::BTreeMap;
 
@@ -98,7 +98,7 @@ struct Tag<'a> {
     value: &'a str,
 }
 
-/// The token and the body of StartSession for attempt `number` of `object`, which has a UID.
+/// Returns the token and the body of StartSession for attempt `number` of `object`, which has a UID.
 ///
 /// # Panics
 /// When the spec is trimmed: another body would be sent under the same token.

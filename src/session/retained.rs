@@ -1,4 +1,4 @@
-//! Sessions that run on without their object, because `deletionPolicy: Retain` asks for that. Pure.
+//! Sessions that run on without their object, because it has `deletionPolicy: Retain`. Pure.
 
 use serde_json::Value;
 
@@ -7,10 +7,10 @@ use crate::session::attempt::Attempt;
 use crate::session::local_state::LocalState;
 use crate::session::ownership::attempt;
 
-/// What may run on, unowned and billed, once an object is released with `deletionPolicy: Retain`.
+/// Session that may run on, unowned and billed, once an object is released with `deletionPolicy: Retain`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Retained {
-    /// Athena's id of the session; none where only the attempt is recorded, or nothing of it could be read.
+    /// Athena's id of the session; none where only the attempt is recorded, or where the id could not be read.
     pub session_id: Option<String>,
     /// The work group, where it could be read.
     pub work_group: Option<String>,
@@ -19,7 +19,7 @@ pub struct Retained {
 }
 
 impl Retained {
-    /// Returns what runs on when `object` is released, and none where nothing of it can live or where its session is to end first.
+    /// Returns the session that may run on when `object` is released, and none where no session of it can live or where its session is ended first.
     pub fn of(object: &AthenaSession, known: &LocalState) -> Option<Self> {
         if object.spec.deletion_policy != DeletionPolicy::Retain {
             return None;
@@ -35,9 +35,10 @@ impl Retained {
         Some(Self { session_id, work_group: Some(object.spec.work_group.clone()), region })
     }
 
-    /// Returns what may run on when an object is released that this version cannot read: its texts count as far as they look like what they should be.
+    /// Returns the session that may run on when an object is released that this version cannot read. A text of the object counts only if it looks
+    /// like an id or a name.
     pub fn of_unreadable(object: &Value) -> Self {
-        /// Athena's bound of a session id, the longest of the three.
+        /// Athena's bound of a session id, the longest of the three texts.
         const LONGEST: usize = 256;
         let word = |pointer: &str| {
             let text = object.pointer(pointer)?.as_str()?;

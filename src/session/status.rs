@@ -1,7 +1,7 @@
-//! What to report: the status that a step leads to, and the conditions that say what it means to people and to GitOps tools.
+//! The status that a step leads to, and its conditions for users and for GitOps tools.
 //!
-//! The conditions come from one table, `Situation::row`. While `observedGeneration` equals the generation, Ready is True exactly where kstatus says
-//! Current, Unknown where it says InProgress, and False where it says Failed or the object is being deleted.
+//! The conditions come from one table, `Situation::row`. While `observedGeneration` equals the generation, Ready is True exactly where kstatus
+//! computes Current, Unknown where it computes InProgress, and False where it computes Failed or the object is being deleted.
 
 mod conditions;
 mod end;
@@ -30,10 +30,10 @@ use crate::session::ownership::attempt;
 use crate::session::reply::{Class, Refusal, Session};
 use crate::session::step::Step;
 
-/// What became of the call that a step asked for.
+/// Outcome of the call of a step.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Outcome {
-    /// The step asked for none, or it says nothing new.
+    /// The step made no call, or the call has no new result.
     Nothing,
     /// StartSession returned this session.
     Started {
@@ -46,7 +46,7 @@ pub enum Outcome {
     Refused(Refusal),
 }
 
-/// The status of `object` after `step` had `outcome`. `known` holds what was learnt from it.
+/// Returns the status of `object` after `step` had `outcome`. `known` already includes the facts from that outcome.
 pub fn status_after(object: &AthenaSession, known: &LocalState, step: &Step, outcome: &Outcome, at: &Environment) -> AthenaSessionStatus {
     let mut next = object.clone();
     let status = next.status.get_or_insert_default();
@@ -71,7 +71,7 @@ pub fn status_after(object: &AthenaSession, known: &LocalState, step: &Step, out
         (Step::Start(_), Outcome::Refused(refusal)) if refusal.class == Class::Rejected && is_proved_unstarted(object, known) => {
             conclude(status, EndReason::InvalidRequest, known, at.now);
         }
-        // It belongs to this region and account no more: correcting them must not leave it behind.
+        // The attempt no longer belongs to this region and account: a correction of them must not leave it behind.
         (Step::Start(_), Outcome::Refused(refusal)) if withdraws(refusal.class) && is_proved_unstarted(object, known) => {
             (status.attempt_time, status.region, status.account_id) = (None, None, None);
         }
@@ -79,14 +79,14 @@ pub fn status_after(object: &AthenaSession, known: &LocalState, step: &Step, out
             *status = known_attempt(status, *number, at);
             status.session_id = Some(session.id.clone());
             mirror(status, session, asked, known, at.now);
-            // It is to be ended, and never for use.
+            // The session is to be ended, and never used.
             if object.spec.suspend && !session.ended() {
                 status.stop_cause = Some(StopCause::Suspended);
             }
         }
         (Step::Mirror(session), _) => {
             mirror(status, session, asked, known, at.now);
-            // Athena has just answered for it from this account.
+            // Athena has just answered for the session from this account.
             status.account_id = status.account_id.take().or(at.identity.account.clone());
         }
         (Step::Stop(cause, session), _) => {
@@ -113,7 +113,7 @@ pub fn status_after(object: &AthenaSession, known: &LocalState, step: &Step, out
     status.observed_generation = generation;
     status.conditions = Some(conditions(status.conditions.as_deref().unwrap_or_default(), &situation.row(), generation, at.now));
     let mut status = next.status.unwrap_or_default();
-    // Later work is recorded together with what is written anyway.
+    // Later work is recorded together with other changes.
     let is_own = status.session_id.as_deref().is_some_and(|id| known.trusts(id));
     let is_written = || status.last_busy_time.is_none() || !object.status.as_ref().is_some_and(|before| is_same_but_for_texts(before, &status));
     if let Some(time) = work_time(object, known, step).filter(|_| is_own && is_written()) {
@@ -123,8 +123,8 @@ pub fn status_after(object: &AthenaSession, known: &LocalState, step: &Step, out
     status
 }
 
-/// Returns whether `after` says no more than `before` but that the session became busy or idle, and since when: this may wait to be written. That it was at
-/// work for the first time may not, since a restart depends on it.
+/// Returns whether `after` differs from `before` only in that the session became busy or idle, and since when: such a change may wait to be written.
+/// The first work of a session may not wait, since a restart depends on it.
 fn is_mere_work(before: &AthenaSessionStatus, after: &AthenaSessionStatus) -> bool {
     let is_first = before.last_busy_time.is_none() && after.last_busy_time.is_some();
     let is_settled = |status: &AthenaSessionStatus| matches!(status.state.as_deref(), Some("IDLE" | "BUSY"));
@@ -138,7 +138,8 @@ fn is_mere_work(before: &AthenaSessionStatus, after: &AthenaSessionStatus) -> bo
     !is_first && is_settled(before) && is_settled(after) && rest(before) == rest(after)
 }
 
-/// Returns whether `after` need not be written yet: it says no more than `before` but that the session became busy or idle, and the status was written lately.
+/// Returns whether `after` need not be written yet: it differs from `before` only in that the session became busy or idle, and the status was written
+/// lately.
 pub fn may_wait(before: Option<&AthenaSessionStatus>, after: &AthenaSessionStatus, known: &LocalState, at: &Environment) -> bool {
     known.is_written_lately(at) && before.is_some_and(|before| is_mere_work(before, after))
 }
@@ -153,9 +154,9 @@ fn is_same_but_for_texts(before: &AthenaSessionStatus, after: &AthenaSessionStat
     conditions(before) == conditions(after) && rest(before) == rest(after)
 }
 
-/// Returns the newest time at which the session of `object` is known to have been at work, of what its status does not say.
+/// Returns the newest time at which the session of `object` is known to have been at work, from facts that its status does not contain.
 fn work_time(object: &AthenaSession, known: &LocalState, step: &Step) -> Option<Timestamp> {
-    // Since it became idle anew, it has been at work in between.
+    // If it became idle again, it has been at work in between.
     let idle_again = |session: &Session| {
         let before = object.status.as_ref()?;
         let since = seconds(session.idle_since_time?).0;
@@ -169,7 +170,7 @@ fn work_time(object: &AthenaSession, known: &LocalState, step: &Step) -> Option<
     known.busy_time().max(seen)
 }
 
-/// A status of a new attempt: without a trace of the last one, but for what counts over all of them.
+/// Returns the status of a new attempt: without the fields of the last one, except those that count over all attempts.
 fn recorded(before: &AthenaSessionStatus, number: i32, at: &Environment) -> AthenaSessionStatus {
     AthenaSessionStatus {
         conditions: before.conditions.clone(),
@@ -184,7 +185,7 @@ fn recorded(before: &AthenaSessionStatus, number: i32, at: &Environment) -> Athe
     }
 }
 
-/// The status of attempt `number` with its session yet to be filled in: where and when it was recorded stays, if it was.
+/// Returns the status of attempt `number` with its session yet to be filled in: place and time of the record stay, if there is one.
 fn known_attempt(before: &AthenaSessionStatus, number: i32, at: &Environment) -> AthenaSessionStatus {
     let next = recorded(before, number, at);
     if before.attempt != Some(number) {
@@ -199,9 +200,9 @@ fn known_attempt(before: &AthenaSessionStatus, number: i32, at: &Environment) ->
     }
 }
 
-/// The status with attempt `number` recorded after the one that is in it, if any.
+/// Returns the status with attempt `number` recorded after the one in it, if any.
 fn next_attempt(object: &AthenaSession, before: &AthenaSessionStatus, number: i32, at: &Environment) -> AthenaSessionStatus {
-    /// How many attempts are kept.
+    /// Maximum number of previous attempts.
     const KEPT: usize = 5;
     let mut next = recorded(before, number, at);
     if before.end_reason.is_none() {
@@ -231,8 +232,8 @@ fn next_attempt(object: &AthenaSession, before: &AthenaSessionStatus, number: i3
     next
 }
 
-/// Whether a refusal of this class, if all calls of the attempt were answered, withdraws the attempt: somebody has to mend something, and the attempt may be
-/// made elsewhere then. A quota and a rate pass.
+/// Returns whether a refusal of this class, if all calls of the attempt were answered, withdraws the attempt: somebody has to fix something, and may
+/// then have the attempt made in another region or account. A quota and a rate pass by themselves.
 fn withdraws(class: Class) -> bool {
     match class {
         Class::MayHeal | Class::NotFound => true,
@@ -253,11 +254,11 @@ fn conclude(status: &mut AthenaSessionStatus, reason: EndReason, known: &LocalSt
 }
 
 fn mirror(status: &mut AthenaSessionStatus, session: &Session, asked: Option<SignedDuration>, known: &LocalState, now: Timestamp) {
-    // TERMINATING leads only to an end: whatever else a reply shows after it is a late one.
+    // TERMINATING leads only to an end: a reply with another state after it is a late one.
     if status.state.as_deref() == Some("TERMINATING") && session.state != "TERMINATING" && !session.ended() {
         return;
     }
-    // So is one that shows a session starting that was ready before.
+    // A reply is late too if it shows a session starting that was ready before.
     if status.ready_time.is_some() && matches!(session.state.as_str(), "CREATING" | "CREATED") && !session.ended() {
         return;
     }
@@ -268,10 +269,10 @@ fn mirror(status: &mut AthenaSessionStatus, session: &Session, asked: Option<Sig
     status.state = Some(bounded(&session.state, 64));
     status.state_change_reason = session.state_change_reason.as_deref().map(|text| bounded(text, 1024));
     status.start_time = session.start_time.map(seconds).or(status.start_time.take());
-    // The attempt's time gives way to the start time that a later reply of the same attempt tells.
+    // The start time in a later reply of the same attempt replaces the attempt's time.
     let first = status.first_start_time.take().filter(|first| Some(first) != status.attempt_time.as_ref());
     status.first_start_time = first.or(storable::time(status.start_time.clone())).or(storable::time(status.attempt_time.clone()));
-    // On its way out a session says no more since when it was idle, which tells an idle timeout from a stop.
+    // A session that ends no longer reports since when it was idle, which distinguishes an idle timeout from a stop.
     let ending = session.ended() || session.state == "TERMINATING";
     status.idle_since_time = session.idle_since_time.map(seconds).or(status.idle_since_time.take().filter(|_| ending));
     if matches!(session.state.as_str(), "IDLE" | "BUSY") && status.ready_time.is_none() {

@@ -9,14 +9,14 @@ use crate::session::reply::Details;
 
 const ACCOUNT: &str = "000000000000";
 
-/// The circumstances of an operator that knows its account.
+/// Returns the circumstances of an operator that knows its account.
 fn told(minutes: i64) -> Environment {
     let mut circumstances = at(minutes);
     circumstances.identity.account = Some(ACCOUNT.into());
     circumstances
 }
 
-/// The status after a step, without what is reported.
+/// Returns the status after a step, without generation and conditions.
 fn after(object: &AthenaSession, known: &LocalState, step: &Step, outcome: &Outcome, at: &Environment) -> Value {
     let status = status_after(object, known, step, outcome, at);
     serde_json::to_value(AthenaSessionStatus { conditions: None, observed_generation: None, ..status }).expect("JSON")
@@ -63,7 +63,7 @@ fn each_step_leads_to_its_status() {
     let status = after(&unknown, &met(), &Step::Start(0), &started("CREATING"), &told(5));
     assert_eq!(status, and(json!({ "state": "CREATING" })));
     assert_eq!(after(&unknown, &met(), &Step::Start(0), &started(""), &told(5)), known);
-    // Where the attempt was made stays, whatever the operator has become.
+    // Region and account of the attempt stay, even if the operator has others now.
     let moved = with(unknown.clone(), |object| {
         let status = object.status.get_or_insert_default();
         (status.region, status.account_id) = (Some("us-east-1".into()), Some("111111111111".into()));
@@ -219,7 +219,7 @@ fn a_session_that_is_idle_again_was_at_work_until_then() {
     assert_eq!(rested(&before("CREATED", json!({}))), Value::Null, "it was never at work");
 }
 
-/// What is known of the session "s" after its status was written at minute 2.
+/// Returns the local state of the session "s" after its status was written at minute 2.
 fn written() -> LocalState {
     let mut known = met();
     known.started(0, "s", "CREATED", at(1).now, &at(1).limits);
@@ -287,7 +287,7 @@ fn what_waits_to_be_written_goes_with_whatever_is_written() {
     known.hold_work(Session { idle_since_time: Some(at(3).now), ..session("IDLE") });
     let stopped = after(&object, &known, &Step::Stop(StopCause::ActiveDeadline, None), &Outcome::Nothing, &at(4));
     assert_eq!((&stopped["state"], &stopped["idleSinceTime"]), (&json!("IDLE"), &json!("2026-01-01T00:03:00Z")));
-    // The end keeps since when it was idle, which tells an idle timeout from a stop.
+    // The end keeps the time since which the session was idle, which distinguishes an idle timeout from a stop.
     let ended = after(&object, &known, &Step::Mirror(session("TERMINATED")), &Outcome::Nothing, &at(30));
     assert_eq!((&ended["state"], &ended["idleSinceTime"]), (&json!("TERMINATED"), &json!("2026-01-01T00:03:00Z")));
     assert!(known.is_written_lately(&at(2)) && !known.is_written_lately(&at(3)));

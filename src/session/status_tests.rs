@@ -1,4 +1,4 @@
-//! The condition matrix, and how a session ended.
+//! The condition matrix, and the reasons for ends of sessions.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde_json::{Value, json};
@@ -25,7 +25,7 @@ pub(crate) fn at(minutes: i64) -> Environment {
     }
 }
 
-/// What kstatus makes of an object; `cli-utils: pkg/kstatus/status/{generic,status}.go`.
+/// Returns the status that kstatus computes for an object; `cli-utils: pkg/kstatus/status/{generic,status}.go`.
 fn kstatus(object: &AthenaSession) -> &'static str {
     let Some(status) = &object.status else { return "Current" };
     let conditions = status.conditions.as_deref().unwrap_or_default();

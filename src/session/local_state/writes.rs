@@ -1,4 +1,4 @@
-//! What is remembered of a write that the API server refuses.
+//! Local state of a write that the API server refuses.
 
 use std::time::Duration;
 
@@ -11,12 +11,12 @@ use crate::session::refused_write::{ADD_FINALIZER, DELETE, RefusedWrite, STATUS,
 use crate::session::reply::Class;
 use crate::session::step::Step;
 
-/// How many bytes of the server's words are kept: many objects may be refused the same.
+/// Maximum length of the stored text of the API server, in bytes: many objects may be refused with the same text.
 const LONGEST: usize = 1024;
 
 impl LocalState {
-    /// The API server has refused to let the operator do `what`, and said `text`, without secrets. Returns whether that is news: texts that differ in
-    /// numbers only, such as ports, say the same.
+    /// Records that the API server has refused the write `what` with `text`, which has no secrets. Returns whether the refusal is new: texts that
+    /// differ in numbers only, such as ports, are the same.
     pub fn write_refused(&mut self, what: &'static str, text: &str, version: Option<u64>, now: Timestamp, jitter: f64) -> bool {
         let text = &text[..text.floor_char_boundary(LONGEST)];
         let standing = self.refused_write.take().filter(|before| before.what == what);
@@ -33,12 +33,12 @@ impl LocalState {
         !is_same
     }
 
-    /// The API server has let the operator do `what`, which is the [`name`] of a step: the refusal of anything else stands.
+    /// Records that the API server has accepted the write `what`, which is the [`name`] of a step: the refusal of any other write stands.
     pub fn write_accepted(&mut self, what: Option<&str>) {
         self.refused_write = self.refused_write.take().filter(|refused| what != Some(refused.what));
     }
 
-    /// The status says what it is to say, in this `version` of the object if it was written. That mends nothing of what else is refused.
+    /// Records that the status is up to date, in this `version` of the object if it was written. The refusals of other writes stand.
     pub fn status_accepted(&mut self, version: Option<u64>) {
         self.refused_write = self.refused_write.take().filter(|refused| refused.what != STATUS);
         if let Some(refused) = &mut self.refused_write {
@@ -46,40 +46,40 @@ impl LocalState {
         }
     }
 
-    /// `step` is what is to be done: the refusal of a write that it does without stands no more.
+    /// Records that `step` is the next step: the refusal of a write that is no longer needed is dropped.
     pub fn write_wanted(&mut self, step: &Step) {
         let is_wanted = |refused: &RefusedWrite| match refused.what {
             ADD_FINALIZER => *step == Step::AddFinalizer,
             DELETE => *step == Step::Delete,
-            // It can be read by now.
+            // The object can be read again.
             UNREADABLE => false,
             _ => true,
         };
         self.refused_write = self.refused_write.take().filter(|refused| is_wanted(refused));
     }
 
-    /// Whether `step` is to write what was refused at this version of the object, and it is not time for another try.
+    /// Returns whether `step` makes the write that was refused at this version of the object, and the time of the next try has not come.
     pub fn awaits_write(&self, step: &Step, version: Option<u64>, now: Timestamp) -> bool {
         let is_same = |refused: &RefusedWrite| name(step) == Some(refused.what) && refused.version == version;
         self.refused_write.as_ref().is_some_and(|refused| is_same(refused) && now < refused.next_time)
     }
 
-    /// How long it is until the next try of the write that is refused.
+    /// Returns the time until the next try of the refused write.
     pub(crate) fn write_wait(&self, now: Timestamp) -> Duration {
         self.refused_write.as_ref().map_or(Duration::ZERO, |refused| Duration::try_from(refused.next_time.duration_since(now)).unwrap_or_default())
     }
 
-    /// The refusal that the status is to tell: not that of the status, which has ended when it is told.
+    /// Returns the refusal that the status is to report: not a refusal of the status itself, which has ended once the status can report it.
     pub(crate) fn refused_write_to_show(&self) -> Option<&RefusedWrite> {
         self.refused_write.as_deref().filter(|refused| refused.what != STATUS)
     }
 
-    /// Whether the status could not be written for so long that what has to be done should not wait for it.
+    /// Returns whether writes of the status have been refused for so long that other actions should not wait for one.
     pub(crate) fn is_status_lastingly_refused(&self, at: &Environment) -> bool {
         self.refused_write.as_ref().is_some_and(|refused| refused.what == STATUS && refused.is_lasting(at))
     }
 
-    /// When the next try may be made of a write that was refused and is not the status, and when the refusal becomes a lasting one.
+    /// Returns the time of the next try of a refused write other than the status, and the time at which the refusal becomes a lasting one.
     pub(crate) fn write_times(&self, at: &Environment) -> [Option<Timestamp>; 2] {
         match self.refused_write_to_show() {
             Some(refused) => [Some(refused.next_time), Some(refused.since + at.limits.healing)],
@@ -87,8 +87,8 @@ impl LocalState {
         }
     }
 
-    /// Returns what is refused and the refusal, if people are to be told of it now by an event: once when it begins, once more when it has become a lasting
-    /// one, and every half hour from then on, since the API server forgets an event after an hour and there may be no status to tell it.
+    /// Returns the refused write and the refusal if an event is due now: once when the refusal begins, once more when it has become a lasting one,
+    /// and every half hour from then on, since the API server forgets an event after an hour and there may be no status that reports it.
     pub fn refused_write_to_tell(&mut self, at: &Environment) -> Option<(&'static str, String)> {
         let refused = self.refused_write.as_deref_mut()?;
         let lasting = at.now.duration_since(refused.since) - at.limits.healing;

@@ -1,6 +1,7 @@
-//! Escapes of JSON and of URLs, as the services on the way to a text write them.
+//! Escapes of JSON and of URLs, as the services on the way write them into a text.
 
-/// Decodes the escape with which a text begins: appends what it stands for, and returns how many bytes it has, or none if the text begins otherwise.
+/// Decodes the escape with which a text begins: appends the decoded bytes, and returns the length of the escape in bytes, or none if the text does
+/// not begin with one.
 pub(super) type Decode = fn(&[u8], &mut Vec<u8>) -> Option<usize>;
 
 /// Decodes an escape of JSON, or of a quoted string in Go or Java, which have some more: API servers quote values as Go does.
@@ -18,7 +19,7 @@ pub(super) fn json(text: &[u8], decoded: &mut Vec<u8>) -> Option<usize> {
         _ => {
             let digits = digits(*kind)?;
             let unit = hexadecimal(rest.get(..digits)?)?;
-            // A character beyond 16 bits takes two escapes, but for Go.
+            // A character beyond 16 bits takes two escapes, except in Go.
             let (character, length) = match char::from_u32(unit) {
                 Some(character) => (character, 2 + digits),
                 None if *kind == b'u' => (pair(unit, &rest[digits..])?, 12),
@@ -39,16 +40,16 @@ pub(super) fn url(text: &[u8], decoded: &mut Vec<u8>) -> Option<usize> {
     Some(3)
 }
 
-/// The longest that [`is_cut`] knows.
+/// Maximum length of a cut escape that [`is_cut`] recognises, in bytes.
 pub(super) const LONGEST_CUT: usize = 9;
 
-/// Returns whether `text` is no escape, and more would make it one.
+/// Returns whether `text` is the beginning of an escape, and not a whole one.
 pub(super) fn is_cut(text: &[u8]) -> bool {
     match text {
         [b'%', digits @ ..] => digits.len() < 2 && digits.iter().all(u8::is_ascii_hexdigit),
         [b'\\'] => true,
         [b'\\', kind, rest @ ..] => {
-            // The first half of a character that takes two.
+            // The first half of a character that takes two escapes.
             let is_half = |unit| (0xd800..0xdc00).contains(&unit);
             digits(*kind).is_some_and(|digits| {
                 let is_short = rest.len() < digits && rest.iter().all(u8::is_ascii_hexdigit);
@@ -59,7 +60,7 @@ pub(super) fn is_cut(text: &[u8]) -> bool {
     }
 }
 
-/// Returns how many hexadecimal digits follow a backslash and `kind`.
+/// Returns the number of hexadecimal digits that follow a backslash and `kind`.
 fn digits(kind: u8) -> Option<usize> {
     match kind {
         b'x' => Some(2),
@@ -73,7 +74,7 @@ fn hexadecimal(digits: &[u8]) -> Option<u32> {
     digits.iter().try_fold(0, |number: u32, digit| Some(number << 4 | char::from(*digit).to_digit(16)?))
 }
 
-/// Returns the character for which `first` stands together with the escape of six bytes that follows it.
+/// Returns the character that `first` and the escape of six bytes after it encode together.
 fn pair(first: u32, rest: &[u8]) -> Option<char> {
     let [b'\\', b'u', digits @ ..] = rest else { return None };
     let second = hexadecimal(digits.get(..4)?)?;

@@ -1,21 +1,21 @@
-//! Where values stand in a text, in every way in which it may have been escaped.
+//! Search for values in a text, in every form in which services may have escaped them.
 
 use std::ops::Range;
 
 use super::escapes::{Decode, LONGEST_CUT, is_cut, json, url};
 
-/// Stands for what was left out.
+/// Replacement of a hidden value.
 pub(crate) const LEFT_OUT: &str = "***";
 
-/// So many services on the way may each have escaped what the one before said: the API server quotes what a webhook says of JSON.
+/// Maximum number of services on the way that may each have escaped the text of the one before: the API server quotes a webhook's text about JSON.
 const MOST_ESCAPES: usize = 2;
-/// Stands after each form of the text, and in no value: UTF-8 does not have it.
+/// Separator after each form of the text, which no value contains: UTF-8 does not have it.
 const END: u8 = 0xff;
 
-/// A text as it is or without escapes.
+/// A text, unchanged or with escapes decoded.
 struct Form {
     bytes: Vec<u8>,
-    /// Where in the text each byte comes from, and the text's length.
+    /// Position in the text from which each byte comes, and the text's length.
     places: Vec<usize>,
 }
 
@@ -35,8 +35,8 @@ impl Form {
         (bytes.len() < self.bytes.len()).then_some(Self { bytes, places })
     }
 
-    /// Returns for each place whether the text may have been cut there, and up to where what follows may be a rest of what was cut: at its end, as Athena does
-    /// it too, or before dots that say so. Quotes, backslashes, spaces and beginnings of escapes do not count.
+    /// Returns for each place that may be a cut in the text the end of the rest of what was cut: a cut is at the text's end, as Athena makes it too,
+    /// or before dots that mark it. Quotes, backslashes, spaces and beginnings of escapes do not count.
     fn cuts(&self) -> Vec<Option<usize>> {
         let length = self.bytes.len();
         let mut cuts = vec![None; length + 1];
@@ -57,7 +57,7 @@ impl Form {
     }
 }
 
-/// Returns all forms of `text`, itself first, without two that are the same.
+/// Returns all forms of `text`, the text itself first, without two that are the same.
 fn forms(text: &str) -> Vec<Form> {
     let mut forms = vec![Form { bytes: text.as_bytes().to_vec(), places: (0..=text.len()).collect() }];
     let mut begin = 0;
@@ -73,20 +73,21 @@ fn forms(text: &str) -> Vec<Form> {
     forms
 }
 
-/// A search for values in a text, and what of the text they leave.
+/// A search for values in a text, and the places that it hides.
 pub(super) struct Search<'a> {
     text: &'a str,
     /// All forms of the text, in lower case and each with an end.
     bytes: Vec<u8>,
-    /// Where in the text each byte comes from.
+    /// Position in the text from which each byte comes.
     places: Vec<usize>,
-    /// The last place at or before each byte at which its form may have been cut, if there is one, and up to where the text is a rest of what was cut.
+    /// For each byte, the last place at or before it at which its form may have been cut, if there is one, and the end of the rest of what was cut.
     cuts: Vec<(usize, usize)>,
-    /// Where ARNs stand in the text, in order.
+    /// Positions of ARNs in the text, in order.
     arns: Vec<Range<usize>>,
-    /// For each place of the text, up to where it is hidden from there on; 0 if no value stands there. A list of values would grow with their number.
+    /// For each place of the text, the end of the hidden range that starts there; 0 if no value stands there. A list of values would grow with their
+    /// number.
     hidden: Vec<usize>,
-    /// What a search needs for as long as it takes.
+    /// Buffers of one search.
     joined: Vec<u8>,
     common: Vec<usize>,
 }
@@ -116,11 +117,11 @@ impl<'a> Search<'a> {
         Self { text, bytes, places, cuts, arns, hidden: vec![0; text.len()], joined: Vec::new(), common: Vec::new() }
     }
 
-    /// Hides `value` wherever it stands as a whole word or more, and not within an ARN; and each beginning of it at which the text may have been cut, if
-    /// `is_secret` says so of its length in bytes. It takes time by the length of the text.
+    /// Hides `value` wherever it stands as a whole word or more, and not within an ARN; and each beginning of it at which the text may have been cut,
+    /// if `is_secret` returns true for its length in bytes. It takes time linear in the length of the text.
     pub(super) fn hide(&mut self, value: &str, is_secret: impl Fn(usize) -> bool) {
         self.joined.clear();
-        // No more of it can stand in the text.
+        // The text has no room for a longer part of the value.
         self.joined.extend(value.bytes().take(self.text.len() + 1).map(folded));
         let length = self.joined.len();
         self.joined.extend_from_slice(&self.bytes);
@@ -146,13 +147,13 @@ impl<'a> Search<'a> {
         }
     }
 
-    /// Returns whether an ARN holds `start..end`, and more.
+    /// Returns whether an ARN contains `start..end`, and more.
     fn is_within_arn(&self, start: usize, end: usize) -> bool {
         let before = self.arns.partition_point(|arn| arn.start <= start);
         before.checked_sub(1).map(|last| &self.arns[last]).is_some_and(|arn| end <= arn.end && *arn != (start..end))
     }
 
-    /// Returns the text without what is hidden.
+    /// Returns the text without the hidden values.
     pub(super) fn shown(&self) -> String {
         let (mut shown, mut from, mut place) = (String::with_capacity(self.text.len()), 0, 0);
         while place < self.hidden.len() {
@@ -175,18 +176,18 @@ impl<'a> Search<'a> {
     }
 }
 
-/// Whoever repeats a value may have changed its case, and written spaces as `+`.
+/// Returns `byte` in lower case, and `+` as a space: a service that repeats a value may have changed its case, and written spaces as `+`.
 fn folded(byte: u8) -> u8 {
     if byte == b'+' { b' ' } else { byte.to_ascii_lowercase() }
 }
 
-/// Returns whether a word goes on at `place`. Other letters than those of ASCII end a word, since not every script has spaces.
+/// Returns whether a word continues at `place`. Other letters than those of ASCII end a word, since not every script has spaces.
 fn is_within_word(text: &[u8], place: usize) -> bool {
     let is_part = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'_';
     place.checked_sub(1).and_then(|before| text.get(before)).is_some_and(is_part) && text.get(place).is_some_and(is_part)
 }
 
-/// Finds how much of the beginning of `text` stands at each of its places but the first, in time by its length: the Z algorithm.
+/// Finds how much of the beginning of `text` stands at each of its places but the first, in time linear in its length: the Z algorithm.
 fn common(text: &[u8], lengths: &mut Vec<usize>) {
     let (mut start, mut end) = (0, 0);
     lengths.clear();
@@ -203,7 +204,8 @@ fn common(text: &[u8], lengths: &mut Vec<usize>) {
     }
 }
 
-/// Finds the ARNs in `text`. A comma and `=` can be part of one, but rather separate settings: what follows is not held for a part of the ARN.
+/// Finds the ARNs in `text`. A comma and `=` can be part of one, but more often separate settings: the text after them does not count as part of the
+/// ARN.
 fn arns(text: &[u8]) -> Vec<Range<usize>> {
     const BEGIN: &[u8] = b"arn:aws";
     let is_part = |byte: &u8| byte.is_ascii_alphanumeric() || b"_-+@/:.*".contains(byte);

@@ -1,4 +1,4 @@
-//! Conditions, and the row of the condition matrix that they are made of.
+//! Conditions, and the row of the condition matrix from which they are made.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use k8s_openapi::jiff::Timestamp;
@@ -7,7 +7,7 @@ use super::storable;
 use super::text::seconds;
 use crate::api::AthenaSessionStatus;
 
-/// Which of kstatus' own conditions is present.
+/// Condition of kstatus that is present beside Ready and Available.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Flag {
     /// Reconciling.
@@ -31,12 +31,12 @@ pub(crate) struct Row {
     pub message: String,
 }
 
-/// The condition of `type_`, if it is present.
+/// Returns the condition of `type_`, if it is present.
 pub fn condition<'a>(status: &'a AthenaSessionStatus, type_: &str) -> Option<&'a Condition> {
     status.conditions.as_deref().unwrap_or_default().iter().find(|condition| condition.type_ == type_)
 }
 
-/// The conditions of `row`, each with the time of its transition.
+/// Returns the conditions of `row`, each with the time of its transition.
 pub(crate) fn conditions(before: &[Condition], row: &Row, generation: Option<i64>, now: Timestamp) -> Vec<Condition> {
     let flag = |flag, type_| (row.flag == Some(flag)).then_some((type_, "True"));
     [Some(("Ready", row.ready)), Some(("Available", row.available)), flag(Flag::Reconciling, "Reconciling"), flag(Flag::Stalled, "Stalled")]

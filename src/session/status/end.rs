@@ -1,5 +1,5 @@
-//! How a session ended. Athena gives the same text for an idle timeout and for a stop by hand: only its times can tell them apart, and not always. A new
-//! session costs money, so what can have been the idle timeout counts as it.
+//! The reason for a session's end. Athena gives the same text for an idle timeout and for a stop by hand: only its times can distinguish them, and
+//! not always. A new session costs money, so an end that can have been the idle timeout counts as it.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
@@ -12,23 +12,23 @@ use crate::session::reply::Session;
 /// Athena's reason for a session that somebody has stopped, or that was idle for its timeout.
 const TERMINATED_PER_REQUEST: &str = "session was terminated per request";
 
-/// How far two of Athena's own times may be apart from what they are about.
+/// Maximum error of the difference between two of Athena's own times.
 const TOLERANCE: SignedDuration = SignedDuration::from_secs(30);
 
-/// The same where one of the times is the operator's.
+/// Maximum error of the difference where one of the times is the operator's.
 const OWN_TOLERANCE: SignedDuration = SignedDuration::from_mins(2);
 
-/// The shortest idle timeout that Athena takes.
+/// Minimum idle timeout that Athena accepts.
 const SHORTEST_TIMEOUT: SignedDuration = SignedDuration::from_mins(1);
 
-/// A time, and whether it is Athena's own.
+/// A time, and the clock that it is from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Moment {
     time: Timestamp,
     is_own: bool,
 }
 
-/// Returns why `session` ended, which Athena shows as ended. `before` is the status so far, and `asked` the idle timeout that the spec asks for.
+/// Returns the reason for the end of `session`, which Athena shows as ended. `before` is the status so far, and `asked` the idle timeout in the spec.
 pub(super) fn end_reason(
     before: &AthenaSessionStatus,
     asked: Option<SignedDuration>,
@@ -49,23 +49,23 @@ pub(super) fn end_reason(
         return early;
     }
     let timeout = session.details.as_ref().and_then(|details| details.idle_timeout).or(known.idle_timeout()).or(asked);
-    // A session that was never seen to be ready may have been none the less, but not within the shortest timeout.
+    // A session that was never seen to be ready may have been ready, but not within the shortest timeout.
     let timeout = timeout.or(Some(SHORTEST_TIMEOUT).filter(|_| !was_ready));
     let shown = [session.start_time, session.idle_since_time].map(|time| time.map(|time| Moment { time, is_own: false }));
     let last = shown.into_iter().flatten().chain(last_at_work(before, known)).max();
     if can_be_idle_timeout(end, last, timeout) { EndReason::IdleTimeout } else { early }
 }
 
-/// Returns whether Athena's reason for an end is the one that it gives for a stop and for an idle timeout alike, or none.
+/// Returns whether Athena's reason for an end is the one that it gives both for a stop and for an idle timeout, or none.
 pub(super) fn leaves_open(reason: Option<&str>) -> bool {
     reason.is_none_or(|text| text.trim().to_lowercase().starts_with(TERMINATED_PER_REQUEST))
 }
 
-/// Returns why a session is over that Athena does not know any more. `before` is the status so far, and `asked` the idle timeout that the spec asks for.
-/// Looks before `since` may have missed it because Athena's reads lag behind its start: they say nothing of its end.
+/// Returns the reason for the end of a session that Athena no longer knows. `before` is the status so far, and `asked` the idle timeout in the spec.
+/// Looks before `since` may have missed the session because Athena's reads lag behind its start: they prove nothing about its end.
 pub(super) fn vanished_reason(before: &AthenaSessionStatus, asked: Option<SignedDuration>, known: &LocalState, since: Timestamp) -> EndReason {
     if let Some(cause) = &before.stop_cause {
-        // Why it was being ended explains the end, however it came to be known.
+        // The recorded cause explains the end, however the operator found the end.
         return end_of(cause);
     }
     let end = Moment { time: known.missed_time().map_or(since, |missed| missed.max(since)), is_own: true };
@@ -74,7 +74,7 @@ pub(super) fn vanished_reason(before: &AthenaSessionStatus, asked: Option<Signed
     if can_be_idle_timeout(end, last_at_work(before, known).max(), timeout) { EndReason::IdleTimeout } else { EndReason::SessionVanished }
 }
 
-/// Returns the latest time at which the session certainly was not idle, or had just become it, as far as `status` tells.
+/// Returns the latest time at which the session certainly was not idle, or had just become idle, according to `status`.
 pub(super) fn last_time_at_work(status: &AthenaSessionStatus) -> Option<Timestamp> {
     last_at_work(status, &LocalState::default()).max().map(|moment| moment.time)
 }
@@ -91,7 +91,7 @@ fn last_at_work(status: &AthenaSessionStatus, known: &LocalState) -> impl Iterat
     .flatten()
 }
 
-/// Returns the idle timeout that `spec` asks for.
+/// Returns the idle timeout in `spec`.
 pub(super) fn asked_timeout(spec: &AthenaSessionSpec) -> Option<SignedDuration> {
     spec.session_idle_timeout_in_minutes.map(|minutes| SignedDuration::from_mins(minutes.into()))
 }

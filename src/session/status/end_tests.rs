@@ -1,4 +1,4 @@
-//! What Athena's times tell of an end, and what they leave in doubt.
+//! Ends that Athena's times prove, and ends that they leave in doubt.
 
 use super::*;
 use crate::api::StopCause;
@@ -16,7 +16,7 @@ fn busy(minutes: i64) -> AthenaSessionStatus {
     AthenaSessionStatus { last_busy_time: Some(seconds(at(minutes).now)), ..ready() }
 }
 
-/// A session that was started at 0 and ended after an hour, when it had been idle for that many seconds.
+/// Returns a session that was started at 0 and ended after an hour, when it had been idle for that many seconds.
 fn ended(idle_for: Option<i64>) -> Session {
     let end = at(60).now;
     Session {

@@ -13,14 +13,14 @@ use crate::session::refused_write;
 use crate::session::reply::passes;
 use crate::session::reply::{Class, Refusal};
 
-/// The situation of an object, as the condition matrix has it.
+/// The situation of an object, as the condition matrix names it.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Situation {
     /// An attempt is recorded, or about to be, and the outcome of StartSession is not known.
     Starting { message: String },
-    /// Athena's state of a session that nobody asked to stop.
+    /// Athena reports a state of a session that nobody asked to stop.
     Session { state: String },
-    /// The operator ends a session, or waits to learn which one to end.
+    /// The operator ends a session, or waits to find the one to end.
     Stopping { cause: StopCause, hindrance: Option<String> },
     /// The object is suspended and nothing lives.
     Suspended,
@@ -30,11 +30,11 @@ pub(crate) enum Situation {
     TerminateRefused { available: bool, message: String },
     /// The object is being deleted.
     Deleting { message: String },
-    /// Nothing of the attempt lives.
+    /// No session of the attempt lives.
     Over { reason: EndReason, message: String },
     /// A call is refused; the start waits for as long as it takes.
     Queued { reason: &'static str, message: String },
-    /// A call is refused for what people can mend; `stalled` once it has lasted.
+    /// A call is refused for a reason that people can fix; `stalled` once it has lasted.
     Refused { reason: &'static str, message: String, stalled: bool },
     /// Looks have failed for too long.
     Stale { message: String },
@@ -45,13 +45,13 @@ pub(crate) enum Situation {
 }
 
 impl Situation {
-    /// The row of the condition matrix.
+    /// Returns the row of the condition matrix.
     pub(crate) fn row(&self) -> Row {
         use Flag::{Reconciling, Stalled};
         let (ready, reason, flag, available, message): (_, &str, _, _, String) = match self {
             Self::Starting { message } => ("Unknown", "Starting", Some(Reconciling), "False", message.clone()),
             Self::Session { state } => match state.as_str() {
-                // What StartSession says of a session that it started long ago; a look tells the rest.
+                // StartSession returns these states for a session that it started long ago; a look shows the current one.
                 "" | "TERMINATED" | "FAILED" => ("Unknown", "Starting", Some(Reconciling), "False", "the session is being looked at".into()),
                 "DEGRADED" => ("Unknown", "ReplacingSession", Some(Reconciling), "False", "the session is degraded".into()),
                 "CREATING" => ("Unknown", "SessionCreating", Some(Reconciling), "False", "Athena is creating the session".into()),
@@ -100,17 +100,17 @@ impl Situation {
     }
 }
 
-/// The situation of an object with its newest status.
+/// Returns the situation of an object with its newest status.
 pub(crate) fn situation(object: &AthenaSession, known: &LocalState, at: &Environment) -> Situation {
     let situation = situation_at_athena(object, known, at);
     match (known.refused_write_to_show(), situation) {
         (None, situation) => situation,
-        // Of an object that is being deleted nothing is written but that it is let go.
+        // The only write to an object that is being deleted is the removal of its finalizer.
         (Some(refused), Situation::Deleting { .. }) => {
             Situation::Deleting { message: format!("nothing else holds the object: {}", refused.message()) }
         }
         (Some(refused), situation) => {
-            // After a restart of the operator the row goes on where it stood.
+            // After a restart of the operator the row continues where it stood.
             let was_stalled =
                 object.status.as_ref().and_then(|status| condition(status, "Stalled")).is_some_and(|stalled| stalled.reason == refused_write::REASON);
             Situation::WriteRefused {
@@ -122,7 +122,7 @@ pub(crate) fn situation(object: &AthenaSession, known: &LocalState, at: &Environ
     }
 }
 
-/// The situation of an object, whatever the API server says to writes.
+/// Returns the situation of an object, apart from writes that the API server refuses.
 fn situation_at_athena(object: &AthenaSession, known: &LocalState, at: &Environment) -> Situation {
     let status = object.status.clone().unwrap_or_default();
     let attempt = attempt(object, known);
@@ -163,7 +163,7 @@ fn situation_at_athena(object: &AthenaSession, known: &LocalState, at: &Environm
                 waiting_for_start(&status, known, at)
             }
             Sequel::Attempt { restarts, time, resumed: false, .. } if reason.is_failure() => Situation::Restarting {
-                // The reason of the row says what follows; this is where a person reads how it ended.
+                // The reason of the row announces the restart; the message gives the end of the last attempt.
                 message: format!(
                     "{}: {}; restart {restarts} of {} follows at {}",
                     reason.as_str(),
@@ -183,10 +183,10 @@ fn situation_at_athena(object: &AthenaSession, known: &LocalState, at: &Environm
 fn live(status: &AthenaSessionStatus, id: &str, known: &LocalState, at: &Environment) -> Situation {
     let state = status.state.clone().unwrap_or_default();
     let available = matches!(state.as_str(), "IDLE" | "BUSY");
-    // A new process has no memory of when looks began to fail.
+    // A new process does not know when looks began to fail.
     let was_stale = condition(status, "Ready").is_some_and(|ready| ready.reason == "ObservationStale");
     match (&known.refused, &known.look_refused) {
-        // A rate and a missing answer pass, however long they last.
+        // A refusal because of the rate and a missing answer pass, however long they last.
         (Some(refused), _) if refused.call == Call::Terminate && !passes(refused.refusal.class) && at.now >= refused.since + at.limits.healing => {
             Situation::TerminateRefused { available, message: format!("session {id} lives on: {}", refused.message()) }
         }
@@ -209,7 +209,7 @@ fn waiting_for_start(status: &AthenaSessionStatus, known: &LocalState, at: &Envi
     };
     let Refusal { class, reason, .. } = &refused.refusal;
     let message = refused.message();
-    // After a restart of the operator the row goes on where it stood.
+    // After a restart of the operator the row continues where it stood.
     let was_stalled = condition(status, "Stalled").is_some_and(|stalled| stalled.reason == *reason);
     match class {
         Class::Unanswered | Class::NotSent => Situation::Starting { message },
@@ -248,7 +248,7 @@ fn over(status: &AthenaSessionStatus, reason: &EndReason) -> String {
     }
 }
 
-/// A reason that conditions take; a status written by hand may hold any text.
+/// Returns a reason that conditions accept; a status written by hand may hold any text.
 fn reason_word(reason: &EndReason) -> &str {
     let word = reason.as_str();
     let letters = word.starts_with(|letter: char| letter.is_ascii_alphabetic()) && word.bytes().all(|byte| byte.is_ascii_alphanumeric());
@@ -256,7 +256,7 @@ fn reason_word(reason: &EndReason) -> &str {
     if fits { word } else { "SessionEnded" }
 }
 
-/// What a person can do about an attempt that nothing follows.
+/// Returns the advice for a person about an attempt that nothing follows.
 fn cure(reason: &EndReason) -> &'static str {
     match reason {
         EndReason::IdleTimeout | EndReason::DeadlineExceeded | EndReason::Suspended => "",
@@ -265,7 +265,7 @@ fn cure(reason: &EndReason) -> &'static str {
     }
 }
 
-/// What a deletion waits for, and the way out.
+/// Returns the message about the cause for which a deletion waits, and the command that releases the object at once.
 fn awaited(object: &AthenaSession, attempt: &Attempt<'_>, known: &LocalState, at: &Environment) -> String {
     let awaited = match (attempt, &known.refused) {
         (Attempt::Unknown(made) | Attempt::Live(made, _), _) if elsewhere(made, &at.identity) => {
@@ -290,7 +290,7 @@ fn awaited(object: &AthenaSession, attempt: &Attempt<'_>, known: &LocalState, at
     format!("waiting for {awaited}; {}", way_out(name.unwrap_or_default(), namespace.unwrap_or_default()))
 }
 
-/// How a person lets an object go at once.
+/// Returns the advice with the command by which a person releases the object at once.
 pub(crate) fn way_out(name: &str, namespace: &str) -> String {
     format!(
         "to let the object go though its session may run on, which an administrator may have to do: \
@@ -298,7 +298,7 @@ pub(crate) fn way_out(name: &str, namespace: &str) -> String {
     )
 }
 
-/// What an attempt waits for that was made when the account was known, while it is not.
+/// Returns the account that an attempt waits for if it was made when the account was known, while the account is not known.
 fn awaited_account(made: &Recorded<'_>, here: &Identity) -> Option<String> {
     let account = made.account.filter(|_| here.account.is_none())?;
     Some(format!("STS to tell in which account the operator works: the attempt was made in account {account}, and no call is made for it before"))

@@ -1,4 +1,4 @@
-//! One row of the matrix for every combination of object, session and wanted, and what each says to people.
+//! One row of the matrix for every combination of object, session and wanted state, and its messages.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde_json::json;
@@ -13,7 +13,7 @@ use crate::session::status::tests::{UID, at, live as live_in, object, over as ov
 #[derive(Clone, Copy, Debug)]
 struct Case {
     attempt: &'static str,
-    /// The state of a live session, or the reason of an end.
+    /// State of a live session, or reason of an end.
     word: &'static str,
     cause: &'static str,
     deleting: bool,
@@ -21,7 +21,7 @@ struct Case {
     elsewhere: bool,
     restarting: bool,
     refused: Option<(Call, Class)>,
-    /// For how long what is refused has been so.
+    /// Minutes since the first refusal.
     minutes: i64,
 }
 
@@ -87,7 +87,7 @@ impl Case {
         self.refused.map_or_else(|| LocalState::met(at(0).now), |(call, class)| refused(call, class, 0))
     }
 
-    /// Nobody deletes the object, and the operator works where the attempt was made.
+    /// Returns whether nobody deletes the object, and the operator works in the region and account of the attempt.
     fn here(self) -> bool {
         let foreign = self.elsewhere && matches!(self.attempt, "unknown" | "live");
         !self.deleting && !foreign
@@ -95,7 +95,7 @@ impl Case {
 
     fn waits_for_start(self, classes: &[Class]) -> bool {
         let told = match self.refused {
-            // What was learnt of a session says nothing of a start.
+            // A refusal about a session proves nothing about a start.
             Some((Call::Start | Call::Terminate, class)) => classes.contains(&class),
             _ => false,
         };
@@ -110,7 +110,7 @@ impl Case {
         self.here() && self.attempt == "live" && matches!(self.refused, Some((Call::Look, _))) && self.minutes >= 10
     }
 
-    /// A live session of which Athena's state is told, if nobody asked to stop it.
+    /// Returns whether this is a live session whose state is reported, if nobody asked to stop it.
     fn seen(self, states: &[&str]) -> bool {
         self.here() && self.attempt == "live" && !self.terminate_refused() && !self.stale() && self.cause.is_empty() && states.contains(&self.word)
     }
@@ -119,7 +119,7 @@ impl Case {
         self.here() && self.attempt == "live" && !self.terminate_refused() && !self.stale() && causes.contains(&self.cause)
     }
 
-    /// An attempt that is over, on an object that is not suspended and was not.
+    /// Returns whether the attempt is over, on an object that is not suspended and was not.
     fn ended(self, reasons: &[&str]) -> bool {
         self.here() && !self.suspended && self.attempt == "over" && self.cause.is_empty() && reasons.contains(&self.word)
     }
@@ -130,10 +130,10 @@ impl Case {
 }
 
 type Shape = (&'static str, &'static str, Option<Flag>, &'static str);
-/// What a case must be, and what is then reported; no reason: that of the end or of the refusal.
+/// Predicate of a case and the reported row; no reason: that of the end or of the refusal.
 type Entry = (fn(Case) -> bool, Shape);
 
-/// The rows of the matrix.
+/// Returns the rows of the matrix.
 fn matrix() -> Vec<Entry> {
     let reconciling = Some(Flag::Reconciling);
     let stalled = Some(Flag::Stalled);

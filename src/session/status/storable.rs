@@ -1,5 +1,5 @@
-//! What a status held before, as the schema takes it. Somebody else may have written it, or another schema taken it; the server validates anew only what
-//! changes, and would then refuse whatever of it is carried over.
+//! Values of the old status in a form that the schema accepts. Somebody else may have written them, or another schema accepted them; the server
+//! validates again only values that change, and would then refuse an invalid one that is carried over.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
@@ -7,12 +7,12 @@ use k8s_openapi::jiff::Timestamp;
 use super::text::bounded;
 use crate::api::{EndReason, PreviousAttempt};
 
-/// `time`, if it is one of this age: not all before can be written.
+/// Returns `time`, if it is not before 1970: not every earlier time can be written.
 pub(super) fn time(time: Option<Time>) -> Option<Time> {
     time.filter(|time| time.0 >= Timestamp::UNIX_EPOCH)
 }
 
-/// `reason`, which a word of somebody else's may have led to.
+/// Returns `reason`, cut to the schema's bound: it may come from a word that somebody else wrote.
 pub(super) fn reason(reason: EndReason) -> EndReason {
     match reason {
         EndReason::Other(word) => EndReason::from(bounded(&word, 64)),
@@ -20,12 +20,12 @@ pub(super) fn reason(reason: EndReason) -> EndReason {
     }
 }
 
-/// DPU time of an integer that every JSON reader keeps exact.
+/// Returns a DPU time that is not negative and that every JSON reader keeps exact, and none otherwise.
 pub(super) fn millis(millis: Option<i64>) -> Option<i64> {
     millis.filter(|millis| (0..1 << 53).contains(millis))
 }
 
-/// An attempt that is over. An id that does not fit is left out: cut, it would be another session's.
+/// Returns an attempt that is over. An id that does not fit is left out: cut, it would be another session's.
 pub(super) fn attempt(attempt: PreviousAttempt) -> PreviousAttempt {
     PreviousAttempt {
         attempt: attempt.attempt.max(0),
