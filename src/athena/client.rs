@@ -37,7 +37,7 @@ use crate::runtime::key::Key;
 use crate::runtime::leadership::Leadership;
 use crate::session::reply::{Class, Details, Look, Refusal, Session, WorkGroup};
 
-/// Why there can be no client.
+/// Reason why no client can be created.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
     /// No AWS region is configured.
@@ -48,24 +48,24 @@ pub enum ConnectError {
     WrongProfile(String),
 }
 
-/// The SDK's client, and where it leads.
+/// The SDK's client, and its endpoint.
 pub(super) struct Connection {
     pub(super) athena: aws_sdk_athena::Client,
     pub(super) credentials: OwnCredentials,
     pub(super) region: String,
-    /// What stands in place of AWS's own endpoints.
+    /// Endpoint that replaces AWS's own, if one is configured.
     pub(super) endpoint: Option<String>,
-    /// Where Athena's calls go, and whether that is a FIPS endpoint.
+    /// Endpoint of Athena's calls, and the use of FIPS endpoints.
     pub(super) target: Target,
     pub(super) clock: Clock,
 }
 
-/// Where calls go.
+/// Endpoint of calls.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Target {
-    /// The URL of Athena, as far as the SDK's rules give one.
+    /// URL of Athena, as far as the SDK's rules give one.
     pub(super) url: Option<String>,
-    /// Whether FIPS endpoints are asked for.
+    /// True if FIPS endpoints are configured.
     pub(super) fips: bool,
 }
 
@@ -78,12 +78,12 @@ impl Target {
             .use_dual_stack(config.use_dual_stack().unwrap_or(false))
             .set_endpoint(endpoint.map(str::to_owned))
             .build();
-        // The SDK's own rules need no I/O: the answer is there at once.
+        // The SDK's own rules need no I/O: the future is ready at once.
         let resolved = params.ok().and_then(|params| DefaultResolver::new().resolve_endpoint(&params).now_or_never()?.ok());
         Self { url: resolved.map(|endpoint| endpoint.url().to_owned()), fips }
     }
 
-    /// The host and, where the URL names one, the port.
+    /// Returns the host and, where the URL names one, the port.
     fn host(&self) -> Option<String> {
         let url: http::Uri = self.url.as_deref()?.parse().ok()?;
         url.authority().map(ToString::to_string)
@@ -91,7 +91,7 @@ impl Target {
 }
 
 impl Connection {
-    /// With the credentials, region and endpoint of the environment. `timeout` bounds each call, and no call is sent twice.
+    /// Connects with the credentials, region and endpoint of the environment. `timeout` bounds each call, and no call is sent twice.
     pub(super) async fn from_env(timeout: Duration) -> Result<Self, ConnectError> {
         let timeouts = TimeoutConfig::builder().operation_attempt_timeout(timeout).operation_timeout(timeout).build();
         let files = ProfileFiles::read().await.map_err(ConnectError::WrongProfile)?;
@@ -99,7 +99,7 @@ impl Connection {
         Self::new(config.timeout_config(timeouts).no_credentials().load().await)
     }
 
-    /// With `config`, and with the credentials of the environment unless that has a provider.
+    /// Connects with `config`, and with the credentials of the environment unless `config` has a provider.
     fn new(config: SdkConfig) -> Result<Self, ConnectError> {
         let region = config.region().ok_or(ConnectError::NoRegion)?.to_string();
         let endpoint = std::env::var("AWS_ENDPOINT_URL_ATHENA").ok().or(config.endpoint_url().map(str::to_owned));
@@ -119,7 +119,7 @@ pub struct Athena {
     athena: aws_sdk_athena::Client,
     credentials: OwnCredentials,
     region: String,
-    /// Host of the calls, for people.
+    /// Host of the calls, for messages.
     host: Arc<str>,
     clock: Clock,
     leadership: Leadership,
@@ -129,7 +129,8 @@ pub struct Athena {
 }
 
 impl Athena {
-    /// A client with the credentials, region and endpoint of the environment. `timeout` bounds each call; the rest is as [`Athena::new`] has it.
+    /// Creates a client with the credentials, region and endpoint of the environment. `timeout` bounds each call; the rest is the same as in
+    /// [`Athena::new`].
     ///
     /// # Errors
     /// When there is no region, or a value in the profile is wrong.
@@ -142,8 +143,8 @@ impl Athena {
         Ok(Self::over(Connection::from_env(timeout).await?, leadership, limiter, metrics))
     }
 
-    /// A client with `config`, and with the credentials of the environment unless that has a provider. No call is sent twice: who calls knows of every try.
-    /// Calls that start or end a session wait for `leadership`; `limiter` gives the permits.
+    /// Creates a client with `config`, and with the credentials of the environment unless `config` has a provider. No call is sent twice: the caller
+    /// knows of every try. Calls that start or end a session wait for `leadership`; `limiter` gives the permits.
     ///
     /// # Errors
     /// When there is no region.
@@ -157,25 +158,25 @@ impl Athena {
         Self { athena, credentials, region, host, clock, leadership, limiter, metrics, work_groups: Arc::default() }
     }
 
-    /// The rate limiter of all calls.
+    /// Returns the rate limiter of all calls.
     pub fn limiter(&self) -> &RateLimiter<Key> {
         &self.limiter
     }
 
-    /// The region of all calls.
+    /// Returns the region of all calls.
     pub fn region(&self) -> &str {
         &self.region
     }
 
-    /// Athena's clock, which every reply corrects.
+    /// Returns Athena's clock, which every reply corrects.
     pub fn clock(&self) -> &Clock {
         &self.clock
     }
 
-    /// The account of the credentials, by STS GetCallerIdentity. From then on no call is made in another.
+    /// Returns the account of the credentials, by STS GetCallerIdentity. From then on no call is made in another account.
     ///
     /// # Errors
-    /// What STS or the way to it says.
+    /// The error text of STS or of the connection to it.
     pub async fn account(&self) -> Result<String, String> {
         self.credentials.account().await
     }
@@ -185,7 +186,7 @@ impl Athena {
     /// # Errors
     /// The refusal. Of class Unanswered, it leaves open whether a session was started.
     pub async fn start_session(&self, work_group: &str, body: Vec<u8>, mut permit: Permit) -> Result<(String, String), Refusal> {
-        // Shared: it may be large, and what sends it wants one of its own.
+        // Shared: the body may be large, and the request needs its own copy.
         let body = Bytes::from(body);
         let call = self.athena.start_session().customize().mutate_request(move |request| {
             request.headers_mut().insert("content-length", body.len().to_string());
@@ -200,7 +201,7 @@ impl Athena {
         Ok((id, reply.state.map(|state| state.as_str().to_owned()).unwrap_or_default()))
     }
 
-    /// Looks at a session: at its state only or, with `full`, also at what it was started with.
+    /// Looks at a session: at its state only or, with `full`, also at its configuration.
     pub async fn look(&self, id: &str, full: bool, permit: Permit) -> Look {
         let subject = Subject::session(id);
         let mut named = false;
@@ -245,7 +246,7 @@ impl Athena {
         self.measured("ListSessions", &Subject::work_group(work_group), permit, list.max_results(100).set_next_token(token).send()).await
     }
 
-    /// A page of the active sessions of a work group, newest first.
+    /// Returns a page of the active sessions of a work group, newest first.
     ///
     /// # Errors
     /// The refusal.
@@ -262,13 +263,13 @@ impl Athena {
         Ok(Page { sessions: sessions.collect(), next: reply.next_token })
     }
 
-    /// Returns what GetWorkGroup has told of the work group `name`. If another is asking, `key` waits for what it is told.
+    /// Returns the cached GetWorkGroup reply for the work group `name`. If a request for it is under way, `key` is triggered by its reply.
     pub fn known_work_group(&self, name: &str, key: &Key) -> KnownWorkGroup {
         self.work_groups.read(name, key)
     }
 
-    /// A work group, by GetWorkGroup. The reply is kept for a minute, and one that a person has to correct for five seconds; `trigger` is told who waits for it.
-    /// Returns nothing if another is asking: then the permit is given back, and `key` waits.
+    /// Returns a work group, by GetWorkGroup. The reply is cached for a minute, and one that a person has to correct for five seconds; `trigger` is
+    /// called for each object that waits for it. Returns nothing if another request is under way: then the permit is returned, and `key` waits.
     ///
     /// # Errors
     /// The refusal.
@@ -280,7 +281,7 @@ impl Athena {
         Some(told)
     }
 
-    /// Has Athena tell its time, by GetWorkGroup: any reply does.
+    /// Reads Athena's time from the reply to a GetWorkGroup: any reply has it.
     ///
     /// # Errors
     /// The refusal.
@@ -293,7 +294,7 @@ impl Athena {
         self.measured("GetWorkGroup", &Subject::work_group(name), permit, call).await
     }
 
-    /// Ends a session. It has an effect only on a session that is neither ending nor ended.
+    /// Ends a session. The call has an effect only on a session that is neither ending nor ended.
     ///
     /// # Errors
     /// The refusal.
@@ -317,7 +318,7 @@ impl Athena {
         E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
         C: Future<Output = Result<T, SdkError<E, HttpResponse>>>,
     {
-        // It is 10 KiB, and in its caller it would be a part of every reconcile, with a call or without.
+        // The future is 10 KiB, and in its caller it would be a part of every reconcile, with a call or without.
         let call = Box::pin(call);
         async move {
             permit.spend();
@@ -327,7 +328,7 @@ impl Athena {
         }
     }
 
-    /// What a call has come to, which is counted.
+    /// Counts a call and returns its result, with the refusal of a failed one.
     async fn told<T, E>(
         &self,
         operation: &'static str,
@@ -360,7 +361,8 @@ pub(super) fn work_group(reply: &GetWorkGroupOutput) -> WorkGroup {
     }
 }
 
-/// Whether `id` can be that of a session. A longer one than the API has would not fit into the status, and cut it would be another session's.
+/// Returns whether `id` can be the id of a session. An id longer than the API's bound would not fit into the status, and cut it would be another
+/// session's.
 fn is_id(id: &str) -> bool {
     (1..=256).contains(&id.chars().count())
 }
@@ -403,7 +405,7 @@ fn details(reply: GetSessionOutput) -> Details {
     }
 }
 
-/// Takes the maps apart, since they may be large.
+/// Converts the configuration by taking its maps apart, since they may be large.
 fn engine_configuration(given: types::EngineConfiguration) -> EngineConfiguration {
     let map = |map: Option<HashMap<String, String>>| map.map(|map| map.into_iter().collect());
     EngineConfiguration {
@@ -418,13 +420,13 @@ fn engine_configuration(given: types::EngineConfiguration) -> EngineConfiguratio
     }
 }
 
-/// Whether a reply about the session `id` names another one.
+/// Returns whether a reply about the session `id` names another one.
 fn is_of_another(id: &str, named: Option<&str>) -> bool {
     named.is_some_and(|named| !named.is_empty() && named != id)
 }
 
-/// A time of Athena's, to the millisecond: it comes as a fraction that a float cannot hold exactly. One from before there were sessions is none: it would
-/// say that what lives has ended.
+/// Returns a time of Athena's, to the millisecond: it arrives as a fraction that a float cannot hold exactly. A time from before there were sessions
+/// is dropped: as an end time it would make a live session count as ended.
 fn time(time: &DateTime) -> Option<Timestamp> {
     let millis = (time.as_nanos() + 500_000).div_euclid(1_000_000);
     Timestamp::from_millisecond(i64::try_from(millis).ok()?).ok().filter(|time| time.as_second() >= EARLIEST)

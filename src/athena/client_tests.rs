@@ -1,4 +1,4 @@
-//! What Athena's replies are taken for.
+//! Conversion of Athena's replies.
 
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
@@ -9,7 +9,7 @@ use aws_smithy_runtime_api::http::StatusCode;
 use super::*;
 use crate::athena::rate_limiter::{Bounds, Rate};
 
-/// Gives the same reply to every call.
+/// HTTP connector that gives the same reply to every call.
 #[derive(Clone, Debug)]
 struct Reply(String);
 

@@ -1,4 +1,4 @@
-//! The clock of AWS, as the SDK shows it in replies and needs it for signatures.
+//! The clock of AWS, as replies show it and as the SDK needs it for signatures.
 
 use std::time::SystemTime;
 
@@ -16,7 +16,7 @@ use crate::runtime::clock::{BootTime, Clock, Reply};
 #[derive(Debug)]
 pub(super) struct ReadDate {
     clock: Clock,
-    /// Whether the replies are Athena's own, and not those of another service of AWS.
+    /// True if the replies are Athena's own, and not those of another service of AWS.
     is_own: bool,
 }
 
@@ -32,7 +32,7 @@ impl ReadDate {
     }
 }
 
-/// When a request was sent.
+/// Time at which a request was sent.
 #[derive(Debug)]
 struct Sent(BootTime);
 
@@ -72,13 +72,13 @@ impl Intercept for ReadDate {
     }
 }
 
-/// Returns the `Date` of a reply of AWS's. A proxy's reply has no request id, and one out of a cache has an age.
+/// Returns the `Date` of a reply of AWS's. A proxy's reply has no request id, and one from a cache has an age.
 fn date_of_aws(reply: &HttpResponse) -> Option<&str> {
     let headers = reply.headers();
     headers.get("date").filter(|_| headers.get("x-amzn-requestid").is_some() && headers.get("age").is_none())
 }
 
-/// The time of signatures. The SDK's own correction of a wrong clock is off: it would need another refused call after each jump of the node's.
+/// The time of signatures. The SDK's own correction of a wrong clock is off: it would need another refused call after each jump of the node's clock.
 impl TimeSource for Clock {
     fn now(&self) -> SystemTime {
         self.signing_time().into()

@@ -1,7 +1,7 @@
-//! The operator's AWS credentials: found by the SDK's default chain, asked for anew when AWS refuses them, and all of one account.
+//! The operator's AWS credentials: found by the SDK's default chain, searched for again when AWS refuses them, and all of one account.
 //!
-//! The SDK reads a profile once and keeps what it was issued until its stated end, though it may have been revoked long before. So its cache is not
-//! used here.
+//! The SDK reads a profile once and keeps issued credentials until their stated end, though they may have been revoked long before. So its cache is
+//! not used here.
 
 use std::fmt;
 use std::sync::Arc;
@@ -28,21 +28,21 @@ use crate::runtime::clock::Clock;
 use crate::runtime::confidential;
 use crate::session::reply::{Class, Refusal};
 
-/// How long credentials that name no end are used before they are looked for again.
+/// Maximum age of credentials that name no end, after which they are searched for again.
 const KEPT: Duration = Duration::from_mins(5);
-/// How long before their end they are replaced.
+/// Time before their end at which they are replaced.
 const BEFORE_END: Duration = Duration::from_secs(30);
-/// How long it takes to look for them before it is given up.
+/// Timeout of a search.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// How long after one search the next may follow, whatever is refused meanwhile.
+/// Minimum time between two searches, whatever is refused meanwhile.
 const PAUSE: Duration = Duration::from_secs(2);
 
-/// Who the credentials are.
+/// Account and ARN of the credentials.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Caller {
     /// The account.
     pub account: String,
-    /// The user or the session of a role.
+    /// ARN of the user or of the session of a role.
     pub arn: String,
 }
 
@@ -58,17 +58,17 @@ pub(super) struct OwnCredentials {
 #[derive(Default)]
 struct State {
     held: Option<Credentials>,
-    /// The account of the process, once STS has told it.
+    /// Account of the process, once STS has returned it.
     account: Option<String>,
     searched: Option<Instant>,
-    /// Why the last search found nothing.
+    /// Failure of the last search.
     missing: Option<Missing>,
-    /// Whether AWS has refused what is held.
+    /// True if AWS has refused the held credentials.
     doubted: bool,
 }
 
 impl State {
-    /// What may be used without another search: what was found, or why nothing was.
+    /// Returns the result that may be used without another search: the found credentials, or the reason for missing ones.
     fn usable(&self, now: SystemTime) -> Option<Result<Credentials, Missing>> {
         let age = self.searched?.elapsed();
         let end = self.held.as_ref().and_then(Credentials::expiry);
@@ -80,11 +80,11 @@ impl State {
         self.held.as_ref().is_some_and(|held| held.access_key_id() == credentials.access_key_id())
     }
 
-    /// What is held, as long as nothing is known against it.
+    /// Returns the held credentials, as long as nothing is known against them.
     fn best(&self, now: SystemTime) -> Result<Credentials, Missing> {
         match (&self.held, &self.missing) {
             (Some(held), None) => Ok(held.clone()),
-            // A search that fails proves nothing against what was found before.
+            // A search that fails proves nothing against credentials found before.
             (Some(held), Some(_)) if !self.doubted && held.expiry().is_none_or(|end| now < end) => Ok(held.clone()),
             (_, Some(missing)) => Err(missing.clone()),
             (None, None) => Err(Missing::NotFound("none were looked for".into())),
@@ -93,17 +93,17 @@ impl State {
 }
 
 impl OwnCredentials {
-    /// The credentials of the environment, unless `config` has a provider. It has region and endpoint.
+    /// Uses the credentials of the environment, unless `config` has a provider. `config` has region and endpoint.
     pub(super) fn new(config: SdkConfig, clock: Clock) -> Self {
         Self { config, clock, state: Arc::default() }
     }
 
-    /// AWS has refused the credentials: the next call looks for others.
+    /// Records that AWS has refused the credentials: the next call searches for others.
     pub(super) async fn doubt(&self) {
         self.state.lock().await.doubted = true;
     }
 
-    /// The account of the credentials, by STS GetCallerIdentity. From here on none are used but those of this account.
+    /// Returns the account of the credentials, by STS GetCallerIdentity. From then on only credentials of this account are used.
     pub(super) async fn account(&self) -> Result<String, String> {
         let credentials = self.provide().await.map_err(|missing| missing.to_string())?;
         let account = match issued_account(&credentials) {
@@ -117,7 +117,7 @@ impl OwnCredentials {
         Ok(state.account.get_or_insert(account).clone())
     }
 
-    /// Who the credentials are, by STS GetCallerIdentity.
+    /// Returns account and ARN of the credentials, by STS GetCallerIdentity.
     pub(super) async fn caller(&self) -> Result<Caller, Refusal> {
         let missing =
             |missing: Missing| Refusal { class: Class::MayHeal, reason: CREDENTIALS_INVALID, message: missing.to_string(), request_id: None };
@@ -164,7 +164,7 @@ impl OwnCredentials {
         state.best(self.clock.now().into())
     }
 
-    /// What the provider or the SDK's chain finds, read anew, if it is of the process's account.
+    /// Returns the credentials from the provider or the SDK's chain, read again, if they are of the process's account.
     async fn search(&self, state: &State) -> Result<Credentials, Missing> {
         let (provider, warnings) = if let Some(provider) = self.config.credentials_provider() {
             (Some(provider), Vec::new())
@@ -195,8 +195,8 @@ impl OwnCredentials {
     }
 }
 
-/// The account that AWS issued `credentials` with: those of an assumed role, or of EKS Pod Identity. What a variable or a profile says of the account is not
-/// taken for it: a wrong one would have the operator look for sessions in another account, and find none.
+/// Returns the account that AWS issued `credentials` with: those of an assumed role, or of EKS Pod Identity. An account in a variable or a profile
+/// does not count: a wrong one would have the operator look for sessions in another account, and find none.
 fn issued_account(credentials: &Credentials) -> Option<String> {
     use AwsCredentialFeature as Feature;
     let is_issued = |feature: &Feature| {
@@ -233,11 +233,11 @@ fn source_of(credentials: &Credentials) -> &'static str {
         Feature::CredentialsImds => Some("instance metadata service"),
         _ => None,
     };
-    // The chain notes the place first, and what it did there after it.
+    // The chain notes the place first, and its further actions after it.
     credentials.get_property::<Vec<Feature>>().into_iter().flatten().find_map(place).unwrap_or("unknown")
 }
 
-/// Returns why `credentials` cannot be sent: the SDK ends the process for a key that cannot stand in a header.
+/// Returns the reason why `credentials` cannot be sent: the SDK ends the process for a key that cannot stand in a header.
 fn problem_of(credentials: &Credentials) -> Option<String> {
     let parts = [
         ("access key id", Some(credentials.access_key_id())),

@@ -1,4 +1,4 @@
-//! What a failed call means: by its code and its message, since Athena says InvalidRequest to nearly everything.
+//! The meaning of a failed call: by its code and its message, since Athena answers nearly every failure with InvalidRequest.
 
 use std::error::Error;
 
@@ -16,9 +16,9 @@ pub struct Entry {
     pub codes: &'static [&'static str],
     /// Operations in whose replies the row counts.
     pub operations: Operations,
-    /// What the message must say.
+    /// Text that the message must have.
     pub text: Text,
-    /// What to make of it.
+    /// Class of the refusal.
     pub class: Class,
     /// Reason for conditions and events.
     pub reason: &'static str,
@@ -35,17 +35,17 @@ pub enum Operations {
     Session,
 }
 
-/// What a message must say for a row to count. Athena answers nearly everything with InvalidRequestException, so that a part of a sentence proves
-/// nothing: "KMS key ... does not exist" is not about a session, and "role ... is disabled" not about a work group.
+/// Text that a message must have for a row to count. Athena answers nearly everything with InvalidRequestException, so that a part of a sentence
+/// proves nothing: "KMS key ... does not exist" is not about a session, and "role ... is disabled" not about a work group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Text {
-    /// Anything.
+    /// Any message.
     Any,
-    /// It begins with these words, after a number if there is one.
+    /// A message that begins with these words, after a number if there is one.
     Begins(&'static str),
-    /// It says one of these things of the work group of the call, by its name or without a name, and nothing else.
+    /// A message that states one of these facts about the work group of the call, by its name or without a name, and nothing else.
     WorkGroup(&'static [&'static str]),
-    /// It says that the session of the call does not exist, by its id, and names nothing else.
+    /// A message that the session of the call does not exist, by its id, and that names nothing else.
     NoSession,
 }
 
@@ -73,7 +73,7 @@ impl Text {
     }
 }
 
-/// What a call is about.
+/// The work group or the session of a call.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Subject<'a> {
     operations: Operations,
@@ -85,17 +85,17 @@ impl<'a> Subject<'a> {
     /// A call that names neither a work group nor a session.
     pub(super) const OTHER: Self = Self { operations: Operations::All, work_group: None, session: None };
 
-    /// StartSession in this work group, if the caller knows it.
+    /// Returns the subject of StartSession in this work group, if the caller knows it.
     pub(super) fn start(work_group: Option<&'a str>) -> Self {
         Self { operations: Operations::Start, work_group, session: None }
     }
 
-    /// A call about this session.
+    /// Returns the subject of a call about this session.
     pub(super) fn session(id: &'a str) -> Self {
         Self { operations: Operations::Session, work_group: None, session: Some(id) }
     }
 
-    /// Another call about this work group.
+    /// Returns the subject of another call about this work group.
     pub(super) fn work_group(name: &'a str) -> Self {
         Self { operations: Operations::All, work_group: Some(name), session: None }
     }
@@ -107,7 +107,7 @@ fn strip_words<'a>(text: &'a str, words: &str) -> Option<&'a str> {
     head.eq_ignore_ascii_case(words).then_some(rest)
 }
 
-/// Returns whether `message` is "work group ... `said`" and no more, where only `name` may stand between.
+/// Returns whether `message` is "work group ... `said`" and nothing else, where only `name` may stand between.
 fn is_said_of_work_group(message: &str, said: &[&str], name: Option<&str>) -> bool {
     let message = message.trim().trim_end_matches('.');
     let message = ["the specified ", "the requested ", "the "].iter().find_map(|article| strip_words(message, article)).unwrap_or(message);
@@ -117,9 +117,9 @@ fn is_said_of_work_group(message: &str, said: &[&str], name: Option<&str>) -> bo
     ends(rest) || name.and_then(named).is_some_and(ends)
 }
 
-/// Returns whether `message` says that session `id` does not exist, and names nothing else.
+/// Returns whether `message` states that session `id` does not exist, and names nothing else.
 fn denies_session(message: &str, id: &str) -> bool {
-    /// What such a sentence may have besides the id. A sentence with any other word may be about something else.
+    /// Words that such a sentence may have besides the id. A sentence with any other word may be about something else.
     const WORDS: &[&str] = &[
         "a",
         "an",
@@ -157,7 +157,7 @@ fn denies_session(message: &str, id: &str) -> bool {
         "was",
         "with",
     ];
-    /// What such a sentence must have.
+    /// Phrases of which such a sentence must have one.
     const ABSENCE: &[&str] =
         &["not found", "not exist", "not be found", "not been found", "no such", "no session", "no longer exists", "not find", "unable to find"];
     let words: Vec<String> = message
@@ -194,7 +194,7 @@ pub(super) const WORK_GROUP_NOT_FOUND: &str = "WorkGroupNotFound";
 /// Code of a call that names something that does not exist.
 const RESOURCE_NOT_FOUND: &str = "ResourceNotFoundException";
 
-/// What a refusal means. The first row that fits counts.
+/// Meaning of each refusal. The first row that fits counts.
 pub const CATALOGUE: &[Entry] = &[
     entry(
         &["ThrottlingException", "Throttling", "TooManyRequestsException", "RequestLimitExceeded", "LimitExceededException", "SlowDown"],
@@ -279,7 +279,7 @@ pub const CATALOGUE: &[Entry] = &[
     entry(&[], Text::Any, Class::MayHeal, "Refused"),
 ];
 
-/// Stands in the catalogue for any status of 500 and more.
+/// Code in the catalogue for any status of 500 and more.
 const SERVER_FAILURE: &str = "5xx";
 
 /// Returns the class and the reason of a refusal with these codes (the exception's and Athena's own) and this message.
@@ -300,15 +300,16 @@ pub(super) fn is_resource_not_found<E: ProvideErrorMetadata>(error: &SdkError<E,
     failure.err().code() == Some(RESOURCE_NOT_FOUND) && body.contains(id)
 }
 
-/// What people are told of a text of AWS's: not the request behind a refused signature, which holds the session token, and not more than a condition takes.
+/// Returns the part of an AWS text that conditions, events and logs may show: not the request behind a refused signature, which holds the session
+/// token, and not more than a condition accepts.
 fn told(text: &str) -> &str {
-    /// A text is cut after so many bytes.
+    /// Maximum length of a text, in bytes.
     const LONGEST: usize = 4096;
     let text = text.split_once("The Canonical String").map_or(text, |(before, _)| before.trim_end());
     &text[..text.floor_char_boundary(LONGEST)]
 }
 
-/// Returns what a failed call about `subject` means.
+/// Returns the refusal that a failed call about `subject` means.
 pub(super) fn refusal<E>(error: &SdkError<E, HttpResponse>, subject: &Subject<'_>) -> Refusal
 where
     E: ProvideErrorMetadata + Error + Send + Sync + 'static,
@@ -334,8 +335,8 @@ where
     }
 }
 
-/// Returns whether a call certainly failed before its first byte left: it could not be made, or no connection came about, because of DNS, TCP, TLS, or a
-/// proxy that refuses CONNECT. Texts, timeouts of the whole call and errors of an open connection leave that in doubt.
+/// Returns whether a call certainly failed before its first byte left: it could not be made, or no connection was established, because of DNS, TCP,
+/// TLS, or a proxy that refuses CONNECT. Texts, timeouts of the whole call and errors of an open connection leave that in doubt.
 fn is_not_sent<E: Error + 'static>(error: &SdkError<E, HttpResponse>) -> bool {
     type Transport = hyper_util::client::legacy::Error;
     match error {
@@ -345,7 +346,7 @@ fn is_not_sent<E: Error + 'static>(error: &SdkError<E, HttpResponse>) -> bool {
     }
 }
 
-/// Label of a failed call for metrics: the service's own code, or what went wrong before there was one.
+/// Returns the label of a failed call for metrics: the service's own code, or the kind of failure before there was one.
 pub(super) fn code<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> &'static str {
     match error {
         SdkError::ServiceError(failure) => {
@@ -377,17 +378,17 @@ pub(super) fn sources<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Ite
     std::iter::successors(Some(error), |error: &&'a (dyn Error + 'static)| (*error).source())
 }
 
-/// The innermost cause.
+/// Returns the text of the innermost cause.
 pub(super) fn cause(error: &(dyn Error + 'static)) -> String {
     told(&sources(error).last().map(ToString::to_string).unwrap_or_default()).to_owned()
 }
 
-/// Why the call could not be signed, if that is why it failed.
+/// Returns the reason for missing credentials, if the call failed because it could not be signed.
 fn missing<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a Missing> {
     sources(error).find_map(|source| source.downcast_ref())
 }
 
-/// The error and its causes.
+/// Returns the texts of the error and its causes.
 pub(super) fn chain(error: &(dyn Error + 'static)) -> String {
     sources(error).map(|source| told(&source.to_string()).to_owned()).collect::<Vec<_>>().join(": ")
 }
@@ -452,7 +453,7 @@ mod tests {
             let code = row.codes.first().copied().unwrap_or("a code that nobody knows");
             for subject in subjects() {
                 let counts = row.operations == Operations::All || row.operations == subject.operations;
-                // Of a session, not to be found comes before everything else that the code may say.
+                // For a session, NotFound comes before every other meaning of the code.
                 if counts && !(subject.session.is_some() && code == RESOURCE_NOT_FOUND) {
                     let said = class(&[code], &row.text.example("s-1"), 400, &subject);
                     assert_eq!(said, (row.class, row.reason), "{row:?} {subject:?}");

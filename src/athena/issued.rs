@@ -1,5 +1,5 @@
-//! Replies that issue credentials, looked at before the SDK reads them. It signs calls of its own with what was issued, such as AssumeRole, and asks the
-//! instance's metadata for the role whose name they gave; it ends the process when a key cannot stand in a header, or a name in a URL.
+//! Replies that issue credentials, checked before the SDK reads them. The SDK signs calls of its own with issued credentials, such as AssumeRole, and
+//! asks the instance's metadata for the role whose name they gave; it ends the process when a key cannot stand in a header, or a name in a URL.
 
 use std::fmt;
 
@@ -18,13 +18,13 @@ use serde_json::Value;
 
 use crate::env_vars::Kind;
 
-/// Longest reply with credentials, in bytes.
+/// Maximum length of a reply with credentials, in bytes.
 const LARGEST: usize = 1 << 20;
-/// Members of replies that go into headers, for people and as they are named.
+/// Members of replies that go into headers: the words for messages and the names in replies.
 const MEMBERS: [(&str, &str); 4] =
     [("access key id", "AccessKeyId"), ("secret access key", "SecretAccessKey"), ("session token", "SessionToken"), ("session token", "Token")];
 
-/// Why the credentials of a reply cannot be used.
+/// Reason why the credentials of a reply cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub(super) struct Unusable(String);
@@ -76,14 +76,14 @@ async fn checked(mut reply: HttpResponse, names_role: bool) -> Result<HttpRespon
     Ok(reply)
 }
 
-/// Returns what is wrong with the name of a role of which the instance's metadata have credentials.
+/// Returns the problem with the name of a role for which the instance's metadata have credentials.
 fn problem_of_role(name: &str) -> Option<String> {
     let is_path = || format!("/{name}").parse::<http::Uri>().is_ok();
     let problem = Kind::Key.problem(name).or_else(|| (!is_path()).then(|| "cannot stand in a URL".into()));
     problem.map(|problem| format!("the name of the role in the instance's metadata {problem}"))
 }
 
-/// Returns what is wrong with the credentials in a reply, which is JSON or XML.
+/// Returns the problem with the credentials in a reply, which is JSON or XML.
 fn problem_of_credentials(reply: &str) -> Option<String> {
     let problem = |part: &str, value: &str| Some(format!("the {part} that was issued {}", Kind::SecretKey.problem(value)?));
     if let Ok(Value::Object(members)) = serde_json::from_str(reply) {
@@ -94,7 +94,7 @@ fn problem_of_credentials(reply: &str) -> Option<String> {
     }
     MEMBERS.iter().find_map(|(part, member)| {
         let value = reply.split_once(&format!("<{member}>"))?.1.split_once('<')?.0;
-        // No key has what XML would write in another way.
+        // No key has a character that XML would escape.
         problem(part, value).or_else(|| value.contains('&').then(|| format!("the {part} that was issued has a character in it that no key has")))
     })
 }

@@ -1,8 +1,9 @@
 //! Searches for the sessions of objects by their markers. One list of a work group serves all objects that wait for one.
 //!
-//! An object registers with [`MarkerSearch::ask`] and the time from which a list is of use to it, and then waits without a timer. A list begins when the
-//! earliest of these times has come. It has two parts: the active sessions, and the degraded ones, which live on and are not among those. Only the
-//! markers of the objects that were registered before its first page are kept. Each page takes its own turn in the rate limiter.
+//! An object registers with [`MarkerSearch::ask`] and the time from which a list is of use to it, and then waits without a timer. A list begins when
+//! the earliest of these times has come. It has two parts: the active sessions, and the degraded ones, which live on and are not among the active
+//! ones. Only the markers of the objects that were registered before its first page are stored. Each page waits for its own permit of the rate
+//! limiter.
 
 pub mod group;
 
@@ -20,18 +21,18 @@ use crate::athena::observer::Pages;
 use crate::session::backoff::backoff;
 use crate::session::reply::{Class, Refusal};
 
-/// What an object wants to learn from a list, and from when on.
+/// The sessions that an object searches for in a list, and the time from which a list is of use.
 pub type Ask = group::Ask<Instant>;
-/// What a list has told an object.
+/// Result of a list for an object.
 pub type Answer = group::Answer<Instant>;
-/// What is to be done for a work group.
+/// Next action for a work group.
 type Next<K> = group::Next<K, Instant>;
 /// A list that is being read.
 type Reading<K> = group::Reading<K, Instant>;
 
-/// Pages that may be read at a time, over all work groups.
+/// Maximum number of pages read at a time, over all work groups.
 const MAX_PARALLEL_PAGES: usize = 4;
-/// Calls for one page before its list has failed, if the refusals pass by themselves.
+/// Maximum number of calls for one page, if the refusals pass by themselves; after them its list has failed.
 const MAX_PAGE_CALLS: u32 = 4;
 
 /// Sessions of one part of a list.
@@ -46,7 +47,7 @@ pub enum Part {
 /// A page of [`Summary`]s.
 #[derive(Clone, Debug, Default)]
 pub struct SummaryPage {
-    /// The sessions in it.
+    /// The sessions on the page.
     pub sessions: Vec<Summary>,
     /// Token of the next page, if there is one.
     pub next: Option<String>,
@@ -54,10 +55,10 @@ pub struct SummaryPage {
 
 /// Reads the lists of work groups.
 pub trait Lister: Send + Sync + 'static {
-    /// Reads a page of a part, once the rate limiter gives it a turn.
+    /// Reads a page of a part, once the rate limiter grants a permit.
     fn page(&self, work_group: &str, part: Part, next: Option<String>) -> impl Future<Output = Result<SummaryPage, Refusal>> + Send;
 
-    /// Returns whether GetWorkGroup, asked now, says that the work group does not exist.
+    /// Returns whether a new GetWorkGroup call reports that the work group does not exist.
     fn is_missing(&self, work_group: &str) -> impl Future<Output = bool> + Send;
 }
 
@@ -69,7 +70,7 @@ pub struct MarkerSearch<K: Ord> {
     pause: Duration,
 }
 
-/// A work group, and what wakes the task that serves it.
+/// A work group, and the notification for the task that serves it.
 #[derive(Debug)]
 struct Served<K: Ord> {
     group: Group<K, Instant>,
@@ -86,8 +87,8 @@ impl<K: Clone + Ord + Send + Sync + 'static> MarkerSearch<K> {
         self.groups.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Returns the answer to `ask`, or registers `key` for the next list that can give one. The answer stays until [`MarkerSearch::cancel`].
-    /// `serve` is called for a work group that nobody has asked about, and is to spawn [`MarkerSearch::serve`].
+    /// Returns the answer to `ask`, or registers `key` for the next list that can give one. The answer stays until [`MarkerSearch::cancel`]. Calls
+    /// `serve` for a work group without other askers; it must spawn [`MarkerSearch::serve`].
     pub fn ask(&self, key: &K, work_group: &str, ask: Ask, serve: impl FnOnce(String)) -> Option<Answer> {
         let mut groups = self.groups();
         let is_new = !groups.contains_key(work_group);
@@ -120,7 +121,7 @@ impl<K: Clone + Ord + Send + Sync + 'static> MarkerSearch<K> {
                 Next::List(mut reading) => {
                     debug!(work_group, askers = reading.askers().count(), "a list for the objects that wait for one begins");
                     let read = match self.read(&work_group, &lister, &mut reading).await {
-                        // Nothing is in a work group that does not exist; but a list that is refused does not prove that.
+                        // A work group that does not exist has no sessions; but a refused list does not prove that it does not exist.
                         Read::Failed(refusal) if refusal.reason == "WorkGroupNotFound" => {
                             if lister.is_missing(&work_group).await {
                                 Read::Complete
@@ -144,7 +145,7 @@ impl<K: Clone + Ord + Send + Sync + 'static> MarkerSearch<K> {
         }
     }
 
-    /// Decides what is to be done for a work group at `now`, and what tells that something has changed meanwhile.
+    /// Returns the next action for a work group at `now`, and the notification of a change meanwhile.
     fn next(&self, work_group: &str, now: Instant) -> (Next<K>, Arc<Notify>) {
         let mut groups = self.groups();
         let Some(served) = groups.get_mut(work_group) else { return (Next::Over, Arc::default()) };
@@ -179,7 +180,7 @@ impl<K: Clone + Ord + Send + Sync + 'static> MarkerSearch<K> {
         Read::Complete
     }
 
-    /// Reads a page, again if the refusal passes by itself: else no long list would come to its end.
+    /// Reads a page, again if the refusal passes by itself: otherwise no long list would be read to its end.
     async fn page(&self, work_group: &str, lister: &impl Lister, part: Part, next: Option<String>) -> Result<SummaryPage, Refusal> {
         let mut calls = 0;
         loop {
@@ -197,7 +198,7 @@ impl<K: Clone + Ord + Send + Sync + 'static> MarkerSearch<K> {
         }
     }
 
-    /// Answers the objects that the list serves. Returns them.
+    /// Answers the objects that the list serves, and returns them.
     fn finish(&self, work_group: &str, reading: Reading<K>, read: &Read, now: Instant, jitter: f64) -> Vec<K> {
         if let Read::Failed(refusal) = read {
             warn!(work_group, reason = refusal.reason, "cannot list the sessions to find those of objects: {}", refusal.message);

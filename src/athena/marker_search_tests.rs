@@ -1,4 +1,4 @@
-//! Who is served by which list.
+//! The lists that serve each object.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -9,7 +9,7 @@ use super::*;
 
 type Search = MarkerSearch<u32>;
 
-/// The UID of object `number`.
+/// Returns the UID of object `number`.
 fn uid(number: u32) -> String {
     format!("8f3f1f6e-8b0e-4b60-9d5c-{number:012}")
 }
@@ -22,7 +22,7 @@ fn session(id: &str, description: &str) -> Summary {
     Summary { id: Some(id.into()), description: Some(description.into()) }
 }
 
-/// A session of object `number`.
+/// Returns a session of object `number`.
 fn own(number: u32) -> Summary {
     session(&format!("own-{number}"), &format!("team/etl [athena-operator/{}]", uid(number)))
 }
@@ -39,7 +39,7 @@ fn marked(attempt: i32, id: &str) -> Marked {
     Marked { attempt, id: Some(id.into()) }
 }
 
-/// Athena, as far as lists go: pages of 100 sessions.
+/// Fake of Athena's lists: pages of 100 sessions.
 #[derive(Clone, Default)]
 struct Fake(Arc<State>);
 
@@ -53,7 +53,7 @@ struct State {
     denied: Option<String>,
     missing: bool,
     endless: bool,
-    /// Whether pages wait for `page`.
+    /// True if pages wait for `page`.
     held: bool,
     page: Notify,
     calls: AtomicUsize,
@@ -106,7 +106,7 @@ fn strangers(count: u32) -> Vec<Summary> {
     (0..count).map(|number| session(&format!("stranger-{number}"), &description(number))).collect()
 }
 
-/// Serves `work_group`. Returns whom it triggers.
+/// Serves `work_group`. Returns the objects that it triggers.
 fn serve(search: &Arc<Search>, work_group: &str, fake: &Fake) -> UnboundedReceiver<u32> {
     let (sender, receiver) = unbounded_channel();
     let trigger = move |key: &u32| sender.send(*key).expect("the test listens");
@@ -126,7 +126,7 @@ fn reading((next, _): (Next<u32>, Arc<Notify>)) -> Reading<u32> {
     }
 }
 
-/// When the next list begins, if none does at `now`.
+/// Returns the begin of the next list, if none begins at `now`.
 fn planned(search: &Search, now: Instant) -> Option<Instant> {
     match search.next("etl", now).0 {
         Next::Wait(time) => time,
@@ -390,7 +390,7 @@ async fn a_session_without_an_id_is_not_left_out() {
     assert_eq!(list.marked[&1], [Marked { attempt: 0, id: None }]);
 }
 
-/// Waits until something is so.
+/// Waits until `so` returns true.
 async fn until(so: impl Fn() -> bool) {
     let waiting = async {
         while !so() {

@@ -15,10 +15,10 @@ static ATHENA_CALL_DURATION: Definition<1> = histogram("athena_operator_athena_c
 static LIMITER_WAIT: Definition<1> =
     histogram("athena_operator_athena_limiter_wait_seconds", ["priority"], "How long AthenaSessions waited for their turn to call Athena");
 
-/// The metrics, for the documentation.
+/// Rows of the metrics, for the documentation.
 pub const ROWS: &[Row] = &[ATHENA_CALLS.row(), ATHENA_CALL_DURATION.row(), LIMITER_WAIT.row()];
 
-/// Athena's code for a call too many, and the operations: their series begin at 0, so that the first one is an increase.
+/// Athena's code for throttled calls, and the operations: their series begin at 0, so that the first call is an increase.
 const THROTTLED: &str = "ThrottlingException";
 const OPERATIONS: [&str; 6] = ["GetSession", "GetSessionStatus", "GetWorkGroup", "ListSessions", "StartSession", "TerminateSession"];
 
@@ -31,7 +31,7 @@ pub struct AthenaMetrics {
 }
 
 impl AthenaMetrics {
-    /// Registers the metrics. `priorities` are the names of those that the rate limiter knows.
+    /// Registers the metrics. `priorities` are the names of the rate limiter's priorities.
     pub fn register(registry: &mut Registry, priorities: impl IntoIterator<Item = &'static str>) -> Self {
         let metrics = Self {
             calls: Labelled::register(registry, &ATHENA_CALLS, Counter::default),
@@ -59,7 +59,7 @@ impl AthenaMetrics {
     }
 }
 
-/// Metrics that nothing shows.
+/// Metrics that no endpoint exports.
 impl Default for AthenaMetrics {
     fn default() -> Self {
         Self::register(&mut Registry::default(), [])

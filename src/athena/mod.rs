@@ -1,13 +1,13 @@
-//! Amazon Athena: the only place that knows the AWS SDK. Its failures are outcomes to be reported, so they come back as data.
+//! Amazon Athena: the only module that knows the AWS SDK. A failed call is a result to report, so the functions return it as data.
 //!
-//! - `client`: the calls; `error`: what their failures mean; `clock`: the time that replies tell.
-//! - `credentials`, `missing_credentials`, `issued` and `profile_files`: the operator's credentials, where they come from, and why there are none.
-//! - [`rate_limiter`]: when a call may be made, and whose turn it is.
-//! - [`observer`]: sweeps of the work groups, which show what has become of sessions.
+//! - `client`: the calls; `error`: the meaning of their failures; `clock`: the time in replies.
+//! - `credentials`, `missing_credentials`, `issued` and `profile_files`: the operator's credentials, their sources, and the reasons for missing ones.
+//! - [`rate_limiter`]: the time and order of calls.
+//! - [`observer`]: sweeps of the work groups, which show the changes of sessions.
 //! - [`marker_search`]: lists that are searched for the marker of an object.
-//! - `work_groups`: what GetWorkGroup has said, for all objects.
+//! - `work_groups`: cached GetWorkGroup replies, for all objects.
 //! - `probe`: the calls of `athena-operator check`.
-//! - [`metrics`] and [`options`]: what is counted, and the flags.
+//! - [`metrics`] and [`options`]: the metrics and the flags.
 
 mod client;
 mod clock;

@@ -1,5 +1,5 @@
-//! Athena has no watch, so this makes one: each work group in which sessions live is listed from time to time, and just the objects whose session has
-//! changed, or is not in the list, are woken.
+//! A substitute for a watch, which Athena does not have: each work group with live sessions is listed from time to time, and only the objects whose
+//! session has changed, or is not in the list, are triggered.
 
 use std::collections::{HashMap, HashSet};
 use std::hash::Hash;
@@ -12,12 +12,13 @@ use tracing::{debug, warn};
 use crate::runtime::clock::{BootTime, Clock};
 use crate::session::reply::{Class, Refusal, Session};
 
-/// What a sweep shows of a session.
+/// Result of a sweep for a session.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Sighting {
-    /// It has changed, and was so when the page was asked for.
+    /// The session has changed; the time is that of the request for the page that showed it.
     Shown(Box<Session>, Timestamp),
-    /// It is not in a complete list, or there is none: only a look at it tells. It was last in a list at that time.
+    /// The session is not in a complete list, or there is no list: only a look can show its state. The time is that of the last list with the
+    /// session.
     Missed(Option<Timestamp>),
 }
 
@@ -26,11 +27,11 @@ pub enum Sighting {
 pub struct Page {
     /// The sessions in it.
     pub sessions: Vec<Session>,
-    /// Where the next page begins, if there is one.
+    /// Token of the next page, if there is one.
     pub next: Option<String>,
 }
 
-/// When a page was asked for, once the rate limiter had let the call pass.
+/// Time of the request for a page, after the rate limiter's permit for the call.
 #[derive(Clone, Copy, Debug)]
 pub struct Asked {
     instant: Instant,
@@ -38,24 +39,24 @@ pub struct Asked {
 }
 
 impl Asked {
-    /// Now.
+    /// Returns the current time.
     pub fn now() -> Self {
         Self { instant: Instant::now(), boot: BootTime::now() }
     }
 }
 
-/// The way through a list, page by page. A list that does not end is given up: it would be read for ever.
+/// Iterator over the page tokens of a list. A list that does not end is abandoned: it would be read for ever.
 #[derive(Debug, Default)]
 pub struct Pages(HashSet<String>);
 
 impl Pages {
-    /// More pages than a list of sessions has.
+    /// Maximum number of pages: more than a list of sessions has.
     const MOST: usize = 1000;
 
-    /// Where the next page begins, if the last one names a `token`.
+    /// Returns the token of the next page, if the last one names a `token`.
     ///
     /// # Errors
-    /// When the token was given before, or there are too many.
+    /// When the token was returned before, or there are too many.
     pub fn next(&mut self, token: Option<String>) -> Result<Option<String>, Refusal> {
         let Some(token) = token.filter(|token| !token.is_empty()) else { return Ok(None) };
         if self.0.len() < Self::MOST && self.0.insert(token.clone()) {
@@ -65,53 +66,53 @@ impl Pages {
     }
 }
 
-/// A session that is looked out for.
+/// A tracked session.
 #[derive(Debug)]
 struct Entry<K> {
     object: K,
-    /// Since when: a page that was asked for before tells nothing new.
+    /// Time since which it is tracked: a page that was requested before has no news of it.
     since: Instant,
-    /// What was last seen of it.
+    /// State in which it was last seen.
     state: String,
     modified: Option<Timestamp>,
-    /// The sweep in which it was last.
+    /// Number of the last sweep that showed it.
     sweep: u64,
     seen: Option<Timestamp>,
-    /// Since when a look at it waits for its turn, if one does: the next page that shows it serves as one.
+    /// Time since which a look at it waits for its permit, if one does: the next page that shows it serves as one.
     wanted: Option<Instant>,
-    /// Whether a complete poll did not show it: only a look tells.
+    /// True if a complete poll did not show it: only a look can show its state.
     unlisted: bool,
 }
 
 impl<K> Entry<K> {
-    /// Whether a look at it waits for a list that was begun at `begun`.
+    /// Returns whether a look at the session waits for a list that was begun at `begun`.
     fn awaits(&self, begun: Instant) -> bool {
         self.since <= begun && self.wanted.is_some_and(|since| since <= begun)
     }
 }
 
-/// What the sweeps of a work group have come to.
+/// Result of the sweeps of a work group.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Observation {
     /// The work group.
     pub work_group: String,
-    /// Time since it was last listed to the end or, if it never was, since that was first wanted.
+    /// Time since it was last listed to the end or, if it never was, since a list was first wanted.
     pub age: Duration,
-    /// The sessions in the last complete list that nobody looks out for, if there is one.
+    /// The sessions in the last complete list that are not tracked, if there is such a list.
     pub unclaimed: Option<Vec<String>>,
 }
 
-/// The sessions that are looked out for in one work group. It has no clock and makes no calls.
+/// The tracked sessions of one work group. It has no clock and makes no calls.
 #[derive(Debug)]
 struct Group<K> {
     sessions: HashMap<String, Entry<K>>,
     sweep: u64,
-    /// The others in the list that is being read, and in the last that was read to its end.
+    /// Ids of the untracked sessions in the list that is being read, and in the last that was read to its end.
     others: Vec<String>,
     unclaimed: Option<Vec<String>>,
     failing: Option<Instant>,
     refused: Option<Instant>,
-    /// Whether a poll reads its newest pages.
+    /// True while a poll reads its newest pages.
     polled: bool,
 }
 
@@ -122,7 +123,7 @@ impl<K> Default for Group<K> {
 }
 
 impl<K: Clone> Group<K> {
-    /// Takes in a page of a sweep that was asked for at `asked`. Returns whose session has changed, or is to be looked at.
+    /// Takes in a page of a sweep that was requested at `asked`. Returns the objects whose session has changed, or needs a look.
     fn page(&mut self, sessions: Vec<Session>, asked: Instant, time: Timestamp) -> Vec<(K, Sighting)> {
         let others = sessions.iter().filter(|session| !self.sessions.contains_key(&session.id)).map(|session| session.id.clone());
         self.others.extend(others);
@@ -141,7 +142,7 @@ impl<K: Clone> Group<K> {
             entry.seen = Some(time);
             let wanted = entry.wanted.take().is_some();
             entry.unlisted = false;
-            // What goes on while a session starts or ends is looked at, by a poll where looks have to wait.
+            // While a session starts or ends, looks show its changes, or a poll where looks have to wait.
             let changed_within = session.settled() && entry.modified != session.last_modified_time;
             if wanted || entry.state != session.state || changed_within {
                 entry.state.clone_from(&session.state);
@@ -152,19 +153,20 @@ impl<K: Clone> Group<K> {
         changed
     }
 
-    /// Ends what waits for a poll that was begun at `begun` and is complete: what it ought to have shown is looked at.
+    /// Ends the waits for a poll that was begun at `begun` and is complete: a session that it ought to have shown needs a look.
     fn polled(&mut self, begun: Instant) {
         for entry in self.sessions.values_mut().filter(|entry| entry.awaits(begun)) {
             (entry.wanted, entry.unlisted) = (None, true);
         }
     }
 
-    /// Whether anything waits for a poll that was begun at `begun`: what began to wait later does so for the next one, whose first page may show it.
+    /// Returns whether a look waits for a poll that was begun at `begun`: a look that began to wait later waits for the next poll, whose first page
+    /// may show its session.
     fn awaits(&self, begun: Instant) -> bool {
         self.sessions.values().any(|entry| entry.awaits(begun))
     }
 
-    /// The list is complete, and was begun at `begun`. Returns who is not in it, though it was looked out for before.
+    /// Takes in the end of a complete list that was begun at `begun`. Returns the objects whose session is not in it, though it was tracked before.
     fn complete(&mut self, begun: Instant) -> Vec<(K, Sighting)> {
         (self.failing, self.refused) = (None, None);
         self.unclaimed = Some(std::mem::take(&mut self.others));
@@ -172,7 +174,8 @@ impl<K: Clone> Group<K> {
         self.expel(|entry| entry.sweep < sweep && entry.since <= begun)
     }
 
-    /// The list has failed. Returns who has to be looked at in another way: all of them, if somebody has to mend it or if it has failed for too long.
+    /// Takes in the failure of a list. Returns the objects that need a look instead: all of them, if somebody has to fix the cause or if lists have
+    /// failed for too long.
     fn failed(&mut self, refusal: &Refusal, now: Instant, patience: Duration) -> Vec<(K, Sighting)> {
         let since = *self.failing.get_or_insert(now);
         // The `Date` of the refusal corrects the clock, by which the next call is signed.
@@ -193,13 +196,13 @@ impl<K: Clone> Group<K> {
 #[derive(Debug)]
 struct Roster<K> {
     groups: HashMap<String, Group<K>>,
-    /// Since when each work group has not been listed to the end. It outlives a group whose lists fail.
+    /// Time since which each work group has not been listed to the end. It outlives a group whose lists fail.
     unlisted: HashMap<String, Instant>,
     places: HashMap<K, (String, String)>,
     sightings: HashMap<K, (String, Sighting)>,
 }
 
-/// Looks out for sessions.
+/// Tracks sessions by listing their work groups.
 #[derive(Debug)]
 pub struct Observer<K> {
     roster: Mutex<Roster<K>>,
@@ -210,7 +213,8 @@ pub struct Observer<K> {
 }
 
 impl<K: Clone + Eq + Hash + Send + 'static> Observer<K> {
-    /// An observer that lists a work group every `interval`, give or take a quarter, and trusts in what it saw for `patience`. `clock` is Athena's.
+    /// Creates an observer that lists a work group every `interval`, give or take a quarter, and relies on the last list for `patience`. `clock` is
+    /// Athena's.
     pub fn new(interval: Duration, patience: Duration, clock: Clock) -> Self {
         let roster = Roster { groups: HashMap::new(), unlisted: HashMap::new(), places: HashMap::new(), sightings: HashMap::new() };
         Self { roster: Mutex::new(roster), interval, patience, clock }
@@ -220,11 +224,11 @@ impl<K: Clone + Eq + Hash + Send + 'static> Observer<K> {
         self.roster.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// How long a refused list counts as one that cannot be read.
+    /// Time for which a refused list counts as one that cannot be read.
     const REFUSED: Duration = Duration::from_mins(5);
 
-    /// Looks out for `session` of `object`, which was last seen as it is given here. Returns whether anybody does: where lists are refused, nobody
-    /// can, nor for a session that another object claims. `sweep` begins to list a work group that was not listed before.
+    /// Tracks `session` of `object`, which was last seen in the given state. Returns whether it is tracked: it cannot be where lists are refused, or
+    /// if another object claims the session. `sweep` begins to list a work group that was not listed before.
     pub fn watch(&self, object: &K, work_group: &str, session: &Session, sweep: impl FnOnce(String)) -> bool {
         let now = Instant::now();
         let mut roster = self.roster();
@@ -237,7 +241,7 @@ impl<K: Clone + Eq + Hash + Send + 'static> Observer<K> {
         if group.refused.is_some_and(|time| now.duration_since(time) < Self::REFUSED) {
             return false;
         }
-        // Whatever a status says, a session has one object: the other has to be looked at, which tells whose it is.
+        // A session has one object, even if two statuses name it: the other object needs a look, which shows whose session it is.
         if group.sessions.get(&session.id).is_some_and(|entry| entry.object != *object) {
             return false;
         }
@@ -271,7 +275,7 @@ impl<K: Clone + Eq + Hash + Send + 'static> Observer<K> {
         true
     }
 
-    /// Looks out for nothing of `object` any more.
+    /// Stops tracking the session of `object`.
     pub fn forget(&self, object: &K) {
         let mut roster = self.roster();
         roster.sightings.remove(object);
@@ -282,8 +286,8 @@ impl<K: Clone + Eq + Hash + Send + 'static> Observer<K> {
         }
     }
 
-    /// Has the next page that shows the session of `object` serve as a look at it. `poll` begins to read the newest pages of the work group, if nobody
-    /// does. A session that is not tracked, or that no list shows, has to be looked at.
+    /// Requests that the next page that shows the session of `object` serve as a look at it. `poll` begins to read the newest pages of the work
+    /// group, if no poll does. A session that is not tracked, or that no list shows, needs a look.
     pub fn poll_instead(&self, object: &K, poll: impl FnOnce(String)) {
         let mut roster = self.roster();
         let Roster { groups, places, .. } = &mut *roster;
@@ -344,12 +348,12 @@ impl<K: Clone + Eq + Hash + Send + 'static> Observer<K> {
         }
     }
 
-    /// What was seen of the session `id` of `object` since the last time, if anything.
+    /// Returns the result of sweeps for the session `id` of `object` since the last time, if there is one.
     pub fn sighting(&self, object: &K, id: &str) -> Option<Sighting> {
         self.roster().sightings.remove(object).filter(|(seen, _)| seen == id).map(|(_, sighting)| sighting)
     }
 
-    /// What the sweeps have come to, in the work groups that are listed, or were to be and in which sessions `live`.
+    /// Returns the results of the sweeps of the work groups that are listed, or were to be and in which sessions `live`.
     pub fn observations(&self, live: impl Fn(&str) -> bool) -> Vec<Observation> {
         let now = Instant::now();
         let mut roster = self.roster();
@@ -363,8 +367,8 @@ impl<K: Clone + Eq + Hash + Send + 'static> Observer<K> {
         unlisted.iter().map(observation).collect()
     }
 
-    /// Lists `work_group` from time to time, as long as anything in it is looked out for. `list` reads a page, and `wake` is told whose session has
-    /// changed.
+    /// Lists `work_group` from time to time, as long as any session in it is tracked. `list` reads a page, and `wake` is called for each object whose
+    /// session has changed.
     pub async fn sweep<L: Future<Output = (Asked, Result<Page, Refusal>)>>(
         self: Arc<Self>,
         work_group: String,
@@ -373,14 +377,14 @@ impl<K: Clone + Eq + Hash + Send + 'static> Observer<K> {
     ) {
         loop {
             let failed = self.sweep_once(&work_group, &list, &wake).await;
-            // A list that fails is not asked for more often than one that does not.
+            // A list that fails is not requested more often than one that does not.
             let pause = self.interval.mul_f64(if failed { 1.0 } else { 0.75 } + 0.5 * fastrand::f64());
             tokio::time::sleep(pause).await;
             let mut roster = self.roster();
             let refused = |group: &Group<K>| group.refused.is_some_and(|time| time.elapsed() < Self::REFUSED);
             match roster.groups.get(&work_group) {
                 Some(group) if !group.sessions.is_empty() => {}
-                // Kept, so that nobody asks for it anew.
+                // The group is kept, so that no object requests the list again.
                 Some(group) if refused(group) => {}
                 group => {
                     if group.is_none_or(|group| group.failing.is_none()) {
@@ -436,7 +440,7 @@ impl<K: Clone + Eq + Hash + Send + 'static> Observer<K> {
         }
     }
 
-    /// Has `act` change what is known of a work group, and keeps what is to be told. Returns whom.
+    /// Applies `act` to a work group and stores the sightings that it returns. Returns their objects.
     fn in_group(&self, work_group: &str, act: impl FnOnce(&mut Group<K>) -> Vec<(K, Sighting)>) -> Vec<K> {
         let mut roster = self.roster();
         let roster = &mut *roster;

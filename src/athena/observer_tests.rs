@@ -14,7 +14,7 @@ fn refusal(class: Class) -> Refusal {
     Refusal { class, reason: "No", message: String::new(), request_id: None }
 }
 
-/// A group in which these sessions are looked out for since `since`, idle since second 1.
+/// Returns a group in which these sessions are tracked since `since`, idle since second 1.
 fn group(ids: &[&'static str], since: Instant) -> Group<&'static str> {
     let entry = |id| Entry { object: id, since, state: "IDLE".into(), modified: Some(time(1)), sweep: 0, seen: None, wanted: None, unlisted: false };
     Group { sessions: ids.iter().map(|id| ((*id).to_owned(), entry(*id))).collect(), sweep: 1, ..Group::default() }
@@ -177,7 +177,7 @@ fn where_lists_are_refused_nobody_looks_out() {
     assert!(!observer.watch(&"a", "etl", &session("1", "IDLE", 1), |_| {}));
 }
 
-/// The tokens of a list of any length.
+/// Sweeps once with a list of any length. Returns whether it failed, and the number of pages read.
 fn list_with(token: impl Fn(usize) -> Option<String>) -> (bool, usize) {
     let observer = observer();
     observer.watch(&"a", "etl", &session("1", "IDLE", 1), |_| {});
@@ -199,7 +199,7 @@ fn a_list_that_does_not_end_is_given_up() {
     assert!(failed && asked <= 1001, "{asked} pages");
 }
 
-/// Sweeps a work group whose pages are these, one after the other.
+/// Sweeps a work group with these pages, one after the other.
 fn sweep(observer: &Observer<&'static str>, pages: Vec<Result<Page, Refusal>>) -> bool {
     let pages = std::cell::RefCell::new(pages.into_iter());
     let list = |_, _| std::future::ready((Asked::now(), pages.borrow_mut().next().expect("no more pages than there are")));
@@ -243,8 +243,8 @@ fn a_work_group_ages_until_it_is_listed_to_the_end_and_as_long_as_anything_lives
     assert_eq!(age(true), None);
 }
 
-/// Polls once for the look of object "a" at session 1, which was watched for since before the first page was asked for. Before each page is given, `meanwhile`
-/// is told its number. Returns how many pages were read.
+/// Polls once for the look of object "a" at session 1, which was tracked since before the request for the first page. Before each page is returned,
+/// calls `meanwhile` with its number. Returns the number of pages read.
 fn poll(observer: &Arc<Observer<&'static str>>, pages: &[&[&str]], meanwhile: impl Fn(usize)) -> usize {
     let read = std::cell::Cell::new(0);
     let list = |_, _| {
@@ -255,7 +255,7 @@ fn poll(observer: &Arc<Observer<&'static str>>, pages: &[&[&str]], meanwhile: im
         let sessions = pages[number].iter().map(|id| session(id, "IDLE", 1)).collect();
         std::future::ready((asked, Ok(Page { sessions, next: (number + 1 < pages.len()).then(|| number.to_string()) })))
     };
-    // It ends in the pause after the poll, for which nothing here waits.
+    // The poll ends in the pause after it, for which nothing here waits.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
     let poll = observer.clone().poll("etl".into(), Duration::from_hours(1), list, |_| {});
     runtime.block_on(async {

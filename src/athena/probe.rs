@@ -1,7 +1,7 @@
-//! Calls that show what the caller may do, and that cannot change anything.
+//! Calls that show the caller's permissions, and that cannot change anything.
 //!
-//! What they rest on: a call whose input breaks the service's published model is refused, and one that names a session that does not exist has nothing to
-//! act on.
+//! They rest on two facts: a call whose input breaks the service's published model is refused, and one that names a session that does not exist has
+//! nothing to act on.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ use crate::session::reply::{Refusal, WorkGroup};
 pub struct Probe(Connection);
 
 impl Probe {
-    /// With the credentials, region and endpoint of the environment. `timeout` bounds each call.
+    /// Connects with the credentials, region and endpoint of the environment. `timeout` bounds each call.
     ///
     /// # Errors
     /// When there is no region.
@@ -26,27 +26,27 @@ impl Probe {
         Ok(Self(Connection::from_env(timeout).await?))
     }
 
-    /// The region of all calls.
+    /// Returns the region of all calls.
     pub fn region(&self) -> &str {
         &self.0.region
     }
 
-    /// What stands in place of AWS's own endpoint of Athena.
+    /// Returns the endpoint that replaces AWS's own endpoint of Athena, if one is configured.
     pub fn endpoint(&self) -> Option<&str> {
         self.0.endpoint.as_deref()
     }
 
-    /// Where Athena's calls go, as far as the SDK's rules give a URL.
+    /// Returns the URL of Athena's calls, as far as the SDK's rules give one.
     pub fn url(&self) -> Option<&str> {
         self.0.target.url.as_deref()
     }
 
-    /// Whether FIPS endpoints are asked for.
+    /// Returns whether FIPS endpoints are configured.
     pub fn is_fips(&self) -> bool {
         self.0.target.fips
     }
 
-    /// Who the caller is, by STS GetCallerIdentity, which needs no permission.
+    /// Returns account and ARN of the caller, by STS GetCallerIdentity, which needs no permission.
     ///
     /// # Errors
     /// The refusal.
@@ -54,7 +54,7 @@ impl Probe {
         self.0.credentials.caller().await
     }
 
-    /// A work group.
+    /// Returns a work group.
     ///
     /// # Errors
     /// The refusal.
@@ -72,9 +72,9 @@ impl Probe {
         reply.map(|_| ()).map_err(|error| refusal(&error, &Subject::work_group(work_group)))
     }
 
-    /// StartSession with a body that breaks three rules of the published model, each of which is enough to have it refused: EngineConfiguration is required
-    /// and not there, ClientRequestToken is shorter than 32 characters, and the idle timeout is less than a minute. Returns the id of the session that a
-    /// service without any of these rules would have started.
+    /// Calls StartSession with a body that breaks three rules of the published model, each of which is enough to have it refused: EngineConfiguration
+    /// is required and missing, ClientRequestToken is shorter than 32 characters, and the idle timeout is less than a minute. Returns the id of the
+    /// session that a service without any of these rules would have started.
     ///
     /// # Errors
     /// The refusal.
@@ -115,7 +115,7 @@ impl Probe {
         self.0.athena.terminate_session().session_id(id).send().await.map(|_| ()).map_err(|error| refusal(&error, &Subject::session(id)))
     }
 
-    /// Puts a tag on what `arn` names.
+    /// Puts a tag on the resource `arn`.
     ///
     /// # Errors
     /// The refusal.

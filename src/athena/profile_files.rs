@@ -1,5 +1,5 @@
-//! The profiles of AWS's files of configuration and credentials. They may change while the operator runs, and the SDK ends the process for some values in
-//! them. So the SDK gets the text that was checked here, and reads no file itself.
+//! The profiles of AWS's files of configuration and credentials. They may change while the operator runs, and the SDK ends the process for some
+//! values in them. So the SDK gets the text that was checked here, and reads no file itself.
 
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
@@ -12,14 +12,14 @@ use aws_types::os_shim_internal::{Env, Fs};
 use crate::env_vars::{Kind, PROFILE_KEYS};
 use crate::runtime::confidential;
 
-/// Parts of a section of services, as the SDK names the services that are called.
+/// Parts of a section of services: the SDK's names of the services that the operator calls.
 const SERVICES: [&str; 2] = ["athena", "sts"];
 const WHITESPACE: [char; 2] = [' ', '\t'];
 
-/// The files, and what in them or beside them cannot be read.
+/// The files, and warnings about unreadable parts of them or of files beside them.
 pub(super) struct ProfileFiles {
     files: EnvConfigFiles,
-    /// Sentences about files that cannot be read, for people whose operator finds no credentials.
+    /// Sentences about files that cannot be read, for the message about missing credentials.
     pub(super) warnings: Vec<String>,
 }
 
@@ -35,7 +35,7 @@ impl ProfileFiles {
     /// Reads the files that the environment names, or those in the home folder.
     ///
     /// # Errors
-    /// When a value that the SDK would read is wrong: what is wrong, and where.
+    /// When a value that the SDK would read is wrong: the problem and its place.
     pub(super) async fn read() -> Result<Self, String> {
         let mut warnings = Vec::new();
         let files = [
@@ -68,7 +68,7 @@ async fn parse(files: EnvConfigFiles, profile: &str) -> Result<ProfileSet, Strin
     })
 }
 
-/// Looks at all values that the SDK reads when `selected` is the profile. Returns the files of tokens that profiles name, with what names them.
+/// Checks all values that the SDK reads when `selected` is the profile. Returns the files of tokens that profiles name, with the place of each name.
 async fn check(files: &[File], selected: String, warnings: &mut Vec<String>) -> Result<Vec<(String, String)>, String> {
     let mut sets = Vec::new();
     for file in files {
@@ -88,7 +88,7 @@ async fn check(files: &[File], selected: String, warnings: &mut Vec<String>) -> 
     let mut tokens = Vec::new();
     for (path, set) in &sets {
         for profile in profiles.iter().filter_map(|profile| set.get_profile(profile)) {
-            // In quotes, a key that is followed by a word is not taken for a key and its value, which is printed nowhere.
+            // In quotes, a key that is followed by a word is not treated as a key and its value, which the log would hide.
             let place = |key: &str| format!("`{key}` of profile {} in {path}", profile.name());
             for key in PROFILE_KEYS {
                 if let Some(problem) = profile.get(key.name).and_then(|value| key.kind.problem(value)) {
@@ -142,7 +142,7 @@ fn at_home(path: &str) -> PathBuf {
     }
 }
 
-/// Reads the file of a token, which is printed nowhere from here on, and returns what is wrong with it.
+/// Reads the file of a token, which is kept out of all output from then on, and returns the problem with it.
 fn warning_of_token(named_by: &str, path: &str) -> Option<String> {
     let problem = match std::fs::read(path).map(String::from_utf8) {
         Ok(Ok(token)) if token.is_empty() => "is empty".into(),

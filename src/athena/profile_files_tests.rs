@@ -1,4 +1,4 @@
-//! What is wrong with profiles, and where.
+//! Problems of profiles, and their places.
 
 use futures::FutureExt;
 
@@ -14,7 +14,7 @@ fn files(config: &str, credentials: &str) -> [File; 2] {
 
 type Checked = Result<Vec<(String, String)>, String>;
 
-/// Returns what is wrong with the profile `spark`, and the warnings.
+/// Returns the problem with the profile `spark`, and the warnings.
 fn checked(config: &str, credentials: &str) -> (Checked, Vec<String>) {
     let mut warnings = Vec::new();
     let result = check(&files(config, credentials), "spark".into(), &mut warnings).now_or_never().expect("nothing is waited for");

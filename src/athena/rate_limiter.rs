@@ -1,13 +1,13 @@
 //! Rate limiter of all calls to Athena: one token bucket for an account and region.
 //!
 //! No reconcile sleeps here. An object that cannot call now waits in the limiter, without a timer and without a permit of the workqueue;
-//! [`RateLimiter::dispatch`] triggers it when its turn has come, and it asks again. A turn is a reservation of a call, for a short while:
-//! the bucket is charged when the call is made, so that calls never come faster than the rate, however late turns are used.
+//! [`RateLimiter::dispatch`] triggers it when its turn has come, and it asks again. A turn is a reservation of a call, for a short while: the bucket
+//! is charged when the call is made, so that calls never come faster than the rate, however late turns are used.
 //!
 //! No turn is lost: an object whose reservation lapsed goes to the head of its queue as soon as it asks again.
 //!
-//! Of the calls with a large request or reply, few are let in at a time, from the turn to the reply: they cost memory, and those that wait for one another
-//! must not keep others from calling.
+//! Of the calls with a large request or reply, few are admitted at a time, from the turn to the reply: they cost memory, and those that wait for one
+//! another must not keep others from calling.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::fmt;
@@ -19,8 +19,8 @@ use tokio::sync::{Notify, oneshot};
 
 use crate::athena::metrics::AthenaMetrics;
 
-/// Purpose of a call. Under pressure terminations come first, then starts; both starts and looks have a share of their own, so that terminations that fail
-/// cannot hold up every start, nor a wave of starts blind the operator, and starts that were refused before have a small one.
+/// Purpose of a call. Under pressure terminations come first, then starts. Starts and looks each have a share of their own, so that terminations that
+/// fail cannot hold up every start, and a wave of starts cannot stop the looks; starts that were refused before have a small share.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Priority {
     /// TerminateSession, and looks at a session that is to end.
@@ -34,7 +34,7 @@ pub enum Priority {
 }
 
 impl Priority {
-    /// All priorities, the first served first.
+    /// All priorities, in the order in which they are served.
     pub const ALL: [Self; 4] = [Self::Terminate, Self::Start, Self::Look, Self::Retry];
 
     /// Returns the value of the metric's label.
@@ -48,23 +48,24 @@ impl Priority {
     }
 }
 
-/// Of so many turns one is a look's, if one waits.
+/// Number of turns of which one is a look's, if one waits.
 const LOOK_SHARE: u32 = 4;
-/// Of so many turns one is a start's, unless it is a look's or a retry's, if one waits: sessions that cannot be ended must not keep others from starting.
+/// Number of turns of which one is a start's, unless it is a look's or a retry's, if one waits: sessions that cannot be ended must not keep others
+/// from starting.
 const START_SHARE: u32 = 7;
-/// Of so many turns one is a retry's, if one waits.
+/// Number of turns of which one is a retry's, if one waits.
 const RETRY_SHARE: u32 = 32;
 /// Namespace of callers that are no objects.
 const CALLERS: &str = "";
-/// So many turns in a row they have at most while an object waits.
+/// Maximum number of turns in a row for such callers while an object waits.
 const CALLERS_TURNS: u32 = 7;
 /// Time for which an unused turn keeps a call from others.
 const RESERVATION: Duration = Duration::from_secs(2);
 
-/// How many large calls may be under way at a time.
+/// Maximum number of large calls under way at a time.
 pub const LARGE_CALLS: usize = 2;
 
-/// Calls per second, and how many may come at once after a pause.
+/// Calls per second, and the number of calls at once after a pause.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Rate {
     /// Calls per second; more than nothing.
@@ -73,15 +74,15 @@ pub struct Rate {
     pub burst: u32,
 }
 
-/// Queue of one priority: first come, first served in each namespace, and the namespace that has waited longest since its last turn is next. Callers that are
-/// no objects, in the namespace without a name, come first, for [`CALLERS_TURNS`] in a row: what they read serves many objects.
+/// Queue of one priority: first come, first served in each namespace, and the namespace that has waited longest since its last turn is next. Callers
+/// that are no objects, in the namespace without a name, come first, for [`CALLERS_TURNS`] in a row: their replies serve many objects.
 #[derive(Debug)]
 struct Queue<K> {
     waiting: Vec<(String, VecDeque<(K, u64)>)>,
-    /// At which of the queue's turns each namespace was last served, while anything waits.
+    /// Number of the queue's turn at which each namespace was last served, while any key waits.
     served: HashMap<String, u64>,
     turns: u64,
-    /// Turns in a row, up to the last, that were callers'.
+    /// Number of turns in a row, up to the last, that were callers'.
     callers: u32,
 }
 
@@ -102,12 +103,12 @@ impl<K> Queue<K> {
         self.of(namespace).push_back((key, ticket));
     }
 
-    /// Makes `key` the next of its namespace, whose turn that does not bring nearer.
+    /// Makes `key` the next of its namespace, without moving the namespace's turn forward.
     fn push_next(&mut self, namespace: &str, key: K, ticket: u64) {
         self.of(namespace).push_front((key, ticket));
     }
 
-    /// Makes `key` the next of all.
+    /// Makes `key` the next of the whole queue.
     fn push_front(&mut self, namespace: &str, key: K, ticket: u64) {
         self.of(namespace).push_front((key, ticket));
         self.served.remove(namespace);
@@ -168,29 +169,29 @@ struct Waiting {
     priority: Priority,
     ticket: u64,
     since: Instant,
-    /// The namespace of one that waits to be let in.
+    /// Namespace of a key that waits for admission.
     outside: Option<String>,
 }
 
-/// The bounds of what is under way at a time.
+/// Bounds of the calls under way at a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bounds {
-    /// Calls that objects may have under way.
+    /// Maximum number of objects' calls under way.
     pub in_flight: usize,
-    /// How many of them may be large.
+    /// Maximum number of large calls among them.
     pub large: usize,
 }
 
-/// What a key asks for.
+/// A key's request for a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Want {
     /// Purpose of the call.
     pub priority: Priority,
-    /// Whether it completes something that was begun, and so goes before what is to begin.
+    /// True if the call completes something that was begun, and so is served before calls that begin something.
     pub ahead: bool,
-    /// Whether its request or its reply may be large.
+    /// True if its request or its reply may be large.
     pub large: bool,
-    /// Whether something comes before the call, such as a write: until then its turn is kept, and takes nothing of what may be under way.
+    /// True if another action, such as a write, comes before the call: until then its turn is reserved, and does not count among the calls under way.
     pub later: bool,
 }
 
@@ -199,27 +200,27 @@ pub struct Want {
 struct Turns<K> {
     bucket: Bucket,
     queues: HashMap<Priority, Queue<K>>,
-    /// Keys with a large call that are not let in yet.
+    /// Keys with a large call that are not admitted yet.
     outside: HashMap<Priority, Queue<K>>,
-    /// Keys with a large call that were let in, until they have their permit.
+    /// Keys with a large call that were admitted, until they have their permit.
     large: HashSet<K>,
     waiting: HashMap<K, Waiting>,
     counts: HashMap<Priority, usize>,
-    /// Turns that were given and not used yet. Each reserves one token of the bucket.
+    /// Turns that were granted and not used yet. Each reserves one token of the bucket.
     granted: HashMap<K, (Priority, Instant)>,
-    /// Those of them whose call comes later.
+    /// Granted turns whose call comes later.
     later: HashSet<K>,
     /// Keys whose reservation lapsed before they asked again.
     lapsed: HashSet<K>,
-    /// Waits that are over, until they are counted.
+    /// Waits that are over, until the metrics count them.
     waits: Vec<(Priority, Duration)>,
     tickets: u64,
     turn: u32,
-    /// Permits that were taken and whose call was not made yet. Each reserves one token too.
+    /// Number of permits that were taken and whose call was not made yet. Each reserves one token too.
     unspent: usize,
-    /// Permits of objects.
+    /// Number of permits of objects.
     in_flight: usize,
-    /// Permits of large calls.
+    /// Number of permits of large calls.
     large_in_flight: usize,
     bounds: Bounds,
 }
@@ -228,7 +229,7 @@ struct Turns<K> {
 enum Next<K> {
     Turn(K),
     At(Instant),
-    /// Nothing can be given until something else happens.
+    /// No turn can be granted until another event.
     Nothing,
 }
 
@@ -255,7 +256,7 @@ impl<K: Clone + Eq + Hash> Turns<K> {
         }
     }
 
-    /// Returns whether `key` may make a call now; if so, [`Turns::take`] makes it. If not, it waits from now on.
+    /// Returns whether `key` may make a call now; if so, [`Turns::take`] takes the permit. If not, it waits from now on.
     fn ask(&mut self, key: &K, namespace: &str, want: Want, now: Instant) -> bool {
         let Want { priority, ahead, large, later } = want;
         self.lapse(now);
@@ -264,7 +265,7 @@ impl<K: Clone + Eq + Hash> Turns<K> {
             if later {
                 self.later.insert(key.clone());
             }
-            // Others may have taken the room meanwhile: then it waits as the next.
+            // Others may have taken the room meanwhile: then the key waits as the next.
             if later || !self.later.remove(key) || self.in_flight + self.granted.len() - self.later.len() <= self.bounds.in_flight {
                 return true;
             }
@@ -300,7 +301,7 @@ impl<K: Clone + Eq + Hash> Turns<K> {
             if ahead {
                 queue.push_front(namespace, key.clone(), self.tickets);
             } else if may_enter && large {
-                // While it waits for its turn, it keeps others outside, of other namespaces too.
+                // While a key with a large call waits for its turn, it keeps others outside, of other namespaces too.
                 queue.push_next(namespace, key.clone(), self.tickets);
             } else {
                 queue.push(namespace, key.clone(), self.tickets);
@@ -309,7 +310,7 @@ impl<K: Clone + Eq + Hash> Turns<K> {
         false
     }
 
-    /// Takes back the turn of `key`. Returns whether it had one.
+    /// Revokes the turn of `key`. Returns whether it had one.
     fn ungrant(&mut self, key: &K) -> bool {
         self.later.remove(key);
         self.granted.remove(key).is_some()
@@ -319,7 +320,7 @@ impl<K: Clone + Eq + Hash> Turns<K> {
         self.large.len() + self.large_in_flight < self.bounds.large
     }
 
-    /// Lets in those that wait outside, as far as there is room: they go on to wait for their turn.
+    /// Admits keys that wait outside, as far as there is room: they then wait for their turn.
     fn let_in(&mut self) {
         for priority in Priority::ALL {
             while self.has_room_for_large() {
@@ -337,7 +338,7 @@ impl<K: Clone + Eq + Hash> Turns<K> {
         }
     }
 
-    /// Turns the turn of `key` into a permit, if it had one. Returns whether its call is large.
+    /// Converts the turn of `key` into a permit, if it had one. Returns whether its call is large.
     fn take(&mut self, key: &K, is_object: bool) -> Option<bool> {
         if !self.ungrant(key) {
             return None;
@@ -349,14 +350,14 @@ impl<K: Clone + Eq + Hash> Turns<K> {
         Some(is_large)
     }
 
-    /// The call of a permit is made now.
+    /// Charges the bucket for the call of a permit, which is made now.
     fn spend(&mut self, now: Instant) {
         self.bucket.refill(now);
         self.bucket.level -= 1.0;
         self.unspent -= 1;
     }
 
-    /// A permit is over.
+    /// Releases a permit.
     fn release(&mut self, is_object: bool, is_large: bool, is_spent: bool) {
         self.in_flight -= usize::from(is_object);
         self.large_in_flight -= usize::from(is_large);
@@ -369,7 +370,7 @@ impl<K: Clone + Eq + Hash> Turns<K> {
         }
     }
 
-    /// Ends what `key` waits for or was given. Returns whether another may have its turn.
+    /// Cancels the wait or the turn of `key`. Returns whether another key may have its turn.
     fn cancel(&mut self, key: &K) -> bool {
         self.leave(key);
         self.lapsed.remove(key);
@@ -377,7 +378,7 @@ impl<K: Clone + Eq + Hash> Turns<K> {
         self.ungrant(key) || was_let_in
     }
 
-    /// Lets others have the turn of `key`, if it was given one, as if that had lapsed: it goes ahead when it asks again. Returns whether it was.
+    /// Revokes the turn of `key`, if it has one, as if it had lapsed: the key goes ahead when it asks again. Returns whether it had one.
     fn give_back(&mut self, key: &K) -> bool {
         if !self.ungrant(key) {
             return false;
@@ -393,7 +394,7 @@ impl<K: Clone + Eq + Hash> Turns<K> {
         }
     }
 
-    /// Ends reservations that are too old. Their objects are triggered already, and go ahead when they ask again.
+    /// Ends reservations that are too old. Their objects were triggered already, and go ahead when they ask again.
     fn lapse(&mut self, now: Instant) {
         let lapsed = self.granted.extract_if(|_, (_, since)| now.saturating_duration_since(*since) >= RESERVATION);
         for (key, _) in lapsed {
@@ -415,7 +416,7 @@ impl<K: Clone + Eq + Hash> Turns<K> {
         self.in_flight + self.granted.len() - self.later.len() < self.bounds.in_flight
     }
 
-    /// Gives the next turn, if anything waits and a call may be made.
+    /// Grants the next turn, if a key waits and a call may be made.
     fn next(&mut self, now: Instant) -> Next<K> {
         self.lapse(now);
         if self.waiting.is_empty() {
@@ -428,7 +429,7 @@ impl<K: Clone + Eq + Hash> Turns<K> {
         let missing = 1.0 + self.reserved() - level;
         // Sums of floats are not exact.
         if missing > 1e-9 {
-            // More than the bucket holds comes only when a turn is used or lapses.
+            // If more tokens are missing than the bucket holds, the next comes only when a turn is used or lapses.
             let filled = (level + missing <= f64::from(rate.burst) + 1e-6).then(|| now + Duration::from_secs_f64(missing / rate.per_second));
             return filled.into_iter().chain(oldest).min().map_or(Next::Nothing, Next::At);
         }
@@ -457,12 +458,12 @@ impl<K: Clone + Eq + Hash> Turns<K> {
                 return Next::Turn(key);
             }
         }
-        // All that wait are outside: there is room once a turn is used, or lapses.
+        // All waiting keys are outside: there is room once a turn is used, or lapses.
         oldest.map_or(Next::Nothing, Next::At)
     }
 }
 
-/// Who waits: an object, which decides again when its turn has come, or a caller that is no object and goes on.
+/// Holder of a turn: an object, which decides again when its turn has come, or a caller that is no object and continues.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Holder<K> {
     Object(K),
@@ -489,7 +490,7 @@ struct Callers {
     waiting: HashMap<u64, oneshot::Sender<Permit>>,
 }
 
-/// What a permit tells its limiter.
+/// The limiter, as its permits call it.
 trait Issuer: Send + Sync {
     fn spend(&self);
     fn release(&self, is_object: bool, is_large: bool, is_spent: bool);
@@ -508,7 +509,8 @@ impl<K: Clone + Eq + Hash + Send> Issuer for Shared<K> {
     }
 }
 
-/// The right to make one call. Held until the reply is there; dropped before [`Permit::spend`], the call is another's.
+/// The right to make one call. The caller holds it until the reply has arrived; a permit that is dropped before [`Permit::spend`] goes to another
+/// call.
 #[must_use = "a permit that is dropped goes to another call"]
 pub struct Permit {
     issuer: Arc<dyn Issuer>,
@@ -554,14 +556,14 @@ impl<K> Clone for RateLimiter<K> {
 }
 
 impl<K: Clone + Eq + Hash + Send + 'static> RateLimiter<K> {
-    /// Creates a limiter of so many calls, of which objects have no more under way at a time than `bounds` say: while Athena does not answer, the other
-    /// reconciles go on.
+    /// Creates a limiter with this rate, which allows objects no more calls under way at a time than `bounds`: while Athena does not answer, the
+    /// other reconciles continue.
     pub fn new(rate: Rate, bounds: Bounds, metrics: Arc<AthenaMetrics>) -> Self {
         let turns = Mutex::new(Turns::new(rate, bounds, Instant::now()));
         Self(Arc::new(Shared { turns, callers: Mutex::default(), changed: Notify::new(), metrics }))
     }
 
-    /// Returns what `act` returns; the waits that it ends are counted.
+    /// Returns the result of `act`; the metrics count the waits that it ends.
     fn with<T>(&self, act: impl FnOnce(&mut Turns<Holder<K>>) -> T) -> T {
         let (result, waits) = {
             let mut turns = self.0.turns();
@@ -581,8 +583,8 @@ impl<K: Clone + Eq + Hash + Send + 'static> RateLimiter<K> {
         self.0.callers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Reserves the next call of `key`, and returns whether it may be made now. If not, [`RateLimiter::dispatch`] triggers `key` when its turn has come,
-    /// and it is to ask again.
+    /// Reserves the next call of `key`, and returns whether it may be made now. If not, [`RateLimiter::dispatch`] triggers `key` when its turn has
+    /// come, and it must ask again.
     pub fn reserve(&self, key: &K, namespace: &str, want: Want) -> bool {
         let holder = Holder::Object(key.clone());
         let may = self.with(|turns| turns.ask(&holder, namespace, want, Instant::now()));
@@ -592,7 +594,7 @@ impl<K: Clone + Eq + Hash + Send + 'static> RateLimiter<K> {
         may
     }
 
-    /// Returns a permit if `key` may make a call now; else as [`RateLimiter::reserve`].
+    /// Returns a permit if `key` may make a call now; otherwise acts like [`RateLimiter::reserve`].
     pub fn try_acquire(&self, key: &K, namespace: &str, want: Want) -> Option<Permit> {
         if !self.reserve(key, namespace, want) {
             return None;
@@ -601,21 +603,21 @@ impl<K: Clone + Eq + Hash + Send + 'static> RateLimiter<K> {
         Some(self.permit(true, is_large))
     }
 
-    /// Ends what `key` waits for or has reserved.
+    /// Cancels the wait or the reservation of `key`.
     pub fn cancel(&self, key: &K) {
         if self.with(|turns| turns.cancel(&Holder::Object(key.clone()))) {
             self.0.changed.notify_one();
         }
     }
 
-    /// Lets others have the turn that was given to `key`, if one was. What it waits for it goes on to wait for, and it goes ahead when it asks again.
+    /// Gives the turn of `key`, if it has one, to others. A waiting key still waits, and goes ahead when it asks again.
     pub fn give_back(&self, key: &K) {
         if self.with(|turns| turns.give_back(&Holder::Object(key.clone()))) {
             self.0.changed.notify_one();
         }
     }
 
-    /// Waits for a permit of a caller that is no object, beside the namespaces. [`RateLimiter::dispatch`] must run.
+    /// Waits for a permit for a caller that is no object and is not in a namespace. [`RateLimiter::dispatch`] must run.
     pub async fn acquire(&self, priority: Priority) -> Permit {
         let (sender, receiver) = oneshot::channel();
         let number = {
@@ -640,7 +642,7 @@ impl<K: Clone + Eq + Hash + Send + 'static> RateLimiter<K> {
         }
     }
 
-    /// Gives turns for ever: `trigger` is told whose turn it is.
+    /// Grants turns for ever: calls `trigger` for each object whose turn has come.
     pub async fn dispatch(&self, trigger: impl Fn(K)) {
         loop {
             match self.with(|turns| turns.next(Instant::now())) {
@@ -650,7 +652,7 @@ impl<K: Clone + Eq + Hash + Send + 'static> RateLimiter<K> {
                     let taken = self.with(|turns| turns.take(&Holder::Caller(number), false));
                     let permit = taken.map(|_| self.permit(false, false));
                     if let (Some(sender), Some(permit)) = (sender, permit) {
-                        // A caller that has gone gives its permit back.
+                        // A caller that has gone returns its permit.
                         let _ = sender.send(permit);
                     }
                 }

@@ -15,7 +15,7 @@ fn ask<K: Clone + Eq + Hash>(turns: &mut Turns<K>, key: &K, namespace: &str, pri
     turns.ask(key, namespace, want(priority), now)
 }
 
-/// A limiter whose bucket is empty, so that whoever asks has to wait.
+/// Returns a limiter whose bucket is empty, so that a key that asks has to wait.
 fn busy(start: Instant) -> Turns<&'static str> {
     let mut turns = turns(start);
     for key in ["1", "2", "3", "4", "5"] {
@@ -35,7 +35,7 @@ fn call<K: Clone + Eq + Hash>(turns: &mut Turns<K>, key: &K, now: Instant) -> bo
     taken.is_some()
 }
 
-/// The keys of the next so many calls, one after the other as the rate allows.
+/// Returns the keys of the next so many calls, one after the other as the rate allows.
 fn drain<K: Clone + Eq + Hash>(turns: &mut Turns<K>, mut now: Instant, count: usize) -> Vec<K> {
     let mut order = Vec::new();
     while order.len() < count {
@@ -90,7 +90,7 @@ fn never_more_than_burst_and_rate_in_any_while_however_late_turns_are_used() {
             }
             assert!(now < start + Duration::from_mins(20), "{delay:?}: {} calls", calls.len());
             if delay > RESERVATION {
-                // Whoever is slower than a reservation lasts makes no call by it: once is enough to see that nobody is forgotten.
+                // A key that is slower than a reservation lasts makes no call with it: one round is enough to see that no key is forgotten.
                 let quick: Vec<_> = triggered.drain(..).collect();
                 triggered.extend(quick.into_iter().map(|(time, key)| (time.min(now + RESERVATION / 2), key)));
             }
@@ -176,7 +176,7 @@ fn a_namespace_that_asks_again_is_next_and_starves_nobody() {
     let now = start + Duration::from_millis(200);
     ask(&mut turns, &"b-1", "b", Priority::Start, now);
     assert_eq!(drain(&mut turns, now, 1), ["b-1"], "it was never served");
-    // As soon as it has had its turn, it asks again.
+    // As soon as the key has had its turn, its namespace asks again.
     ask(&mut turns, &"b-2", "b", Priority::Start, now);
     ask(&mut turns, &"c-1", "c", Priority::Start, now);
     assert_eq!(drain(&mut turns, now, 3), ["c-1", "a-2", "b-2"]);
@@ -329,7 +329,7 @@ fn few_large_calls_are_let_in_and_the_others_keep_nobody_from_calling() {
     let mut turns = Turns::new(Rate { per_second: 1000.0, burst: 1000 }, Bounds { in_flight: 10, large: 2 }, start);
     for key in 0..20 {
         assert_eq!(ask_large(&mut turns, &key, "n", start), key < 2, "{key}");
-        // It is asked for again when the object has changed.
+        // The key asks again when its object has changed.
         assert_eq!(ask_large(&mut turns, &key, "n", start), key < 2, "{key}");
     }
     assert_eq!([0, 1].map(|key| turns.take(&key, true)), [Some(true); 2]);
@@ -396,7 +396,7 @@ fn large_calls_that_enter_at_once_do_not_wait_behind_small_ones_of_their_namespa
         assert!(!ask_large(&mut turns, &key, "a", start));
     }
     ask_large(&mut turns, &"b-large", "b", start);
-    // Of the two that were let in, one has to have had its turn.
+    // One of the two admitted keys must have had its turn.
     assert_eq!(drain(&mut turns, start, 9)[..2], ["a-large-2", "b-large"]);
 }
 

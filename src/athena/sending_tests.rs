@@ -1,4 +1,4 @@
-//! Which failed calls certainly were not sent, seen at real sockets, and which may have been.
+//! Failed calls that certainly were not sent, at real sockets, and those that may have been.
 
 use std::net::SocketAddr;
 
@@ -15,7 +15,7 @@ use super::*;
 use crate::athena::error::UNAVAILABLE;
 use crate::athena::rate_limiter::{Bounds, Rate};
 
-/// A client of Athena at `url`, behind a proxy if there is one. A call takes a second at most.
+/// Returns a client of Athena at `url`, behind a proxy if there is one. A call takes a second at most.
 fn athena(url: &str, proxy: Option<&str>) -> Athena {
     let timeouts = TimeoutConfig::builder().operation_timeout(Duration::from_secs(1)).build();
     let config = SdkConfig::builder()
@@ -37,7 +37,7 @@ async fn start(athena: &Athena) -> Refusal {
     athena.start_session("etl", b"{}".to_vec(), athena.limiter().acquire(Priority::Start).await).await.expect_err("nobody starts anything here")
 }
 
-/// A server that does this with every connection.
+/// Starts a server that does this with every connection.
 async fn server<F: Future<Output = ()> + Send + 'static>(serve: fn(TcpStream) -> F) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("an address");
@@ -81,7 +81,7 @@ async fn a_call_without_a_connection_was_not_sent_and_names_the_host_that_was_tr
         answer(&mut connection, "403 Forbidden", "no").await;
     })
     .await;
-    // No label of a name may have more than 63 letters, so that nobody is asked for it.
+    // No label of a name may have more than 63 letters, so that no DNS server is asked for it.
     let unknown = format!("{}.example", "x".repeat(64));
     for (case, url, proxy, host) in [
         ("refused", format!("http://{closed}"), None, closed.to_string()),

@@ -1,5 +1,5 @@
-//! What GetWorkGroup tells, which is asked once for all who want to know it. Nobody waits here: whoever comes while it is being asked for is triggered when it
-//! is told.
+//! Cache of GetWorkGroup replies: one request serves all objects that need a work group. No caller waits here: a caller that comes during a request
+//! is triggered by its reply.
 
 use std::collections::{HashMap, HashSet};
 use std::hash::Hash;
@@ -8,29 +8,29 @@ use std::time::{Duration, Instant};
 
 use crate::session::reply::{Refusal, WorkGroup};
 
-/// What GetWorkGroup told.
+/// Reply to GetWorkGroup.
 pub(super) type Told = Result<WorkGroup, Refusal>;
 
-/// What is known of a work group.
+/// Cached state of a work group.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum KnownWorkGroup {
-    /// It was told not long ago.
+    /// A recent reply.
     Told(Told),
-    /// Another has asked. Whoever wanted to know is triggered when it is told.
+    /// A request is under way. The caller is triggered by its reply.
     Asked,
-    /// Nothing that still counts.
+    /// No reply that still counts.
     Unknown,
 }
 
-/// How long the reply for a work group that can take sessions is used.
+/// Time for which the reply for a work group that can take sessions is used.
 const FIT_TTL: Duration = Duration::from_mins(1);
-/// How long any other is: somebody may be mending it.
+/// Time for which any other reply is used: somebody may be fixing the work group.
 const BRIEF_TTL: Duration = Duration::from_secs(5);
 
 #[derive(Debug)]
 struct Place<K> {
     told: Option<(Instant, Told)>,
-    /// Whether somebody has asked and has no answer yet.
+    /// True while a request is under way.
     asked: bool,
     waiting: HashSet<K>,
 }
@@ -50,7 +50,7 @@ impl<K> Place<K> {
     }
 }
 
-/// The work groups. `K` names who wants to know of them.
+/// Cached work groups. `K` is the key of an object that needs one.
 #[derive(Debug)]
 pub(super) struct WorkGroups<K>(Mutex<HashMap<String, Place<K>>>);
 
@@ -65,7 +65,7 @@ impl<K: Clone + Eq + Hash> WorkGroups<K> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Returns what is known of the work group `name`. If another has asked, `key` waits for what it is told.
+    /// Returns the cached state of the work group `name`. If a request is under way, `key` is triggered by its reply.
     pub(super) fn read(&self, name: &str, key: &K) -> KnownWorkGroup {
         let mut places = self.places();
         let Some(place) = places.get_mut(name) else { return KnownWorkGroup::Unknown };
@@ -79,8 +79,8 @@ impl<K: Clone + Eq + Hash> WorkGroups<K> {
         KnownWorkGroup::Unknown
     }
 
-    /// Begins to ask for the work group `name`, which is to be told to the question that this returns; `trigger` is then told who waits for it. If another has
-    /// asked, `key` waits for that and nothing is returned.
+    /// Begins a request for the work group `name`. The caller passes the reply to the returned question; `trigger` is then called for each waiting
+    /// key. If another request is under way, `key` waits for that one and nothing is returned.
     pub(super) fn ask<F: Fn(&K)>(&self, name: &str, key: &K, trigger: F) -> Option<Question<'_, K, F>> {
         let now = Instant::now();
         let mut places = self.places();
@@ -94,7 +94,7 @@ impl<K: Clone + Eq + Hash> WorkGroups<K> {
     }
 }
 
-/// A question that waits for its answer. Those who wait for it are triggered at its end, whether there is an answer or not.
+/// A request that waits for its reply. The waiting keys are triggered at its end, with a reply or without.
 #[derive(Debug)]
 pub(super) struct Question<'a, K: Clone + Eq + Hash, F: Fn(&K)> {
     groups: &'a WorkGroups<K>,
@@ -103,7 +103,7 @@ pub(super) struct Question<'a, K: Clone + Eq + Hash, F: Fn(&K)> {
 }
 
 impl<K: Clone + Eq + Hash, F: Fn(&K)> Question<'_, K, F> {
-    /// GetWorkGroup has told this.
+    /// Caches the reply.
     pub(super) fn answer(self, told: Told) {
         if let Some(place) = self.groups.places().get_mut(&self.name) {
             place.told = Some((Instant::now(), told));

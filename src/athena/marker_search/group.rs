@@ -1,5 +1,5 @@
-//! The objects that wait for a list of one work group: which list serves whom, and when the next begins. It has no clock and makes no calls, and any times
-//! will do, so that the model check drives it too.
+//! The objects that wait for a list of one work group: the list that serves each object, and the begin of the next one. It has no clock and makes no
+//! calls, and any times will do, so that the model check drives it too.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::{Add, Sub};
@@ -11,19 +11,19 @@ use crate::session::reply::{Class, Refusal};
 
 /// Time for which the refusals of a work group's lists are remembered while its objects wait to ask again: twice the longest backoff.
 const FAILING_TTL: Duration = Duration::from_mins(10);
-/// Part of the time in which a work group may be listed: after a list, the next begins no sooner than so many times its duration.
+/// Inverse share of the time in which a work group may be listed: after a list, the next begins no sooner than this many times its duration.
 const PAUSE_FACTOR: u32 = 3;
 
-/// What an object wants to learn from a list, and from when on.
+/// The sessions that an object searches for in a list, and the time from which a list is of use.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Ask<T> {
     /// UID in the markers.
     pub uid: String,
-    /// Attempt in the markers; any if there is none.
+    /// Attempt in the markers; none for any attempt.
     pub attempt: Option<i32>,
     /// Session to look for by its id, whatever its marker.
     pub session_id: Option<String>,
-    /// Earliest begin of a list whose silence is of use. A list that shows a session is of use in any case.
+    /// Earliest begin of a list that is of use even if it shows no session. A list that shows a session is of use in any case.
     pub from: T,
 }
 
@@ -36,13 +36,13 @@ impl<T> Ask<T> {
 /// A session as ListSessions shows it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Summary {
-    /// The id, if it is one.
+    /// Session id, if the text is a valid one.
     pub id: Option<String>,
-    /// The description.
+    /// Description of the session.
     pub description: Option<String>,
 }
 
-/// A session with the marker that was asked for.
+/// A session with the marker of an ask.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Marked {
     /// Attempt in the marker.
@@ -51,16 +51,16 @@ pub struct Marked {
     pub id: Option<String>,
 }
 
-/// What a list has told an object.
+/// Result of a list for an object.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Answer<T> {
     /// The list was read to its end.
     Complete {
-        /// Time before its first page was asked for.
+        /// Time before its first page was requested.
         begun: T,
-        /// Sessions with the marker that was asked for.
+        /// Sessions with the marker of the ask.
         marked: Vec<Marked>,
-        /// Whether the session that was asked for by its id is in it.
+        /// True if the list contains the session with the id of the ask.
         contains_session: bool,
     },
     /// The list could not be read.
@@ -70,7 +70,7 @@ pub enum Answer<T> {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Asker<T> {
     ask: Ask<T>,
-    /// Number of the list that reads for it from its first page on.
+    /// Number of the list that reads for this asker from its first page on.
     list: Option<u64>,
     answer: Option<Answer<T>>,
 }
@@ -81,7 +81,7 @@ struct Failing {
     class: Class,
     reason: &'static str,
     count: u32,
-    /// UIDs of the objects that know of it.
+    /// UIDs of the objects that got this refusal as an answer.
     told: BTreeSet<String>,
 }
 
@@ -91,7 +91,7 @@ pub struct Group<K: Ord, T> {
     askers: BTreeMap<K, Asker<T>>,
     /// Number of the newest list.
     list: u64,
-    /// When the next list may begin, if there was one before.
+    /// Time from which on the next list may begin, if there was one before.
     next: Option<T>,
     failing: Option<Failing>,
 }
@@ -106,7 +106,7 @@ impl<K: Ord, T> Default for Group<K, T> {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Reading<K: Ord, T> {
     number: u64,
-    /// Time before its first page is asked for.
+    /// Time before its first page is requested.
     pub begun: T,
     /// Objects by UID, with the attempt that each asks for.
     pub(super) uids: BTreeMap<String, Vec<(K, Option<i32>)>>,
@@ -116,12 +116,12 @@ pub struct Reading<K: Ord, T> {
 }
 
 impl<K: Clone + Ord, T> Reading<K, T> {
-    /// Returns the objects that it serves.
+    /// Returns the objects that this list serves.
     pub fn askers(&self) -> impl Iterator<Item = &K> {
         self.uids.values().flatten().map(|(key, _)| key)
     }
 
-    /// Takes in a page. Only the markers that somebody asks for are kept.
+    /// Takes in a page. Only the markers of the askers are stored.
     pub fn take(&mut self, sessions: Vec<Summary>) {
         for Summary { id, description } in sessions {
             if let Some(keys) = id.as_ref().and_then(|id| self.session_ids.get(id)) {
@@ -142,25 +142,25 @@ impl<K: Clone + Ord, T> Reading<K, T> {
     }
 }
 
-/// How the reading of a list has come to its end.
+/// Result of reading a list.
 #[derive(Debug)]
 pub enum Read {
-    /// To its last page.
+    /// The list was read to its last page.
     Complete,
-    /// Nobody waits for it any more.
+    /// The reading was stopped: no object waits for the list.
     Abandoned,
     /// A page was refused.
     Failed(Refusal),
 }
 
-/// What is to be done for a work group.
+/// Next action for a work group.
 #[derive(Debug)]
 pub enum Next<K: Ord, T> {
-    /// To read this list.
+    /// Read this list.
     List(Reading<K, T>),
-    /// To wait until something changes or, if it is given, until this time.
+    /// Wait until something changes or, if it is given, until this time.
     Wait(Option<T>),
-    /// Nothing: nobody asks.
+    /// No action: no object asks.
     Over,
 }
 
@@ -169,7 +169,7 @@ impl<K: Clone + Ord, T: Copy + Ord + Add<Duration, Output = T> + Sub<Output = Du
     pub fn ask(&mut self, key: &K, ask: Ask<T>) -> Option<Answer<T>> {
         match self.askers.get_mut(key) {
             Some(asker) if asker.ask.seeks_the_same(&ask) => {
-                // A list that is being read for it still serves it.
+                // A list that is being read for the asker still serves it.
                 if asker.answer.is_none() && asker.ask.from > ask.from {
                     asker.ask = ask;
                 }
@@ -187,18 +187,18 @@ impl<K: Clone + Ord, T: Copy + Ord + Add<Duration, Output = T> + Sub<Output = Du
         self.askers.remove(key).is_some()
     }
 
-    /// Returns until when the group is kept though nobody asks.
+    /// Returns the time until which the group is kept though no object asks.
     fn kept_until(&self) -> Option<T> {
         self.next.map(|next| if self.failing.is_some() { next + FAILING_TTL } else { next })
     }
 
-    /// Decides what is to be done at `now`, while no list is being read.
+    /// Returns the next action at `now`, while no list is being read.
     pub fn next(&mut self, now: T) -> Next<K, T> {
         let earliest = self.askers.values().filter(|asker| asker.answer.is_none()).map(|asker| asker.ask.from).min();
         let begin = match earliest {
             Some(earliest) => self.next.map_or(earliest, |next| next.max(earliest)),
             None if !self.askers.is_empty() => return Next::Wait(None),
-            // Kept for a while, so that the pause holds for whoever comes next, and the backoff grows.
+            // The group is kept for a while, so that the pause holds for the next asker, and the backoff grows.
             None if self.kept_until().is_some_and(|time| now < time) => return Next::Wait(self.kept_until()),
             None => return Next::Over,
         };
@@ -218,12 +218,12 @@ impl<K: Clone + Ord, T: Copy + Ord + Add<Duration, Output = T> + Sub<Output = Du
         Next::List(Reading { number, begun: now, uids, session_ids, marked: BTreeMap::new(), contained: BTreeSet::new() })
     }
 
-    /// Returns whether anybody still waits for `reading`.
+    /// Returns whether any object still waits for `reading`.
     pub fn awaits(&self, reading: &Reading<K, T>) -> bool {
         self.askers.values().any(|asker| asker.list == Some(reading.number))
     }
 
-    /// Answers the objects that `reading` serves, and plans the next list no sooner than `pause` after it. Returns whom it has answered.
+    /// Answers the objects that `reading` serves, and plans the next list no sooner than `pause` after it. Returns the answered objects.
     pub fn finish(&mut self, mut reading: Reading<K, T>, read: &Read, now: T, pause: Duration, jitter: f64) -> Vec<K> {
         let lasted = (now - reading.begun) * PAUSE_FACTOR;
         self.next = Some(now + pause.max(lasted));
@@ -249,7 +249,8 @@ impl<K: Clone + Ord, T: Copy + Ord + Add<Duration, Output = T> + Sub<Output = Du
                     (is_due || is_found).then_some(Answer::Complete { begun: reading.begun, marked, contains_session })
                 }
                 Read::Abandoned => None,
-                // What an object knows already is no answer: it waits on. For one that misses its session it may be a part of the proof.
+                // A refusal that an object knows already is no answer: the object still waits. For an object that misses its session it may be a part
+                // of the proof.
                 Read::Failed(refusal) => {
                     let is_news = is_due && self.failing.as_mut().is_some_and(|failing| failing.told.insert(asker.ask.uid.clone()));
                     (is_news || is_due && asker.ask.session_id.is_some()).then(|| Answer::Failed(refusal.clone()))
