@@ -1,4 +1,4 @@
-//! The CustomResourceDefinition as it is installed: the derived schema, made strict.
+//! The CustomResourceDefinition as installed: the derived schema, made strict.
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::CustomResourceExt;
@@ -39,10 +39,10 @@ pub const IMMUTABLE: &[&str] = &[
     "copyWorkGroupTags",
 ];
 
-/// The CustomResourceDefinition of `AthenaSession`.
+/// Returns the CustomResourceDefinition of `AthenaSession`.
 ///
 /// # Panics
-/// When the derived schema has not the shape that this function completes, which a test excludes.
+/// When the derived schema does not have the shape that this function completes, which a test excludes.
 pub fn crd() -> CustomResourceDefinition {
     let mut crd = serde_json::to_value(AthenaSession::crd()).expect("a CRD is JSON");
     let root = crd.pointer_mut("/spec/versions/0/schema/openAPIV3Schema").expect("one version with a schema");
@@ -86,7 +86,7 @@ pub fn crd() -> CustomResourceDefinition {
     serde_json::from_value(crd).expect("still a CRD")
 }
 
-/// The rule that keeps `field` as it is. Of an object with rules of its own inside (`whole`), only coming and going is left to say.
+/// Returns the rule that keeps `field` as it is. For an object with rules of its own inside (`whole`), the rule only forbids adding and removing it.
 fn immutable(path: &str, field: &str, whole: bool) -> Value {
     let same = if whole {
         format!("has(self.{field}) == has(oldSelf.{field})")
@@ -110,7 +110,7 @@ fn add_rule(schema: &mut Value, rule: Value) {
     schema.entry("x-kubernetes-validations").or_insert_with(|| json!([])).as_array_mut().expect("rules are a list").push(rule);
 }
 
-/// A doc comment breaks its lines for the editor; whoever reads the schema breaks them anew.
+/// Joins the lines of descriptions: a doc comment breaks its lines for the editor, and readers of the schema wrap the text themselves.
 fn unwrap_descriptions(schema: &mut Value) {
     match schema {
         Value::Object(map) => {
@@ -124,7 +124,7 @@ fn unwrap_descriptions(schema: &mut Value) {
     }
 }
 
-/// An `Option` is an absent field, never a null: `nullable` would make Git and the server differ.
+/// Removes `nullable`: an `Option` is an absent field, never a null, and `nullable` would make Git and the server differ.
 fn strip_nullable(schema: &mut Value) {
     match schema {
         Value::Object(map) => {

@@ -1,4 +1,4 @@
-//! The `AthenaSession` resource: its types, bounds and admission rules. The doc comments of its fields become `kubectl explain`.
+//! The `AthenaSession` resource: its types, bounds and admission rules. The doc comments of its fields become the texts of `kubectl explain`.
 //!
 //! - `spec` and `status`: the types.
 //! - `schema`: bounds and rules of fields; `crd`: the CustomResourceDefinition made of them.
@@ -15,7 +15,7 @@ pub use spec::{
 };
 pub use status::{AthenaSessionStatus, EndReason, PreviousAttempt, StopCause};
 
-/// The finalizer that keeps an object until nothing of its session can be live.
+/// Finalizer that keeps an object until no session of it can be live.
 pub const FINALIZER: &str = "athena-operator.io/session";
 
 /// Field manager of every write of the operator. It must never change: server-side apply knows owners by it.

@@ -3,10 +3,10 @@
 use schemars::{Schema, SchemaGenerator, json_schema};
 use serde_json::{Value, json};
 
-/// Longest value of a property, in characters, as the API has it.
+/// Maximum length of a property's value, in characters, as in Athena's API.
 const PROPERTY_VALUE: u32 = 51_200;
 
-/// Keys of properties: the length and characters that the API allows.
+/// CEL rule for the keys of properties: the length and characters that Athena's API allows.
 const PROPERTY_KEY: &str = r"k.size() >= 1 && k.size() <= 255 && k.matches('^[\\t\\x20-\\x{D7FF}\\x{E000}-\\x{FFFD}\\x{10000}-\\x{10FFFF}]*$')";
 const PROPERTY_KEY_MESSAGE: &str = "keys must have 1 to 255 characters and no control characters but tabs";
 
@@ -43,7 +43,7 @@ pub(super) fn classification_properties(_: &mut SchemaGenerator) -> Schema {
     properties(&[rule(&format!("self.all(k, {PROPERTY_KEY})"), &format!("properties: {PROPERTY_KEY_MESSAGE}"))])
 }
 
-/// Rules of one classification, which look at its name and its properties together.
+/// Returns the rules of one classification that compare its name with its properties.
 pub(super) fn classification_rules() -> Value {
     json!([
         {
@@ -99,7 +99,7 @@ pub(super) fn kms_key(_: &mut SchemaGenerator) -> Schema {
     json_schema!({ "type": "string", "minLength": 1, "maxLength": 2048, "pattern": pattern })
 }
 
-/// `metav1.Condition` with the bounds that the API machinery gives it; the derive of k8s-openapi has none.
+/// Returns the schema of `metav1.Condition` with the bounds of the API machinery; the derive of k8s-openapi has none.
 pub(super) fn conditions(_: &mut SchemaGenerator) -> Schema {
     json_schema!({
         "type": "array",
@@ -140,7 +140,7 @@ pub(super) fn time(_: &mut SchemaGenerator) -> Schema {
     json_schema!({ "type": "string", "format": "date-time" })
 }
 
-/// A CamelCase word of an open set: no `enum`, so that an older schema takes the words of a newer operator.
+/// Returns the schema of a CamelCase word of an open set: no `enum`, so that an older schema accepts the words of a newer operator.
 pub(super) fn word(_: &mut SchemaGenerator) -> Schema {
     json_schema!({ "type": "string", "maxLength": 64 })
 }

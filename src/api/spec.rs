@@ -12,10 +12,10 @@ use serde::{Deserialize, Serialize};
 use super::schema;
 use super::status::AthenaSessionStatus;
 
-/// Start of the marker that ends the description of every session started by the operator; kept out of users' text by a rule of the schema.
+/// Start of the marker that ends the description of every session started by the operator; a rule of the schema forbids it in users' text.
 pub const MARKER_PREFIX: &str = "[athena-operator/";
 
-/// What to start, and what the operator does with it. The parameters of Athena's StartSession are immutable; the operator's own fields can change.
+/// Parameters of Athena's StartSession, which are immutable, and the operator's own fields, which can change.
 #[derive(CustomResource, Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[kube(
     group = "athena-operator.io",
@@ -46,8 +46,8 @@ pub struct AthenaSessionSpec {
     #[schemars(length(min = 1, max = 128), regex(pattern = r"^[a-zA-Z0-9._-]{1,128}$"))]
     pub work_group: String,
 
-    /// Immutable. A text for people, shown in Athena's console. The operator puts its marker after it on the wire, so `[athena-operator/` must not be
-    /// part of it, and it is 64 characters shorter than the API allows.
+    /// Immutable. A text for people, shown in Athena's console. The operator appends its marker to it in the request, so the text must not contain
+    /// `[athena-operator/`, and is 64 characters shorter than the API allows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 960))]
     pub description: Option<String>,
@@ -56,12 +56,12 @@ pub struct AthenaSessionSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub engine_configuration: Option<EngineConfiguration>,
 
-    /// Immutable. ARN of the IAM role with which the session reads and writes data; without it the role of the work group is used.
+    /// Immutable. ARN of the IAM role with which the session reads and writes data; without it the session uses the role of the work group.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 20, max = 2048), regex(pattern = r"^arn:aws[a-z\-]*:iam::\d{12}:role/?[a-zA-Z_0-9+=,.@\-_/]+$"))]
     pub execution_role: Option<String>,
 
-    /// Immutable. Where the session's logs go. Apache Spark version 3.5 only.
+    /// Immutable. Destinations of the session's logs. Apache Spark version 3.5 only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub monitoring_configuration: Option<MonitoringConfiguration>,
 
@@ -81,75 +81,76 @@ pub struct AthenaSessionSpec {
     #[schemars(schema_with = "schema::tags")]
     pub tags: Option<BTreeMap<String, String>>,
 
-    /// Immutable. Whether the work group's tags are copied to the session. Without it Athena's own default applies.
+    /// Immutable. Copying of the work group's tags to the session. Without it Athena's own default applies.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub copy_work_group_tags: Option<bool>,
 
-    /// Whether the session is to rest: true ends it and keeps the object, false again starts the next attempt.
+    /// Suspension of the object: true ends the session and keeps the object, false again starts the next attempt.
     #[serde(default)]
     pub suspend: bool,
 
-    /// Whether a failure is followed by a new attempt: `Never`, or `OnFailure`: after an end that neither the object nor its idle timeout asked for, up
-    /// to `maxRestarts` times. More values may come.
+    /// Reaction to a failure: `Never` starts no new attempt; `OnFailure` starts one after an end that neither the object nor its idle timeout asked
+    /// for, up to `maxRestarts` times. More values may come.
     #[serde(default)]
     pub restart_policy: RestartPolicy,
 
-    /// How many failures in a row are followed by a new attempt, with `restartPolicy: OnFailure`. An attempt that ran for ten minutes and was at
-    /// work counts afresh, and so does a resume. Between them the operator waits 10 seconds, doubling to 5 minutes.
+    /// Maximum number of failures in a row that are followed by a new attempt, with `restartPolicy: OnFailure`. The count begins again after an
+    /// attempt that ran for ten minutes and was at work, and after a resume. Before each new attempt the operator waits 10 seconds, doubling to 5
+    /// minutes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 10_000), extend("default" = DEFAULT_MAX_RESTARTS))]
     pub max_restarts: Option<i32>,
 
-    /// Seconds from Athena's start of the session to IDLE or BUSY; past them the attempt is ended and has failed.
+    /// Seconds from Athena's start of the session to IDLE or BUSY; after them the operator ends the attempt, which has failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 86_400), extend("default" = DEFAULT_STARTUP_DEADLINE_SECONDS))]
     pub startup_deadline_seconds: Option<i32>,
 
-    /// Seconds from the first start since creation or resume, over all attempts; past them the session is ended for good. The cap on cost that Athena
-    /// itself does not have.
+    /// Seconds from the first start since creation or resume, over all attempts; after them the operator ends the session for good. This is the cap
+    /// on cost that Athena itself does not have.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 31_536_000))]
     pub active_deadline_seconds: Option<i32>,
 
-    /// Seconds after which the object deletes itself once it has finished: nothing lives and nothing will start. Not for objects that Flux or Argo CD
-    /// apply: they would make it anew, and a new session with it.
+    /// Seconds after which the object deletes itself once it has finished: no session lives and none will start. Not for objects that Flux or Argo CD
+    /// apply: they would create the object again, and a new session with it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 31_536_000))]
     pub ttl_seconds_after_finished: Option<i32>,
 
-    /// What becomes of the session when the object is deleted: `Terminate` ends it first, `Retain` lets it run, unowned and billed. Setting `Retain`
-    /// on an object that hangs in deletion releases it; an administrator may have to do that. More values may come.
+    /// Treatment of the session when the object is deleted: `Terminate` ends it first, `Retain` lets it run, unowned and billed. Setting `Retain` on
+    /// an object that hangs in deletion releases it; an administrator may have to do that. More values may come.
     #[serde(default)]
     pub deletion_policy: DeletionPolicy,
 
-    /// Whether parts of the object were left out when it was decoded, which may hold megabytes that only few calls need. Then no request can be made of
-    /// this spec, nor a session be compared with it, nor a text be redacted by it: that takes the whole one. It is no field of the resource.
+    /// True if decoding left out parts of the object, which may hold megabytes that only few calls need. A trimmed spec must not be used to build a
+    /// request, to compare a session or to redact a text: these take the whole spec. It is no field of the resource.
     #[serde(skip)]
     pub trimmed: bool,
 }
 
-/// `maxRestarts` where it is not set.
+/// Default of `maxRestarts`.
 const DEFAULT_MAX_RESTARTS: i32 = 5;
-/// `startupDeadlineSeconds` where it is not set.
+/// Default of `startupDeadlineSeconds`.
 const DEFAULT_STARTUP_DEADLINE_SECONDS: i32 = 300;
 
 impl AthenaSessionSpec {
-    /// How many failures in a row are followed by a new attempt.
+    /// Returns the maximum number of failures in a row that are followed by a new attempt.
     pub fn max_restarts(&self) -> i32 {
         self.max_restarts.unwrap_or(DEFAULT_MAX_RESTARTS)
     }
 
-    /// Longest time from Athena's start of a session to IDLE or BUSY.
+    /// Returns the longest time from Athena's start of a session to IDLE or BUSY.
     pub fn startup_deadline(&self) -> SignedDuration {
         seconds(self.startup_deadline_seconds.unwrap_or(DEFAULT_STARTUP_DEADLINE_SECONDS))
     }
 
-    /// Longest time from the first start on, over all attempts.
+    /// Returns the longest time from the first start on, over all attempts.
     pub fn active_deadline(&self) -> Option<SignedDuration> {
         self.active_deadline_seconds.map(seconds)
     }
 
-    /// How long the object stays once it has finished.
+    /// Returns the time for which the object stays once it has finished.
     pub fn ttl_after_finished(&self) -> Option<SignedDuration> {
         self.ttl_seconds_after_finished.map(seconds)
     }
@@ -159,23 +160,23 @@ fn seconds(seconds: i32) -> SignedDuration {
     SignedDuration::from_secs(i64::from(seconds))
 }
 
-/// Whether a failure is followed by a new attempt.
+/// Reaction to a failure.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum RestartPolicy {
-    /// It is not.
+    /// No new attempt.
     #[default]
     Never,
-    /// It is, `maxRestarts` times in a row.
+    /// A new attempt, up to `maxRestarts` times in a row.
     OnFailure,
 }
 
-/// What becomes of the session when the object is deleted.
+/// Treatment of the session when the object is deleted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum DeletionPolicy {
-    /// The object goes when its session has ended.
+    /// The object is removed once its session has ended.
     #[default]
     Terminate,
-    /// The object goes at once and the session runs on.
+    /// The object is removed at once and the session runs on.
     Retain,
 }
 
@@ -188,7 +189,8 @@ pub struct EngineConfiguration {
     #[schemars(range(min = 1, max = 1))]
     pub coordinator_dpu_size: Option<i32>,
 
-    /// Immutable. The most DPUs that the session may use at a time, 2 to 5000. Without it nothing is sent and Athena's own default applies.
+    /// Immutable. Maximum number of DPUs that the session may use at a time, 2 to 5000. Without it the operator sends nothing and Athena's own
+    /// default applies.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 2, max = 5000))]
     pub max_concurrent_dpus: Option<i32>,
@@ -198,22 +200,22 @@ pub struct EngineConfiguration {
     #[schemars(range(min = 1, max = 1))]
     pub default_executor_dpu_size: Option<i32>,
 
-    /// Immutable. Notebook settings, such as `NotebookId`. At most 100, values of at most 51200 characters. PySpark engine version 3 only. No place for
-    /// secrets, since everybody who may read the object, or the session in Athena, can read them.
+    /// Immutable. Notebook settings, such as `NotebookId`. At most 100, values of at most 51200 characters. PySpark engine version 3 only. No place
+    /// for secrets, since everybody who may read the object, or the session in Athena, can read them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::additional_configs")]
     pub additional_configs: Option<BTreeMap<String, String>>,
 
     /// Immutable. Spark properties: keys start with `spark.` and not with `spark.athena.`. At most 100, values of at most 51200 characters. PySpark
-    /// engine version 3 only; for Apache Spark version 3.5 use `classifications`. No place for secrets, since everybody who may read the object, or the session
-    /// in Athena, can read them. Let the session read its secrets with its role, from AWS Secrets Manager for one.
+    /// engine version 3 only; for Apache Spark version 3.5 use `classifications`. No place for secrets, since everybody who may read the object, or
+    /// the session in Athena, can read them. Let the session read its secrets with its role, for example from AWS Secrets Manager.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::spark_properties")]
     pub spark_properties: Option<BTreeMap<String, String>>,
 
-    /// Immutable. Configuration classifications, such as `spark-defaults` with Spark properties. At most 10. Apache Spark version 3.5
-    /// only. No place for secrets, since everybody who may read the object, or the session in Athena, can read them. Let the session read its secrets with
-    /// its role, from AWS Secrets Manager for one.
+    /// Immutable. Configuration classifications, such as `spark-defaults` with Spark properties. At most 10. Apache Spark version 3.5 only. No place
+    /// for secrets, since everybody who may read the object, or the session in Athena, can read them. Let the session read its secrets with its role,
+    /// for example from AWS Secrets Manager.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 10), extend("x-kubernetes-list-type" = "atomic"))]
     pub classifications: Option<Vec<Classification>>,
@@ -235,7 +237,7 @@ pub struct Classification {
     pub properties: Option<BTreeMap<String, String>>,
 }
 
-/// Where the logs of a session go.
+/// Destinations of a session's logs.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct MonitoringConfiguration {
@@ -243,7 +245,7 @@ pub struct MonitoringConfiguration {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cloud_watch_logging_configuration: Option<CloudWatchLoggingConfiguration>,
 
-    /// Immutable. Logs that Athena keeps itself, for at most 30 days.
+    /// Immutable. Logs that Athena itself stores, for at most 30 days.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub managed_logging_configuration: Option<ManagedLoggingConfiguration>,
 
@@ -256,7 +258,7 @@ pub struct MonitoringConfiguration {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct CloudWatchLoggingConfiguration {
-    /// Immutable. Whether logs are delivered.
+    /// Immutable. Turns the delivery of logs on.
     pub enabled: bool,
 
     /// Immutable. Name of the log group.
@@ -269,17 +271,17 @@ pub struct CloudWatchLoggingConfiguration {
     #[schemars(length(min = 1, max = 512), regex(pattern = r"^[^:*]*$"))]
     pub log_stream_name_prefix: Option<String>,
 
-    /// Immutable. Which logs: the known keys are `SPARK_DRIVER` and `SPARK_EXECUTOR`, each with a list of `STDOUT` and `STDERR`.
+    /// Immutable. Logs to deliver: the known keys are `SPARK_DRIVER` and `SPARK_EXECUTOR`, each with a list of `STDOUT` and `STDERR`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::log_types")]
     pub log_types: Option<BTreeMap<String, Vec<String>>>,
 }
 
-/// Logs that Athena keeps itself.
+/// Logs that Athena itself stores.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ManagedLoggingConfiguration {
-    /// Immutable. Whether Athena keeps the logs.
+    /// Immutable. Turns the storing of logs on.
     pub enabled: bool,
 
     /// Immutable. KMS key that encrypts the logs: an ARN of a key or an alias, `alias/NAME`, or a key id.
@@ -292,7 +294,7 @@ pub struct ManagedLoggingConfiguration {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct S3LoggingConfiguration {
-    /// Immutable. Whether logs are delivered.
+    /// Immutable. Turns the delivery of logs on.
     pub enabled: bool,
 
     /// Immutable. KMS key that encrypts the logs: an ARN of a key or an alias, `alias/NAME`, or a key id.
@@ -300,7 +302,7 @@ pub struct S3LoggingConfiguration {
     #[schemars(schema_with = "schema::kms_key")]
     pub kms_key: Option<String>,
 
-    /// Immutable. Where the logs go, such as `s3://bucket/prefix/`.
+    /// Immutable. S3 location to which the logs are delivered, such as `s3://bucket/prefix/`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 1024), regex(pattern = r"^s3://[a-z0-9][a-z0-9\-]*[a-z0-9](/.*)?$"))]
     pub log_location: Option<String>,

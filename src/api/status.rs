@@ -1,4 +1,4 @@
-//! The status: what is known of the newest attempt, and the conditions that say what it means.
+//! The status: the facts known of the newest attempt, and the conditions that give their meaning.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use schemars::JsonSchema;
@@ -6,11 +6,11 @@ use serde::{Deserialize, Serialize};
 
 use super::schema;
 
-/// What is known of the session, written by the operator only.
+/// Facts known of the session, written by the operator only.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct AthenaSessionStatus {
-    /// The generation of the spec that this status was computed from; -1 before the operator has seen the object.
+    /// Generation of the spec from which this status was computed; -1 before the operator has seen the object.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = -1, max = schema::MAX_SAFE_INTEGER))]
     pub observed_generation: Option<i64>,
@@ -25,7 +25,7 @@ pub struct AthenaSessionStatus {
     #[schemars(range(min = 0, max = i32::MAX))]
     pub attempt: Option<i32>,
 
-    /// When the attempt was recorded, which is before StartSession was first called for it.
+    /// Time at which the attempt was recorded, which is before the first call of StartSession for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::time")]
     pub attempt_time: Option<Time>,
@@ -45,8 +45,8 @@ pub struct AthenaSessionStatus {
     #[schemars(length(max = 256))]
     pub session_id: Option<String>,
 
-    /// Athena's state of the session, such as CREATING, CREATED, IDLE, BUSY, TERMINATING, TERMINATED, DEGRADED or FAILED. Athena may add others.
-    /// Whether it is IDLE or BUSY is up to a minute and a half old.
+    /// Athena's state of the session, such as CREATING, CREATED, IDLE, BUSY, TERMINATING, TERMINATED, DEGRADED or FAILED. Athena may add others. A
+    /// change between IDLE and BUSY may show up to a minute and a half late.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
     pub state: Option<String>,
@@ -56,13 +56,13 @@ pub struct AthenaSessionStatus {
     #[schemars(length(max = 1024))]
     pub state_change_reason: Option<String>,
 
-    /// Why the operator ends the session though the object stays: `Suspended`, `ActiveDeadline`, `StartupDeadline` or `Degraded`. Recorded before
-    /// TerminateSession is called, unless the API server refuses that for five minutes. More values may come.
+    /// Cause for which the operator ends the session though the object stays: `Suspended`, `ActiveDeadline`, `StartupDeadline` or `Degraded`.
+    /// Recorded before TerminateSession is called, unless the API server refuses that for five minutes. More values may come.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::word")]
     pub stop_cause: Option<StopCause>,
 
-    /// Why the attempt is over: `Suspended`, `DeadlineExceeded`, `IdleTimeout`, `StoppedOutside`, `SessionFailed`, `SessionDegraded`,
+    /// Reason for the end of the attempt: `Suspended`, `DeadlineExceeded`, `IdleTimeout`, `StoppedOutside`, `SessionFailed`, `SessionDegraded`,
     /// `StartupDeadlineExceeded`, `SessionVanished`, `SessionLost`, `InvalidRequest`, `TokenMismatch` or `SessionAlreadyExists`; set together with
     /// `endTime`. More values may come.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -74,34 +74,34 @@ pub struct AthenaSessionStatus {
     #[schemars(length(max = 128))]
     pub engine_version: Option<String>,
 
-    /// When Athena started the session.
+    /// Time at which Athena started the session.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::time")]
     pub start_time: Option<Time>,
 
-    /// When the first session since creation or resume was started: `activeDeadlineSeconds` counts from here. It is the time of the attempt where Athena
-    /// tells no start time.
+    /// Start of the first session since creation or resume: `activeDeadlineSeconds` counts from here. It is the time of the attempt where Athena
+    /// reports no start time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::time")]
     pub first_start_time: Option<Time>,
 
-    /// When the session was first seen to be IDLE or BUSY.
+    /// Time at which the session was first seen to be IDLE or BUSY.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::time")]
     pub ready_time: Option<Time>,
 
-    /// Newest time at which the session is known to have been at work. It is recorded with the first work of an attempt, and then together with
-    /// other changes only, such as that the session is idle again.
+    /// Newest time at which the session is known to have been at work. It is recorded with the first work of an attempt, and after that only together
+    /// with other changes, such as the session being idle again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::time")]
     pub last_busy_time: Option<Time>,
 
-    /// Since when the session has been idle, while it is; of a session that ends, since when it was.
+    /// Time since which the session is idle, while it is; for a session that ends, the time since which it was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::time")]
     pub idle_since_time: Option<Time>,
 
-    /// When the session ended, or when it was found out that nothing of the attempt lives.
+    /// Time at which the session ended, or at which the operator found out that no session of the attempt lives.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::time")]
     pub end_time: Option<Time>,
@@ -111,7 +111,7 @@ pub struct AthenaSessionStatus {
     #[schemars(range(min = 0, max = schema::MAX_SAFE_INTEGER))]
     pub dpu_execution_in_millis: Option<i64>,
 
-    /// How many failures in a row have been followed by a new attempt.
+    /// Number of failures in a row that were followed by a new attempt.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = i32::MAX))]
     pub restarts: Option<i32>,
@@ -126,26 +126,26 @@ pub struct AthenaSessionStatus {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PreviousAttempt {
-    /// Its number.
+    /// Number of the attempt.
     #[schemars(range(min = 0, max = i32::MAX))]
     pub attempt: i32,
 
-    /// Athena's id of its session, if there was one.
+    /// Athena's id of the attempt's session, if there was one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 256))]
     pub session_id: Option<String>,
 
-    /// When Athena started the session.
+    /// Time at which Athena started the session.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::time")]
     pub start_time: Option<Time>,
 
-    /// When it ended, or was found not to live.
+    /// Time at which the attempt ended, or was found to have no live session.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::time")]
     pub end_time: Option<Time>,
 
-    /// Why it is over.
+    /// Reason for the end of the attempt.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::word")]
     pub end_reason: Option<EndReason>,
@@ -162,7 +162,7 @@ pub struct PreviousAttempt {
 }
 
 impl EndReason {
-    /// Whether it is an end that neither the object nor its idle timeout asked for, after which another attempt may fare better.
+    /// Returns whether the end is one that neither the object nor its idle timeout asked for, after which another attempt may succeed.
     pub fn is_failure(&self) -> bool {
         matches!(self, Self::StoppedOutside | Self::SessionFailed | Self::SessionDegraded | Self::StartupDeadlineExceeded | Self::SessionVanished)
     }
@@ -175,15 +175,15 @@ macro_rules! open_words {
         #[serde(from = "String", into = "String")]
         pub enum $name {
             $($(#[$variant_doc])* $variant,)+
-            /// A word that this build does not know, kept as it is.
+            /// A word that this build does not know, kept unchanged.
             Other(String),
         }
 
         impl $name {
-            /// Every word that this build knows.
+            /// All words that this build knows.
             pub const WORDS: &[&str] = &[$(stringify!($variant)),+];
 
-            /// The word as it stands in the status.
+            /// Returns the word as the status spells it.
             pub fn as_str(&self) -> &str {
                 match self {
                     $(Self::$variant => stringify!($variant),)+
@@ -210,9 +210,10 @@ macro_rules! open_words {
 }
 
 open_words! {
-    /// Why the operator ends a session whose object stays.
+    /// Cause for which the operator ends a session whose object stays.
     StopCause {
-        /// The object is suspended. On an attempt that is over it says that the object has been suspended since, so that what follows is a resume.
+        /// The object is suspended. On an attempt that is over it means that the object has been suspended since, so that the next attempt is a
+        /// resume.
         Suspended,
         /// The active deadline is over.
         ActiveDeadline,
@@ -224,15 +225,15 @@ open_words! {
 }
 
 open_words! {
-    /// Why an attempt is over.
+    /// Reason for the end of an attempt.
     EndReason {
-        /// The operator ended the session since the object was suspended.
+        /// The operator ended the session because the object was suspended.
         Suspended,
-        /// The operator ended the session since the active deadline was over.
+        /// The operator ended the session because the active deadline was over.
         DeadlineExceeded,
         /// The session ended in a way and at a time at which it can have been idle for its timeout.
         IdleTimeout,
-        /// The session was ended by somebody else, too early to have been idle for its timeout.
+        /// Somebody else ended the session, too early for it to have been idle for its timeout.
         StoppedOutside,
         /// Athena reported FAILED, or the session ended before it was ever idle.
         SessionFailed,
@@ -240,15 +241,15 @@ open_words! {
         SessionDegraded,
         /// The session was not ready within its startup deadline and the operator ended it.
         StartupDeadlineExceeded,
-        /// Athena does not know the session any more, too early for it to have been idle for its timeout.
+        /// Athena does not know the session, too early for it to have been idle for its timeout.
         SessionVanished,
-        /// The outcome of StartSession never came to be known, and no session of the attempt lives.
+        /// The outcome of StartSession never became known, and no session of the attempt lives.
         SessionLost,
         /// StartSession refuses the request for good, or the operator knows that it would.
         InvalidRequest,
         /// Athena has seen the token with another request, and no session of the attempt lives.
         TokenMismatch,
-        /// Athena says that the session exists already, and no session of the attempt lives.
+        /// Athena reports that the session exists already, and no session of the attempt lives.
         SessionAlreadyExists,
     }
 }
