@@ -1,6 +1,6 @@
-//! Kubernetes operator for Amazon Athena for Apache Spark: an `AthenaSession` becomes one Athena session, is mirrored, and ends it when it goes.
+//! Kubernetes operator for Amazon Athena for Apache Spark: an `AthenaSession` starts one Athena session, mirrors its state, and ends it on deletion.
 //!
-//! The folders, and what each imports of the others; `tests/imports.rs` checks both.
+//! Folders and the imports that each permits; `tests/imports.rs` checks both.
 //!
 //! ```text
 //! api         the resource: fields, bounds, admission rules                            | -

@@ -10,11 +10,12 @@ use athena_operator::runtime::confidential::{self, withheld};
 use athena_operator::runtime::panics;
 use clap::Parser;
 
-/// Tasks come and go between what stays of each object; glibc's malloc keeps the holes that they leave, and takes more CPU.
+/// Allocator of the process. Short-lived tasks allocate between the long-lived states of objects; glibc's malloc keeps those holes, and takes more
+/// CPU.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// The exit status for flags and variables that are wrong, as clap has it.
+/// Exit status for wrong flags and variables, the same as clap's.
 const WRONG_USAGE: u8 = 2;
 
 fn main() -> ExitCode {
@@ -43,7 +44,7 @@ fn failed(error: &anyhow::Error) -> ExitCode {
     ExitCode::FAILURE
 }
 
-/// Returns what the command line and the environment ask for. Prints what is wrong with them otherwise.
+/// Returns the subcommand and options of the command line and the environment. Otherwise prints the problems and returns the exit status.
 fn command(arguments: &[OsString]) -> Result<Command, ExitCode> {
     let parsed = Cli::try_parse_from(arguments).map(|cli| cli.command);
     let flags = args::variables(arguments);

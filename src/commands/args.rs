@@ -1,4 +1,4 @@
-//! The command line. Every flag has an environment variable; region, credentials and endpoint of AWS come from the SDK's own.
+//! Command line. Every flag has an environment variable; the region, credentials and endpoint of AWS come from the SDK's own variables.
 
 use std::ffi::OsString;
 use std::time::Duration;
@@ -15,7 +15,7 @@ use crate::runtime::options::duration;
 use crate::runtime::server::ServerOptions;
 use crate::runtime::telemetry::LogOptions;
 
-/// What this binary calls itself: the version of the package, unless an image was built under another name.
+/// Version that this binary reports: that of the package, unless an image was built under another name.
 pub const VERSION: &str = match option_env!("ATHENA_OPERATOR_VERSION") {
     Some(version) => version,
     None => env!("CARGO_PKG_VERSION"),
@@ -25,12 +25,12 @@ pub const VERSION: &str = match option_env!("ATHENA_OPERATOR_VERSION") {
 #[derive(Debug, Parser)]
 #[command(version = VERSION, about, arg_required_else_help = true)]
 pub struct Cli {
-    /// What to do.
+    /// Subcommand.
     #[command(subcommand)]
     pub command: Command,
 }
 
-/// What the binary does.
+/// Subcommands of the binary.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Runs the operator
@@ -41,26 +41,26 @@ pub enum Command {
     Crd,
 }
 
-/// How the operator runs. The AWS region, credentials and endpoint come from the environment: AWS_REGION, AWS_PROFILE, EKS Pod Identity or IRSA,
+/// Options of `run`. The AWS region, credentials and endpoint come from the environment: AWS_REGION, AWS_PROFILE, EKS Pod Identity or IRSA,
 /// AWS_ENDPOINT_URL and so on.
 #[derive(Args, Clone, Debug)]
 pub struct Run {
-    /// The controller.
+    /// Options of the controller.
     #[command(flatten)]
     pub controller: ControllerOptions,
-    /// The calls to Athena.
+    /// Options of the calls to Athena.
     #[command(flatten)]
     pub athena: AthenaOptions,
-    /// The clients of the API server.
+    /// Options of the clients of the API server.
     #[command(flatten)]
     pub kubernetes: KubernetesOptions,
-    /// The leader election.
+    /// Options of the leader election.
     #[command(flatten)]
     pub lease: LeaseOptions,
-    /// The server of probes and metrics.
+    /// Options of the server of probes and metrics.
     #[command(flatten)]
     pub server: ServerOptions,
-    /// The log.
+    /// Options of the log.
     #[command(flatten)]
     pub log: LogOptions,
 
@@ -69,8 +69,8 @@ pub struct Run {
     pub shutdown_grace: Duration,
 }
 
-/// What is checked. The AWS region, credentials and endpoint come from the environment, as those of `run` do. The exit status is 0 when nothing is missing, and 1
-/// when something is.
+/// Options of `check`. The AWS region, credentials and endpoint come from the environment, as for `run`. The exit status is 0 when nothing is
+/// missing, and 1 when something is.
 #[derive(Args, Clone, Debug)]
 pub struct Check {
     /// Work groups in which sessions are to run, separated by commas or given one by one
@@ -93,7 +93,7 @@ pub struct Check {
 /// Form of a report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Output {
-    /// For people.
+    /// Text for people.
     Text,
     /// One JSON object.
     Json,
@@ -117,7 +117,7 @@ pub fn variables(arguments: &[OsString]) -> Vec<String> {
     from_environment(arguments).into_iter().map(|(_, variable)| variable).collect()
 }
 
-/// Returns what is wrong with `arguments`, for people. The text names the variable that has the wrong value, if one has.
+/// Returns clap's `error` about `arguments`, for people. The text names the variable that has the wrong value, if one has.
 pub fn usage(error: &clap::Error, arguments: &[OsString]) -> String {
     let text = error.render().to_string();
     if !matches!(error.kind(), ErrorKind::InvalidValue | ErrorKind::ValueValidation) {
@@ -205,7 +205,7 @@ mod tests {
     #[test]
     fn a_bad_value_of_the_environment_is_named_by_its_variable() {
         let usage_of = |arguments: &[&str]| {
-            // In the place of a variable: its value is judged in the same way.
+            // Stands in for a variable: clap checks its value in the same way.
             let arguments = [&["athena-operator"], arguments].concat();
             let error = Cli::try_parse_from([&arguments[..], &["--concurrency=many"]].concat()).expect_err("not a number");
             usage(&error, &arguments.iter().map(OsString::from).collect::<Vec<_>>())

@@ -1,4 +1,4 @@
-//! Whether AWS lets the operator do what it does: who calls, what the work groups are, and each permission. Nothing is started or changed.
+//! `athena-operator check`: reports the caller, the work groups and each permission that the operator needs from AWS. Starts and changes nothing.
 
 mod permission;
 mod report;
@@ -17,7 +17,7 @@ use crate::commands::args::{Check, Output};
 use crate::runtime::confidential::withheld;
 use crate::session::reply::{Class, Refusal, WorkGroup};
 
-/// Checks, and prints the report. The exit status says whether something is missing.
+/// Checks the permissions, and prints the report. Returns a failing exit status if something is missing.
 ///
 /// # Errors
 /// When there is no region, or a value in the profile is wrong.
@@ -28,7 +28,7 @@ pub async fn print(options: &Check) -> anyhow::Result<ExitCode> {
     Ok(if report.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Asks AWS for each permission.
+/// Makes the calls to AWS that show each permission.
 ///
 /// # Errors
 /// When there is no region, or a value in the profile is wrong.
@@ -62,15 +62,15 @@ struct Checked {
     probe: Probe,
     resources: Resources,
     role: Option<String>,
-    /// Why no call can tell anything.
+    /// Refusal after which no call can show a permission.
     hopeless: Option<Refusal>,
-    /// Whether Athena looks at the permission before it looks at the request, once that is known.
+    /// Whether Athena checks the permission before it validates the request, once that is known.
     permission_first: Option<bool>,
     report: Report,
 }
 
 impl Checked {
-    /// What a call comes to, unless none can tell anything.
+    /// Makes `call`, and returns its reply; returns the refusal without a call if no call can show a permission.
     async fn ask<T>(&self, call: impl Future<Output = Result<T, Refusal>>) -> Result<T, Refusal> {
         match &self.hopeless {
             Some(refusal) => Err(refusal.clone()),
@@ -80,7 +80,7 @@ impl Checked {
 
     fn tell(&mut self, action: &'static str, work_group: Option<&str>, judgement: Judgement, resource: Vec<String>) {
         let Judgement { verdict, detail, problem, denied } = judgement;
-        // Why no call can tell anything is told once.
+        // The refusal after which no call can show a permission is reported once.
         problem.filter(|_| self.hopeless.is_none()).into_iter().for_each(|problem| self.report.problem(problem));
         let statement = (verdict != Verdict::Allowed).then(|| Statement::allow(action, resource));
         self.report.permissions.push(Permission { action: action.into(), work_group: work_group.map(str::to_owned), verdict, detail, statement });
@@ -123,8 +123,9 @@ impl Checked {
         }
     }
 
-    /// Whether sessions may be started. Athena refuses the request that asks; if it says so before it looks at the permission, that tells nothing of the
-    /// permission. Which comes first shows where the permission is not there: in a work group of a name that no policy has.
+    /// Returns the verdict on StartSession. Athena refuses the request that is sent; if it does so before it checks the permission, the refusal does
+    /// not show the permission. A request for a work group whose random name no policy can have shows which comes first: there the permission is
+    /// missing.
     async fn start(&mut self, name: &str) -> Judgement {
         let refusal = match self.ask(self.probe.start_session(name, self.role.as_deref())).await {
             Ok(id) => {
@@ -178,12 +179,12 @@ impl Checked {
     }
 }
 
-/// Not to find what does not exist is what a call that is allowed comes to.
+/// Returns success for a reply that the object does not exist: the call is allowed.
 fn absent(answer: Result<(), Refusal>) -> Result<(), Refusal> {
     answer.or_else(|refusal| if refusal.class == Class::NotFound { Ok(()) } else { Err(refusal) })
 }
 
-/// The id of no session: a random UUID.
+/// Returns a random UUID, which is the id of no session.
 fn unknown_id() -> String {
     let random = fastrand::u128(..);
     let part = |shift: u32, bits: u32| (random >> shift) & ((1 << bits) - 1);

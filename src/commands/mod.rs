@@ -1,8 +1,8 @@
 //! The subcommands of the binary.
 //!
-//! - [`args`]: the command line.
-//! - [`run`]: the operator.
-//! - [`check`]: whether AWS lets the operator do what it does.
+//! - [`args`]: command line.
+//! - [`run`]: starts, runs and stops the operator.
+//! - [`check`]: reports whether AWS lets the operator make its calls.
 //! - [`crd`]: prints the CustomResourceDefinition.
 
 pub mod args;

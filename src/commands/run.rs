@@ -1,4 +1,4 @@
-//! `athena-operator run`: the operator as a process, from its start to its end.
+//! `athena-operator run`: the process of the operator, from its start to its end.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -29,8 +29,8 @@ use crate::session::reply::Class;
 /// Runs the operator until a signal ends it.
 ///
 /// # Errors
-/// When it cannot start, and when it has to end before a signal: it is not the leader any more, or the controller has ended by itself.
-// It waits far more than it computes: on one thread it takes a quarter less CPU time than on two, and less memory.
+/// When the operator cannot start, and when it has to end before a signal: it has lost the lease, or the controller has ended by itself.
+// The process waits far more than it computes: on one thread it takes a quarter less CPU time than on two, and less memory.
 #[tokio::main(flavor = "current_thread")]
 pub async fn run(options: &Run) -> anyhow::Result<()> {
     telemetry::init(options.log.log_format, &options.log.log)?;
@@ -38,7 +38,7 @@ pub async fn run(options: &Run) -> anyhow::Result<()> {
     let metrics = Arc::new(Metrics::default());
     let api_server = ApiServer::from_env(options.kubernetes.kubernetes_timeout).await?;
     let api_server_clock = Clock::new("the API server");
-    // Each has a connection of its own.
+    // Each client has a connection of its own.
     let lease_client = || kubernetes::client(&api_server, api_server_clock.clone(), metrics.rest_client.clone());
     let lease_clients = [lease_client()?, lease_client()?];
     let (office, leadership) = leadership::contested();
@@ -107,7 +107,7 @@ pub async fn run(options: &Run) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The signals that end the operator.
+/// Signals that end the operator.
 struct Signals {
     terminate: Signal,
     interrupt: Signal,
@@ -149,7 +149,7 @@ async fn learn_account(operator: Arc<Operator>, athena: Athena) {
             Err(error) if tries == 0 => warn!("cannot tell the AWS account, attempts are recorded without it until STS answers: {error}"),
             Err(_) => {}
         }
-        // Objects that an earlier process has left may wait for it.
+        // Objects that an earlier process has left may wait for the account.
         tokio::time::sleep(backoff(Class::Unanswered, tries, fastrand::f64()).unsigned_abs()).await;
     }
 }

@@ -1,4 +1,4 @@
-//! What an answer of AWS's says of a permission, and the statement that grants it.
+//! Verdict on a permission by AWS's reply to a call, and the IAM statement that grants the permission.
 
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -15,22 +15,22 @@ pub(super) const GET_SESSION_STATUS: &str = "athena:GetSessionStatus";
 pub(super) const TERMINATE_SESSION: &str = "athena:TerminateSession";
 pub(super) const PASS_ROLE: &str = "iam:PassRole";
 
-/// Whether a permission is there.
+/// Verdict on a permission.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Verdict {
-    /// It is.
+    /// The caller has the permission.
     Allowed,
-    /// It is not.
+    /// The caller does not have the permission.
     Missing,
-    /// The call that was made does not tell.
+    /// The reply to the call does not show whether the caller has the permission.
     Unknown,
-    /// No call tells, or none could be made.
+    /// No call shows whether the caller has the permission, or none could be made.
     NotChecked,
 }
 
 impl Verdict {
-    /// The words for people.
+    /// Returns the verdict in words, for people.
     pub fn words(self) -> &'static str {
         match self {
             Self::Allowed => "allowed",
@@ -41,45 +41,45 @@ impl Verdict {
     }
 }
 
-/// A permission.
+/// Permission, and the verdict on it.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Permission {
-    /// The action.
+    /// IAM action.
     pub action: String,
-    /// The work group, if it was asked for one.
+    /// Work group, if the call was for one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub work_group: Option<String>,
-    /// Whether it is there.
+    /// Verdict.
     pub verdict: Verdict,
-    /// Why that is the verdict; empty where there is nothing to say.
+    /// Reason of the verdict; empty where there is none to give.
     pub detail: String,
-    /// What grants it, unless it is there.
+    /// Statement that grants the permission, unless the caller has it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub statement: Option<Statement>,
 }
 
-/// A statement of an IAM policy.
+/// Statement of an IAM policy.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct Statement {
     effect: &'static str,
-    /// The actions.
+    /// Actions.
     pub action: Vec<String>,
-    /// The resources.
+    /// Resources.
     pub resource: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     condition: Option<Value>,
 }
 
 impl Statement {
-    /// Allows `action` on `resource`; a role is passed to Athena only.
+    /// Returns a statement that allows `action` on `resource`; a role may be passed to Athena only.
     pub fn allow(action: &str, resource: Vec<String>) -> Self {
         let condition = (action == PASS_ROLE).then(|| json!({ "StringEquals": { "iam:PassedToService": "athena.amazonaws.com" } }));
         Self { effect: "Allow", action: vec![action.to_owned()], resource, condition }
     }
 
-    /// These statements, those on the same resources as one.
+    /// Returns `statements`, with those on the same resources merged into one.
     pub fn merged<'a>(statements: impl IntoIterator<Item = &'a Self>) -> Vec<Self> {
         let mut merged: Vec<Self> = Vec::new();
         for statement in statements {
@@ -92,7 +92,7 @@ impl Statement {
     }
 }
 
-/// The names of resources in the caller's account.
+/// ARNs of resources in the caller's account.
 #[derive(Clone, Debug)]
 pub struct Resources {
     partition: String,
@@ -101,7 +101,7 @@ pub struct Resources {
 }
 
 impl Resources {
-    /// Those of `caller` in `region`. An account that is not known is any.
+    /// Returns the ARNs in the account of `caller` in `region`. An unknown account becomes `*`.
     pub fn of(caller: Option<&Caller>, region: &str) -> Self {
         let partition = caller.and_then(|caller| caller.arn.split(':').nth(1)).filter(|partition| !partition.is_empty()).unwrap_or("aws");
         let account = caller.map_or("*", |caller| &caller.account);
@@ -117,7 +117,7 @@ impl Resources {
         format!("{}/session/{id}", self.work_group(work_group))
     }
 
-    /// Work groups and their sessions: AWS asks for the permission on either.
+    /// Returns the ARNs of work groups and of their sessions: AWS asks for the permission on either.
     pub(super) fn with_sessions(&self, work_groups: &[&str]) -> Vec<String> {
         work_groups.iter().flat_map(|name| [self.work_group(name), self.session(name, "*")]).collect()
     }
@@ -127,14 +127,14 @@ impl Resources {
     }
 }
 
-/// What an answer says.
+/// Verdict by one reply.
 #[derive(Debug, PartialEq)]
 pub(super) struct Judgement {
     pub(super) verdict: Verdict,
     pub(super) detail: String,
-    /// What stands in the way of an answer.
+    /// Problem that kept AWS from a reply.
     pub(super) problem: Option<String>,
-    /// Another action that was denied in place of the one that was asked for, its resource, and what AWS says.
+    /// Another action that AWS denied in place of the one of the call, its resource, and AWS's message.
     pub(super) denied: Option<(String, String, String)>,
 }
 
@@ -152,7 +152,7 @@ impl Judgement {
     }
 }
 
-/// What `answer` to a call says of the permission for `action`.
+/// Returns the verdict on the permission for `action` by `answer`, the reply to a call.
 pub(super) fn judge(action: &str, answer: Result<(), Refusal>) -> Judgement {
     let Err(Refusal { class, reason, message, .. }) = answer else { return Judgement::allowed("") };
     match reason {
@@ -172,7 +172,7 @@ pub(super) fn judge(action: &str, answer: Result<(), Refusal>) -> Judgement {
     }
 }
 
-/// The action and the resource that a denial names.
+/// Returns the action and the resource that a denial names.
 fn denied(message: &str) -> Option<(&str, &str)> {
     let (_, rest) = message.split_once("is not authorized to perform: ")?;
     let (action, rest) = rest.split_once(' ')?;

@@ -1,4 +1,4 @@
-//! The report, for people and for programs.
+//! Report of `check`, as text and as JSON.
 
 use std::fmt::Write;
 
@@ -9,37 +9,37 @@ use super::permission::{Permission, Statement, Verdict};
 use crate::athena::Caller;
 use crate::session::reply::WorkGroup;
 
-/// What was found.
+/// Results of `check`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Report {
-    /// Who asks, if STS told it.
+    /// Identity that makes the calls, if STS returned it.
     pub caller: Option<Caller>,
-    /// The region.
+    /// AWS region.
     pub region: String,
-    /// What stands in place of AWS's own endpoint.
+    /// Endpoint that replaces AWS's own.
     pub endpoint: Option<String>,
-    /// Where calls to Athena go.
+    /// URL to which the calls to Athena go.
     pub athena_url: Option<String>,
-    /// Whether FIPS endpoints are asked for.
+    /// Whether FIPS endpoints are set.
     pub fips: bool,
-    /// The work groups that could be read.
+    /// Work groups that could be read.
     pub work_groups: Vec<WorkGroupReport>,
-    /// Each permission.
+    /// All permissions.
     pub permissions: Vec<Permission>,
-    /// What else is in the way.
+    /// Other problems.
     pub problems: Vec<String>,
 }
 
-/// A work group.
+/// Work group in the report.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct WorkGroupReport {
-    /// Its name.
+    /// Name.
     pub name: String,
-    /// Athena's state of it.
+    /// Athena's state of the work group.
     pub state: &'static str,
-    /// Its engine.
+    /// Engine version.
     pub engine_version: Option<String>,
 }
 
@@ -51,7 +51,7 @@ impl WorkGroupReport {
 }
 
 impl Report {
-    /// Whether nothing is missing and nothing is in the way. A permission of which no call tells is not missing.
+    /// Returns whether no permission is missing and there is no problem. A permission that no call shows is not missing.
     pub fn is_ok(&self) -> bool {
         self.problems.is_empty() && self.permissions.iter().all(|permission| permission.verdict != Verdict::Missing)
     }
@@ -63,14 +63,14 @@ impl Report {
         }
     }
 
-    /// One JSON object.
+    /// Returns the report as one JSON object.
     pub fn json(&self) -> String {
         let mut report = json!(self);
         report["ok"] = self.is_ok().into();
         format!("{report:#}\n")
     }
 
-    /// For people.
+    /// Returns the report as text for people.
     pub fn text(&self) -> String {
         let caller = self.caller.as_ref();
         let unknown = || "unknown".to_owned();
@@ -108,13 +108,13 @@ impl Report {
         let statements = Statement::merged(statements);
         if !statements.is_empty() {
             let policy: Value = json!({ "Version": "2012-10-17", "Statement": statements });
-            // A string takes what is written to it.
+            // Writing to a string cannot fail.
             let _ = write!(text, "\n{title}\n{policy:#}\n");
         }
     }
 }
 
-/// Rows with their columns one under the other.
+/// Returns the rows as text, with aligned columns.
 fn table<const N: usize>(rows: impl IntoIterator<Item = [String; N]>) -> String {
     let rows: Vec<[String; N]> = rows.into_iter().collect();
     let widths: [usize; N] = std::array::from_fn(|column| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0));
