@@ -64,7 +64,7 @@ struct Checked {
     role: Option<String>,
     /// Refusal after which no call can show a permission.
     hopeless: Option<Refusal>,
-    /// Whether Athena checks the permission before it validates the request, once that is known.
+    /// True if Athena checks the permission before it validates the request, once that is known.
     permission_first: Option<bool>,
     report: Report,
 }

@@ -1,9 +1,9 @@
-//! The environment variables of this program and of the libraries in it: what may stand in each, and a start without those that are empty.
+//! Environment variables of this program and of the libraries in it: the permitted values of each, and a start of the program without the empty ones.
 //!
-//! The AWS SDK ends the process for some wrong values, and overlooks others, so that calls go elsewhere than somebody wanted. So all values are checked
-//! before a library reads them. A wrong value is refused, never corrected. An empty value means unset.
+//! The AWS SDK ends the process for some wrong values, and ignores others, so that calls go to another place than the user meant. So this program
+//! checks all values before a library reads them. It refuses a wrong value, and never corrects it. An empty value means unset.
 //!
-//! - `table`: every variable and profile key; `value`: what may stand in one.
+//! - `table`: every variable and profile key; `value`: the kinds of their values.
 
 mod table;
 mod value;
@@ -18,8 +18,8 @@ pub use self::table::{PROFILE_KEYS, ProfileKey, VARIABLES, Variable};
 pub use self::value::Kind;
 pub(crate) use self::value::is_role;
 
-/// Starts this program again, in the same process and with the same arguments, without the variables of [`VARIABLES`] that are empty. Returns if none is:
-/// so it happens once. Variables cannot be removed safely while a process runs.
+/// Executes this program again, in the same process and with the same arguments, without the variables of [`VARIABLES`] that are empty. Returns if
+/// none is empty: so the program is executed again only once. Variables cannot be removed safely while a process runs.
 ///
 /// # Errors
 /// When the program cannot be started again.
@@ -63,7 +63,7 @@ pub fn problems(environment: impl IntoIterator<Item = (OsString, OsString)>, is_
             None if matches!(variable.kind, Kind::Anything | Kind::Unchecked(_)) => None,
             None => Some("is not UTF-8 text".into()),
         };
-        // In quotes, a name that is followed by a word is not taken for one that is followed by a secret, which is printed nowhere.
+        // In quotes: else the redaction of the output takes the name and the word after it for a key and its secret, and leaves the word out.
         problem.map(|problem| format!("`{name}` {problem}"))
     };
     let mut problems: Vec<String> = environment.into_iter().filter_map(problem).collect();

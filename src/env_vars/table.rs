@@ -1,4 +1,4 @@
-//! The environment variables and profile keys that this program or a library in it reads. `tests/settings` looks for them in the sources of the versions
+//! Environment variables and profile keys that this program or a library in it reads. `tests/settings` looks for them in the sources of the versions
 //! in Cargo.lock, and fails when one is read that is missing here, or when one is here that nothing reads.
 
 use super::value::Kind::{
@@ -9,20 +9,20 @@ use super::value::Kind::{
 /// An environment variable.
 #[derive(Clone, Copy, Debug)]
 pub struct Variable {
-    /// Its name; where it ends in `*`, the beginning of the names of many.
+    /// Name; one that ends in `*` is the beginning of many names.
     pub name: &'static str,
-    /// What may stand in it.
+    /// Kind of its values.
     pub kind: Kind,
-    /// Whether only a process that reaches the API server of a cluster reads it.
+    /// True if only a process that reaches the API server of a cluster reads the variable.
     pub of_cluster: bool,
 }
 
 /// A key of a profile in AWS's files of configuration and credentials.
 #[derive(Clone, Copy, Debug)]
 pub struct ProfileKey {
-    /// Its name.
+    /// Name.
     pub name: &'static str,
-    /// What may stand in it.
+    /// Kind of its values.
     pub kind: Kind,
 }
 
@@ -45,7 +45,7 @@ const COMPRESSION_SIZE: Kind = Number(0, 10_485_760);
 const METADATA_MODES: Kind = OneOf(&["IPv4", "IPv6"]);
 const RETRY_MODES: Kind = OneOf(&["standard", "adaptive"]);
 const TRIES: Kind = Number(1, u32::MAX as u64);
-/// A thread runs out of less, and cannot be started with more.
+/// Stack size of a thread, in bytes: a thread overflows a smaller one, and cannot be started with a larger one.
 const STACK: Kind = Number(1 << 18, 1 << 30);
 
 const TERMINAL: Kind = Anything;
@@ -79,7 +79,7 @@ pub const VARIABLES: &[Variable] = &[
     variable("ATHENA_OPERATOR_TRANSITION_INTERVAL", Flag),
     variable("ATHENA_OPERATOR_UNCERTAINTY", Flag),
     variable("ATHENA_OPERATOR_WORK_GROUPS", Flag),
-    // Who holds the lease and who publishes events.
+    // Identity of the process in the lease and in events.
     of_cluster("HOSTNAME", Text),
     of_cluster("POD_NAME", Text),
     // The AWS SDK.

@@ -1,4 +1,4 @@
-//! The table, and what is wrong with values.
+//! Tests of the table, and of the problems of values.
 
 use std::collections::BTreeSet;
 use std::os::unix::ffi::OsStringExt;

@@ -1,4 +1,4 @@
-//! What may stand in the value of an environment variable or of a profile key.
+//! Kinds of values of environment variables and profile keys, and the problems of wrong values.
 
 use std::fs::File;
 use std::io::Read;
@@ -9,16 +9,16 @@ use http::Uri;
 use rustls::RootCertStore;
 use rustls_native_certs::{CertificateResult, Error, ErrorKind, load_certs_from_paths};
 
-/// What may stand in a value. Sentences about a wrong one never show it: it may be a secret, or stand where a secret was meant to.
+/// Kind of value. Sentences about a wrong value never show it: it may be a secret, or stand in the place of one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// Anything: whatever it is, it means something to what reads it.
+    /// Any value: each means something to its reader.
     Anything,
-    /// Neither checked nor removed, for the reason given: what reads it is not run, or is run before this program.
+    /// Value that is neither checked nor removed, for the reason given: its reader does not run, or runs before this program.
     Unchecked(&'static str),
-    /// Nothing, for the reason given.
+    /// No value, for the reason given.
     Never(&'static str),
-    /// The value of a flag of ours. The command line's parser says what else is wrong with it.
+    /// Value of a flag of this program. The parser of the command line reports its other problems.
     Flag,
     /// Text on one line, such as a path.
     Text,
@@ -34,9 +34,9 @@ pub enum Kind {
     Boolean,
     /// A whole number between two others, both included.
     Number(u64, u64),
-    /// One of some words, whatever the case of their letters.
+    /// One of some words, case-insensitive.
     OneOf(&'static [&'static str]),
-    /// Some of these ways to sign requests, separated by commas. A name may have its name space and `#` before it.
+    /// Names of authentication schemes, separated by commas. A name may have its name space and `#` before it.
     Schemes(&'static [&'static str]),
     /// A number, with K, M or G after it if it is one of bytes, or a word such as on or off.
     NumberOrSwitch,
@@ -58,7 +58,7 @@ pub enum Kind {
     CredentialsUrl,
     /// The path of a URL, which begins with `/`.
     UrlPath,
-    /// The URL of a proxy, which is HTTP's where it has no scheme. It may have a password.
+    /// The URL of a proxy, an HTTP proxy if it has no scheme. It may have a password.
     Proxy,
     /// The name or the address of a host.
     Host,
@@ -70,17 +70,17 @@ pub enum Kind {
     CertificateFolders,
 }
 
-/// How to make a value that does not end in a newline.
+/// Problem of a value that ends in a newline, and its fix.
 const WITHOUT_NEWLINE: &str = "ends in a newline: make its value without one, for example with `echo -n`";
 const URL: &str = "is not a URL that begins with http:// or https://";
 
 impl Kind {
-    /// Returns whether its values must not be printed.
+    /// Returns whether values of this kind must not be printed.
     pub fn is_secret(self) -> bool {
         matches!(self, Self::SecretKey | Self::SecretHeader)
     }
 
-    /// Returns what is wrong with a value that is not empty. The sentence begins with a verb: the name of the variable or key goes before it.
+    /// Returns the problem of a value that is not empty. The sentence begins with a verb: the name of the variable or key goes before it.
     pub fn problem(self, value: &str) -> Option<String> {
         match self {
             Self::Anything | Self::Unchecked(_) => return None,
@@ -102,7 +102,7 @@ impl Kind {
         self.problem_of_line(value)
     }
 
-    /// Returns what is wrong with a value that is one line without spaces around it.
+    /// Returns the problem of a value that is one line without spaces around it.
     fn problem_of_line(self, value: &str) -> Option<String> {
         let unless = |right: bool, problem: &str| (!right).then(|| problem.to_owned());
         match self {
@@ -184,7 +184,7 @@ fn is_host(value: &str) -> bool {
         let allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
         (1..=63).contains(&label.len()) && label.bytes().all(allowed)
     };
-    // A name that ends in a number is an address, or none at all.
+    // A name whose last label is a number is an IP address, or not valid.
     let is_numeric = |name: &str| name.rsplit('.').next().is_some_and(|last| last.bytes().all(|byte| byte.is_ascii_digit()));
     let name = value.strip_suffix('.').unwrap_or(value);
     value.parse::<IpAddr>().is_ok() || (value.len() <= 253 && !is_numeric(name) && name.split('.').all(label))
@@ -195,7 +195,7 @@ fn problem_of_url(value: &str, may_have_query: bool) -> Option<&'static str> {
     if !is_one_of(scheme, &["http", "https"]) {
         return Some(URL);
     }
-    // The SDK reads a URL with the one and then with the other.
+    // The SDK parses a URL with both crates, one after the other.
     let (Ok(uri), Ok(_)) = (value.parse::<Uri>(), url::Url::parse(value)) else { return Some("is not a URL") };
     let Some(authority) = uri.authority() else { return Some("names no host") };
     if authority.as_str().contains('@') {
@@ -207,7 +207,7 @@ fn problem_of_url(value: &str, may_have_query: bool) -> Option<&'static str> {
     (!may_have_query && uri.query().is_some()).then_some("has a query in it, which would not be sent")
 }
 
-/// Returns whether `authority` is a host and, where it goes on, a port.
+/// Returns whether `authority` is a host, and a port where it has one.
 fn is_authority(authority: &str, host: &str) -> bool {
     let address = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
     let is_valid = address.map_or_else(|| is_host(host), |address| address.parse::<Ipv6Addr>().is_ok());
@@ -228,11 +228,11 @@ fn unreadable(path: &str) -> Option<String> {
     read.err().map(|error| format!("names a file that cannot be read: {error}"))
 }
 
-/// Returns why no certificate of an authority was found.
+/// Returns the reason for which no certificate of an authority was found.
 fn problem_of_certificates(found: CertificateResult) -> Option<String> {
     let (usable, _) = RootCertStore::empty().add_parsable_certificates(found.certs);
     let problem = || match found.errors.first() {
-        // Its own text shows the path.
+        // The error's own text shows the path.
         Some(Error { context, kind: ErrorKind::Io { inner, .. } }) => format!("gives no certificate of an authority: {context}: {inner}"),
         Some(Error { context, .. }) => format!("gives no certificate of an authority: {context}"),
         None => "gives no certificate of an authority in PEM form".into(),

@@ -1,12 +1,12 @@
 //! Bounds the memory of replies from the API server.
 //!
-//! kube's client reads each reply whole before it decodes it, and asks for pages of so many objects, whatever they weigh. The service of this module
-//! stands below it:
+//! kube's client reads each reply whole before it decodes it, and requests pages by number of objects, whatever their size. The service of this
+//! module is a layer below kube's client:
 //!
-//! - It replaces the `limit` of a list by one that it fits to what the pages weigh. The reading of a page that grows beyond `LONGEST_PAGE` is given up,
-//!   and a smaller page is requested.
-//! - Of any other reply but a watch, `FREE` bytes are read at once, and the rest under one of `PERMITS` permits, which a page needs too. A caller that
-//!   decodes a reply as soon as it ends, as kube's client does, holds no more than that many large ones at a time.
+//! - It replaces the `limit` of a list by one that it fits to the size of the pages. It stops reading a page that grows beyond `LONGEST_PAGE`, and
+//!   requests a smaller one.
+//! - Of any other reply except a watch, it reads `FREE` bytes at once, and the rest under one of `PERMITS` permits, which a page needs too. A caller
+//!   that decodes a reply as soon as it ends, as kube's client does, holds no more than that many large replies at a time.
 
 use std::collections::{HashMap, VecDeque};
 use std::pin::Pin;
@@ -25,19 +25,19 @@ use kube::client::Body;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tower::{BoxError, service_fn};
 
-/// How many bytes of a reply are read without a permit.
+/// Bytes of a reply that are read without a permit.
 const FREE: usize = 32 << 10;
-/// How many replies are read beyond that at a time.
+/// Number of replies of more than [`FREE`] bytes that are read at a time.
 const PERMITS: usize = 2;
-/// How many bytes a page should have.
+/// Size of a page to aim at, in bytes.
 const PAGE: usize = 1 << 20;
-/// How many bytes of a page of several objects are read at most. A page of one object is read to its end.
+/// Largest size of a page of several objects, in bytes. A page of one object is read to its end.
 const LONGEST_PAGE: usize = 2 * PAGE;
-/// How many objects the first page of a list is asked to have: nothing is known of their weight.
+/// Limit of the first page of a list, in objects: their size is not known yet.
 const FIRST_LIMIT: u32 = 16;
-/// By how much a page may have more objects than the one before, and by how much less after one that was too large.
+/// Factor by which the limit may grow from one page to the next, and by which it shrinks after a page that was too large.
 const STEP: u32 = 4;
-/// Longest time for reading a page, so that one that does not come does not hold a permit.
+/// Longest time for reading a page, so that a stalled page does not hold a permit.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Returns a client that sends its requests through `client` and bounds the replies.
@@ -58,7 +58,7 @@ pub fn bounded_replies(client: Client, default_namespace: String) -> Client {
 
 struct Replies {
     permits: Arc<Semaphore>,
-    /// How many objects the next page of a list may have, by the path of the list.
+    /// Limit of the next page of a list, in objects, by the path of the list.
     limits: Mutex<HashMap<String, u32>>,
 }
 
@@ -90,7 +90,7 @@ impl Replies {
         limits.get(&list.path).copied().filter(|_| list.is_continued).unwrap_or(FIRST_LIMIT)
     }
 
-    /// Reads `body` unless it is longer than `longest`.
+    /// Reads `body`; returns nothing if it is longer than `longest` bytes.
     async fn read(&self, body: Body, longest: usize) -> Result<Option<(VecDeque<Bytes>, Option<OwnedSemaphorePermit>)>, BoxError> {
         let mut body = Reply::gated(body, self.permits.clone());
         let (mut frames, mut bytes) = (VecDeque::new(), 0);
@@ -106,7 +106,7 @@ impl Replies {
     }
 }
 
-/// How many objects to ask for after a page of `limit` objects, or fewer, that had so many `bytes`.
+/// Returns the limit of the page after one that had a limit of `limit` objects and a size of `bytes`.
 fn next_limit(limit: u32, bytes: usize) -> u32 {
     let fitting = u64::from(limit) * PAGE as u64 / (bytes.max(1) as u64);
     u32::try_from(fitting).unwrap_or(u32::MAX).clamp(1, limit.saturating_mul(STEP))
@@ -116,7 +116,7 @@ fn next_limit(limit: u32, bytes: usize) -> u32 {
 #[derive(Debug, PartialEq, Eq)]
 struct ListRequest {
     path: String,
-    /// The parameters but `limit`.
+    /// Query parameters except `limit`.
     query: String,
     limit: u32,
     is_continued: bool,
@@ -135,7 +135,7 @@ impl ListRequest {
         Some(Self { path: uri.path().to_owned(), query: others.join("&"), limit, is_continued })
     }
 
-    /// The URI with this limit.
+    /// Returns the URI with this limit.
     fn with_limit(&self, limit: u32) -> Result<Uri, BoxError> {
         let separator = if self.query.is_empty() { "" } else { "&" };
         let path = PathAndQuery::try_from(format!("{}?{}{separator}limit={limit}", self.path, self.query))?;
@@ -149,11 +149,11 @@ fn is_watch(uri: &Uri) -> bool {
 
 /// The body of a reply.
 enum Reply {
-    /// One that is read as it comes.
+    /// Body that is read as it arrives.
     Free(Body),
-    /// One that needs a permit for what is more than [`FREE`] bytes.
+    /// Body that needs a permit for the part beyond [`FREE`] bytes.
     Gated(Box<Gated>),
-    /// A page that has been read, with the permit under which it was.
+    /// Page that has been read, with the permit under which it was read.
     Page(VecDeque<Bytes>, Option<OwnedSemaphorePermit>),
 }
 

@@ -37,7 +37,7 @@ fn the_next_page_is_as_large_as_fits() {
     }
 }
 
-/// A server of a list of objects of these sizes, which tells what was asked of it and how many bytes were read.
+/// Server of a list of objects of these sizes, which records its requests and the number of bytes that were read.
 #[derive(Default)]
 struct Served {
     requests: Mutex<Vec<(usize, usize)>>,

@@ -1,5 +1,5 @@
-//! The time of another machine, from the `Date` headers of its replies: invariant 14. Times that Athena and the API server tell are compared with their
-//! own clocks, since the node's may be wrong and may jump.
+//! Clock of another machine, from the `Date` headers of its replies: invariant 14. Times of Athena and of the API server are compared with their own
+//! clocks, since the node's clock may be wrong and may jump.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -10,7 +10,7 @@ use rustix::time::{ClockId, clock_gettime};
 use tokio::sync::Notify;
 use tracing::{info, warn};
 
-/// Time since this machine was started. No change of its wall clock moves it, and it goes on while the machine is suspended, which `Instant` does not.
+/// Time since this machine was started. No change of its wall clock moves it, and it goes on while the machine is suspended, unlike `Instant`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct BootTime(Duration);
 
@@ -27,36 +27,37 @@ impl BootTime {
     }
 }
 
-/// 2022-11-30, in seconds since 1970: Athena has had Spark since then.
+/// Earliest `Date` that is used: 2022-11-30, in seconds since 1970. Athena has had Spark since then.
 pub const EARLIEST: i64 = 1_669_766_400;
 
-/// Difference from which on a clock counts as wrong.
+/// Smallest difference by which a clock counts as wrong.
 pub const SKEW_BOUND: SignedDuration = SignedDuration::from_secs(30);
 
-/// A `Date` with a request's beginning and the arrival of its reply. The other machine wrote it between the two.
+/// `Date` header, with the times at which its request was sent and its reply arrived. The other machine wrote the header between the two.
 #[derive(Clone, Copy, Debug)]
 pub struct Reply {
     /// The `Date`, in whole seconds.
     pub date: Timestamp,
-    /// When the request was sent.
+    /// Time at which the request was sent.
     pub sent: BootTime,
-    /// When the head of the reply came.
+    /// Time at which the head of the reply arrived.
     pub received: BootTime,
 }
 
 impl Reply {
     /// Reads a `Date` header. Returns nothing for one that no clock in use can show.
     pub fn new(date: &str, sent: BootTime, received: BootTime) -> Option<Self> {
-        /// The year 2200.
+        /// Year 2200, in seconds since 1970.
         const LATEST: i64 = 7_258_118_400;
-        /// Longest round trip whose reply tells the time.
+        /// Longest round trip whose reply is used.
         const LONGEST: Duration = Duration::from_mins(5);
         let date = rfc2822::parse(date).ok()?.timestamp();
         let is_usable = (EARLIEST..LATEST).contains(&date.as_second()) && received.duration_since(sent) <= LONGEST;
         is_usable.then_some(Self { date, sent, received })
     }
 
-    /// Returns what the other machine's clock showed when this machine was started, most likely: the reply was written in the middle of the round trip.
+    /// Returns the most likely time of the other machine's clock when this machine was started: the reply was written in the middle of the round
+    /// trip.
     fn origin(&self) -> Timestamp {
         let earliest = origin(self.date, self.received);
         let half = signed(self.received.duration_since(self.sent) / 2);
@@ -64,7 +65,7 @@ impl Reply {
     }
 }
 
-/// What an estimate rests on.
+/// Source of an estimate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Source {
     /// The node's clock when this process began.
@@ -78,23 +79,23 @@ enum Source {
 /// An estimate of another machine's clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Estimate {
-    /// What that clock showed when this machine was started.
+    /// Time of that clock when this machine was started.
     origin: Timestamp,
     source: Source,
-    /// The origin that the newest reply tells, if it is far from this one: another one has to agree with it.
+    /// Origin by the newest reply, if it is far from `origin`: another reply has to confirm it.
     suspect: Option<Timestamp>,
 }
 
 impl Estimate {
-    /// Difference to a reply from which on another one has to confirm it, the first one of a process too: what a single wrong `Date` would end, or would
-    /// have recorded, cannot be taken back.
+    /// Difference between estimate and reply above which another reply has to confirm it, the first reply of a process included: the effects of a
+    /// single wrong `Date`, such as an ended session or a recorded time, cannot be undone.
     const JUMP: SignedDuration = SignedDuration::from_secs(10);
 
-    /// Difference to a reply from which on the estimate is off. Within it, the clock never runs backwards.
+    /// Difference between estimate and reply above which the estimate is set back. Within it, the clock never runs backwards.
     const TOLERANCE: SignedDuration = SignedDuration::from_secs(1);
 
-    /// Takes in a reply of the machine itself. A `Date` has whole seconds, and the way there and back its time: what lies within both is no difference, and
-    /// the estimate is moved no further than the reply forces it to be.
+    /// Corrects the estimate by a reply of the machine itself. A `Date` has whole seconds, and the round trip takes time: a difference within both
+    /// does not count, and the estimate moves no further than the reply forces it to.
     fn observe(&mut self, reply: &Reply) {
         let (earliest, latest) = (origin(reply.date, reply.received), origin(reply.date, reply.sent) + SignedDuration::from_secs(1));
         let told = Self { origin: reply.origin(), source: Source::Own, suspect: None };
@@ -116,7 +117,7 @@ impl Estimate {
         self.suspect = None;
     }
 
-    /// Takes in a reply of another machine, as long as the machine itself has told nothing.
+    /// Sets the estimate by a reply of another machine, until a reply of the machine itself has set it.
     fn hint(&mut self, reply: &Reply) {
         if self.source < Source::Own {
             *self = Self { origin: reply.origin(), source: Source::Hint, suspect: None };
@@ -128,7 +129,7 @@ impl Estimate {
     }
 }
 
-/// Returns what a clock that shows `date` at `time` showed when this machine was started.
+/// Returns the time that a clock which shows `date` at `time` showed when this machine was started.
 fn origin(date: Timestamp, time: BootTime) -> Timestamp {
     date.saturating_sub(signed(time.0)).unwrap_or(Timestamp::MIN)
 }
@@ -142,35 +143,35 @@ fn signed(duration: Duration) -> SignedDuration {
 pub struct Reading {
     /// The time.
     pub now: Timestamp,
-    /// Whether the machine itself has told it. Until then it may be wrong by any amount.
+    /// True if a reply of the machine itself has set the clock. Until then the time may be wrong by any amount.
     pub is_certain: bool,
-    /// What the clock showed when this machine was started. It moves only when the estimate is corrected.
+    /// Time of the clock when this machine was started. It changes only when the estimate is corrected.
     pub origin: Timestamp,
 }
 
 #[derive(Debug)]
 struct State {
     estimate: Estimate,
-    /// The origin that timers were last set by.
+    /// Origin by which timers were last set.
     announced: Timestamp,
-    /// Whether the node's clock was found to be wrong.
+    /// True if the node's clock was found to be wrong.
     is_skewed: bool,
 }
 
-/// Another machine's clock, as well as this process knows it.
+/// Estimated clock of another machine. Clones share the estimate.
 #[derive(Clone, Debug)]
 pub struct Clock(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    /// The machine, for the log.
+    /// Name of the machine, for the log.
     machine: &'static str,
     state: Mutex<State>,
     corrected: Notify,
 }
 
 impl Clock {
-    /// Creates a clock of `machine`, which shows the node's time of now until a reply corrects it.
+    /// Creates a clock of `machine`, which follows the node's clock as of now until a reply corrects it.
     pub fn new(machine: &'static str) -> Self {
         let estimate = Estimate { origin: origin(Timestamp::now(), BootTime::now()), source: Source::Node, suspect: None };
         let state = State { estimate, announced: estimate.origin, is_skewed: false };
@@ -194,12 +195,12 @@ impl Clock {
         self.at(BootTime::now())
     }
 
-    /// Returns the time that the clock showed, or will show, at `time`, as far as this is known now.
+    /// Returns the time that the clock showed, or will show, at `time`, by the estimate of now.
     pub fn at(&self, time: BootTime) -> Timestamp {
         self.state().estimate.at(time)
     }
 
-    /// Takes in a reply of the machine.
+    /// Corrects the clock by a reply of the machine.
     pub fn observe(&self, reply: &Reply) {
         let mut state = self.state();
         let was_certain = state.estimate.source == Source::Own;
@@ -208,7 +209,7 @@ impl Clock {
         if source < Source::Own {
             return;
         }
-        // What is less makes no timer wrong that matters, and machines behind one name may differ by as much with each reply.
+        // A smaller correction makes no timer wrong that matters, and machines behind one name may differ by as much from reply to reply.
         if !was_certain || origin.duration_since(state.announced).abs() > Estimate::JUMP {
             state.announced = origin;
             self.0.corrected.notify_one();
@@ -217,35 +218,36 @@ impl Clock {
         self.log_skew(&mut state, skew);
     }
 
-    /// Takes in a reply of another machine whose clock is a better guess than the node's, as long as the machine itself has told nothing.
+    /// Sets the clock by a reply of another machine whose clock is a better guess than the node's, until a reply of the machine itself has set it.
     pub fn hint(&self, reply: &Reply) {
         self.state().estimate.hint(reply);
     }
 
-    /// Returns the time for signatures: a wrong one is refused and does no harm, so that what one reply has told is tried before another confirms it.
+    /// Returns the time for signatures: a wrong time is refused and does no harm, so the time of a single reply is tried before another reply
+    /// confirms it.
     pub fn signing_time(&self) -> Timestamp {
         let estimate = self.state().estimate;
         let origin = estimate.suspect.filter(|_| estimate.source < Source::Own).unwrap_or(estimate.origin);
         Estimate { origin, ..estimate }.at(BootTime::now())
     }
 
-    /// Returns whether the newest reply told a time that another one has to confirm.
+    /// Returns whether the newest reply has a time that another reply has to confirm.
     pub fn is_in_doubt(&self) -> bool {
         self.state().estimate.suspect.is_some()
     }
 
-    /// Waits until the machine has told its time, or until that has moved so far that timers are wrong.
+    /// Waits until a reply of the machine has set the clock, or until the clock has moved so far that timers are wrong.
     pub async fn corrected(&self) {
         self.0.corrected.notified().await;
     }
 
-    /// Returns by how much the node's clock is ahead, once the machine has told its time.
+    /// Returns the time by which the node's clock is ahead, once a reply of the machine has set this one.
     pub fn node_skew(&self) -> Option<SignedDuration> {
         let estimate = self.state().estimate;
         (estimate.source == Source::Own).then(|| skew(estimate, BootTime::now()))
     }
 
-    /// Says once that the node's clock is wrong, and once that it is right again.
+    /// Logs once that the node's clock is wrong, and once that it is right again.
     fn log_skew(&self, state: &mut State, skew: SignedDuration) {
         let is_wrong = if state.is_skewed { skew.abs() > SKEW_BOUND / 2 } else { skew.abs() >= SKEW_BOUND };
         if is_wrong == state.is_skewed {
@@ -262,7 +264,7 @@ impl Clock {
     }
 }
 
-/// Returns by how much the node's clock is ahead now, where `now` is the time since it was started.
+/// Returns the time by which the node's clock is ahead now; `now` is the time since the node was started.
 fn skew(estimate: Estimate, now: BootTime) -> SignedDuration {
     Timestamp::now().duration_since(estimate.at(now))
 }

@@ -94,12 +94,12 @@ fn a_first_date_that_is_far_from_the_nodes_clock_has_to_be_confirmed() {
         right.observe(&reply(0, 2_000, 10, 10));
         assert_eq!((right.source, right.suspect), (Source::Own, None));
         assert!(right.origin.duration_since(time(0)).abs() <= SignedDuration::from_secs(1), "the node's clock and the second reply agree");
-        // It is the node's clock that is wrong.
+        // The node's clock is wrong.
         estimate.observe(&reply(ahead, 2_000, 10, 10));
         assert_eq!((estimate.source, estimate.suspect), (Source::Own, None));
         assert!(estimate.origin.duration_since(time(ahead)).abs() <= SignedDuration::from_secs(1));
     }
-    // Another machine of AWS has told the time before.
+    // A reply of another machine of AWS came before.
     let mut estimate = node();
     estimate.hint(&reply(3_600_000, 1_000, 10, 10));
     assert_eq!((estimate.source, estimate.origin), (Source::Hint, time(3_599_990)));
@@ -119,7 +119,7 @@ fn what_has_to_be_confirmed_is_tried_for_signatures() {
     assert!(near(clock.now(), node) && near(clock.signing_time(), wrong) && clock.is_in_doubt() && !clock.read().is_certain);
     clock.observe(&told(node));
     assert!(near(clock.now(), node) && near(clock.signing_time(), node) && !clock.is_in_doubt() && clock.read().is_certain);
-    // A clock that is certain is not doubted for one reply.
+    // One reply does not move a clock that is certain.
     clock.observe(&told(wrong));
     assert!(near(clock.now(), node) && near(clock.signing_time(), node));
 }

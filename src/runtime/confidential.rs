@@ -1,5 +1,5 @@
-//! What must not be printed, whoever prints it: credentials, and passwords in URLs, such as those of proxies. All that the process writes to its standard
-//! output and error passes [`withheld`].
+//! Redaction of output: credentials, and passwords in URLs such as those of proxies, are never printed. All text that the process writes to its
+//! standard output and error passes [`withheld`].
 
 use std::collections::VecDeque;
 use std::io::{self, Write};
@@ -7,18 +7,18 @@ use std::sync::{PoisonError, RwLock};
 
 use tracing_subscriber::fmt::MakeWriter;
 
-/// Stands for what was left out.
+/// Replacement of a secret.
 const LEFT_OUT: &str = "***";
-/// A shorter text is no secret, and to replace it wherever it occurs would spoil what is printed.
+/// Length of the shortest secret, in bytes: a shorter text is no secret, and replacing it wherever it occurs would spoil the output.
 const SHORTEST: usize = 8;
-/// How many secrets are known at a time: those of the environment, and of the last credentials.
+/// Most secrets that are known at a time: those of the environment, and of the last credentials.
 const MOST: usize = 32;
-/// Members of AWS's replies and lines of its files that hold secrets, in lower case.
+/// Members of AWS's replies and keys of its files that hold secrets, in lower case.
 const MEMBERS: [&str; 5] = ["secretaccesskey", "sessiontoken", "aws_secret_access_key", "aws_session_token", "\"token\""];
 
 static KNOWN: RwLock<VecDeque<String>> = RwLock::new(VecDeque::new());
 
-/// From here on, `secret` is printed nowhere.
+/// Adds `secret` to those that [`withheld`] replaces.
 pub fn keep(secret: &str) {
     let mut known = KNOWN.write().unwrap_or_else(PoisonError::into_inner);
     let secret = secret.trim();
@@ -30,7 +30,7 @@ pub fn keep(secret: &str) {
     }
 }
 
-/// `text` without secrets: those that are known, members that hold one by their name, and passwords in URLs.
+/// Returns `text` without secrets: those that are known, members that hold one by their name, and passwords in URLs.
 pub fn withheld(text: &str) -> String {
     let mut text = without_passwords(text);
     for secret in KNOWN.read().unwrap_or_else(PoisonError::into_inner).iter() {
@@ -44,7 +44,7 @@ pub fn withheld(text: &str) -> String {
     MEMBERS.iter().fold(text, |text, member| without_member(&text, member))
 }
 
-/// `text` without what stands before an `@` in the authority of a URL.
+/// Returns `text` without the part before an `@` in the authority of each URL.
 fn without_passwords(text: &str) -> String {
     let mut kept = String::with_capacity(text.len());
     let mut rest = text;
@@ -65,7 +65,7 @@ fn without_passwords(text: &str) -> String {
     kept
 }
 
-/// `text` without the values of `member`, in JSON, XML or a file of settings.
+/// Returns `text` without the values of `member`, in JSON, XML or a file of settings.
 fn without_member(text: &str, member: &str) -> String {
     let lower = text.to_ascii_lowercase();
     let (mut kept, mut end) = (String::with_capacity(text.len()), 0);
@@ -87,7 +87,7 @@ fn without_member(text: &str, member: &str) -> String {
     kept
 }
 
-/// Writes lines without secrets.
+/// Maker of writers that leave secrets out of lines.
 pub(crate) struct Withholding<M>(pub(crate) M);
 
 impl<'a, M: MakeWriter<'a>> MakeWriter<'a> for Withholding<M> {
@@ -98,7 +98,7 @@ impl<'a, M: MakeWriter<'a>> MakeWriter<'a> for Withholding<M> {
     }
 }
 
-/// The writer of a line, which comes in one piece.
+/// Writer of lines, each of which comes in one piece.
 pub(crate) struct Lines<W>(W);
 
 impl<W: Write> Write for Lines<W> {

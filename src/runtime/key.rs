@@ -1,4 +1,4 @@
-//! What an object is called in this process.
+//! Key of an object in this process.
 
 use std::fmt;
 use std::sync::Arc;
@@ -9,43 +9,43 @@ use kube::runtime::reflector::{Lookup, ObjectRef};
 
 use crate::runtime::workqueue::Grouped;
 
-/// An object by its namespace and name. Several are kept of each object: it is small, and copies share what it holds.
+/// Namespace and name of an object. The process holds several keys per object: a key is small, and its clones share the text.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Key(Arc<str>);
 
 impl Key {
-    /// The object `name` in `namespace`.
+    /// Creates the key of the object `name` in `namespace`.
     pub fn new(namespace: &str, name: &str) -> Self {
         Self([namespace, "/", name].concat().into())
     }
 
-    /// That of `object`.
+    /// Returns the key of `object`.
     pub fn of(object: &impl Resource) -> Self {
         object.meta().into()
     }
 
-    // Neither can hold a slash.
+    // Neither a namespace nor a name contains a slash.
     fn parts(&self) -> (&str, &str) {
         self.0.split_once('/').unwrap_or_default()
     }
 
-    /// The namespace.
+    /// Returns the namespace.
     pub fn namespace(&self) -> &str {
         self.parts().0
     }
 
-    /// The name.
+    /// Returns the name.
     pub fn name(&self) -> &str {
         self.parts().1
     }
 
-    /// What kube calls it.
+    /// Returns kube's reference to the object.
     pub(crate) fn reference<K: Lookup<DynamicType: Default>>(&self) -> ObjectRef<K> {
         ObjectRef::new(self.name()).within(self.namespace())
     }
 }
 
-/// Namespaces take turns.
+/// Groups by namespace: namespaces take turns.
 impl Grouped for Key {
     fn group(&self) -> &str {
         self.namespace()

@@ -1,5 +1,5 @@
-//! Clients of the API server: every reply begins in time or not at all, nothing is sent twice behind the caller's back, and nothing is changed without
-//! the lease.
+//! Clients of the API server: every reply begins in time or is an error, no request is sent again without the caller, and none changes an object
+//! without the lease.
 
 mod kubeconfig;
 mod no_proxy;
@@ -42,7 +42,7 @@ pub struct KubernetesOptions {
     pub kubernetes_timeout: Duration,
 }
 
-/// How the API server is reached.
+/// Configuration of the connections to the API server.
 #[derive(Clone)]
 pub struct ApiServer {
     config: Config,
@@ -52,13 +52,13 @@ pub struct ApiServer {
 }
 
 impl ApiServer {
-    /// Finds the API server by the environment: by a kubeconfig, with the proxy that kubectl would use; or, by the service account of the pod, directly.
-    /// `timeout` is the longest wait for a connection and for the head of a reply.
+    /// Finds the API server by the environment: by a kubeconfig, with the proxy that kubectl would use; or, by the service account of the pod,
+    /// directly. `timeout` is the longest wait for a connection and for the head of a reply.
     ///
     /// # Errors
-    /// When there is neither, when the kubeconfig cannot be used, or when the proxy's URL is none. The error names the setting that has it.
+    /// When there is neither, when the kubeconfig cannot be used, or when the proxy's URL is not valid. The error names the setting with that URL.
     pub async fn from_env(timeout: Duration) -> anyhow::Result<Self> {
-        /// Twice as long as the server is silent on a watch of which nothing changes, and more.
+        /// Longest silence on a connection: more than twice as long as the server is silent on a watch without changes.
         const SILENCE: Duration = Duration::from_mins(3);
         let kubeconfig = Kubeconfig::read();
         let cluster = kubeconfig.as_ref().ok().and_then(current_cluster);
@@ -83,13 +83,13 @@ impl ApiServer {
             anyhow::bail!(problem);
         }
         config.apply_debug_overrides();
-        // What kube puts there takes no account of `NO_PROXY`.
+        // The proxy that kube sets there ignores `NO_PROXY`.
         config.proxy_url = None;
         // A little later than the request, whose failure names the proxy.
         config.connect_timeout = Some(timeout + Duration::from_millis(100));
         config.read_timeout = Some(SILENCE);
         config.reset_reader_on_write = true;
-        // Its tries take minutes; a reconcile that ends and comes again sees what has changed.
+        // kube's retries take minutes; a reconcile that ends and runs again sees the changes since.
         config.default_retry = false;
         if let Some(proxy) = &proxy {
             info!(proxy = proxy.authority(), setting = proxy.setting(), "the API server is reached through a proxy");
@@ -97,7 +97,7 @@ impl ApiServer {
         Ok(Self { config, proxy, timeout })
     }
 
-    /// The namespace of the pod, or that of the kubeconfig's context.
+    /// Returns the namespace of the pod, or that of the kubeconfig's context.
     pub fn namespace(&self) -> &str {
         &self.config.default_namespace
     }
@@ -109,7 +109,7 @@ fn current_cluster(kubeconfig: &Kubeconfig) -> Option<&Cluster> {
     kubeconfig.clusters.iter().find(|cluster| cluster.name == context.cluster)?.cluster.as_ref()
 }
 
-/// A client that needs no lease: for the lease itself. Replies correct `clock`.
+/// Creates a client that needs no lease: for the lease itself. Replies correct `clock`.
 ///
 /// # Errors
 /// When the configuration cannot be used.
@@ -129,14 +129,15 @@ pub fn client(api_server: &ApiServer, clock: Clock, metrics: Arc<RestClientMetri
     Ok(client.build())
 }
 
-/// The way to the API server. HTTP/2, if the server speaks it, has all requests share one connection, which costs both sides less.
+/// Creates the transport to the API server. With HTTP/2, if the server speaks it, all requests share one connection, which costs both sides less.
 fn transport(
     ApiServer { config, proxy, .. }: &ApiServer,
 ) -> anyhow::Result<impl Service<Request<Body>, Response = Response<hyper::body::Incoming>, Error = BoxError, Future: Send> + Send + 'static> {
-    /// How long nothing may come on a connection with open requests until the server is asked for a sign of life, and how long that may take.
+    /// Longest silence on a connection with open requests before a ping is sent to the server, and longest wait for its answer.
     const SILENCE: Duration = Duration::from_secs(30);
     const PATIENCE: Duration = Duration::from_secs(15);
-    /// How much of a reply may arrive before it is read, and how much of all replies: no number of large ones that wait may keep the others out.
+    /// Most bytes of one reply, and of all replies, that may arrive before they are read: large replies that wait must not block others, however many
+    /// wait.
     const STREAM_WINDOW: u32 = 128 << 10;
     const CONNECTION_WINDOW: u32 = 32 << 20;
     let mut tcp = HttpConnector::new();
@@ -144,7 +145,7 @@ fn transport(
     // Requests are smaller than what Nagle's algorithm would hold back.
     tcp.set_nodelay(true);
     let tls_config = config.rustls_client_config()?;
-    // As for kubectl, whoever vouches for the server does so for an `https://` proxy.
+    // As in kubectl, the certificate authorities of the server are also those of an `https://` proxy.
     let to_proxy = HttpsConnectorBuilder::new().with_tls_config(tls_config.clone()).https_or_http().enable_http1().wrap_connector(tcp.clone());
     let mut tls = HttpsConnectorBuilder::new().with_tls_config(tls_config).https_or_http();
     if let Some(name) = &config.tls_server_name {
@@ -174,7 +175,7 @@ fn transport(
         .service(client))
 }
 
-/// Counts requests, and reads the server's clock in the replies.
+/// Layer that counts requests, and reads the server's clock from the replies.
 #[derive(Clone)]
 struct Observing {
     clock: Clock,
@@ -198,7 +199,7 @@ impl<S> Layer<S> for Observing {
 impl Observing {
     fn read_date<B>(&self, reply: &Response<B>, sent: BootTime) {
         let date = reply.headers().get(DATE).and_then(|date| date.to_str().ok());
-        // What a cache or a proxy answers tells another clock, or an old time.
+        // A reply of a cache or a proxy has the time of another clock, or an old one.
         let is_own = !reply.headers().contains_key(AGE) && !reply.status().is_server_error();
         if let Some(reply) = date.filter(|_| is_own).and_then(|date| Reply::new(date, sent, BootTime::now())) {
             self.clock.observe(&reply);
@@ -234,7 +235,8 @@ where
     }
 }
 
-/// A client whose requests other than reads wait until this process is the leader, and whose replies take a bounded amount of memory. Replies correct `clock`.
+/// Creates a client whose requests other than reads wait until this process is the leader, and whose replies take a bounded amount of memory. Replies
+/// correct `clock`.
 ///
 /// # Errors
 /// When the configuration cannot be used.

@@ -1,53 +1,53 @@
-//! Whether this process may act: it holds the lease, or there is none to hold.
+//! Leadership: this process may act while it holds the lease, or if there is no election.
 
 use std::time::Instant;
 
 use tokio::sync::watch;
 
-/// How long this process is the leader.
+/// Time for which this process is the leader.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Term {
-    /// Not at all, as far as it knows.
+    /// This process is not the leader, and sees no other one.
     None,
     /// Another process is the leader.
     Other,
-    /// Until then, unless the lease is renewed.
+    /// This process is the leader until this time, unless it renews the lease.
     Until(Instant),
-    /// As long as it runs: nobody else is to take part.
+    /// This process is the leader for as long as it runs: there is no election.
     Unbounded,
 }
 
-/// What asks whether this process may act.
+/// Read handle of the leadership: shows whether this process may act.
 #[derive(Clone, Debug)]
 pub struct Leadership(watch::Receiver<Term>);
 
-/// What says so.
+/// Write handle of the leadership.
 #[derive(Debug)]
 pub struct Office(watch::Sender<Term>);
 
-/// A leadership that is yet to be won.
+/// Creates the handles of a leadership that an election decides.
 pub fn contested() -> (Office, Leadership) {
     let (sender, receiver) = watch::channel(Term::None);
     (Office(sender), Leadership(receiver))
 }
 
 impl Leadership {
-    /// The leadership of a process that runs alone.
+    /// Returns the leadership of a process that runs alone.
     pub fn unbounded() -> Self {
         Self(watch::channel(Term::Unbounded).1)
     }
 
-    /// Whether this process may act now.
+    /// Returns whether this process may act now.
     pub fn is_held(&self) -> bool {
         holds(*self.0.borrow(), Instant::now())
     }
 
-    /// Whether another process is known to act in place of this one.
+    /// Returns whether another process is known to act in place of this one.
     pub fn is_elsewhere(&self) -> bool {
         *self.0.borrow() == Term::Other
     }
 
-    /// Waits until this process may act. For one that has lost the lease that is for ever: it is about to end.
+    /// Waits until this process may act. A process that has lost the lease waits for ever: it is about to end.
     pub async fn held(&self) {
         let mut term = self.0.clone();
         if term.wait_for(|term| holds(*term, Instant::now())).await.is_err() {
@@ -57,17 +57,17 @@ impl Leadership {
 }
 
 impl Office {
-    /// This process may act until `time`.
+    /// Lets this process act until `time`.
     pub fn hold_until(&self, time: Instant) {
         self.0.send_replace(Term::Until(time));
     }
 
-    /// Another process acts.
+    /// Records that another process acts.
     pub fn wait(&self) {
         self.0.send_replace(Term::Other);
     }
 
-    /// This process may not act any more.
+    /// Records that this process may no longer act.
     pub fn leave(&self) {
         self.0.send_replace(Term::None);
     }

@@ -1,4 +1,4 @@
-//! Leader election over a Lease. Every write is compare-and-swap by `resourceVersion`, and the clock of another process is never read: a lease has lapsed
+//! Leader election over a Lease. Every write is compare-and-swap by `resourceVersion`, and no process reads the clock of another: a lease has lapsed
 //! when this process has seen it unchanged for its whole duration.
 
 use std::fmt::Write as _;
@@ -36,16 +36,16 @@ pub struct LeaseOptions {
     pub lease_duration: Duration,
 }
 
-/// Which lease, and whose.
+/// Participant in the election of one lease.
 #[derive(Clone, Debug)]
 pub struct Candidate {
     /// The lease's namespace.
     pub namespace: String,
     /// The lease's name.
     pub name: String,
-    /// What no other process is called, nor this one after a restart.
+    /// Holder identity, unique per process start.
     pub identity: String,
-    /// How long others wait for a renewal; the holder stops acting after two thirds of it.
+    /// Time for which others wait for a renewal; the holder stops acting after two thirds of it.
     pub duration: Duration,
 }
 
@@ -54,26 +54,26 @@ fn lease_duration(text: &str) -> Result<Duration, String> {
     if given.subsec_nanos() == 0 { Ok(given) } else { Err(format!("`{text}` must be whole seconds, such as 15s")) }
 }
 
-/// A name for this process that no other has: the pod's, and something random.
+/// Returns a holder identity, unique per process start: the pod's name, and a random number.
 pub fn identity() -> String {
     let mut identity = std::env::var("POD_NAME").or_else(|_| std::env::var("HOSTNAME")).unwrap_or_else(|_| "athena-operator".into());
-    // A string takes what is written to it.
+    // Writing to a string cannot fail.
     let _ = write!(identity, "_{:016x}", fastrand::u64(..));
     identity
 }
 
-/// What is to be done about the lease.
+/// Next action on the lease.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Move {
-    /// There is none: make it.
+    /// Create the lease: there is none.
     Create,
-    /// It is free, has lapsed, or is this process's own: write it.
+    /// Write the lease: it is free, has lapsed, or is this process's own.
     Write,
-    /// Another process holds it.
+    /// Wait: another process holds the lease.
     Wait,
 }
 
-/// What a candidate has seen of a lease, and since when it has not changed.
+/// Lease as a candidate has last seen it, and the time since which it has not changed.
 #[derive(Clone, Debug, Default)]
 struct Watch(Option<(LeaseSpec, Instant)>);
 
@@ -94,13 +94,13 @@ impl Watch {
     }
 }
 
-/// The lease as `candidate` holds it from now on.
+/// Returns the lease as `candidate` holds it from `now` on.
 fn held(before: Option<&LeaseSpec>, candidate: &Candidate, now: Timestamp) -> LeaseSpec {
     let own = before.filter(|spec| spec.holder_identity.as_deref() == Some(&candidate.identity));
     let transitions = before.and_then(|spec| spec.lease_transitions);
     LeaseSpec {
         holder_identity: Some(candidate.identity.clone()),
-        // Rounded up: whoever reads it waits a little longer.
+        // Rounded up: other candidates wait a little longer.
         lease_duration_seconds: Some(i32::try_from(candidate.duration.as_millis().div_ceil(1000)).unwrap_or(i32::MAX)),
         acquire_time: own.and_then(|spec| spec.acquire_time.clone()).or(Some(MicroTime(now))),
         renew_time: Some(MicroTime(now)),
@@ -113,9 +113,8 @@ fn held(before: Option<&LeaseSpec>, candidate: &Candidate, now: Timestamp) -> Le
     }
 }
 
-/// Takes part in the election until the lease was held and is lost, which is the only way in which this returns, or until `release` is told; then a
-/// lease that is held is given back. The clients must be such that write without a lease, and have connections of their own: where one does not answer, the
-/// other is tried.
+/// Takes part in the election. Returns only when the lease was held and is lost, or on `release`, after giving back a lease that is held. The clients
+/// must be able to write without a lease, and have connections of their own: where one does not answer, the other is tried.
 pub async fn run(clients: [Client; 2], candidate: Candidate, office: Office, mut release: oneshot::Receiver<()>) {
     let mut apis = clients.map(|client| Api::<Lease>::namespaced(client, &candidate.namespace));
     let mut watch = Watch::default();
@@ -134,7 +133,7 @@ pub async fn run(clients: [Client; 2], candidate: Candidate, office: Office, mut
             Ok(Turn::Held { sent, lease }) => {
                 let end = sent + candidate.duration * 2 / 3;
                 office.hold_until(end);
-                // As long after it was sent as a quick answer would have it: a slow one leaves no less time for the next.
+                // Counted from the time it was sent: a slow answer leaves no less time for the next renewal.
                 pause = (sent + candidate.duration / 3).saturating_duration_since(Instant::now());
                 if term.replace(Term { end, lease }).is_none() {
                     info!(lease = candidate.name, identity = candidate.identity, "this process is the leader");
@@ -172,14 +171,15 @@ pub async fn run(clients: [Client; 2], candidate: Candidate, office: Office, mut
     }
 }
 
-/// How long this process may act, and the lease as it wrote it.
+/// End of the time for which this process may act, and the lease as it wrote it.
 struct Term {
     end: Instant,
     lease: Box<Lease>,
 }
 
-/// Renews `lease` before `end`. When half of the time is over without an answer, a second try begins on the other connection, and the first goes on: whichever
-/// succeeds counts from when it was sent. The connection that answered is the first of the next time. Returns nothing for an error if neither answers.
+/// Renews `lease` before `end`. When half of the time is over without an answer, a second try begins on the other connection, and the first goes on:
+/// the one that succeeds counts from the time it was sent. The connection that answered is the first to be used next time. The error is `None` if
+/// neither answers.
 async fn renew(apis: &mut [Api<Lease>; 2], lease: &Lease, candidate: &Candidate, end: Instant) -> Result<Turn, Option<kube::Error>> {
     let half = end.saturating_duration_since(Instant::now()) / 2;
     let (answered, result) = {
@@ -189,7 +189,7 @@ async fn renew(apis: &mut [Api<Lease>; 2], lease: &Lease, candidate: &Candidate,
             loop {
                 match write(second, lease.clone(), candidate).await {
                     Ok(turn) => return turn,
-                    // The first may yet be answered.
+                    // The first request may yet be answered.
                     Err(error) => warn!(lease = candidate.name, "cannot renew the lease on another connection: {error}"),
                 }
                 tokio::time::sleep(retry(candidate)).await;
@@ -205,21 +205,21 @@ async fn renew(apis: &mut [Api<Lease>; 2], lease: &Lease, candidate: &Candidate,
     result
 }
 
-/// How long a candidate waits between looks at the lease.
+/// Returns the wait of a candidate between reads of the lease.
 fn retry(candidate: &Candidate) -> Duration {
     Duration::from_millis(500).min(candidate.duration / 5)
 }
 
 enum Turn {
-    /// It is this process's own, by a write that was sent then.
+    /// This process holds the lease, by a write that it sent at `sent`.
     Held { sent: Instant, lease: Box<Lease> },
-    /// It is another's, by name.
+    /// Another process, of this identity, holds the lease.
     Other(String),
-    /// It has just been changed, and is not another's: an earlier write of this process may have come late, and tells nothing of how late.
+    /// The lease has just changed, and no other process holds it: an earlier write of this process may have arrived late, and does not show how late.
     Changed,
 }
 
-/// Looks at the lease, and takes it if it can be taken.
+/// Reads the lease, and takes it if it can be taken.
 async fn turn(api: &Api<Lease>, watch: &mut Watch, candidate: &Candidate) -> kube::Result<Turn> {
     let lease = match api.get(&candidate.name).await {
         Ok(lease) => Some(lease),
@@ -234,7 +234,7 @@ async fn turn(api: &Api<Lease>, watch: &mut Watch, candidate: &Candidate) -> kub
     }
 }
 
-/// Writes the lease that this process holds, again where an earlier write of its own came in between, and anew where somebody has deleted it.
+/// Writes the lease that this process holds: again if an earlier write of its own came in between, and as a new object if somebody has deleted it.
 async fn write(api: &Api<Lease>, mut lease: Lease, candidate: &Candidate) -> kube::Result<Turn> {
     loop {
         match put(api, Some(lease), candidate).await {
@@ -250,7 +250,7 @@ async fn write(api: &Api<Lease>, mut lease: Lease, candidate: &Candidate) -> kub
     }
 }
 
-/// Writes the lease, or makes it where there is none, if it is still as it was read.
+/// Writes the lease, or creates it if there is none, provided that it is still as it was read.
 async fn put(api: &Api<Lease>, before: Option<Lease>, candidate: &Candidate) -> kube::Result<Turn> {
     let (metadata, spec) = match &before {
         Some(lease) => (lease.metadata.clone(), lease.spec.clone().unwrap_or_default()),
@@ -278,9 +278,9 @@ fn holder(lease: &Lease) -> &str {
     lease.spec.as_ref().and_then(|spec| spec.holder_identity.as_deref()).unwrap_or_default()
 }
 
-/// Makes the lease free at once, if it is still this process's own.
+/// Frees the lease at once, if this process still holds it.
 async fn give_back(api: &Api<Lease>, candidate: &Candidate) {
-    /// The next leader need not wait for a lease that this process could not give back for longer than it lasts anyway.
+    /// Longest time for giving the lease back. If it cannot be given back, the next leader waits no longer than the lease lasts anyway.
     const PATIENCE: Duration = Duration::from_secs(3);
     let release = async {
         let mut lease = api.get(&candidate.name).await?;
@@ -328,7 +328,7 @@ mod tests {
     #[test]
     fn a_lease_of_another_lapses_once_it_was_seen_unchanged_for_its_duration() {
         let (mut watch, start) = (Watch::default(), Instant::now());
-        // Its times are long past by this clock, which proves nothing.
+        // The lease's times are long past by this clock, which proves nothing.
         assert_eq!(watch.next_move(Some(&lease("b", 0)), "a", DURATION, start), Move::Wait);
         assert_eq!(watch.next_move(Some(&lease("b", 0)), "a", DURATION, start + DURATION.mul_f64(0.99)), Move::Wait);
         assert_eq!(watch.next_move(Some(&lease("b", 5)), "a", DURATION, start + DURATION), Move::Wait);

@@ -2,15 +2,15 @@
 //!
 //! - [`kubernetes`]: the clients of the API server.
 //! - [`bounded_replies`]: a client whose replies from the API server take a bounded amount of memory, however large the objects are.
-//! - [`clock`]: the time of Athena and of the API server, whatever the node's clock says.
-//! - [`leadership`] and [`lease`]: whether this process may act, and how that is won and lost.
-//! - [`workqueue`]: which object is reconciled next, how many at a time, and at which time an object is due without a change.
+//! - [`clock`]: clocks of Athena and of the API server, independent of the node's clock.
+//! - [`leadership`] and [`lease`]: leadership of this process, and the election that decides it.
+//! - [`workqueue`]: order and number of concurrent reconciles, and the times at which objects are due without a change.
 //! - [`key`]: namespace and name of an object.
 //! - [`options`]: values of flags that several components take.
-//! - [`panics`]: panics, which are told without secrets.
-//! - [`readiness`]: which namespaces are served.
-//! - [`confidential`]: secrets, which are printed nowhere.
-//! - [`metrics`]: how metrics are defined, and those of the plumbing.
+//! - [`panics`]: reports of panics, without secrets.
+//! - [`readiness`]: readiness of the process, and the namespaces that it cannot serve.
+//! - [`confidential`]: redaction of secrets in all output.
+//! - [`metrics`]: definitions of metrics, and the metrics of the plumbing.
 //! - [`server`]: the HTTP server for probes and metrics.
 //! - [`telemetry`]: the log.
 

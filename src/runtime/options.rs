@@ -7,7 +7,7 @@ use k8s_openapi::jiff::SignedDuration;
 /// Reads a duration, such as `20s`: more than nothing, and at most a day.
 ///
 /// # Errors
-/// When it is none.
+/// When `text` is not such a duration.
 pub fn duration(text: &str) -> Result<Duration, String> {
     let parsed: SignedDuration = text.parse().map_err(|_| format!("`{text}` is not a duration such as 500ms, 20s or 10m"))?;
     let positive = Duration::try_from(parsed).ok().filter(|duration| !duration.is_zero() && *duration <= Duration::from_hours(24));
@@ -17,15 +17,15 @@ pub fn duration(text: &str) -> Result<Duration, String> {
 /// Reads the name of a namespace.
 ///
 /// # Errors
-/// When it is none.
+/// When `text` is not such a name.
 pub fn namespace(text: &str) -> Result<String, String> {
     if is_label(text) { Ok(text.to_owned()) } else { Err(format!("`{text}` is not the name of a namespace")) }
 }
 
-/// The name of an object, which becomes a part of the URL of its requests.
+/// Reads the name of an object, which becomes a part of the URL of its requests.
 ///
 /// # Errors
-/// When it is none.
+/// When `text` is not such a name.
 pub fn name(text: &str) -> Result<String, String> {
     if text.len() <= 253 && text.split('.').all(is_label) {
         Ok(text.to_owned())

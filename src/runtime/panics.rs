@@ -1,4 +1,4 @@
-//! Panics, which are told without secrets.
+//! Reports of panics, without secrets.
 
 use std::panic::PanicHookInfo;
 
@@ -6,12 +6,12 @@ use tracing::error;
 
 use super::confidential::withheld;
 
-/// Has panics printed to standard error, from the start of the process on.
+/// Sets a hook that prints panics to standard error, from the start of the process on.
 pub fn print() {
     std::panic::set_hook(Box::new(|panic| eprintln!("athena-operator: {}", told(panic))));
 }
 
-/// Has a panic in any task logged, and end the process: what it left half done is taken up by the next.
+/// Sets a hook that logs a panic in any task, and ends the process: the next process takes up the unfinished work.
 pub fn abort() {
     std::panic::set_hook(Box::new(|panic| {
         error!("{}", told(panic));
@@ -19,7 +19,7 @@ pub fn abort() {
     }));
 }
 
-/// A panic for people, without secrets.
+/// Returns the text of a panic for people, without secrets.
 fn told(panic: &PanicHookInfo<'_>) -> String {
     let place = panic.location().map(|place| format!(" at {place}")).unwrap_or_default();
     withheld(&format!("a panic{place}: {}", panic.payload_as_str().unwrap_or("without a message")))

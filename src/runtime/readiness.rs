@@ -1,4 +1,4 @@
-//! Whether the process does its part, and in which namespaces it cannot.
+//! Readiness of the process, and the namespaces that it cannot serve.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -9,14 +9,14 @@ use kube::runtime::watcher;
 
 use crate::runtime::leadership::Leadership;
 
-/// How long a refusal counts in a scope that was listed before: one that lasts comes again within it, with every try.
+/// Time for which a refusal counts in a scope that was listed before: a lasting refusal comes again within it, with every try.
 const REFUSED: Duration = Duration::from_mins(2);
 
-/// What the API server has answered in a scope: a namespace, or all of them.
+/// Answers of the API server in a scope: a namespace, or all of them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Answers {
     listed: bool,
-    /// The newest refusal since the newest list, and when it came.
+    /// Newest refusal since the newest list, and the time of its arrival.
     refused: Option<(String, Instant)>,
 }
 
@@ -27,17 +27,17 @@ impl Answers {
     }
 }
 
-/// Whether the process does its part: as the leader, once every scope was answered, with a complete list or a refusal, and not all are refused; else as the one
-/// that waits while another leads.
+/// Readiness of the process. A leader is ready once every scope was answered, with a complete list or a refusal, and not all are refused. A replica
+/// that waits is ready while another leads.
 #[derive(Clone, Debug)]
 pub struct Readiness {
-    /// By namespace; the one of all namespaces has no name.
+    /// Answers by namespace; the scope of all namespaces has no name.
     scopes: Arc<Mutex<BTreeMap<String, Answers>>>,
     leadership: Leadership,
 }
 
 impl Readiness {
-    /// Nothing has been answered yet in `namespaces`, or in all of them if none is named.
+    /// Creates the readiness of a process without answers yet in `namespaces`, or in all of them if none is named.
     pub fn new(namespaces: &[String], leadership: Leadership) -> Self {
         let names = if namespaces.is_empty() { vec![String::new()] } else { namespaces.to_vec() };
         Self { scopes: Arc::new(Mutex::new(names.into_iter().map(|name| (name, Answers::default())).collect())), leadership }
@@ -47,7 +47,7 @@ impl Readiness {
         self.scopes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether it does.
+    /// Returns whether the process is ready.
     pub fn is_ready(&self) -> bool {
         let scopes = self.scopes();
         let now = Instant::now();
@@ -56,13 +56,13 @@ impl Readiness {
         scopes.values().all(is_answered) && serves_any || self.leadership.is_elsewhere()
     }
 
-    /// What there is to say of it, a line for each thing that hinders it.
+    /// Returns the text of the readiness probe, with a line for each problem.
     pub fn report(&self) -> String {
         let is_ready = self.is_ready();
         let mut report = if is_ready { "ok\n".to_owned() } else { String::new() };
         for (name, refusal) in self.refused() {
             let place = if name.is_empty() { "all namespaces".to_owned() } else { format!("namespace {name}") };
-            // A string takes what is written to it.
+            // Writing to a string cannot fail.
             let _ = writeln!(report, "the API server refuses to list the AthenaSessions of {place}: {refusal}");
         }
         if report.is_empty() {
@@ -76,20 +76,20 @@ impl Readiness {
         report
     }
 
-    /// The scopes that are refused, and what the API server says.
+    /// Returns the scopes that the API server refuses, and its messages.
     pub fn refused(&self) -> Vec<(String, String)> {
         let now = Instant::now();
         let refused = |(name, answers): (&String, &Answers)| Some((name.clone(), answers.refusal(now)?.to_owned()));
         self.scopes().iter().filter_map(refused).collect()
     }
 
-    /// A list of `scope` is complete. Returns whether it was refused before.
+    /// Records a complete list of `scope`. Returns whether the scope was refused before.
     pub fn listed(&self, scope: &str) -> bool {
         let before = self.scopes().insert(scope.to_owned(), Answers { listed: true, refused: None });
         before.is_some_and(|before| before.refused.is_some())
     }
 
-    /// A list or watch of `scope` has failed. Returns what the API server says, if it refused it and that is news.
+    /// Records a failed list or watch of `scope`. Returns the API server's message, if it refuses the request and that is news.
     pub fn failed(&self, scope: &str, error: &watcher::Error) -> Option<String> {
         let refusal = refusal(error)?;
         let now = Instant::now();
@@ -101,7 +101,7 @@ impl Readiness {
     }
 }
 
-/// What the API server says, if it refuses: not that it is busy, nor that the watch has to begin anew.
+/// Returns the API server's message, if it refuses the request: not if it is busy, nor if the watch has to begin again.
 pub fn refusal(error: &watcher::Error) -> Option<String> {
     let (watcher::Error::InitialListFailed(kube::Error::Api(status))
     | watcher::Error::WatchStartFailed(kube::Error::Api(status))

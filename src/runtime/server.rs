@@ -24,7 +24,7 @@ pub struct ServerOptions {
     pub listen: SocketAddr,
 }
 
-/// Binds the address of [`serve`], so that a taken one is told at the start.
+/// Binds the address of [`serve`], so that an address in use is an error at the start.
 ///
 /// # Errors
 /// When the address cannot be bound.
@@ -32,7 +32,7 @@ pub async fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
     TcpListener::bind(address).await
 }
 
-/// Answers `/livez`, `/readyz` and `/metrics`, which shows what `metrics` returns, on `listener` for ever.
+/// Serves `/livez`, `/readyz` and `/metrics`, with the text that `metrics` returns, on `listener` for ever.
 pub async fn serve(listener: TcpListener, metrics: impl Fn() -> String + Send + Sync + 'static, readiness: Readiness) {
     let metrics = Arc::new(metrics);
     loop {

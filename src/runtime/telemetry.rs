@@ -30,7 +30,7 @@ pub struct LogOptions {
 pub enum LogFormat {
     /// One JSON object a line.
     Json,
-    /// For people.
+    /// Text for people.
     Text,
 }
 
@@ -43,8 +43,9 @@ pub fn init(format: LogFormat, filter: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What sends log lines to `writer`, in `format`, as `filter` says, without secrets. What other crates log is left out, whatever `filter` says: they show
-/// requests and replies, with credentials and properties in them. What people need of it is a line of the operator's own.
+/// Returns a subscriber that sends log lines to `writer`, in `format`, as `filter` says, without secrets. It leaves out the lines of other crates,
+/// whatever `filter` says: they show requests and replies, with credentials and properties in them. The operator logs what people need of those in
+/// lines of its own.
 ///
 /// # Errors
 /// When `filter` cannot be read.
@@ -62,12 +63,12 @@ where
     Ok(tracing_subscriber::registry().with(lines))
 }
 
-/// Whether a line or span is the operator's own.
+/// Returns whether a line or span is the operator's own.
 fn is_own(metadata: &Metadata<'_>) -> bool {
     metadata.target().split("::").next() == Some(env!("CARGO_CRATE_NAME"))
 }
 
-/// A filter of the log, in which each directive is a level or is about this program.
+/// Checks a filter of the log, in which each directive must be a level or about this program.
 fn filter(text: &str) -> Result<String, String> {
     for directive in text.split(',') {
         let target = directive.split(['=', '[']).next().unwrap_or_default().trim();

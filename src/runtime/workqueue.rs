@@ -1,8 +1,9 @@
 //! Workqueue of a controller: keys that wait for a reconcile, in order of priority, and the one time at which each key is due without a change.
 //!
-//! As in client-go, a key waits once however often it is added, and is reconciled once at a time: what is added meanwhile waits until that reconcile has
-//! ended. Unlike kube's applier, which takes what it holds in no order, and what is due beside its bound, the queue serves by priority within a bound.
-//! Within a priority it serves groups of keys in turns: one group whose reconciles take long cannot take every place that becomes free.
+//! As in client-go, a key waits once however often it is added, and is reconciled once at a time: a key that is added meanwhile waits until that
+//! reconcile has ended. Unlike kube's applier, which drains its pending set in arbitrary order, and starts due keys beside its bound, the queue
+//! serves by priority within a bound. Within a priority it serves groups of keys in turns: a group whose reconciles take long cannot take every
+//! permit that becomes free.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::hash::Hash;
@@ -15,25 +16,25 @@ use crate::runtime::metrics::workqueue::{Backlog, WorkqueueMetrics};
 
 /// A key of a queue.
 pub trait Grouped {
-    /// The group of the key, such as its namespace.
+    /// Returns the group of the key, such as its namespace.
     fn group(&self) -> &str;
 }
 
 /// Order in which keys are served. Within each, groups of keys take turns, and a group's keys are served first come, first served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Priority {
-    /// What ends something, and what may act at once.
+    /// Keys whose reconcile ends something, or may act at once.
     High,
-    /// What has changed or is due.
+    /// Keys that have changed or are due.
     Normal,
-    /// What is new.
+    /// New keys.
     Low,
 }
 
-/// Of so many keys one that is not of the highest priority is served, of the two others in turns, so that none waits for ever.
+/// Number of served keys of which one is not of the highest priority, but of the two others in turns, so that no key waits for ever.
 const LOWER_SHARE: u64 = 8;
 
-/// A queue. Copies share it: any of them adds keys, and one takes them out.
+/// Workqueue. Clones share it: any of them adds keys, and one takes them out.
 #[derive(Debug)]
 pub struct Workqueue<K>(Arc<Shared<K>>);
 
@@ -57,19 +58,19 @@ struct Waiting {
     since: Instant,
 }
 
-/// A key that is reconciled.
+/// A key whose reconcile runs.
 #[derive(Debug)]
 struct Running {
     since: Instant,
-    /// Whether it was added meanwhile.
+    /// Set if the key was added meanwhile.
     again: Option<Waiting>,
 }
 
-/// Keys of one priority in line.
+/// Waiting keys of one priority.
 #[derive(Debug)]
 struct Line<K> {
     groups: HashMap<Box<str>, VecDeque<K>>,
-    /// The groups, the one whose turn is next first.
+    /// Groups in the order of their turns.
     turns: VecDeque<Box<str>>,
 }
 
@@ -102,13 +103,13 @@ impl<K: Grouped> Line<K> {
     }
 }
 
-/// The decisions of the queue. It has no clock.
+/// State of the queue, and its decisions. It has no clock.
 #[derive(Debug)]
 struct State<K> {
     ready: [Line<K>; 3],
     waiting: HashMap<K, Waiting>,
     running: HashMap<K, Running>,
-    /// Keys by the time at which they are due, and by a number that tells equal times apart.
+    /// Keys by the time at which they are due, and by a number that distinguishes equal times.
     timers: BTreeMap<(Instant, u64), K>,
     due: HashMap<K, (Instant, u64)>,
     permits: usize,
@@ -118,7 +119,7 @@ struct State<K> {
 
 #[derive(Debug, PartialEq, Eq)]
 enum Next<K> {
-    /// A reconcile of the key begins, which has waited so long.
+    /// A reconcile of the key begins, which has waited for this time.
     Begin(K, Duration),
     At(Instant),
     Nothing,
@@ -138,7 +139,7 @@ impl<K: Clone + Eq + Hash + Grouped> State<K> {
         }
     }
 
-    /// Returns whether `key` did not wait before.
+    /// Adds `key`. Returns whether it did not wait before.
     fn add(&mut self, key: K, priority: Priority, now: Instant) -> bool {
         if let Some(running) = self.running.get_mut(&key) {
             let is_new = running.again.is_none();
@@ -148,7 +149,7 @@ impl<K: Clone + Eq + Hash + Grouped> State<K> {
         }
         if let Some(waiting) = self.waiting.get_mut(&key) {
             if priority < waiting.priority {
-                // Its old place counts no more.
+                // The old place of the key no longer counts.
                 waiting.priority = priority;
                 self.ready[priority as usize].push(key);
             }
@@ -174,7 +175,7 @@ impl<K: Clone + Eq + Hash + Grouped> State<K> {
         }
     }
 
-    /// Puts what is due in line. Returns how many keys did not wait before.
+    /// Adds the keys that are due. Returns the number of keys that did not wait before.
     fn ring(&mut self, now: Instant) -> u64 {
         let mut new = 0;
         while let Some(entry) = self.timers.first_entry().filter(|entry| entry.key().0 <= now) {
@@ -203,7 +204,7 @@ impl<K: Clone + Eq + Hash + Grouped> State<K> {
                 }
             }
             if self.waiting.is_empty() {
-                // A burst leaves its room behind.
+                // A burst leaves allocated memory behind.
                 self.waiting.shrink_to(64);
                 for line in &mut self.ready {
                     line.groups.shrink_to(64);
@@ -214,11 +215,11 @@ impl<K: Clone + Eq + Hash + Grouped> State<K> {
         self.timers.first_key_value().map_or(Next::Nothing, |((time, _), _)| Next::At(*time))
     }
 
-    /// A reconcile of `key` has ended; it is due at `time` if nothing comes before.
+    /// Ends the reconcile of `key`, which is due at `time` if it is not added before.
     fn end(&mut self, key: &K, time: Option<Instant>) {
         let again = self.running.remove(key).and_then(|running| running.again);
         match again {
-            // Its reconcile sets the time again.
+            // The next reconcile sets the time again.
             Some(waiting) => self.enter(key.clone(), waiting),
             None => self.set_timer(key, time),
         }
@@ -234,7 +235,7 @@ impl<K: Clone + Eq + Hash + Grouped> State<K> {
 }
 
 impl<K: Clone + Eq + Hash + Grouped> Workqueue<K> {
-    /// Creates an empty queue of which so many keys are reconciled at a time.
+    /// Creates an empty queue of which at most `permits` keys are reconciled at a time.
     pub fn new(permits: usize, metrics: Arc<WorkqueueMetrics>) -> Self {
         Self(Arc::new(Shared { state: Mutex::new(State::new(permits)), changed: Notify::new(), metrics }))
     }
@@ -273,12 +274,12 @@ impl<K: Clone + Eq + Hash + Grouped> Workqueue<K> {
         }
     }
 
-    /// Returns whether anything that has changed waits.
+    /// Returns whether a key waits for a reconcile.
     pub fn is_busy(&self) -> bool {
         !self.state().waiting.is_empty()
     }
 
-    /// Returns what the queue has come to at `now`.
+    /// Returns the backlog of the queue at `now`.
     pub fn backlog(&self, now: Instant) -> Backlog {
         self.state().backlog(now)
     }

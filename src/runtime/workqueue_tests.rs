@@ -67,7 +67,7 @@ fn nothing_waits_for_ever_though_what_comes_before_it_never_ends() {
             state.add("waiting", waiting, now);
             let served = (0..=2 * LOWER_SHARE).any(|number| {
                 state.add("busy", busy, now);
-                // What is new never ends either.
+                // New keys never end either.
                 if waiting == Priority::Normal && number > 0 {
                     state.add("new", Priority::Low, now);
                 }
@@ -88,7 +88,7 @@ fn a_key_is_reconciled_once_at_a_time_and_again_if_it_was_added_meanwhile() {
     assert!(state.add("a", Priority::Low, now));
     assert!(!state.add("a", Priority::High, now));
     assert_eq!(begin(&mut state, now), None);
-    // What was added while it ran is not known to what set the time.
+    // The reconcile that set the time has not seen the key that was added while it ran.
     state.end(&"a", Some(now + Duration::from_mins(1)));
     assert_eq!(order(&mut state, now), ["a"]);
     state.end(&"a", None);

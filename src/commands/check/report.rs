@@ -21,7 +21,7 @@ pub struct Report {
     pub endpoint: Option<String>,
     /// URL to which the calls to Athena go.
     pub athena_url: Option<String>,
-    /// Whether FIPS endpoints are set.
+    /// True if FIPS endpoints are set.
     pub fips: bool,
     /// Work groups that could be read.
     pub work_groups: Vec<WorkGroupReport>,

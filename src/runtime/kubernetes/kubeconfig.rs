@@ -1,11 +1,11 @@
-//! What is wrong with a kubeconfig, without the secrets in it.
+//! Problems of a kubeconfig, without the secrets in it.
 
 use kube::config::{AuthInfo, KubeconfigError};
 use secrecy::ExposeSecret;
 
 use crate::env_vars::Kind;
 
-/// Returns why a kubeconfig cannot be used. kube shows the lines that it cannot read, which may have a token in them: they are left out.
+/// Returns the reason for which a kubeconfig cannot be used, without the lines that kube cannot read and shows: they may contain a token.
 pub(super) fn message(error: &KubeconfigError) -> String {
     let text = error.to_string();
     let text = without_excerpt(&text);
@@ -22,7 +22,7 @@ fn without_excerpt(text: &str) -> &str {
     text.lines().next().unwrap_or_default()
 }
 
-/// Returns what is wrong with the token of the user: kube ends the process for one that cannot stand in a header.
+/// Returns the problem of the user's token: kube ends the process for a token that is not valid in a header.
 pub(super) fn problem(user: &AuthInfo) -> Option<String> {
     let token = user.token.as_ref()?.expose_secret();
     Kind::SecretHeader.problem(token).map(|problem| format!("the token of the kubeconfig's user {problem}"))

@@ -1,5 +1,5 @@
-//! `NO_PROXY` as kubectl reads it: by the rules of Go's [`httpproxy`](https://pkg.go.dev/golang.org/x/net/http/httpproxy#Config), in which a host of the
-//! own machine never has a proxy, and a port or a leading dot counts. The AWS SDK's rules are others: `docs/operating.md` has both.
+//! `NO_PROXY` as kubectl reads it: by the rules of Go's [`httpproxy`](https://pkg.go.dev/golang.org/x/net/http/httpproxy#Config), in which a host of
+//! the own machine never has a proxy, and a port or a leading dot counts. The AWS SDK has other rules: `docs/operating.md` has both.
 
 use std::net::IpAddr;
 

@@ -1,4 +1,4 @@
-//! The proxy between this process and the API server: which one, by kubectl's rules, and the connections through it.
+//! Proxy between this process and the API server: its choice, by kubectl's rules, and the connections through it.
 
 use std::fmt;
 use std::task::{Context, Poll};
@@ -20,23 +20,23 @@ use super::no_proxy::is_direct;
 /// The member of a kubeconfig's cluster that names a proxy.
 const PROXY_URL: &str = "proxy-url in the kubeconfig";
 
-/// A proxy. Neither form of it shows the password.
+/// Proxy. Neither `Display` nor `Debug` shows the password.
 #[derive(Clone)]
 pub(super) struct Proxy {
-    /// The URL, and apart from it the user and the password.
+    /// URL, and apart from it the user and the password.
     intercept: Intercept,
-    /// The setting that names it.
+    /// Setting that names the proxy.
     setting: &'static str,
 }
 
-/// A setting that should name a proxy and does not. The value is not shown: it may hold a password.
+/// Setting whose value is not the URL of a proxy. The value is not shown: it may contain a password.
 #[derive(Debug, thiserror::Error)]
 #[error(
     "{0} is not the URL of a proxy: it must be http://HOST:PORT, https://HOST:PORT or socks5://HOST:PORT; after the scheme it may have USER:PASSWORD@, percent-encoded"
 )]
 pub(super) struct InvalidProxy(&'static str);
 
-/// A connection that did not come about.
+/// Failed connection through a proxy.
 #[derive(Debug, thiserror::Error)]
 #[error("no connection to {target} through {proxy}")]
 struct Unconnected {
@@ -46,14 +46,14 @@ struct Unconnected {
 }
 
 impl Proxy {
-    /// Returns the proxy to the API server of `cluster`: its `proxy-url`, whatever else is set; otherwise `HTTPS_PROXY` (`HTTP_PROXY` for a server without
-    /// TLS), unless the server is the own machine or `NO_PROXY` names it. A variable that is unset or empty gives way to the one in lower case.
+    /// Returns the proxy to the API server of `cluster`: its `proxy-url`, whatever else is set; otherwise `HTTPS_PROXY` (`HTTP_PROXY` for a server
+    /// without TLS), unless the server is the own machine or `NO_PROXY` names it. If a variable is unset or empty, the one in lower case counts.
     pub(super) fn of(cluster: &Cluster, variable: impl Fn(&str) -> Option<String>) -> Result<Option<Self>, InvalidProxy> {
         let value = |name: &'static str| variable(name).filter(|value| !value.is_empty()).map(|value| (name, value));
         if let Some(url) = cluster.proxy_url.as_ref().filter(|url| !url.is_empty()) {
             return Self::new(PROXY_URL, url).filter(|_| url.contains("://")).map(Some).ok_or(InvalidProxy(PROXY_URL));
         }
-        // kube says what is wrong with a server's URL.
+        // kube reports a wrong URL of the server.
         let Some(server) = cluster.server.as_ref().and_then(|url| url.parse::<Uri>().ok()) else { return Ok(None) };
         let names = if is_plain(&server) { ["HTTP_PROXY", "http_proxy"] } else { ["HTTPS_PROXY", "https_proxy"] };
         let Some((name, url)) = names.into_iter().find_map(value) else { return Ok(None) };
@@ -66,7 +66,7 @@ impl Proxy {
     fn new(setting: &'static str, url: &str) -> Option<Self> {
         let intercept = Matcher::builder().all(url).build().intercept(&Uri::from_static("https://any"))?;
         let (scheme, authority) = (intercept.uri().scheme_str()?, intercept.uri().authority()?);
-        // A password that is not encoded may end where it has one of `@/?#`. What follows that would be taken for the host, or what precedes it.
+        // A password that is not encoded may end at one of `@/?#` in it. The text after that, or before it, would be taken for the host.
         let after_scheme = url.split_once("://").map_or(url, |(_, rest)| rest).trim_end_matches('/');
         let is_whole = !authority.as_str().contains('@') && !after_scheme.contains(['/', '?', '#']);
         let has_port = authority.port_u16().is_some() || authority.as_str() == authority.host();
@@ -74,18 +74,18 @@ impl Proxy {
         (is_known && is_whole && has_port).then_some(Self { intercept, setting })
     }
 
-    /// Host and port.
+    /// Returns host and port.
     pub(super) fn authority(&self) -> &str {
         self.intercept.uri().authority().map_or("", http::uri::Authority::as_str)
     }
 
-    /// The setting that names it.
+    /// Returns the setting that names the proxy.
     pub(super) fn setting(&self) -> &'static str {
         self.setting
     }
 }
 
-/// For messages.
+/// Form for messages.
 impl fmt::Display for Proxy {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "the proxy {} of {}", self.authority(), self.setting)
@@ -106,7 +106,7 @@ fn port(server: &Uri) -> u16 {
     server.port_u16().unwrap_or(if is_plain(server) { 80 } else { 443 })
 }
 
-/// `url` with `port` where it has none. Whatever the scheme, hyper takes 443 for a server behind a proxy, and 80 for a SOCKS proxy.
+/// Returns `url` with `port` if it has none. Whatever the scheme, hyper takes 443 for a server behind a proxy, and 80 for a SOCKS proxy.
 fn with_port(url: Uri, port: u16) -> Uri {
     let Some(authority) = url.authority().filter(|authority| authority.port().is_none()) else { return url };
     let authority = format!("{authority}:{port}");
@@ -115,19 +115,19 @@ fn with_port(url: Uri, port: u16) -> Uri {
     Uri::from_parts(parts).unwrap_or(url)
 }
 
-/// Makes the connections below the API server's TLS.
+/// Connector for the connections below the API server's TLS.
 #[derive(Clone)]
 pub(super) enum Connector {
-    /// To the server itself.
+    /// Connection to the server itself.
     Direct(HttpConnector),
-    /// Through a proxy that is asked by CONNECT.
+    /// Connection through a proxy, by CONNECT.
     Tunnel(Tunnel<HttpsConnector<HttpConnector>>, Proxy),
-    /// Through a SOCKS proxy, which looks up the server's name.
+    /// Connection through a SOCKS proxy, which looks up the server's name.
     Socks(SocksV5<HttpConnector>, Proxy),
 }
 
 impl Connector {
-    /// Connects by `tcp`, or through `proxy`, which is itself reached by `to_proxy`, with TLS if it has an `https://` URL.
+    /// Creates a connector by `tcp`, or through `proxy`, to which `to_proxy` connects, with TLS if the proxy has an `https://` URL.
     pub(super) fn new(tcp: HttpConnector, proxy: Option<&Proxy>, to_proxy: HttpsConnector<HttpConnector>) -> Self {
         let Some(proxy) = proxy.cloned() else { return Self::Direct(tcp) };
         let url = proxy.intercept.uri().clone();

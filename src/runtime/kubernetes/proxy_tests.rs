@@ -1,10 +1,10 @@
-//! Which proxy, if any, is between the operator and the API server of a kubeconfig.
+//! Tests of the choice of the proxy between the operator and the API server of a kubeconfig.
 
 use std::collections::HashMap;
 
 use super::*;
 
-/// The proxy to the server of a kubeconfig under these variables, as messages name it.
+/// Returns the proxy to the server of a kubeconfig under these variables, as messages name it.
 fn proxy(server: &str, proxy_url: Option<&str>, variables: &[(&str, &str)]) -> Result<Option<String>, String> {
     let cluster = Cluster { server: Some(server.into()), proxy_url: proxy_url.map(str::to_owned), ..Cluster::default() };
     let variables: HashMap<&str, &str> = variables.iter().copied().collect();
@@ -39,7 +39,7 @@ fn without_proxy_url_the_variable_of_the_servers_scheme_counts_less_no_proxy() {
         (https, &[("HTTPS_PROXY", "http://proxy:3128"), ("NO_PROXY", "api.example:443")], Some("the proxy proxy:3128 of HTTPS_PROXY")),
         (https, &[("HTTPS_PROXY", "http://proxy:3128"), ("NO_PROXY", "api.example:6443")], None),
         (https, &[("HTTPS_PROXY", "http://proxy:3128"), ("NO_PROXY", ""), ("no_proxy", "example")], None),
-        // A proxy that NO_PROXY names is used all the same: it is about servers.
+        // A proxy that NO_PROXY names is used all the same: NO_PROXY names servers.
         (https, &[("HTTPS_PROXY", "http://proxy:3128"), ("NO_PROXY", "proxy")], Some("the proxy proxy:3128 of HTTPS_PROXY")),
         (http, &[("HTTP_PROXY", "http://proxy:3128"), ("NO_PROXY", "api.example:80")], None),
         ("https://127.0.0.1:6443", &[("HTTPS_PROXY", "http://proxy:3128")], None),
@@ -79,7 +79,7 @@ fn what_is_not_the_url_of_a_proxy_is_an_error_that_names_the_setting_and_not_the
             );
         }
     }
-    // As kubectl has it, only a variable may do without the scheme.
+    // As in kubectl, only a variable may leave out the scheme.
     assert!(proxy(server, Some("proxy:3128"), &[]).is_err());
 }
 

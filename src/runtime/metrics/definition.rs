@@ -3,16 +3,16 @@
 /// The kind of a metric.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// It only grows, but for a restart of the process.
+    /// Value that only grows, except for a restart of the process.
     Counter,
-    /// It is what it is at the time of the scrape.
+    /// Value at the time of the scrape.
     Gauge,
     /// Counts by size: the name stands for `_bucket`, `_sum` and `_count`.
     Histogram,
 }
 
 impl Kind {
-    /// The word of the text format.
+    /// Returns the word of the text format.
     pub fn word(self) -> &'static str {
         match self {
             Self::Counter => "counter",
@@ -22,7 +22,7 @@ impl Kind {
     }
 }
 
-/// A metric with so many labels.
+/// Metric with `N` labels.
 #[derive(Debug)]
 pub struct Definition<const N: usize> {
     pub(crate) name: &'static str,
@@ -40,7 +40,7 @@ pub struct Row {
     pub kind: Kind,
     /// The names of its labels.
     pub labels: &'static [&'static str],
-    /// What it says.
+    /// Meaning of the metric.
     pub help: &'static str,
 }
 

@@ -23,11 +23,11 @@ pub(crate) struct Labelled<const N: usize, M> {
 }
 
 impl<const N: usize, M: Clone + EncodeMetric + TypedMetric + Send + Sync + std::fmt::Debug + 'static> Labelled<N, M> {
-    /// Puts the metric of `definition` into `registry`.
+    /// Registers the metric of `definition` in `registry`.
     pub(crate) fn register(registry: &mut Registry, definition: &'static Definition<N>, new: fn() -> M) -> Self {
         let family = Family::new_with_constructor(new);
         let row = definition.row();
-        // The encoder puts these endings on again.
+        // The encoder appends these endings again.
         match (row.kind, row.name.strip_suffix("_seconds")) {
             (Kind::Counter, _) => registry.register(row.name.trim_end_matches("_total"), row.help, family.clone()),
             (_, Some(name)) => registry.register_with_unit(name, row.help, Unit::Seconds, family.clone()),
@@ -36,17 +36,17 @@ impl<const N: usize, M: Clone + EncodeMetric + TypedMetric + Send + Sync + std::
         Self { labels: definition.labels, family }
     }
 
-    /// The series with these values of its labels.
+    /// Returns the series with these values of its labels.
     pub(crate) fn of(&self, values: [Label; N]) -> M {
         self.family.get_or_create_owned(&self.named(values))
     }
 
-    /// Shows the series with these values no more.
+    /// Removes the series with these values.
     pub(crate) fn remove(&self, values: [Label; N]) {
         self.family.remove(&self.named(values));
     }
 
-    /// Shows none of the series no more.
+    /// Removes all series.
     pub(crate) fn clear(&self) {
         self.family.clear();
     }
@@ -60,17 +60,17 @@ impl<const N: usize, M: Clone + EncodeMetric + TypedMetric + Send + Sync + std::
 /// A number of seconds.
 pub(crate) type Seconds = Gauge<f64, AtomicU64>;
 
-/// A histogram of times of less than half a minute.
+/// Creates a histogram of times of less than half a minute.
 pub(crate) fn short_times() -> Histogram {
     Histogram::new([0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0])
 }
 
-/// A histogram of waits of up to ten minutes.
+/// Creates a histogram of waits of up to ten minutes.
 pub(crate) fn waits() -> Histogram {
     Histogram::new([0.01, 0.1, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0])
 }
 
-/// Returns `count` as a gauge takes it.
+/// Returns `count` as the value of a gauge.
 pub(crate) fn clamped(count: usize) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
 }

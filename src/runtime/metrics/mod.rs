@@ -1,7 +1,7 @@
-//! Metrics: how they are defined, and those of the plumbing. Each component registers its own.
+//! Metrics: their definitions, and the metrics of the plumbing. Each component registers its own.
 //!
 //! - [`definition`]: name, kind, labels and meaning of a metric; [`labelled`]: a metric made from its definition.
-//! - [`reconciles`], [`workqueue`], [`rest_client`], [`process`]: as controller-runtime and client-go name them, where they have them.
+//! - [`reconciles`], [`workqueue`], [`rest_client`], [`process`]: metrics under the names of controller-runtime and client-go, where they have them.
 
 pub mod definition;
 pub mod labelled;

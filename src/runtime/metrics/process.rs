@@ -29,7 +29,7 @@ impl ProcessMetrics {
         }
     }
 
-    /// Shows at a scrape whether the process holds the Lease `lease`, and how many tasks it has.
+    /// Sets, at a scrape, the leadership over the Lease `lease` and the number of tasks.
     pub fn show(&self, lease: &str, leads: bool, tasks: usize) {
         self.master_status.of([lease.to_owned().into()]).set(leads.into());
         self.tasks.of([]).set(clamped(tasks));

@@ -52,7 +52,7 @@ impl ReconcileMetrics {
         metrics
     }
 
-    /// Shows how many reconciles may run at a time.
+    /// Sets the number of reconciles that may run at a time.
     pub fn set_max_concurrent(&self, reconciles: usize) {
         self.max_concurrent.of([self.controller.into()]).set(clamped(reconciles));
     }

@@ -37,7 +37,7 @@ impl RestClientMetrics {
         }
     }
 
-    /// Counts a request. `code` is nothing where no reply came.
+    /// Counts a request. `code` is `None` if no reply came.
     pub fn requested(&self, method: &Method, code: Option<StatusCode>, duration: Duration) {
         let method: Label = method.as_str().to_owned().into();
         let code = code.map_or(Label::Borrowed("<error>"), |code| code.as_str().to_owned().into());
@@ -46,7 +46,7 @@ impl RestClientMetrics {
     }
 }
 
-/// Metrics that nothing shows.
+/// Metrics that no scrape shows.
 impl Default for RestClientMetrics {
     fn default() -> Self {
         Self::register(&mut Registry::default())

@@ -33,19 +33,19 @@ pub const ROWS: &[Row] = &[
     QUEUE_RETRIES.row(),
 ];
 
-/// What a queue has come to.
+/// Backlog of a workqueue.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Backlog {
-    /// Objects that wait.
+    /// Number of objects that wait.
     pub depth: usize,
-    /// Time since the reconciles that run have begun, of all together.
+    /// Sum of the times since the running reconciles began.
     pub unfinished: Duration,
-    /// The longest of these.
+    /// Longest of these times.
     pub longest: Duration,
 }
 
 impl Backlog {
-    /// Returns both together.
+    /// Returns both backlogs together.
     #[must_use]
     pub fn and(self, other: Self) -> Self {
         let longest = self.longest.max(other.longest);
@@ -96,7 +96,7 @@ impl WorkqueueMetrics {
         self.duration.of([self.name.into()]).observe(wait.as_secs_f64());
     }
 
-    /// Counts the work on an object, which is added again if it failed.
+    /// Counts a reconcile of an object, which is added again if it failed.
     pub fn worked(&self, succeeded: bool, duration: Duration) {
         if !succeeded {
             self.retries.of([self.name.into()]).inc();
@@ -104,7 +104,7 @@ impl WorkqueueMetrics {
         self.work_duration.of([self.name.into()]).observe(duration.as_secs_f64());
     }
 
-    /// Shows the backlog at a scrape.
+    /// Sets the backlog at a scrape.
     pub fn show(&self, backlog: Backlog) {
         self.depth.of([self.name.into()]).set(clamped(backlog.depth));
         self.unfinished.of([self.name.into()]).set(backlog.unfinished.as_secs_f64());
@@ -112,7 +112,7 @@ impl WorkqueueMetrics {
     }
 }
 
-/// Metrics that nothing shows.
+/// Metrics that no scrape shows.
 impl Default for WorkqueueMetrics {
     fn default() -> Self {
         Self::register(&mut Registry::default(), "")
