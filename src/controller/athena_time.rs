@@ -1,7 +1,7 @@
-//! What waits for Athena's time, and the one question that is asked for all of it.
+//! Objects that wait for Athena's time, and the one request that is made for all of them.
 //!
-//! Any reply of Athena's tells its time. Where none has come, and something depends on a time, Athena is asked by GetWorkGroup: by one task for all objects,
-//! which have no timer meanwhile. They are triggered when the time is told, and when why it cannot be told has changed.
+//! Any reply of Athena has its time. If none has come, and something depends on a time, one task calls GetWorkGroup for all objects, which have no
+//! timer meanwhile. The operator triggers them when the time is known, and when the reason for which it is unknown has changed.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -11,19 +11,19 @@ use tokio::sync::Notify;
 use crate::runtime::key::Key;
 use crate::session::reply::Refusal;
 
-/// What waits for Athena's time.
+/// Objects that wait for Athena's time.
 #[derive(Debug, Default)]
 pub(crate) struct AthenaTime {
     waiting: Mutex<Waiting>,
-    /// Something has begun to wait.
+    /// Signal that an object has begun to wait.
     pub(super) begun: Notify,
 }
 
 #[derive(Debug, Default)]
 pub(super) struct Waiting {
-    /// The objects, and the work groups by which Athena is to be asked; none where something else will make it tell its time.
+    /// Objects that wait, and the work groups by which to ask Athena; no work group where another call will bring the time.
     pub(super) objects: HashMap<Key, Option<String>>,
-    /// Why the newest question has not told the time.
+    /// Reason for which the newest request did not bring the time.
     pub(super) refusal: Option<Refusal>,
 }
 
@@ -32,7 +32,7 @@ impl AthenaTime {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Why Athena's time is not known, if it was asked for.
+    /// Returns the reason for which Athena's time is unknown, if it was requested.
     pub(crate) fn refusal(&self) -> Option<Refusal> {
         self.waiting().refusal.clone()
     }
@@ -42,7 +42,7 @@ impl AthenaTime {
         self.waiting().objects.remove(key);
     }
 
-    /// Waits until something waits, and returns a work group by which to ask.
+    /// Waits until an object waits for the time, and returns a work group by which to ask.
     pub(super) async fn wanted(&self) -> String {
         loop {
             let begun = self.begun.notified();
@@ -53,7 +53,7 @@ impl AthenaTime {
         }
     }
 
-    /// The newest question was not answered with the time, for this reason. Returns whom that is news to.
+    /// Records the reason for which the newest request did not bring the time. Returns the objects to which it is news.
     pub(super) fn refused(&self, refusal: Refusal) -> Vec<Key> {
         let mut waiting = self.waiting();
         let is_same = waiting.refusal.as_ref().is_some_and(|before| (before.class, before.reason) == (refusal.class, refusal.reason));
@@ -62,7 +62,7 @@ impl AthenaTime {
         if is_same { Vec::new() } else { asking.map(|(key, _)| key.clone()).collect() }
     }
 
-    /// Athena has told its time. Returns what has waited for it.
+    /// Removes and returns the objects that have waited: Athena's time is known.
     pub(super) fn told(&self) -> Vec<Key> {
         std::mem::take(&mut *self.waiting()).objects.into_keys().collect()
     }

@@ -12,8 +12,8 @@ use crate::session::backoff::backoff;
 use crate::session::reply::Refusal;
 
 impl Operator {
-    /// Has `key` triggered once Athena has told its time. If a `work_group` is given, Athena is asked by it, and `key` is triggered too when why the time is not
-    /// told is known or has changed.
+    /// Triggers `key` once Athena's time is known. If a `work_group` is given, the time is requested by it, and `key` is also triggered when there is
+    /// a reason for which the time is unknown, or another one.
     pub(crate) fn await_time(&self, key: &Key, work_group: Option<&str>) {
         let (is_new, is_refused) = {
             let mut waiting = self.athena_time.waiting();
@@ -26,20 +26,20 @@ impl Operator {
         if is_new && is_refused {
             self.trigger.trigger(key, Priority::Normal);
         }
-        // It may have been told between the decision and now.
+        // The time may have become known between the decision and now.
         if self.clock.read().is_certain && self.athena_time.waiting().objects.remove(key).is_some() {
             self.trigger.trigger(key, Priority::Normal);
         }
     }
 
-    /// Asks Athena for its time as long as anything waits for it, with backoff while it is not told. Does so for ever.
+    /// Asks Athena for its time while any object waits for it, with backoff while it stays unknown. Does so for ever.
     pub(crate) async fn ask_time(&self) {
         let mut failures = 0;
         loop {
             let work_group = self.athena_time.wanted().await;
             let was_in_doubt = self.clock.is_in_doubt();
             let permit = self.limiter().acquire(CallPriority::Look).await;
-            // Another reply may have told it meanwhile.
+            // Another reply may have brought the time meanwhile.
             let reply = if self.clock.read().is_certain { Ok(()) } else { self.athena.ask_time(&work_group, permit).await };
             let is_in_doubt = self.clock.is_in_doubt();
             if self.clock.read().is_certain {
@@ -47,7 +47,7 @@ impl Operator {
                 self.time_told();
                 continue;
             }
-            // The next reply is to confirm it.
+            // The next reply has to confirm the time.
             if is_in_doubt && !was_in_doubt {
                 continue;
             }
@@ -73,7 +73,8 @@ impl Operator {
         }
     }
 
-    /// Triggers the objects that wait for Athena's time when it is told, and all of them when it was off: their timers were set by it. Does so for ever.
+    /// Triggers the objects that wait for Athena's time when it is known, and all objects when the clock was off: their timers were set by it. Does
+    /// so for ever.
     pub(crate) async fn follow_clock(&self) {
         let mut was_certain = false;
         loop {

@@ -1,4 +1,4 @@
-//! What reconciles work with.
+//! Context of reconciles.
 
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
@@ -25,10 +25,10 @@ use crate::runtime::workqueue::Priority;
 use crate::session::environment::{Environment, Identity, Limits};
 use crate::session::local_state::LocalState;
 
-/// How many large specs may be read at a time.
+/// Number of large specs that may be read at a time.
 const LARGE_READS: usize = 2;
 
-/// What a reconcile works with.
+/// Context of reconciles: clients, clocks, limits and shared state.
 pub struct Operator {
     pub(crate) client: Client,
     pub(crate) athena: Athena,
@@ -46,14 +46,14 @@ pub struct Operator {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) memories: Memories,
     pub(crate) orphans: TaskTracker,
-    /// Permits for reading what is not kept of large objects, to redact a text.
+    /// Permits for reading the whole specs of large objects, to redact a text.
     pub(crate) large_reads: Semaphore,
     /// The objects of each watched scope.
     pub(crate) stores: Mutex<Vec<Store<Received>>>,
 }
 
 impl Operator {
-    /// An operator that acts through these clients. `api_server_clock` is the one that `client` corrects.
+    /// Creates an operator that acts through these clients. `api_server_clock` is the clock that `client` corrects.
     pub fn new(client: Client, api_server_clock: Clock, athena: Athena, limits: Limits, metrics: Arc<Metrics>) -> Self {
         let clock = athena.clock().clone();
         let trigger = Arc::new(Trigger::default());
@@ -82,7 +82,7 @@ impl Operator {
         }
     }
 
-    /// Triggers the objects whose turn it is to call Athena, for ever. There are never more of them than calls, so that they go before the others.
+    /// Triggers the objects whose turn it is to call Athena, for ever, and before the others: there are never more of them than calls.
     pub async fn dispatch_calls(&self) {
         self.limiter().dispatch(|key| self.trigger.trigger(&key, Priority::High)).await;
     }
@@ -91,7 +91,7 @@ impl Operator {
         self.athena.limiter()
     }
 
-    /// Tells the operator in which AWS account it works. Attempts that name an account may have waited for that.
+    /// Sets the AWS account in which the operator works, and triggers all objects: attempts that name an account may have waited for it.
     pub fn set_account(&self, account: String) {
         let _ = self.account.set(account);
         for store in self.stores.lock().unwrap_or_else(PoisonError::into_inner).iter() {
@@ -99,14 +99,14 @@ impl Operator {
         }
     }
 
-    /// Returns Athena's time. The times of this process in `known` are moved with the clock, if it was corrected.
+    /// Returns Athena's time. If the clock was corrected, moves the times of this process in `known` with it.
     pub(crate) fn time(&self, known: &mut LocalState) -> Timestamp {
         let reading = self.clock.read();
         known.set_clock(reading.origin);
         reading.now
     }
 
-    /// The circumstances of a decision that is made now.
+    /// Returns the environment of a decision that is made now.
     pub(crate) fn env(&self) -> Environment {
         let identity = Identity { region: self.athena.region().to_owned(), account: self.account.get().cloned() };
         let Reading { now, is_certain: is_time_certain, origin: clock_origin } = self.clock.read();
@@ -126,7 +126,7 @@ impl Operator {
         }
     }
 
-    /// Keeps what is to be remembered after a reconcile. What the watch brought meanwhile is reconciled next.
+    /// Stores the state of an object after a reconcile. If the watch brought a change meanwhile, the object is reconciled next.
     pub(crate) fn remember(&self, received: &Received, memory: Memory) {
         let key = Key::of(received);
         let news = if memory.released {
@@ -138,7 +138,7 @@ impl Operator {
             self.memories.put(&key, Some(memory))
         };
         if news {
-            // It may be a deletion. There are never more of them than reconciles at a time.
+            // The change may be a deletion. There are never more such objects than reconciles at a time.
             self.trigger.trigger(&key, Priority::High);
         }
     }
@@ -150,24 +150,24 @@ impl Operator {
         stores.iter().filter_map(|store| store.get(&reference)).any(|stored| stored.resource_version() != version)
     }
 
-    /// Whether what the watch has brought has to be reconciled.
+    /// Returns whether the version that the watch has brought has to be reconciled.
     pub(crate) fn is_news(&self, received: &Received) -> bool {
         let version = received.resource_version().and_then(|version| version.parse().ok());
         self.memories.is_news(&Key::of(received), version)
     }
 
-    /// Ends a session that no object owns, on the side.
+    /// Starts a task that ends a session which no object owns.
     pub(crate) fn end_orphan(&self, id: String) {
         self.orphans.spawn(end_orphan(self.athena.clone(), id, self.limits).in_current_span());
     }
 
-    /// Waits until every session without an object has been ended.
+    /// Waits until all sessions that no object owns have been ended.
     pub async fn orphans_ended(&self) {
         self.orphans.close();
         self.orphans.wait().await;
     }
 
-    /// Forgets an object that is gone. A session of it that was started and never recorded has no owner any more and is ended.
+    /// Forgets an object that is gone. If a session of it was started and never recorded, no object owns that, and it is ended.
     pub fn forget(&self, object: &Key) {
         self.athena_time.forget(object);
         self.limiter().cancel(object);

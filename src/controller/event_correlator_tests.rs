@@ -1,4 +1,4 @@
-//! What is written of which events, and when.
+//! Tests of the writes of events, and of their times.
 
 use std::collections::BTreeSet;
 
@@ -23,21 +23,21 @@ fn time(second: u64) -> Timestamp {
     Timestamp::UNIX_EPOCH + at(second)
 }
 
-/// An Event object as people see it: since when, count, and note.
+/// Event object as people see it: time of the first occurrence, count and note.
 type Shown = (Timestamp, i32, String);
 
-/// A correlator at a time, and the Event objects that it has led to.
+/// Correlator at a time, and the Event objects that it has led to.
 #[derive(Default)]
 struct World {
     correlator: Correlator,
     second: u64,
-    /// When each write was made, and what it wrote.
+    /// Writes, and the second of each.
     writes: Vec<(u64, Write)>,
     shown: BTreeMap<String, Shown>,
 }
 
 impl World {
-    /// Writes what is due until `second`, each write at its time.
+    /// Makes the writes that are due until `second`, each at its time.
     fn pass(&mut self, second: u64, answer: Answer) {
         loop {
             while let Some(write) = self.correlator.due(at(self.second)) {
@@ -61,7 +61,7 @@ impl World {
         self.writes.push((self.second, write));
     }
 
-    /// `event` happens to `name` at `second`.
+    /// Adds `event` about `name` at `second`.
     fn happens(&mut self, name: &str, event: Event, second: u64) {
         self.pass(second, Answer::Written);
         if let Some(write) = self.correlator.add(about(name), event, time(second), at(second)) {
@@ -105,11 +105,11 @@ fn another_object_reason_attempt_or_kind_of_refusal_is_another_event_at_once() {
     }
     assert_eq!(world.seconds(), [1, 2, 3, 4, 5, 6, 7]);
     assert_eq!(world.shown.len(), 7);
-    // An object of the same name that was made later.
+    // An object of the same name that was created later.
     let later = About { uid: Some("later".into()), ..about("one") };
     world.correlator.add(later, same(), time(8), at(8));
     world.pass(8, Answer::Written);
-    // Neither note nor action makes it another.
+    // A different note or action does not make another event.
     world.happens("one", Event { note: "yes".into(), action: "Observe", ..same() }, 9);
     assert_eq!((world.seconds().len(), world.shown.len()), (8, 8));
 }
@@ -165,7 +165,7 @@ fn what_is_remembered_is_bounded_and_what_has_nothing_to_be_written_gives_way_fi
     world.pass(10, Answer::Written);
     assert_eq!(world.shown.values().filter(|(_, count, note)| *count == 2 && note == "b").count(), 1);
 
-    // Where all of them have something to be written, what gives way is written.
+    // If all events have to be written, the displaced one is written.
     let mut world = World::default();
     for second in [0, 1] {
         for number in 0..MAX_EVENTS {
@@ -196,7 +196,7 @@ fn a_write_without_an_answer_is_tried_again_with_what_is_new_and_given_up_after_
     assert_eq!(world.writes.len(), 12);
     let last = world.seconds()[11];
     assert!((2 * MINUTE..5 * MINUTE).contains(&last), "{last} s");
-    // The same again is tried anew.
+    // A further occurrence of the same event is tried again.
     world.happens("one", event("b"), 6 * MINUTE);
     assert_eq!(world.shown.values().cloned().collect::<Vec<_>>(), [(time(0), 2, "b".into())]);
 }

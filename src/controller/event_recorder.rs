@@ -1,5 +1,5 @@
-//! Publishes events, one after the other and beside the work: what people are told of it must not hold it up. An event costs the API server
-//! about half of what a status does.
+//! Publishes events, one after the other and beside the reconciles, which they must not hold up. An event costs the API server about half of what a
+//! status does.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -23,19 +23,19 @@ use crate::session::events::Event;
 use crate::session::reply::Class;
 use crate::session::status::seconds;
 
-/// How many events may wait to be published; more are dropped.
+/// Number of events that may wait to be published; more are dropped.
 const WAITING: usize = 32_768;
 /// Longest time for a write.
 const TIMEOUT: Duration = Duration::from_secs(10);
-/// Longest time for an event for which a release waits: it must not hold one up.
+/// Longest time for an event before a finalizer is removed, which the event must not hold up.
 const FIRST: Duration = Duration::from_secs(3);
-/// How long an event waits for a moment in which no object waits for a reconcile.
+/// Longest wait of an event for a moment in which no object waits for a reconcile.
 const COURTESY: Duration = Duration::from_millis(100);
 
-/// An event, and when it happened.
+/// Event with its object, and the time at which it happened.
 type Occurrence = (About, Event, Timestamp);
 
-/// The queue of events.
+/// Queue of events.
 pub(crate) struct Publisher {
     recorder: Recorder,
     clock: Clock,
@@ -45,13 +45,13 @@ pub(crate) struct Publisher {
 }
 
 impl Publisher {
-    /// A publisher that lets `work` go first. Events happen at the times of `clock`.
+    /// Creates a publisher that gives way to `work`. Events happen at the times of `clock`.
     pub(crate) fn new(client: Client, clock: Clock, metrics: Arc<Metrics>, work: Arc<Trigger>) -> Self {
         let instance = std::env::var("POD_NAME").unwrap_or_else(|_| FIELD_MANAGER.into());
         Self { recorder: Recorder { client, instance: instance.into() }, clock, metrics, work, events: OnceLock::new() }
     }
 
-    /// Publishes an event about an object, when those before it have been.
+    /// Publishes an event about an object, after the events before it.
     pub(crate) fn publish(&self, object: &ObjectMeta, event: Event) {
         let begin = || {
             let (sender, receiver) = channel(WAITING);
@@ -63,8 +63,8 @@ impl Publisher {
         }
     }
 
-    /// Publishes the only event of its kind about an object that is to go, ahead of all others, and waits for that: not for long, and whether or not it can be
-    /// done.
+    /// Publishes the only event of its kind about an object that is about to be released, ahead of all others. Waits for that for at most [`FIRST`],
+    /// and whether or not the event can be published.
     pub(crate) async fn publish_first(&self, object: &ObjectMeta, event: Event) {
         let write = Write::only(object.into(), event, self.clock.now());
         let publish = async {
@@ -77,7 +77,7 @@ impl Publisher {
                 tries += 1;
             }
         };
-        // Boxed, since it would make every reconcile as large as it is.
+        // Boxed, since the future would make every reconcile as large as it is.
         let done = timeout(FIRST, Box::pin(publish)).await;
         self.metrics.written("event", if done == Ok(true) { "ok" } else { "error" });
     }
@@ -86,7 +86,7 @@ impl Publisher {
 async fn publish_all(recorder: Recorder, metrics: Arc<Metrics>, work: Arc<Trigger>, mut events: Receiver<Occurrence>) {
     let begin = Instant::now();
     let mut correlator = Correlator::default();
-    // How many writes in a row were not answered.
+    // Number of writes in a row that were not answered.
     let mut unanswered = 0_u32;
     loop {
         let due = correlator.due(begin.elapsed());
@@ -110,7 +110,7 @@ async fn publish_all(recorder: Recorder, metrics: Arc<Metrics>, work: Arc<Trigge
         if correlator.answered(&write, answer, begin.elapsed(), fastrand::f64()) {
             metrics.written("event", if answer == Answer::Written { "ok" } else { "error" });
         }
-        // An API server that is away is not asked more often because there are more events.
+        // More events do not make more requests to an API server that does not answer.
         if let Some(before) = unanswered.checked_sub(1) {
             tokio::time::sleep(backoff(Class::Unanswered, before, fastrand::f64()).unsigned_abs()).await;
         }
@@ -125,21 +125,21 @@ async fn calm(work: &Trigger) {
     }
 }
 
-/// Writes Event objects.
+/// Writer of Event objects.
 #[derive(Clone)]
 struct Recorder {
     client: Client,
-    /// This process, as the Event objects name it.
+    /// Name of this process in Event objects.
     instance: Arc<str>,
 }
 
 impl Recorder {
-    /// Writes an Event object once. One that is refused, in a namespace that is going away for one, is not worth another try.
+    /// Writes an Event object once. A refused one, in a namespace that is being deleted for one, is not worth another try.
     async fn write(&self, write: &Write) -> Answer {
         let (object, reason) = (&write.about.key, &*write.event.reason);
         match timeout(TIMEOUT, self.send(write)).await {
             Ok(Ok(())) => return Answer::Written,
-            // An earlier try had its effect, and its answer was lost.
+            // An earlier try succeeded, and its answer was lost.
             Ok(Err(kube::Error::Api(status))) if status.is_already_exists() => return Answer::Written,
             Ok(Err(kube::Error::Api(status))) if status.code < 500 && status.code != 429 => {
                 debug!(%object, reason, "an event is refused: {status}");
@@ -156,7 +156,7 @@ impl Recorder {
         if write.is_created {
             let newest = json!({ "count": write.count, "lastTimestamp": seconds(write.last), "message": write.event.note });
             match events.patch(&write.object_name(), &PatchParams::default(), &Patch::Merge(newest)).await {
-                // The API server has forgotten it, or somebody has deleted it.
+                // The Event object has expired, or somebody has deleted it.
                 Err(kube::Error::Api(status)) if status.is_not_found() => {}
                 written => return written.map(drop),
             }
@@ -164,7 +164,7 @@ impl Recorder {
         events.create(&PostParams::default(), &self.object(write)).await.map(drop)
     }
 
-    /// The Event object, with the fields that client-go's `record.EventRecorder` fills in.
+    /// Returns the Event object, with the fields that client-go's `record.EventRecorder` fills in.
     fn object(&self, write: &Write) -> EventObject {
         let Write { about, event, first, last, count, .. } = write;
         let involved_object = ObjectReference {
@@ -219,7 +219,7 @@ mod tests {
         ObjectMeta { name: Some("etl".into()), namespace: Some("team".into()), ..ObjectMeta::default() }
     }
 
-    /// Publishes first what runs on to an API server that answers as `answer` does. Returns how long that took.
+    /// Publishes the event of a retained session first, to an API server that answers by `answer`. Returns the time that took.
     async fn publish_to<F>(answer: impl Fn() -> F + Send + Sync + 'static) -> Duration
     where
         F: Future<Output = Result<Response<Body>, std::io::Error>> + Send + 'static,
@@ -241,7 +241,7 @@ mod tests {
         assert!(failing < 2 * FIRST, "{failing:?}");
     }
 
-    /// Writes an event that happened twice to an API server that answers with these codes. Returns the outcome, and the requests with what they say.
+    /// Writes an event that happened twice to an API server that answers with these codes. Returns the outcome, and the requests with their bodies.
     async fn write(is_created: bool, codes: &'static [u16]) -> (Answer, Vec<(String, Value)>) {
         let seen: Arc<Mutex<Vec<(String, Value)>>> = Arc::default();
         let of = seen.clone();

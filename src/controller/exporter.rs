@@ -1,4 +1,4 @@
-//! What `/metrics` shows: what was counted, and what the process holds now.
+//! Exporter of `/metrics`: counters, and gauges of the present state of the process.
 
 use std::collections::HashSet;
 use std::sync::{Arc, PoisonError};
@@ -13,21 +13,21 @@ use crate::controller::trigger::Received;
 use crate::runtime::leadership::Leadership;
 use crate::runtime::readiness::Readiness;
 
-/// Shows the metrics of a process.
+/// Exporter of the metrics of a process.
 pub struct Scrape {
-    /// What holds them.
+    /// Operator that holds the metrics and the objects.
     pub operator: Arc<Operator>,
-    /// What it cannot serve.
+    /// Readiness, which has the namespaces that the API server refuses to list.
     pub readiness: Readiness,
-    /// Whether the process acts.
+    /// Leadership of the process.
     pub leadership: Leadership,
-    /// The name of its lease.
+    /// Name of the process's Lease.
     pub lease: String,
 }
 
 impl Scrape {
-    /// All metrics in the OpenMetrics text format. A process that waits for the lease holds no objects, and shows none. Must run in the runtime of which it
-    /// tells the tasks.
+    /// Returns all metrics in the OpenMetrics text format. A process that waits for the lease holds no objects, and shows none. Must run in the Tokio
+    /// runtime whose tasks it counts.
     pub fn text(&self) -> String {
         let received: Vec<Arc<Received>> =
             self.operator.stores.lock().unwrap_or_else(PoisonError::into_inner).iter().flat_map(Store::state).collect();

@@ -1,4 +1,4 @@
-//! What follows a reconcile that failed at the API server: who is told, and when the next one is.
+//! Report of a reconcile that failed at the API server, and the wait before the next one.
 
 use std::time::Duration;
 
@@ -17,20 +17,20 @@ use crate::session::redaction::WITHHELD;
 use crate::session::refused_write;
 use crate::session::reply::Class;
 
-/// Returns how long to wait after the API server failed so many times in a row.
+/// Returns the wait after the API server has failed this many times in a row.
 fn retry_after(error: &Error, failures: u32) -> Duration {
     let wait = backoff(Class::Unanswered, failures.saturating_sub(1), fastrand::f64()).unsigned_abs();
     error.retry_after().map_or(wait, |asked| wait.max(asked))
 }
 
 impl Operator {
-    /// Tells that a reconcile of `received` failed with `error`: in the log and, if a write was refused, in the status and by an event. Returns how long
-    /// to wait before the next.
+    /// Reports that a reconcile of `received` failed with `error`: in the log and, if a write was refused, in the status and by an event. Returns the
+    /// wait before the next.
     pub(crate) async fn failed(&self, received: &Received, error: &Error, memory: &mut Memory) -> Duration {
         let wait = retry_after(error, memory.failures);
         let again = memory.failures > 1 || memory.known.refused_write.is_some();
         let Some((what, said)) = error.refused_write(again) else {
-            // What an object that cannot be read holds cannot be told from what the text repeats of it.
+            // The text may repeat any part of the object, which cannot be recognised in it if the object cannot be read.
             let text = if let Ok(object) = &received.0 { self.redact_error(object, error).await } else { error.class().to_owned() };
             warn!("{text}");
             return wait;
@@ -57,8 +57,8 @@ impl Operator {
         wait.max(memory.known.write_wait(self.clock.now()))
     }
 
-    /// Has the status say that a write is refused or, if it is the status, ends a session that is to end and that no status can name. The next try comes by
-    /// here again if that cannot be done. Returns whether the refusal is news.
+    /// Reports a refused write in the status or, if it is that of the status, ends a session that is to end and that no status can name. If that
+    /// fails, the next try comes by here again. Returns whether the refusal is news.
     async fn tell_refused_write(&self, object: &AthenaSession, version: Option<u64>, refused: (&'static str, &str), memory: &mut Memory) -> bool {
         let (mut pass, is_news) = Pass::after_refused_write(Own, object, version, std::mem::take(&mut memory.known), refused, &self.env());
         let end = self.perform_all(&mut pass, memory).await;

@@ -1,8 +1,9 @@
-//! AthenaSessions as lists and watches bring them: decoded so that none hides the others, and without what nobody reads of a kept object.
+//! AthenaSessions as lists and watches bring them: decoded so that none hides the others, and without the parts of a kept object that the operator
+//! never reads.
 //!
-//! What a user can store in an object must not accumulate in the operator, which keeps every object for as long as it exists. So labels, annotations and
-//! managed fields are left out while they are decoded, up to the marks of [`applied_by`](crate::session::events::MARKS), and of a spec with more than
-//! [`WHOLE_SPEC`] bytes of text only what decisions need is kept: see [`AthenaSessionSpec::trimmed`].
+//! Data that a user can store in an object must not accumulate in the operator, which keeps every object for as long as it exists. So the decoder
+//! leaves out labels, annotations and managed fields, except the marks of [`applied_by`](crate::session::events::MARKS), and of a spec with more than
+//! [`WHOLE_SPEC`] bytes of text it keeps only the fields that decisions need: see [`AthenaSessionSpec::trimmed`].
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -18,27 +19,27 @@ use serde_json::value::RawValue;
 use crate::api::{AthenaSession, AthenaSessionSpec, AthenaSessionStatus, EngineConfiguration, FINALIZER, MonitoringConfiguration};
 use crate::session::events::MARKS;
 
-/// How many bytes of text a spec may have to be kept whole; each entry of a map counts as `ENTRY` more.
+/// Largest spec that is kept whole, in bytes of text; each entry of a map counts as `ENTRY` more.
 pub const WHOLE_SPEC: usize = 2048;
-/// What a map needs for an entry beside its text.
+/// Bytes that a map needs for an entry beside its text.
 const ENTRY: usize = 32;
-/// How many bytes the finalizers of an object may have to be kept.
+/// Largest finalizers of an object that are kept whole, in bytes.
 const WHOLE_FINALIZERS: usize = 1024;
-/// How many conditions are kept: one more than the operator writes, so that it sees that somebody wrote others.
+/// Number of conditions that are kept: one more than the operator writes, so that it sees that somebody wrote others.
 const CONDITIONS: usize = 4;
-/// How many characters of a condition's message are kept: more than the operator writes, for the same reason.
+/// Characters of a condition's message that are kept: more than the operator writes, for the same reason.
 const MESSAGE: usize = 4096;
-/// The same for its other texts.
+/// Characters of a condition's other texts that are kept, for the same reason.
 const WORD: usize = 316;
 
 /// An AthenaSession, or the metadata of one that this version cannot read.
 #[derive(Clone, Debug)]
 pub struct GuardedSession(pub Result<AthenaSession, InvalidObject>);
 
-/// An object that cannot be read. Why is not kept: the text could hold any part of it.
+/// Object that cannot be read. The error is not kept: its text could contain any part of the object.
 #[derive(Clone, Debug)]
 pub struct InvalidObject {
-    /// Its metadata, as far as they are kept.
+    /// Metadata of the object that are kept.
     pub metadata: ObjectMeta,
 }
 
@@ -101,7 +102,7 @@ struct PartialParts {
     metadata: Metadata,
 }
 
-/// The metadata that somebody reads.
+/// Metadata that the operator reads.
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Metadata {
@@ -118,13 +119,13 @@ struct Metadata {
 }
 
 impl Metadata {
-    /// The metadata to keep, and whether all finalizers are among them.
+    /// Returns the metadata to keep, and whether all finalizers are among them.
     fn kept(self) -> (ObjectMeta, bool) {
         let mut finalizers = self.finalizers;
         let whole = finalizers.iter().flatten().map(|name| name.len() + ENTRY).sum::<usize>() <= WHOLE_FINALIZERS;
         if let Some(finalizers) = &mut finalizers {
             finalizers.retain(|name| whole || name == FINALIZER);
-            // What reads JSON makes room for four of everything.
+            // The decoder allocates room for four elements at least.
             finalizers.shrink_to_fit();
         }
         let metadata = ObjectMeta {
@@ -144,7 +145,7 @@ impl Metadata {
     }
 }
 
-/// The labels or annotations that tell which tool applies an object. Their values are not read.
+/// Labels or annotations that show which tool applies an object. Their values are not read.
 struct Marks(BTreeMap<String, String>);
 
 impl Marks {
@@ -179,14 +180,14 @@ impl<'de> Deserialize<'de> for Marks {
     }
 }
 
-/// What is kept of an object.
+/// Returns the parts of an object that are kept.
 fn kept(metadata: Metadata, spec: AthenaSessionSpec, status: Option<AthenaSessionStatus>) -> AthenaSession {
     let (metadata, whole) = metadata.kept();
     let spec = if whole && weight(&spec) <= WHOLE_SPEC { spec } else { trimmed(spec) };
     AthenaSession { metadata, spec, status: status.map(bounded) }
 }
 
-/// How many bytes of text `spec` has, and what its maps need for them.
+/// Returns the bytes of text in `spec`, and those that its maps need for them.
 fn weight(spec: &AthenaSessionSpec) -> usize {
     let AthenaSessionSpec {
         work_group,
@@ -237,7 +238,7 @@ fn weight(spec: &AthenaSessionSpec) -> usize {
     work_group.len() + texts + engine + monitoring + tags.as_ref().map_or(0, map)
 }
 
-/// What decisions need of `spec`: its texts are left out, and what was set stays set.
+/// Returns the parts of `spec` that decisions need: its texts are left out, and a field that was set stays set.
 fn trimmed(spec: AthenaSessionSpec) -> AthenaSessionSpec {
     let emptied = |map: Option<BTreeMap<String, String>>| map.map(|_| BTreeMap::new());
     AthenaSessionSpec {
@@ -257,7 +258,8 @@ fn trimmed(spec: AthenaSessionSpec) -> AthenaSessionSpec {
     }
 }
 
-/// `status`, unless somebody else wrote more into its conditions than the operator does. What is left then still differs from what the operator writes.
+/// Returns `status`, cut if somebody else wrote more into its conditions than the operator does. The rest still differs from what the operator
+/// writes.
 fn bounded(mut status: AthenaSessionStatus) -> AthenaSessionStatus {
     if let Some(conditions) = &mut status.conditions {
         conditions.truncate(CONDITIONS);

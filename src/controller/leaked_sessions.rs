@@ -1,4 +1,4 @@
-//! Sessions that were started and that no object can own any more.
+//! Sessions that were started and that no object owns.
 
 use tracing::{info, warn};
 
@@ -10,13 +10,14 @@ use crate::session::environment::Limits;
 use crate::session::local_state::NOT_FOUND_OFTEN_ENOUGH;
 use crate::session::reply::{Class, Look};
 
-/// Ends a session that no object owns: asks until a look shows that it ends, or that Athena has not known it for so long that it cannot be late.
+/// Ends a session that no object owns: calls TerminateSession until a look shows that the session ends, or that Athena has not found it for so long
+/// that it cannot just be late.
 pub(crate) async fn end_orphan(athena: Athena, id: String, limits: Limits) {
     let begun = BootTime::now();
     let mut missed = 0;
     for failures in 0.. {
         if let Err(refusal) = athena.terminate_session(&id, athena.limiter().acquire(Priority::Terminate).await).await {
-            // The text could repeat properties of the object that is gone.
+            // The text could repeat properties of the deleted object.
             warn!(session_id = id, reason = refusal.reason, request_id = refusal.request_id, "cannot end a session without an object");
         }
         tokio::time::sleep(backoff(Class::Throttled, failures, fastrand::f64()).unsigned_abs()).await;

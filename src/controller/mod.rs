@@ -1,16 +1,17 @@
 //! The controller of AthenaSessions: it watches them, and carries out what [`session`](crate::session) decides.
 //!
-//! - [`run`]: what triggers a reconcile, how many run at a time, and how they end.
-//! - [`context`]: what reconciles work with; [`state_store`]: what they remember of objects.
-//! - [`reconcile`]: one reconcile; [`observation`]: its looks at Athena; [`failed_reconcile`]: what follows where the API server does not let it write.
-//! - [`guarded_session`]: objects as the API server brings them, and what is kept of them; [`whole_spec`]: reads what was not kept.
+//! - [`run`]: watches, workqueues and concurrent reconciles, until the shutdown.
+//! - [`context`]: context of reconciles; [`state_store`]: state of objects between their reconciles.
+//! - [`reconcile`]: one reconcile; [`observation`]: its looks at Athena; [`failed_reconcile`]: report of one that the API server refuses or does not
+//!   answer.
+//! - [`guarded_session`]: objects as the API server sends them, and the parts that are kept; [`whole_spec`]: reads the parts that are not kept.
 //! - [`writes`]: the writes to the API server.
-//! - [`trigger`]: triggers a reconcile from elsewhere than the watch.
-//! - [`athena_time`] and [`await_time`]: what waits for Athena's time.
+//! - [`trigger`]: triggers a reconcile for other reasons than a change from the watch.
+//! - [`athena_time`] and [`await_time`]: objects that wait for Athena's time.
 //! - [`event_recorder`] and [`event_correlator`]: Event objects.
 //! - [`leaked_sessions`]: ends sessions that no object owns.
 //! - [`options`]: the options of the controller.
-//! - [`exporter`] and [`metrics`]: what `/metrics` shows.
+//! - [`exporter`] and [`metrics`]: metrics that `/metrics` shows.
 
 pub mod athena_time;
 mod await_time;

@@ -1,4 +1,4 @@
-//! What is seen of an object's session, by looks at it and by the sweeps of its work group, and when it is its turn to be looked at.
+//! Observation of an object's session, by looks at it and by the sweeps of its work group, and the permits for the calls.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -25,11 +25,11 @@ use crate::session::pass::{Answer, Pass, is_full_look};
 use crate::session::reply::{Look, Refusal, Session, WorkGroup};
 use crate::session::step::{Seen, Step};
 
-/// The next call of a reconcile. Each has a permit of its own: a reconcile that gets none ends, and goes on when it is triggered.
+/// Next call of a reconcile. Each call has a permit of its own: a reconcile that gets none ends, and goes on when it is triggered.
 #[derive(Debug, Default)]
 pub(crate) struct NextCall {
     permit: Option<Permit>,
-    /// Whether the reconcile has made a call, which the next one completes.
+    /// True if the reconcile has made a call, which the next one completes.
     continues: bool,
 }
 
@@ -59,12 +59,13 @@ impl Operator {
         call.permit.is_some()
     }
 
-    /// Returns whether a session of `object` can be started in its work group, as GetWorkGroup tells. Returns nothing if the call has to wait for its turn.
+    /// Returns whether a session of `object` can be started in its work group, by the reply of GetWorkGroup. Returns nothing if the call has to wait
+    /// for its turn.
     pub(crate) async fn read_work_group(&self, object: &AthenaSession, known: &LocalState, call: &mut NextCall) -> Option<Result<(), Refusal>> {
         let told = match self.athena.known_work_group(&object.spec.work_group, &Key::of(object)) {
             KnownWorkGroup::Told(told) => told,
             KnownWorkGroup::Asked => {
-                // Others may have the turn until it is told.
+                // Other objects may have the turn until the reply comes.
                 self.limiter().give_back(&Key::of(object));
                 return None;
             }
@@ -73,20 +74,21 @@ impl Operator {
         };
         Some(match told {
             Ok(group) => group.refuses(&object.spec).map_or(Ok(()), Err),
-            // Whoever may not read work groups finds out by StartSession.
+            // A caller without the permission for GetWorkGroup finds out by StartSession.
             Err(refusal) if refusal.reason == "AccessDenied" => Ok(()),
             Err(refusal) => Err(self.redact_refusal(object, refusal).await),
         })
     }
 
-    /// Calls GetWorkGroup. Returns nothing if another does: the object is triggered when that is answered.
+    /// Calls GetWorkGroup. Returns nothing if another reconcile does: the object is triggered when that call is answered.
     async fn get_work_group(&self, object: &AthenaSession, call: &mut NextCall) -> Option<Result<WorkGroup, Refusal>> {
         let permit = call.take()?;
         let trigger = |key: &Key| self.trigger.trigger(key, workqueue::Priority::Normal);
         self.athena.work_group(&object.spec.work_group, &Key::of(object), permit, trigger).await
     }
 
-    /// Takes in what the sweeps have shown of the object's session. After a restart, they tell of a settled one in place of a look.
+    /// Stops relying on sweeps for every session except the object's live one. After a restart, relies on them for a settled session, in place of a
+    /// look.
     pub(crate) fn sight(&self, object: &AthenaSession, known: &mut LocalState) {
         let at = self.env();
         let id = match attempt(object, known) {
@@ -100,7 +102,7 @@ impl Operator {
         }
     }
 
-    /// Reads pages of lists for the observer, each with a turn of its own.
+    /// Returns a function that reads pages of lists for the observer, each with a permit of its own.
     fn pages(&self) -> impl Fn(String, Option<String>) -> BoxFuture<'static, (Asked, Result<Page, Refusal>)> + Send + use<> {
         let athena = self.athena.clone();
         move |work_group, next| {
@@ -114,7 +116,7 @@ impl Operator {
         }
     }
 
-    /// Has the sweeps look out for `session`. Returns whether they can.
+    /// Registers `session` with the sweeps. Returns whether they can observe it.
     fn watch(&self, object: &AthenaSession, session: &Session) -> bool {
         self.observer.watch(&Key::of(object), &object.spec.work_group, session, |work_group| {
             let trigger = self.trigger.clone();
@@ -122,7 +124,7 @@ impl Operator {
         })
     }
 
-    /// Has the next list of the work group show the object's session, whose look waits in the rate limiter: one page serves all that wait so.
+    /// Has the next list of the work group show the object's session, whose look waits in the rate limiter: one page serves all objects that wait so.
     fn poll_instead(&self, object: &AthenaSession, known: &LocalState) {
         let Some(id) = object.status.as_ref().and_then(|status| status.session_id.as_deref()) else { return };
         if known.is_missed || !self.watch(object, &recorded_session(object, id, known)) {
@@ -130,13 +132,13 @@ impl Operator {
         }
         self.observer.poll_instead(&Key::of(object), |work_group| {
             let trigger = self.trigger.clone();
-            // A few looks of one session.
+            // The time of a few looks at one session.
             let pause = self.limits.transition_interval.unsigned_abs() * 2;
             tokio::spawn(self.observer.clone().poll(work_group, pause, self.pages(), move |key| trigger.trigger(&key, workqueue::Priority::Normal)));
         });
     }
 
-    /// Has the sweeps look out for the object's session as `step` has left it.
+    /// Registers the object's session, as `step` has left it, with the sweeps.
     pub(crate) fn look_out(&self, object: &AthenaSession, known: &mut LocalState, step: &Step) {
         let is_stopping = || is_stopping(object, known, &self.env());
         let live = match attempt(object, known) {
@@ -156,13 +158,13 @@ impl Operator {
         }
     }
 
-    /// Has the sweeps look out for nothing of the object: what lives of it is looked at.
+    /// Removes the object from the sweeps: a live session of it is looked at.
     fn look_away(&self, object: &AthenaSession, known: &mut LocalState) {
         known.unsettle_but(None);
         self.observer.forget(&Key::of(object));
     }
 
-    /// What the sweeps have shown of the object's session since the last time.
+    /// Returns the sweeps' observations of the object's session since the last call.
     pub(crate) async fn sighting(&self, object: &AthenaSession, known: &mut LocalState) -> Seen {
         let mut seen = Seen::default();
         let Some(status) = &object.status else { return seen };
@@ -199,7 +201,7 @@ impl Operator {
         Some(Answer::Look(look, self.clock.at(asked)))
     }
 
-    /// Returns what a list of the work group that begins no earlier than `from` shows of the object's sessions. Returns nothing while the object waits for the
+    /// Returns the object's sessions in a list of the work group that begins no earlier than `from`. Returns nothing while the object waits for the
     /// list, or for its turn to look at the sessions in it.
     pub(crate) async fn search(&self, object: &AthenaSession, known: &mut LocalState, from: Timestamp, call: &mut NextCall) -> Option<Answer> {
         let Some(answer) = self.ask(object, known, from) else {
@@ -208,7 +210,7 @@ impl Operator {
         };
         let (begun, marked) = match answer {
             MarkerAnswer::Failed(refusal) => return Some(Answer::Refused(self.redact_refusal(object, refusal).await)),
-            // In the list by its id, though its marker is not what it should be: it lives.
+            // The list contains the session by its id, though its marker is not what it should be: the session lives.
             MarkerAnswer::Complete { contains_session: true, marked, .. } if marked.is_empty() => {
                 return Some(Answer::Refused(unknown_to_get_session()));
             }
@@ -216,7 +218,7 @@ impl Operator {
                 (self.clock.now() - SignedDuration::try_from(begun.elapsed()).unwrap_or_default(), marked)
             }
         };
-        // Left out, one without an id would seem not to exist.
+        // Left out, a session without an id would seem not to exist.
         let Some(ids) = marked.into_iter().map(|marked| marked.id).collect::<Option<Vec<_>>>() else { return Some(Answer::Refused(unnamed())) };
         known.marked.retain(|session| ids.contains(&session.id));
         for id in ids {
@@ -241,11 +243,11 @@ impl Operator {
         Some(Answer::Listed(std::mem::take(&mut known.marked), begun))
     }
 
-    /// Compares a session that carries the object's marker with what the object asks for. Of its configuration, no more than the result is kept.
+    /// Compares a session that carries the object's marker with the object's spec. Of the session's configuration, only the result is kept.
     async fn compare(&self, object: &AthenaSession, session: Session) -> Result<Session, Refusal> {
         let whole = match self.whole(object).await {
             Ok(Some(whole)) => whole,
-            // It is ended whatever it looks like.
+            // The session is ended whatever its configuration is.
             _ if object.metadata.deletion_timestamp.is_some() || object.spec.suspend => Cow::Borrowed(object),
             Ok(None) => return Err(unread("the API server does not have the object any more")),
             Err(error) => return Err(unread(error.class())),
@@ -253,7 +255,7 @@ impl Operator {
         Ok(session.redacted(&whole.spec).compared(&whole.spec))
     }
 
-    /// Asks for the sessions with the object's marker, in a list that begins when it is of use.
+    /// Requests the sessions with the object's marker, from a list that begins no earlier than `from`.
     fn ask(&self, object: &AthenaSession, known: &LocalState, from: Timestamp) -> Option<MarkerAnswer> {
         // The clock may not run evenly: the list must not seem to have begun a little too early.
         const MARGIN: Duration = Duration::from_millis(50);
@@ -284,16 +286,16 @@ fn unknown_to_get_session() -> Refusal {
     Refusal::unanswered("ListSessions names a session of this object that GetSession does not find")
 }
 
-/// A session was found that carries the object's marker, and could not be compared with what the object asks for.
+/// Returns the refusal for a session that carries the object's marker and could not be compared with the object's spec.
 fn unread(why: &str) -> Refusal {
     Refusal::unanswered(format!("a session carries the marker of this object, which cannot be compared with it: {why}"))
 }
 
-/// Returns the priority of the call of `step`, if it makes one. What ends a session comes first, the calls that find it included.
+/// Returns the priority of the call of `step`, if it makes one. Calls that end a session come first, the calls that find it included.
 fn priority(object: &AthenaSession, known: &LocalState, step: &Step) -> Option<Priority> {
     match step {
         Step::Terminate => Some(Priority::Terminate),
-        // That it has ended is learnt in the end: it must not keep others from starting.
+        // The end is observed sooner or later: these looks must not keep other sessions from starting.
         Step::Look if wants_stopped(object) && is_ending(object, known) => Some(Priority::Look),
         Step::Look | Step::Search | Step::Start(_) if wants_stopped(object) => Some(Priority::Terminate),
         Step::Look | Step::Search => Some(Priority::Look),
@@ -303,12 +305,13 @@ fn priority(object: &AthenaSession, known: &LocalState, step: &Step) -> Option<P
     }
 }
 
-/// Whether Athena has taken TerminateSession for the session of `object`, or shows it ending.
+/// Returns whether Athena has accepted TerminateSession for the session of `object`, or shows it ending.
 fn is_ending(object: &AthenaSession, known: &LocalState) -> bool {
     known.awaits_end() || object.status.as_ref().and_then(|status| status.state.as_deref()) == Some("TERMINATING")
 }
 
-/// Whether the call of `step` carries the engine configuration of the session: it is in the request of a start, and in the reply to a look in full.
+/// Returns whether the call of `step` carries the engine configuration of the session: it is in the request of a start, and in the reply to a look in
+/// full.
 fn carries_configuration(object: &AthenaSession, known: &LocalState, step: &Step) -> bool {
     let id = object.status.as_ref().and_then(|status| status.session_id.as_deref());
     match step {
@@ -318,13 +321,13 @@ fn carries_configuration(object: &AthenaSession, known: &LocalState, step: &Step
     }
 }
 
-/// The state of the session `id` of `object`, as its status has it or is yet to say.
+/// Returns the state of the session `id` of `object`: the observed one that is yet to be written, or that of the status.
 fn newest_state<'a>(object: &'a AthenaSession, id: &str, known: &'a LocalState) -> Option<&'a str> {
     let held = known.unwritten_work(id).map(|session| session.state.as_str());
     held.or(object.status.as_ref().and_then(|status| status.state.as_deref()))
 }
 
-/// The session `id` of `object` as it was last seen.
+/// Returns the session `id` of `object` as it was last seen.
 fn recorded_session(object: &AthenaSession, id: &str, known: &LocalState) -> Session {
     let state = newest_state(object, id, known).unwrap_or_default().to_owned();
     Session { id: id.to_owned(), state, last_modified_time: known.last_modified_time(), ..Session::default() }

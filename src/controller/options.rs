@@ -35,12 +35,12 @@ pub struct ControllerOptions {
 }
 
 impl ControllerOptions {
-    /// Returns what may be under way at a time: while calls to Athena take long, some reconciles go on.
+    /// Returns the bounds on concurrent calls: while calls to Athena take long, some reconciles go on.
     pub fn bounds(&self) -> Bounds {
         Bounds { in_flight: usize::from(self.concurrency - self.concurrency / 5), large: LARGE_CALLS }
     }
 
-    /// Returns how long things may take.
+    /// Returns the intervals and the uncertainty of these options, with defaults for the other limits.
     pub fn limits(&self) -> Limits {
         let signed = |duration: Duration| SignedDuration::try_from(duration).unwrap_or(SignedDuration::MAX);
         Limits {
@@ -52,7 +52,8 @@ impl ControllerOptions {
     }
 }
 
-/// Times of attempts are in whole seconds: with less than one, an attempt could be too old to be tried as soon as it is recorded, and be recorded for ever.
+/// Reads the uncertainty. Times of attempts are in whole seconds: with less than one, an attempt could be too old to be tried as soon as it is
+/// recorded, and be recorded for ever.
 fn uncertainty(text: &str) -> Result<Duration, String> {
     let given = duration(text)?;
     if given >= Duration::from_secs(1) { Ok(given) } else { Err(format!("`{text}` must be at least 1s")) }

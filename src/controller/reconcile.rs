@@ -1,4 +1,4 @@
-//! One reconcile: observe, decide, act, report. Everything that decides is in the pure modules; here it is carried out.
+//! One reconcile: observe, decide, act, report. The pure modules decide; this one carries the decisions out.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -32,8 +32,8 @@ use crate::session::retained::Retained;
 use crate::session::status::{Outcome, condition, status_after};
 use crate::session::step::{Seen, Step};
 
-/// Reconciles one object once: at most one change, and the status if it differs. Returns how long until it is due again, if it is without a change or a
-/// trigger. What Athena refuses is reported in the status; what the API server refuses is logged, counted, and tried again with backoff.
+/// Reconciles one object once: at most one change, and the status if it differs. Returns the time until the object is due again, if it is without a
+/// change or a trigger. Athena's refusals are reported in the status; the API server's refusals are logged, counted, and tried again with backoff.
 pub async fn reconcile(received: Arc<Received>, operator: Arc<Operator>) -> Option<Duration> {
     let begun = Instant::now();
     let key = Key::of(received.as_ref());
@@ -52,7 +52,7 @@ pub async fn reconcile(received: Arc<Received>, operator: Arc<Operator>) -> Opti
     let result = match &received.0 {
         Ok(object) => operator.pass(object, &mut memory).instrument(span.clone()).await,
         Err(invalid) => {
-            // No call is made for it.
+            // An object that cannot be read makes no call.
             operator.limiter().cancel(&key);
             operator.report_unreadable(&invalid.metadata, &mut memory).instrument(span.clone()).await
         }
@@ -65,7 +65,7 @@ pub async fn reconcile(received: Arc<Received>, operator: Arc<Operator>) -> Opti
         }
         Err(error) => {
             memory.failures = memory.failures.saturating_add(1);
-            // The next try asks for its turn again. Others may have it until then.
+            // The next try asks for its turn again. Other objects may have it until then.
             operator.limiter().cancel(&key);
             Some(operator.failed(&received, &error, &mut memory).instrument(span.clone()).await)
         }
@@ -78,15 +78,15 @@ pub async fn reconcile(received: Arc<Received>, operator: Arc<Operator>) -> Opti
     next
 }
 
-/// Wait before the next reconcile of an object that the API server says to be gone, and the watch does not yet.
+/// Wait before the next reconcile of an object that the API server reports as gone, and the watch does not yet.
 const GONE: SignedDuration = SignedDuration::from_secs(30);
 
 impl Operator {
-    /// Carries out a pass over `object`. Returns when it is due again, if it is without a change or a trigger.
+    /// Carries out a pass over `object`. Returns the time at which the object is due again, if it is without a change or a trigger.
     async fn pass(&self, object: &AthenaSession, memory: &mut Memory) -> Result<Option<Timestamp>, Error> {
         let version: Option<u64> = object.metadata.resource_version.as_deref().and_then(|version| version.parse().ok());
         if memory.written > version {
-            // The watch brings what was written; it may have done so after the object was taken from the store, and before this reconcile began.
+            // The watch brings the written version; it may have done so after the object was taken from the store, and before this reconcile began.
             if self.has_newer(object) {
                 self.trigger.trigger(&Key::of(object), Priority::High);
             }
@@ -104,7 +104,7 @@ impl Operator {
         let mut pass = Pass::new(object, version, std::mem::take(&mut memory.known), seen, &env);
         let end = self.perform_all(&mut pass, memory).await;
         let step = pass.step().clone();
-        // What waits for a look is not left to the sweeps again, which have missed it.
+        // A session that waits for a look is not left to the sweeps again, which have missed it.
         if matches!(end, Ok(End::Rest | End::Written(_))) && !pass.is_queued() {
             self.look_out(object, pass.state_mut(), &step);
         }
@@ -130,19 +130,19 @@ impl Operator {
                 // The object as the watch will bring it, before it does.
                 let metadata = ObjectMeta { resource_version: Some(version.to_string()), ..object.metadata.clone() };
                 let left = AthenaSession { metadata, spec: object.spec.clone(), status: Some(*status) };
-                // Otherwise the watch brings what was written, and what is due then is done.
+                // Otherwise the watch brings the written version, and its reconcile does what is due.
                 let Some(step) = self.rest(&left, &mut memory.known) else { return Ok(None) };
                 memory.quiet = memory.written;
                 Ok(due_time(&left, &memory.known, &step, begun, &self.env()))
             }
-            // The watch brings the object as it is by now.
+            // The watch brings the present version of the object.
             End::Outdated | End::Refused(_) => Ok(Some(self.outdated(&mut memory.outdated))),
-            // The watch tells it, which ends the wait.
+            // The watch brings the deletion, which ends the wait.
             End::Gone => Ok(Some(self.clock.now() + GONE)),
         }
     }
 
-    /// What another pass would decide, where it would do nothing now.
+    /// Returns the step of another pass, if that would do nothing now.
     fn rest(&self, object: &AthenaSession, known: &mut LocalState) -> Option<Step> {
         self.sight(object, known);
         let at = self.env();
@@ -223,7 +223,7 @@ impl Operator {
         Ok(answer.unwrap_or(Answer::Wait))
     }
 
-    /// Calls StartSession for attempt `number`, unless the object is not there any more.
+    /// Calls StartSession for attempt `number`, unless the object no longer exists.
     async fn start(&self, object: &AthenaSession, number: i32, call: &mut NextCall) -> Result<Answer, Error> {
         let Some(whole) = self.whole(object).await? else { return Ok(Answer::Outdated) };
         let (_, body) = start_session(&whole, number);
@@ -241,7 +241,7 @@ impl Operator {
 
     /// Calls TerminateSession for the session `id`.
     async fn terminate(&self, object: &AthenaSession, id: &str, unrecorded_cause: Option<StopCause>, call: &mut NextCall) -> Answer {
-        // The pass asks for a turn before.
+        // The pass gets a permit before.
         let Some(permit) = call.take() else { return Answer::Refused(Refusal::unanswered("there was no turn for the call")) };
         if let Some(cause) = unrecorded_cause {
             warn!(
@@ -263,7 +263,7 @@ impl Operator {
         }
     }
 
-    /// Writes to the API server, logs and counts what has changed by it.
+    /// Writes to the API server, and logs and counts the changes.
     async fn write(&self, pass: &Pass<'_>, write: &Write, memory: &mut Memory) -> Result<Written, Error> {
         let object = pass.object();
         match write {
@@ -288,21 +288,22 @@ impl Operator {
         }
     }
 
-    /// Returns when to try again what the API server knows better, `times` in a row and now again: its watch tells, unless the difference was passing.
+    /// Returns the time of the next try after the API server had another version of the object, `times` in a row and now again: the watch brings that
+    /// version, unless the difference was passing.
     fn outdated(&self, times: &mut u32) -> Timestamp {
         let wait = backoff(Class::Unanswered, *times, fastrand::f64());
         *times = times.saturating_add(1);
         self.clock.now() + wait
     }
 
-    /// Says in an object that cannot be read why that is, or lets it go.
+    /// Reports the reason in the status of an object that cannot be read, or releases the object.
     async fn report_unreadable(&self, object: &ObjectMeta, memory: &mut Memory) -> Result<Option<Timestamp>, Error> {
         let Some(raw) = writes::read_raw(&self.client, object).await? else { return Ok(None) };
-        // It may have been mended since, of which the watch tells.
+        // The object may have been fixed since: the watch brings that.
         let Some(field) = unreadable_field(&raw) else { return Ok(None) };
         let measure = measure(&raw, &field, self.clock.now());
         let retained = Retained::of_unreadable(&raw);
-        // It may be large, and the writes take their time.
+        // The object may be large, and the writes take their time.
         drop(raw);
         let written = match measure {
             Measure::Nothing => return Ok(None),
@@ -326,7 +327,7 @@ impl Operator {
         Ok(matches!(written, Written::Conflict).then(|| self.outdated(&mut memory.outdated)))
     }
 
-    /// Removes the finalizer of `object`, and tells people whether its session runs on.
+    /// Removes the finalizer of `object`, and reports whether its session runs on.
     async fn release(&self, object: &AthenaSession, pass: &Pass<'_>, memory: &mut Memory) -> Result<Written, Error> {
         let retained = Retained::of(object, pass.state());
         if let Some(retained) = &retained {
@@ -347,15 +348,16 @@ impl Operator {
         Ok(written)
     }
 
-    /// Tells people that a session will run on without its object: once, whatever is remembered, and before the object goes, since no event can be about one
-    /// that is gone from a namespace that goes too. In such a namespace it is refused, and the object is let go all the same.
+    /// Publishes the event that a session will run on without its object: once, whatever this process remembers, and before the object is gone, since
+    /// no event can be about an object that is gone from a namespace that is going too. In such a namespace the event is refused, and the object is
+    /// released all the same.
     async fn announce(&self, object: &ObjectMeta, retained: &Retained, told: &mut bool) {
         if !std::mem::replace(told, true) {
             self.publisher.publish_first(object, events::retained(retained)).await;
         }
     }
 
-    /// Counts and logs a session that runs on without its object, which is the last trace of it in the cluster.
+    /// Counts and logs a session that runs on without its object: the log line is the last trace of it in the cluster.
     fn retain(&self, object: &ObjectMeta, retained: &Retained) {
         let Retained { session_id, work_group, region } = retained;
         let event = events::retained(retained);
@@ -404,7 +406,7 @@ fn log_change(before: Option<&AthenaSessionStatus>, after: &AthenaSessionStatus)
     }
 }
 
-/// Has the lines of this reconcile carry the attempt and its session from here on.
+/// Adds the attempt and its session to the log lines of this reconcile from here on.
 fn record_attempt(before: Option<&AthenaSessionStatus>, after: Option<&AthenaSessionStatus>) {
     let attempt = |status: Option<&AthenaSessionStatus>| status.and_then(|status| status.attempt);
     let session = |status: Option<&AthenaSessionStatus>| status.and_then(|status| status.session_id.clone());
@@ -416,13 +418,13 @@ fn record_attempt(before: Option<&AthenaSessionStatus>, after: Option<&AthenaSes
     }
 }
 
-/// Returns how long it is from `now` until `time`, which may have come meanwhile.
+/// Returns the time from `now` until `time`, which may have passed meanwhile.
 fn until(time: Timestamp, now: Timestamp) -> Duration {
     Duration::try_from(time.duration_since(now)).unwrap_or_default()
 }
 
-/// Returns when `object` is due again after `step`, if it is without a change or a trigger. What has become due since the reconcile began, at `begun`, is due
-/// at once, since no decision has seen it.
+/// Returns the time at which `object` is due again after `step`, if it is without a change or a trigger. A time that has passed since the reconcile
+/// began, at `begun`, is due at once, since no decision has seen it.
 fn due_time(object: &AthenaSession, known: &LocalState, step: &Step, begun: Timestamp, env: &Environment) -> Option<Timestamp> {
     // The watch brings the change.
     let changes = matches!(step, Step::Rest | Step::Release | Step::AddFinalizer | Step::Delete);

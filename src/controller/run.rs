@@ -1,4 +1,4 @@
-//! The controller: what triggers a reconcile, how many run at a time, and how they end.
+//! The controller: watches, workqueues and concurrent reconciles, until the shutdown.
 
 use std::future::Future;
 use std::sync::{Arc, PoisonError};
@@ -20,7 +20,7 @@ use crate::runtime::key::Key;
 use crate::runtime::readiness::{Readiness, refusal};
 use crate::runtime::workqueue::{Priority, Workqueue};
 
-/// Watches `namespaces`, or all of them if there is none, and reconciles until `shutdown`; then finishes what is running.
+/// Watches `namespaces`, or all of them if there is none, and reconciles until `shutdown`; then finishes the reconciles that run.
 pub async fn run(
     operator: Arc<Operator>,
     client: Client,
@@ -61,7 +61,7 @@ async fn run_scope(
         match object {
             Ok(object) if operator.is_news(&object) => queue.add(Key::of(&object), priority(&object)),
             Ok(_) => {}
-            // A refusal was told when it began.
+            // A refusal was logged when it began.
             Err(error) if refusal(&error).is_some() => {}
             Err(error) => warn!("{error}"),
         }
@@ -69,7 +69,7 @@ async fn run_scope(
     });
     let reconciles = TaskTracker::new();
     let serve = async {
-        // Until the first list is complete, an object that is not in the store may yet come.
+        // Until the first list is complete, an object that is not in the store may yet arrive.
         if reader.wait_until_ready().await.is_err() {
             return;
         }
@@ -89,9 +89,10 @@ async fn run_scope(
     reconciles.wait().await;
 }
 
-/// Returns when an object that the watch has brought is served: first what is to end, last what the operator does not hold yet.
+/// Returns the priority of an object from the watch: high if something of it is to end, low if it does not have the operator's finalizer yet.
 fn priority(object: &Received) -> Priority {
-    // A suspended object of which nothing lives can wait like any other: else its edits would be served before what others' sessions come to.
+    // A suspended object without a live session can wait like any other: else its edits would be served before the changes of other objects'
+    // sessions.
     let is_to_end = |object: &AthenaSession| {
         let may_live = object.status.as_ref().is_some_and(|status| status.attempt_time.is_some() && status.end_reason.is_none());
         object.spec.suspend && may_live
@@ -105,7 +106,8 @@ fn priority(object: &Received) -> Priority {
     }
 }
 
-/// The objects that appear, change or go, after the store has them. `readiness` is told how the API server answers for `scope`, and people are when that changes.
+/// Returns the objects that appear, change or go, after the store has them. Records the API server's answers for `scope` in `readiness`, and logs
+/// when they change.
 fn touched(
     api: Api<Received>,
     writer: store::Writer<Received>,

@@ -1,4 +1,4 @@
-//! What this process remembers of objects between their reconciles, and which changes of its own need no other reconcile.
+//! State of objects that this process keeps between their reconciles, and writes of its own that need no other reconcile.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -6,34 +6,34 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use crate::runtime::key::Key;
 use crate::session::local_state::LocalState;
 
-/// What this process remembers of an object.
+/// State of an object that this process keeps.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Memory {
     pub(crate) uid: Box<str>,
     pub(crate) known: LocalState,
-    /// The resourceVersion of this process's last write: a cache that is older must not be acted on.
+    /// The resourceVersion of this process's last write: an older version in the cache must not be acted on.
     pub(crate) written: Option<u64>,
-    /// The resourceVersion of a write after which nothing is to be done until the time that is set: when the watch brings it, it is no news.
+    /// The resourceVersion of a write after which nothing is to be done until the time that is set: when the watch brings it, it needs no reconcile.
     pub(crate) quiet: Option<u64>,
     pub(crate) failures: u32,
-    /// How often in a row the API server had another version of the object than the watch had brought.
+    /// Number of times in a row that the API server had another version of the object than the watch had brought.
     pub(crate) outdated: u32,
-    /// Whether the object, as this process last saw it, is to delete itself though a tool would create it again.
+    /// True if the object, as this process last saw it, is to be deleted after its TTL though a tool would create it again.
     pub(crate) ttl_under_gitops: Option<bool>,
-    /// Whether people were told that the session runs on without the object.
+    /// True if the event that the session runs on without the object was published.
     pub(crate) retention_told: bool,
-    /// Whether the object was let go: nothing of it needs to be remembered.
+    /// True if the object was released: no state of it is needed.
     pub(crate) released: bool,
 }
 
 #[derive(Debug)]
 enum Place {
     Kept(Box<Memory>),
-    /// In use by a reconcile, since when the watch has brought this version.
+    /// State in use by a reconcile, since whose beginning the watch has brought this version.
     Out(Option<u64>),
 }
 
-/// The memories of all objects.
+/// State of all objects.
 #[derive(Debug, Default)]
 pub(crate) struct Memories(Mutex<HashMap<Key, Place>>);
 
@@ -42,7 +42,7 @@ impl Memories {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes out what is remembered of `key`, for a reconcile that begins.
+    /// Takes the state of `key`, for a reconcile that begins.
     pub(crate) fn take(&self, key: &Key) -> Option<Memory> {
         match self.places().insert(key.clone(), Place::Out(None))? {
             Place::Kept(memory) => Some(*memory),
@@ -50,7 +50,8 @@ impl Memories {
         }
     }
 
-    /// Puts back what is remembered of `key`, if anything is, after a reconcile. Returns whether the watch has brought news of it meanwhile.
+    /// Puts back the state of `key`, if there is any, after a reconcile. Returns whether the watch has brought a version meanwhile that needs a
+    /// reconcile.
     pub(crate) fn put(&self, key: &Key, memory: Option<Memory>) -> bool {
         let quiet = memory.as_ref().and_then(|memory| memory.quiet);
         let mut places = self.places();
@@ -61,7 +62,7 @@ impl Memories {
         matches!(before, Some(Place::Out(Some(version))) if Some(version) > quiet)
     }
 
-    /// Forgets `key`. Returns what was remembered.
+    /// Removes and returns the state of `key`.
     pub(crate) fn remove(&self, key: &Key) -> Option<Memory> {
         match self.places().remove(key)? {
             Place::Kept(memory) => Some(*memory),
@@ -69,8 +70,8 @@ impl Memories {
         }
     }
 
-    /// The watch has brought `version` of `key`. Returns whether a reconcile must begin for it: not for what is no news, nor while one runs, at the end
-    /// of which [`Memories::put`] tells.
+    /// Records that the watch has brought `version` of `key`. Returns whether a reconcile must begin for it: not for a version that needs none, nor
+    /// while one runs, at the end of which [`Memories::put`] reports the version.
     pub(crate) fn is_news(&self, key: &Key, version: Option<u64>) -> bool {
         match (self.places().get_mut(key), version) {
             (Some(Place::Out(arrived)), Some(version)) => {

@@ -1,4 +1,4 @@
-//! Triggers single objects: what is learnt elsewhere than from the API server's watch.
+//! Triggers single objects, for other reasons than a change from the API server's watch.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -9,10 +9,10 @@ use crate::runtime::key::Key;
 use crate::runtime::metrics::workqueue::Backlog;
 use crate::runtime::workqueue::{Priority, Workqueue};
 
-/// An object of the watch, readable or not: one that is not does not hide the others.
+/// Object from the watch, readable or not: one that is not does not hide the others.
 pub type Received = GuardedSession;
 
-/// The workqueues of the watched scopes, of all namespaces or of single ones: one scope does not wait for another.
+/// Workqueues of the watched scopes, of all namespaces or of single ones: one scope does not wait for another.
 #[derive(Debug, Default)]
 pub struct Trigger(Mutex<HashMap<Option<String>, Workqueue<Key>>>);
 
@@ -21,7 +21,7 @@ impl Trigger {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Has `queue` take the objects of `namespace`, or of all namespaces.
+    /// Registers `queue` for the objects of `namespace`, or of all namespaces.
     pub fn register(&self, namespace: Option<String>, queue: Workqueue<Key>) {
         self.scopes().insert(namespace, queue);
     }
@@ -34,12 +34,12 @@ impl Trigger {
         }
     }
 
-    /// Returns whether anything that has changed waits for a reconcile.
+    /// Returns whether an object waits for a reconcile.
     pub fn is_busy(&self) -> bool {
         self.scopes().values().any(Workqueue::is_busy)
     }
 
-    /// Returns what the workqueues have come to together.
+    /// Returns the backlog of all workqueues together.
     pub fn backlog(&self, now: Instant) -> Backlog {
         self.scopes().values().map(|queue| queue.backlog(now)).fold(Backlog::default(), Backlog::and)
     }

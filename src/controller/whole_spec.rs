@@ -1,6 +1,6 @@
-//! Reads what is not kept of a large object, for the few calls that need it: StartSession, the comparison with a session that carries the object's marker,
-//! and the redaction of texts. It is dropped after use. What it reads of the immutable part cannot differ from what the watch has brought, as long as the UID is
-//! the same.
+//! Reads the whole spec of a large object, which is not kept, for the few calls that need it: StartSession, the comparison with a session that
+//! carries the object's marker, and the redaction of texts. It is dropped after use. Its immutable part cannot differ from the one that the watch has
+//! brought, as long as the UID is the same.
 
 use std::borrow::Cow;
 
@@ -14,7 +14,7 @@ use crate::runtime::confidential::withheld;
 use crate::session::redaction::redacted;
 use crate::session::reply::{Look, Refusal, Session};
 
-/// A spec for a redaction, and its place among the few that may be read.
+/// Spec for a redaction, and the permit under which it was read.
 struct RedactingSpec<'a> {
     spec: Cow<'a, AthenaSessionSpec>,
     _place: Option<SemaphorePermit<'a>>,
@@ -24,7 +24,7 @@ impl Operator {
     /// Returns `object` with its whole spec, or nothing if the API server does not have the object any more.
     ///
     /// # Errors
-    /// When the API server does not tell, or the object cannot be read any more.
+    /// When the API server does not return the object, or the object can no longer be read.
     pub(crate) async fn whole<'a>(&self, object: &'a AthenaSession) -> Result<Option<Cow<'a, AthenaSession>>, Error> {
         if !object.spec.trimmed {
             return Ok(Some(Cow::Borrowed(object)));
@@ -33,7 +33,8 @@ impl Operator {
         Ok(Some(Cow::Owned(AthenaSession { metadata: object.metadata.clone(), spec, status: object.status.clone() })))
     }
 
-    /// The spec by which texts about `object` can be redacted: the whole one, or the trimmed one if that cannot be had, by which no text is shown.
+    /// Returns the spec by which texts about `object` can be redacted: the whole one, or the trimmed one if that cannot be read, by which no text is
+    /// shown.
     async fn redacting_spec<'a>(&'a self, object: &'a AthenaSession) -> RedactingSpec<'a> {
         if !object.spec.trimmed {
             return RedactingSpec { spec: Cow::Borrowed(&object.spec), _place: None };
@@ -76,15 +77,15 @@ impl Operator {
         }
     }
 
-    /// Returns what the API server says, without values of the object's properties and without credentials.
+    /// Returns `text` of the API server without values of the object's properties and without credentials.
     pub(crate) async fn redact_text(&self, object: &AthenaSession, text: &str) -> String {
         let RedactingSpec { spec, _place } = self.redacting_spec(object).await;
         withheld(&redacted(text, &spec))
     }
 
-    /// Returns what the API server or the way to it says in `error`, without values of the object's properties, which a refusal may repeat, and without
-    /// credentials. No text about an
-    /// object gets into its status, an event or a log line otherwise; if the whole object cannot be read, what failed is told without the text.
+    /// Returns the text of `error`, from the API server or the connection to it, without values of the object's properties, which a refusal may
+    /// repeat, and without credentials. No text about an object gets into its status, an event or a log line otherwise; if the whole object cannot be
+    /// read, the failure is reported without the text.
     pub(crate) async fn redact_error(&self, object: &AthenaSession, error: &Error) -> String {
         let RedactingSpec { spec, _place } = self.redacting_spec(object).await;
         if spec.trimmed {

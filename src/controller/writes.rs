@@ -18,24 +18,24 @@ use crate::session::refused_write::{ADD_FINALIZER, DELETE, REMOVE_FINALIZER, STA
 /// Longest time for one request to the API server, the reading of its reply included.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Asks for an object's metadata alone.
+/// Accept header for an object's metadata alone.
 const METADATA: &str = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1";
 
 const READ: &str = "read the object";
 
-/// A request to the API server that failed.
+/// Failed request to the API server.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The server refused it, or could not be reached.
+    /// The server refused the request, or could not be reached.
     #[error("cannot {0}: {said}", said = text(.1))]
     Api(&'static str, #[source] Box<kube::Error>),
     /// There was no answer in time.
     #[error("cannot {0}: no answer from the API server in time")]
     Timeout(&'static str),
-    /// The server took it, and it had no effect.
+    /// The server accepted the write, and it had no effect.
     #[error("cannot {0}: {UNDONE}")]
     Undone(&'static str),
-    /// It cannot be read, as it is by now. Why is not told: it could be any part of the object.
+    /// The present version of the object cannot be read. The error is not shown: its text could contain any part of the object.
     #[error("cannot read the object: it is not as this version knows it")]
     Unreadable,
 }
@@ -43,7 +43,7 @@ pub enum Error {
 const UNDONE: &str = "the API server takes the write, but without effect: a mutating policy or webhook undoes it";
 
 impl Error {
-    /// What failed and how, without the server's text.
+    /// Returns the kind of the failure, without the server's text.
     pub fn class(&self) -> &'static str {
         match self {
             Self::Api(_, error) => match error.as_ref() {
@@ -57,7 +57,7 @@ impl Error {
         }
     }
 
-    /// What the server refuses to let the operator write, and its words. A failure inside the server counts if it comes `again`: that of a webhook, or of a
+    /// Returns the write that the server refuses, and its message. A failure inside the server counts if it comes `again`: that of a webhook, or of a
     /// storage that is full, lasts; others pass, as missing answers and rates do.
     pub fn refused_write(&self, again: bool) -> Option<(&'static str, &str)> {
         let (what, error) = match self {
@@ -74,7 +74,7 @@ impl Error {
         (is_refusal && *what != READ).then_some((what, status.message.as_str()))
     }
 
-    /// How long the server asks to wait before the next try: no longer than a minute, since deadlines do not wait.
+    /// Returns the wait that the server requests before the next try: no longer than a minute, since deadlines do not wait.
     pub fn retry_after(&self) -> Option<Duration> {
         const LONGEST: Duration = Duration::from_mins(1);
         let Self::Api(_, error) = self else { return None };
@@ -84,7 +84,8 @@ impl Error {
     }
 }
 
-/// Returns what the server says, or what went wrong on the way to it. kube shows the server's text again in what it adds for developers, once more escaped.
+/// Returns the server's message, or the failure of the connection to it. kube's own text repeats the message in details for developers, once more
+/// escaped.
 fn text(error: &kube::Error) -> String {
     match error {
         kube::Error::Api(status) if status.message.is_empty() => format!("HTTP {} {}", status.code, status.reason),
@@ -93,14 +94,14 @@ fn text(error: &kube::Error) -> String {
     }
 }
 
-/// Puts the operator's finalizer on `object`, or takes it off; those of others stay.
+/// Adds the operator's finalizer to `object`, or removes it; those of others stay.
 ///
 /// # Errors
 /// When the outcome is not known or the server refuses it.
 pub async fn write_finalizer(client: &Client, object: &AthenaSession, present: bool) -> Result<Written, Error> {
     let read;
     let before = if object.spec.trimmed {
-        // Those of others may not have been kept.
+        // The finalizers of others may not have been kept.
         read = match read_finalizers(client, object).await? {
             Some(finalizers) => finalizers,
             None => return Ok(Written::Conflict),
@@ -123,14 +124,14 @@ pub async fn write_finalizer(client: &Client, object: &AthenaSession, present: b
     if let Some(Ok(written)) = &answer
         && written.metadata.finalizers.iter().any(|name| name == FINALIZER) != present
     {
-        // Where nothing has changed, no watch brings it.
+        // If nothing has changed, the watch brings nothing.
         return Err(Error::Undone(what));
     }
     confirmed(client, &object.metadata, outcome(what, answer)).await
 }
 
-/// Writes `status` in place of the one of `object`. A replacement costs the server less than any patch, see `docs/benchmarks.md`. What is not the status
-/// is left out: the server takes it from what it has.
+/// Replaces the status of `object` by `status`. A replacement costs the server less than any patch, see `docs/benchmarks.md`. The rest of the object
+/// is left out: the server keeps its own.
 ///
 /// # Errors
 /// When the outcome is not known or the server refuses it.
@@ -151,10 +152,10 @@ pub async fn write_status(client: &Client, object: &AthenaSession, status: &Athe
     confirmed(client, &object.metadata, outcome(STATUS, timed(request).await)).await
 }
 
-/// `object` as the server has it, though it may not be readable; nothing, if it is gone.
+/// Returns `object` as the server has it, though it may not be readable; nothing, if it is gone.
 ///
 /// # Errors
-/// When the server cannot tell.
+/// When the server refuses or does not answer, or the reply is not JSON.
 pub async fn read_raw(client: &Client, object: &ObjectMeta) -> Result<Option<Value>, Error> {
     let Some(text) = read_text(client, object).await? else { return Ok(None) };
     let found: Value = serde_json::from_str(&text).map_err(|_| Error::Unreadable)?;
@@ -162,10 +163,10 @@ pub async fn read_raw(client: &Client, object: &ObjectMeta) -> Result<Option<Val
     Ok(Some(found).filter(|_| same))
 }
 
-/// The whole spec of `object`, as the server has it; nothing, if the object is gone.
+/// Returns the whole spec of `object`, as the server has it; nothing, if the object is gone.
 ///
 /// # Errors
-/// When the server cannot tell, or the spec cannot be read any more.
+/// When the server refuses or does not answer, or the spec can no longer be read.
 pub async fn read_spec(client: &Client, object: &AthenaSession) -> Result<Option<AthenaSessionSpec>, Error> {
     #[derive(Deserialize)]
     struct Found {
@@ -177,7 +178,7 @@ pub async fn read_spec(client: &Client, object: &AthenaSession) -> Result<Option
     Ok(Some(found.spec).filter(|_| found.metadata.uid == object.metadata.uid))
 }
 
-/// All finalizers of `object`, if the server has it in the version that was read before.
+/// Returns all finalizers of `object`, if the server has it in the version that was read before.
 async fn read_finalizers(client: &Client, object: &AthenaSession) -> Result<Option<Vec<String>>, Error> {
     let Some(text) = read_text(client, &object.metadata).await? else { return Ok(None) };
     let Reply { metadata } = serde_json::from_str(&text).map_err(|_| Error::Unreadable)?;
@@ -185,7 +186,7 @@ async fn read_finalizers(client: &Client, object: &AthenaSession) -> Result<Opti
     Ok(Some(metadata.finalizers).filter(|_| same))
 }
 
-/// The part of an object's metadata that is read from replies. The rest is not decoded: it costs time, and could be what no decoder here takes.
+/// Part of an object's metadata that is read from replies. The rest is not decoded: it costs time, and no decoder here may accept it.
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Identity {
@@ -212,7 +213,8 @@ fn requests(object: &ObjectMeta) -> Request {
     Request::new(AthenaSession::url_path(&(), object.namespace.as_deref()))
 }
 
-/// The text of `object` as the server has it; nothing, if there is none. Who decodes it does so without kube, which logs what it cannot decode.
+/// Returns the text of `object` as the server has it; nothing, if there is none. Callers decode it without kube, which logs a text that it cannot
+/// decode.
 async fn read_text(client: &Client, object: &ObjectMeta) -> Result<Option<String>, Error> {
     let request = async {
         let request = requests(object).get(object.name.as_deref().unwrap_or_default(), &GetParams::default());
@@ -241,7 +243,7 @@ pub async fn write_raw(client: &Client, object: &ObjectMeta, patch: &Value, stat
     confirmed(client, object, outcome(UNREADABLE, timed(request).await)).await
 }
 
-/// Deletes `object`, as it was read: one that has changed since, or was made anew, stays.
+/// Deletes `object` in the version that was read: one that has changed since, or was created again, stays.
 ///
 /// # Errors
 /// When the outcome is not known or the server refuses it.
@@ -260,7 +262,7 @@ pub async fn delete(client: &Client, object: &AthenaSession) -> Result<Written, 
 /// Looks for `object` at the server and not in the cache.
 ///
 /// # Errors
-/// When the server cannot tell.
+/// When the server refuses or does not answer.
 pub async fn find(client: &Client, object: &ObjectMeta) -> Result<Found, Error> {
     let request = async {
         let get = requests(object).get_metadata(object.name.as_deref().unwrap_or_default(), &GetParams::default());
@@ -276,7 +278,8 @@ pub async fn find(client: &Client, object: &ObjectMeta) -> Result<Found, Error> 
     }
 }
 
-/// Asks the server again where the reply to a write says that `object` is gone: a proxy may say so too, and no watch tells of an object that is still there.
+/// Asks the server again where the reply to a write says that `object` is gone: a proxy may say so too, and the watch brings no deletion of an object
+/// that is still there.
 async fn confirmed(client: &Client, object: &ObjectMeta, written: Result<Written, Error>) -> Result<Written, Error> {
     match written? {
         Written::Gone if find(client, object).await? != Found::Gone => Ok(Written::Conflict),
@@ -289,7 +292,7 @@ fn parameters() -> PatchParams {
 }
 
 fn timed<T>(request: impl Future<Output = kube::Result<T>>) -> impl Future<Output = Option<kube::Result<T>>> {
-    // In its caller it would make every reconcile as large as the largest request is.
+    // Boxed: in its caller the request would make every reconcile as large as the largest request is.
     let request = Box::pin(request);
     async { tokio::time::timeout(TIMEOUT, request).await.ok() }
 }

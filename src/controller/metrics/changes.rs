@@ -1,4 +1,5 @@
-//! What a status that has just been written says for the first time. It is counted then, and so neither twice nor again after a restart of the operator.
+//! Changes that a status shows for the first time. They are counted when it has been written, and so neither twice nor again after a restart of the
+//! operator.
 
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
@@ -10,25 +11,25 @@ use crate::session::ownership::attempt;
 use crate::session::reply::Look;
 use crate::session::status::condition;
 
-/// What is new.
+/// Changes to count.
 #[derive(Debug, Default, PartialEq)]
 pub struct Changes {
-    /// How long the first session since creation or resume took to be ready.
+    /// Time that the first session since creation or resume took to be ready.
     pub start: Option<SignedDuration>,
-    /// How the attempt before a new one ended.
+    /// End reason of the attempt before a new one.
     pub restart: Option<&'static str>,
-    /// How an attempt has ended.
+    /// End reason of an attempt that has ended.
     pub end: Option<&'static str>,
-    /// The DPU time of that attempt, in milliseconds.
+    /// DPU time of that attempt, in milliseconds.
     pub dpu_millis: u64,
 }
 
-/// The end of an attempt whose object is deleted, which no status tells.
+/// End reason of an attempt whose object is deleted, which no status has.
 pub const DELETED: &str = "Deleted";
-/// Stands for words of another version.
+/// Label value for words of another version.
 pub const OTHER: &str = "Other";
 
-/// What is new in the status of `object` when it has become `after`. The API server's clock is `ahead` of Athena's.
+/// Returns the changes in the status of `object` when it has become `after`. The API server's clock is `ahead` of Athena's.
 pub fn changes(object: &AthenaSession, after: &AthenaSessionStatus, ahead: SignedDuration) -> Changes {
     let empty = AthenaSessionStatus::default();
     let before = object.status.as_ref().unwrap_or(&empty);
@@ -41,7 +42,7 @@ pub fn changes(object: &AthenaSession, after: &AthenaSessionStatus, ahead: Signe
     }
 }
 
-/// What is new when `object` is let go after `look`: the end of its session, unless its status has told it.
+/// Returns the changes when `object` is released after `look`: the end of its session, unless its status already has it.
 pub fn changes_of_release(object: &AthenaSession, known: &LocalState, look: Option<&Look>) -> Changes {
     let live = matches!(attempt(object, known), Attempt::Live(..));
     let millis = match look.filter(|_| live) {
@@ -56,12 +57,12 @@ fn whole(millis: i64) -> u64 {
     u64::try_from(millis).unwrap_or(0)
 }
 
-/// The reason as a label.
+/// Returns the reason as a label value.
 fn word(reason: &EndReason) -> &'static str {
     EndReason::WORDS.iter().find(|word| **word == reason.as_str()).copied().unwrap_or(OTHER)
 }
 
-/// From the creation of `object`, or its newest resume, until its first session since then was ready.
+/// Returns the time from the creation of `object`, or its newest resume, until its first session since then was ready.
 fn start_duration(
     object: &AthenaSession,
     before: &AthenaSessionStatus,
@@ -75,7 +76,8 @@ fn start_duration(
     Some(ready.duration_since(wait_begun(object, before, ahead)?).max(SignedDuration::ZERO))
 }
 
-/// Since when `object` has waited for a session, on Athena's clock. A spec that was never changed was never suspended or resumed; else Ready has been Unknown since then.
+/// Returns the time since which `object` has waited for a session, on Athena's clock. A spec that was never changed was never suspended or resumed;
+/// else Ready has been Unknown since then.
 fn wait_begun(object: &AthenaSession, before: &AthenaSessionStatus, ahead: SignedDuration) -> Option<Timestamp> {
     if object.metadata.generation == Some(1) {
         return object.creation_timestamp().and_then(|time| time.0.checked_sub(ahead).ok());

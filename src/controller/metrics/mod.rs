@@ -1,7 +1,7 @@
-//! What `/metrics` shows: what is counted when it happens, and what is taken from elsewhere at each scrape.
+//! Metrics of the operator: some are counted when something happens, the others are collected at each scrape.
 //!
 //! - `definitions`: name, kind, labels and meaning of each; `names`: names of namespaces and work groups as labels.
-//! - `changes`: what is counted of a change; `objects`: what the objects come to at a scrape.
+//! - `changes`: changes that are counted; `objects`: numbers and ages of the objects at a scrape.
 
 mod changes;
 mod definitions;
@@ -36,12 +36,12 @@ use crate::runtime::metrics::workqueue::{self, Backlog, WorkqueueMetrics};
 /// The name of the controller in its metrics.
 const CONTROLLER: &str = "athenasession";
 
-/// Every metric of `athena-operator run`, in the order of the documentation.
+/// Returns every metric of `athena-operator run`, in the order of the documentation.
 pub fn table() -> Vec<Row> {
     [definitions::ROWS, athena_metrics::ROWS, reconciles::ROWS, workqueue::ROWS, rest_client::ROWS, process::ROWS].concat()
 }
 
-/// The operator's metrics. Every label takes its values from a fixed set, or is one of so many names.
+/// The operator's metrics. Every label takes its values from a fixed set, or from a bounded number of names.
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
@@ -60,47 +60,47 @@ pub struct Metrics {
     refused_namespaces: Labelled<1, Gauge>,
     clock_skew: Labelled<0, Seconds>,
     writes: Labelled<2, Counter>,
-    /// Those of the calls to Athena.
+    /// Metrics of the calls to Athena.
     pub athena: Arc<AthenaMetrics>,
-    /// Those of the reconciles.
+    /// Metrics of the reconciles.
     pub reconciles: ReconcileMetrics,
-    /// Those of the workqueues.
+    /// Metrics of the workqueues.
     pub workqueue: Arc<WorkqueueMetrics>,
-    /// Those of the requests to the API server.
+    /// Metrics of the requests to the API server.
     pub rest_client: Arc<RestClientMetrics>,
     process: ProcessMetrics,
 }
 
-/// The names that are labels, and the series that stay under them.
+/// Names that are labels, and the series that stay under them.
 #[derive(Debug, Default)]
 struct Named {
     namespaces: Names,
     work_groups: Names,
-    /// States and reasons, of which there may be any in a status.
+    /// States and reasons, of which a status may have any.
     words: Names,
     dpu: HashSet<[Label; 2]>,
     retained: HashSet<[Label; 2]>,
     started: HashSet<Label>,
 }
 
-/// What is taken from elsewhere at a scrape.
+/// Values that a scrape collects.
 #[derive(Debug)]
 pub struct Scraped<'a> {
-    /// What the objects come to.
+    /// Numbers and ages of the objects.
     pub objects: Objects<'a>,
-    /// What the sweeps have seen.
+    /// Observations of the sweeps.
     pub observations: Vec<Observation>,
-    /// What waits for a reconcile.
+    /// Backlog of the workqueues.
     pub backlog: Backlog,
     /// The namespaces whose objects the API server refuses to list; an empty name stands for all of them.
     pub refused: Vec<String>,
-    /// By how much the node's clock is ahead of Athena's, once that is known.
+    /// Time by which the node's clock is ahead of Athena's, once that is known.
     pub clock_skew: Option<SignedDuration>,
-    /// The tasks of the process.
+    /// Number of tasks of the process.
     pub tasks: usize,
-    /// The name of the lease.
+    /// Name of the Lease.
     pub lease: &'a str,
-    /// Whether this process acts.
+    /// True if this process acts.
     pub leads: bool,
 }
 
@@ -143,7 +143,7 @@ impl Default for Metrics {
 }
 
 impl Metrics {
-    /// Makes the series whose labels are known from the start.
+    /// Creates the series whose labels are known from the start.
     fn begin(&self) {
         for reason in EndReason::WORDS {
             self.restarts.of([Label::Borrowed(reason)]);
@@ -162,7 +162,7 @@ impl Metrics {
         self.writes.of([write.into(), result.into()]).inc();
     }
 
-    /// Counts what is new about an object of `namespace` and `work_group`.
+    /// Counts the changes of an object of `namespace` and `work_group`.
     pub fn changed(&self, changes: &Changes, namespace: &str, work_group: &str) {
         if let Some(reason) = changes.restart {
             self.restarts.of([reason.into()]).inc();
@@ -196,9 +196,9 @@ impl Metrics {
         named.retained.insert(labels);
     }
 
-    /// All metrics in the OpenMetrics text format, with what was `scraped` at `now`.
+    /// Returns all metrics in the OpenMetrics text format, with the values that were `scraped` at `now`.
     pub fn encode(&self, scraped: &Scraped<'_>, now: Instant) -> String {
-        // Held to the end: two scrapes at a time would show each other's halves.
+        // Locked to the end: two scrapes at a time would show each other's halves.
         let mut named = self.named();
         self.show(scraped, &mut named, now);
         let mut text = String::new();
@@ -221,7 +221,7 @@ impl Metrics {
         for (&(namespace, work_group), age) in &objects.session_ages {
             let labels = [named.namespaces.label(namespace, now), named.work_groups.label(work_group, now)];
             raise(&self.session_age.of(labels.clone()), *age);
-            // The series begins at 0 while the session lives, so that its being retained is an increase.
+            // The series begins at 0 while the session lives, so that a retained session is an increase.
             self.retained.of(labels.clone());
             named.retained.insert(labels);
         }
@@ -255,7 +255,7 @@ impl Metrics {
         self.expire(named, now);
     }
 
-    /// Shows what was counted under names that are no labels any more no more.
+    /// Removes the series of names that are no longer labels.
     fn expire(&self, named: &mut Named, now: Instant) {
         named.namespaces.expire(now);
         named.work_groups.expire(now);
@@ -273,7 +273,7 @@ impl Metrics {
     }
 }
 
-/// Sets `gauge` to `age`, unless it is higher: the oldest counts.
+/// Raises `gauge` to `age`, unless it is higher already: the oldest counts.
 fn raise(gauge: &Seconds, age: SignedDuration) {
     gauge.set(gauge.get().max(age.as_secs_f64()));
 }

@@ -1,23 +1,23 @@
-//! Names of namespaces and work groups as labels: so many at most, and none for ever.
+//! Names of namespaces and work groups as labels: a bounded number, and none for ever.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use crate::runtime::metrics::labelled::Label;
 
-/// How many names are labels; the series of the others are added up.
+/// Number of names that are labels; the series of the others are added up.
 pub const MOST: usize = 200;
-/// The label of the others.
+/// Label of the other names.
 pub(super) const OTHER: &str = "other";
-/// How long a name stays a label after it was last used.
+/// Time for which a name stays a label after its last use.
 const KEPT: Duration = Duration::from_hours(1);
 
-/// The names that are labels, and when each was last used. It has no clock.
+/// Names that are labels, and the time of the last use of each. It has no clock.
 #[derive(Debug, Default)]
 pub(super) struct Names(HashMap<String, Instant>);
 
 impl Names {
-    /// `name` as a label: first come, first served.
+    /// Returns `name` as a label: first come, first served.
     pub(super) fn label(&mut self, name: &str, now: Instant) -> Label {
         if let Some(used) = self.0.get_mut(name) {
             *used = now;
@@ -29,12 +29,12 @@ impl Names {
         name.to_owned().into()
     }
 
-    /// Makes room: the names that nothing has used for long are no labels any more.
+    /// Makes room: removes the names that have not been used for long.
     pub(super) fn expire(&mut self, now: Instant) {
         self.0.retain(|_, used| now.saturating_duration_since(*used) < KEPT);
     }
 
-    /// Whether `label` stands for something.
+    /// Returns whether `label` is the label of a name, or of the other names.
     pub(super) fn has(&self, label: &str) -> bool {
         label == OTHER || self.0.contains_key(label)
     }

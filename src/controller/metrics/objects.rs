@@ -1,4 +1,4 @@
-//! What the objects come to at one moment: how many, in which state, and how old the oldest is.
+//! Numbers and ages of the objects at one moment, by their state.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,30 +9,30 @@ use crate::api::{AthenaSession, FINALIZER};
 use crate::session::invalid_object::REASON;
 use crate::session::status::condition;
 
-/// An object, or what can be read of one that this version cannot read.
+/// Object, or the metadata of one that this version cannot read.
 pub type Object<'a> = Result<&'a AthenaSession, &'a ObjectMeta>;
 
-/// What objects come to.
+/// Numbers and ages of objects.
 #[derive(Debug, Default, PartialEq)]
 pub struct Objects<'a> {
-    /// How many there are by namespace, status of Ready and its reason.
+    /// Number of objects by namespace, status of Ready and its reason.
     pub counts: BTreeMap<(&'a str, &'static str, &'a str), i64>,
-    /// How many of their sessions have not ended, by work group and Athena's state.
+    /// Number of their sessions that have not ended, by work group and Athena's state.
     pub sessions: BTreeMap<(&'a str, &'a str), i64>,
-    /// The age of the oldest session that has not ended, by namespace and work group.
+    /// Age of the oldest session that has not ended, by namespace and work group.
     pub session_ages: BTreeMap<(&'a str, &'a str), SignedDuration>,
-    /// The time since the oldest deletion that waits for the operator, by namespace.
+    /// Time since the oldest deletion that waits for the operator, by namespace.
     pub deletion_ages: BTreeMap<&'a str, SignedDuration>,
     /// All work groups.
     pub work_groups: BTreeSet<&'a str>,
-    /// The ids of all sessions.
+    /// Ids of all sessions.
     pub session_ids: BTreeSet<&'a str>,
 }
 
-/// Stands for what a status does not tell.
+/// Label value for what a status does not have.
 pub const UNTOLD: &str = "Unknown";
 
-/// What `objects` come to at `now` of Athena's clock, which is `api_server_now` of the API server's.
+/// Returns the numbers and ages of `objects` at `now` of Athena's clock, which is `api_server_now` of the API server's.
 pub fn tally<'a>(objects: impl IntoIterator<Item = Object<'a>>, now: Timestamp, api_server_now: Timestamp) -> Objects<'a> {
     let mut all = Objects::default();
     for object in objects {
@@ -65,7 +65,7 @@ pub fn tally<'a>(objects: impl IntoIterator<Item = Object<'a>>, now: Timestamp, 
     all
 }
 
-/// The status of a condition, whatever somebody wrote there.
+/// Returns the status of a condition as a label value, whatever somebody wrote there.
 fn verdict(status: &str) -> &'static str {
     match status {
         "True" => "True",

@@ -60,13 +60,13 @@ fn scraped(objects: Objects<'_>) -> Scraped<'_> {
     }
 }
 
-/// The samples of a text, by name and labels.
+/// Returns the samples of a text, by name and labels.
 fn samples(text: &str) -> BTreeMap<String, f64> {
     let sample = |line: &str| line.rsplit_once(' ').map(|(name, value)| (name.to_owned(), value.parse().expect("a number")));
     text.lines().filter(|line| !line.starts_with('#')).filter_map(sample).collect()
 }
 
-/// Metrics with a sample of each.
+/// Creates metrics with a sample of each.
 fn full() -> (Metrics, String) {
     let metrics = Metrics::default();
     metrics.athena.called("StartSession", "ok", HOUR);
@@ -230,7 +230,7 @@ fn objects_come_to_counts_and_ages() {
         let finalizers = if held { &finalizers[..] } else { &[] };
         object(&json!({ "metadata": { "namespace": "c", "deletionTimestamp": time, "finalizers": finalizers } }))
     };
-    // What another finalizer holds is not the operator's to let go.
+    // A deletion that only another finalizer holds up does not wait for the operator.
     let deletions = [("2026-01-01T11:59:50Z", true), ("2026-01-01T11:59:55Z", true), ("2026-01-01T11:00:00Z", false)];
     let deletions = deletions.map(|(time, held)| deleting(held, time));
     let unreadable = deleting(true, "2026-01-01T11:59:00Z").metadata;
@@ -255,12 +255,12 @@ fn objects_come_to_counts_and_ages() {
     assert_eq!(all.session_ids, BTreeSet::from(["s-1", "s-2", "s-3", "s-4"]));
 }
 
-/// An object with this status and generation, created at 10:00.
+/// Creates an object with this status and generation, created at 10:00.
 fn with(generation: i64, status: &Value) -> AthenaSession {
     object(&json!({ "metadata": { "creationTimestamp": "2026-01-01T10:00:00Z", "generation": generation }, "status": status }))
 }
 
-/// What is new when the status of `before` has become that of `after`.
+/// Returns the changes when the status of `before` has become that of `after`.
 fn new(before: &AthenaSession, after: &AthenaSession) -> Changes {
     changes(before, after.status.as_ref().expect("a status"), SignedDuration::ZERO)
 }
