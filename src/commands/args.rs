@@ -35,7 +35,7 @@ pub struct Cli {
 pub enum Command {
     /// Runs the operator
     Run(Box<Run>),
-    /// Tells whether the credentials of the environment may do what the operator does; starts and changes nothing
+    /// Reports whether the credentials of the environment may do what the operator does; starts and changes nothing
     Check(Check),
     /// Prints the CustomResourceDefinition as YAML
     Crd,

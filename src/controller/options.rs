@@ -16,11 +16,13 @@ pub struct ControllerOptions {
     #[arg(long, env = "ATHENA_OPERATOR_NAMESPACES", value_delimiter = ',', value_name = "NAMES", value_parser = namespace)]
     pub namespaces: Vec<String>,
 
-    /// Reconciles that may run at a time in each watched namespace, or in all of them together where none is named; a fifth is kept for those that make no call to Athena
+    /// Reconciles that may run at a time in each watched namespace, or in all of them together where none is named; a fifth is kept for those that
+    /// make no call to Athena
     #[arg(long, env = "ATHENA_OPERATOR_CONCURRENCY", default_value_t = 40, value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub concurrency: u16,
 
-    /// Time between lists of a work group in which sessions live, give or take a quarter: they show what becomes of settled sessions. That one became busy or idle is written at most once in three of them, or once a minute if that is less
+    /// Time between lists of a work group in which sessions live, give or take a quarter: they show the changes of settled sessions. A change between
+    /// busy and idle is written at most once in three of them, or once a minute if that is less
     #[arg(long, env = "ATHENA_OPERATOR_OBSERVE_INTERVAL", default_value = "20s", value_parser = duration, value_name = "DURATION")]
     pub observe_interval: Duration,
 
@@ -28,8 +30,8 @@ pub struct ControllerOptions {
     #[arg(long, env = "ATHENA_OPERATOR_TRANSITION_INTERVAL", default_value = "2s", value_parser = duration, value_name = "DURATION")]
     pub transition_interval: Duration,
 
-    /// How long after a start Athena's reads may miss the session and a token is replayed. Only after it does not finding a session prove anything:
-    /// shorten it in tests only, to no less than 1s
+    /// Time after a start during which Athena's reads may miss the session and a token is replayed. Only after that time does not finding a session
+    /// prove anything: shorten it in tests only, to no less than 1s
     #[arg(long, env = "ATHENA_OPERATOR_UNCERTAINTY", default_value = "10m", value_parser = uncertainty, value_name = "DURATION")]
     pub uncertainty: Duration,
 }

@@ -21,7 +21,7 @@ struct RedactingSpec<'a> {
 }
 
 impl Operator {
-    /// Returns `object` with its whole spec, or nothing if the API server does not have the object any more.
+    /// Returns `object` with its whole spec, or nothing if the API server no longer has the object.
     ///
     /// # Errors
     /// When the API server does not return the object, or the object can no longer be read.

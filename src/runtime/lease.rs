@@ -19,7 +19,7 @@ use crate::runtime::options::{duration, name, namespace};
 /// The options of the leader election.
 #[derive(Args, Clone, Debug)]
 pub struct LeaseOptions {
-    /// Whether to act only while holding a Lease: without it, run one replica only, since two may leave a session running after its object is gone
+    /// Act only while holding a Lease: without it, run one replica only, since two may leave a session running after its object is gone
     #[arg(long, env = "ATHENA_OPERATOR_LEADER_ELECTION", default_value_t = true, action = ArgAction::Set, value_name = "BOOLEAN")]
     pub leader_election: bool,
 
@@ -31,7 +31,7 @@ pub struct LeaseOptions {
     #[arg(long, env = "ATHENA_OPERATOR_LEASE_NAMESPACE", value_parser = namespace, value_name = "NAMESPACE")]
     pub lease_namespace: Option<String>,
 
-    /// How long a leader that is not heard of stays the leader, in whole seconds; it stops acting after two thirds of that
+    /// Time for which a leader that does not renew the Lease stays the leader, in whole seconds; it stops acting after two thirds of that
     #[arg(long, env = "ATHENA_OPERATOR_LEASE_DURATION", default_value = "15s", value_parser = lease_duration, value_name = "DURATION")]
     pub lease_duration: Duration,
 }

@@ -19,8 +19,8 @@ pub struct LogOptions {
     #[arg(long, env = "ATHENA_OPERATOR_LOG_FORMAT", default_value = "json")]
     pub log_format: LogFormat,
 
-    /// What to log: a level, or directives such as `info,athena_operator::runtime::lease=debug`. Other crates log nothing: their lines would show requests and
-    /// replies, with credentials in them
+    /// Log filter: a level, or directives such as `info,athena_operator::runtime::lease=debug`. Other crates log nothing: their lines would show
+    /// requests and replies, with credentials in them
     #[arg(long, env = "ATHENA_OPERATOR_LOG", default_value = "warn,athena_operator=info", value_parser = filter, value_name = "FILTER")]
     pub log: String,
 }
