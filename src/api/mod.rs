@@ -10,13 +10,10 @@ mod status;
 
 pub use crd::{IMMUTABLE, crd};
 pub use spec::{
-    AthenaSession, AthenaSessionSpec, Classification, CloudWatchLoggingConfiguration, DeletionPolicy, EngineConfiguration, MARKER_PREFIX,
+    AthenaSession, AthenaSessionSpec, Classification, CloudWatchLoggingConfiguration, DeletionPolicy, EngineConfiguration, FINALIZER, MARKER_PREFIX,
     ManagedLoggingConfiguration, MonitoringConfiguration, RestartPolicy, S3LoggingConfiguration,
 };
 pub use status::{AthenaSessionStatus, EndReason, PreviousAttempt, StopCause};
-
-/// Finalizer that keeps an object until no session of it can be live.
-pub const FINALIZER: &str = "athena-operator.io/session";
 
 /// Field manager of every write of the operator. It must never change: server-side apply knows owners by it.
 pub const FIELD_MANAGER: &str = "athena-operator";

@@ -12,6 +12,9 @@ use serde::{Deserialize, Serialize};
 use super::schema;
 use super::status::AthenaSessionStatus;
 
+/// Finalizer that keeps an object until no session of it can be live.
+pub const FINALIZER: &str = "athena-operator.io/session";
+
 /// Start of the marker that ends the description of every session started by the operator; a rule of the schema forbids it in users' text.
 pub const MARKER_PREFIX: &str = "[athena-operator/";
 
@@ -133,6 +136,18 @@ pub struct AthenaSessionSpec {
 const DEFAULT_MAX_RESTARTS: i32 = 5;
 /// Default of `startupDeadlineSeconds`.
 const DEFAULT_STARTUP_DEADLINE_SECONDS: i32 = 300;
+
+impl AthenaSession {
+    /// Returns whether somebody has deleted the object, which its finalizers keep.
+    pub fn is_deleting(&self) -> bool {
+        self.metadata.deletion_timestamp.is_some()
+    }
+
+    /// Returns whether the operator's finalizer is on the object.
+    pub fn has_finalizer(&self) -> bool {
+        self.metadata.finalizers.iter().flatten().any(|name| name == FINALIZER)
+    }
+}
 
 impl AthenaSessionSpec {
     /// Returns the maximum number of failures in a row that are followed by a new attempt.

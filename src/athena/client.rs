@@ -35,7 +35,7 @@ use crate::athena::observer::Page;
 use crate::runtime::clock::{Clock, EARLIEST};
 use crate::runtime::key::Key;
 use crate::runtime::leadership::Leadership;
-use crate::session::reply::{Class, Details, Look, Refusal, Session, WorkGroup};
+use crate::session::reply::{Details, ErrorClass, Look, Refusal, Session, WorkGroup};
 
 /// Reason why no client can be created.
 #[derive(Debug, thiserror::Error)]
@@ -368,7 +368,7 @@ fn is_id(id: &str) -> bool {
 }
 
 fn failed(refusal: Refusal, named: bool) -> Look {
-    if refusal.class == Class::NotFound { Look::NotFound { named } } else { Look::Failed(refusal) }
+    if refusal.class == ErrorClass::NotFound { Look::NotFound { named } } else { Look::Failed(refusal) }
 }
 
 fn empty(message: &str) -> Refusal {

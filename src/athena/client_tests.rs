@@ -40,7 +40,7 @@ async fn an_id_that_does_not_fit_is_none() {
     };
     assert_eq!(start("x".repeat(256)).await, Ok(("x".repeat(256), "CREATING".to_owned())));
     for id in [String::new(), "x".repeat(257)] {
-        assert_eq!(start(id).await.map_err(|refusal| refusal.class), Err(Class::Unanswered));
+        assert_eq!(start(id).await.map_err(|refusal| refusal.class), Err(ErrorClass::Unanswered));
     }
 }
 

@@ -26,7 +26,7 @@ use super::profile_files::ProfileFiles;
 use crate::env_vars::Kind;
 use crate::runtime::clock::Clock;
 use crate::runtime::confidential;
-use crate::session::reply::{Class, Refusal};
+use crate::session::reply::{ErrorClass, Refusal};
 
 /// Maximum age of credentials that name no end, after which they are searched for again.
 const KEPT: Duration = Duration::from_mins(5);
@@ -120,7 +120,7 @@ impl OwnCredentials {
     /// Returns account and ARN of the credentials, by STS GetCallerIdentity.
     pub(super) async fn caller(&self) -> Result<Caller, Refusal> {
         let missing =
-            |missing: Missing| Refusal { class: Class::MayHeal, reason: CREDENTIALS_INVALID, message: missing.to_string(), request_id: None };
+            |missing: Missing| Refusal { class: ErrorClass::MayHeal, reason: CREDENTIALS_INVALID, message: missing.to_string(), request_id: None };
         self.caller_of(&self.provide().await.map_err(missing)?).await
     }
 

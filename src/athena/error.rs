@@ -7,7 +7,7 @@ use aws_sdk_athena::operation::RequestId;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 
 use super::missing_credentials::Missing;
-use crate::session::reply::{Class, Refusal};
+use crate::session::reply::{ErrorClass, Refusal};
 
 /// A row of the catalogue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,8 +18,8 @@ pub struct Entry {
     pub operations: Operations,
     /// Text that the message must have.
     pub text: Text,
-    /// Class of the refusal.
-    pub class: Class,
+    /// ErrorClass of the refusal.
+    pub class: ErrorClass,
     /// Reason for conditions and events.
     pub reason: &'static str,
 }
@@ -172,7 +172,7 @@ fn denies_session(message: &str, id: &str) -> bool {
         && ABSENCE.iter().any(|absence| sentence.contains(absence))
 }
 
-const fn entry(codes: &'static [&'static str], text: Text, class: Class, reason: &'static str) -> Entry {
+const fn entry(codes: &'static [&'static str], text: Text, class: ErrorClass, reason: &'static str) -> Entry {
     Entry { codes, operations: Operations::All, text, class, reason }
 }
 
@@ -199,17 +199,17 @@ pub const CATALOGUE: &[Entry] = &[
     entry(
         &["ThrottlingException", "Throttling", "TooManyRequestsException", "RequestLimitExceeded", "LimitExceededException", "SlowDown"],
         Text::Any,
-        Class::Throttled,
+        ErrorClass::Throttled,
         "Throttled",
     ),
-    entry(&["AccessDeniedException", "AccessDenied", "UnauthorizedOperation"], Text::Any, Class::MayHeal, "AccessDenied"),
-    entry(&["InvalidSignatureException", "SignatureDoesNotMatch"], Text::Begins("signature expired"), Class::MayHeal, "ClockSkew"),
-    entry(&["InvalidSignatureException", "SignatureDoesNotMatch"], Text::Begins("signature not yet current"), Class::MayHeal, "ClockSkew"),
-    entry(&["RequestExpired", "RequestTimeTooSkewed"], Text::Any, Class::MayHeal, "ClockSkew"),
+    entry(&["AccessDeniedException", "AccessDenied", "UnauthorizedOperation"], Text::Any, ErrorClass::MayHeal, "AccessDenied"),
+    entry(&["InvalidSignatureException", "SignatureDoesNotMatch"], Text::Begins("signature expired"), ErrorClass::MayHeal, "ClockSkew"),
+    entry(&["InvalidSignatureException", "SignatureDoesNotMatch"], Text::Begins("signature not yet current"), ErrorClass::MayHeal, "ClockSkew"),
+    entry(&["RequestExpired", "RequestTimeTooSkewed"], Text::Any, ErrorClass::MayHeal, "ClockSkew"),
     entry(
         &["InvalidSignatureException", "SignatureDoesNotMatch"],
         Text::Begins("credential should be scoped to a valid region"),
-        Class::MayHeal,
+        ErrorClass::MayHeal,
         "WrongRegion",
     ),
     entry(
@@ -227,41 +227,41 @@ pub const CATALOGUE: &[Entry] = &[
             "OptInRequired",
         ],
         Text::Any,
-        Class::MayHeal,
+        ErrorClass::MayHeal,
         CREDENTIALS_INVALID,
     ),
-    in_start(entry(&["IDEMPOTENT_PARAMETER_MISMATCH"], Text::Any, Class::TokenConflict, "TokenMismatch")),
-    in_start(entry(&["InvalidRequestException"], Text::Begins("idempotent parameters do not match"), Class::TokenConflict, "TokenMismatch")),
-    in_start(entry(&["SessionAlreadyExistsException"], Text::Any, Class::TokenConflict, "SessionAlreadyExists")),
-    of_session(entry(&[RESOURCE_NOT_FOUND], Text::Any, Class::NotFound, "NotFound")),
-    of_session(entry(&["InvalidRequestException"], Text::NoSession, Class::NotFound, "NotFound")),
+    in_start(entry(&["IDEMPOTENT_PARAMETER_MISMATCH"], Text::Any, ErrorClass::TokenConflict, "TokenMismatch")),
+    in_start(entry(&["InvalidRequestException"], Text::Begins("idempotent parameters do not match"), ErrorClass::TokenConflict, "TokenMismatch")),
+    in_start(entry(&["SessionAlreadyExistsException"], Text::Any, ErrorClass::TokenConflict, "SessionAlreadyExists")),
+    of_session(entry(&[RESOURCE_NOT_FOUND], Text::Any, ErrorClass::NotFound, "NotFound")),
+    of_session(entry(&["InvalidRequestException"], Text::NoSession, ErrorClass::NotFound, "NotFound")),
     entry(
         &["InvalidRequestException", RESOURCE_NOT_FOUND],
         Text::WorkGroup(&["is not found", "was not found", "not found", "does not exist", "cannot be found", "could not be found"]),
-        Class::MayHeal,
+        ErrorClass::MayHeal,
         WORK_GROUP_NOT_FOUND,
     ),
     entry(
         &["InvalidRequestException"],
         Text::WorkGroup(&["is disabled", "is not enabled", "is currently disabled", "is in DISABLED state", "is in the DISABLED state"]),
-        Class::MayHeal,
+        ErrorClass::MayHeal,
         "WorkGroupDisabled",
     ),
     entry(
         &["InvalidRequestException"],
         Text::WorkGroup(&["EngineVersion is not Spark", "engine version is not Spark"]),
-        Class::MayHeal,
+        ErrorClass::MayHeal,
         "WorkGroupNotSpark",
     ),
-    in_start(entry(&["InvalidRequestException"], Text::Begins("maximum allowed sessions"), Class::Capacity, "QuotaExceeded")),
+    in_start(entry(&["InvalidRequestException"], Text::Begins("maximum allowed sessions"), ErrorClass::Capacity, "QuotaExceeded")),
     in_start(entry(
         &["InvalidRequestException"],
         Text::Begins("failed to provision session due to required capacity not being available"),
-        Class::Capacity,
+        ErrorClass::Capacity,
         "CapacityUnavailable",
     )),
-    in_start(entry(&[RESOURCE_NOT_FOUND], Text::Any, Class::NotFound, "NotFound")),
-    entry(&["InvalidRequestException", "ValidationException"], Text::Begins("validation error"), Class::Rejected, "InvalidRequest"),
+    in_start(entry(&[RESOURCE_NOT_FOUND], Text::Any, ErrorClass::NotFound, "NotFound")),
+    entry(&["InvalidRequestException", "ValidationException"], Text::Begins("validation error"), ErrorClass::Rejected, "InvalidRequest"),
     entry(
         &[
             "InternalServerException",
@@ -273,24 +273,24 @@ pub const CATALOGUE: &[Entry] = &[
             SERVER_FAILURE,
         ],
         Text::Any,
-        Class::Unanswered,
+        ErrorClass::Unanswered,
         UNAVAILABLE,
     ),
-    entry(&[], Text::Any, Class::MayHeal, "Refused"),
+    entry(&[], Text::Any, ErrorClass::MayHeal, "Refused"),
 ];
 
 /// Code in the catalogue for any status of 500 and more.
 const SERVER_FAILURE: &str = "5xx";
 
 /// Returns the class and the reason of a refusal with these codes (the exception's and Athena's own) and this message.
-fn class(codes: &[&str], message: &str, status: u16, subject: &Subject<'_>) -> (Class, &'static str) {
+fn class(codes: &[&str], message: &str, status: u16, subject: &Subject<'_>) -> (ErrorClass, &'static str) {
     let names = |row: &Entry, code: &str| row.codes.contains(&code) || row.codes.is_empty();
     let counts = |row: &Entry| row.operations == Operations::All || row.operations == subject.operations;
     let server = if status >= 500 { SERVER_FAILURE } else { "" };
     CATALOGUE
         .iter()
         .find(|row| counts(row) && codes.iter().chain([&server]).any(|code| names(row, code)) && row.text.fits(message, subject))
-        .map_or((Class::MayHeal, "Refused"), |row| (row.class, row.reason))
+        .map_or((ErrorClass::MayHeal, "Refused"), |row| (row.class, row.reason))
 }
 
 /// Returns whether AWS answered ResourceNotFoundException and named `id` in it.
@@ -326,10 +326,10 @@ where
         }
         _ if let Some(missing) = missing(error) => {
             let reason = if matches!(missing, Missing::AccountChanged { .. }) { "AccountChanged" } else { CREDENTIALS_INVALID };
-            Refusal { class: Class::MayHeal, reason, message: missing.to_string(), request_id }
+            Refusal { class: ErrorClass::MayHeal, reason, message: missing.to_string(), request_id }
         }
         _ => {
-            let class = if is_not_sent(error) { Class::NotSent } else { Class::Unanswered };
+            let class = if is_not_sent(error) { ErrorClass::NotSent } else { ErrorClass::Unanswered };
             Refusal { class, reason: UNAVAILABLE, message: chain(error), request_id }
         }
     }
@@ -400,45 +400,45 @@ mod tests {
     #[test]
     fn texts_of_the_service_have_their_class() {
         for (code, athena, message, status, expected) in [
-            ("ThrottlingException", "", "Rate exceeded", 400, (Class::Throttled, "Throttled")),
-            ("TooManyRequestsException", "", "", 400, (Class::Throttled, "Throttled")),
-            ("InvalidRequestException", "INVALID_INPUT", "Workgroup EngineVersion is not Spark.", 400, (Class::MayHeal, "WorkGroupNotSpark")),
-            ("InvalidRequestException", "INVALID_INPUT", "WorkGroup is not found.", 400, (Class::MayHeal, "WorkGroupNotFound")),
-            ("InvalidRequestException", "", "WorkGroup etl is disabled", 400, (Class::MayHeal, "WorkGroupDisabled")),
-            ("InvalidRequestException", "", "Maximum allowed sessions reached", 400, (Class::Capacity, "QuotaExceeded")),
+            ("ThrottlingException", "", "Rate exceeded", 400, (ErrorClass::Throttled, "Throttled")),
+            ("TooManyRequestsException", "", "", 400, (ErrorClass::Throttled, "Throttled")),
+            ("InvalidRequestException", "INVALID_INPUT", "Workgroup EngineVersion is not Spark.", 400, (ErrorClass::MayHeal, "WorkGroupNotSpark")),
+            ("InvalidRequestException", "INVALID_INPUT", "WorkGroup is not found.", 400, (ErrorClass::MayHeal, "WorkGroupNotFound")),
+            ("InvalidRequestException", "", "WorkGroup etl is disabled", 400, (ErrorClass::MayHeal, "WorkGroupDisabled")),
+            ("InvalidRequestException", "", "Maximum allowed sessions reached", 400, (ErrorClass::Capacity, "QuotaExceeded")),
             (
                 "InvalidRequestException",
                 "",
                 "Failed to Provision session due to required capacity not being available for the account",
                 400,
-                (Class::Capacity, "CapacityUnavailable"),
+                (ErrorClass::Capacity, "CapacityUnavailable"),
             ),
             (
                 "InvalidRequestException",
                 "IDEMPOTENT_PARAMETER_MISMATCH",
                 "Idempotent parameters do not match",
                 400,
-                (Class::TokenConflict, "TokenMismatch"),
+                (ErrorClass::TokenConflict, "TokenMismatch"),
             ),
-            ("SessionAlreadyExistsException", "", "The specified session already exists.", 400, (Class::TokenConflict, "SessionAlreadyExists")),
-            ("ResourceNotFoundException", "", "Session s-1 not found", 400, (Class::NotFound, "NotFound")),
-            ("InvalidRequestException", "INVALID_INPUT", "Session s-1 was not found", 400, (Class::NotFound, "NotFound")),
-            ("InvalidRequestException", "INVALID_INPUT", "1 validation error detected: Value at 'x'", 400, (Class::Rejected, "InvalidRequest")),
-            ("InvalidRequestException", "INVALID_INPUT", "a text that nobody knows", 400, (Class::MayHeal, "Refused")),
-            ("AccessDeniedException", "", "User: x is not authorized", 400, (Class::MayHeal, "AccessDenied")),
-            ("ExpiredTokenException", "", "", 400, (Class::MayHeal, "CredentialsInvalid")),
-            ("InvalidSignatureException", "", "Signature expired: 20261122T093723Z is now earlier than 2", 400, (Class::MayHeal, "ClockSkew")),
-            ("InvalidSignatureException", "", "Signature not yet current: 20261122T093723Z is still later", 400, (Class::MayHeal, "ClockSkew")),
-            ("InvalidSignatureException", "", "Credential should be scoped to a valid region, not 'x'.", 400, (Class::MayHeal, "WrongRegion")),
-            ("InvalidSignatureException", "", "The request signature we calculated does not match", 400, (Class::MayHeal, "CredentialsInvalid")),
-            ("AccessDenied", "", "", 503, (Class::MayHeal, "AccessDenied")),
-            ("LimitExceededException", "", "", 400, (Class::Throttled, "Throttled")),
-            ("InternalServerException", "", "", 500, (Class::Unanswered, "AthenaUnavailable")),
-            ("RequestTimeoutException", "", "", 400, (Class::Unanswered, "AthenaUnavailable")),
-            ("a code that nobody knows", "", "", 500, (Class::Unanswered, "AthenaUnavailable")),
-            ("", "", "", 503, (Class::Unanswered, "AthenaUnavailable")),
+            ("SessionAlreadyExistsException", "", "The specified session already exists.", 400, (ErrorClass::TokenConflict, "SessionAlreadyExists")),
+            ("ResourceNotFoundException", "", "Session s-1 not found", 400, (ErrorClass::NotFound, "NotFound")),
+            ("InvalidRequestException", "INVALID_INPUT", "Session s-1 was not found", 400, (ErrorClass::NotFound, "NotFound")),
+            ("InvalidRequestException", "INVALID_INPUT", "1 validation error detected: Value at 'x'", 400, (ErrorClass::Rejected, "InvalidRequest")),
+            ("InvalidRequestException", "INVALID_INPUT", "a text that nobody knows", 400, (ErrorClass::MayHeal, "Refused")),
+            ("AccessDeniedException", "", "User: x is not authorized", 400, (ErrorClass::MayHeal, "AccessDenied")),
+            ("ExpiredTokenException", "", "", 400, (ErrorClass::MayHeal, "CredentialsInvalid")),
+            ("InvalidSignatureException", "", "Signature expired: 20261122T093723Z is now earlier than 2", 400, (ErrorClass::MayHeal, "ClockSkew")),
+            ("InvalidSignatureException", "", "Signature not yet current: 20261122T093723Z is still later", 400, (ErrorClass::MayHeal, "ClockSkew")),
+            ("InvalidSignatureException", "", "Credential should be scoped to a valid region, not 'x'.", 400, (ErrorClass::MayHeal, "WrongRegion")),
+            ("InvalidSignatureException", "", "The request signature we calculated does not match", 400, (ErrorClass::MayHeal, "CredentialsInvalid")),
+            ("AccessDenied", "", "", 503, (ErrorClass::MayHeal, "AccessDenied")),
+            ("LimitExceededException", "", "", 400, (ErrorClass::Throttled, "Throttled")),
+            ("InternalServerException", "", "", 500, (ErrorClass::Unanswered, "AthenaUnavailable")),
+            ("RequestTimeoutException", "", "", 400, (ErrorClass::Unanswered, "AthenaUnavailable")),
+            ("a code that nobody knows", "", "", 500, (ErrorClass::Unanswered, "AthenaUnavailable")),
+            ("", "", "", 503, (ErrorClass::Unanswered, "AthenaUnavailable")),
         ] {
-            let subject = if expected.0 == Class::NotFound { Subject::session("s-1") } else { Subject::start(Some("etl")) };
+            let subject = if expected.0 == ErrorClass::NotFound { Subject::session("s-1") } else { Subject::start(Some("etl")) };
             assert_eq!(class(&[athena, code], message, status, &subject), expected, "{code} {message}");
         }
     }
@@ -493,16 +493,16 @@ mod tests {
         for subject in subjects() {
             for message in OTHER_THINGS {
                 let said = class(&["InvalidRequestException", "INVALID_INPUT"], message, 400, &subject);
-                assert_eq!(said, (Class::MayHeal, "Refused"), "{message} {subject:?}");
+                assert_eq!(said, (ErrorClass::MayHeal, "Refused"), "{message} {subject:?}");
             }
         }
         for message in OTHER_THINGS {
             for code in ["InvalidSignatureException", "SignatureDoesNotMatch"] {
-                assert_eq!(class(&[code], message, 400, &Subject::OTHER), (Class::MayHeal, CREDENTIALS_INVALID), "{message}");
+                assert_eq!(class(&[code], message, 400, &Subject::OTHER), (ErrorClass::MayHeal, CREDENTIALS_INVALID), "{message}");
             }
-            assert_eq!(class(&["ValidationException"], message, 400, &Subject::OTHER), (Class::MayHeal, "Refused"), "{message}");
+            assert_eq!(class(&["ValidationException"], message, 400, &Subject::OTHER), (ErrorClass::MayHeal, "Refused"), "{message}");
             let listed = class(&[RESOURCE_NOT_FOUND], message, 400, &Subject::work_group("etl"));
-            assert_eq!(listed, (Class::MayHeal, "Refused"), "a list names no session: {message}");
+            assert_eq!(listed, (ErrorClass::MayHeal, "Refused"), "a list names no session: {message}");
         }
     }
 
@@ -517,10 +517,10 @@ mod tests {
             "Unable to find session: s-1",
             "Session with id \"s-1\" no longer exists",
         ] {
-            assert_eq!(said(message), (Class::NotFound, "NotFound"), "{message}");
+            assert_eq!(said(message), (ErrorClass::NotFound, "NotFound"), "{message}");
         }
         let started = class(&["InvalidRequestException"], "Session s-1 was not found", 400, &Subject::start(Some("etl")));
-        assert_eq!(started, (Class::MayHeal, "Refused"));
+        assert_eq!(started, (ErrorClass::MayHeal, "Refused"));
     }
 
     #[test]

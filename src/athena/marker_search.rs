@@ -8,9 +8,10 @@
 pub mod group;
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::{Notify, Semaphore};
 use tokio::time::Instant;
 use tracing::{debug, warn};
@@ -19,7 +20,7 @@ use self::group::{Group, Read};
 pub use self::group::{Marked, Summary};
 use crate::athena::observer::Pages;
 use crate::session::backoff::backoff;
-use crate::session::reply::{Class, Refusal};
+use crate::session::reply::{ErrorClass, Refusal};
 
 /// The sessions that an object searches for in a list, and the time from which a list is of use.
 pub type Ask = group::Ask<Instant>;
@@ -84,7 +85,7 @@ impl<K: Clone + Ord + Send + Sync + 'static> MarkerSearch<K> {
     }
 
     fn groups(&self) -> MutexGuard<'_, HashMap<String, Served<K>>> {
-        self.groups.lock().unwrap_or_else(PoisonError::into_inner)
+        self.groups.lock()
     }
 
     /// Returns the answer to `ask`, or registers `key` for the next list that can give one. The answer stays until [`MarkerSearch::cancel`]. Calls
@@ -190,7 +191,9 @@ impl<K: Clone + Ord + Send + Sync + 'static> MarkerSearch<K> {
             };
             calls += 1;
             match page {
-                Err(refusal) if calls < MAX_PAGE_CALLS && matches!(refusal.class, Class::Unanswered | Class::Throttled | Class::Capacity) => {
+                Err(refusal)
+                    if calls < MAX_PAGE_CALLS && matches!(refusal.class, ErrorClass::Unanswered | ErrorClass::Throttled | ErrorClass::Capacity) =>
+                {
                     tokio::time::sleep(backoff(refusal.class, calls - 1, fastrand::f64()).unsigned_abs()).await;
                 }
                 page => return page,

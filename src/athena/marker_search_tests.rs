@@ -27,12 +27,12 @@ fn own(number: u32) -> Summary {
     session(&format!("own-{number}"), &format!("team/etl [athena-operator/{}]", uid(number)))
 }
 
-fn refusal(class: Class, reason: &'static str) -> Refusal {
+fn refusal(class: ErrorClass, reason: &'static str) -> Refusal {
     Refusal { class, reason, message: "no".into(), request_id: None }
 }
 
 fn denied() -> Refusal {
-    refusal(Class::MayHeal, "AccessDenied")
+    refusal(ErrorClass::MayHeal, "AccessDenied")
 }
 
 fn marked(attempt: i32, id: &str) -> Marked {
@@ -78,9 +78,9 @@ impl Lister for Fake {
             self.0.page.notified().await;
         }
         if self.0.missing {
-            return Err(refusal(Class::MayHeal, "WorkGroupNotFound"));
+            return Err(refusal(ErrorClass::MayHeal, "WorkGroupNotFound"));
         }
-        if let Some(refusal) = self.0.refusals.lock().expect("no panic").remove(&number) {
+        if let Some(refusal) = self.0.refusals.lock().remove(&number) {
             return Err(refusal);
         }
         if self.0.denied.as_deref() == Some(work_group) {
@@ -276,7 +276,7 @@ async fn all_that_wait_are_told_once_that_lists_fail_and_the_list_is_tried_again
     assert_eq!(planned(&search, start + seconds(5)), Some(start + seconds(15)));
 
     let list = reading(search.next("etl", start + seconds(15)));
-    let throttled = refusal(Class::Throttled, "Throttled");
+    let throttled = refusal(ErrorClass::Throttled, "Throttled");
     assert_eq!(search.finish("etl", list, &Read::Failed(throttled), start + seconds(15), 1.0), [1], "another refusal is news");
     search.cancel(&1);
     register(&search, 1, start);
@@ -287,8 +287,8 @@ async fn all_that_wait_are_told_once_that_lists_fail_and_the_list_is_tried_again
 #[tokio::test]
 async fn a_page_that_fails_in_passing_is_asked_for_again_and_not_the_list() {
     let fake = Fake::of(State { active: strangers(1000), ..State::default() });
-    let refusals = [(4, refusal(Class::Throttled, "Throttled")), (5, refusal(Class::Unanswered, "AthenaUnavailable"))];
-    fake.0.refusals.lock().expect("no panic").extend(refusals);
+    let refusals = [(4, refusal(ErrorClass::Throttled, "Throttled")), (5, refusal(ErrorClass::Unanswered, "AthenaUnavailable"))];
+    fake.0.refusals.lock().extend(refusals);
     let search = Arc::new(Search::new(seconds(60)));
     register(&search, 1, Instant::now());
     assert_eq!(serve(&search, "etl", &fake).recv().await, Some(1));
@@ -299,7 +299,7 @@ async fn a_page_that_fails_in_passing_is_asked_for_again_and_not_the_list() {
 #[tokio::test]
 async fn a_list_that_is_refused_in_the_middle_shows_nothing_of_anybody() {
     let fake = Fake::of(State { active: [vec![own(1)], strangers(1000)].concat(), ..State::default() });
-    fake.0.refusals.lock().expect("no panic").insert(4, denied());
+    fake.0.refusals.lock().insert(4, denied());
     let search = Arc::new(Search::new(seconds(60)));
     register(&search, 1, Instant::now());
     register(&search, 2, Instant::now());
@@ -318,7 +318,7 @@ async fn a_list_that_does_not_end_fails() {
     register(&search, 1, Instant::now());
     assert_eq!(serve(&search, "etl", &fake).recv().await, Some(1));
     let Some(Answer::Failed(refusal)) = register(&search, 1, Instant::now()) else { panic!("it was read to an end") };
-    assert_eq!((refusal.class, fake.calls()), (Class::Unanswered, 2));
+    assert_eq!((refusal.class, fake.calls()), (ErrorClass::Unanswered, 2));
 }
 
 #[tokio::test]

@@ -3,14 +3,15 @@
 
 use std::collections::{HashMap, HashSet};
 use std::hash::Hash;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use k8s_openapi::jiff::Timestamp;
+use parking_lot::{Mutex, MutexGuard};
 use tracing::{debug, warn};
 
 use crate::runtime::clock::{BootTime, Clock};
-use crate::session::reply::{Class, Refusal, Session};
+use crate::session::reply::{ErrorClass, Refusal, Session};
 
 /// Result of a sweep for a session.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -180,7 +181,8 @@ impl<K: Clone> Group<K> {
         let since = *self.failing.get_or_insert(now);
         // The `Date` of the refusal corrects the clock, by which the next call is signed.
         let is_clock = refusal.reason == "ClockSkew";
-        let passing = is_clock || matches!(refusal.class, Class::Unanswered | Class::NotSent | Class::Throttled | Class::Capacity);
+        let passing =
+            is_clock || matches!(refusal.class, ErrorClass::Unanswered | ErrorClass::NotSent | ErrorClass::Throttled | ErrorClass::Capacity);
         if !passing {
             self.refused = Some(now);
         }
@@ -221,7 +223,7 @@ impl<K: Clone + Eq + Hash + Send + 'static> Observer<K> {
     }
 
     fn roster(&self) -> MutexGuard<'_, Roster<K>> {
-        self.roster.lock().unwrap_or_else(PoisonError::into_inner)
+        self.roster.lock()
     }
 
     /// Time for which a refused list counts as one that cannot be read.

@@ -10,7 +10,7 @@ fn time(second: i64) -> Timestamp {
     Timestamp::UNIX_EPOCH + SignedDuration::from_secs(second)
 }
 
-fn refusal(class: Class) -> Refusal {
+fn refusal(class: ErrorClass) -> Refusal {
     Refusal { class, reason: "No", message: String::new(), request_id: None }
 }
 
@@ -82,7 +82,7 @@ fn a_list_that_fails_in_the_middle_updates_and_removes_nothing() {
     let start = Instant::now();
     let mut group = group(&["a", "b"], start);
     assert_eq!(whom(&group.page(vec![session("a", "BUSY", 2)], start, time(10))), ["a"]);
-    assert_eq!(group.failed(&refusal(Class::Throttled), start, Duration::from_mins(10)), []);
+    assert_eq!(group.failed(&refusal(ErrorClass::Throttled), start, Duration::from_mins(10)), []);
     assert_eq!(group.sessions.len(), 2);
 }
 
@@ -91,14 +91,14 @@ fn after_long_failure_or_a_lasting_refusal_all_are_looked_at_in_another_way() {
     let start = Instant::now();
     let patience = Duration::from_mins(10);
     let mut group = group(&["a", "b"], start);
-    assert_eq!(group.failed(&refusal(Class::Unanswered), start, patience), []);
-    assert_eq!(whom(&group.failed(&refusal(Class::Unanswered), start + patience, patience)), ["a", "b"]);
+    assert_eq!(group.failed(&refusal(ErrorClass::Unanswered), start, patience), []);
+    assert_eq!(whom(&group.failed(&refusal(ErrorClass::Unanswered), start + patience, patience)), ["a", "b"]);
     assert!(group.refused.is_none());
 
     let mut group = self::group(&["a"], start);
-    let skewed = Refusal { reason: "ClockSkew", ..refusal(Class::MayHeal) };
+    let skewed = Refusal { reason: "ClockSkew", ..refusal(ErrorClass::MayHeal) };
     assert_eq!(group.failed(&skewed, start, patience), [], "the next list is signed with the corrected clock");
-    assert_eq!(whom(&group.failed(&refusal(Class::MayHeal), start, patience)), ["a"]);
+    assert_eq!(whom(&group.failed(&refusal(ErrorClass::MayHeal), start, patience)), ["a"]);
     assert_eq!(group.refused, Some(start));
 }
 
@@ -107,10 +107,10 @@ fn a_list_that_succeeds_ends_the_failure() {
     let start = Instant::now();
     let patience = Duration::from_mins(10);
     let mut group = group(&["a"], start);
-    group.failed(&refusal(Class::Unanswered), start, patience);
+    group.failed(&refusal(ErrorClass::Unanswered), start, patience);
     group.page(vec![session("a", "IDLE", 1)], start + Duration::from_mins(1), time(60));
     group.complete(start);
-    assert_eq!(group.failed(&refusal(Class::Unanswered), start + patience, patience), []);
+    assert_eq!(group.failed(&refusal(ErrorClass::Unanswered), start + patience, patience), []);
 }
 
 fn observer() -> Observer<&'static str> {
@@ -172,7 +172,7 @@ fn a_session_that_another_object_claims_stays_with_the_first() {
 fn where_lists_are_refused_nobody_looks_out() {
     let observer = observer();
     observer.watch(&"a", "etl", &session("1", "IDLE", 1), |_| {});
-    observer.in_group("etl", |group| group.failed(&refusal(Class::MayHeal), Instant::now(), Duration::from_mins(10)));
+    observer.in_group("etl", |group| group.failed(&refusal(ErrorClass::MayHeal), Instant::now(), Duration::from_mins(10)));
     assert_eq!(observer.sighting(&"a", "1"), Some(Sighting::Missed(None)));
     assert!(!observer.watch(&"a", "etl", &session("1", "IDLE", 1), |_| {}));
 }
@@ -216,7 +216,7 @@ fn sessions_that_nobody_looks_out_for_are_those_of_the_last_complete_list() {
     assert_eq!(unclaimed(), None);
     assert!(!sweep(&observer, vec![page(&["x", "1"], Some("more")), page(&["y"], None)]));
     assert_eq!(unclaimed(), Some(vec!["x".to_owned(), "y".to_owned()]));
-    assert!(sweep(&observer, vec![page(&["x", "1", "z"], Some("more")), Err(refusal(Class::Throttled))]));
+    assert!(sweep(&observer, vec![page(&["x", "1", "z"], Some("more")), Err(refusal(ErrorClass::Throttled))]));
     assert_eq!(unclaimed(), Some(vec!["x".to_owned(), "y".to_owned()]), "a list that is not complete tells nothing");
     assert!(!sweep(&observer, vec![page(&["1"], None)]));
     assert_eq!(unclaimed(), Some(vec![]));
@@ -230,7 +230,7 @@ fn a_work_group_ages_until_it_is_listed_to_the_end_and_as_long_as_anything_lives
     observer.watch(&"a", "etl", &session("1", "IDLE", 1), |_| {});
     let long_ago = Instant::now().checked_sub(Duration::from_secs(100)).expect("a time");
     observer.roster().unlisted.insert("etl".into(), long_ago);
-    assert!(sweep(&observer, vec![Err(refusal(Class::MayHeal))]));
+    assert!(sweep(&observer, vec![Err(refusal(ErrorClass::MayHeal))]));
     assert!(age(false).is_some_and(|age| age >= Duration::from_secs(100)));
     observer.roster().groups.clear();
     assert!(age(true).is_some_and(|age| age >= Duration::from_secs(100)), "though nobody can list it");

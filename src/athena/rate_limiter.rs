@@ -12,9 +12,10 @@
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::fmt;
 use std::hash::Hash;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::{Notify, oneshot};
 
 use crate::athena::metrics::AthenaMetrics;
@@ -480,7 +481,7 @@ struct Shared<K> {
 
 impl<K> Shared<K> {
     fn turns(&self) -> MutexGuard<'_, Turns<Holder<K>>> {
-        self.turns.lock().unwrap_or_else(PoisonError::into_inner)
+        self.turns.lock()
     }
 }
 
@@ -580,7 +581,7 @@ impl<K: Clone + Eq + Hash + Send + 'static> RateLimiter<K> {
     }
 
     fn callers(&self) -> MutexGuard<'_, Callers> {
-        self.0.callers.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.callers.lock()
     }
 
     /// Reserves the next call of `key`, and returns whether it may be made now. If not, [`RateLimiter::dispatch`] triggers `key` when its turn has

@@ -438,7 +438,7 @@ async fn a_caller_has_its_turn_beside_the_objects_and_cannot_take_theirs() {
         async move {
             for _ in 0..5 {
                 limiter.acquire(Priority::Look).await.spend();
-                order.lock().expect("a list").push("caller");
+                order.lock().push("caller");
             }
         }
     };
@@ -448,7 +448,7 @@ async fn a_caller_has_its_turn_beside_the_objects_and_cannot_take_theirs() {
         async move {
             let trigger = |key| {
                 limiter.try_acquire(&key, "n", want(Priority::Start)).expect("its turn").spend();
-                order.lock().expect("a list").push("object");
+                order.lock().push("object");
             };
             limiter.dispatch(trigger).await;
         }
@@ -457,7 +457,7 @@ async fn a_caller_has_its_turn_beside_the_objects_and_cannot_take_theirs() {
         () = giving => {}
         result = caller => result.expect("it ends"),
     }
-    let order = order.lock().expect("a list").clone();
+    let order = order.lock().clone();
     let objects = order.iter().filter(|who| **who == "object").count();
     assert!((10..=20).contains(&objects), "{order:?}");
 }

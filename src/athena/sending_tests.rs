@@ -91,7 +91,7 @@ async fn a_call_without_a_connection_was_not_sent_and_names_the_host_that_was_tr
         ("a proxy that is not there", "https://athena.example".to_owned(), Some(format!("http://{closed}")), "athena.example".to_owned()),
     ] {
         let refusal = start(&athena(&url, proxy.as_deref())).await;
-        assert_eq!((refusal.class, refusal.reason), (Class::NotSent, UNAVAILABLE), "{case}: {}", refusal.message);
+        assert_eq!((refusal.class, refusal.reason), (ErrorClass::NotSent, UNAVAILABLE), "{case}: {}", refusal.message);
         assert!(refusal.message.starts_with(&host), "{case}: {}", refusal.message);
     }
 }
@@ -123,7 +123,7 @@ async fn a_call_that_may_have_been_sent_is_in_doubt() {
         ("a proxy's 502", bad_gateway),
     ] {
         let refusal = start(&athena(&format!("http://{address}"), None)).await;
-        assert_eq!((refusal.class, refusal.reason), (Class::Unanswered, UNAVAILABLE), "{case}: {}", refusal.message);
+        assert_eq!((refusal.class, refusal.reason), (ErrorClass::Unanswered, UNAVAILABLE), "{case}: {}", refusal.message);
     }
 }
 
@@ -138,7 +138,7 @@ async fn a_call_on_a_connection_that_is_closed_as_it_arrives_is_in_doubt() {
     })
     .await;
     let athena = athena(&format!("http://{address}"), None);
-    assert_eq!(start(&athena).await.class, Class::Throttled);
+    assert_eq!(start(&athena).await.class, ErrorClass::Throttled);
     let refusal = start(&athena).await;
-    assert_eq!(refusal.class, Class::Unanswered, "{}", refusal.message);
+    assert_eq!(refusal.class, ErrorClass::Unanswered, "{}", refusal.message);
 }

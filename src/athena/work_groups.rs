@@ -3,10 +3,10 @@
 
 use std::collections::{HashMap, HashSet};
 use std::hash::Hash;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::session::reply::{Refusal, WorkGroup};
+use parking_lot::{Mutex, MutexGuard};
 
 /// Reply to GetWorkGroup.
 pub(super) type Told = Result<WorkGroup, Refusal>;
@@ -62,7 +62,7 @@ impl<K> Default for WorkGroups<K> {
 
 impl<K: Clone + Eq + Hash> WorkGroups<K> {
     fn places(&self) -> MutexGuard<'_, HashMap<String, Place<K>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 
     /// Returns the cached state of the work group `name`. If a request is under way, `key` is triggered by its reply.

@@ -15,7 +15,7 @@ use crate::api::AthenaSessionSpec;
 use crate::athena::{ConnectError, Probe};
 use crate::commands::args::{Check, Output};
 use crate::runtime::confidential::withheld;
-use crate::session::reply::{Class, Refusal, WorkGroup};
+use crate::session::reply::{ErrorClass, Refusal, WorkGroup};
 
 /// Checks the permissions, and prints the report. Returns a failing exit status if something is missing.
 ///
@@ -140,7 +140,7 @@ impl Checked {
         if judgement.verdict != Verdict::Unknown {
             return judgement;
         }
-        if refusal.class == Class::Rejected && self.looks_at_permissions_first().await {
+        if refusal.class == ErrorClass::Rejected && self.looks_at_permissions_first().await {
             return Judgement::allowed("the permission is looked at before the request, and the request was refused");
         }
         Judgement { detail: format!("Athena refuses the invalid request, maybe before it looks at the permission: {}", refusal.message), ..judgement }
@@ -181,7 +181,7 @@ impl Checked {
 
 /// Returns success for a reply that the object does not exist: the call is allowed.
 fn absent(answer: Result<(), Refusal>) -> Result<(), Refusal> {
-    answer.or_else(|refusal| if refusal.class == Class::NotFound { Ok(()) } else { Err(refusal) })
+    answer.or_else(|refusal| if refusal.class == ErrorClass::NotFound { Ok(()) } else { Err(refusal) })
 }
 
 /// Returns a random UUID, which is the id of no session.

@@ -15,7 +15,7 @@ use crate::athena::rate_limiter::RateLimiter;
 use crate::commands::args::{Run, VERSION};
 use crate::controller;
 use crate::controller::context::Operator;
-use crate::controller::exporter::Scrape;
+use crate::controller::exporter::Exporter;
 use crate::controller::metrics::Metrics;
 use crate::runtime::clock::Clock;
 use crate::runtime::kubernetes::{self, ApiServer};
@@ -24,7 +24,7 @@ use crate::runtime::lease::{self, Candidate};
 use crate::runtime::readiness::Readiness;
 use crate::runtime::{panics, server, telemetry};
 use crate::session::backoff::backoff;
-use crate::session::reply::Class;
+use crate::session::reply::ErrorClass;
 
 /// Runs the operator until a signal ends it.
 ///
@@ -62,8 +62,12 @@ pub async fn run(options: &Run) -> anyhow::Result<()> {
     let (release, released) = oneshot::channel();
     let mut election = options.lease.leader_election.then(|| tokio::spawn(lease::run(lease_clients, candidate, office, released)));
     let operator = Arc::new(Operator::new(client.clone(), api_server_clock, athena.clone(), options.controller.limits(), metrics));
-    let scrape =
-        Scrape { operator: operator.clone(), readiness: readiness.clone(), leadership: leadership.clone(), lease: options.lease.lease_name.clone() };
+    let scrape = Exporter {
+        operator: operator.clone(),
+        readiness: readiness.clone(),
+        leadership: leadership.clone(),
+        lease: options.lease.lease_name.clone(),
+    };
     tokio::spawn(server::serve(listener, move || scrape.text(), readiness.clone()));
     let learnt = tokio::spawn(learn_account(operator.clone(), athena));
     let (stop, stopped) = oneshot::channel::<()>();
@@ -90,7 +94,7 @@ pub async fn run(options: &Run) -> anyhow::Result<()> {
     if leadership.is_held() {
         let finished = async {
             work.await;
-            operator.orphans_ended().await;
+            operator.leaked_sessions_ended().await;
         };
         tokio::select! {
             () = finished => {}
@@ -150,6 +154,6 @@ async fn learn_account(operator: Arc<Operator>, athena: Athena) {
             Err(_) => {}
         }
         // Objects that an earlier process has left may wait for the account.
-        tokio::time::sleep(backoff(Class::Unanswered, tries, fastrand::f64()).unsigned_abs()).await;
+        tokio::time::sleep(backoff(ErrorClass::Unanswered, tries, fastrand::f64()).unsigned_abs()).await;
     }
 }

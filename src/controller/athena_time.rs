@@ -4,8 +4,8 @@
 //! timer meanwhile. The operator triggers them when the time is known, and when the reason for which it is unknown has changed.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Notify;
 
 use crate::runtime::key::Key;
@@ -29,7 +29,7 @@ pub(super) struct Waiting {
 
 impl AthenaTime {
     pub(super) fn waiting(&self) -> MutexGuard<'_, Waiting> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+        self.waiting.lock()
     }
 
     /// Returns the reason for which Athena's time is unknown, if it was requested.

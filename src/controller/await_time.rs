@@ -1,7 +1,5 @@
 //! Asks Athena for its time, and triggers the objects that wait for it.
 
-use std::sync::PoisonError;
-
 use kube::runtime::reflector::Store;
 
 use crate::athena::rate_limiter::Priority as CallPriority;
@@ -81,7 +79,7 @@ impl Operator {
             self.clock.corrected().await;
             self.time_told();
             if was_certain {
-                let stores = self.stores.lock().unwrap_or_else(PoisonError::into_inner);
+                let stores = self.stores.lock();
                 let keys: Vec<Key> = stores.iter().flat_map(Store::state).map(|object| Key::of(object.as_ref())).collect();
                 drop(stores);
                 for key in &keys {

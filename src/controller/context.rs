@@ -1,10 +1,11 @@
 //! Context of reconciles.
 
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 
 use k8s_openapi::jiff::Timestamp;
 use kube::runtime::reflector::Store;
 use kube::{Client, ResourceExt};
+use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument;
@@ -14,10 +15,10 @@ use crate::athena::observer::Observer;
 use crate::athena::rate_limiter::RateLimiter;
 use crate::athena::{Athena, MarkerSearch};
 use crate::controller::athena_time::AthenaTime;
-use crate::controller::event_recorder::Publisher;
-use crate::controller::leaked_sessions::end_orphan;
+use crate::controller::event_recorder::EventRecorder;
+use crate::controller::leaked_sessions::end_leaked_session;
 use crate::controller::metrics::Metrics;
-use crate::controller::state_store::{Memories, Memory};
+use crate::controller::state_store::{ObjectState, StateStore};
 use crate::controller::trigger::{Received, Trigger};
 use crate::runtime::clock::{Clock, Reading};
 use crate::runtime::key::Key;
@@ -42,10 +43,10 @@ pub struct Operator {
     pub(crate) trigger: Arc<Trigger>,
     pub(crate) account: OnceLock<String>,
     pub(crate) limits: Limits,
-    pub(crate) publisher: Publisher,
+    pub(crate) publisher: EventRecorder,
     pub(crate) metrics: Arc<Metrics>,
-    pub(crate) memories: Memories,
-    pub(crate) orphans: TaskTracker,
+    pub(crate) memories: StateStore,
+    pub(crate) leaked_sessions: TaskTracker,
     /// Permits for reading the whole specs of large objects, to redact a text.
     pub(crate) large_reads: Semaphore,
     /// The objects of each watched scope.
@@ -57,10 +58,10 @@ impl Operator {
     pub fn new(client: Client, api_server_clock: Clock, athena: Athena, limits: Limits, metrics: Arc<Metrics>) -> Self {
         let clock = athena.clock().clone();
         let trigger = Arc::new(Trigger::default());
-        let publisher = Publisher::new(client.clone(), api_server_clock.clone(), metrics.clone(), trigger.clone());
+        let publisher = EventRecorder::new(client.clone(), api_server_clock.clone(), metrics.clone(), trigger.clone());
         let observer = Arc::new(Observer::new(limits.observe_interval.unsigned_abs(), limits.stale.unsigned_abs(), clock.clone()));
         let searches = Arc::new(MarkerSearch::new(limits.observe_interval.unsigned_abs()));
-        let (account, memories, orphans, stores) = (OnceLock::new(), Memories::default(), TaskTracker::new(), Mutex::default());
+        let (account, memories, leaked_sessions, stores) = (OnceLock::new(), StateStore::default(), TaskTracker::new(), Mutex::default());
         let large_reads = Semaphore::new(LARGE_READS);
         Self {
             client,
@@ -76,7 +77,7 @@ impl Operator {
             publisher,
             metrics,
             memories,
-            orphans,
+            leaked_sessions,
             large_reads,
             stores,
         }
@@ -94,7 +95,7 @@ impl Operator {
     /// Sets the AWS account in which the operator works, and triggers all objects: attempts that name an account may have waited for it.
     pub fn set_account(&self, account: String) {
         let _ = self.account.set(account);
-        for store in self.stores.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+        for store in self.stores.lock().iter() {
             store.state().iter().for_each(|object| self.trigger.trigger(&Key::of(object.as_ref()), Priority::Normal));
         }
     }
@@ -115,19 +116,19 @@ impl Operator {
         Environment { now, is_time_certain, api_server_ahead, identity, limits: self.limits, clock_origin, jitter: fastrand::f64() }
     }
 
-    pub(crate) fn remembered(&self, received: &Received) -> Memory {
+    pub(crate) fn remembered(&self, received: &Received) -> ObjectState {
         let uid: Box<str> = received.uid().unwrap_or_default().into();
         match self.memories.take(&Key::of(received)) {
             Some(memory) if memory.uid == uid => memory,
             other => {
                 self.release_memory(other);
-                Memory { uid, known: LocalState::met(self.clock.now()), ..Memory::default() }
+                ObjectState { uid, known: LocalState::met(self.clock.now()), ..ObjectState::default() }
             }
         }
     }
 
     /// Stores the state of an object after a reconcile. If the watch brought a change meanwhile, the object is reconciled next.
-    pub(crate) fn remember(&self, received: &Received, memory: Memory) {
+    pub(crate) fn remember(&self, received: &Received, memory: ObjectState) {
         let key = Key::of(received);
         let news = if memory.released {
             self.limiter().cancel(&key);
@@ -146,7 +147,7 @@ impl Operator {
     /// Returns whether the watch has brought another version of `object` than this one.
     pub(crate) fn has_newer(&self, object: &AthenaSession) -> bool {
         let (reference, version) = (Key::of(object).reference(), object.resource_version());
-        let stores = self.stores.lock().unwrap_or_else(PoisonError::into_inner);
+        let stores = self.stores.lock();
         stores.iter().filter_map(|store| store.get(&reference)).any(|stored| stored.resource_version() != version)
     }
 
@@ -157,14 +158,14 @@ impl Operator {
     }
 
     /// Starts a task that ends a session which no object owns.
-    pub(crate) fn end_orphan(&self, id: String) {
-        self.orphans.spawn(end_orphan(self.athena.clone(), id, self.limits).in_current_span());
+    pub(crate) fn end_leaked_session(&self, id: String) {
+        self.leaked_sessions.spawn(end_leaked_session(self.athena.clone(), id, self.limits).in_current_span());
     }
 
     /// Waits until all sessions that no object owns have been ended.
-    pub async fn orphans_ended(&self) {
-        self.orphans.close();
-        self.orphans.wait().await;
+    pub async fn leaked_sessions_ended(&self) {
+        self.leaked_sessions.close();
+        self.leaked_sessions.wait().await;
     }
 
     /// Forgets an object that is gone. If a session of it was started and never recorded, no object owns that, and it is ended.
@@ -177,9 +178,9 @@ impl Operator {
         self.release_memory(memory);
     }
 
-    fn release_memory(&self, memory: Option<Memory>) {
+    fn release_memory(&self, memory: Option<ObjectState>) {
         if let Some(unrecorded) = memory.and_then(|memory| memory.known.unrecorded) {
-            self.end_orphan(unrecorded.1.id);
+            self.end_leaked_session(unrecorded.1.id);
         }
     }
 }

@@ -25,7 +25,7 @@ use k8s_openapi::jiff::Timestamp;
 use crate::runtime::key::Key;
 use crate::session::backoff::backoff;
 use crate::session::events::Event;
-use crate::session::reply::Class;
+use crate::session::reply::ErrorClass;
 
 /// Wait between the first write of an Event object and the second. Each further one is twice as long.
 const FIRST_WAIT: Duration = Duration::from_secs(10);
@@ -233,7 +233,7 @@ impl Correlator {
         let Some(recorded) = self.events.get_mut(&EventKey::of(write.about.clone(), &write.event)) else { return true };
         let Some(key) = self.unwritten.remove(&recorded.place) else { return true };
         if answer == Answer::Missing && recorded.failures + 1 < MAX_TRIES {
-            recorded.place.0 = now + backoff(Class::Unanswered, recorded.failures, jitter).unsigned_abs();
+            recorded.place.0 = now + backoff(ErrorClass::Unanswered, recorded.failures, jitter).unsigned_abs();
             recorded.failures += 1;
             self.unwritten.insert(recorded.place, key);
             return false;

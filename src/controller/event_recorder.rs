@@ -20,7 +20,7 @@ use crate::controller::trigger::Trigger;
 use crate::runtime::clock::Clock;
 use crate::session::backoff::backoff;
 use crate::session::events::Event;
-use crate::session::reply::Class;
+use crate::session::reply::ErrorClass;
 use crate::session::status::seconds;
 
 /// Number of events that may wait to be published; more are dropped.
@@ -36,7 +36,7 @@ const COURTESY: Duration = Duration::from_millis(100);
 type Occurrence = (About, Event, Timestamp);
 
 /// Queue of events.
-pub(crate) struct Publisher {
+pub(crate) struct EventRecorder {
     recorder: Recorder,
     clock: Clock,
     metrics: Arc<Metrics>,
@@ -44,7 +44,7 @@ pub(crate) struct Publisher {
     events: OnceLock<Sender<Occurrence>>,
 }
 
-impl Publisher {
+impl EventRecorder {
     /// Creates a publisher that gives way to `work`. Events happen at the times of `clock`.
     pub(crate) fn new(client: Client, clock: Clock, metrics: Arc<Metrics>, work: Arc<Trigger>) -> Self {
         let instance = std::env::var("POD_NAME").unwrap_or_else(|_| FIELD_MANAGER.into());
@@ -71,7 +71,7 @@ impl Publisher {
             let mut tries = 0;
             loop {
                 match self.recorder.write(&write).await {
-                    Answer::Missing => tokio::time::sleep(backoff(Class::Unanswered, tries, fastrand::f64()).unsigned_abs()).await,
+                    Answer::Missing => tokio::time::sleep(backoff(ErrorClass::Unanswered, tries, fastrand::f64()).unsigned_abs()).await,
                     answer => return answer == Answer::Written,
                 }
                 tries += 1;
@@ -112,7 +112,7 @@ async fn publish_all(recorder: Recorder, metrics: Arc<Metrics>, work: Arc<Trigge
         }
         // More events do not make more requests to an API server that does not answer.
         if let Some(before) = unanswered.checked_sub(1) {
-            tokio::time::sleep(backoff(Class::Unanswered, before, fastrand::f64()).unsigned_abs()).await;
+            tokio::time::sleep(backoff(ErrorClass::Unanswered, before, fastrand::f64()).unsigned_abs()).await;
         }
     }
 }
@@ -196,7 +196,7 @@ impl Recorder {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::{Mutex, PoisonError};
+    use parking_lot::Mutex;
 
     use http::{Request, Response};
     use kube::client::Body;
@@ -225,7 +225,7 @@ mod tests {
         F: Future<Output = Result<Response<Body>, std::io::Error>> + Send + 'static,
     {
         let client = Client::new(service_fn(move |_: Request<Body>| answer()), "default");
-        let publisher = Publisher::new(client, Clock::new("the API server"), Arc::new(Metrics::default()), Arc::new(Trigger::default()));
+        let publisher = EventRecorder::new(client, Clock::new("the API server"), Arc::new(Metrics::default()), Arc::new(Trigger::default()));
         let begun = Instant::now();
         publisher.publish_first(&object(), event()).await;
         begun.elapsed()
@@ -250,7 +250,7 @@ mod tests {
             async move {
                 let (head, body) = request.into_parts();
                 let body: Value = serde_json::from_slice(&body.collect_bytes().await.expect("a body")).expect("JSON");
-                let mut of = of.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut of = of.lock();
                 let code = codes[of.len()];
                 let reason = if code == 409 { "AlreadyExists" } else { "NotFound" };
                 let failure = json!({ "kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": reason, "code": code });
@@ -262,7 +262,7 @@ mod tests {
         let recorder = Recorder { client: Client::new(client, "default"), instance: "pod".into() };
         let first = Write::first((&object()).into(), event(), Timestamp::UNIX_EPOCH);
         let answer = recorder.write(&Write { count: 2, last: Timestamp::UNIX_EPOCH + Duration::from_secs(1), is_created, ..first }).await;
-        let seen = seen.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let seen = seen.lock().clone();
         (answer, seen)
     }
 

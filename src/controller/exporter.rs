@@ -1,7 +1,7 @@
 //! Exporter of `/metrics`: counters, and gauges of the present state of the process.
 
 use std::collections::HashSet;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::time::Instant;
 
 use kube::runtime::reflector::Store;
@@ -14,7 +14,7 @@ use crate::runtime::leadership::Leadership;
 use crate::runtime::readiness::Readiness;
 
 /// Exporter of the metrics of a process.
-pub struct Scrape {
+pub struct Exporter {
     /// Operator that holds the metrics and the objects.
     pub operator: Arc<Operator>,
     /// Readiness, which has the namespaces that the API server refuses to list.
@@ -25,12 +25,11 @@ pub struct Scrape {
     pub lease: String,
 }
 
-impl Scrape {
+impl Exporter {
     /// Returns all metrics in the OpenMetrics text format. A process that waits for the lease holds no objects, and shows none. Must run in the Tokio
     /// runtime whose tasks it counts.
     pub fn text(&self) -> String {
-        let received: Vec<Arc<Received>> =
-            self.operator.stores.lock().unwrap_or_else(PoisonError::into_inner).iter().flat_map(Store::state).collect();
+        let received: Vec<Arc<Received>> = self.operator.stores.lock().iter().flat_map(Store::state).collect();
         let objects = tally(
             received.iter().map(|object| object.0.as_ref().map_err(|invalid| &invalid.metadata)),
             self.operator.clock.now(),

@@ -7,7 +7,7 @@ use tracing::{debug, warn};
 
 use crate::api::AthenaSession;
 use crate::controller::context::Operator;
-use crate::controller::state_store::Memory;
+use crate::controller::state_store::ObjectState;
 use crate::controller::trigger::Received;
 use crate::controller::writes::Error;
 use crate::session::backoff::backoff;
@@ -15,18 +15,18 @@ use crate::session::events;
 use crate::session::pass::{End, Own, Pass};
 use crate::session::redaction::WITHHELD;
 use crate::session::refused_write;
-use crate::session::reply::Class;
+use crate::session::reply::ErrorClass;
 
 /// Returns the wait after the API server has failed this many times in a row.
 fn retry_after(error: &Error, failures: u32) -> Duration {
-    let wait = backoff(Class::Unanswered, failures.saturating_sub(1), fastrand::f64()).unsigned_abs();
+    let wait = backoff(ErrorClass::Unanswered, failures.saturating_sub(1), fastrand::f64()).unsigned_abs();
     error.retry_after().map_or(wait, |asked| wait.max(asked))
 }
 
 impl Operator {
     /// Reports that a reconcile of `received` failed with `error`: in the log and, if a write was refused, in the status and by an event. Returns the
     /// wait before the next.
-    pub(crate) async fn failed(&self, received: &Received, error: &Error, memory: &mut Memory) -> Duration {
+    pub(crate) async fn failed(&self, received: &Received, error: &Error, memory: &mut ObjectState) -> Duration {
         let wait = retry_after(error, memory.failures);
         let again = memory.failures > 1 || memory.known.refused_write.is_some();
         let Some((what, said)) = error.refused_write(again) else {
@@ -59,7 +59,13 @@ impl Operator {
 
     /// Reports a refused write in the status or, if it is that of the status, ends a session that is to end and that no status can name. If that
     /// fails, the next try comes by here again. Returns whether the refusal is news.
-    async fn tell_refused_write(&self, object: &AthenaSession, version: Option<u64>, refused: (&'static str, &str), memory: &mut Memory) -> bool {
+    async fn tell_refused_write(
+        &self,
+        object: &AthenaSession,
+        version: Option<u64>,
+        refused: (&'static str, &str),
+        memory: &mut ObjectState,
+    ) -> bool {
         let (mut pass, is_news) = Pass::after_refused_write(Own, object, version, std::mem::take(&mut memory.known), refused, &self.env());
         let end = self.perform_all(&mut pass, memory).await;
         let (state, report) = pass.finish();

@@ -8,11 +8,11 @@ use crate::runtime::clock::BootTime;
 use crate::session::backoff::backoff;
 use crate::session::environment::Limits;
 use crate::session::local_state::NOT_FOUND_OFTEN_ENOUGH;
-use crate::session::reply::{Class, Look};
+use crate::session::reply::{ErrorClass, Look};
 
 /// Ends a session that no object owns: calls TerminateSession until a look shows that the session ends, or that Athena has not found it for so long
 /// that it cannot just be late.
-pub(crate) async fn end_orphan(athena: Athena, id: String, limits: Limits) {
+pub(crate) async fn end_leaked_session(athena: Athena, id: String, limits: Limits) {
     let begun = BootTime::now();
     let mut missed = 0;
     for failures in 0.. {
@@ -20,7 +20,7 @@ pub(crate) async fn end_orphan(athena: Athena, id: String, limits: Limits) {
             // The text could repeat properties of the deleted object.
             warn!(session_id = id, reason = refusal.reason, request_id = refusal.request_id, "cannot end a session without an object");
         }
-        tokio::time::sleep(backoff(Class::Throttled, failures, fastrand::f64()).unsigned_abs()).await;
+        tokio::time::sleep(backoff(ErrorClass::Throttled, failures, fastrand::f64()).unsigned_abs()).await;
         match athena.look(&id, false, athena.limiter().acquire(Priority::Terminate).await).await {
             Look::Seen(session) if session.ended() || session.state == "TERMINATING" => {
                 return info!(session_id = id, state = session.state, "a session without an object ends");

@@ -1,33 +1,33 @@
 //! The controller of AthenaSessions: it watches them, and carries out what [`session`](crate::session) decides.
 //!
 //! - [`run`]: watches, workqueues and concurrent reconciles, until the shutdown.
-//! - [`context`]: context of reconciles; [`state_store`]: state of objects between their reconciles.
-//! - [`reconcile`]: one reconcile; [`observation`]: its looks at Athena; [`failed_reconcile`]: report of one that the API server refuses or does not
+//! - [`context`]: context of reconciles; `state_store`: state of objects between their reconciles.
+//! - [`reconcile`]: one reconcile; `observation`: its looks at Athena; `failed_reconcile`: report of one that the API server refuses or does not
 //!   answer.
-//! - [`guarded_session`]: objects as the API server sends them, and the parts that are kept; [`whole_spec`]: reads the parts that are not kept.
+//! - [`guarded_session`]: objects as the API server sends them, and the parts that are kept; `whole_spec`: reads the parts that are not kept.
 //! - [`writes`]: the writes to the API server.
 //! - [`trigger`]: triggers a reconcile for other reasons than a change from the watch.
-//! - [`athena_time`] and [`await_time`]: objects that wait for Athena's time.
-//! - [`event_recorder`] and [`event_correlator`]: Event objects.
-//! - [`leaked_sessions`]: ends sessions that no object owns.
+//! - `athena_time` and `await_time`: objects that wait for Athena's time.
+//! - `event_recorder` and `event_correlator`: Event objects.
+//! - `leaked_sessions`: ends sessions that no object owns.
 //! - [`options`]: the options of the controller.
 //! - [`exporter`] and [`metrics`]: metrics that `/metrics` shows.
 
-pub mod athena_time;
+mod athena_time;
 mod await_time;
 pub mod context;
-pub mod event_correlator;
-pub mod event_recorder;
+mod event_correlator;
+mod event_recorder;
 pub mod exporter;
 mod failed_reconcile;
 pub mod guarded_session;
-pub mod leaked_sessions;
+mod leaked_sessions;
 pub mod metrics;
 mod observation;
 pub mod options;
 pub mod reconcile;
 pub mod run;
-pub mod state_store;
+mod state_store;
 pub mod trigger;
 mod whole_spec;
 pub mod writes;

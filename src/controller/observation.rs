@@ -20,7 +20,7 @@ use crate::runtime::workqueue;
 use crate::session::attempt::Attempt;
 use crate::session::lifecycle::{is_stopping, wants_stopped};
 use crate::session::local_state::LocalState;
-use crate::session::ownership::{attempt, elsewhere};
+use crate::session::ownership::{attempt, in_other_account_or_region};
 use crate::session::pass::{Answer, Pass, is_full_look};
 use crate::session::reply::{Look, Refusal, Session, WorkGroup};
 use crate::session::step::{Seen, Step};
@@ -92,7 +92,7 @@ impl Operator {
     pub(crate) fn sight(&self, object: &AthenaSession, known: &mut LocalState) {
         let at = self.env();
         let id = match attempt(object, known) {
-            Attempt::Live(made, id) if !is_stopping(object, known, &at) && !elsewhere(&made, &at.identity) => id,
+            Attempt::Live(made, id) if !is_stopping(object, known, &at) && !in_other_account_or_region(&made, &at.identity) => id,
             _ => return known.unsettle_but(None),
         };
         known.unsettle_but(Some(id));
@@ -248,7 +248,7 @@ impl Operator {
         let whole = match self.whole(object).await {
             Ok(Some(whole)) => whole,
             // The session is ended whatever its configuration is.
-            _ if object.metadata.deletion_timestamp.is_some() || object.spec.suspend => Cow::Borrowed(object),
+            _ if object.is_deleting() || object.spec.suspend => Cow::Borrowed(object),
             Ok(None) => return Err(unread("the API server does not have the object any more")),
             Err(error) => return Err(unread(error.class())),
         };
@@ -339,7 +339,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::session::reply::Class;
+    use crate::session::reply::ErrorClass;
 
     #[test]
     fn what_ends_a_session_comes_first_and_what_was_refused_last() {
@@ -362,16 +362,16 @@ mod tests {
         for (object, known, step, expected) in [
             (&object, &fresh, Step::Record(0), Some(Priority::Start)),
             (&object, &fresh, Step::Start(0), Some(Priority::Start)),
-            (&object, &refused(Class::Throttled), Step::Start(0), Some(Priority::Start)),
-            (&object, &refused(Class::MayHeal), Step::Start(0), Some(Priority::Retry)),
-            (&object, &refused(Class::Capacity), Step::Record(0), Some(Priority::Retry)),
+            (&object, &refused(ErrorClass::Throttled), Step::Start(0), Some(Priority::Start)),
+            (&object, &refused(ErrorClass::MayHeal), Step::Start(0), Some(Priority::Retry)),
+            (&object, &refused(ErrorClass::Capacity), Step::Record(0), Some(Priority::Retry)),
             (&object, &fresh, Step::Look, Some(Priority::Look)),
             (&object, &fresh, Step::Search, Some(Priority::Look)),
             (&object, &fresh, Step::Terminate, Some(Priority::Terminate)),
             (&deleting, &fresh, Step::Look, Some(Priority::Terminate)),
             (&deleting, &terminated, Step::Look, Some(Priority::Look)),
             (&deleting, &fresh, Step::Search, Some(Priority::Terminate)),
-            (&deleting, &refused(Class::MayHeal), Step::Start(0), Some(Priority::Terminate)),
+            (&deleting, &refused(ErrorClass::MayHeal), Step::Start(0), Some(Priority::Terminate)),
             (&object, &fresh, Step::AddFinalizer, None),
             (&object, &fresh, Step::Wait, None),
         ] {

@@ -12,7 +12,7 @@ use crate::api::{AthenaSession, AthenaSessionStatus, StopCause};
 use crate::controller::context::Operator;
 use crate::controller::metrics::{Changes, UNTOLD, changes, changes_of_release};
 use crate::controller::observation::NextCall;
-use crate::controller::state_store::Memory;
+use crate::controller::state_store::ObjectState;
 use crate::controller::trigger::Received;
 use crate::controller::writes::{self, Error};
 use crate::runtime::key::Key;
@@ -20,13 +20,13 @@ use crate::runtime::workqueue::Priority;
 use crate::session::backoff::backoff;
 use crate::session::environment::Environment;
 use crate::session::events;
-use crate::session::invalid_object::{Measure, measure, unreadable_field};
+use crate::session::invalid_object::{Action, plan, unreadable_field};
 use crate::session::lifecycle::{next_step, wake_time};
 use crate::session::local_state::LocalState;
-use crate::session::ownership::surplus;
+use crate::session::ownership::leaked_session;
 use crate::session::pass::{Answer, End, Leak, Pass, Request, Write, Written};
 use crate::session::refused_write;
-use crate::session::reply::{Class, Refusal};
+use crate::session::reply::{ErrorClass, Refusal};
 use crate::session::request::start_session;
 use crate::session::retained::Retained;
 use crate::session::status::{Outcome, condition, status_after};
@@ -83,7 +83,7 @@ const GONE: SignedDuration = SignedDuration::from_secs(30);
 
 impl Operator {
     /// Carries out a pass over `object`. Returns the time at which the object is due again, if it is without a change or a trigger.
-    async fn pass(&self, object: &AthenaSession, memory: &mut Memory) -> Result<Option<Timestamp>, Error> {
+    async fn pass(&self, object: &AthenaSession, memory: &mut ObjectState) -> Result<Option<Timestamp>, Error> {
         let version: Option<u64> = object.metadata.resource_version.as_deref().and_then(|version| version.parse().ok());
         if memory.written > version {
             // The watch brings the written version; it may have done so after the object was taken from the store, and before this reconcile began.
@@ -148,7 +148,7 @@ impl Operator {
         let at = self.env();
         let step = next_step(object, known, &Seen::default(), &at);
         let rests = matches!(step, Step::Rest | Step::Wait)
-            && surplus(object, known).is_none()
+            && leaked_session(object, known).is_none()
             && object.status.as_ref() == Some(&status_after(object, known, &step, &Outcome::Nothing, &at));
         if rests {
             self.look_out(object, known, &step);
@@ -160,7 +160,7 @@ impl Operator {
     ///
     /// # Errors
     /// When the API server refuses a request, or does not answer it.
-    pub(crate) async fn perform_all(&self, pass: &mut Pass<'_>, memory: &mut Memory) -> Result<End, Error> {
+    pub(crate) async fn perform_all(&self, pass: &mut Pass<'_>, memory: &mut ObjectState) -> Result<End, Error> {
         let key = Key::of(pass.object());
         let mut call = NextCall::default();
         loop {
@@ -195,12 +195,12 @@ impl Operator {
         }
     }
 
-    async fn perform(&self, pass: &mut Pass<'_>, request: Request, memory: &mut Memory, call: &mut NextCall) -> Result<Answer, Error> {
+    async fn perform(&self, pass: &mut Pass<'_>, request: Request, memory: &mut ObjectState, call: &mut NextCall) -> Result<Answer, Error> {
         let object = pass.object();
         let answer = match request {
             Request::EndLeaked { id, leak } => {
                 log_leak(&id, leak);
-                self.end_orphan(id);
+                self.end_leaked_session(id);
                 Some(Answer::Done)
             }
             Request::AskTime => match self.athena_time.refusal() {
@@ -264,7 +264,7 @@ impl Operator {
     }
 
     /// Writes to the API server, and logs and counts the changes.
-    async fn write(&self, pass: &Pass<'_>, write: &Write, memory: &mut Memory) -> Result<Written, Error> {
+    async fn write(&self, pass: &Pass<'_>, write: &Write, memory: &mut ObjectState) -> Result<Written, Error> {
         let object = pass.object();
         match write {
             Write::AddFinalizer => self.counted("finalizer", writes::write_finalizer(&self.client, object, true).await),
@@ -291,23 +291,23 @@ impl Operator {
     /// Returns the time of the next try after the API server had another version of the object, `times` in a row and now again: the watch brings that
     /// version, unless the difference was passing.
     fn outdated(&self, times: &mut u32) -> Timestamp {
-        let wait = backoff(Class::Unanswered, *times, fastrand::f64());
+        let wait = backoff(ErrorClass::Unanswered, *times, fastrand::f64());
         *times = times.saturating_add(1);
         self.clock.now() + wait
     }
 
     /// Reports the reason in the status of an object that cannot be read, or releases the object.
-    async fn report_unreadable(&self, object: &ObjectMeta, memory: &mut Memory) -> Result<Option<Timestamp>, Error> {
+    async fn report_unreadable(&self, object: &ObjectMeta, memory: &mut ObjectState) -> Result<Option<Timestamp>, Error> {
         let Some(raw) = writes::read_raw(&self.client, object).await? else { return Ok(None) };
         // The object may have been fixed since: the watch brings that.
         let Some(field) = unreadable_field(&raw) else { return Ok(None) };
-        let measure = measure(&raw, &field, self.clock.now());
+        let measure = plan(&raw, &field, self.clock.now());
         let retained = Retained::of_unreadable(&raw);
         // The object may be large, and the writes take their time.
         drop(raw);
         let written = match measure {
-            Measure::Nothing => return Ok(None),
-            Measure::Report { patch, message } => {
+            Action::Nothing => return Ok(None),
+            Action::Report { patch, message } => {
                 let written = self.counted("status", writes::write_raw(&self.client, object, &patch, true).await)?;
                 if matches!(written, Written::Yes(_)) {
                     warn!(reason = crate::session::invalid_object::REASON, "{message}");
@@ -315,7 +315,7 @@ impl Operator {
                 }
                 written
             }
-            Measure::Release(patch) => {
+            Action::Release(patch) => {
                 self.announce(object, &retained, &mut memory.retention_told).await;
                 let written = self.counted("finalizer", writes::write_raw(&self.client, object, &patch, false).await)?;
                 if matches!(written, Written::Yes(_)) {
@@ -328,7 +328,7 @@ impl Operator {
     }
 
     /// Removes the finalizer of `object`, and reports whether its session runs on.
-    async fn release(&self, object: &AthenaSession, pass: &Pass<'_>, memory: &mut Memory) -> Result<Written, Error> {
+    async fn release(&self, object: &AthenaSession, pass: &Pass<'_>, memory: &mut ObjectState) -> Result<Written, Error> {
         let retained = Retained::of(object, pass.state());
         if let Some(retained) = &retained {
             self.announce(&object.metadata, retained, &mut memory.retention_told).await;

@@ -1,7 +1,7 @@
 //! The controller: watches, workqueues and concurrent reconciles, until the shutdown.
 
 use std::future::Future;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 use futures::future::{FutureExt, join_all, select};
 use futures::stream::{Stream, StreamExt};
@@ -54,7 +54,7 @@ async fn run_scope(
     shutdown: impl Future<Output = ()> + Clone + Send + 'static,
 ) {
     let (reader, writer) = reflector::store();
-    operator.stores.lock().unwrap_or_else(PoisonError::into_inner).push(reader.clone());
+    operator.stores.lock().push(reader.clone());
     let queue = Workqueue::new(concurrency.into(), operator.metrics.workqueue.clone());
     operator.trigger.register(namespace.clone(), queue.clone());
     let enter = touched(api, writer, namespace.unwrap_or_default(), readiness).take_until(shutdown.clone()).for_each(|object| {

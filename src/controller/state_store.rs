@@ -1,14 +1,14 @@
 //! State of objects that this process keeps between their reconciles, and writes of its own that need no other reconcile.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::runtime::key::Key;
 use crate::session::local_state::LocalState;
+use parking_lot::{Mutex, MutexGuard};
 
 /// State of an object that this process keeps.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Memory {
+pub(crate) struct ObjectState {
     pub(crate) uid: Box<str>,
     pub(crate) known: LocalState,
     /// The resourceVersion of this process's last write: an older version in the cache must not be acted on.
@@ -28,22 +28,22 @@ pub(crate) struct Memory {
 
 #[derive(Debug)]
 enum Place {
-    Kept(Box<Memory>),
+    Kept(Box<ObjectState>),
     /// State in use by a reconcile, since whose beginning the watch has brought this version.
     Out(Option<u64>),
 }
 
 /// State of all objects.
 #[derive(Debug, Default)]
-pub(crate) struct Memories(Mutex<HashMap<Key, Place>>);
+pub(crate) struct StateStore(Mutex<HashMap<Key, Place>>);
 
-impl Memories {
+impl StateStore {
     fn places(&self) -> MutexGuard<'_, HashMap<Key, Place>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 
     /// Takes the state of `key`, for a reconcile that begins.
-    pub(crate) fn take(&self, key: &Key) -> Option<Memory> {
+    pub(crate) fn take(&self, key: &Key) -> Option<ObjectState> {
         match self.places().insert(key.clone(), Place::Out(None))? {
             Place::Kept(memory) => Some(*memory),
             Place::Out(_) => None,
@@ -52,7 +52,7 @@ impl Memories {
 
     /// Puts back the state of `key`, if there is any, after a reconcile. Returns whether the watch has brought a version meanwhile that needs a
     /// reconcile.
-    pub(crate) fn put(&self, key: &Key, memory: Option<Memory>) -> bool {
+    pub(crate) fn put(&self, key: &Key, memory: Option<ObjectState>) -> bool {
         let quiet = memory.as_ref().and_then(|memory| memory.quiet);
         let mut places = self.places();
         let before = match memory {
@@ -63,7 +63,7 @@ impl Memories {
     }
 
     /// Removes and returns the state of `key`.
-    pub(crate) fn remove(&self, key: &Key) -> Option<Memory> {
+    pub(crate) fn remove(&self, key: &Key) -> Option<ObjectState> {
         match self.places().remove(key)? {
             Place::Kept(memory) => Some(*memory),
             Place::Out(_) => None,
@@ -71,7 +71,7 @@ impl Memories {
     }
 
     /// Records that the watch has brought `version` of `key`. Returns whether a reconcile must begin for it: not for a version that needs none, nor
-    /// while one runs, at the end of which [`Memories::put`] reports the version.
+    /// while one runs, at the end of which [`StateStore::put`] reports the version.
     pub(crate) fn is_news(&self, key: &Key, version: Option<u64>) -> bool {
         match (self.places().get_mut(key), version) {
             (Some(Place::Out(arrived)), Some(version)) => {
@@ -92,18 +92,18 @@ mod tests {
         Key::new("team", "one")
     }
 
-    fn quiet(version: u64) -> Memory {
-        Memory { quiet: Some(version), ..Memory::default() }
+    fn quiet(version: u64) -> ObjectState {
+        ObjectState { quiet: Some(version), ..ObjectState::default() }
     }
 
     #[test]
     fn what_was_written_last_is_no_news_and_what_follows_it_is() {
-        let memories = Memories::default();
+        let memories = StateStore::default();
         assert!(memories.is_news(&key(), Some(1)), "an object that is new");
         memories.put(&key(), Some(quiet(5)));
         assert_eq!([4, 5, 6].map(|version| memories.is_news(&key(), Some(version))), [false, false, true]);
         assert!(memories.is_news(&key(), None), "a version that cannot be compared");
-        memories.put(&key(), Some(Memory::default()));
+        memories.put(&key(), Some(ObjectState::default()));
         assert!(memories.is_news(&key(), Some(5)), "a write after which there is something to do");
     }
 
@@ -115,11 +115,11 @@ mod tests {
             (vec![4], quiet(5), false),
             (vec![5, 6], quiet(5), true),
             (vec![6, 5], quiet(5), true),
-            (vec![5], Memory::default(), true),
-            (vec![], Memory::default(), false),
+            (vec![5], ObjectState::default(), true),
+            (vec![], ObjectState::default(), false),
         ] {
-            let memories = Memories::default();
-            memories.put(&key(), Some(Memory::default()));
+            let memories = StateStore::default();
+            memories.put(&key(), Some(ObjectState::default()));
             assert!(memories.take(&key()).is_some());
             for version in &brought {
                 assert!(!memories.is_news(&key(), Some(*version)), "it runs");
@@ -130,7 +130,7 @@ mod tests {
 
     #[test]
     fn an_object_that_is_made_anew_while_the_last_is_let_go_is_news() {
-        let memories = Memories::default();
+        let memories = StateStore::default();
         memories.take(&key());
         memories.is_news(&key(), Some(9));
         assert!(memories.put(&key(), None));
@@ -139,6 +139,6 @@ mod tests {
 
     #[test]
     fn of_each_object_less_than_half_a_kilobyte_is_kept_beside_what_few_have() {
-        assert!(size_of::<Memory>() <= 464, "{} bytes", size_of::<Memory>());
+        assert!(size_of::<ObjectState>() <= 464, "{} bytes", size_of::<ObjectState>());
     }
 }

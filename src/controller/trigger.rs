@@ -1,13 +1,13 @@
 //! Triggers single objects, for other reasons than a change from the API server's watch.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use crate::controller::guarded_session::GuardedSession;
 use crate::runtime::key::Key;
 use crate::runtime::metrics::workqueue::Backlog;
 use crate::runtime::workqueue::{Priority, Workqueue};
+use parking_lot::{Mutex, MutexGuard};
 
 /// Object from the watch, readable or not: one that is not does not hide the others.
 pub type Received = GuardedSession;
@@ -18,7 +18,7 @@ pub struct Trigger(Mutex<HashMap<Option<String>, Workqueue<Key>>>);
 
 impl Trigger {
     fn scopes(&self) -> MutexGuard<'_, HashMap<Option<String>, Workqueue<Key>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 
     /// Registers `queue` for the objects of `namespace`, or of all namespaces.

@@ -10,7 +10,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -22,6 +22,7 @@ use http_body_util::BodyExt;
 use hyper::body::Bytes;
 use kube::Client;
 use kube::client::Body;
+use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tower::{BoxError, service_fn};
 
@@ -80,13 +81,13 @@ impl Replies {
                 continue;
             };
             let bytes = frames.iter().map(Bytes::len).sum();
-            self.limits.lock().unwrap_or_else(PoisonError::into_inner).insert(list.path, next_limit(limit, bytes));
+            self.limits.lock().insert(list.path, next_limit(limit, bytes));
             return Ok(Response::from_parts(head, Reply::Page(frames, permit)));
         }
     }
 
     fn limit(&self, list: &ListRequest) -> u32 {
-        let limits = self.limits.lock().unwrap_or_else(PoisonError::into_inner);
+        let limits = self.limits.lock();
         limits.get(&list.path).copied().filter(|_| list.is_continued).unwrap_or(FIRST_LIMIT)
     }
 

@@ -1,11 +1,12 @@
 //! Clock of another machine, from the `Date` headers of its replies: invariant 14. Times of Athena and of the API server are compared with their own
 //! clocks, since the node's clock may be wrong and may jump.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use k8s_openapi::jiff::fmt::rfc2822;
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
+use parking_lot::{Mutex, MutexGuard};
 use rustix::time::{ClockId, clock_gettime};
 use tokio::sync::Notify;
 use tracing::{info, warn};
@@ -179,7 +180,7 @@ impl Clock {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.state.lock()
     }
 
     /// Reads the clock.

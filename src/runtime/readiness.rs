@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use kube::runtime::watcher;
+use parking_lot::{Mutex, MutexGuard};
 
 use crate::runtime::leadership::Leadership;
 
@@ -44,7 +45,7 @@ impl Readiness {
     }
 
     fn scopes(&self) -> MutexGuard<'_, BTreeMap<String, Answers>> {
-        self.scopes.lock().unwrap_or_else(PoisonError::into_inner)
+        self.scopes.lock()
     }
 
     /// Returns whether the process is ready.

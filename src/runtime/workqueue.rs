@@ -7,9 +7,10 @@
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::hash::Hash;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Notify;
 
 use crate::runtime::metrics::workqueue::{Backlog, WorkqueueMetrics};
@@ -241,7 +242,7 @@ impl<K: Clone + Eq + Hash + Grouped> Workqueue<K> {
     }
 
     fn state(&self) -> MutexGuard<'_, State<K>> {
-        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.state.lock()
     }
 
     /// Adds `key`, which waits once, with the highest priority it was added with.

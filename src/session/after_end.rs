@@ -8,7 +8,7 @@ use crate::session::environment::Environment;
 
 /// The attempt or deletion that follows an attempt that is over, on an object that is neither being deleted nor suspended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Sequel {
+pub enum AfterEnd {
     /// Another attempt.
     Attempt {
         /// Number of the attempt: the same again where the previous one never became a session.
@@ -30,18 +30,18 @@ pub enum Sequel {
 }
 
 /// Returns the attempt or deletion that follows the attempt of `object`, which is over.
-pub fn sequel(object: &AthenaSession, at: &Environment) -> Sequel {
+pub fn after_end(object: &AthenaSession, at: &Environment) -> AfterEnd {
     /// Minimum run, with work, after which the count of restarts begins again: such a run is no failure of the start. Without the condition of work,
     /// an unused session would be restarted for ever.
     const LONG_RUN: SignedDuration = SignedDuration::from_mins(10);
     let status = object.status.clone().unwrap_or_default();
     let spec = &object.spec;
     let number = status.attempt.unwrap_or(0);
-    let Some(reason) = &status.end_reason else { return Sequel::None };
+    let Some(reason) = &status.end_reason else { return AfterEnd::None };
     let ended = status.end_time.as_ref().map_or(at.now, |time| time.0);
     let another = |time, restarts, resumed| {
         let number = if *reason == EndReason::Suspended && status.session_id.is_none() { number } else { number.saturating_add(1).max(0) };
-        Sequel::Attempt { number, time, restarts, resumed }
+        AfterEnd::Attempt { number, time, restarts, resumed }
     };
     let restarts = status.restarts.unwrap_or(0);
     if status.stop_cause == Some(StopCause::Suspended) || *reason == EndReason::Suspended {
@@ -59,8 +59,8 @@ pub fn sequel(object: &AthenaSession, at: &Environment) -> Sequel {
         }
     }
     match spec.ttl_after_finished() {
-        Some(ttl) => Sequel::Deletion { time: after(ended, ttl) },
-        None => Sequel::None,
+        Some(ttl) => AfterEnd::Deletion { time: after(ended, ttl) },
+        None => AfterEnd::None,
     }
 }
 

@@ -223,7 +223,7 @@ fn started(id: &str, action: &'static str) -> Event {
 /// the object.
 pub fn ttl_under_gitops(object: &AthenaSession, before: Option<bool>) -> Option<Event> {
     let observed = object.status.as_ref().and_then(|status| status.observed_generation) == object.metadata.generation;
-    let told = before.unwrap_or(observed) || object.metadata.deletion_timestamp.is_some();
+    let told = before.unwrap_or(observed) || object.is_deleting();
     let tool = undone_by(object).filter(|_| !told)?;
     let note =
         format!("{tool} applies this object: each time ttlSecondsAfterFinished deletes it, {tool} creates it again, and a new session is paid for");

@@ -9,7 +9,7 @@ use super::*;
 use crate::api::{EndReason, StopCause};
 use crate::athena::CATALOGUE;
 use crate::session::environment::Limits;
-use crate::session::reply::Class;
+use crate::session::reply::ErrorClass;
 use crate::session::status::{Situation, seconds};
 
 fn object(metadata: Value, status: Value) -> AthenaSession {
@@ -18,14 +18,14 @@ fn object(metadata: Value, status: Value) -> AthenaSession {
     serde_json::from_value(object).expect("an AthenaSession")
 }
 
-fn refusal(class: Class, reason: &'static str) -> Refusal {
+fn refusal(class: ErrorClass, reason: &'static str) -> Refusal {
     Refusal { class, reason, message: "no".into(), request_id: Some("r-1".into()) }
 }
 
 fn status_of(situation: &Situation) -> AthenaSessionStatus {
     let row = situation.row();
     let time = seconds(Timestamp::UNIX_EPOCH);
-    let condition = json!({ "type": "Ready", "status": row.ready, "reason": row.reason, "message": row.message, "lastTransitionTime": time });
+    let condition = json!({ "type": "Ready", "status": row.ready_word(), "reason": row.reason, "message": row.message, "lastTransitionTime": time });
     serde_json::from_value(json!({ "conditions": [condition] })).expect("a status")
 }
 
@@ -62,8 +62,8 @@ fn situations() -> Vec<Situation> {
     all.extend(causes.map(|cause| Situation::Stopping { cause, hindrance: None }));
     all.extend(ends.map(|reason| Situation::Over { reason, message: message() }));
     all.extend(CATALOGUE.iter().map(|entry| match entry.class {
-        Class::Unanswered => Situation::Starting { message: message() },
-        Class::Throttled | Class::Capacity => Situation::Queued { reason: entry.reason, message: message() },
+        ErrorClass::Unanswered => Situation::Starting { message: message() },
+        ErrorClass::Throttled | ErrorClass::Capacity => Situation::Queued { reason: entry.reason, message: message() },
         _ => Situation::Refused { reason: entry.reason, message: message(), stalled: true },
     }));
     all
@@ -74,7 +74,7 @@ fn every_event_that_occurs_is_in_the_table_and_every_row_occurs() {
     let none = LocalState::default();
     let nothing = situations().into_iter().filter_map(|situation| event(None, &status_of(&situation), &Step::Wait, &Outcome::Nothing, &none));
     let refused = CATALOGUE.iter().flat_map(|entry| {
-        let reason = if entry.class == Class::Unanswered { "Starting" } else { entry.reason };
+        let reason = if entry.class == ErrorClass::Unanswered { "Starting" } else { entry.reason };
         let outcome = Outcome::Refused(refusal(entry.class, entry.reason));
         let after = status_of(&Situation::Queued { reason, message: "no".into() });
         let told = |step| event(None, &after, &step, &outcome, &none);
@@ -108,7 +108,7 @@ fn a_row_that_is_not_ready_is_a_warning_but_for_a_deletion() {
     for situation in situations() {
         let row = situation.row();
         // `SessionEnded` replaces a word that cannot be a reason.
-        if row.ready == "False" && !matches!(row.reason.as_str(), "Deleting" | "SessionEnded") {
+        if row.ready_word() == "False" && !matches!(row.reason.as_str(), "Deleting" | "SessionEnded") {
             assert!(new(&row.reason, "", "Observe").warning, "{}", row.reason);
         }
     }
@@ -119,7 +119,7 @@ fn a_row_that_is_not_ready_is_a_warning_but_for_a_deletion() {
 fn an_unanswered_start_is_told_once_and_never_as_its_row() {
     let starting = status_of(&Situation::Starting { message: "no".into() });
     let throttled = status_of(&Situation::Queued { reason: "Throttled", message: "no".into() });
-    let unanswered = Outcome::Refused(refusal(Class::Unanswered, "AthenaUnavailable"));
+    let unanswered = Outcome::Refused(refusal(ErrorClass::Unanswered, "AthenaUnavailable"));
     let known = LocalState::default();
     let told = event(Some(&throttled), &starting, &Step::Start(0), &unanswered, &known).map(|event| (event.reason, event.note));
     assert_eq!(told, Some(("AthenaUnavailable".into(), "no (AWS request id r-1)".into())));
@@ -151,8 +151,8 @@ fn the_event_of_a_refusal_that_goes_on_standing_names_its_request() {
         let event = event(None, &status_of(&situation), &Step::Wait, &Outcome::Nothing, &known).expect("an event");
         (event.reason.into_owned(), event.note.into_string())
     };
-    let start = |known: &mut LocalState| known.start_refused(refusal(Class::MayHeal, "AccessDenied"), false, Timestamp::UNIX_EPOCH, 0.0);
-    let end = |known: &mut LocalState| known.terminate_refused(refusal(Class::MayHeal, "AccessDenied"), Timestamp::UNIX_EPOCH, 0.0);
+    let start = |known: &mut LocalState| known.start_refused(refusal(ErrorClass::MayHeal, "AccessDenied"), false, Timestamp::UNIX_EPOCH, 0.0);
+    let end = |known: &mut LocalState| known.terminate_refused(refusal(ErrorClass::MayHeal, "AccessDenied"), Timestamp::UNIX_EPOCH, 0.0);
     let message = || "StartSession is refused: no".to_owned();
     let stalled = told(start, Situation::Refused { reason: "AccessDenied", message: message(), stalled: true });
     assert_eq!(stalled, ("AccessDenied".into(), "StartSession is refused: no (AWS request id r-1)".into()));
@@ -173,11 +173,13 @@ fn an_event_names_its_attempt_and_that_of_a_refused_end_the_kind_of_refusal() {
     let refused = |class, reason| Outcome::Refused(refusal(class, reason));
     let denied = Situation::Refused { reason: "AccessDenied", message: "no".into(), stalled: false };
     assert_eq!(told(idle(), Step::Wait, Outcome::Nothing), ("SessionIdle".into(), Some(3), None));
-    assert_eq!(told(denied, Step::Start(3), refused(Class::MayHeal, "AccessDenied")), ("AccessDenied".into(), Some(3), None));
-    for (class, reason) in [(Class::MayHeal, "AccessDenied"), (Class::Throttled, "Throttled"), (Class::Unanswered, "AthenaUnavailable")] {
+    assert_eq!(told(denied, Step::Start(3), refused(ErrorClass::MayHeal, "AccessDenied")), ("AccessDenied".into(), Some(3), None));
+    for (class, reason) in
+        [(ErrorClass::MayHeal, "AccessDenied"), (ErrorClass::Throttled, "Throttled"), (ErrorClass::Unanswered, "AthenaUnavailable")]
+    {
         assert_eq!(told(idle(), Step::Terminate, refused(class, reason)), ("TerminateRefused".into(), Some(3), Some(reason)));
     }
-    let missing = unanswered(&refusal(Class::Unanswered, "AthenaUnavailable"), Some(3));
+    let missing = unanswered(&refusal(ErrorClass::Unanswered, "AthenaUnavailable"), Some(3));
     assert_eq!((&*missing.reason, missing.attempt, missing.refusal), ("AthenaUnavailable", Some(3), None));
 }
 
@@ -216,7 +218,7 @@ fn a_ttl_on_what_flux_or_argo_cd_applies_is_warned_of_once() {
 
 #[test]
 fn a_note_has_no_more_than_its_1024_bytes() {
-    let refusal = Refusal { message: "\u{20ac}".repeat(1000), request_id: Some("r".repeat(1000)), ..refusal(Class::MayHeal, "AccessDenied") };
+    let refusal = Refusal { message: "\u{20ac}".repeat(1000), request_id: Some("r".repeat(1000)), ..refusal(ErrorClass::MayHeal, "AccessDenied") };
     let note = refused("AccessDenied", &refusal, "Start").note;
     assert!(note.len() <= 1024 && note.contains("(AWS request id rrr"), "{} bytes", note.len());
     let id = "s".repeat(2000);

@@ -6,14 +6,14 @@ use k8s_openapi::jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::api::{AthenaSession, FINALIZER};
-use crate::session::status::{Flag, Row, conditions, way_out};
+use crate::session::status::{Available, Row, conditions, way_out};
 
 /// Reason of the conditions and the event.
 pub const REASON: &str = "ObjectInvalid";
 
 /// Action on an object that is given as JSON.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Measure {
+pub enum Action {
     /// No action.
     Nothing,
     /// Report the unreadable field: a merge patch of the status.
@@ -43,31 +43,31 @@ pub fn unreadable_field(object: &Value) -> Option<String> {
 }
 
 /// Returns the action on `object`, which cannot be read because of `field`.
-pub fn measure(object: &Value, field: &str, now: Timestamp) -> Measure {
+pub fn plan(object: &Value, field: &str, now: Timestamp) -> Action {
     let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
     let version = object.pointer("/metadata/resourceVersion");
     let finalizers: Vec<&Value> = object.pointer("/metadata/finalizers").and_then(Value::as_array).into_iter().flatten().collect();
     let held = finalizers.iter().any(|name| *name == FINALIZER);
     let deleting = object.pointer("/metadata/deletionTimestamp").is_some();
     if deleting && !held {
-        return Measure::Nothing;
+        return Action::Nothing;
     }
     if deleting && text("/spec/deletionPolicy") == "Retain" {
         let others: Vec<&Value> = finalizers.into_iter().filter(|name| *name != FINALIZER).collect();
-        return Measure::Release(json!({ "metadata": { "resourceVersion": version, "finalizers": others } }));
+        return Action::Release(json!({ "metadata": { "resourceVersion": version, "finalizers": others } }));
     }
     let cure = format!("this version of the operator cannot read the object, and makes no call for it: mend {field}");
     let message = if held { format!("{cure}; {}", way_out(text("/metadata/name"), text("/metadata/namespace"))) } else { cure };
     let generation = object.pointer("/metadata/generation").and_then(Value::as_i64);
     let before: Vec<Condition> =
         object.pointer("/status/conditions").and_then(|conditions| serde_json::from_value(conditions.clone()).ok()).unwrap_or_default();
-    let row = Row { ready: "False", reason: REASON.into(), flag: Some(Flag::Stalled), available: "Unknown", message: message.clone() };
+    let row = Row::stalled(REASON, Available::Unknown, &message);
     let conditions = conditions(&before, &row, generation, now);
     if before == conditions && object.pointer("/status/observedGeneration").and_then(Value::as_i64) == generation {
-        return Measure::Nothing;
+        return Action::Nothing;
     }
     let patch = json!({ "metadata": { "resourceVersion": version }, "status": { "observedGeneration": generation, "conditions": conditions } });
-    Measure::Report { patch, message }
+    Action::Report { patch, message }
 }
 
 #[cfg(test)]
@@ -122,37 +122,37 @@ mod tests {
     #[test]
     fn it_is_reported_once() {
         let mut object = object(json!({}));
-        let Measure::Report { patch, message } = measure(&object, "spec.x", now()) else { panic!("a report") };
+        let Action::Report { patch, message } = plan(&object, "spec.x", now()) else { panic!("a report") };
         assert!(message.contains("mend spec.x") && message.contains("kubectl patch athenasession n -n ns"), "{message}");
         assert_eq!(patch["metadata"]["resourceVersion"], "7");
         merge(&mut object, patch);
-        assert_eq!(measure(&object, "spec.x", now() + k8s_openapi::jiff::SignedDuration::from_hours(1)), Measure::Nothing);
-        assert!(matches!(measure(&object, "spec.y", now()), Measure::Report { .. }));
+        assert_eq!(plan(&object, "spec.x", now() + k8s_openapi::jiff::SignedDuration::from_hours(1)), Action::Nothing);
+        assert!(matches!(plan(&object, "spec.y", now()), Action::Report { .. }));
     }
 
     #[test]
     fn a_status_that_is_no_status_is_replaced() {
         let object = object(json!({ "status": { "conditions": "none" } }));
-        assert!(matches!(measure(&object, "status.conditions", now()), Measure::Report { .. }));
+        assert!(matches!(plan(&object, "status.conditions", now()), Action::Report { .. }));
     }
 
     #[test]
     fn it_is_let_go_only_when_that_is_asked_for() {
         let deleting = json!({ "metadata": { "deletionTimestamp": "2026-01-01T00:00:00Z" } });
         let mut object = object(deleting);
-        assert!(matches!(measure(&object, "spec.x", now()), Measure::Report { .. }));
+        assert!(matches!(plan(&object, "spec.x", now()), Action::Report { .. }));
         object["spec"]["deletionPolicy"] = json!("Retain");
         let released = json!({ "metadata": { "resourceVersion": "7", "finalizers": ["other/one"] } });
-        assert_eq!(measure(&object, "spec.x", now()), Measure::Release(released));
+        assert_eq!(plan(&object, "spec.x", now()), Action::Release(released));
         object["metadata"]["finalizers"] = json!(["other/one"]);
-        assert_eq!(measure(&object, "spec.x", now()), Measure::Nothing);
+        assert_eq!(plan(&object, "spec.x", now()), Action::Nothing);
     }
 
     #[test]
     fn a_field_of_any_length_is_told_within_what_a_condition_takes() {
         let object = object(json!({ "spec": { "tags": { "k".repeat(100_000): 1 } } }));
         let field = unreadable_field(&object).expect("a field");
-        let Measure::Report { message, .. } = measure(&object, &field, now()) else { panic!("a report") };
+        let Action::Report { message, .. } = plan(&object, &field, now()) else { panic!("a report") };
         assert!(field.starts_with("spec.tags.kkk") && message.len() < 2048, "{} bytes", message.len());
     }
 }

@@ -4,25 +4,24 @@
 //! I/O. The code that acts on a step does nothing that the step does not name.
 
 use k8s_openapi::jiff::Timestamp;
-use kube::ResourceExt;
 
-use crate::api::{AthenaSession, DeletionPolicy, EndReason, FINALIZER, StopCause};
-use crate::session::after_end::{Sequel, active_deadline, after, sequel};
+use crate::api::{AthenaSession, DeletionPolicy, EndReason, StopCause};
+use crate::session::after_end::{AfterEnd, active_deadline, after, after_end};
 use crate::session::attempt::{Attempt, Recorded};
 use crate::session::environment::{Environment, Limits};
 use crate::session::local_state::LocalState;
-use crate::session::ownership::{attempt, elsewhere, is_account_unknown, is_own_account};
-use crate::session::reply::{Class, Look, Search, Session};
+use crate::session::ownership::{attempt, in_other_account_or_region, is_account_unknown, is_own_account};
+use crate::session::reply::{ErrorClass, Look, Search, Session};
 use crate::session::step::{Seen, Step};
 
 /// Returns the next step for `object`: the table of the operator, a part of it for each kind of attempt. In each part the first row that fits counts.
 pub fn next_step(object: &AthenaSession, known: &LocalState, seen: &Seen, at: &Environment) -> Step {
-    let deleting = object.metadata.deletion_timestamp.is_some();
-    let held = object.finalizers().iter().any(|name| name == FINALIZER);
+    let deleting = object.is_deleting();
+    let held = object.has_finalizer();
     match attempt(object, known) {
         _ if deleting && !held => Step::Done,
         _ if deleting && object.spec.deletion_policy == DeletionPolicy::Retain => Step::Release,
-        Attempt::Unknown(made) | Attempt::Live(made, _) if elsewhere(&made, &at.identity) => Step::Rest,
+        Attempt::Unknown(made) | Attempt::Live(made, _) if in_other_account_or_region(&made, &at.identity) => Step::Rest,
         Attempt::Over(..) => step_after_end(object, held, known, seen, at),
         // A deletion of the object needs no proof: nothing was started.
         Attempt::Withdrawn(_) if deleting => Step::Release,
@@ -44,29 +43,29 @@ fn record(number: i32, known: &LocalState, seen: &Seen, at: &Environment) -> Ste
         // The time of an attempt decides for how long its token may be replayed.
         Some(Ok(())) if !at.is_time_certain => once(known.is_due(at.now), Step::AskTime),
         Some(Ok(())) => Step::Record(number),
-        Some(Err(refusal)) if refusal.class == Class::Rejected => Step::Reject(number, refusal.clone()),
+        Some(Err(refusal)) if refusal.class == ErrorClass::Rejected => Step::Reject(number, refusal.clone()),
         Some(Err(refusal)) => Step::Hold(refusal.clone()),
     }
 }
 
 fn step_after_end(object: &AthenaSession, held: bool, known: &LocalState, seen: &Seen, at: &Environment) -> Step {
-    match sequel(object, at) {
-        _ if object.metadata.deletion_timestamp.is_some() => Step::Release,
+    match after_end(object, at) {
+        _ if object.is_deleting() => Step::Release,
         _ if object.spec.suspend && has_stop_cause(object, &StopCause::Suspended) => Step::Rest,
         _ if object.spec.suspend => Step::Suspend,
-        Sequel::Attempt { .. } if !held => Step::AddFinalizer,
-        Sequel::Attempt { .. } | Sequel::Deletion { .. } if !at.is_time_certain => once(known.is_due(at.now), Step::AskTime),
-        Sequel::Attempt { number, time, .. } if time <= at.now => record(number, known, seen, at),
-        Sequel::Attempt { .. } => Step::Wait,
-        Sequel::Deletion { time } => once(time <= at.now, Step::Delete),
-        Sequel::None => Step::Rest,
+        AfterEnd::Attempt { .. } if !held => Step::AddFinalizer,
+        AfterEnd::Attempt { .. } | AfterEnd::Deletion { .. } if !at.is_time_certain => once(known.is_due(at.now), Step::AskTime),
+        AfterEnd::Attempt { number, time, .. } if time <= at.now => record(number, known, seen, at),
+        AfterEnd::Attempt { .. } => Step::Wait,
+        AfterEnd::Deletion { time } => once(time <= at.now, Step::Delete),
+        AfterEnd::None => Step::Rest,
     }
 }
 
 /// Returns the next step of an object without an attempt. A finalizer of unknown origin without an attempt may stand on a status that was wiped: the
 /// list shows if a session exists.
 fn step_without_attempt(object: &AthenaSession, known: &LocalState, seen: &Seen, at: &Environment) -> Step {
-    let deleting = object.metadata.deletion_timestamp.is_some();
+    let deleting = object.is_deleting();
     let idle = if object.spec.suspend { Step::Rest } else { record(0, known, seen, at) };
     match &seen.search {
         _ if known.finalizer_added && deleting => Step::Release,
@@ -80,7 +79,7 @@ fn step_without_attempt(object: &AthenaSession, known: &LocalState, seen: &Seen,
 }
 
 fn step_of_unknown(object: &AthenaSession, made: Recorded<'_>, known: &LocalState, seen: &Seen, at: &Environment) -> Step {
-    let deleting = object.metadata.deletion_timestamp.is_some();
+    let deleting = object.is_deleting();
     let nothing_started = known.nothing_started(&made);
     let young = at.now < after(made.time, at.limits.uncertainty);
     let due = known.is_due(at.now);
@@ -105,7 +104,7 @@ fn step_of_unknown(object: &AthenaSession, made: Recorded<'_>, known: &LocalStat
 }
 
 fn step_of_live(object: &AthenaSession, made: Recorded<'_>, id: &str, known: &LocalState, seen: &Seen, at: &Environment) -> Step {
-    let deleting = object.metadata.deletion_timestamp.is_some();
+    let deleting = object.is_deleting();
     let stopping = is_stopping(object, known, at);
     let state = newest_state(object, seen.look.as_ref());
     let since = missing_since(object, &made, at);
@@ -139,7 +138,7 @@ fn once(due: bool, step: Step) -> Step {
 /// Returns the next time, later than `at.now`, at which a step becomes due or the report changes though nothing happens to `object`. A step that is
 /// due now has no time: [`next_step`] returns it, or it waits for its permit of the rate limiter, which triggers the object.
 pub fn wake_time(object: &AthenaSession, known: &LocalState, at: &Environment) -> Option<Timestamp> {
-    let deleting = object.metadata.deletion_timestamp.is_some();
+    let deleting = object.is_deleting();
     let none = [None; 5];
     let times = match attempt(object, known) {
         // No call is made before the account is known, which triggers all objects.
@@ -152,12 +151,12 @@ pub fn wake_time(object: &AthenaSession, known: &LocalState, at: &Environment) -
             [known.next_time(), deadline, known.healing_time(at), known.stale_time(at), known.work_time(&at.limits)]
         }
         Attempt::Over(..) if deleting || object.spec.suspend => none,
-        Attempt::Over(..) => match sequel(object, at) {
-            Sequel::Attempt { .. } | Sequel::Deletion { .. } if !at.is_time_certain => [known.next_time(), None, None, None, None],
+        Attempt::Over(..) => match after_end(object, at) {
+            AfterEnd::Attempt { .. } | AfterEnd::Deletion { .. } if !at.is_time_certain => [known.next_time(), None, None, None, None],
             // The work group may not take a session yet.
-            Sequel::Attempt { time, .. } if time <= at.now => [known.next_time(), known.healing_time(at), None, None, None],
-            Sequel::Attempt { time, .. } | Sequel::Deletion { time } => [Some(time), None, None, None, None],
-            Sequel::None => none,
+            AfterEnd::Attempt { time, .. } if time <= at.now => [known.next_time(), known.healing_time(at), None, None, None],
+            AfterEnd::Attempt { time, .. } | AfterEnd::Deletion { time } => [Some(time), None, None, None, None],
+            AfterEnd::None => none,
         },
     };
     times.into_iter().chain(known.write_times(at)).flatten().filter(|time| *time > at.now).min()
@@ -170,13 +169,13 @@ pub fn awaits_time(object: &AthenaSession, known: &LocalState, at: &Environment)
         && match attempt(object, known) {
             Attempt::None | Attempt::Withdrawn(_) | Attempt::Unknown(_) => true,
             Attempt::Live(..) => active_deadline(object).is_some() && !is_stopping(object, known, at),
-            Attempt::Over(..) => is_wanted && sequel(object, at) != Sequel::None,
+            Attempt::Over(..) => is_wanted && after_end(object, at) != AfterEnd::None,
         }
 }
 
 /// Returns the cause for which the session of `object` ought to be stopped from now on, though the object stays and no cause is recorded.
 fn stop_asked(object: &AthenaSession, seen: &Seen, at: &Environment) -> Option<StopCause> {
-    if object.metadata.deletion_timestamp.is_some() {
+    if object.is_deleting() {
         return None;
     }
     let started = |session: &Session| session.start_time.or(object.status.as_ref()?.attempt_time.as_ref().map(|time| time.0));
@@ -222,7 +221,7 @@ fn session_of(look: Option<&Look>) -> Option<Session> {
 
 /// Returns whether the object records that its session is to be stopped.
 pub fn wants_stopped(object: &AthenaSession) -> bool {
-    object.metadata.deletion_timestamp.is_some() || object.status.as_ref().is_some_and(|status| status.stop_cause.is_some())
+    object.is_deleting() || object.status.as_ref().is_some_and(|status| status.stop_cause.is_some())
 }
 
 /// Returns the cause for which the session of `object` is to be stopped though its status cannot name it, which somebody may have brought about: a
@@ -243,7 +242,7 @@ pub fn ends_without_record(object: &AthenaSession, known: &mut LocalState, at: &
 /// Returns whether the session of `object`, which for long no status could name, is to end nevertheless: [`next_step`] ends a session that is
 /// recorded.
 pub fn ends_unrecorded(object: &AthenaSession, known: &LocalState, at: &Environment) -> bool {
-    let is_deleted = object.metadata.deletion_timestamp.is_some() && object.spec.deletion_policy != DeletionPolicy::Retain;
+    let is_deleted = object.is_deleting() && object.spec.deletion_policy != DeletionPolicy::Retain;
     // The deadline counts over all attempts.
     let begun = object.status.as_ref().and_then(|status| status.first_start_time.as_ref().or(status.attempt_time.as_ref()));
     let deadline = begun.and_then(|begun| Some(after(begun.0, object.spec.active_deadline()?)));
@@ -276,7 +275,7 @@ pub fn missing_since(object: &AthenaSession, made: &Recorded<'_>, at: &Environme
 /// Returns whether complete lists prove that no session of an attempt lives: one is enough to end its object or to suspend it. A step that leads to a
 /// new start needs two, since the start cannot be taken back if the only list was wrong.
 fn is_lost(object: &AthenaSession, made: &Recorded<'_>, known: &LocalState, at: &Environment) -> bool {
-    let stays_stopped = object.metadata.deletion_timestamp.is_some() || object.spec.suspend;
+    let stays_stopped = object.is_deleting() || object.spec.suspend;
     let since = list_time(made, &at.limits);
     known.absence().is_some_and(|absence| if stays_stopped { absence.newest >= since } else { absence.before.is_some_and(|before| before >= since) })
 }

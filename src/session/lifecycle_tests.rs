@@ -4,12 +4,12 @@ use k8s_openapi::jiff::SignedDuration;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::api::RestartPolicy;
+use crate::api::{FINALIZER, RestartPolicy};
 use crate::session::after_end::restart_backoff;
 use crate::session::environment::Identity;
-use crate::session::ownership::{self, surplus};
+use crate::session::ownership::{self, leaked_session};
 use crate::session::refused_write;
-use crate::session::reply::{Class, Details, Refusal};
+use crate::session::reply::{Details, ErrorClass, Refusal};
 
 const UID: &str = "8f3f1f6e-8b0e-4b60-9d5c-6a4c1b0c7f11";
 /// Time at which attempts of these tests were recorded.
@@ -142,14 +142,14 @@ fn own_attempt() -> LocalState {
     known
 }
 
-fn refused(class: Class) -> LocalState {
+fn refused(class: ErrorClass) -> LocalState {
     let mut known = own_attempt();
     let doubted = known.starting();
     known.start_refused(refusal(class), doubted, at(0).now, 0.0);
     known
 }
 
-fn refusal(class: Class) -> Refusal {
+fn refusal(class: ErrorClass) -> Refusal {
     Refusal { class, reason: "TokenMismatch", message: "no".into(), request_id: None }
 }
 
@@ -186,7 +186,7 @@ fn absent(begun: i64) -> Seen {
 }
 
 fn search_refused() -> Seen {
-    Seen { search: Some(Search::Failed(refusal(Class::MayHeal))), ..nothing() }
+    Seen { search: Some(Search::Failed(refusal(ErrorClass::MayHeal))), ..nothing() }
 }
 
 fn not_found() -> Seen {
@@ -202,7 +202,7 @@ fn missed_and(search: Seen) -> Seen {
 }
 
 fn denied() -> Seen {
-    Seen { search: Some(Search::Failed(Refusal { reason: "AccessDenied", ..refusal(Class::MayHeal) })), ..nothing() }
+    Seen { search: Some(Search::Failed(Refusal { reason: "AccessDenied", ..refusal(ErrorClass::MayHeal) })), ..nothing() }
 }
 
 /// Returns the reads of a reconcile in which the work group takes the session.
@@ -215,7 +215,7 @@ fn read_and(seen: Seen) -> Seen {
 }
 
 /// Returns the reads of a reconcile in which the work group does not take the session.
-fn unreadable(class: Class) -> Seen {
+fn unreadable(class: ErrorClass) -> Seen {
     Seen { work_group: Some(Err(refusal(class))), ..nothing() }
 }
 
@@ -261,17 +261,17 @@ fn each_row_of_the_table_is_taken() {
             "held by this process, the work group not found",
             object(json!({})),
             own_finalizer(),
-            unreadable(Class::MayHeal),
+            unreadable(ErrorClass::MayHeal),
             0,
-            Step::Hold(refusal(Class::MayHeal)),
+            Step::Hold(refusal(ErrorClass::MayHeal)),
         ),
         (
             "held by this process, the engine does not take it",
             object(json!({})),
             own_finalizer(),
-            unreadable(Class::Rejected),
+            unreadable(ErrorClass::Rejected),
             0,
-            Step::Reject(0, refusal(Class::Rejected)),
+            Step::Reject(0, refusal(ErrorClass::Rejected)),
         ),
         ("withdrawn, the work group not read", withdrawn(), met(), nothing(), 0, Step::ReadWorkGroup),
         ("withdrawn", withdrawn(), met(), read(), 0, Step::Record(2)),
@@ -293,28 +293,42 @@ fn each_row_of_the_table_is_taken() {
         ("recorded by another process", unknown(), met(), nothing(), 9, Step::Start(0)),
         ("recorded, deleting, not tried", deleted(unknown()), own_attempt(), nothing(), 0, Step::Release),
         ("recorded by another process, deleting", deleted(unknown()), met(), nothing(), 0, Step::Start(0)),
-        ("refused, deleting", deleted(unknown()), refused(Class::Throttled), nothing(), 0, Step::Release),
-        ("unanswered, deleting", deleted(unknown()), refused(Class::Unanswered), nothing(), 1, Step::Start(0)),
-        ("refused, too early", unknown(), refused(Class::Throttled), nothing(), 0, Step::Wait),
-        ("refused, due", unknown(), refused(Class::Throttled), nothing(), 1, Step::Start(0)),
-        ("refused, older", unknown(), refused(Class::Throttled), read(), 10, Step::Record(0)),
-        ("unanswered, older", unknown(), refused(Class::Unanswered), nothing(), 10, Step::Search),
-        ("unanswered, older, found", unknown(), refused(Class::Unanswered), found(), 10, Step::Adopt(0, session("IDLE"))),
-        ("unanswered, absent too early", unknown(), absent_from(refused(Class::Unanswered), &[19]), absent(19), 19, Step::Search),
-        ("unanswered, absent once", unknown(), absent_from(refused(Class::Unanswered), &[20]), absent(20), 20, Step::Search),
-        ("unanswered, absent once in time", unknown(), absent_from(refused(Class::Unanswered), &[19, 20]), absent(20), 20, Step::Search),
-        ("unanswered, absent twice", unknown(), absent_from(refused(Class::Unanswered), &[20, 21]), absent(21), 21, lost.clone()),
-        ("absent twice, by lists that were read before", unknown(), absent_from(refused(Class::Unanswered), &[20, 21]), nothing(), 22, lost.clone()),
-        ("unanswered, deleting, absent too early", deleted(unknown()), absent_from(refused(Class::Unanswered), &[19]), absent(19), 19, Step::Search),
-        ("unanswered, deleting, absent", deleted(unknown()), absent_from(refused(Class::Unanswered), &[20]), absent(20), 20, lost.clone()),
-        ("unanswered, suspended, absent", suspended(unknown()), absent_from(refused(Class::Unanswered), &[20]), absent(20), 20, lost),
-        ("unanswered, the search refused", unknown(), refused(Class::Unanswered), search_refused(), 20, Step::Wait),
-        ("token conflict", unknown(), refused(Class::TokenConflict), nothing(), 1, Step::Search),
-        ("token conflict, absent once", unknown(), absent_from(refused(Class::TokenConflict), &[20]), absent(20), 20, Step::Search),
+        ("refused, deleting", deleted(unknown()), refused(ErrorClass::Throttled), nothing(), 0, Step::Release),
+        ("unanswered, deleting", deleted(unknown()), refused(ErrorClass::Unanswered), nothing(), 1, Step::Start(0)),
+        ("refused, too early", unknown(), refused(ErrorClass::Throttled), nothing(), 0, Step::Wait),
+        ("refused, due", unknown(), refused(ErrorClass::Throttled), nothing(), 1, Step::Start(0)),
+        ("refused, older", unknown(), refused(ErrorClass::Throttled), read(), 10, Step::Record(0)),
+        ("unanswered, older", unknown(), refused(ErrorClass::Unanswered), nothing(), 10, Step::Search),
+        ("unanswered, older, found", unknown(), refused(ErrorClass::Unanswered), found(), 10, Step::Adopt(0, session("IDLE"))),
+        ("unanswered, absent too early", unknown(), absent_from(refused(ErrorClass::Unanswered), &[19]), absent(19), 19, Step::Search),
+        ("unanswered, absent once", unknown(), absent_from(refused(ErrorClass::Unanswered), &[20]), absent(20), 20, Step::Search),
+        ("unanswered, absent once in time", unknown(), absent_from(refused(ErrorClass::Unanswered), &[19, 20]), absent(20), 20, Step::Search),
+        ("unanswered, absent twice", unknown(), absent_from(refused(ErrorClass::Unanswered), &[20, 21]), absent(21), 21, lost.clone()),
+        (
+            "absent twice, by lists that were read before",
+            unknown(),
+            absent_from(refused(ErrorClass::Unanswered), &[20, 21]),
+            nothing(),
+            22,
+            lost.clone(),
+        ),
+        (
+            "unanswered, deleting, absent too early",
+            deleted(unknown()),
+            absent_from(refused(ErrorClass::Unanswered), &[19]),
+            absent(19),
+            19,
+            Step::Search,
+        ),
+        ("unanswered, deleting, absent", deleted(unknown()), absent_from(refused(ErrorClass::Unanswered), &[20]), absent(20), 20, lost.clone()),
+        ("unanswered, suspended, absent", suspended(unknown()), absent_from(refused(ErrorClass::Unanswered), &[20]), absent(20), 20, lost),
+        ("unanswered, the search refused", unknown(), refused(ErrorClass::Unanswered), search_refused(), 20, Step::Wait),
+        ("token conflict", unknown(), refused(ErrorClass::TokenConflict), nothing(), 1, Step::Search),
+        ("token conflict, absent once", unknown(), absent_from(refused(ErrorClass::TokenConflict), &[20]), absent(20), 20, Step::Search),
         (
             "token conflict, absent",
             unknown(),
-            absent_from(refused(Class::TokenConflict), &[20, 21]),
+            absent_from(refused(ErrorClass::TokenConflict), &[20, 21]),
             absent(21),
             21,
             Step::Conclude(EndReason::TokenMismatch),
@@ -382,7 +396,7 @@ fn each_row_of_the_table_is_taken() {
         ("suspended, nothing found", suspended(object(json!({}))), searched(0), absent(0), 0, Step::Rest),
         ("suspended, found", suspended(object(json!({}))), met(), found(), 0, Step::Adopt(0, session("IDLE"))),
         ("suspended, not tried", suspended(unknown()), own_attempt(), nothing(), 0, Step::Conclude(EndReason::Suspended)),
-        ("suspended, unanswered", suspended(unknown()), refused(Class::Unanswered), nothing(), 1, Step::Start(0)),
+        ("suspended, unanswered", suspended(unknown()), refused(ErrorClass::Unanswered), nothing(), 1, Step::Start(0)),
         ("suspended, live", suspended(live("IDLE")), trusted(), nothing(), 0, Step::Stop(StopCause::Suspended, None)),
         ("suspended, live, not yet trusted", suspended(live("IDLE")), met(), nothing(), 0, Step::Stop(StopCause::Suspended, None)),
         ("suspended, cause recorded", suspended(suspended_since(live("IDLE"))), trusted(), nothing(), 0, Step::Terminate),
@@ -444,8 +458,8 @@ fn each_row_of_the_table_is_taken() {
 
 #[test]
 fn a_list_is_of_use_from_the_time_at_which_it_tells_more_than_is_known() {
-    let unanswered = |lists: &[i64]| absent_from(refused(Class::Unanswered), lists);
-    let conflict = |lists: &[i64]| absent_from(refused(Class::TokenConflict), lists);
+    let unanswered = |lists: &[i64]| absent_from(refused(ErrorClass::Unanswered), lists);
+    let conflict = |lists: &[i64]| absent_from(refused(ErrorClass::TokenConflict), lists);
     for (case, object, known, minutes, expected) in [
         ("any list may show the session", unknown(), unanswered(&[]), 10, 10),
         ("then one that must show it", unknown(), unanswered(&[10]), 10, 20),
@@ -463,7 +477,7 @@ fn a_list_is_of_use_from_the_time_at_which_it_tells_more_than_is_known() {
 
 #[test]
 fn two_lists_count_as_two_only_if_they_began_a_minute_apart() {
-    let mut known = absent_from(refused(Class::Unanswered), &[20]);
+    let mut known = absent_from(refused(ErrorClass::Unanswered), &[20]);
     for (wait, proved) in [(20, false), (50, false), (110, true)] {
         let begun = at(20).now + SignedDuration::from_secs(wait);
         known.searched(&Search::Absent { begun }, begun, &Limits::default(), 0.0);
@@ -474,7 +488,7 @@ fn two_lists_count_as_two_only_if_they_began_a_minute_apart() {
 
 #[test]
 fn a_session_that_is_found_takes_back_its_absence() {
-    let mut known = absent_from(refused(Class::Unanswered), &[20]);
+    let mut known = absent_from(refused(ErrorClass::Unanswered), &[20]);
     known.searched(&Search::Found { attempt: 0, session: session("IDLE") }, at(21).now, &Limits::default(), 0.0);
     assert_eq!(known.absence(), None);
 }
@@ -489,10 +503,10 @@ fn an_attempt_that_ran_long_counts_afresh() {
         })
     };
     let unused = with(ran(60), |object| object.status.get_or_insert_default().last_busy_time = None);
-    assert_eq!(sequel(&unused, &at(0)), Sequel::None, "it was never at work");
-    assert_eq!(sequel(&ran(9), &at(0)), Sequel::None);
-    let expected = Sequel::Attempt { number: 1, time: at(0).now + SignedDuration::from_secs(10), restarts: 1, resumed: false };
-    assert_eq!(sequel(&ran(10), &at(0)), expected);
+    assert_eq!(after_end(&unused, &at(0)), AfterEnd::None, "it was never at work");
+    assert_eq!(after_end(&ran(9), &at(0)), AfterEnd::None);
+    let expected = AfterEnd::Attempt { number: 1, time: at(0).now + SignedDuration::from_secs(10), restarts: 1, resumed: false };
+    assert_eq!(after_end(&ran(10), &at(0)), expected);
 }
 
 #[test]
@@ -510,7 +524,7 @@ fn an_attempt_that_never_became_a_session_keeps_its_number() {
 #[test]
 fn a_resume_counts_afresh_also_after_a_lost_attempt() {
     let lost = suspended_since(restarting(over("SessionLost"), 3));
-    assert_eq!(sequel(&lost, &at(0)), Sequel::Attempt { number: 1, time: at(0).now, restarts: 0, resumed: true });
+    assert_eq!(after_end(&lost, &at(0)), AfterEnd::Attempt { number: 1, time: at(0).now, restarts: 0, resumed: true });
 }
 
 #[test]
@@ -670,7 +684,7 @@ fn a_search_finds_the_attempt_with_the_role_and_configuration_of_the_spec() {
         ("the newest of a wiped status", vec![candidate(&own, None), candidate(&next, None)], object(json!({})), "found 2"),
         ("unmarked", vec![candidate("x", None)], object(json!({})), "absent"),
     ] {
-        let found = match ownership::found(sessions, &object, &met(), at(0).now) {
+        let found = match ownership::match_marked_sessions(sessions, &object, &met(), at(0).now) {
             Search::Found { attempt, .. } => format!("found {attempt}"),
             Search::Absent { .. } => "absent".to_owned(),
             Search::Failed(refusal) => refusal.reason.to_owned(),
@@ -693,25 +707,25 @@ fn without_its_account_an_attempt_is_neither_started_nor_given_up() {
 
 #[test]
 fn a_refusal_wakes_the_object_when_it_stops_being_in_progress() {
-    let known = refused(Class::MayHeal);
+    let known = refused(ErrorClass::MayHeal);
     assert_eq!(known.next_time(), Some(at(0).now + SignedDuration::from_millis(2500)));
-    let mut known = refused(Class::Rejected);
+    let mut known = refused(ErrorClass::Rejected);
     for _ in 0..5 {
         let doubted = known.starting();
-        known.start_refused(refusal(Class::Rejected), doubted, at(0).now, 1.0);
+        known.start_refused(refusal(ErrorClass::Rejected), doubted, at(0).now, 1.0);
     }
     assert_eq!(wake_time(&unknown(), &known, &at(1)), Some(at(5).now));
 }
 
 #[test]
 fn what_passes_by_itself_does_not_hide_what_has_to_be_mended() {
-    let mut known = refused(Class::MayHeal);
-    for class in [Class::Unanswered, Class::Throttled] {
+    let mut known = refused(ErrorClass::MayHeal);
+    for class in [ErrorClass::Unanswered, ErrorClass::Throttled] {
         let doubted = known.starting();
         known.start_refused(refusal(class), doubted, at(1).now, 0.0);
     }
     let standing = known.refused.expect("a refusal");
-    assert_eq!((standing.refusal.class, standing.since, standing.count), (Class::MayHeal, at(0).now, 2));
+    assert_eq!((standing.refusal.class, standing.since, standing.count), (ErrorClass::MayHeal, at(0).now, 2));
 }
 
 #[test]
@@ -723,7 +737,7 @@ fn a_first_attempt_under_a_finalizer_of_unknown_origin_may_have_been_tried() {
 
 #[test]
 fn a_clock_that_was_put_back_does_not_stop_the_calls() {
-    let known = refused(Class::MayHeal);
+    let known = refused(ErrorClass::MayHeal);
     assert!(!known.is_due(at(0).now));
     assert!(known.is_due(at(-60).now));
 }
@@ -747,20 +761,20 @@ fn an_object_wakes_when_something_is_due() {
     let not_due = looked_long_ago.next_time();
     let failing = changed(|known| {
         for _ in 0..6 {
-            known.looked(Look::Failed(refusal(Class::MayHeal)), UID, "s", at(0).now, &Limits::default(), 1.0);
+            known.looked(Look::Failed(refusal(ErrorClass::MayHeal)), UID, "s", at(0).now, &Limits::default(), 1.0);
         }
         known.seen_time = Some(at(-9).now);
     });
     let mut failed_for_long = failing.clone();
     failed_for_long.seen_time = Some(at(-10).now);
     let known_later = |mut known: LocalState| {
-        known.looked(Look::Failed(refusal(Class::MayHeal)), UID, "s", at(0).now, &Limits::default(), 1.0);
+        known.looked(Look::Failed(refusal(ErrorClass::MayHeal)), UID, "s", at(0).now, &Limits::default(), 1.0);
         known
     };
     let in_use = |object| with(object, |object: &mut AthenaSession| object.spec.active_deadline_seconds = Some(1));
     for (case, object, known, expected) in vec![
         ("nothing recorded", object(json!({})), met(), None),
-        ("refused", unknown(), refused(Class::Throttled), refused(Class::Throttled).next_time()),
+        ("refused", unknown(), refused(ErrorClass::Throttled), refused(ErrorClass::Throttled).next_time()),
         ("live", live("IDLE"), trusted(), due(1)),
         ("live, without a deadline begun", in_use(live("IDLE")), trusted(), due(1)),
         ("live, before its deadline", capped_exactly(live("IDLE"), 1), known_later(trusted()), due(1)),
@@ -806,8 +820,8 @@ fn nothing_becomes_due_before_the_time_that_is_waited_for() {
         looked(2, &Look::NotFound { named: false }),
     ]
     .into_iter()
-    .chain([Class::Unanswered, Class::Throttled, Class::Capacity, Class::MayHeal, Class::Rejected].map(refused))
-    .chain([failing(Class::Unanswered, 1), failing(Class::MayHeal, 6)]);
+    .chain([ErrorClass::Unanswered, ErrorClass::Throttled, ErrorClass::Capacity, ErrorClass::MayHeal, ErrorClass::Rejected].map(refused))
+    .chain([failing(ErrorClass::Unanswered, 1), failing(ErrorClass::MayHeal, 6)]);
     let bases = [
         object(json!({})),
         unknown(),
@@ -856,7 +870,7 @@ fn nothing_becomes_due_before_the_time_that_is_waited_for() {
 #[test]
 fn a_session_that_no_record_can_name_any_more_is_surplus() {
     let mut known = own_attempt();
-    assert_eq!(surplus(&unknown(), &known), None, "nothing was started");
+    assert_eq!(leaked_session(&unknown(), &known), None, "nothing was started");
     known.starting();
     known.started(0, "s", "CREATING", at(0).now, &Limits::default());
     let next = with(unknown(), |object| object.status.get_or_insert_default().attempt = Some(1));
@@ -869,7 +883,7 @@ fn a_session_that_no_record_can_name_any_more_is_surplus() {
         ("its attempt is over", over("SessionFailed"), Some("s")),
         ("no attempt is recorded", object(json!({})), Some("s")),
     ] {
-        assert_eq!(surplus(&object, &known), expected, "{case}");
+        assert_eq!(leaked_session(&object, &known), expected, "{case}");
     }
 }
 
@@ -895,7 +909,7 @@ fn timed() -> Vec<(&'static str, AthenaSession, LocalState, Seen)> {
         ("young or old", unknown(), met(), nothing()),
         ("young or old, deleting", deleted(unknown()), met(), nothing()),
         ("young or old, suspended", suspended(unknown()), met(), nothing()),
-        ("refused in this process", unknown(), refused(Class::Capacity), nothing()),
+        ("refused in this process", unknown(), refused(ErrorClass::Capacity), nothing()),
         ("lost", unknown(), absent_from(met(), &[30, 32]), nothing()),
         ("absent since deletion", deleted(object(json!({}))), searched(30), late(30)),
         ("vanished", live("IDLE"), looked(2, &Look::NotFound { named: true }), gone()),
@@ -918,7 +932,7 @@ fn before_athena_has_told_its_time_no_time_starts_or_ends_anything() {
             let step = next_step(object, known, seen, &uncertain);
             let harmless = matches!(step, Step::Wait | Step::AskTime | Step::ReadWorkGroup | Step::Look | Step::Search | Step::Mirror(_));
             // A deletion is a reason of its own to end a session.
-            let harmless = harmless || step == Step::Terminate && object.metadata.deletion_timestamp.is_some();
+            let harmless = harmless || step == Step::Terminate && object.is_deleting();
             assert!(harmless, "{case}, {minutes} minutes off: {step:?}");
         }
     }
@@ -944,7 +958,7 @@ fn before_athena_has_told_its_time_no_time_starts_or_ends_anything() {
 fn what_needs_no_time_goes_on_before_athena_has_told_its_own() {
     let uncertain = Environment { is_time_certain: false, ..at(0) };
     let mut asked = met();
-    asked.work_group_read(Err(&refusal(Class::Unanswered)), at(0).now, 1.0);
+    asked.work_group_read(Err(&refusal(ErrorClass::Unanswered)), at(0).now, 1.0);
     let cases: Vec<(&str, AthenaSession, LocalState, Seen, Step)> = vec![
         ("a look", live("IDLE"), met(), nothing(), Step::Look),
         ("a search", deleted(object(json!({}))), met(), nothing(), Step::Search),
@@ -992,19 +1006,19 @@ fn a_jump_of_the_nodes_clock_changes_no_decision() {
             let mut known = LocalState::met(at(0));
             known.set_clock(origin);
             if calls & 1 != 0 {
-                known.work_group_read(Err(&refusal(Class::Unanswered)), at(1), 0.5);
+                known.work_group_read(Err(&refusal(ErrorClass::Unanswered)), at(1), 0.5);
             }
             if calls & 2 != 0 {
-                known.looked(Look::Failed(refusal(Class::MayHeal)), UID, "s", at(2), &limits, 0.5);
+                known.looked(Look::Failed(refusal(ErrorClass::MayHeal)), UID, "s", at(2), &limits, 0.5);
             }
             if calls & 4 != 0 {
-                known.searched(&Search::Failed(refusal(Class::MayHeal)), at(3), &limits, 0.5);
+                known.searched(&Search::Failed(refusal(ErrorClass::MayHeal)), at(3), &limits, 0.5);
             }
             if calls & 2 == 0 {
                 known.searched(&Search::Absent { begun: at(2) }, at(3), &limits, 0.5);
             }
             if calls & 8 != 0 {
-                known.terminate_refused(refusal(Class::MayHeal), at(4), 0.5);
+                known.terminate_refused(refusal(ErrorClass::MayHeal), at(4), 0.5);
             }
             all.push((origin, known));
         }
@@ -1037,8 +1051,14 @@ fn people_are_told_that_a_start_is_not_answered_when_that_begins_and_when_it_las
         known.missing_answer_told(&at(minutes));
         is_news
     };
-    let asked = [(0, Class::Unanswered), (1, Class::Unanswered), (4, Class::Unanswered), (5, Class::Unanswered), (9, Class::Unanswered)];
+    let asked = [
+        (0, ErrorClass::Unanswered),
+        (1, ErrorClass::Unanswered),
+        (4, ErrorClass::Unanswered),
+        (5, ErrorClass::Unanswered),
+        (9, ErrorClass::Unanswered),
+    ];
     assert_eq!(asked.map(|(minutes, class)| told(minutes, class)), [true, false, false, true, false]);
-    assert!(!told(10, Class::Throttled), "an answer");
-    assert!(told(11, Class::NotSent), "they are missing anew");
+    assert!(!told(10, ErrorClass::Throttled), "an answer");
+    assert!(told(11, ErrorClass::NotSent), "they are missing anew");
 }

@@ -8,7 +8,7 @@ use crate::session::attempt::{Attempt, Recorded};
 use crate::session::environment::Identity;
 use crate::session::local_state::LocalState;
 use crate::session::marker;
-use crate::session::reply::{Class, Refusal, Search, Session};
+use crate::session::reply::{ErrorClass, Refusal, Search, Session};
 
 /// Returns the newest attempt of `object`. A session that is known not to carry the object's marker is no session of the attempt.
 pub fn attempt<'a>(object: &'a AthenaSession, known: &LocalState) -> Attempt<'a> {
@@ -28,7 +28,7 @@ pub fn attempt<'a>(object: &'a AthenaSession, known: &LocalState) -> Attempt<'a>
 
 /// Returns the session that this process started and that no record can name, since its attempt is over or is another: it has no owner and is to be
 /// ended.
-pub fn surplus<'a>(object: &AthenaSession, known: &'a LocalState) -> Option<&'a str> {
+pub fn leaked_session<'a>(object: &AthenaSession, known: &'a LocalState) -> Option<&'a str> {
     let (number, session) = known.unrecorded.as_deref()?;
     let expected = match attempt(object, known) {
         Attempt::Unknown(made) => made.number == *number,
@@ -39,7 +39,7 @@ pub fn surplus<'a>(object: &AthenaSession, known: &'a LocalState) -> Option<&'a 
 }
 
 /// Returns whether an attempt was made in another region or account. An account that either side does not know makes no difference.
-pub fn elsewhere(made: &Recorded<'_>, here: &Identity) -> bool {
+pub fn in_other_account_or_region(made: &Recorded<'_>, here: &Identity) -> bool {
     made.region != here.region || matches!((made.account, here.account.as_deref()), (Some(there), Some(here)) if there != here)
 }
 
@@ -47,7 +47,7 @@ pub fn elsewhere(made: &Recorded<'_>, here: &Identity) -> bool {
 /// recorded attempt or, where none is recorded, of the newest. A session with another role or engine configuration than the spec's is not adopted for
 /// use, but a list that contains it proves nothing. Such a session carries the object's token, so that it is ended with the object, and when the
 /// object is suspended.
-pub fn found(sessions: Vec<Session>, object: &AthenaSession, known: &LocalState, begun: Timestamp) -> Search {
+pub fn match_marked_sessions(sessions: Vec<Session>, object: &AthenaSession, known: &LocalState, begun: Timestamp) -> Search {
     let uid = object.uid().unwrap_or_default();
     let recorded = match attempt(object, known) {
         Attempt::Unknown(made) | Attempt::Live(made, _) => Some(made.number),
@@ -59,13 +59,13 @@ pub fn found(sessions: Vec<Session>, object: &AthenaSession, known: &LocalState,
         .filter(|(number, _)| recorded.is_none_or(|recorded| recorded == *number))
         .partition(|(_, session)| session.details.as_ref().is_some_and(|details| details.satisfies(&object.spec)));
     let newest = |sessions: Vec<(i32, Session)>| sessions.into_iter().max_by_key(|(number, _)| *number);
-    let is_to_end = object.metadata.deletion_timestamp.is_some() || object.spec.suspend;
+    let is_to_end = object.is_deleting() || object.spec.suspend;
     match (newest(own), newest(others)) {
         (Some((attempt, session)), _) => Search::Found { attempt, session },
         (None, None) => Search::Absent { begun },
         (None, Some((attempt, session))) if is_to_end => Search::Found { attempt, session },
         (None, Some((_, stranger))) => Search::Failed(Refusal {
-            class: Class::MayHeal,
+            class: ErrorClass::MayHeal,
             reason: "MarkerMismatch",
             message: format!("session {} carries the marker of this object, with another role or engine configuration", stranger.id),
             request_id: None,

@@ -15,7 +15,7 @@ use crate::session::environment::Environment;
 use crate::session::events::{self, Event};
 use crate::session::lifecycle::{awaits_time, ends_unrecorded, ends_without_record, next_step, search_time, wake_time};
 use crate::session::local_state::LocalState;
-use crate::session::ownership::{attempt, found, surplus};
+use crate::session::ownership::{attempt, leaked_session, match_marked_sessions};
 use crate::session::refused_write;
 use crate::session::reply::{Look, Refusal, Search, Session};
 use crate::session::status::{Outcome, may_wait, status_after};
@@ -220,6 +220,8 @@ enum Stage {
     Asked(Request),
     /// The step has its permit, if it calls Athena.
     Act(Step),
+    /// The step is to be carried out, unless its write waits for the next try.
+    Carry,
     /// The status is to report the outcome of the step.
     Report,
     End(End),
@@ -363,7 +365,7 @@ impl<'a, D: Decisions> Pass<'a, D> {
         loop {
             match std::mem::replace(&mut self.stage, Stage::Decide) {
                 Stage::Begin => {
-                    if let Some(id) = surplus(self.object, &self.state).map(str::to_owned) {
+                    if let Some(id) = leaked_session(self.object, &self.state).map(str::to_owned) {
                         return self.ask(Request::EndLeaked { id, leak: Leak::AttemptOver });
                     }
                 }
@@ -373,8 +375,9 @@ impl<'a, D: Decisions> Pass<'a, D> {
                     }
                 }
                 Stage::Asked(request) => return self.ask(request),
-                Stage::Act(step) => {
-                    if let Some(request) = self.act(step, env) {
+                Stage::Act(step) => self.settle_on(step),
+                Stage::Carry => {
+                    if let Some(request) = self.carry_out(env) {
                         return self.ask(request);
                     }
                 }
@@ -426,10 +429,15 @@ impl<'a, D: Decisions> Pass<'a, D> {
         }
     }
 
-    /// Acts on `step`. Returns the request that the step needs, or nothing where the status is to be written.
-    fn act(&mut self, step: Step, env: &Environment) -> Option<Request> {
+    /// Settles on `step`, or on waiting where its write was refused and waits for the next try.
+    fn settle_on(&mut self, step: Step) {
         self.state.write_wanted(&step);
         self.step = if self.decisions.awaits_write(&self.state, &step, self.version, self.begun) { Step::Wait } else { step };
+        self.stage = Stage::Carry;
+    }
+
+    /// Carries out the step. Returns the request that the step needs, or nothing where the status is to be written.
+    fn carry_out(&mut self, env: &Environment) -> Option<Request> {
         if !std::mem::replace(&mut self.awaits_time, true) && awaits_time(self.object, &self.state, env) {
             return Some(Request::AwaitTime { ask: self.asks_time });
         }
@@ -539,7 +547,9 @@ impl<'a, D: Decisions> Pass<'a, D> {
                     self.seen.look = Some(self.state.looked(look, &uid, &id, now, &env.limits, env.jitter));
                 }
             }
-            (Request::Search(_), Answer::Listed(sessions, begun)) => self.searched(found(sessions, self.object, &self.state, begun), env),
+            (Request::Search(_), Answer::Listed(sessions, begun)) => {
+                self.searched(match_marked_sessions(sessions, self.object, &self.state, begun), env);
+            }
             (Request::Search(_), Answer::Refused(refusal)) => self.searched(Search::Failed(refusal), env),
             (Request::ReadWorkGroup, Answer::WorkGroup(read)) => {
                 self.state.work_group_read(read.as_ref().copied(), now, env.jitter);
@@ -550,10 +560,10 @@ impl<'a, D: Decisions> Pass<'a, D> {
                 self.queued = true;
                 self.stage = Stage::Act(Step::Wait);
             }
-            (Request::AwaitTime { .. }, Answer::Done) => self.stage = Stage::Act(self.step.clone()),
+            (Request::AwaitTime { .. }, Answer::Done) => self.stage = Stage::Carry,
             (Request::ReadAgain, Answer::Found(Found::Same)) if !self.is_conflict => {
                 self.is_confirmed = true;
-                self.stage = Stage::Act(self.step.clone());
+                self.stage = Stage::Carry;
             }
             (Request::ReadAgain, Answer::Found(Found::Gone)) if self.is_conflict => self.leak(End::Outdated),
             (Request::ReadAgain, Answer::Found(_)) => self.stage = Stage::End(End::Outdated),

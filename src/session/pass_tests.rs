@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::api::FINALIZER;
-use crate::session::reply::Class;
+use crate::session::reply::ErrorClass;
 use crate::session::status::tests::{UID, at};
 
 const ID: &str = "5d0a2d1c-7b1f-4c7a-9a52-2f9f0c3b8e41";
@@ -159,9 +159,28 @@ fn the_status_says_that_a_write_is_refused_unless_it_is_the_status() {
 }
 
 #[test]
+fn a_refused_write_stays_known_while_the_object_also_waits_for_athenas_time() {
+    let mut new = object(&json!({ "observedGeneration": -1 }));
+    new.metadata.finalizers = None;
+    let env = Environment { is_time_certain: false, ..at(0) };
+    let mut state = LocalState::met(env.now);
+    assert!(state.write_refused(refused_write::ADD_FINALIZER, "no label", Some(7), env.now, 0.0));
+    let mut pass = Pass::new(&new, Some(7), state, Seen::default(), &env);
+    let mut waits = false;
+    while let ControlFlow::Continue(request) = pass.next(&env) {
+        waits |= matches!(request, Request::AwaitTime { .. });
+        let answer = if let Request::Write(_) = request { yes(8) } else { Answer::Done };
+        pass.answered(answer, &env);
+    }
+    assert!(waits, "for Athena's time");
+    let (mut state, _) = pass.finish();
+    assert!(!state.write_refused(refused_write::ADD_FINALIZER, "no label", Some(7), env.now, 0.0), "it is no news");
+}
+
+#[test]
 #[should_panic(expected = "an answer without a request")]
 fn an_answer_that_nothing_has_asked_for_is_a_bug() {
-    let refusal = Refusal { class: Class::MayHeal, reason: "No", message: String::new(), request_id: None };
+    let refusal = Refusal { class: ErrorClass::MayHeal, reason: "No", message: String::new(), request_id: None };
     let object = object(&recorded());
     Pass::new(&object, None, LocalState::default(), Seen::default(), &at(0)).answered(Answer::Refused(refusal), &at(0));
 }

@@ -141,7 +141,7 @@ impl WorkGroup {
         let group = &spec.work_group;
         let refusal = |class, reason, message| Some(Refusal { class, reason, message, request_id: None });
         if !self.enabled {
-            return refusal(Class::MayHeal, "WorkGroupDisabled", format!("workGroup: work group {group} is disabled; enable it"));
+            return refusal(ErrorClass::MayHeal, "WorkGroupDisabled", format!("workGroup: work group {group} is disabled; enable it"));
         }
         let engine = self.engine_version.as_deref()?;
         let asked = spec.engine_configuration.clone().unwrap_or_default();
@@ -156,14 +156,14 @@ impl WorkGroup {
             ]
         } else {
             return refusal(
-                Class::MayHeal,
+                ErrorClass::MayHeal,
                 "WorkGroupNotSpark",
                 format!("workGroup: work group {group} runs {engine}; name one whose engine is Apache Spark"),
             );
         };
         let (field, _) = fields.iter().find(|(_, set)| *set)?;
         refusal(
-            Class::Rejected,
+            ErrorClass::Rejected,
             "InvalidRequest",
             format!("spec.{field}: {engine}, the engine of work group {group}, does not take it; leave it out"),
         )
@@ -173,8 +173,8 @@ impl WorkGroup {
 /// A call that failed.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Refusal {
-    /// Class of the failed call.
-    pub class: Class,
+    /// ErrorClass of the failed call.
+    pub class: ErrorClass,
     /// CamelCase reason for conditions and events.
     pub reason: &'static str,
     /// Athena's text, or the error on the way to Athena.
@@ -186,13 +186,13 @@ pub struct Refusal {
 impl Refusal {
     /// Returns the refusal for a missing answer, or for one without information: `message` gives the reason.
     pub fn unanswered(message: impl Into<String>) -> Self {
-        Self { class: Class::Unanswered, reason: "AthenaUnavailable", message: message.into(), request_id: None }
+        Self { class: ErrorClass::Unanswered, reason: "AthenaUnavailable", message: message.into(), request_id: None }
     }
 }
 
-/// Class of a failed call, which decides about the next one.
+/// ErrorClass of a failed call, which decides about the next one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Class {
+pub enum ErrorClass {
     /// No answer, or one that does not exclude an effect: transport, timeout, 5xx.
     Unanswered,
     /// No answer, since the call certainly failed before its first byte left: there was no connection.
@@ -212,8 +212,8 @@ pub enum Class {
 }
 
 /// Returns whether a refusal of this class passes by itself, so that nobody has to fix anything.
-pub fn passes(class: Class) -> bool {
-    matches!(class, Class::Unanswered | Class::NotSent | Class::Throttled)
+pub fn passes(class: ErrorClass) -> bool {
+    matches!(class, ErrorClass::Unanswered | ErrorClass::NotSent | ErrorClass::Throttled)
 }
 
 /// Result of a look at one session.

@@ -12,7 +12,7 @@ mod text;
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
 pub use self::conditions::condition;
-pub(crate) use self::conditions::{Flag, Row, conditions};
+pub(crate) use self::conditions::{Available, Row, conditions};
 use self::end::{asked_timeout, end_reason, vanished_reason};
 #[cfg(test)]
 pub(crate) use self::situation::Situation;
@@ -21,13 +21,13 @@ pub(crate) use self::situation::way_out;
 use self::text::bounded;
 pub use self::text::seconds;
 use crate::api::{AthenaSession, AthenaSessionStatus, EndReason, PreviousAttempt, StopCause};
-use crate::session::after_end::{Sequel, first_start_time, sequel};
+use crate::session::after_end::{AfterEnd, after_end, first_start_time};
 use crate::session::attempt::Attempt;
 use crate::session::environment::Environment;
 use crate::session::lifecycle::missing_since;
 use crate::session::local_state::{Call, LocalState};
 use crate::session::ownership::attempt;
-use crate::session::reply::{Class, Refusal, Session};
+use crate::session::reply::{ErrorClass, Refusal, Session};
 use crate::session::step::Step;
 
 /// Outcome of the call of a step.
@@ -68,7 +68,7 @@ pub fn status_after(object: &AthenaSession, known: &LocalState, step: &Step, out
             status.session_id = Some(id.clone());
             status.state = Some(bounded(state, 64)).filter(|state| !state.is_empty());
         }
-        (Step::Start(_), Outcome::Refused(refusal)) if refusal.class == Class::Rejected && is_proved_unstarted(object, known) => {
+        (Step::Start(_), Outcome::Refused(refusal)) if refusal.class == ErrorClass::Rejected && is_proved_unstarted(object, known) => {
             conclude(status, EndReason::InvalidRequest, known, at.now);
         }
         // The attempt no longer belongs to this region and account: a correction of them must not leave it behind.
@@ -208,7 +208,7 @@ fn next_attempt(object: &AthenaSession, before: &AthenaSessionStatus, number: i3
     if before.end_reason.is_none() {
         return next;
     }
-    if let Sequel::Attempt { restarts, resumed, .. } = sequel(object, at) {
+    if let AfterEnd::Attempt { restarts, resumed, .. } = after_end(object, at) {
         next.restarts = (restarts > 0).then_some(restarts);
         if resumed {
             next.first_start_time = None;
@@ -234,10 +234,15 @@ fn next_attempt(object: &AthenaSession, before: &AthenaSessionStatus, number: i3
 
 /// Returns whether a refusal of this class, if all calls of the attempt were answered, withdraws the attempt: somebody has to fix something, and may
 /// then have the attempt made in another region or account. A quota and a rate pass by themselves.
-fn withdraws(class: Class) -> bool {
+fn withdraws(class: ErrorClass) -> bool {
     match class {
-        Class::MayHeal | Class::NotFound => true,
-        Class::Unanswered | Class::NotSent | Class::Throttled | Class::Capacity | Class::Rejected | Class::TokenConflict => false,
+        ErrorClass::MayHeal | ErrorClass::NotFound => true,
+        ErrorClass::Unanswered
+        | ErrorClass::NotSent
+        | ErrorClass::Throttled
+        | ErrorClass::Capacity
+        | ErrorClass::Rejected
+        | ErrorClass::TokenConflict => false,
     }
 }
 

@@ -36,7 +36,7 @@ fn each_step_leads_to_its_status() {
     const FIRST: &str = "2026-01-01T00:01:00Z";
     const NOW: &str = "2026-01-01T00:05:00Z";
     let rejection = |object: &AthenaSession, known: &LocalState| {
-        let refusal = Refusal { class: Class::Rejected, reason: "InvalidRequest", message: "no".into(), request_id: None };
+        let refusal = Refusal { class: ErrorClass::Rejected, reason: "InvalidRequest", message: "no".into(), request_id: None };
         after(object, known, &Step::Start(0), &Outcome::Refused(refusal), &told(5))
     };
     let step = |object: &AthenaSession, step: Step| after(object, &met(), &step, &Outcome::Nothing, &told(5));
@@ -103,16 +103,16 @@ fn each_step_leads_to_its_status() {
     assert_eq!(step(&unknown, Step::Conclude(EndReason::Suspended)), ended("Suspended", Value::Null));
     let lost = Step::Conclude(EndReason::SessionLost);
     let conclude = |known: &LocalState| after(&unknown, known, &lost, &Outcome::Nothing, &told(5));
-    assert_eq!(conclude(&refused(Call::Start, Class::MayHeal, 0)), ended("SessionLost", "no".into()), "Athena's refusal explains it");
-    assert_eq!(conclude(&refused(Call::Terminate, Class::MayHeal, 0)), ended("SessionLost", Value::Null), "that of another call does not");
+    assert_eq!(conclude(&refused(Call::Start, ErrorClass::MayHeal, 0)), ended("SessionLost", "no".into()), "Athena's refusal explains it");
+    assert_eq!(conclude(&refused(Call::Terminate, ErrorClass::MayHeal, 0)), ended("SessionLost", Value::Null), "that of another call does not");
 
     // A rejection ends the attempt only if no earlier call of it can have started anything.
-    assert_eq!(rejection(&unknown, &refused(Call::Start, Class::Rejected, 0)), ended("InvalidRequest", "no".into()));
+    assert_eq!(rejection(&unknown, &refused(Call::Start, ErrorClass::Rejected, 0)), ended("InvalidRequest", "no".into()));
     let untouched = serde_json::to_value(&unknown.status).expect("JSON");
-    assert_eq!(rejection(&unknown, &refused(Call::Start, Class::Unanswered, 0)), untouched);
+    assert_eq!(rejection(&unknown, &refused(Call::Start, ErrorClass::Unanswered, 0)), untouched);
     assert_eq!(rejection(&unknown, &met()), untouched);
-    let throttled = Outcome::Refused(Refusal { class: Class::Throttled, reason: "Throttled", message: "no".into(), request_id: None });
-    assert_eq!(after(&unknown, &refused(Call::Start, Class::Throttled, 0), &Step::Start(0), &throttled, &told(5)), untouched);
+    let throttled = Outcome::Refused(Refusal { class: ErrorClass::Throttled, reason: "Throttled", message: "no".into(), request_id: None });
+    assert_eq!(after(&unknown, &refused(Call::Start, ErrorClass::Throttled, 0), &Step::Start(0), &throttled, &told(5)), untouched);
     for step in [Step::Wait, Step::Rest, Step::Terminate] {
         assert_eq!(after(&unknown, &met(), &step, &Outcome::Nothing, &told(5)), untouched);
     }

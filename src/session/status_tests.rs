@@ -29,7 +29,7 @@ pub(crate) fn at(minutes: i64) -> Environment {
 fn kstatus(object: &AthenaSession) -> &'static str {
     let Some(status) = &object.status else { return "Current" };
     let conditions = status.conditions.as_deref().unwrap_or_default();
-    if object.metadata.deletion_timestamp.is_some() {
+    if object.is_deleting() {
         return "Terminating";
     }
     if status.observed_generation.is_some() && status.observed_generation != object.metadata.generation {
@@ -73,15 +73,15 @@ pub(crate) fn over(reason: &str) -> AthenaSession {
     recorded_and(json!({ "sessionId": "s", "endTime": "2026-01-01T00:00:00Z", "endReason": reason }))
 }
 
-pub(crate) fn refused(call: Call, class: Class, minutes: i64) -> LocalState {
+pub(crate) fn refused(call: Call, class: ErrorClass, minutes: i64) -> LocalState {
     let mut known = LocalState::met(at(0).now);
     known.finalizer_added = true;
     known.recorded(0, at(0).now, false);
     let reason = match class {
-        Class::Throttled => "Throttled",
-        Class::Capacity => "QuotaExceeded",
-        Class::TokenConflict => "TokenMismatch",
-        Class::Rejected => "InvalidRequest",
+        ErrorClass::Throttled => "Throttled",
+        ErrorClass::Capacity => "QuotaExceeded",
+        ErrorClass::TokenConflict => "TokenMismatch",
+        ErrorClass::Rejected => "InvalidRequest",
         _ => "AccessDenied",
     };
     let refusal = Refusal { class, reason, message: "no".into(), request_id: None };
@@ -118,6 +118,7 @@ fn while_a_restart_waits_message_and_event_begin_with_how_the_attempt_ended() {
 }
 
 #[test]
+#[allow(clippy::too_many_lines, reason = "each row is a case")]
 fn every_row_of_the_matrix_is_reported_and_read_right_by_kstatus() {
     let met = || LocalState::met(at(0).now);
     let deleted = |object| with(object, |object: &mut AthenaSession| object.metadata.deletion_timestamp = Some(Time(at(0).now)));
@@ -128,10 +129,14 @@ fn every_row_of_the_matrix_is_reported_and_read_right_by_kstatus() {
     // Throttled a minute after another refusal of the same call.
     let throttled_after = |class| {
         let mut known = refused(Call::Terminate, class, 0);
-        known.terminate_refused(Refusal { class: Class::Throttled, reason: "Throttled", message: "no".into(), request_id: None }, at(1).now, 0.0);
+        known.terminate_refused(
+            Refusal { class: ErrorClass::Throttled, reason: "Throttled", message: "no".into(), request_id: None },
+            at(1).now,
+            0.0,
+        );
         known
     };
-    let mut searched = refused(Call::Start, Class::TokenConflict, 0);
+    let mut searched = refused(Call::Start, ErrorClass::TokenConflict, 0);
     searched.searched(&crate::session::reply::Search::Absent { begun: at(0).now }, at(0).now, &at(0).limits, 0.0);
     let unwritable = |what| {
         let mut known = met();
@@ -151,22 +156,40 @@ fn every_row_of_the_matrix_is_reported_and_read_right_by_kstatus() {
         (8, stopping(StopCause::StartupDeadline), met(), 0, "Unknown", "ReplacingSession", "False", "InProgress"),
         (8, stopping(StopCause::Degraded), met(), 0, "Unknown", "ReplacingSession", "False", "InProgress"),
         (8, suspended(recorded_and(json!({}))), met(), 0, "Unknown", "Suspending", "False", "InProgress"),
-        (8, stopping(StopCause::Suspended), refused(Call::Terminate, Class::MayHeal, 0), 4, "Unknown", "Suspending", "False", "InProgress"),
-        (9, stopping(StopCause::Suspended), refused(Call::Terminate, Class::MayHeal, 0), 5, "False", "TerminateRefused", "True", "Failed"),
-        (9, stopping(StopCause::Suspended), throttled_after(Class::MayHeal), 5, "False", "TerminateRefused", "True", "Failed"),
-        (9, stopping(StopCause::Suspended), throttled_after(Class::Throttled), 60, "Unknown", "Suspending", "False", "InProgress"),
+        (8, stopping(StopCause::Suspended), refused(Call::Terminate, ErrorClass::MayHeal, 0), 4, "Unknown", "Suspending", "False", "InProgress"),
+        (9, stopping(StopCause::Suspended), refused(Call::Terminate, ErrorClass::MayHeal, 0), 5, "False", "TerminateRefused", "True", "Failed"),
+        (9, stopping(StopCause::Suspended), throttled_after(ErrorClass::MayHeal), 5, "False", "TerminateRefused", "True", "Failed"),
+        (9, stopping(StopCause::Suspended), throttled_after(ErrorClass::Throttled), 60, "Unknown", "Suspending", "False", "InProgress"),
         (
             9,
             stopping(StopCause::ActiveDeadline),
-            refused(Call::Terminate, Class::Throttled, 0),
+            refused(Call::Terminate, ErrorClass::Throttled, 0),
             60,
             "Unknown",
             "DeadlineExceeded",
             "False",
             "InProgress",
         ),
-        (9, stopping(StopCause::Degraded), refused(Call::Terminate, Class::Unanswered, 0), 60, "Unknown", "ReplacingSession", "False", "InProgress"),
-        (9, stopping(StopCause::Degraded), refused(Call::Terminate, Class::NotSent, 0), 60, "Unknown", "ReplacingSession", "False", "InProgress"),
+        (
+            9,
+            stopping(StopCause::Degraded),
+            refused(Call::Terminate, ErrorClass::Unanswered, 0),
+            60,
+            "Unknown",
+            "ReplacingSession",
+            "False",
+            "InProgress",
+        ),
+        (
+            9,
+            stopping(StopCause::Degraded),
+            refused(Call::Terminate, ErrorClass::NotSent, 0),
+            60,
+            "Unknown",
+            "ReplacingSession",
+            "False",
+            "InProgress",
+        ),
         (10, deleted(live("IDLE")), met(), 0, "False", "Deleting", "False", "Terminating"),
         (10, deleted(over("IdleTimeout")), met(), 0, "False", "Deleting", "False", "Terminating"),
         (11, suspended(object(json!({}))), met(), 0, "True", "Suspended", "False", "Current"),
@@ -181,14 +204,14 @@ fn every_row_of_the_matrix_is_reported_and_read_right_by_kstatus() {
         (15, over("SessionVanished"), met(), 0, "False", "SessionVanished", "False", "Failed"),
         (15, over("not a reason!"), met(), 0, "False", "SessionEnded", "False", "Failed"),
         (16, over("InvalidRequest"), met(), 0, "False", "InvalidRequest", "False", "Failed"),
-        (16, recorded_and(json!({})), refused(Call::Start, Class::Rejected, 0), 0, "False", "InvalidRequest", "False", "Failed"),
-        (17, recorded_and(json!({})), refused(Call::Start, Class::MayHeal, 0), 4, "Unknown", "AccessDenied", "False", "InProgress"),
-        (18, recorded_and(json!({})), refused(Call::Start, Class::MayHeal, 0), 5, "False", "AccessDenied", "False", "Failed"),
-        (19, recorded_and(json!({})), refused(Call::Start, Class::Capacity, 0), 99, "Unknown", "QuotaExceeded", "False", "InProgress"),
-        (19, recorded_and(json!({})), refused(Call::Start, Class::Throttled, 0), 99, "Unknown", "Throttled", "False", "InProgress"),
-        (20, live("IDLE"), refused(Call::Look, Class::Unanswered, 9), 9, "True", "SessionIdle", "True", "Current"),
-        (21, live("IDLE"), refused(Call::Look, Class::Unanswered, 9), 10, "Unknown", "ObservationStale", "Unknown", "InProgress"),
-        (17, recorded_and(json!({})), refused(Call::Start, Class::TokenConflict, 0), 0, "Unknown", "TokenMismatch", "False", "InProgress"),
+        (16, recorded_and(json!({})), refused(Call::Start, ErrorClass::Rejected, 0), 0, "False", "InvalidRequest", "False", "Failed"),
+        (17, recorded_and(json!({})), refused(Call::Start, ErrorClass::MayHeal, 0), 4, "Unknown", "AccessDenied", "False", "InProgress"),
+        (18, recorded_and(json!({})), refused(Call::Start, ErrorClass::MayHeal, 0), 5, "False", "AccessDenied", "False", "Failed"),
+        (19, recorded_and(json!({})), refused(Call::Start, ErrorClass::Capacity, 0), 99, "Unknown", "QuotaExceeded", "False", "InProgress"),
+        (19, recorded_and(json!({})), refused(Call::Start, ErrorClass::Throttled, 0), 99, "Unknown", "Throttled", "False", "InProgress"),
+        (20, live("IDLE"), refused(Call::Look, ErrorClass::Unanswered, 9), 9, "True", "SessionIdle", "True", "Current"),
+        (21, live("IDLE"), refused(Call::Look, ErrorClass::Unanswered, 9), 10, "Unknown", "ObservationStale", "Unknown", "InProgress"),
+        (17, recorded_and(json!({})), refused(Call::Start, ErrorClass::TokenConflict, 0), 0, "Unknown", "TokenMismatch", "False", "InProgress"),
         (22, recorded_and(json!({})), searched, 0, "False", "TokenMismatch", "False", "Failed"),
         (22, over("SessionAlreadyExists"), met(), 0, "False", "SessionAlreadyExists", "False", "Failed"),
         (23, moved, met(), 0, "False", "IdentityChanged", "Unknown", "Failed"),

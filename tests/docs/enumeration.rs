@@ -6,17 +6,17 @@ use std::sync::OnceLock;
 
 use athena_operator::api::{AthenaSession, AthenaSessionStatus, FINALIZER};
 use athena_operator::athena::CATALOGUE;
-use athena_operator::session::after_end::{Sequel, sequel};
+use athena_operator::session::after_end::{AfterEnd, after_end};
 use athena_operator::session::attempt::Attempt;
 use athena_operator::session::environment::{Environment, Identity, Limits};
 use athena_operator::session::events::{self, event, release, ttl_under_gitops};
-use athena_operator::session::invalid_object::{Measure, measure};
+use athena_operator::session::invalid_object::{Action, plan};
 use athena_operator::session::lifecycle::{next_step, wants_stopped};
 use athena_operator::session::local_state::LocalState;
 use athena_operator::session::ownership::attempt;
 use athena_operator::session::pass::{Answer, Found, Pass, Request, Write};
 use athena_operator::session::refused_write;
-use athena_operator::session::reply::{Class, Details, Look, Refusal, Search, Session};
+use athena_operator::session::reply::{Details, ErrorClass, Look, Refusal, Search, Session};
 use athena_operator::session::retained::Retained;
 use athena_operator::session::status::{Outcome, condition, status_after};
 use athena_operator::session::step::{Seen, Step};
@@ -73,10 +73,10 @@ fn kind(object: &AthenaSession, known: &LocalState, at: &Environment) -> &'stati
             Some("TERMINATING") => "Ending",
             Some(_) => "Running",
         },
-        Attempt::Over(..) => match sequel(object, at) {
-            Sequel::Attempt { resumed: true, .. } => "Suspended",
-            Sequel::Attempt { .. } => "Restarting",
-            Sequel::Deletion { .. } | Sequel::None => "Finished",
+        Attempt::Over(..) => match after_end(object, at) {
+            AfterEnd::Attempt { resumed: true, .. } => "Suspended",
+            AfterEnd::Attempt { .. } => "Restarting",
+            AfterEnd::Deletion { .. } | AfterEnd::None => "Finished",
         },
     }
 }
@@ -134,7 +134,7 @@ fn label(step: &Step, outcome: &Outcome) -> Label {
     let which = match (step, outcome) {
         (Step::Stop(cause, _), _) => cause.as_str(),
         (Step::Conclude(reason), _) => reason.as_str(),
-        (Step::Start(_), Outcome::Refused(refusal)) if refusal.class == Class::Rejected => "rejected",
+        (Step::Start(_), Outcome::Refused(refusal)) if refusal.class == ErrorClass::Rejected => "rejected",
         (Step::Start(_), Outcome::Refused(_)) => "refused",
         (Step::Start(_), _) => "started",
         _ => "",
@@ -191,7 +191,7 @@ impl Enumeration {
     /// Notes what is said of an object that cannot be read.
     fn unreadable(&mut self) {
         let object = json!({ "metadata": { "name": "unreadable", "namespace": "n", "resourceVersion": "1", "generation": 1 } });
-        let Measure::Report { patch, message } = measure(&object, "spec", Timestamp::UNIX_EPOCH) else { panic!("it is reported") };
+        let Action::Report { patch, message } = plan(&object, "spec", Timestamp::UNIX_EPOCH) else { panic!("it is reported") };
         let status: AthenaSessionStatus = serde_json::from_value(patch["status"].clone()).expect("a status");
         let mut readable = AthenaSession::new("unreadable", serde_json::from_value(json!({ "workGroup": "w" })).expect("a spec"));
         readable.metadata.generation = Some(1);
@@ -314,7 +314,7 @@ fn ways<'a>(mut pass: Pass<'a>, at: &Environment) -> Vec<(Pass<'a>, AthenaSessio
         ControlFlow::Continue(Request::Start(_)) => {
             refusals().into_iter().map(Answer::Refused).chain([Answer::Started(ID.into(), "CREATING".into())]).collect()
         }
-        ControlFlow::Continue(Request::Terminate { .. }) => vec![Answer::Refused(refusal(Class::MayHeal, "AccessDenied")), Answer::Done],
+        ControlFlow::Continue(Request::Terminate { .. }) => vec![Answer::Refused(refusal(ErrorClass::MayHeal, "AccessDenied")), Answer::Done],
     };
     let go_on = |answer| {
         let mut pass = pass.clone();
@@ -324,15 +324,15 @@ fn ways<'a>(mut pass: Pass<'a>, at: &Environment) -> Vec<(Pass<'a>, AthenaSessio
     answers.into_iter().flat_map(go_on).collect()
 }
 
-fn refusal(class: Class, reason: &'static str) -> Refusal {
+fn refusal(class: ErrorClass, reason: &'static str) -> Refusal {
     Refusal { class, reason, message: "what Athena says".into(), request_id: None }
 }
 
 /// One refusal for each reason of the catalogue, and of a call that the operator's own credentials forbid.
 fn refusals() -> Vec<Refusal> {
-    let mut reasons: BTreeMap<&'static str, Class> = CATALOGUE.iter().map(|entry| (entry.reason, entry.class)).collect();
-    reasons.insert("AccountChanged", Class::MayHeal);
-    reasons.into_iter().map(|(reason, class)| refusal(class, reason)).chain([refusal(Class::NotSent, "AthenaUnavailable")]).collect()
+    let mut reasons: BTreeMap<&'static str, ErrorClass> = CATALOGUE.iter().map(|entry| (entry.reason, entry.class)).collect();
+    reasons.insert("AccountChanged", ErrorClass::MayHeal);
+    reasons.into_iter().map(|(reason, class)| refusal(class, reason)).chain([refusal(ErrorClass::NotSent, "AthenaUnavailable")]).collect()
 }
 
 fn circumstances() -> Vec<Environment> {
@@ -479,10 +479,10 @@ fn knowledge(object: &AthenaSession, at: &Environment) -> Vec<(LocalState, Seen)
                 known
             };
             let terminated = changed(|known, now, limits| known.terminated(now, limits, 0.0));
-            let refused = changed(|known, now, _| known.terminate_refused(refusal(Class::MayHeal, "AccessDenied"), now, 0.0));
+            let refused = changed(|known, now, _| known.terminate_refused(refusal(ErrorClass::MayHeal, "AccessDenied"), now, 0.0));
             let lost = changed(|known, now, limits| drop(known.looked(Look::NotFound { named: true }, UID, ID, now, limits, 0.0)));
             let unseen = changed(|known, now, limits| {
-                known.looked(Look::Failed(refusal(Class::Throttled, "Throttled")), UID, ID, now, limits, 0.0);
+                known.looked(Look::Failed(refusal(ErrorClass::Throttled, "Throttled")), UID, ID, now, limits, 0.0);
             });
             // Two looks missed it, and a list was read after them.
             let missing = changed(|known, now, limits| {
@@ -508,7 +508,7 @@ fn knowledge(object: &AthenaSession, at: &Environment) -> Vec<(LocalState, Seen)
 
 /// What GetWorkGroup can say to who has seen this, and before it is asked.
 fn read(known: &LocalState, seen: &Seen, at: &Environment) -> Vec<(LocalState, Seen)> {
-    let refused = refusals().into_iter().filter(|refusal| !matches!(refusal.class, Class::TokenConflict | Class::NotFound)).map(Err);
+    let refused = refusals().into_iter().filter(|refusal| !matches!(refusal.class, ErrorClass::TokenConflict | ErrorClass::NotFound)).map(Err);
     let read = refused.chain([Ok(())]).map(|read| {
         let mut known = known.clone();
         known.work_group_read(read.as_ref().copied(), at.now, 0.0);
@@ -520,7 +520,7 @@ fn read(known: &LocalState, seen: &Seen, at: &Environment) -> Vec<(LocalState, S
 fn searches(known: &LocalState, at: &Environment) -> Vec<(LocalState, Seen)> {
     let begun: Timestamp = BEGUN.parse().expect("a time");
     let found = |state: &str| Search::Found { attempt: 0, session: session(state, begun) };
-    let failed = |reason| Search::Failed(refusal(Class::MayHeal, reason));
+    let failed = |reason| Search::Failed(refusal(ErrorClass::MayHeal, reason));
     let searches = [found("IDLE"), found("CREATED"), Search::Absent { begun: at.now }, failed("MarkerMismatch"), failed("AccessDenied")];
     let searched = searches.into_iter().map(|search| {
         let mut known = known.clone();
@@ -558,6 +558,6 @@ fn looks(begun: Timestamp) -> Vec<Look> {
         .map(|state| session(state, begun))
         .chain([own, strange, idle])
         .map(Look::Seen)
-        .chain([Look::NotFound { named: true }, Look::Failed(refusal(Class::Throttled, "Throttled"))])
+        .chain([Look::NotFound { named: true }, Look::Failed(refusal(ErrorClass::Throttled, "Throttled"))])
         .collect()
 }

@@ -22,7 +22,7 @@ use std::path::{Path, PathBuf};
 use athena_operator::api::AthenaSession;
 use athena_operator::athena::CATALOGUE;
 use athena_operator::session::events::EVENTS;
-use athena_operator::session::reply::Class;
+use athena_operator::session::reply::ErrorClass;
 use k8s_openapi::api::batch::v1::CronJob;
 use k8s_openapi::api::core::v1::ResourceQuota;
 use k8s_openapi::api::rbac::v1::Role;
@@ -131,7 +131,7 @@ fn every_reason_of_ready_and_every_event_occurs_and_is_explained() {
 
 #[test]
 fn each_class_of_the_catalogue_has_one_meaning_for_each_reason() {
-    let mut classes: BTreeMap<&str, Class> = BTreeMap::new();
+    let mut classes: BTreeMap<&str, ErrorClass> = BTreeMap::new();
     for entry in CATALOGUE {
         assert_eq!(*classes.entry(entry.reason).or_insert(entry.class), entry.class, "{}", entry.reason);
     }

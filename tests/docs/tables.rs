@@ -7,11 +7,11 @@ use athena_operator::api::{AthenaSession, EndReason};
 use athena_operator::athena::{CATALOGUE, Operations, Text};
 use athena_operator::commands::args::Cli;
 use athena_operator::controller::metrics;
-use athena_operator::session::after_end::{Sequel, sequel};
+use athena_operator::session::after_end::{AfterEnd, after_end};
 use athena_operator::session::backoff::backoff;
 use athena_operator::session::environment::{Environment, Identity, Limits};
 use athena_operator::session::events::{EVENTS, Kind};
-use athena_operator::session::reply::Class;
+use athena_operator::session::reply::ErrorClass;
 use clap::CommandFactory;
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use serde_json::json;
@@ -180,14 +180,14 @@ pub(crate) fn refusals() -> String {
 /// The classes of refusals.
 pub(crate) fn classes() -> String {
     let all = [
-        Class::Unanswered,
-        Class::NotSent,
-        Class::Throttled,
-        Class::Capacity,
-        Class::MayHeal,
-        Class::NotFound,
-        Class::TokenConflict,
-        Class::Rejected,
+        ErrorClass::Unanswered,
+        ErrorClass::NotSent,
+        ErrorClass::Throttled,
+        ErrorClass::Capacity,
+        ErrorClass::MayHeal,
+        ErrorClass::NotFound,
+        ErrorClass::TokenConflict,
+        ErrorClass::Rejected,
     ];
     assert!(CATALOGUE.iter().all(|entry| all.contains(&entry.class)));
     table(
@@ -200,28 +200,28 @@ pub(crate) fn classes() -> String {
     )
 }
 
-fn class(class: Class) -> (&'static str, &'static str) {
+fn class(class: ErrorClass) -> (&'static str, &'static str) {
     match class {
-        Class::NotSent => (
+        ErrorClass::NotSent => (
             "not sent",
             "there was no connection (DNS, TCP, TLS, a proxy that refuses CONNECT): calls again as when *unanswered*, and knows that this call started nothing",
         ),
-        Class::Unanswered => {
+        ErrorClass::Unanswered => {
             ("unanswered", "calls again, StartSession with the same token; until ten minutes after the attempt was recorded, then it searches")
         }
-        Class::Throttled => ("throttled", "waits for as long as it takes; never Stalled"),
-        Class::Capacity => ("capacity", "waits for as long as it takes; never Stalled"),
-        Class::MayHeal => ("may heal", "goes on trying; Ready is Unknown for five minutes, then False with Stalled, and clears by itself"),
-        Class::NotFound => (
+        ErrorClass::Throttled => ("throttled", "waits for as long as it takes; never Stalled"),
+        ErrorClass::Capacity => ("capacity", "waits for as long as it takes; never Stalled"),
+        ErrorClass::MayHeal => ("may heal", "goes on trying; Ready is Unknown for five minutes, then False with Stalled, and clears by itself"),
+        ErrorClass::NotFound => (
             "not found",
             "of StartSession: as *may heal*. Of a session: it has vanished if that is so twice, ten minutes or more after the attempt was recorded, \
                  and if a complete list of the work group that was begun after the first time does not have it, either; without the permission to list, if \
                  ResourceNotFoundException names it twice",
         ),
-        Class::TokenConflict => {
+        ErrorClass::TokenConflict => {
             ("token conflict", "calls no more, searches for the session by its marker, and adopts it; without one the attempt is over")
         }
-        Class::Rejected => (
+        ErrorClass::Rejected => (
             "rejected",
             "Ready is False with Stalled, and no call is made any more, if every call of the attempt was answered; else the attempt has to be proved lost first",
         ),
@@ -257,11 +257,11 @@ fn follows(reason: &EndReason, policy: &str) -> &'static str {
         clock_origin: Timestamp::UNIX_EPOCH,
         jitter: 0.0,
     };
-    match sequel(&object, &at) {
-        Sequel::Attempt { resumed: true, .. } => "an attempt, when resumed",
-        Sequel::Attempt { time, .. } if time == begun => "an attempt, at once",
-        Sequel::Attempt { .. } => "an attempt, after the backoff",
-        Sequel::Deletion { .. } | Sequel::None => "finished",
+    match after_end(&object, &at) {
+        AfterEnd::Attempt { resumed: true, .. } => "an attempt, when resumed",
+        AfterEnd::Attempt { time, .. } if time == begun => "an attempt, at once",
+        AfterEnd::Attempt { .. } => "an attempt, after the backoff",
+        AfterEnd::Deletion { .. } | AfterEnd::None => "finished",
     }
 }
 

@@ -99,7 +99,8 @@ fn ends(logs: &Logs) -> String {
         let mut text = String::new();
         if log.read_to_string(&mut text).is_ok() {
             let lines: Vec<&str> = text.lines().collect();
-            ends += &format!("\nthe end of an operator's log:\n{}\n", lines[lines.len().saturating_sub(LINES)..].join("\n"));
+            let end = lines[lines.len().saturating_sub(LINES)..].join("\n");
+            ends.extend(["\nthe end of an operator's log:\n", &end, "\n"]);
         }
     }
     ends

@@ -3,7 +3,7 @@
 use athena_operator::api::AthenaSessionSpec;
 use athena_operator::session::local_state::Call;
 use athena_operator::session::marker;
-use athena_operator::session::reply::{Class, Details, Look, Refusal, Session};
+use athena_operator::session::reply::{Details, ErrorClass, Look, Refusal, Session};
 use fastrand::Rng;
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
@@ -15,25 +15,25 @@ pub(crate) const ROLE: &str = "arn:aws:iam::111122223333:role/etl";
 const IDLE_TIMEOUT: SignedDuration = SignedDuration::from_mins(5);
 
 /// Every class, with the reasons that `athena` gives it.
-const REFUSALS: [(Class, &str); 18] = [
-    (Class::Unanswered, "AthenaUnavailable"),
-    (Class::NotSent, "AthenaUnavailable"),
-    (Class::Throttled, "Throttled"),
-    (Class::Capacity, "QuotaExceeded"),
-    (Class::Capacity, "CapacityUnavailable"),
-    (Class::MayHeal, "AccessDenied"),
-    (Class::MayHeal, "CredentialsInvalid"),
-    (Class::MayHeal, "AccountChanged"),
-    (Class::MayHeal, "WrongRegion"),
-    (Class::MayHeal, "ClockSkew"),
-    (Class::MayHeal, "WorkGroupNotFound"),
-    (Class::MayHeal, "WorkGroupDisabled"),
-    (Class::MayHeal, "WorkGroupNotSpark"),
-    (Class::MayHeal, "Refused"),
-    (Class::NotFound, "NotFound"),
-    (Class::Rejected, "InvalidRequest"),
-    (Class::TokenConflict, "TokenMismatch"),
-    (Class::TokenConflict, "SessionAlreadyExists"),
+const REFUSALS: [(ErrorClass, &str); 18] = [
+    (ErrorClass::Unanswered, "AthenaUnavailable"),
+    (ErrorClass::NotSent, "AthenaUnavailable"),
+    (ErrorClass::Throttled, "Throttled"),
+    (ErrorClass::Capacity, "QuotaExceeded"),
+    (ErrorClass::Capacity, "CapacityUnavailable"),
+    (ErrorClass::MayHeal, "AccessDenied"),
+    (ErrorClass::MayHeal, "CredentialsInvalid"),
+    (ErrorClass::MayHeal, "AccountChanged"),
+    (ErrorClass::MayHeal, "WrongRegion"),
+    (ErrorClass::MayHeal, "ClockSkew"),
+    (ErrorClass::MayHeal, "WorkGroupNotFound"),
+    (ErrorClass::MayHeal, "WorkGroupDisabled"),
+    (ErrorClass::MayHeal, "WorkGroupNotSpark"),
+    (ErrorClass::MayHeal, "Refused"),
+    (ErrorClass::NotFound, "NotFound"),
+    (ErrorClass::Rejected, "InvalidRequest"),
+    (ErrorClass::TokenConflict, "TokenMismatch"),
+    (ErrorClass::TokenConflict, "SessionAlreadyExists"),
 ];
 
 pub(crate) struct Athena {
@@ -117,7 +117,7 @@ impl Athena {
         let refusal = self.refusal(Call::Start);
         // A call that was not answered may have had its effect.
         if let Some(refusal) = &refusal
-            && (refusal.class != Class::Unanswered || self.rng.bool())
+            && (refusal.class != ErrorClass::Unanswered || self.rng.bool())
         {
             return Err(refusal.clone());
         }
@@ -145,7 +145,7 @@ impl Athena {
 
     pub(crate) fn look(&mut self, id: &str, full: bool) -> Look {
         match (self.refusal(Call::Look), self.sessions.iter().find(|session| session.id == id)) {
-            (Some(refusal), _) if refusal.class == Class::NotFound => Look::NotFound { named: true },
+            (Some(refusal), _) if refusal.class == ErrorClass::NotFound => Look::NotFound { named: true },
             (Some(refusal), _) => Look::Failed(refusal),
             (None, Some(session)) => {
                 let details = session.details.clone().filter(|_| full || session.ended());

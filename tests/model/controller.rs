@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 use std::time::Duration;
 
-use crate::session::after_end::{Sequel, sequel};
+use crate::session::after_end::{AfterEnd, after_end};
 use crate::session::attempt::Attempt;
 use crate::session::environment::Environment;
 use crate::session::lifecycle::{next_step, search_time, wake_time};
@@ -15,7 +15,7 @@ use crate::session::status::{Outcome, status_after};
 use crate::session::step::{Seen, Step};
 use athena_operator::api::{AthenaSession, AthenaSessionStatus, EndReason, StopCause};
 use athena_operator::athena::marker_search::group::{Answer as ListAnswer, Ask};
-use athena_operator::session::reply::{Class, Look, Refusal, Search, Session};
+use athena_operator::session::reply::{ErrorClass, Look, Refusal, Search, Session};
 use athena_operator::session::request::start_session;
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
@@ -143,7 +143,7 @@ impl Decisions for Deciding {
 
     fn wake_time(&self, object: &AthenaSession, state: &LocalState, env: &Environment) -> Option<Timestamp> {
         match (self.0, attempt(object, state)) {
-            (Mutant::WakesInThePast, Attempt::Over(..)) if let Sequel::Attempt { time, .. } = sequel(object, env) => Some(time),
+            (Mutant::WakesInThePast, Attempt::Over(..)) if let AfterEnd::Attempt { time, .. } = after_end(object, env) => Some(time),
             (Mutant::ForgetsTimes, Attempt::Over(..)) => None,
             _ => wake_time(object, state, env),
         }
@@ -159,15 +159,15 @@ pub struct Reconciled {
     pub steps: Vec<Step>,
 }
 
-fn refusal(class: Class) -> Refusal {
+fn refusal(class: ErrorClass) -> Refusal {
     let reason = match class {
-        Class::Unanswered | Class::NotSent => "AthenaUnavailable",
-        Class::Throttled => "Throttled",
-        Class::Capacity => "QuotaExceeded",
-        Class::MayHeal => "AccessDenied",
-        Class::Rejected => "InvalidRequest",
-        Class::TokenConflict => "TokenMismatch",
-        Class::NotFound => "NotFound",
+        ErrorClass::Unanswered | ErrorClass::NotSent => "AthenaUnavailable",
+        ErrorClass::Throttled => "Throttled",
+        ErrorClass::Capacity => "QuotaExceeded",
+        ErrorClass::MayHeal => "AccessDenied",
+        ErrorClass::Rejected => "InvalidRequest",
+        ErrorClass::TokenConflict => "TokenMismatch",
+        ErrorClass::NotFound => "NotFound",
     };
     Refusal { class, reason, message: "no".into(), request_id: None }
 }
@@ -269,7 +269,7 @@ impl Surroundings {
                     }
                     Answer::Done
                 } else {
-                    Answer::Refused(refusal(Class::Unanswered))
+                    Answer::Refused(refusal(ErrorClass::Unanswered))
                 }
             }
             Request::Look { id, .. } => {
@@ -294,7 +294,7 @@ impl Surroundings {
         let refuses = self.world.facts.work_group_refuses && self.called.is_none();
         let read = match self.reply {
             Reply::Refused(class) if refuses => Err(refusal(class)),
-            Reply::Lost | Reply::Dropped if refuses => Err(refusal(Class::Unanswered)),
+            Reply::Lost | Reply::Dropped if refuses => Err(refusal(ErrorClass::Unanswered)),
             _ => Ok(()),
         };
         let undated = self.reply == Reply::Undated && !self.heard.is_told() && self.called.is_none();
@@ -314,7 +314,7 @@ impl Surroundings {
         let reply = self.reply_to(step);
         let answer = match reply {
             _ if let Reply::ListRefused(class) = self.reply => Answer::Refused(refusal(class)),
-            Reply::Lost | Reply::Dropped => Answer::Refused(refusal(Class::Unanswered)),
+            Reply::Lost | Reply::Dropped => Answer::Refused(refusal(ErrorClass::Unanswered)),
             Reply::Refused(class) => Answer::Refused(refusal(class)),
             _ if self.world.lists.is_some() => match ask(&mut self.world, self.side, pass.object(), pass.state(), from) {
                 Some(answer) => answer,
@@ -350,15 +350,15 @@ impl Surroundings {
         let (reply, full) = (self.reply_to(step), self.world.is_full_for(&token));
         self.heard.hear(reply.tells_time());
         let class = match reply {
-            Reply::Refused(Class::NotSent) if self.mutant == Mutant::UnsentIsInDoubt => Some(Class::Unanswered),
+            Reply::Refused(ErrorClass::NotSent) if self.mutant == Mutant::UnsentIsInDoubt => Some(ErrorClass::Unanswered),
             Reply::Refused(class) => Some(class),
-            Reply::Dropped => Some(Class::Unanswered),
-            Reply::Lost if full => Some(Class::Unanswered),
+            Reply::Dropped => Some(ErrorClass::Unanswered),
+            Reply::Lost if full => Some(ErrorClass::Unanswered),
             Reply::Lost => {
                 self.world.start(&token, body.clone());
-                Some(Class::Unanswered)
+                Some(ErrorClass::Unanswered)
             }
-            _ => full.then_some(Class::Capacity),
+            _ => full.then_some(ErrorClass::Capacity),
         };
         if let Some(class) = class {
             return Answer::Refused(refusal(class));
@@ -375,8 +375,8 @@ impl Surroundings {
             self.world.terminate(id);
         }
         match reply {
-            Reply::Lost | Reply::Dropped => Answer::Refused(refusal(Class::Unanswered)),
-            Reply::Refused(_) if self.mutant == Mutant::ThrottlingFails => Answer::Refused(refusal(Class::MayHeal)),
+            Reply::Lost | Reply::Dropped => Answer::Refused(refusal(ErrorClass::Unanswered)),
+            Reply::Refused(_) if self.mutant == Mutant::ThrottlingFails => Answer::Refused(refusal(ErrorClass::MayHeal)),
             Reply::Refused(class) => Answer::Refused(refusal(class)),
             _ => Answer::Done,
         }
@@ -452,7 +452,7 @@ fn ask(world: &mut World, side: usize, object: &AthenaSession, known: &LocalStat
     world.lists.as_mut()?.cancel(side);
     Some(match answer {
         ListAnswer::Failed(refusal) => Answer::Refused(refusal),
-        ListAnswer::Complete { contains_session: true, marked, .. } if marked.is_empty() => Answer::Refused(refusal(Class::Unanswered)),
+        ListAnswer::Complete { contains_session: true, marked, .. } if marked.is_empty() => Answer::Refused(refusal(ErrorClass::Unanswered)),
         ListAnswer::Complete { begun, marked, .. } => {
             let looked = marked.into_iter().filter_map(|marked| World::index_of(&marked.id?));
             let sessions = looked.filter_map(|index| Some(world.sessions.get(index)?.seen(index, false))).collect();
@@ -484,7 +484,7 @@ fn check_unsent(world: &mut World, step: &Step) {
 fn look(world: &World, id: &str, reply: Reply) -> Look {
     let session = World::index_of(id).and_then(|index| Some((index, world.sessions.get(index)?)));
     match (reply, session) {
-        (Reply::Lost | Reply::Dropped, _) => Look::Failed(refusal(Class::Unanswered)),
+        (Reply::Lost | Reply::Dropped, _) => Look::Failed(refusal(ErrorClass::Unanswered)),
         (Reply::Refused(class), _) => Look::Failed(refusal(class)),
         (_, None) => Look::NotFound { named: true },
         (_, Some((_, session))) if session.state == "VANISHED" => Look::NotFound { named: true },

@@ -12,7 +12,7 @@ use crate::session::pass::Written;
 use crate::session::reply::passes;
 use crate::session::step::Step;
 use athena_operator::api::{EndReason, StopCause};
-use athena_operator::session::reply::Class;
+use athena_operator::session::reply::ErrorClass;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use stateright::{Model, Property};
 
@@ -38,15 +38,15 @@ pub enum Reply {
     /// What is so, without a `Date` that tells the time.
     Undated,
     /// A refusal.
-    Refused(Class),
+    Refused(ErrorClass),
     /// What is so of a session, and a refusal of the list that follows.
-    ListRefused(Class),
+    ListRefused(ErrorClass),
 }
 
 impl Reply {
     /// Whether the reply carries Athena's time.
     pub fn tells_time(self) -> bool {
-        !matches!(self, Self::Lost | Self::Dropped | Self::Undated | Self::Refused(Class::Unanswered | Class::NotSent))
+        !matches!(self, Self::Lost | Self::Dropped | Self::Undated | Self::Refused(ErrorClass::Unanswered | ErrorClass::NotSent))
     }
 }
 
@@ -236,7 +236,8 @@ impl Exploration {
     fn facts(&self) -> Facts {
         let (node_ahead, api_server_ahead) = self.clocks_ahead.map_or((None, 0), |(node, api_server)| (Some(node), api_server));
         let is_sound = self.damage.is_empty() && self.controllers == 1 && self.clocks_ahead.is_none();
-        let is_certain = |reply: &Reply| matches!(reply, Reply::Refused(class) if !matches!(class, Class::Unanswered | Class::TokenConflict));
+        let is_certain =
+            |reply: &Reply| matches!(reply, Reply::Refused(class) if !matches!(class, ErrorClass::Unanswered | ErrorClass::TokenConflict));
         let passes = |reply: &Reply| match reply {
             Reply::Refused(class) => passes(*class),
             Reply::ListRefused(_) => false,

@@ -5,7 +5,7 @@ use std::hash::Hash;
 use std::sync::Arc;
 use std::time::Instant;
 
-use athena_operator::session::reply::Class;
+use athena_operator::session::reply::ErrorClass;
 use libtest_mimic::{Failed, Trial};
 use serde_json::json;
 use stateright::{Checker, HasDiscoveries, Model};
@@ -18,11 +18,11 @@ use crate::world::{Budget, World};
 
 const LOST: [Reply; 2] = [Reply::Lost, Reply::Dropped];
 const REFUSED: [Reply; 5] = [
-    Reply::Refused(Class::Throttled),
-    Reply::Refused(Class::Capacity),
-    Reply::Refused(Class::MayHeal),
-    Reply::Refused(Class::Rejected),
-    Reply::Refused(Class::TokenConflict),
+    Reply::Refused(ErrorClass::Throttled),
+    Reply::Refused(ErrorClass::Capacity),
+    Reply::Refused(ErrorClass::MayHeal),
+    Reply::Refused(ErrorClass::Rejected),
+    Reply::Refused(ErrorClass::TokenConflict),
 ];
 
 fn base(budget: Budget) -> Exploration {
@@ -75,7 +75,7 @@ fn scenarios() -> Vec<(&'static str, Exploration)> {
         }),
         ("terminations that are refused", {
             let budget = Budget { ticks: 2, edits: 1, faults: 3, ..budget };
-            Exploration { edits: vec![Edit::Suspend], replies: vec![Reply::Refused(Class::MayHeal)], ..base(budget) }
+            Exploration { edits: vec![Edit::Suspend], replies: vec![Reply::Refused(ErrorClass::MayHeal)], ..base(budget) }
         }),
         ("sessions that fail and are restarted", {
             let budget = Budget { ticks: 2, upsets: 2, ..budget };
@@ -119,7 +119,7 @@ fn scenarios() -> Vec<(&'static str, Exploration)> {
         }),
         ("starts that are rejected after one that was not answered", {
             let budget = Budget { ticks: 2, edits: 1, faults: 2, ..budget };
-            Exploration { edits: vec![Edit::Delete], replies: vec![Reply::Lost, Reply::Refused(Class::Rejected)], ..base(budget) }
+            Exploration { edits: vec![Edit::Delete], replies: vec![Reply::Lost, Reply::Refused(ErrorClass::Rejected)], ..base(budget) }
         }),
         ("an operator that does not know its account yet", {
             let budget = Budget { ticks: 2, edits: 1, faults: 1, damage: 1, ..budget };
@@ -144,22 +144,22 @@ fn scenarios() -> Vec<(&'static str, Exploration)> {
         }),
         ("work groups that take no session, at first and at a restart", {
             let budget = Budget { ticks: 1, edits: 1, faults: 2, upsets: 1, ..budget };
-            let replies = vec![Reply::Refused(Class::MayHeal), Reply::Refused(Class::Rejected), Reply::Dropped];
+            let replies = vec![Reply::Refused(ErrorClass::MayHeal), Reply::Refused(ErrorClass::Rejected), Reply::Dropped];
             let (spec, edits, upsets) = (json!({ "restartPolicy": "OnFailure" }), vec![Edit::Suspend, Edit::Delete], vec!["FAILED"]);
             Exploration { spec, edits, replies, upsets, work_group_refuses: true, ..base(budget) }
         }),
         ("calls that cannot be sent, suspended or deleted at any moment", {
             let budget = Budget { ticks: 1, edits: 2, faults: 2, ..budget };
             let edits = vec![Edit::Suspend, Edit::Delete];
-            Exploration { edits, replies: vec![Reply::Refused(Class::NotSent), Reply::Refused(Class::Throttled)], ..base(budget) }
+            Exploration { edits, replies: vec![Reply::Refused(ErrorClass::NotSent), Reply::Refused(ErrorClass::Throttled)], ..base(budget) }
         }),
         ("a call that cannot be sent after one that was not answered", {
             let budget = Budget { ticks: 2, edits: 1, faults: 2, ..budget };
-            Exploration { edits: vec![Edit::Delete], replies: vec![Reply::Lost, Reply::Refused(Class::NotSent)], ..base(budget) }
+            Exploration { edits: vec![Edit::Delete], replies: vec![Reply::Lost, Reply::Refused(ErrorClass::NotSent)], ..base(budget) }
         }),
         ("terminations that are throttled or not answered for long", {
             let budget = Budget { ticks: 2, edits: 1, faults: 2, ..budget };
-            let replies = vec![Reply::Refused(Class::Throttled), Reply::Refused(Class::NotSent), Reply::Dropped];
+            let replies = vec![Reply::Refused(ErrorClass::Throttled), Reply::Refused(ErrorClass::NotSent), Reply::Dropped];
             Exploration { edits: vec![Edit::Suspend, Edit::Deadline], replies, ..base(budget) }
         }),
         ("sessions that are idle for their timeout while the operator is down", {
@@ -172,7 +172,7 @@ fn scenarios() -> Vec<(&'static str, Exploration)> {
         }),
         ("sessions that nobody finds, in lists that are refused", {
             let budget = Budget { ticks: 3, faults: 2, upsets: 1, ..budget };
-            let replies = vec![Reply::ListRefused(Class::Throttled), Reply::ListRefused(Class::MayHeal)];
+            let replies = vec![Reply::ListRefused(ErrorClass::Throttled), Reply::ListRefused(ErrorClass::MayHeal)];
             Exploration { replies, upsets: vec!["VANISHED"], ..base(budget) }
         }),
         ("an operator on a node whose clock is 25 minutes ahead, with crashes and a lost reply", {
@@ -246,7 +246,7 @@ fn broken() -> Vec<(Mutant, &'static str, Exploration)> {
         (Mutant::ReleaseOnNotFound, "rule 3", Exploration { edits: delete.clone(), ..base(Budget { edits: 1, ..budget }) }),
         (Mutant::ReleaseOnRefusal, "rule 3", {
             let budget = Budget { ticks: 1, edits: 1, faults: 2, ..budget };
-            Exploration { edits: delete.clone(), replies: vec![Reply::Lost, Reply::Refused(Class::MayHeal)], ..base(budget) }
+            Exploration { edits: delete.clone(), replies: vec![Reply::Lost, Reply::Refused(ErrorClass::MayHeal)], ..base(budget) }
         }),
         (Mutant::TrustEarlyList, "rule 3", {
             let budget = Budget { ticks: 2, edits: 1, faults: 2, ..budget };
@@ -272,7 +272,7 @@ fn broken() -> Vec<(Mutant, &'static str, Exploration)> {
         (Mutant::NeverWritesAgain, "rule 10", Exploration { refuses_writes: true, ..base(Budget { ticks: 1, faults: 1, ..budget }) }),
         (Mutant::WakesInThePast, "rule 11", {
             let budget = Budget { ticks: 2, faults: 2, upsets: 1, ..budget };
-            let (spec, replies) = (json!({ "restartPolicy": "OnFailure" }), vec![Reply::Refused(Class::MayHeal)]);
+            let (spec, replies) = (json!({ "restartPolicy": "OnFailure" }), vec![Reply::Refused(ErrorClass::MayHeal)]);
             Exploration { spec, replies, upsets: vec!["FAILED"], work_group_refuses: true, ..base(budget) }
         }),
         (Mutant::ForgetsTimes, "rule 10", {
@@ -289,11 +289,11 @@ fn broken() -> Vec<(Mutant, &'static str, Exploration)> {
         }),
         (Mutant::UnsentIsInDoubt, "rule 15", {
             let budget = Budget { edits: 1, faults: 1, ..budget };
-            Exploration { edits: delete.clone(), replies: vec![Reply::Refused(Class::NotSent)], ..base(budget) }
+            Exploration { edits: delete.clone(), replies: vec![Reply::Refused(ErrorClass::NotSent)], ..base(budget) }
         }),
         (Mutant::ThrottlingFails, "rule 16", {
             let budget = Budget { ticks: 2, edits: 1, faults: 1, ..budget };
-            Exploration { edits: vec![Edit::Suspend], replies: vec![Reply::Refused(Class::Throttled)], ..base(budget) }
+            Exploration { edits: vec![Edit::Suspend], replies: vec![Reply::Refused(ErrorClass::Throttled)], ..base(budget) }
         }),
         (Mutant::NoResume, "rule 10", Exploration { edits: vec![Edit::Suspend, Edit::Resume], ..base(Budget { edits: 2, ..budget }) }),
     ]

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::session::backoff::backoff;
 use crate::session::marker;
-use crate::session::reply::{Class, Refusal};
+use crate::session::reply::{ErrorClass, Refusal};
 
 /// Time for which the refusals of a work group's lists are remembered while its objects wait to ask again: twice the longest backoff.
 const FAILING_TTL: Duration = Duration::from_mins(10);
@@ -78,7 +78,7 @@ struct Asker<T> {
 /// Refusals of lists in a row.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Failing {
-    class: Class,
+    class: ErrorClass,
     reason: &'static str,
     count: u32,
     /// UIDs of the objects that got this refusal as an answer.

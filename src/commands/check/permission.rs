@@ -4,7 +4,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::athena::Caller;
-use crate::session::reply::{Class, Refusal};
+use crate::session::reply::{ErrorClass, Refusal};
 
 pub(super) const GET_WORK_GROUP: &str = "athena:GetWorkGroup";
 pub(super) const LIST_SESSIONS: &str = "athena:ListSessions";
@@ -164,7 +164,7 @@ pub(super) fn judge(action: &str, answer: Result<(), Refusal>) -> Judgement {
             _ => Judgement::new(Verdict::Missing, message),
         },
         "CredentialsInvalid" | "ClockSkew" | "WrongRegion" => Judgement { problem: Some(message.clone()), ..Judgement::not_checked(&message) },
-        _ if matches!(class, Class::Throttled | Class::Unanswered | Class::NotSent) => {
+        _ if matches!(class, ErrorClass::Throttled | ErrorClass::Unanswered | ErrorClass::NotSent) => {
             let problem = format!("no answer to {}: {message}", action.trim_start_matches("athena:"));
             Judgement { problem: Some(problem), ..Judgement::not_checked(&message) }
         }
@@ -184,11 +184,11 @@ fn denied(message: &str) -> Option<(&str, &str)> {
 mod tests {
     use super::*;
 
-    fn refusal(class: Class, reason: &'static str, message: &str) -> Refusal {
+    fn refusal(class: ErrorClass, reason: &'static str, message: &str) -> Refusal {
         Refusal { class, reason, message: message.into(), request_id: None }
     }
 
-    fn verdict(class: Class, reason: &'static str) -> (Verdict, bool) {
+    fn verdict(class: ErrorClass, reason: &'static str) -> (Verdict, bool) {
         let judgement = judge("athena:GetSession", Err(refusal(class, reason, "text")));
         assert_eq!(judgement.detail, "text");
         (judgement.verdict, judgement.problem.is_some())
@@ -198,17 +198,17 @@ mod tests {
     fn only_a_denial_says_that_a_permission_is_missing() {
         assert_eq!(judge("athena:GetSession", Ok(())), Judgement::allowed(""));
         for (class, reason, expected) in [
-            (Class::MayHeal, "AccessDenied", (Verdict::Missing, false)),
-            (Class::MayHeal, "CredentialsInvalid", (Verdict::NotChecked, true)),
-            (Class::MayHeal, "WrongRegion", (Verdict::NotChecked, true)),
-            (Class::MayHeal, "ClockSkew", (Verdict::NotChecked, true)),
-            (Class::Throttled, "Throttled", (Verdict::NotChecked, true)),
-            (Class::Unanswered, "AthenaUnavailable", (Verdict::NotChecked, true)),
-            (Class::NotSent, "AthenaUnavailable", (Verdict::NotChecked, true)),
-            (Class::Rejected, "InvalidRequest", (Verdict::Unknown, false)),
-            (Class::NotFound, "NotFound", (Verdict::Unknown, false)),
-            (Class::MayHeal, "WorkGroupNotFound", (Verdict::Unknown, false)),
-            (Class::MayHeal, "Refused", (Verdict::Unknown, false)),
+            (ErrorClass::MayHeal, "AccessDenied", (Verdict::Missing, false)),
+            (ErrorClass::MayHeal, "CredentialsInvalid", (Verdict::NotChecked, true)),
+            (ErrorClass::MayHeal, "WrongRegion", (Verdict::NotChecked, true)),
+            (ErrorClass::MayHeal, "ClockSkew", (Verdict::NotChecked, true)),
+            (ErrorClass::Throttled, "Throttled", (Verdict::NotChecked, true)),
+            (ErrorClass::Unanswered, "AthenaUnavailable", (Verdict::NotChecked, true)),
+            (ErrorClass::NotSent, "AthenaUnavailable", (Verdict::NotChecked, true)),
+            (ErrorClass::Rejected, "InvalidRequest", (Verdict::Unknown, false)),
+            (ErrorClass::NotFound, "NotFound", (Verdict::Unknown, false)),
+            (ErrorClass::MayHeal, "WorkGroupNotFound", (Verdict::Unknown, false)),
+            (ErrorClass::MayHeal, "Refused", (Verdict::Unknown, false)),
         ] {
             assert_eq!(verdict(class, reason), expected, "{reason}");
         }
@@ -218,12 +218,12 @@ mod tests {
     fn a_denial_of_another_action_is_told_as_that() {
         let text = "User: arn:aws:sts::000000000000:assumed-role/o/x is not authorized to perform: iam:PassRole on resource: arn:aws:iam::0:role/r \
                     because no identity-based policy allows the iam:PassRole action";
-        let denied = |action| judge(action, Err(refusal(Class::MayHeal, "AccessDenied", text)));
+        let denied = |action| judge(action, Err(refusal(ErrorClass::MayHeal, "AccessDenied", text)));
         assert_eq!((denied("iam:PassRole").verdict, denied("iam:PassRole").denied), (Verdict::Missing, None));
         let other = denied("athena:StartSession");
         assert_eq!(other.verdict, Verdict::Unknown);
         assert_eq!(other.denied, Some(("iam:PassRole".into(), "arn:aws:iam::0:role/r".into(), text.into())));
-        assert_eq!(judge("athena:GetSession", Err(refusal(Class::MayHeal, "AccessDenied", "no"))).verdict, Verdict::Missing);
+        assert_eq!(judge("athena:GetSession", Err(refusal(ErrorClass::MayHeal, "AccessDenied", "no"))).verdict, Verdict::Missing);
     }
 
     #[test]

@@ -9,10 +9,11 @@ mod names;
 mod objects;
 
 use std::collections::HashSet;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Instant;
 
 use k8s_openapi::jiff::SignedDuration;
+use parking_lot::{Mutex, MutexGuard};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
@@ -154,7 +155,7 @@ impl Metrics {
     }
 
     fn named(&self) -> MutexGuard<'_, Named> {
-        self.named.lock().unwrap_or_else(PoisonError::into_inner)
+        self.named.lock()
     }
 
     /// Counts a write to the API server: `write` is finalizer, status, object or event, `result` ok, conflict, gone, error or, of an event, dropped.

@@ -8,7 +8,7 @@ use super::LocalState;
 use crate::session::backoff::backoff;
 use crate::session::environment::Environment;
 use crate::session::refused_write::{ADD_FINALIZER, DELETE, RefusedWrite, STATUS, UNREADABLE, name};
-use crate::session::reply::Class;
+use crate::session::reply::ErrorClass;
 use crate::session::step::Step;
 
 /// Maximum length of the stored text of the API server, in bytes: many objects may be refused with the same text.
@@ -26,7 +26,7 @@ impl LocalState {
         if !is_same {
             refused.text = text.into();
         }
-        refused.next_time = now + backoff(Class::Capacity, refused.count, jitter);
+        refused.next_time = now + backoff(ErrorClass::Capacity, refused.count, jitter);
         refused.count = refused.count.saturating_add(1);
         refused.version = version;
         self.refused_write = Some(refused);

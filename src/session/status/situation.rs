@@ -1,17 +1,17 @@
 //! The situation of an object, and its row of the condition matrix.
 
-use super::conditions::{Flag, Row, condition};
+use super::conditions::{Available, Row, condition};
 use super::end::{last_time_at_work, leaves_open};
-use super::text::{bounded, seconds};
+use super::text::seconds;
 use crate::api::{AthenaSession, AthenaSessionStatus, EndReason, StopCause};
-use crate::session::after_end::{Sequel, sequel};
+use crate::session::after_end::{AfterEnd, after_end};
 use crate::session::attempt::{Attempt, Recorded};
 use crate::session::environment::{Environment, Identity};
 use crate::session::local_state::{Call, LocalState, Refused};
-use crate::session::ownership::{attempt, elsewhere, is_account_unknown};
+use crate::session::ownership::{attempt, in_other_account_or_region, is_account_unknown};
 use crate::session::refused_write;
 use crate::session::reply::passes;
-use crate::session::reply::{Class, Refusal};
+use crate::session::reply::{ErrorClass, Refusal};
 
 /// The situation of an object, as the condition matrix names it.
 #[derive(Clone, Debug, PartialEq)]
@@ -41,29 +41,26 @@ pub(crate) enum Situation {
     /// The operator works in another region or account than the attempt.
     IdentityChanged { message: String },
     /// The API server refuses a write to the object; `stalled` once it has lasted. The session is as it was.
-    WriteRefused { available: &'static str, message: String, stalled: bool },
+    WriteRefused { available: Available, message: String, stalled: bool },
 }
 
 impl Situation {
     /// Returns the row of the condition matrix.
     pub(crate) fn row(&self) -> Row {
-        use Flag::{Reconciling, Stalled};
-        let (ready, reason, flag, available, message): (_, &str, _, _, String) = match self {
-            Self::Starting { message } => ("Unknown", "Starting", Some(Reconciling), "False", message.clone()),
+        match self {
+            Self::Starting { message } => Row::progressing("Starting", Available::False, message),
             Self::Session { state } => match state.as_str() {
                 // StartSession returns these states for a session that it started long ago; a look shows the current one.
-                "" | "TERMINATED" | "FAILED" => ("Unknown", "Starting", Some(Reconciling), "False", "the session is being looked at".into()),
-                "DEGRADED" => ("Unknown", "ReplacingSession", Some(Reconciling), "False", "the session is degraded".into()),
-                "CREATING" => ("Unknown", "SessionCreating", Some(Reconciling), "False", "Athena is creating the session".into()),
-                "CREATED" => ("Unknown", "SessionCreated", Some(Reconciling), "False", "the session is created and not idle yet".into()),
-                "IDLE" => ("True", "SessionIdle", None, "True", "the session waits for work".into()),
-                "BUSY" => ("True", "SessionBusy", None, "True", "the session is at work".into()),
-                "TERMINATING" => ("Unknown", "SessionTerminating", Some(Reconciling), "False", "the session is being ended from outside".into()),
-                _ => (
-                    "Unknown",
+                "" | "TERMINATED" | "FAILED" => Row::progressing("Starting", Available::False, "the session is being looked at"),
+                "DEGRADED" => Row::progressing("ReplacingSession", Available::False, "the session is degraded"),
+                "CREATING" => Row::progressing("SessionCreating", Available::False, "Athena is creating the session"),
+                "CREATED" => Row::progressing("SessionCreated", Available::False, "the session is created and not idle yet"),
+                "IDLE" => Row::ready("SessionIdle", Available::True, "the session waits for work"),
+                "BUSY" => Row::ready("SessionBusy", Available::True, "the session is at work"),
+                "TERMINATING" => Row::progressing("SessionTerminating", Available::False, "the session is being ended from outside"),
+                _ => Row::progressing(
                     "UnknownState",
-                    Some(Reconciling),
-                    "Unknown",
+                    Available::Unknown,
                     format!("the session is in a state that this operator does not know: {state}"),
                 ),
             },
@@ -75,28 +72,25 @@ impl Situation {
                     StopCause::Degraded | StopCause::Other(_) => ("ReplacingSession", "it is degraded"),
                 };
                 let hindrance = hindrance.as_deref().map(|text| format!("; {text}")).unwrap_or_default();
-                ("Unknown", reason, Some(Reconciling), "False", format!("the session is being ended: {why}{hindrance}"))
+                Row::progressing(reason, Available::False, format!("the session is being ended: {why}{hindrance}"))
             }
-            Self::Suspended => ("True", "Suspended", None, "False", "suspended: nothing lives; set suspend to false to start a session".into()),
-            Self::Restarting { message } => ("Unknown", "RestartingAfterFailure", Some(Reconciling), "False", message.clone()),
+            Self::Suspended => Row::ready("Suspended", Available::False, "suspended: nothing lives; set suspend to false to start a session"),
+            Self::Restarting { message } => Row::progressing("RestartingAfterFailure", Available::False, message),
             Self::TerminateRefused { available, message } => {
-                ("False", "TerminateRefused", Some(Stalled), if *available { "True" } else { "False" }, message.clone())
+                Row::stalled("TerminateRefused", if *available { Available::True } else { Available::False }, message)
             }
-            Self::Deleting { message } => ("False", "Deleting", None, "False", message.clone()),
-            Self::Over { reason: EndReason::IdleTimeout, message } => ("True", "IdleTimeout", None, "False", message.clone()),
-            Self::Over { reason: EndReason::DeadlineExceeded, message } => ("True", "DeadlineExceeded", None, "False", message.clone()),
-            Self::Over { reason, message } => ("False", reason_word(reason), Some(Stalled), "False", message.clone()),
-            Self::Queued { reason, message } => ("Unknown", reason, Some(Reconciling), "False", message.clone()),
-            Self::Refused { reason, message, stalled: false } => ("Unknown", reason, Some(Reconciling), "False", message.clone()),
-            Self::Refused { reason, message, stalled: true } => ("False", reason, Some(Stalled), "False", message.clone()),
-            Self::Stale { message } => ("Unknown", "ObservationStale", Some(Reconciling), "Unknown", message.clone()),
-            Self::IdentityChanged { message } => ("False", "IdentityChanged", Some(Stalled), "Unknown", message.clone()),
-            Self::WriteRefused { available, message, stalled: false } => {
-                ("Unknown", refused_write::REASON, Some(Reconciling), *available, message.clone())
-            }
-            Self::WriteRefused { available, message, stalled: true } => ("False", refused_write::REASON, Some(Stalled), *available, message.clone()),
-        };
-        Row { ready, reason: reason.to_owned(), flag, available, message: bounded(&message, 4096) }
+            Self::Deleting { message } => Row::deleting(message),
+            Self::Over { reason: EndReason::IdleTimeout, message } => Row::ready("IdleTimeout", Available::False, message),
+            Self::Over { reason: EndReason::DeadlineExceeded, message } => Row::ready("DeadlineExceeded", Available::False, message),
+            Self::Over { reason, message } => Row::stalled(reason_word(reason), Available::False, message),
+            Self::Queued { reason, message } => Row::progressing(reason, Available::False, message),
+            Self::Refused { reason, message, stalled: false } => Row::progressing(reason, Available::False, message),
+            Self::Refused { reason, message, stalled: true } => Row::stalled(reason, Available::False, message),
+            Self::Stale { message } => Row::progressing("ObservationStale", Available::Unknown, message),
+            Self::IdentityChanged { message } => Row::stalled("IdentityChanged", Available::Unknown, message),
+            Self::WriteRefused { available, message, stalled: false } => Row::progressing(refused_write::REASON, *available, message),
+            Self::WriteRefused { available, message, stalled: true } => Row::stalled(refused_write::REASON, *available, message),
+        }
     }
 }
 
@@ -114,7 +108,7 @@ pub(crate) fn situation(object: &AthenaSession, known: &LocalState, at: &Environ
             let was_stalled =
                 object.status.as_ref().and_then(|status| condition(status, "Stalled")).is_some_and(|stalled| stalled.reason == refused_write::REASON);
             Situation::WriteRefused {
-                available: situation.row().available,
+                available: situation.row().available(),
                 message: refused.message(),
                 stalled: was_stalled || refused.is_lasting(at),
             }
@@ -126,11 +120,11 @@ pub(crate) fn situation(object: &AthenaSession, known: &LocalState, at: &Environ
 fn situation_at_athena(object: &AthenaSession, known: &LocalState, at: &Environment) -> Situation {
     let status = object.status.clone().unwrap_or_default();
     let attempt = attempt(object, known);
-    if object.metadata.deletion_timestamp.is_some() {
+    if object.is_deleting() {
         return Situation::Deleting { message: awaited(object, &attempt, known, at) };
     }
     match &attempt {
-        Attempt::Unknown(made) | Attempt::Live(made, _) if elsewhere(made, &at.identity) => Situation::IdentityChanged {
+        Attempt::Unknown(made) | Attempt::Live(made, _) if in_other_account_or_region(made, &at.identity) => Situation::IdentityChanged {
             message: format!(
                 "the attempt was made in region {}{}, and the operator now works in {}{}: run it there again, or delete this object with deletionPolicy Retain, \
                  which an administrator may have to set",
@@ -157,12 +151,12 @@ fn situation_at_athena(object: &AthenaSession, known: &LocalState, at: &Environm
         }
         Attempt::None | Attempt::Withdrawn(_) | Attempt::Unknown(_) => waiting_for_start(&status, known, at),
         Attempt::Live(_, id) => live(&status, id, known, at),
-        Attempt::Over(_, reason) => match sequel(object, at) {
+        Attempt::Over(_, reason) => match after_end(object, at) {
             // The next attempt is due, and the work group does not take it.
-            Sequel::Attempt { time, .. } if time <= at.now && known.refused.as_ref().is_some_and(|refused| refused.call == Call::WorkGroup) => {
+            AfterEnd::Attempt { time, .. } if time <= at.now && known.refused.as_ref().is_some_and(|refused| refused.call == Call::WorkGroup) => {
                 waiting_for_start(&status, known, at)
             }
-            Sequel::Attempt { restarts, time, resumed: false, .. } if reason.is_failure() => Situation::Restarting {
+            AfterEnd::Attempt { restarts, time, resumed: false, .. } if reason.is_failure() => Situation::Restarting {
                 // The reason of the row announces the restart; the message gives the end of the last attempt.
                 message: format!(
                     "{}: {}; restart {restarts} of {} follows at {}",
@@ -172,8 +166,8 @@ fn situation_at_athena(object: &AthenaSession, known: &LocalState, at: &Environm
                     seconds(time).0
                 ),
             },
-            Sequel::Attempt { .. } => Situation::Starting { message: over(&status, reason) },
-            Sequel::Deletion { .. } | Sequel::None => {
+            AfterEnd::Attempt { .. } => Situation::Starting { message: over(&status, reason) },
+            AfterEnd::Deletion { .. } | AfterEnd::None => {
                 Situation::Over { reason: (*reason).clone(), message: format!("{}{}", over(&status, reason), cure(reason)) }
             }
         },
@@ -212,14 +206,14 @@ fn waiting_for_start(status: &AthenaSessionStatus, known: &LocalState, at: &Envi
     // After a restart of the operator the row continues where it stood.
     let was_stalled = condition(status, "Stalled").is_some_and(|stalled| stalled.reason == *reason);
     match class {
-        Class::Unanswered | Class::NotSent => Situation::Starting { message },
-        Class::Throttled | Class::Capacity => Situation::Queued { reason, message },
-        Class::MayHeal | Class::NotFound => {
+        ErrorClass::Unanswered | ErrorClass::NotSent => Situation::Starting { message },
+        ErrorClass::Throttled | ErrorClass::Capacity => Situation::Queued { reason, message },
+        ErrorClass::MayHeal | ErrorClass::NotFound => {
             Situation::Refused { reason, message, stalled: was_stalled || at.now >= refused.since + at.limits.healing }
         }
         // Its session may be found yet.
-        Class::TokenConflict => Situation::Refused { reason, message, stalled: known.absence().is_some() || was_stalled },
-        Class::Rejected => Situation::Refused { reason, message, stalled: true },
+        ErrorClass::TokenConflict => Situation::Refused { reason, message, stalled: known.absence().is_some() || was_stalled },
+        ErrorClass::Rejected => Situation::Refused { reason, message, stalled: true },
     }
 }
 
@@ -268,7 +262,7 @@ fn cure(reason: &EndReason) -> &'static str {
 /// Returns the message about the cause for which a deletion waits, and the command that releases the object at once.
 fn awaited(object: &AthenaSession, attempt: &Attempt<'_>, known: &LocalState, at: &Environment) -> String {
     let awaited = match (attempt, &known.refused) {
-        (Attempt::Unknown(made) | Attempt::Live(made, _), _) if elsewhere(made, &at.identity) => {
+        (Attempt::Unknown(made) | Attempt::Live(made, _), _) if in_other_account_or_region(made, &at.identity) => {
             format!("an operator that works in region {}{}", made.region, account(made.account))
         }
         (Attempt::Unknown(made), _) if let Some(account) = awaited_account(made, &at.identity) => account,

@@ -6,6 +6,7 @@ use serde_json::json;
 use super::*;
 use crate::api::RestartPolicy;
 use crate::session::reply::{Look, Search};
+use crate::session::status::conditions::Flag;
 use crate::session::status::tests::{UID, at, live as live_in, object, over as over_for, recorded_and, refused, with};
 
 /// A combination.
@@ -20,7 +21,7 @@ struct Case {
     suspended: bool,
     elsewhere: bool,
     restarting: bool,
-    refused: Option<(Call, Class)>,
+    refused: Option<(Call, ErrorClass)>,
     /// Minutes since the first refusal.
     minutes: i64,
 }
@@ -30,18 +31,18 @@ const CAUSES: [&str; 6] = ["", "Suspended", "ActiveDeadline", "StartupDeadline",
 const FAILURES: [&str; 5] = ["StoppedOutside", "SessionFailed", "SessionDegraded", "StartupDeadlineExceeded", "SessionVanished"];
 const OTHER_ENDS: [&str; 8] =
     ["Suspended", "DeadlineExceeded", "IdleTimeout", "SessionLost", "InvalidRequest", "TokenMismatch", "SessionAlreadyExists", "Later"];
-const REFUSED: [Option<(Call, Class)>; 11] = [
+const REFUSED: [Option<(Call, ErrorClass)>; 11] = [
     None,
-    Some((Call::Start, Class::Unanswered)),
-    Some((Call::Start, Class::Throttled)),
-    Some((Call::Start, Class::Capacity)),
-    Some((Call::Start, Class::MayHeal)),
-    Some((Call::Start, Class::NotFound)),
-    Some((Call::Start, Class::Rejected)),
-    Some((Call::Start, Class::TokenConflict)),
-    Some((Call::Terminate, Class::MayHeal)),
-    Some((Call::Look, Class::Unanswered)),
-    Some((Call::Look, Class::MayHeal)),
+    Some((Call::Start, ErrorClass::Unanswered)),
+    Some((Call::Start, ErrorClass::Throttled)),
+    Some((Call::Start, ErrorClass::Capacity)),
+    Some((Call::Start, ErrorClass::MayHeal)),
+    Some((Call::Start, ErrorClass::NotFound)),
+    Some((Call::Start, ErrorClass::Rejected)),
+    Some((Call::Start, ErrorClass::TokenConflict)),
+    Some((Call::Terminate, ErrorClass::MayHeal)),
+    Some((Call::Look, ErrorClass::Unanswered)),
+    Some((Call::Look, ErrorClass::MayHeal)),
 ];
 
 fn cases() -> Vec<Case> {
@@ -93,7 +94,7 @@ impl Case {
         !self.deleting && !foreign
     }
 
-    fn waits_for_start(self, classes: &[Class]) -> bool {
+    fn waits_for_start(self, classes: &[ErrorClass]) -> bool {
         let told = match self.refused {
             // A refusal about a session proves nothing about a start.
             Some((Call::Start | Call::Terminate, class)) => classes.contains(&class),
@@ -145,15 +146,15 @@ fn matrix() -> Vec<Entry> {
         (
             |case| {
                 let starts = case.here() && !case.suspended && matches!(case.attempt, "none" | "unknown");
-                starts && matches!(case.refused, None | Some((Call::Look, _))) || case.waits_for_start(&[Class::Unanswered])
+                starts && matches!(case.refused, None | Some((Call::Look, _))) || case.waits_for_start(&[ErrorClass::Unanswered])
             },
             ("Unknown", "Starting", reconciling, "False"),
         ),
-        (|case| case.waits_for_start(&[Class::Throttled, Class::Capacity]), ("Unknown", "", reconciling, "False")),
-        (|case| case.waits_for_start(&[Class::MayHeal, Class::NotFound]) && case.minutes < 5, ("Unknown", "", reconciling, "False")),
-        (|case| case.waits_for_start(&[Class::MayHeal, Class::NotFound]) && case.minutes >= 5, ("False", "", stalled, "False")),
-        (|case| case.waits_for_start(&[Class::TokenConflict]), ("Unknown", "", reconciling, "False")),
-        (|case| case.waits_for_start(&[Class::Rejected]), ("False", "", stalled, "False")),
+        (|case| case.waits_for_start(&[ErrorClass::Throttled, ErrorClass::Capacity]), ("Unknown", "", reconciling, "False")),
+        (|case| case.waits_for_start(&[ErrorClass::MayHeal, ErrorClass::NotFound]) && case.minutes < 5, ("Unknown", "", reconciling, "False")),
+        (|case| case.waits_for_start(&[ErrorClass::MayHeal, ErrorClass::NotFound]) && case.minutes >= 5, ("False", "", stalled, "False")),
+        (|case| case.waits_for_start(&[ErrorClass::TokenConflict]), ("Unknown", "", reconciling, "False")),
+        (|case| case.waits_for_start(&[ErrorClass::Rejected]), ("False", "", stalled, "False")),
         (|case| case.terminate_refused() && matches!(case.word, "IDLE" | "BUSY"), ("False", "TerminateRefused", stalled, "True")),
         (|case| case.terminate_refused() && !matches!(case.word, "IDLE" | "BUSY"), ("False", "TerminateRefused", stalled, "False")),
         (Case::stale, ("Unknown", "ObservationStale", reconciling, "Unknown")),
@@ -194,7 +195,7 @@ fn every_combination_of_object_session_and_wanted_has_one_row() {
             reason => reason,
         };
         let row = situation(&case.object(), &known, &at(case.minutes)).row();
-        assert_eq!((row.ready, row.reason.as_str(), row.flag, row.available), (ready, reason, flag, available), "{case:?}");
+        assert_eq!((row.ready_word(), row.reason.as_str(), row.flag(), row.available().word()), (ready, reason, flag, available), "{case:?}");
         assert!(!row.message.is_empty(), "{case:?}");
     }
     assert!(taken.iter().all(|count| *count > 0), "rows that no combination has: {taken:?}");
@@ -209,14 +210,14 @@ fn a_row_goes_on_where_it_stood_before_a_restart_of_the_operator() {
     };
     let reason = |object: &AthenaSession, known: &LocalState| {
         let row = situation(object, known, &at(0)).row();
-        (row.reason, row.flag)
+        (row.reason.clone(), row.flag())
     };
-    for (class, word) in [(Class::MayHeal, "AccessDenied"), (Class::TokenConflict, "TokenMismatch")] {
+    for (class, word) in [(ErrorClass::MayHeal, "AccessDenied"), (ErrorClass::TokenConflict, "TokenMismatch")] {
         let known = refused(Call::Start, class, 0);
         assert_eq!(reason(&recorded_and(status("Stalled", word)), &known), (word.to_owned(), Some(Flag::Stalled)));
         assert_eq!(reason(&recorded_and(status("Stalled", "Throttled")), &known), (word.to_owned(), Some(Flag::Reconciling)));
     }
-    let mut searched = refused(Call::Start, Class::TokenConflict, 0);
+    let mut searched = refused(Call::Start, ErrorClass::TokenConflict, 0);
     searched.searched(&Search::Absent { begun: at(0).now }, at(0).now, &at(0).limits, 0.0);
     assert_eq!(reason(&recorded_and(json!({})), &searched), ("TokenMismatch".to_owned(), Some(Flag::Stalled)));
 
@@ -229,9 +230,9 @@ fn a_row_goes_on_where_it_stood_before_a_restart_of_the_operator() {
         let conditions = recorded_and(status("Ready", "ObservationStale")).status.unwrap_or_default().conditions;
         object.status.get_or_insert_default().conditions = conditions;
     });
-    assert_eq!(reason(&stale, &refused(Call::Look, Class::Unanswered, 0)).0, "ObservationStale");
+    assert_eq!(reason(&stale, &refused(Call::Look, ErrorClass::Unanswered, 0)).0, "ObservationStale");
     assert_eq!(reason(&stale, &LocalState::met(at(0).now)).0, "SessionIdle");
-    assert_eq!(reason(&live_in("IDLE"), &refused(Call::Look, Class::Unanswered, 0)).0, "SessionIdle");
+    assert_eq!(reason(&live_in("IDLE"), &refused(Call::Look, ErrorClass::Unanswered, 0)).0, "SessionIdle");
 }
 
 #[test]
@@ -277,9 +278,9 @@ fn a_session_that_is_not_seen_or_lives_on_is_told_with_the_cause() {
     seen.seen_time = Some(at(1).now);
     seen.looked(Look::NotFound { named: true }, UID, "s", at(2).now, &limits, 0.0);
     assert_eq!(told(&live_in("IDLE"), &seen, 11), "session s has not been seen since 2026-01-01T00:01:00Z: Athena does not find it");
-    let unseen = refused(Call::Look, Class::Unanswered, 0);
+    let unseen = refused(Call::Look, ErrorClass::Unanswered, 0);
     assert_eq!(told(&live_in("IDLE"), &unseen, 10), "session s has not been seen: GetSession is not answered: no");
-    let refused = refused(Call::Terminate, Class::MayHeal, 0);
+    let refused = refused(Call::Terminate, ErrorClass::MayHeal, 0);
     assert_eq!(told(&live_in("IDLE"), &refused, 5), "session s lives on: TerminateSession is refused: no");
 }
 
@@ -299,7 +300,7 @@ fn a_deletion_tells_what_it_waits_for() {
     terminated.terminated(at(0).now, &at(0).limits, 0.0);
     let mut without_effect = terminated.clone();
     without_effect.terminated(at(1).now, &at(0).limits, 0.0);
-    let start_refused = || refused(Call::Start, Class::MayHeal, 0);
+    let start_refused = || refused(Call::Start, ErrorClass::MayHeal, 0);
     for (object, known, awaited) in vec![
         (object(json!({})), met(), "proof that nothing was started before the status was lost"),
         (object(json!({})), start_refused(), "proof that nothing was started before the status was lost; StartSession is refused: no"),
@@ -310,8 +311,8 @@ fn a_deletion_tells_what_it_waits_for() {
         (live_in("IDLE"), met(), "session s to end"),
         (live_in("IDLE"), terminated, "session s to end"),
         (live_in("IDLE"), without_effect, "session s to end; TerminateSession has had no effect so far"),
-        (live_in("IDLE"), refused(Call::Terminate, Class::MayHeal, 0), "session s to end; TerminateSession is refused: no"),
-        (live_in("IDLE"), refused(Call::Look, Class::MayHeal, 0), "session s to end; GetSession is refused: no"),
+        (live_in("IDLE"), refused(Call::Terminate, ErrorClass::MayHeal, 0), "session s to end; TerminateSession is refused: no"),
+        (live_in("IDLE"), refused(Call::Look, ErrorClass::MayHeal, 0), "session s to end; GetSession is refused: no"),
     ] {
         let deleted = with(object, |object| object.metadata.deletion_timestamp = Some(Time(at(0).now)));
         assert_eq!(situation(&deleted, &known, &at(0)).row().message, format!("waiting for {awaited}{WAY_OUT}"));

@@ -9,12 +9,12 @@ use athena_operator::controller::trigger::Received;
 use athena_operator::session::attempt::Attempt;
 use athena_operator::session::environment::Environment;
 use athena_operator::session::events;
-use athena_operator::session::invalid_object::{Measure, measure, unreadable_field};
+use athena_operator::session::invalid_object::{Action, plan, unreadable_field};
 use athena_operator::session::lifecycle::{next_step, wake_time};
 use athena_operator::session::local_state::LocalState;
 use athena_operator::session::ownership::{attempt, is_account_unknown};
 use athena_operator::session::pass::{Answer, Found, Pass, Request, Write, Written};
-use athena_operator::session::reply::{Class, Look, Refusal};
+use athena_operator::session::reply::{ErrorClass, Look, Refusal};
 use athena_operator::session::retained::Retained;
 use athena_operator::session::status::{Outcome, seconds, status_after};
 use athena_operator::session::step::{Seen, Step};
@@ -89,13 +89,13 @@ const REPORTED: [&str; 2] = ["status.conditions", "status.observedGeneration"];
 fn check_unreadable(raw: &Value, now: Timestamp) {
     let Some(field) = unreadable_field(raw) else { return };
     secrets::check("the field in the way", &field);
-    let next = match measure(raw, &field, now) {
-        Measure::Nothing => return,
-        Measure::Report { patch, message } => {
+    let next = match plan(raw, &field, now) {
+        Action::Nothing => return,
+        Action::Report { patch, message } => {
             rules::check_event(&events::unreadable(&message));
             rules::apply(raw, &patch)
         }
-        Measure::Release(patch) => {
+        Action::Release(patch) => {
             rules::check_event(&events::retained(&Retained::of_unreadable(raw)));
             let mut next = raw.clone();
             schema::merge(&mut next, &patch);
@@ -104,7 +104,7 @@ fn check_unreadable(raw: &Value, now: Timestamp) {
     };
     match unreadable_field(&next) {
         Some(again) if again == field => {
-            assert_eq!(measure(&next, &again, now + SignedDuration::from_hours(1)), Measure::Nothing, "it is told again");
+            assert_eq!(plan(&next, &again, now + SignedDuration::from_hours(1)), Action::Nothing, "it is told again");
         }
         // The report itself has mended what it writes, and another member is in the way.
         Some(_) if field == "status" || REPORTED.iter().any(|member| field.starts_with(member)) => check_unreadable(&next, now),
@@ -363,5 +363,5 @@ impl Play<'_, '_> {
 }
 
 fn unanswered() -> Refusal {
-    Refusal { class: Class::Unanswered, reason: "AthenaUnavailable", message: "no answer".into(), request_id: None }
+    Refusal { class: ErrorClass::Unanswered, reason: "AthenaUnavailable", message: "no answer".into(), request_id: None }
 }

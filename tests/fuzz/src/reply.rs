@@ -24,7 +24,7 @@ use athena_operator::session::events;
 use athena_operator::session::lifecycle::next_step;
 use athena_operator::session::local_state::LocalState;
 use athena_operator::session::marker::attempt_of;
-use athena_operator::session::ownership::found;
+use athena_operator::session::ownership::match_marked_sessions;
 use athena_operator::session::reply::{Look, Refusal, Search, Session, WorkGroup};
 use athena_operator::session::request::start_session;
 use athena_operator::session::status::{Outcome, status_after};
@@ -203,7 +203,9 @@ async fn call(u: &mut Unstructured<'_>, doing: &str, athena: &Athena) -> Result<
                 status.session_id = None;
             }
             let search = match search(athena, permit).await {
-                Ok(sessions) => found(sessions.into_iter().map(|session| session.redacted(&object.spec)).collect(), &object, &known, at.now),
+                Ok(sessions) => {
+                    match_marked_sessions(sessions.into_iter().map(|session| session.redacted(&object.spec)).collect(), &object, &known, at.now)
+                }
                 Err(refusal) => Search::Failed(refusal.redacted(&object.spec)),
             };
             known.searched(&search, at.now, &at.limits, 0.5);

@@ -128,7 +128,7 @@ pub const MUTANTS: &[Mutant] = &[
         caught_by: ("delete-idle", Some("outage@delete/TerminateSession#1")),
         symptom: Symptom::Stuck("did not come to be gone"),
         changes: &[Change {
-            file: "src/session/local_state.rs",
+            file: "src/session/local_state/terminations.rs",
             before: "(self.terminated.is_none() || looked || self.lives_on)",
             after: "(self.terminated.is_none() || (looked || self.lives_on) && !crate::mutant::is(\"terminate-once\"))",
         }],

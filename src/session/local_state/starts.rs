@@ -1,0 +1,172 @@
+//! The calls that start a session: the attempt that this process recorded, its StartSession, and the session that came of it.
+
+use k8s_openapi::jiff::Timestamp;
+
+use super::{Adopted, Call, LocalState, Refused};
+use crate::api::EndReason;
+use crate::session::attempt::Recorded;
+use crate::session::environment::{Environment, Limits};
+use crate::session::reply::{ErrorClass, Refusal, Session, passes};
+
+impl LocalState {
+    /// Returns whether StartSession was refused for something that somebody has to fix, or that takes its time.
+    pub fn was_refused(&self) -> bool {
+        let lasting = |refused: &Refused| !passes(refused.refusal.class);
+        self.refused.as_ref().is_some_and(|refused| matches!(refused.call, Call::WorkGroup | Call::Start) && lasting(refused))
+    }
+
+    /// Returns whether nothing can have been started for this attempt: this process recorded it, made all of its calls, and each was answered with a
+    /// refusal.
+    pub fn nothing_started(&self, made: &Recorded<'_>) -> bool {
+        self.recorded_by_itself(made) && !self.in_doubt
+    }
+
+    /// Returns whether this process recorded the attempt, as its first record.
+    pub fn recorded_by_itself(&self, made: &Recorded<'_>) -> bool {
+        self.is_first_record && self.recorded_here(made)
+    }
+
+    /// Returns whether this process recorded the attempt, which may have been tried before.
+    pub fn recorded_here(&self, made: &Recorded<'_>) -> bool {
+        self.recorded == Some((made.number, made.time))
+    }
+
+    /// Returns the session that this process started for the attempt and could not record.
+    pub fn started_of(&self, made: &Recorded<'_>) -> Option<&Session> {
+        self.unrecorded.as_deref().filter(|(number, _)| *number == made.number).map(|(_, session)| session)
+    }
+
+    /// Returns whether this process started the session `id` and could not record it.
+    pub fn has_started(&self, id: &str) -> bool {
+        self.unrecorded.as_deref().is_some_and(|(_, session)| session.id == id)
+    }
+
+    /// Returns whether Athena knows the attempt's token with another request or an existing session.
+    pub fn has_conflict(&self) -> bool {
+        self.refused.as_ref().is_some_and(|refused| refused.refusal.class == ErrorClass::TokenConflict)
+    }
+
+    /// Returns the end reason of an attempt of which no session was found.
+    pub fn lost_reason(&self) -> EndReason {
+        match self.refused.as_deref() {
+            Some(Refused { refusal: Refusal { class: ErrorClass::TokenConflict, reason, .. }, .. }) => EndReason::from((*reason).to_owned()),
+            _ => EndReason::SessionLost,
+        }
+    }
+
+    /// Records that this process recorded an attempt: from now on it knows of every call of the attempt. This does not hold for a first attempt under
+    /// a finalizer of unknown origin: that may have been recorded before, and tried, and its status wiped. `withdrawn` is true if the attempt was
+    /// withdrawn before, which proves that nothing was started for it.
+    pub fn recorded(&mut self, number: i32, time: Timestamp, withdrawn: bool) {
+        let again = self.is_first_record && self.recorded.is_some_and(|(own, _)| own == number) && !self.in_doubt;
+        let is_first_record = again || withdrawn || number > 0 || self.finalizer_added;
+        let refused = self.refused.take().filter(|_| again);
+        let clock_origin = self.clock_origin;
+        *self = Self { is_first_record, recorded: Some((number, time)), met_time: Some(time), clock_origin, refused, ..Self::default() };
+    }
+
+    /// Records that StartSession is about to be called. Returns whether its outcome was in doubt before.
+    pub fn starting(&mut self) -> bool {
+        std::mem::replace(&mut self.in_doubt, true)
+    }
+
+    /// Records that StartSession was not called after all. `doubted` is the result of [`LocalState::starting`].
+    pub fn not_started(&mut self, doubted: bool) {
+        self.in_doubt = doubted;
+    }
+
+    /// Records that StartSession returned a session, which is this attempt's whatever its state.
+    pub fn started(&mut self, number: i32, id: &str, state: &str, now: Timestamp, limits: &Limits) {
+        self.refused = None;
+        self.trust(id);
+        let session = Session { id: id.to_owned(), state: state.to_owned(), ..Session::default() };
+        self.unrecorded = Some(Box::new((number, session)));
+        // Some sessions exist within a second.
+        self.wait_until(now, now + limits.transition_interval / 2);
+    }
+
+    /// Records that `id` is the object's own session. Facts known of another session do not hold for it.
+    pub(super) fn trust(&mut self, id: &str) {
+        if self.trusted.as_deref() != Some(id) {
+            self.trusted = Some(id.into());
+            self.disowned = None;
+            (self.last_modified_time, self.seen_time, self.terminated) = (None, None, None);
+            (self.idle_timeout, self.busy_time) = (None, None);
+            self.looks = 0;
+            self.is_found();
+            (self.has_ended, self.is_missed, self.lives_on) = (false, false, false);
+            (self.look_refused, self.absence, self.unwritten_work) = (None, None, None);
+        }
+    }
+
+    /// Records the result of reading the work group before an attempt is recorded: a refusal also stands for a work group that cannot take the
+    /// session.
+    pub fn work_group_read(&mut self, result: Result<(), &Refusal>, now: Timestamp, jitter: f64) {
+        match result {
+            Ok(()) if self.refused.as_ref().is_some_and(|refused| refused.call == Call::WorkGroup) => self.refused = None,
+            Ok(()) => {}
+            Err(refusal) => self.refused(Call::WorkGroup, refusal.clone(), now, jitter),
+        }
+    }
+
+    /// Records that StartSession was refused. `doubted` is the result of [`LocalState::starting`].
+    pub fn start_refused(&mut self, refusal: Refusal, doubted: bool, now: Timestamp, jitter: f64) {
+        // A conflict means that the token was used: a session may live behind it. A call that was not sent started nothing; those before it may have.
+        self.in_doubt = doubted || matches!(refusal.class, ErrorClass::Unanswered | ErrorClass::TokenConflict);
+        self.refused(Call::Start, refusal, now, jitter);
+    }
+
+    /// Records that Athena did not answer the request for its time, on which something depends. The object waits for Athena's time, not for a point
+    /// in time.
+    pub fn time_refused(&mut self, refusal: &Refusal, now: Timestamp) {
+        self.refused(Call::WorkGroup, refusal.clone(), now, 0.0);
+        self.wait = None;
+        self.lacks_time = true;
+    }
+
+    /// Records that Athena's time is known.
+    pub fn time_told(&mut self) {
+        if std::mem::replace(&mut self.lacks_time, false) && self.refused.as_ref().is_some_and(|refused| refused.call == Call::WorkGroup) {
+            (self.refused, self.wait) = (None, None);
+        }
+    }
+
+    /// Records that the object's status names the session.
+    pub fn session_recorded(&mut self) {
+        (self.unrecorded, self.adopted) = (None, None);
+    }
+
+    /// Records that the session `id`, which was found by the object's marker, is to be recorded in the status.
+    pub fn adopting(&mut self, id: &str) {
+        if self.adopted.as_ref().is_none_or(|adopted| *adopted.id != *id) {
+            self.adopted = Some(Box::new(Adopted { id: id.into(), ends: false }));
+        }
+    }
+
+    /// Returns the session that was found by the object's marker and that no status can name, once, if it `is_to_end`.
+    pub fn adopted_to_end(&mut self, is_to_end: bool) -> Option<String> {
+        let adopted = self.adopted.as_deref_mut().filter(|adopted| is_to_end && !adopted.ends)?;
+        adopted.ends = true;
+        Some(adopted.id.to_string())
+    }
+
+    /// Returns the missing answer to a call for a start, if an event about it is due: once when the missing answers begin, and once more when they
+    /// have lasted for `limits.healing`.
+    pub fn missing_answer_to_tell(&self, at: &Environment) -> Option<&Refusal> {
+        let is_news = |refused: &&Refused| refused.is_missing_start() && refused.told < refused.to_be_told(at);
+        self.refused.as_deref().filter(is_news).map(|refused| &refused.refusal)
+    }
+
+    /// Records that the event about the missing answer was published, as [`LocalState::missing_answer_to_tell`] returned it.
+    pub fn missing_answer_told(&mut self, at: &Environment) {
+        if let Some(refused) = self.refused.as_deref_mut().filter(|refused| refused.is_missing_start()) {
+            refused.told = refused.to_be_told(at);
+        }
+    }
+
+    /// Returns the time at which the standing refusal stops counting as being in progress, if that is still to come.
+    pub fn healing_time(&self, at: &Environment) -> Option<Timestamp> {
+        let refused = self.refused.as_ref()?;
+        Some(refused.since + at.limits.healing).filter(|time| *time > at.now)
+    }
+}
