@@ -240,6 +240,8 @@ pub struct Pass<'a, D = Own> {
     stage: Stage,
     step: Step,
     outcome: Outcome,
+    /// True if a list showed the session before the pass began.
+    is_sighted: bool,
     /// True if the object waits for a permit to call Athena.
     queued: bool,
     asks_time: bool,
@@ -273,6 +275,7 @@ impl<'a, D: Decisions> Pass<'a, D> {
             version,
             begun: env.now,
             state,
+            is_sighted: seen.look.is_some(),
             seen,
             stage: Stage::Begin,
             step: Step::Wait,
@@ -510,6 +513,10 @@ impl<'a, D: Decisions> Pass<'a, D> {
     /// Returns the time at which the object is due again without a change or a trigger, if it is. An action that became due since the pass began is
     /// due at once, since no decision has seen it; an action that was due before was done, or waits for its permit.
     pub fn due_time(&self, env: &Environment) -> Option<Timestamp> {
+        // A list showed the session as it was before this pass began: the look that has become due since was not made.
+        if self.is_sighted && !self.queued && self.state.next_time().is_some_and(|time| time <= self.begun) {
+            return Some(env.now);
+        }
         match self.step {
             // The watch delivers the change.
             Step::Rest | Step::Release | Step::AddFinalizer | Step::Delete => None,

@@ -159,6 +159,23 @@ fn the_status_says_that_a_write_is_refused_unless_it_is_the_status() {
 }
 
 #[test]
+fn a_look_that_became_due_while_a_list_was_read_is_made_at_once() {
+    let mut live = object(&json!({
+        "attempt": 0, "attemptTime": "2026-01-01T00:00:00Z", "region": "eu-west-1", "sessionId": ID, "state": "CREATED", "engineVersion": "3.5",
+    }));
+    let mut state = LocalState::met(at(0).now);
+    state.started(0, ID, "CREATED", at(-1).now, &at(0).limits);
+    state.session_recorded();
+    let created = Session { id: ID.into(), state: "CREATED".into(), ..Session::default() };
+    // The status says so already.
+    live.status = Some(status_after(&live, &state, &Step::Mirror(created.clone()), &Outcome::Nothing, &at(0)));
+    let look = state.sighted(created, UID, ID, at(-1).now, &at(0).limits);
+    let mut pass = Pass::new(&live, Some(7), state, Seen { look, look_time: Some(at(-1).now), ..Seen::default() }, &at(0));
+    assert_eq!(pass.next(&at(0)), ControlFlow::Break(End::Rest));
+    assert_eq!(pass.due_time(&at(0)), Some(at(0).now));
+}
+
+#[test]
 fn a_refused_write_stays_known_while_the_object_also_waits_for_athenas_time() {
     let mut new = object(&json!({ "observedGeneration": -1 }));
     new.metadata.finalizers = None;
