@@ -18,19 +18,16 @@ use crate::controller::writes::{self, Error};
 use crate::runtime::key::Key;
 use crate::runtime::workqueue::Priority;
 use crate::session::backoff::backoff;
-use crate::session::environment::Environment;
 use crate::session::events;
 use crate::session::invalid_object::{Action, plan, unreadable_field};
-use crate::session::lifecycle::{next_step, wake_time};
 use crate::session::local_state::LocalState;
-use crate::session::ownership::leaked_session;
-use crate::session::pass::{Answer, End, Leak, Pass, Request, Write, Written};
+use crate::session::pass::{Answer, End, Leak, Own, Pass, Request, Write, Written, due_time, resting_step};
 use crate::session::refused_write;
 use crate::session::reply::{ErrorClass, Refusal};
 use crate::session::request::start_session;
 use crate::session::retained::Retained;
-use crate::session::status::{Outcome, condition, status_after};
-use crate::session::step::{Seen, Step};
+use crate::session::status::condition;
+use crate::session::step::Step;
 
 /// Reconciles one object once: at most one change, and the status if it differs. Returns the time until the object is due again, if it is without a
 /// change or a trigger. Athena's refusals are reported in the status; the API server's refusals are logged, counted, and tried again with backoff.
@@ -133,7 +130,7 @@ impl Operator {
                 // Otherwise the watch brings the written version, and its reconcile does what is due.
                 let Some(step) = self.rest(&left, &mut memory.known) else { return Ok(None) };
                 memory.quiet = memory.written;
-                Ok(due_time(&left, &memory.known, &step, begun, &self.env()))
+                Ok(due_time(&Own, &left, &memory.known, &step, begun, &self.env()))
             }
             // The watch brings the present version of the object.
             End::Outdated | End::Refused(_) => Ok(Some(self.outdated(&mut memory.outdated))),
@@ -145,15 +142,9 @@ impl Operator {
     /// Returns the step of another pass, if that would do nothing now.
     fn rest(&self, object: &AthenaSession, known: &mut LocalState) -> Option<Step> {
         self.sight(object, known);
-        let at = self.env();
-        let step = next_step(object, known, &Seen::default(), &at);
-        let rests = matches!(step, Step::Rest | Step::Wait)
-            && leaked_session(object, known).is_none()
-            && object.status.as_ref() == Some(&status_after(object, known, &step, &Outcome::Nothing, &at));
-        if rests {
-            self.look_out(object, known, &step);
-        }
-        rests.then_some(step)
+        let step = resting_step(object, known, &self.env())?;
+        self.look_out(object, known, &step);
+        Some(step)
     }
 
     /// Performs the requests of `pass` until it ends.
@@ -165,13 +156,9 @@ impl Operator {
         let mut call = NextCall::default();
         loop {
             let next = pass.next(&self.env());
-            debug!(?next, step = ?pass.step(), "decided");
-            let asks = |request: &Request| {
-                use Request::{AskTime, EndLeaked, Look, ReadWorkGroup, Search, Turn};
-                matches!(request, EndLeaked { .. } | AskTime | Look { .. } | Search(_) | ReadWorkGroup | Turn(_))
-            };
+            debug!(step = ?pass.step(), queued = pass.is_queued(), "decided");
             let is_decided = match &next {
-                ControlFlow::Continue(request) => !asks(request),
+                ControlFlow::Continue(request) => !request.is_question(),
                 ControlFlow::Break(_) => true,
             };
             // The turn to record an attempt is kept for its start.
@@ -301,11 +288,11 @@ impl Operator {
         let Some(raw) = writes::read_raw(&self.client, object).await? else { return Ok(None) };
         // The object may have been fixed since: the watch brings that.
         let Some(field) = unreadable_field(&raw) else { return Ok(None) };
-        let measure = plan(&raw, &field, self.clock.now());
+        let action = plan(&raw, &field, self.clock.now());
         let retained = Retained::of_unreadable(&raw);
         // The object may be large, and the writes take their time.
         drop(raw);
-        let written = match measure {
+        let written = match action {
             Action::Nothing => return Ok(None),
             Action::Report { patch, message } => {
                 let written = self.counted("status", writes::write_raw(&self.client, object, &patch, true).await)?;
@@ -421,13 +408,4 @@ fn record_attempt(before: Option<&AthenaSessionStatus>, after: Option<&AthenaSes
 /// Returns the time from `now` until `time`, which may have passed meanwhile.
 fn until(time: Timestamp, now: Timestamp) -> Duration {
     Duration::try_from(time.duration_since(now)).unwrap_or_default()
-}
-
-/// Returns the time at which `object` is due again after `step`, if it is without a change or a trigger. A time that has passed since the reconcile
-/// began, at `begun`, is due at once, since no decision has seen it.
-fn due_time(object: &AthenaSession, known: &LocalState, step: &Step, begun: Timestamp, env: &Environment) -> Option<Timestamp> {
-    // The watch brings the change.
-    let changes = matches!(step, Step::Rest | Step::Release | Step::AddFinalizer | Step::Delete);
-    // The clock may have been put back meanwhile.
-    if changes { None } else { wake_time(object, known, &Environment { now: begun.min(env.now), ..env.clone() }) }
 }

@@ -98,6 +98,16 @@ pub enum Request {
     Write(Write),
 }
 
+impl Request {
+    /// Returns whether the pass decides again after the answer: the step is not final before.
+    pub fn is_question(&self) -> bool {
+        match self {
+            Self::EndLeaked { .. } | Self::AskTime | Self::Look { .. } | Self::Search(_) | Self::ReadWorkGroup | Self::Turn(_) => true,
+            Self::AwaitTime { .. } | Self::ReadAgain | Self::Start(_) | Self::Terminate { .. } | Self::Write(_) => false,
+        }
+    }
+}
+
 /// Reason why no status can name a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Leak {
@@ -220,8 +230,8 @@ enum Stage {
     Asked(Request),
     /// The step has its permit, if it calls Athena.
     Act(Step),
-    /// The step is to be carried out, unless its write waits for the next try.
-    Carry,
+    /// The step is to be carried out.
+    CarryOut,
     /// The status is to report the outcome of the step.
     Report,
     End(End),
@@ -244,7 +254,9 @@ pub struct Pass<'a, D = Own> {
     is_sighted: bool,
     /// True if the object waits for a permit to call Athena.
     queued: bool,
+    /// True once the pass has requested Athena's time.
     asks_time: bool,
+    /// True once the pass has checked whether the object waits for Athena's time.
     awaits_time: bool,
     /// True if the API server has the object as it was read.
     is_confirmed: bool,
@@ -379,7 +391,7 @@ impl<'a, D: Decisions> Pass<'a, D> {
                 }
                 Stage::Asked(request) => return self.ask(request),
                 Stage::Act(step) => self.settle_on(step),
-                Stage::Carry => {
+                Stage::CarryOut => {
                     if let Some(request) = self.carry_out(env) {
                         return self.ask(request);
                     }
@@ -436,7 +448,7 @@ impl<'a, D: Decisions> Pass<'a, D> {
     fn settle_on(&mut self, step: Step) {
         self.state.write_wanted(&step);
         self.step = if self.decisions.awaits_write(&self.state, &step, self.version, self.begun) { Step::Wait } else { step };
-        self.stage = Stage::Carry;
+        self.stage = Stage::CarryOut;
     }
 
     /// Carries out the step. Returns the request that the step needs, or nothing where the status is to be written.
@@ -510,19 +522,13 @@ impl<'a, D: Decisions> Pass<'a, D> {
         self.stage = Stage::End(if self.is_after_refusal { End::Refused(None) } else { End::Rest });
     }
 
-    /// Returns the time at which the object is due again without a change or a trigger, if it is. An action that became due since the pass began is
-    /// due at once, since no decision has seen it; an action that was due before was done, or waits for its permit.
+    /// Returns the time at which the object is due again without a change or a trigger, if it is: see [`due_time`].
     pub fn due_time(&self, env: &Environment) -> Option<Timestamp> {
         // A list showed the session as it was before this pass began: the look that has become due since was not made.
         if self.is_sighted && !self.queued && self.state.next_time().is_some_and(|time| time <= self.begun) {
             return Some(env.now);
         }
-        match self.step {
-            // The watch delivers the change.
-            Step::Rest | Step::Release | Step::AddFinalizer | Step::Delete => None,
-            // The clock may have been put back meanwhile.
-            _ => self.decisions.wake_time(self.object, &self.state, &Environment { now: self.begun.min(env.now), ..env.clone() }),
-        }
+        due_time(&self.decisions, self.object, &self.state, &self.step, self.begun, env)
     }
 
     /// Takes in the answer to the last request.
@@ -567,10 +573,10 @@ impl<'a, D: Decisions> Pass<'a, D> {
                 self.queued = true;
                 self.stage = Stage::Act(Step::Wait);
             }
-            (Request::AwaitTime { .. }, Answer::Done) => self.stage = Stage::Carry,
+            (Request::AwaitTime { .. }, Answer::Done) => self.stage = Stage::CarryOut,
             (Request::ReadAgain, Answer::Found(Found::Same)) if !self.is_conflict => {
                 self.is_confirmed = true;
-                self.stage = Stage::Carry;
+                self.stage = Stage::CarryOut;
             }
             (Request::ReadAgain, Answer::Found(Found::Gone)) if self.is_conflict => self.leak(End::Outdated),
             (Request::ReadAgain, Answer::Found(_)) => self.stage = Stage::End(End::Outdated),
@@ -680,6 +686,33 @@ impl<'a, D: Decisions> Pass<'a, D> {
         self.state.missing_answer_told(env);
         self.report.status = Some(status);
     }
+}
+
+/// Returns the time at which `object` is due again after `step` without a change or a trigger, if it is. An action that became due since the pass began,
+/// at `begun`, is due at once, since no decision has seen it; an action that was due before was done, or waits for its permit.
+pub fn due_time(
+    decisions: &impl Decisions,
+    object: &AthenaSession,
+    state: &LocalState,
+    step: &Step,
+    begun: Timestamp,
+    env: &Environment,
+) -> Option<Timestamp> {
+    match step {
+        // The watch delivers the change.
+        Step::Rest | Step::Release | Step::AddFinalizer | Step::Delete => None,
+        // The clock may have been put back meanwhile.
+        _ => decisions.wake_time(object, state, &Environment { now: begun.min(env.now), ..env.clone() }),
+    }
+}
+
+/// Returns the step of another pass over `object`, if that pass would neither call nor write anything now.
+pub fn resting_step(object: &AthenaSession, state: &LocalState, env: &Environment) -> Option<Step> {
+    let step = next_step(object, state, &Seen::default(), env);
+    let rests = matches!(step, Step::Rest | Step::Wait)
+        && leaked_session(object, state).is_none()
+        && object.status.as_ref() == Some(&status_after(object, state, &step, &Outcome::Nothing, env));
+    rests.then_some(step)
 }
 
 fn is_own_attempt(object: &AthenaSession, state: &LocalState) -> bool {
