@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::api::FINALIZER;
-use crate::session::reply::ErrorClass;
+use crate::session::reply::{ErrorClass, Refusal, Session};
 use crate::session::status::tests::{UID, at};
 
 const ID: &str = "5d0a2d1c-7b1f-4c7a-9a52-2f9f0c3b8e41";
