@@ -25,7 +25,11 @@ fn the_bytes_of_start_session_are_those_of_every_release() {
 
         let (token, body) = start_session(&object, 3);
         assert_eq!(token, format!("{UID}-3"));
-        assert_eq!(String::from_utf8(body).expect("JSON"), expected.replace("<uid>", &token), "{name}, attempt 3");
+        assert_eq!(
+            String::from_utf8(body).expect("JSON"),
+            expected.replace("<uid>", &token),
+            "{name}, attempt 3"
+        );
     }
 }
 
@@ -41,8 +45,11 @@ fn fields_that_may_change_do_not_reach_the_request() {
 
 #[test]
 fn the_crd_in_the_repository_is_the_one_of_the_code() {
-    let written =
-        std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/crds/athenasessions.athena-operator.io.yaml")).expect("the CRD is there");
+    let written = std::fs::read_to_string(concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/crds/athenasessions.athena-operator.io.yaml"
+    ))
+    .expect("the CRD is there");
     let made = serde_saphyr::to_string(&api::crd()).expect("YAML");
     assert!(written == made, "crds/ is stale: run `make generate`");
 }

@@ -23,8 +23,16 @@ const CONTRACT: [(&str, &[&str]); 8] = [
 const OWNED_CRATES: [(&str, &str); 1] = [("aws_", "athena")];
 
 /// What `api` may name of other crates: paths, or the beginnings of paths.
-const ALLOWED_IN_API: [&str; 8] =
-    ["k8s_openapi", "kube::CustomResource", "kube::CustomResourceExt", "schemars", "serde", "serde_json", "std::collections", "std::fmt"];
+const ALLOWED_IN_API: [&str; 8] = [
+    "k8s_openapi",
+    "kube::CustomResource",
+    "kube::CustomResourceExt",
+    "schemars",
+    "serde",
+    "serde_json",
+    "std::collections",
+    "std::fmt",
+];
 
 /// What `session` may name of other crates.
 const ALLOWED_IN_SESSION: [&str; 15] = [
@@ -57,7 +65,8 @@ fn source_folder() -> PathBuf {
 
 fn files(folder: &Path) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").path());
-    let mut files: Vec<PathBuf> = entries.flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] }).collect();
+    let mut files: Vec<PathBuf> =
+        entries.flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] }).collect();
     files.retain(|path| !path.to_string_lossy().ends_with("tests.rs"));
     files.sort();
     files
@@ -66,7 +75,11 @@ fn files(folder: &Path) -> Vec<PathBuf> {
 /// The path of the module in `file`, such as `session::status`; `main` for `main.rs`, and nothing for `lib.rs`.
 fn module_of(file: &Path) -> String {
     let relative = file.strip_prefix(source_folder()).expect("in src").with_extension("");
-    let parts: Vec<&str> = relative.iter().map(|part| part.to_str().expect("UTF-8")).filter(|part| !matches!(*part, "mod" | "lib")).collect();
+    let parts: Vec<&str> = relative
+        .iter()
+        .map(|part| part.to_str().expect("UTF-8"))
+        .filter(|part| !matches!(*part, "mod" | "lib"))
+        .collect();
     parts.join("::")
 }
 
@@ -81,7 +94,9 @@ struct Names {
 impl Names {
     fn of(module: &str, source: &str) -> Self {
         let file = syn::parse_file(source).expect("Rust");
-        let children = file.items.iter().filter_map(|item| if let Item::Mod(module) = item { Some(module.ident.to_string()) } else { None });
+        let children = file.items.iter().filter_map(|item| {
+            if let Item::Mod(module) = item { Some(module.ident.to_string()) } else { None }
+        });
         let module = module.split("::").filter(|part| !part.is_empty()).map(str::to_owned).collect();
         let mut names = Self { module, children: children.collect(), paths: Vec::new() };
         names.visit_file(&file);
@@ -130,15 +145,23 @@ impl Names {
         let known: BTreeSet<&String> = self.paths.iter().filter_map(|path| path.last()).collect();
         let is_foreign = move |path: &&Vec<String>| {
             let first = &path[0];
-            let is_imported = known.contains(first) && path.len() > 1 && !matches!(first.as_str(), "std" | "kube" | "serde_json");
-            path.len() > 1 && first != "crate" && first.starts_with(|letter: char| letter.is_ascii_lowercase()) && !is_imported
+            let is_imported = known.contains(first)
+                && path.len() > 1
+                && !matches!(first.as_str(), "std" | "kube" | "serde_json");
+            path.len() > 1
+                && first != "crate"
+                && first.starts_with(|letter: char| letter.is_ascii_lowercase())
+                && !is_imported
         };
         self.paths.iter().filter(is_foreign).map(|path| path.join("::"))
     }
 }
 
 fn is_test(attributes: &[Attribute]) -> bool {
-    attributes.iter().any(|attribute| attribute.path().is_ident("cfg") && attribute.parse_args::<syn::Ident>().is_ok_and(|cfg| cfg == "test"))
+    attributes.iter().any(|attribute| {
+        attribute.path().is_ident("cfg")
+            && attribute.parse_args::<syn::Ident>().is_ok_and(|cfg| cfg == "test")
+    })
 }
 
 impl<'ast> Visit<'ast> for Names {
@@ -166,7 +189,8 @@ impl<'ast> Visit<'ast> for Names {
             self.paths.push(vec!["macro".to_owned(), name.to_string()]);
         }
         // Of what stands in the macro, no more than words is known: paths among them are found as they are written.
-        let words: Vec<String> = called.tokens.to_string().replace(" :: ", "::").split_whitespace().map(str::to_owned).collect();
+        let words: Vec<String> =
+            called.tokens.to_string().replace(" :: ", "::").split_whitespace().map(str::to_owned).collect();
         for word in words {
             let word = word.trim_matches(|letter: char| !letter.is_alphanumeric());
             if word.starts_with("crate::") {
@@ -188,7 +212,10 @@ fn graph() -> BTreeMap<String, BTreeSet<String>> {
         let module = module_of(file);
         let names = Names::of(&module, &std::fs::read_to_string(file).expect("a source"));
         let resolved = names.paths.iter().filter(|path| path[0] == "crate").filter_map(|path| {
-            (1..=path.len()).rev().map(|length| path[1..length].join("::")).find(|prefix| !prefix.is_empty() && modules.contains(prefix))
+            (1..=path.len())
+                .rev()
+                .map(|length| path[1..length].join("::"))
+                .find(|prefix| !prefix.is_empty() && modules.contains(prefix))
         });
         (module.clone(), resolved.filter(|import| *import != module).collect())
     };
@@ -200,15 +227,24 @@ fn folder(module: &str) -> &str {
 }
 
 fn violations(graph: &BTreeMap<String, BTreeSet<String>>) -> Vec<String> {
-    let is_within = |module: &str, place: &str| module.strip_prefix(place).is_some_and(|rest| rest.is_empty() || rest.starts_with("::"));
+    let is_within = |module: &str, place: &str| {
+        module.strip_prefix(place).is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
+    };
     let mut found = Vec::new();
     for (module, imports) in graph.iter().filter(|(module, _)| !module.is_empty()) {
         let Some((_, allowed)) = CONTRACT.iter().find(|(name, _)| *name == folder(module)) else {
             found.push(format!("{module} is in no folder of the contract"));
             continue;
         };
-        let is_allowed = |import: &String| folder(import) == folder(module) || allowed.iter().any(|place| is_within(import, place));
-        found.extend(imports.iter().filter(|import| !is_allowed(import)).map(|import| format!("{module} imports {import}")));
+        let is_allowed = |import: &String| {
+            folder(import) == folder(module) || allowed.iter().any(|place| is_within(import, place))
+        };
+        found.extend(
+            imports
+                .iter()
+                .filter(|import| !is_allowed(import))
+                .map(|import| format!("{module} imports {import}")),
+        );
     }
     found
 }
@@ -234,15 +270,20 @@ fn the_contract_notices_a_forbidden_import() {
     ] {
         assert_eq!(violations(&graph(module, source)).len(), 1, "{source}");
     }
-    assert_eq!(violations(&graph("athena::client", "use crate::session::reply::Session;")), <[String; 0]>::default());
+    assert_eq!(
+        violations(&graph("athena::client", "use crate::session::reply::Session;")),
+        <[String; 0]>::default()
+    );
 }
 
 #[test]
 fn no_files_import_each_other_in_a_circle() {
     let mut left = graph();
     // What imports nothing that is left is in no circle.
-    while let Some(module) =
-        left.iter().find(|(_, imports)| imports.iter().all(|import| !left.contains_key(import))).map(|(module, _)| module.clone())
+    while let Some(module) = left
+        .iter()
+        .find(|(_, imports)| imports.iter().all(|import| !left.contains_key(import)))
+        .map(|(module, _)| module.clone())
     {
         left.remove(&module);
     }
@@ -256,7 +297,11 @@ fn crates_are_named_where_they_belong() {
         let source = std::fs::read_to_string(&file).expect("a source");
         for path in Names::of(&module, &source).paths {
             let owner = OWNED_CRATES.iter().find(|(prefix, _)| path[0].starts_with(prefix));
-            assert!(owner.is_none_or(|(_, owner)| *owner == folder(&module)), "{module} names {}", path.join("::"));
+            assert!(
+                owner.is_none_or(|(_, owner)| *owner == folder(&module)),
+                "{module} names {}",
+                path.join("::")
+            );
         }
     }
 }
@@ -267,10 +312,15 @@ fn strangers(folder: &str, module: &str, source: &str) -> Vec<String> {
     let (source, _) = source.split_once("#[cfg(test)]").unwrap_or((source, ""));
     let allowed: &[&str] = if folder == "api" { &ALLOWED_IN_API } else { &ALLOWED_IN_SESSION };
     let names = Names::of(module, source);
-    let is_allowed =
-        |name: &str| allowed.iter().any(|allowed| name == *allowed || name.strip_prefix(allowed).is_some_and(|rest| rest.starts_with("::")));
-    let primitive =
-        |name: &str| ["f64", "i32", "i64", "u16", "u8", "u32", "u64", "str", "char", "usize"].contains(&name.split("::").next().unwrap_or_default());
+    let is_allowed = |name: &str| {
+        allowed.iter().any(|allowed| {
+            name == *allowed || name.strip_prefix(allowed).is_some_and(|rest| rest.starts_with("::"))
+        })
+    };
+    let primitive = |name: &str| {
+        ["f64", "i32", "i64", "u16", "u8", "u32", "u64", "str", "char", "usize"]
+            .contains(&name.split("::").next().unwrap_or_default())
+    };
     let macros = [
         "macro::format",
         "macro::matches",
@@ -318,7 +368,10 @@ fn a_clock_a_client_and_io_are_noticed() {
     ] {
         assert!(!strangers("session", "session::x", source).is_empty(), "{source}");
     }
-    assert_eq!(strangers("session", "session::x", "use kube::ResourceExt; fn f() { matches!(x, 1); }"), <[String; 0]>::default());
+    assert_eq!(
+        strangers("session", "session::x", "use kube::ResourceExt; fn f() { matches!(x, 1); }"),
+        <[String; 0]>::default()
+    );
 }
 
 #[test]
@@ -329,21 +382,30 @@ fn times_are_never_compared_with_the_nodes_clock() {
         ["Timestamp::now", "SystemTime::now", "Utc::now"].iter().any(|clock| source.contains(clock))
     };
     let all = files(&source_folder());
-    let found: Vec<String> = all.iter().filter(reads).map(|path| path.strip_prefix(source_folder()).expect("in src").display().to_string()).collect();
+    let found: Vec<String> = all
+        .iter()
+        .filter(reads)
+        .map(|path| path.strip_prefix(source_folder()).expect("in src").display().to_string())
+        .collect();
     assert_eq!(found, READ_THE_NODES_CLOCK, "the node's clock is read here: the time is that of Clock");
 }
 
 #[test]
 fn every_module_is_listed_in_the_overview_of_its_folder() {
     let root = source_folder();
-    for overview in files(&root).into_iter().filter(|file| file.ends_with("mod.rs") || file.ends_with("lib.rs")) {
+    for overview in
+        files(&root).into_iter().filter(|file| file.ends_with("mod.rs") || file.ends_with("lib.rs"))
+    {
         let source = std::fs::read_to_string(&overview).expect("a source");
         let text: String = source.lines().take_while(|line| line.starts_with("//!")).collect();
-        let declared = syn::parse_file(&source).expect("Rust").items.into_iter().filter_map(|item| match item {
-            Item::Mod(module) if !is_test(&module.attrs) => Some(module.ident.to_string()),
-            _ => None,
-        });
-        let is_listed = |module: &String| text.contains(&format!("`{module}`")) || text.contains(&format!("//! {module} "));
+        let declared =
+            syn::parse_file(&source).expect("Rust").items.into_iter().filter_map(|item| match item {
+                Item::Mod(module) if !is_test(&module.attrs) => Some(module.ident.to_string()),
+                _ => None,
+            });
+        let is_listed = |module: &String| {
+            text.contains(&format!("`{module}`")) || text.contains(&format!("//! {module} "))
+        };
         let missing: Vec<String> = declared.filter(|module| !is_listed(module)).collect();
         assert!(missing.is_empty(), "{} does not list {missing:?}", overview.display());
     }
@@ -353,8 +415,12 @@ fn every_module_is_listed_in_the_overview_of_its_folder() {
 fn the_library_shows_the_contract() {
     let text = std::fs::read_to_string(source_folder().join("lib.rs")).expect("a source");
     for (folder, allowed) in CONTRACT.iter().filter(|(folder, _)| *folder != "main") {
-        let line = text.lines().find_map(|line| line.strip_prefix(&format!("//! {folder} "))).unwrap_or_else(|| panic!("{folder} is not in the map"));
-        let (_, imports) = line.rsplit_once("| ").unwrap_or_else(|| panic!("the map does not say what {folder} imports"));
+        let line = text
+            .lines()
+            .find_map(|line| line.strip_prefix(&format!("//! {folder} ")))
+            .unwrap_or_else(|| panic!("{folder} is not in the map"));
+        let (_, imports) =
+            line.rsplit_once("| ").unwrap_or_else(|| panic!("the map does not say what {folder} imports"));
         let expected = if *folder == "commands" {
             "everything".to_owned()
         } else if allowed.is_empty() {

@@ -29,7 +29,10 @@ async fn each_request_is_allowed_and_each_rule_is_used_in_both_watch_modes() -> 
     compare(&stage, &rules(&everywhere, "athena-operator")?, "athena-operator")?;
 
     let named = render_for_named_namespaces(&stage)?;
-    ensure!(!named.contains("kind: Cluster"), "an operator of named namespaces has rights in the whole cluster:\n{named}");
+    ensure!(
+        !named.contains("kind: Cluster"),
+        "an operator of named namespaces has rights in the whole cluster:\n{named}"
+    );
     live_through_all(&stage, Scope::Given(HOME), &["--namespaces", TEAM]).await?;
     compare(&stage, &rules(&named, HOME)?, HOME)
 }
@@ -37,8 +40,15 @@ async fn each_request_is_allowed_and_each_rule_is_used_in_both_watch_modes() -> 
 /// Has the chart rendered for an operator of [`TEAM`] alone, and its account and roles applied.
 fn render_for_named_namespaces(stage: &Stage) -> anyhow::Result<String> {
     let mut helm = Command::new(Tool::Helm.path()?);
-    helm.args(["template", "athena-operator"]).arg(repository().join("charts/athena-operator")).args(["--namespace", HOME]);
-    helm.args(["--set", "crds.enabled=false,aws.region=eu-west-1", "--set", &format!("watch.namespaces={{{TEAM}}}")]);
+    helm.args(["template", "athena-operator"])
+        .arg(repository().join("charts/athena-operator"))
+        .args(["--namespace", HOME]);
+    helm.args([
+        "--set",
+        "crds.enabled=false,aws.region=eu-west-1",
+        "--set",
+        &format!("watch.namespaces={{{TEAM}}}"),
+    ]);
     helm.args(["--show-only", "templates/rbac.yaml", "--show-only", "templates/serviceaccount.yaml"]);
     let rendered = helm.output().context("cannot run helm")?;
     ensure!(rendered.status.success(), "helm: {}", String::from_utf8_lossy(&rendered.stderr));
@@ -52,26 +62,53 @@ fn render_for_named_namespaces(stage: &Stage) -> anyhow::Result<String> {
 /// session is started, stopped and started again, and deletes itself by its TTL.
 async fn live_through_all(stage: &Stage, scope: Scope<'_>, flags: &[&str]) -> anyhow::Result<()> {
     let short = Duration::from_millis(100);
-    let emulator = Emulator::start(Config { creating: short, created: short, terminating: short, ..Config::default() }).await?;
+    let emulator =
+        Emulator::start(Config { creating: short, created: short, terminating: short, ..Config::default() })
+            .await?;
     let url = emulator.url();
     let home = match scope {
         Scope::Everywhere => "athena-operator",
         Scope::Namespace(namespace) | Scope::Given(namespace) => namespace,
     };
     let lease = format!("--lease-namespace={home}");
-    let flags = [&["--transition-interval=100ms", "--observe-interval=300ms", "--athena-rate=1000", &lease], flags].concat();
+    let flags =
+        [&["--transition-interval=100ms", "--observe-interval=300ms", "--athena-rate=1000", &lease], flags]
+            .concat();
     let env = [("ATHENA_OPERATOR_LEADER_ELECTION", "true")];
     let binary = Path::new(env!("CARGO_BIN_EXE_athena-operator"));
-    let operator = Operator::start(stage, &OperatorOptions { binary, scope, athena: &url, flags: &flags, env: &env })?;
+    let operator =
+        Operator::start(stage, &OperatorOptions { binary, scope, athena: &url, flags: &flags, env: &env })?;
     operator.wait_until_ready()?;
 
     create(stage, "unreadable", &json!({ "workGroup": "spark-35", "suspend": true }))?;
     until_reason(stage, "unreadable", "Suspended")?;
     let broken = json!({ "status": { "readyTime": "2026-01-01T00:00:00+99:00" } });
-    kubectl(stage, &["patch", "athenasession", "unreadable", "--subresource=status", "--type=merge", "-p", &broken.to_string()])?;
+    kubectl(
+        stage,
+        &[
+            "patch",
+            "athenasession",
+            "unreadable",
+            "--subresource=status",
+            "--type=merge",
+            "-p",
+            &broken.to_string(),
+        ],
+    )?;
     until_reason(stage, "unreadable", "ObjectInvalid")?;
     let mended = json!({ "status": { "readyTime": null } });
-    kubectl(stage, &["patch", "athenasession", "unreadable", "--subresource=status", "--type=merge", "-p", &mended.to_string()])?;
+    kubectl(
+        stage,
+        &[
+            "patch",
+            "athenasession",
+            "unreadable",
+            "--subresource=status",
+            "--type=merge",
+            "-p",
+            &mended.to_string(),
+        ],
+    )?;
     until_reason(stage, "unreadable", "Suspended")?;
     kubectl(stage, &["delete", "athenasession", "unreadable"])?;
 
@@ -137,19 +174,32 @@ fn rules(manifests: &str, home: &str) -> anyhow::Result<BTreeSet<Right>> {
     let manifests: Vec<Value> = serde_saphyr::from_multiple(manifests)?;
     let is_own = |binding: &&Value| {
         binding["kind"].as_str().is_some_and(|kind| kind.ends_with("RoleBinding"))
-            && binding["subjects"].as_array().into_iter().flatten().any(|subject| subject["namespace"] == *home)
+            && binding["subjects"]
+                .as_array()
+                .into_iter()
+                .flatten()
+                .any(|subject| subject["namespace"] == *home)
     };
     let mut rights = BTreeSet::new();
     for binding in manifests.iter().filter(is_own) {
-        let role = manifests.iter().find(|role| role["kind"] == binding["roleRef"]["kind"] && role["metadata"]["name"] == binding["roleRef"]["name"]);
-        let rules: Vec<PolicyRule> = serde_json::from_value(role.context("a binding names a role that is there")?["rules"].clone())?;
+        let role = manifests.iter().find(|role| {
+            role["kind"] == binding["roleRef"]["kind"]
+                && role["metadata"]["name"] == binding["roleRef"]["name"]
+        });
+        let rules: Vec<PolicyRule> =
+            serde_json::from_value(role.context("a binding names a role that is there")?["rules"].clone())?;
         for rule in rules {
             let names = rule.resource_names.filter(|names| !names.is_empty());
-            let names: Vec<Option<String>> = names.map_or_else(|| vec![None], |names| names.into_iter().map(Some).collect());
+            let names: Vec<Option<String>> =
+                names.map_or_else(|| vec![None], |names| names.into_iter().map(Some).collect());
             for group in rule.api_groups.iter().flatten() {
                 for resource in rule.resources.iter().flatten() {
                     for verb in &rule.verbs {
-                        rights.extend(names.iter().map(|name| (group.clone(), resource.clone(), verb.clone(), name.clone())));
+                        rights.extend(
+                            names
+                                .iter()
+                                .map(|name| (group.clone(), resource.clone(), verb.clone(), name.clone())),
+                        );
                     }
                 }
             }
@@ -168,13 +218,16 @@ fn requests_of(stage: &Stage, home: &str) -> anyhow::Result<Vec<Request>> {
 fn compare(stage: &Stage, rights: &BTreeSet<Right>, home: &str) -> anyhow::Result<()> {
     let requests = requests_of(stage, home)?;
     let needs = |(group, resource, verb, name): &Right, request: &Request| {
-        (group, resource, verb) == (&request.group, &request.resource, &request.verb) && name.as_ref().is_none_or(|name| *name == request.name)
+        (group, resource, verb) == (&request.group, &request.resource, &request.verb)
+            && name.as_ref().is_none_or(|name| *name == request.name)
     };
     let refused: BTreeSet<&Request> = requests.iter().filter(|request| !request.is_allowed).collect();
     ensure!(refused.is_empty(), "the roles do not allow {refused:#?}");
-    let beyond: BTreeSet<&Request> = requests.iter().filter(|request| !rights.iter().any(|right| needs(right, request))).collect();
+    let beyond: BTreeSet<&Request> =
+        requests.iter().filter(|request| !rights.iter().any(|right| needs(right, request))).collect();
     ensure!(beyond.is_empty(), "other roles than those of the chart allow {beyond:#?}");
-    let idle: Vec<&Right> = rights.iter().filter(|right| !requests.iter().any(|request| needs(right, request))).collect();
+    let idle: Vec<&Right> =
+        rights.iter().filter(|right| !requests.iter().any(|request| needs(right, request))).collect();
     ensure!(idle.is_empty(), "nothing needs {idle:#?}");
     Ok(())
 }

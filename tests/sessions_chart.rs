@@ -20,12 +20,22 @@ fn rendered(helm: &Path, spec: &Value) -> Vec<(String, Value)> {
         .unwrap_or_else(|error| panic!("cannot run {}: {error}", helm.display()));
     // The session of the chart's own values would be there, too.
     let values = json!({ "sessions": { "nightly": null, "etl": spec } });
-    child.stdin.take().expect("a pipe").write_all(values.to_string().as_bytes()).expect("Helm reads the values");
+    child
+        .stdin
+        .take()
+        .expect("a pipe")
+        .write_all(values.to_string().as_bytes())
+        .expect("Helm reads the values");
     let output = child.wait_with_output().expect("Helm ends");
     assert!(output.status.success());
-    let documents: Vec<Value> = serde_saphyr::from_multiple(&String::from_utf8(output.stdout).expect("text")).expect("YAML");
+    let documents: Vec<Value> =
+        serde_saphyr::from_multiple(&String::from_utf8(output.stdout).expect("text")).expect("YAML");
     let sessions = documents.into_iter().filter(|document| document["kind"] == "AthenaSession");
-    sessions.map(|session| (session["metadata"]["name"].as_str().expect("a name").to_owned(), session["spec"].clone())).collect()
+    sessions
+        .map(|session| {
+            (session["metadata"]["name"].as_str().expect("a name").to_owned(), session["spec"].clone())
+        })
+        .collect()
 }
 
 fn name(helm: &Path, spec: &Value) -> String {
@@ -57,8 +67,15 @@ fn spec() -> Value {
 
 #[test]
 fn names_change_with_each_immutable_field_and_with_no_other() {
-    let mutable =
-        ["suspend", "restartPolicy", "maxRestarts", "startupDeadlineSeconds", "activeDeadlineSeconds", "ttlSecondsAfterFinished", "deletionPolicy"];
+    let mutable = [
+        "suspend",
+        "restartPolicy",
+        "maxRestarts",
+        "startupDeadlineSeconds",
+        "activeDeadlineSeconds",
+        "ttlSecondsAfterFinished",
+        "deletionPolicy",
+    ];
     let helm = Tool::Helm.path().unwrap_or_else(|error| panic!("{error}"));
     let original = name(&helm, &spec());
     assert!(original.starts_with("etl-") && original.len() == "etl-".len() + 8, "{original}");
@@ -70,7 +87,10 @@ fn names_change_with_each_immutable_field_and_with_no_other() {
     for path in IMMUTABLE {
         let mut edited = spec();
         let (parent, field) = path.rsplit_once('.').unwrap_or(("", path));
-        let parent = parent.split('.').filter(|step| !step.is_empty()).fold(&mut edited, |parent, step| &mut parent[step]);
+        let parent = parent
+            .split('.')
+            .filter(|step| !step.is_empty())
+            .fold(&mut edited, |parent, step| &mut parent[step]);
         assert!(parent.as_object_mut().expect("an object").remove(field).is_some(), "{path}");
         assert_ne!(name(&helm, &edited), original, "{path}");
     }
@@ -81,6 +101,7 @@ fn names_change_with_each_immutable_field_and_with_no_other() {
 
 #[test]
 fn both_helms_give_the_same_name() {
-    let [helm, helm3] = [Tool::Helm, Tool::Helm3].map(|tool| tool.path().unwrap_or_else(|error| panic!("{error}")));
+    let [helm, helm3] =
+        [Tool::Helm, Tool::Helm3].map(|tool| tool.path().unwrap_or_else(|error| panic!("{error}")));
     assert_eq!(name(&helm, &spec()), name(&helm3, &spec()));
 }

@@ -91,7 +91,9 @@ fn immutable(path: &str, field: &str, whole: bool) -> Value {
     let same = if whole {
         format!("has(self.{field}) == has(oldSelf.{field})")
     } else {
-        format!("has(self.{field}) == has(oldSelf.{field}) && (!has(self.{field}) || self.{field} == oldSelf.{field})")
+        format!(
+            "has(self.{field}) == has(oldSelf.{field}) && (!has(self.{field}) || self.{field} == oldSelf.{field})"
+        )
     };
     json!({
         "rule": same,
@@ -102,12 +104,19 @@ fn immutable(path: &str, field: &str, whole: bool) -> Value {
 }
 
 fn property<'a>(schema: &'a mut Value, name: &str) -> &'a mut Value {
-    schema.pointer_mut(&format!("/properties/{name}")).unwrap_or_else(|| panic!("the schema has a property {name}"))
+    schema
+        .pointer_mut(&format!("/properties/{name}"))
+        .unwrap_or_else(|| panic!("the schema has a property {name}"))
 }
 
 fn add_rule(schema: &mut Value, rule: Value) {
     let schema: &mut Map<String, Value> = schema.as_object_mut().expect("a schema is an object");
-    schema.entry("x-kubernetes-validations").or_insert_with(|| json!([])).as_array_mut().expect("rules are a list").push(rule);
+    schema
+        .entry("x-kubernetes-validations")
+        .or_insert_with(|| json!([]))
+        .as_array_mut()
+        .expect("rules are a list")
+        .push(rule);
 }
 
 /// Joins the lines of descriptions: a doc comment breaks its lines for the editor, and readers of the schema wrap the text themselves.

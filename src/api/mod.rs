@@ -10,8 +10,9 @@ mod status;
 
 pub use crd::{IMMUTABLE, crd};
 pub use spec::{
-    AthenaSession, AthenaSessionSpec, Classification, CloudWatchLoggingConfiguration, DeletionPolicy, EngineConfiguration, FINALIZER, MARKER_PREFIX,
-    ManagedLoggingConfiguration, MonitoringConfiguration, RestartPolicy, S3LoggingConfiguration,
+    AthenaSession, AthenaSessionSpec, Classification, CloudWatchLoggingConfiguration, DeletionPolicy,
+    EngineConfiguration, FINALIZER, MARKER_PREFIX, ManagedLoggingConfiguration, MonitoringConfiguration,
+    RestartPolicy, S3LoggingConfiguration,
 };
 pub use status::{AthenaSessionStatus, EndReason, PreviousAttempt, StopCause};
 

@@ -26,7 +26,10 @@ fn properties(rules: &[Value]) -> Schema {
 }
 
 pub(super) fn additional_configs(_: &mut SchemaGenerator) -> Schema {
-    properties(&[rule(&format!("self.all(k, {PROPERTY_KEY})"), &format!("additionalConfigs: {PROPERTY_KEY_MESSAGE}"))])
+    properties(&[rule(
+        &format!("self.all(k, {PROPERTY_KEY})"),
+        &format!("additionalConfigs: {PROPERTY_KEY_MESSAGE}"),
+    )])
 }
 
 pub(super) fn spark_properties(_: &mut SchemaGenerator) -> Schema {
@@ -40,7 +43,10 @@ pub(super) fn spark_properties(_: &mut SchemaGenerator) -> Schema {
 }
 
 pub(super) fn classification_properties(_: &mut SchemaGenerator) -> Schema {
-    properties(&[rule(&format!("self.all(k, {PROPERTY_KEY})"), &format!("properties: {PROPERTY_KEY_MESSAGE}"))])
+    properties(&[rule(
+        &format!("self.all(k, {PROPERTY_KEY})"),
+        &format!("properties: {PROPERTY_KEY_MESSAGE}"),
+    )])
 }
 
 /// Returns the rules of one classification that compare its name with its properties.

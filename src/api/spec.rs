@@ -34,9 +34,17 @@ pub const MARKER_PREFIX: &str = "[athena-operator/";
     doc = "One run of an Amazon Athena for Apache Spark session: it is started when the object is created and ended when the object is deleted.",
     selectable = ".spec.workGroup",
     selectable = ".status.state",
-    printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status"),
+    printcolumn(
+        name = "Ready",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type==\"Ready\")].status"
+    ),
     printcolumn(name = "State", type_ = "string", json_path = ".status.state"),
-    printcolumn(name = "Reason", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].reason"),
+    printcolumn(
+        name = "Reason",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type==\"Ready\")].reason"
+    ),
     printcolumn(name = "Workgroup", type_ = "string", json_path = ".spec.workGroup"),
     printcolumn(name = "Session-ID", type_ = "string", json_path = ".status.sessionId", priority = 1),
     printcolumn(name = "Restarts", type_ = "integer", json_path = ".status.restarts", priority = 1),
@@ -61,7 +69,10 @@ pub struct AthenaSessionSpec {
 
     /// Immutable. ARN of the IAM role with which the session reads and writes data; without it the session uses the role of the work group.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 20, max = 2048), regex(pattern = r"^arn:aws[a-z\-]*:iam::\d{12}:role/?[a-zA-Z_0-9+=,.@\-_/]+$"))]
+    #[schemars(
+        length(min = 20, max = 2048),
+        regex(pattern = r"^arn:aws[a-z\-]*:iam::\d{12}:role/?[a-zA-Z_0-9+=,.@\-_/]+$")
+    )]
     pub execution_role: Option<String>,
 
     /// Immutable. Destinations of the session's logs. Apache Spark version 3.5 only.

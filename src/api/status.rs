@@ -164,7 +164,14 @@ pub struct PreviousAttempt {
 impl EndReason {
     /// Returns whether the end is one that neither the object nor its idle timeout asked for, after which another attempt may succeed.
     pub fn is_failure(&self) -> bool {
-        matches!(self, Self::StoppedOutside | Self::SessionFailed | Self::SessionDegraded | Self::StartupDeadlineExceeded | Self::SessionVanished)
+        matches!(
+            self,
+            Self::StoppedOutside
+                | Self::SessionFailed
+                | Self::SessionDegraded
+                | Self::StartupDeadlineExceeded
+                | Self::SessionVanished
+        )
     }
 }
 

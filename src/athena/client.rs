@@ -24,7 +24,9 @@ use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
 use super::clock::ReadDate;
 use super::credentials::OwnCredentials;
-use super::error::{CREDENTIALS_INVALID, Subject, WORK_GROUP_NOT_FOUND, code, is_of_transport, is_resource_not_found, refusal};
+use super::error::{
+    CREDENTIALS_INVALID, Subject, WORK_GROUP_NOT_FOUND, code, is_of_transport, is_resource_not_found, refusal,
+};
 use super::marker_search::{Lister, Part, Summary, SummaryPage};
 use super::profile_files::ProfileFiles;
 use super::rate_limiter::{Permit, Priority, RateLimiter};
@@ -79,7 +81,9 @@ impl Target {
             .set_endpoint(endpoint.map(str::to_owned))
             .build();
         // The SDK's own rules need no I/O: the future is ready at once.
-        let resolved = params.ok().and_then(|params| DefaultResolver::new().resolve_endpoint(&params).now_or_never()?.ok());
+        let resolved = params
+            .ok()
+            .and_then(|params| DefaultResolver::new().resolve_endpoint(&params).now_or_never()?.ok());
         Self { url: resolved.map(|endpoint| endpoint.url().to_owned()), fips }
     }
 
@@ -93,7 +97,8 @@ impl Target {
 impl Connection {
     /// Connects with the credentials, region and endpoint of the environment. `timeout` bounds each call, and no call is sent twice.
     pub(super) async fn from_env(timeout: Duration) -> Result<Self, ConnectError> {
-        let timeouts = TimeoutConfig::builder().operation_attempt_timeout(timeout).operation_timeout(timeout).build();
+        let timeouts =
+            TimeoutConfig::builder().operation_attempt_timeout(timeout).operation_timeout(timeout).build();
         let files = ProfileFiles::read().await.map_err(ConnectError::WrongProfile)?;
         let config = aws_config::defaults(BehaviorVersion::latest()).profile_files(files.checked());
         Self::new(config.timeout_config(timeouts).no_credentials().load().await)
@@ -102,14 +107,25 @@ impl Connection {
     /// Connects with `config`, and with the credentials of the environment unless `config` has a provider.
     fn new(config: SdkConfig) -> Result<Self, ConnectError> {
         let region = config.region().ok_or(ConnectError::NoRegion)?.to_string();
-        let endpoint = std::env::var("AWS_ENDPOINT_URL_ATHENA").ok().or(config.endpoint_url().map(str::to_owned));
+        let endpoint =
+            std::env::var("AWS_ENDPOINT_URL_ATHENA").ok().or(config.endpoint_url().map(str::to_owned));
         let target = Target::new(&config, endpoint.as_deref());
         let clock = Clock::new("Athena");
         let once = aws_sdk_athena::config::Builder::from(&config).retry_config(RetryConfig::disabled());
-        let once = once.time_source(clock.clone()).disable_clock_skew_correction(true).interceptor(ReadDate::of_athena(clock.clone()));
+        let once = once
+            .time_source(clock.clone())
+            .disable_clock_skew_correction(true)
+            .interceptor(ReadDate::of_athena(clock.clone()));
         let credentials = OwnCredentials::new(config, clock.clone());
         let once = once.credentials_provider(credentials.clone()).identity_cache(IdentityCache::no_cache());
-        Ok(Self { athena: aws_sdk_athena::Client::from_conf(once.build()), credentials, region, endpoint, target, clock })
+        Ok(Self {
+            athena: aws_sdk_athena::Client::from_conf(once.build()),
+            credentials,
+            region,
+            endpoint,
+            target,
+            clock,
+        })
     }
 }
 
@@ -148,14 +164,34 @@ impl Athena {
     ///
     /// # Errors
     /// When there is no region.
-    pub fn new(config: SdkConfig, leadership: Leadership, limiter: RateLimiter<Key>, metrics: Arc<AthenaMetrics>) -> Result<Self, ConnectError> {
+    pub fn new(
+        config: SdkConfig,
+        leadership: Leadership,
+        limiter: RateLimiter<Key>,
+        metrics: Arc<AthenaMetrics>,
+    ) -> Result<Self, ConnectError> {
         Ok(Self::over(Connection::new(config)?, leadership, limiter, metrics))
     }
 
-    fn over(connection: Connection, leadership: Leadership, limiter: RateLimiter<Key>, metrics: Arc<AthenaMetrics>) -> Self {
+    fn over(
+        connection: Connection,
+        leadership: Leadership,
+        limiter: RateLimiter<Key>,
+        metrics: Arc<AthenaMetrics>,
+    ) -> Self {
         let Connection { athena, credentials, region, target, clock, .. } = connection;
         let host = target.host().unwrap_or_else(|| "Athena".into()).into();
-        Self { athena, credentials, region, host, clock, leadership, limiter, metrics, work_groups: Arc::default() }
+        Self {
+            athena,
+            credentials,
+            region,
+            host,
+            clock,
+            leadership,
+            limiter,
+            metrics,
+            work_groups: Arc::default(),
+        }
     }
 
     /// Returns the rate limiter of all calls.
@@ -185,7 +221,12 @@ impl Athena {
     ///
     /// # Errors
     /// The refusal. Of class Unanswered, it leaves open whether a session was started.
-    pub async fn start_session(&self, work_group: &str, body: Vec<u8>, mut permit: Permit) -> Result<(String, String), Refusal> {
+    pub async fn start_session(
+        &self,
+        work_group: &str,
+        body: Vec<u8>,
+        mut permit: Permit,
+    ) -> Result<(String, String), Refusal> {
         // Shared: the body may be large, and the request needs its own copy.
         let body = Bytes::from(body);
         let call = self.athena.start_session().customize().mutate_request(move |request| {
@@ -197,7 +238,8 @@ impl Athena {
         let begun = Instant::now();
         let reply = call.send().await;
         let reply = self.told("StartSession", &Subject::start(Some(work_group)), begun, reply).await?;
-        let id = reply.session_id.filter(|id| is_id(id)).ok_or_else(|| empty("StartSession names no session"))?;
+        let id =
+            reply.session_id.filter(|id| is_id(id)).ok_or_else(|| empty("StartSession names no session"))?;
         Ok((id, reply.state.map(|state| state.as_str().to_owned()).unwrap_or_default()))
     }
 
@@ -212,10 +254,11 @@ impl Athena {
                 reply
             };
             return match self.measured("GetSessionStatus", &subject, permit, call).await {
-                Ok(reply) if is_of_another(id, reply.session_id()) => Look::Failed(empty("GetSessionStatus answers for another session")),
-                Ok(reply) => {
-                    session(id, reply.status.as_ref(), None).map_or_else(|| Look::Failed(empty("GetSessionStatus tells no state")), Look::Seen)
+                Ok(reply) if is_of_another(id, reply.session_id()) => {
+                    Look::Failed(empty("GetSessionStatus answers for another session"))
                 }
+                Ok(reply) => session(id, reply.status.as_ref(), None)
+                    .map_or_else(|| Look::Failed(empty("GetSessionStatus tells no state")), Look::Seen),
                 Err(refusal) => return failed(refusal, named),
             };
         }
@@ -225,7 +268,9 @@ impl Athena {
             reply
         };
         match self.measured("GetSession", &subject, permit, call).await {
-            Ok(reply) if is_of_another(id, reply.session_id()) => Look::Failed(empty("GetSession answers for another session")),
+            Ok(reply) if is_of_another(id, reply.session_id()) => {
+                Look::Failed(empty("GetSession answers for another session"))
+            }
             Ok(reply) => {
                 let seen = session(id, reply.status.as_ref(), None);
                 let seen = seen.map(|session| Session { details: Some(Box::new(details(reply))), ..session });
@@ -243,19 +288,32 @@ impl Athena {
         permit: Permit,
     ) -> Result<ListSessionsOutput, Refusal> {
         let list = self.athena.list_sessions().work_group(work_group).set_state_filter(state);
-        self.measured("ListSessions", &Subject::work_group(work_group), permit, list.max_results(100).set_next_token(token).send()).await
+        self.measured(
+            "ListSessions",
+            &Subject::work_group(work_group),
+            permit,
+            list.max_results(100).set_next_token(token).send(),
+        )
+        .await
     }
 
     /// Returns a page of the active sessions of a work group, newest first.
     ///
     /// # Errors
     /// The refusal.
-    pub async fn list(&self, work_group: &str, token: Option<String>, permit: Permit) -> Result<Page, Refusal> {
+    pub async fn list(
+        &self,
+        work_group: &str,
+        token: Option<String>,
+        permit: Permit,
+    ) -> Result<Page, Refusal> {
         let reply = self.list_page(work_group, None, token, permit).await?;
         let sessions = reply.sessions.unwrap_or_default().into_iter().filter_map(|summary| {
             let details = Details {
                 description: summary.description,
-                engine_version: summary.engine_version.and_then(|engine| engine.effective_engine_version.or(engine.selected_engine_version)),
+                engine_version: summary
+                    .engine_version
+                    .and_then(|engine| engine.effective_engine_version.or(engine.selected_engine_version)),
                 ..Details::default()
             };
             session(summary.session_id.as_deref()?, summary.status.as_ref(), Some(details))
@@ -273,7 +331,13 @@ impl Athena {
     ///
     /// # Errors
     /// The refusal.
-    pub async fn work_group(&self, name: &str, key: &Key, permit: Permit, trigger: impl Fn(&Key)) -> Option<Result<WorkGroup, Refusal>> {
+    pub async fn work_group(
+        &self,
+        name: &str,
+        key: &Key,
+        permit: Permit,
+        trigger: impl Fn(&Key),
+    ) -> Option<Result<WorkGroup, Refusal>> {
         let question = self.work_groups.ask(name, key, trigger)?;
         let reply = self.get_work_group(name, permit).await;
         let told = reply.map(|reply| work_group(&reply));
@@ -343,7 +407,11 @@ impl Athena {
         self.metrics.called(operation, code, begun.elapsed());
         let told = reply.map_err(|error| {
             let told = refusal(&error, subject);
-            if is_of_transport(&error) { Refusal { message: format!("{}: {}", self.host, told.message), ..told } } else { told }
+            if is_of_transport(&error) {
+                Refusal { message: format!("{}: {}", self.host, told.message), ..told }
+            } else {
+                told
+            }
         });
         if told.as_ref().is_err_and(|refusal| refusal.reason == CREDENTIALS_INVALID) {
             self.credentials.doubt().await;
@@ -357,7 +425,9 @@ pub(super) fn work_group(reply: &GetWorkGroupOutput) -> WorkGroup {
     let engine = group.and_then(|group| group.configuration.as_ref()?.engine_version.as_ref());
     WorkGroup {
         enabled: group.and_then(|group| group.state.as_ref()) != Some(&types::WorkGroupState::Disabled),
-        engine_version: engine.and_then(|engine| engine.effective_engine_version.clone().or(engine.selected_engine_version.clone())),
+        engine_version: engine.and_then(|engine| {
+            engine.effective_engine_version.clone().or(engine.selected_engine_version.clone())
+        }),
     }
 }
 
@@ -391,7 +461,9 @@ fn session(id: &str, status: Option<&types::SessionStatus>, details: Option<Deta
 
 fn details(reply: GetSessionOutput) -> Details {
     let configuration = reply.session_configuration.as_ref();
-    let minutes = configuration.and_then(|configuration| configuration.session_idle_timeout_in_minutes).map(|minutes| i64::from(minutes) * 60);
+    let minutes = configuration
+        .and_then(|configuration| configuration.session_idle_timeout_in_minutes)
+        .map(|minutes| i64::from(minutes) * 60);
     let idle_timeout = configuration.and_then(|configuration| configuration.idle_timeout_seconds).or(minutes);
     Details {
         description: reply.description,
@@ -400,7 +472,10 @@ fn details(reply: GetSessionOutput) -> Details {
         execution_role: configuration.and_then(|configuration| configuration.execution_role.clone()),
         engine_configuration: reply.engine_configuration.map(engine_configuration).unwrap_or_default(),
         idle_timeout: idle_timeout.filter(|seconds| *seconds > 0).map(SignedDuration::from_secs),
-        dpu_execution_in_millis: reply.statistics.as_ref().and_then(|statistics| statistics.dpu_execution_in_millis),
+        dpu_execution_in_millis: reply
+            .statistics
+            .as_ref()
+            .and_then(|statistics| statistics.dpu_execution_in_millis),
         satisfies: None,
     }
 }
@@ -415,7 +490,12 @@ fn engine_configuration(given: types::EngineConfiguration) -> EngineConfiguratio
         additional_configs: map(given.additional_configs),
         spark_properties: map(given.spark_properties),
         classifications: given.classifications.map(|list| {
-            list.into_iter().map(|classification| Classification { name: classification.name, properties: map(classification.properties) }).collect()
+            list.into_iter()
+                .map(|classification| Classification {
+                    name: classification.name,
+                    properties: map(classification.properties),
+                })
+                .collect()
         }),
     }
 }
@@ -438,9 +518,16 @@ impl Lister for Athena {
             Part::Active => None,
             Part::Degraded => Some(types::SessionState::Degraded),
         };
-        let reply = self.list_page(work_group, state, next, self.limiter.acquire(Priority::Look).await).await?;
-        let summary = |summary: types::SessionSummary| Summary { id: summary.session_id.filter(|id| is_id(id)), description: summary.description };
-        Ok(SummaryPage { sessions: reply.sessions.into_iter().flatten().map(summary).collect(), next: reply.next_token })
+        let reply =
+            self.list_page(work_group, state, next, self.limiter.acquire(Priority::Look).await).await?;
+        let summary = |summary: types::SessionSummary| Summary {
+            id: summary.session_id.filter(|id| is_id(id)),
+            description: summary.description,
+        };
+        Ok(SummaryPage {
+            sessions: reply.sessions.into_iter().flatten().map(summary).collect(),
+            next: reply.next_token,
+        })
     }
 
     async fn is_missing(&self, work_group: &str) -> bool {

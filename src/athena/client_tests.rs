@@ -2,7 +2,9 @@
 
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
-use aws_smithy_runtime_api::client::http::{HttpConnector, HttpConnectorFuture, SharedHttpConnector, http_client_fn};
+use aws_smithy_runtime_api::client::http::{
+    HttpConnector, HttpConnectorFuture, SharedHttpConnector, http_client_fn,
+};
 use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use aws_smithy_runtime_api::http::StatusCode;
 
@@ -28,7 +30,11 @@ fn athena(reply: &str) -> Athena {
         .region(aws_config::Region::from_static("eu-west-1"))
         .credentials_provider(SharedCredentialsProvider::new(credentials))
         .http_client(http_client_fn(move |_, _| SharedHttpConnector::new(reply.clone())));
-    let limiter = RateLimiter::new(Rate { per_second: 1000.0, burst: 1000 }, Bounds { in_flight: 1000, large: 2 }, Arc::default());
+    let limiter = RateLimiter::new(
+        Rate { per_second: 1000.0, burst: 1000 },
+        Bounds { in_flight: 1000, large: 2 },
+        Arc::default(),
+    );
     Athena::new(config.build(), Leadership::unbounded(), limiter, Arc::default()).expect("a client")
 }
 
@@ -47,7 +53,9 @@ async fn an_id_that_does_not_fit_is_none() {
 #[tokio::test]
 async fn a_summary_without_an_id_that_fits_stays_in_its_page() {
     for id in ["null".to_owned(), "\"\"".to_owned(), format!("\"{}\"", "x".repeat(257))] {
-        let reply = format!(r#"{{"Sessions":[{{"SessionId":{id},"Description":"marked","Status":{{"State":"IDLE"}}}}]}}"#);
+        let reply = format!(
+            r#"{{"Sessions":[{{"SessionId":{id},"Description":"marked","Status":{{"State":"IDLE"}}}}]}}"#
+        );
         let athena = athena(&reply);
         for part in [Part::Active, Part::Degraded] {
             let page = athena.page("etl", part, None).await.expect("a page");

@@ -2,7 +2,9 @@
 
 use std::time::SystemTime;
 
-use aws_sdk_athena::config::interceptors::{BeforeDeserializationInterceptorContextRef, BeforeTransmitInterceptorContextRef};
+use aws_sdk_athena::config::interceptors::{
+    BeforeDeserializationInterceptorContextRef, BeforeTransmitInterceptorContextRef,
+};
 use aws_sdk_athena::config::{ConfigBag, Intercept, RuntimeComponents};
 use aws_smithy_async::time::TimeSource;
 use aws_smithy_runtime_api::box_error::BoxError;
@@ -64,7 +66,8 @@ impl Intercept for ReadDate {
     ) -> Result<(), BoxError> {
         let received = BootTime::now();
         if let Some(Sent(sent)) = config.load::<Sent>()
-            && let Some(reply) = date_of_aws(context.response()).and_then(|date| Reply::new(date, *sent, received))
+            && let Some(reply) =
+                date_of_aws(context.response()).and_then(|date| Reply::new(date, *sent, received))
         {
             if self.is_own { self.clock.observe(&reply) } else { self.clock.hint(&reply) }
         }

@@ -72,7 +72,8 @@ impl State {
     fn usable(&self, now: SystemTime) -> Option<Result<Credentials, Missing>> {
         let age = self.searched?.elapsed();
         let end = self.held.as_ref().and_then(Credentials::expiry);
-        let fresh = end.map_or(age < KEPT, |end| now + BEFORE_END < end) && !self.doubted && self.missing.is_none();
+        let fresh =
+            end.map_or(age < KEPT, |end| now + BEFORE_END < end) && !self.doubted && self.missing.is_none();
         (fresh || age < PAUSE).then(|| self.best(now))
     }
 
@@ -85,7 +86,9 @@ impl State {
         match (&self.held, &self.missing) {
             (Some(held), None) => Ok(held.clone()),
             // A search that fails proves nothing against credentials found before.
-            (Some(held), Some(_)) if !self.doubted && held.expiry().is_none_or(|end| now < end) => Ok(held.clone()),
+            (Some(held), Some(_)) if !self.doubted && held.expiry().is_none_or(|end| now < end) => {
+                Ok(held.clone())
+            }
             (_, Some(missing)) => Err(missing.clone()),
             (None, None) => Err(Missing::NotFound("none were looked for".into())),
         }
@@ -119,8 +122,12 @@ impl OwnCredentials {
 
     /// Returns account and ARN of the credentials, by STS GetCallerIdentity.
     pub(super) async fn caller(&self) -> Result<Caller, Refusal> {
-        let missing =
-            |missing: Missing| Refusal { class: ErrorClass::MayHeal, reason: CREDENTIALS_INVALID, message: missing.to_string(), request_id: None };
+        let missing = |missing: Missing| Refusal {
+            class: ErrorClass::MayHeal,
+            reason: CREDENTIALS_INVALID,
+            message: missing.to_string(),
+            request_id: None,
+        };
         self.caller_of(&self.provide().await.map_err(missing)?).await
     }
 
@@ -129,12 +136,16 @@ impl OwnCredentials {
     }
 
     async fn caller_of(&self, credentials: &Credentials) -> Result<Caller, Refusal> {
-        let own =
-            aws_sdk_sts::config::Builder::from(&self.config).credentials_provider(credentials.clone()).identity_cache(IdentityCache::no_cache());
+        let own = aws_sdk_sts::config::Builder::from(&self.config)
+            .credentials_provider(credentials.clone())
+            .identity_cache(IdentityCache::no_cache());
         // The SDK corrects its clock within the call.
         let own = own.interceptor(ReadDate::of_aws(self.clock.clone()));
-        let reply =
-            aws_sdk_sts::Client::from_conf(own.build()).get_caller_identity().send().await.map_err(|error| refusal(&error, &Subject::OTHER))?;
+        let reply = aws_sdk_sts::Client::from_conf(own.build())
+            .get_caller_identity()
+            .send()
+            .await
+            .map_err(|error| refusal(&error, &Subject::OTHER))?;
         let account = reply.account.filter(|account| is_account(account));
         let account = account.ok_or_else(|| Refusal::unanswered("the reply of STS names no account"))?;
         Ok(Caller { account, arn: reply.arn.unwrap_or_default() })
@@ -147,7 +158,9 @@ impl OwnCredentials {
         }
         let found = timeout(PATIENCE, self.search(&state)).await;
         state.searched = Some(Instant::now());
-        match found.unwrap_or_else(|_| Err(Missing::NotFound(format!("it takes longer than {PATIENCE:?} to find them")))) {
+        match found.unwrap_or_else(|_| {
+            Err(Missing::NotFound(format!("it takes longer than {PATIENCE:?} to find them")))
+        }) {
             Ok(found) => {
                 confidential::keep(found.secret_access_key());
                 found.session_token().into_iter().for_each(confidential::keep);
@@ -176,13 +189,15 @@ impl OwnCredentials {
             }
             (config.region(self.config.region().cloned()).load().await.credentials_provider(), files.warnings)
         };
-        let not_found = |reason: String| Missing::NotFound([vec![reason], warnings.clone()].concat().join("; "));
+        let not_found =
+            |reason: String| Missing::NotFound([vec![reason], warnings.clone()].concat().join("; "));
         let provider = provider.ok_or_else(|| not_found("the SDK knows no source".into()))?;
-        let found =
-            provider.provide_credentials().await.map_err(|error| match sources(&error).find_map(|source| source.downcast_ref::<Unusable>()) {
+        let found = provider.provide_credentials().await.map_err(|error| {
+            match sources(&error).find_map(|source| source.downcast_ref::<Unusable>()) {
                 Some(unusable) => Missing::Unusable(unusable.to_string()),
                 None => not_found(cause(&error)),
-            })?;
+            }
+        })?;
         if let Some(problem) = problem_of(&found) {
             return Err(Missing::Unusable(problem));
         }
@@ -245,7 +260,8 @@ fn problem_of(credentials: &Credentials) -> Option<String> {
         ("session token", credentials.session_token()),
     ];
     parts.into_iter().find_map(|(part, value)| {
-        let problem = if value?.is_empty() { Some("is empty".into()) } else { Kind::SecretKey.problem(value?) };
+        let problem =
+            if value?.is_empty() { Some("is empty".into()) } else { Kind::SecretKey.problem(value?) };
         problem.map(|problem| format!("the {part} that was found {problem}"))
     })
 }
@@ -275,7 +291,9 @@ mod tests {
 
     #[test]
     fn credentials_that_cannot_stand_in_a_header_are_not_used() {
-        let of = |key: &str, secret: &str, token: Option<&str>| problem_of(&Credentials::new(key, secret, token.map(str::to_owned), None, "test"));
+        let of = |key: &str, secret: &str, token: Option<&str>| {
+            problem_of(&Credentials::new(key, secret, token.map(str::to_owned), None, "test"))
+        };
         assert_eq!(of("AKIAEXAMPLE", "a/b+c=", Some("token")), None);
         for (found, part) in [
             (of("AKIA\n", "secret", None), "access key id"),

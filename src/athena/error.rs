@@ -110,10 +110,17 @@ fn strip_words<'a>(text: &'a str, words: &str) -> Option<&'a str> {
 /// Returns whether `message` is "work group ... `said`" and nothing else, where only `name` may stand between.
 fn is_said_of_work_group(message: &str, said: &[&str], name: Option<&str>) -> bool {
     let message = message.trim().trim_end_matches('.');
-    let message = ["the specified ", "the requested ", "the "].iter().find_map(|article| strip_words(message, article)).unwrap_or(message);
-    let Some(rest) = ["workgroup ", "work group "].iter().find_map(|noun| strip_words(message, noun)) else { return false };
+    let message = ["the specified ", "the requested ", "the "]
+        .iter()
+        .find_map(|article| strip_words(message, article))
+        .unwrap_or(message);
+    let Some(rest) = ["workgroup ", "work group "].iter().find_map(|noun| strip_words(message, noun)) else {
+        return false;
+    };
     let ends = |rest: &str| said.iter().any(|words| rest.trim().eq_ignore_ascii_case(words));
-    let named = |name| ["", "'", "\"", "`"].iter().find_map(|quote| rest.strip_prefix(&format!("{quote}{name}{quote} ")));
+    let named = |name| {
+        ["", "'", "\"", "`"].iter().find_map(|quote| rest.strip_prefix(&format!("{quote}{name}{quote} ")))
+    };
     ends(rest) || name.and_then(named).is_some_and(ends)
 }
 
@@ -158,8 +165,17 @@ fn denies_session(message: &str, id: &str) -> bool {
         "with",
     ];
     /// Phrases of which such a sentence must have one.
-    const ABSENCE: &[&str] =
-        &["not found", "not exist", "not be found", "not been found", "no such", "no session", "no longer exists", "not find", "unable to find"];
+    const ABSENCE: &[&str] = &[
+        "not found",
+        "not exist",
+        "not be found",
+        "not been found",
+        "no such",
+        "no session",
+        "no longer exists",
+        "not find",
+        "unable to find",
+    ];
     let words: Vec<String> = message
         .split_whitespace()
         .map(|word| word.trim_matches(|letter: char| letter.is_ascii_punctuation()))
@@ -197,14 +213,36 @@ const RESOURCE_NOT_FOUND: &str = "ResourceNotFoundException";
 /// Meaning of each refusal. The first row that fits counts.
 pub const CATALOGUE: &[Entry] = &[
     entry(
-        &["ThrottlingException", "Throttling", "TooManyRequestsException", "RequestLimitExceeded", "LimitExceededException", "SlowDown"],
+        &[
+            "ThrottlingException",
+            "Throttling",
+            "TooManyRequestsException",
+            "RequestLimitExceeded",
+            "LimitExceededException",
+            "SlowDown",
+        ],
         Text::Any,
         ErrorClass::Throttled,
         "Throttled",
     ),
-    entry(&["AccessDeniedException", "AccessDenied", "UnauthorizedOperation"], Text::Any, ErrorClass::MayHeal, "AccessDenied"),
-    entry(&["InvalidSignatureException", "SignatureDoesNotMatch"], Text::Begins("signature expired"), ErrorClass::MayHeal, "ClockSkew"),
-    entry(&["InvalidSignatureException", "SignatureDoesNotMatch"], Text::Begins("signature not yet current"), ErrorClass::MayHeal, "ClockSkew"),
+    entry(
+        &["AccessDeniedException", "AccessDenied", "UnauthorizedOperation"],
+        Text::Any,
+        ErrorClass::MayHeal,
+        "AccessDenied",
+    ),
+    entry(
+        &["InvalidSignatureException", "SignatureDoesNotMatch"],
+        Text::Begins("signature expired"),
+        ErrorClass::MayHeal,
+        "ClockSkew",
+    ),
+    entry(
+        &["InvalidSignatureException", "SignatureDoesNotMatch"],
+        Text::Begins("signature not yet current"),
+        ErrorClass::MayHeal,
+        "ClockSkew",
+    ),
     entry(&["RequestExpired", "RequestTimeTooSkewed"], Text::Any, ErrorClass::MayHeal, "ClockSkew"),
     entry(
         &["InvalidSignatureException", "SignatureDoesNotMatch"],
@@ -230,20 +268,48 @@ pub const CATALOGUE: &[Entry] = &[
         ErrorClass::MayHeal,
         CREDENTIALS_INVALID,
     ),
-    in_start(entry(&["IDEMPOTENT_PARAMETER_MISMATCH"], Text::Any, ErrorClass::TokenConflict, "TokenMismatch")),
-    in_start(entry(&["InvalidRequestException"], Text::Begins("idempotent parameters do not match"), ErrorClass::TokenConflict, "TokenMismatch")),
-    in_start(entry(&["SessionAlreadyExistsException"], Text::Any, ErrorClass::TokenConflict, "SessionAlreadyExists")),
+    in_start(entry(
+        &["IDEMPOTENT_PARAMETER_MISMATCH"],
+        Text::Any,
+        ErrorClass::TokenConflict,
+        "TokenMismatch",
+    )),
+    in_start(entry(
+        &["InvalidRequestException"],
+        Text::Begins("idempotent parameters do not match"),
+        ErrorClass::TokenConflict,
+        "TokenMismatch",
+    )),
+    in_start(entry(
+        &["SessionAlreadyExistsException"],
+        Text::Any,
+        ErrorClass::TokenConflict,
+        "SessionAlreadyExists",
+    )),
     of_session(entry(&[RESOURCE_NOT_FOUND], Text::Any, ErrorClass::NotFound, "NotFound")),
     of_session(entry(&["InvalidRequestException"], Text::NoSession, ErrorClass::NotFound, "NotFound")),
     entry(
         &["InvalidRequestException", RESOURCE_NOT_FOUND],
-        Text::WorkGroup(&["is not found", "was not found", "not found", "does not exist", "cannot be found", "could not be found"]),
+        Text::WorkGroup(&[
+            "is not found",
+            "was not found",
+            "not found",
+            "does not exist",
+            "cannot be found",
+            "could not be found",
+        ]),
         ErrorClass::MayHeal,
         WORK_GROUP_NOT_FOUND,
     ),
     entry(
         &["InvalidRequestException"],
-        Text::WorkGroup(&["is disabled", "is not enabled", "is currently disabled", "is in DISABLED state", "is in the DISABLED state"]),
+        Text::WorkGroup(&[
+            "is disabled",
+            "is not enabled",
+            "is currently disabled",
+            "is in DISABLED state",
+            "is in the DISABLED state",
+        ]),
         ErrorClass::MayHeal,
         "WorkGroupDisabled",
     ),
@@ -253,7 +319,12 @@ pub const CATALOGUE: &[Entry] = &[
         ErrorClass::MayHeal,
         "WorkGroupNotSpark",
     ),
-    in_start(entry(&["InvalidRequestException"], Text::Begins("maximum allowed sessions"), ErrorClass::Capacity, "QuotaExceeded")),
+    in_start(entry(
+        &["InvalidRequestException"],
+        Text::Begins("maximum allowed sessions"),
+        ErrorClass::Capacity,
+        "QuotaExceeded",
+    )),
     in_start(entry(
         &["InvalidRequestException"],
         Text::Begins("failed to provision session due to required capacity not being available"),
@@ -261,7 +332,12 @@ pub const CATALOGUE: &[Entry] = &[
         "CapacityUnavailable",
     )),
     in_start(entry(&[RESOURCE_NOT_FOUND], Text::Any, ErrorClass::NotFound, "NotFound")),
-    entry(&["InvalidRequestException", "ValidationException"], Text::Begins("validation error"), ErrorClass::Rejected, "InvalidRequest"),
+    entry(
+        &["InvalidRequestException", "ValidationException"],
+        Text::Begins("validation error"),
+        ErrorClass::Rejected,
+        "InvalidRequest",
+    ),
     entry(
         &[
             "InternalServerException",
@@ -289,12 +365,19 @@ fn class(codes: &[&str], message: &str, status: u16, subject: &Subject<'_>) -> (
     let server = if status >= 500 { SERVER_FAILURE } else { "" };
     CATALOGUE
         .iter()
-        .find(|row| counts(row) && codes.iter().chain([&server]).any(|code| names(row, code)) && row.text.fits(message, subject))
+        .find(|row| {
+            counts(row)
+                && codes.iter().chain([&server]).any(|code| names(row, code))
+                && row.text.fits(message, subject)
+        })
         .map_or((ErrorClass::MayHeal, "Refused"), |row| (row.class, row.reason))
 }
 
 /// Returns whether AWS answered ResourceNotFoundException and named `id` in it.
-pub(super) fn is_resource_not_found<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>, id: &str) -> bool {
+pub(super) fn is_resource_not_found<E: ProvideErrorMetadata>(
+    error: &SdkError<E, HttpResponse>,
+    id: &str,
+) -> bool {
     let SdkError::ServiceError(failure) = error else { return false };
     let body = failure.raw().body().bytes().map(String::from_utf8_lossy).unwrap_or_default();
     failure.err().code() == Some(RESOURCE_NOT_FOUND) && body.contains(id)
@@ -320,12 +403,21 @@ where
             let code = failure.err().code().unwrap_or_default();
             let message = told(failure.err().message().unwrap_or(code));
             let athena_code = athena_error_code(failure.raw());
-            let (class, reason) = class(&[athena_code.as_str(), code], message, failure.raw().status().as_u16(), subject);
-            let message = if message.is_empty() { format!("HTTP {}", failure.raw().status().as_u16()) } else { message.to_owned() };
+            let (class, reason) =
+                class(&[athena_code.as_str(), code], message, failure.raw().status().as_u16(), subject);
+            let message = if message.is_empty() {
+                format!("HTTP {}", failure.raw().status().as_u16())
+            } else {
+                message.to_owned()
+            };
             Refusal { class, reason, message, request_id }
         }
         _ if let Some(missing) = missing(error) => {
-            let reason = if matches!(missing, Missing::AccountChanged { .. }) { "AccountChanged" } else { CREDENTIALS_INVALID };
+            let reason = if matches!(missing, Missing::AccountChanged { .. }) {
+                "AccountChanged"
+            } else {
+                CREDENTIALS_INVALID
+            };
             Refusal { class: ErrorClass::MayHeal, reason, message: missing.to_string(), request_id }
         }
         _ => {
@@ -341,7 +433,9 @@ fn is_not_sent<E: Error + 'static>(error: &SdkError<E, HttpResponse>) -> bool {
     type Transport = hyper_util::client::legacy::Error;
     match error {
         SdkError::ConstructionFailure(_) => true,
-        SdkError::DispatchFailure(_) => sources(error).any(|source| source.downcast_ref::<Transport>().is_some_and(Transport::is_connect)),
+        SdkError::DispatchFailure(_) => {
+            sources(error).any(|source| source.downcast_ref::<Transport>().is_some_and(Transport::is_connect))
+        }
         _ => false,
     }
 }
@@ -350,7 +444,9 @@ fn is_not_sent<E: Error + 'static>(error: &SdkError<E, HttpResponse>) -> bool {
 pub(super) fn code<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> &'static str {
     match error {
         SdkError::ServiceError(failure) => {
-            let known = |code: &str| CATALOGUE.iter().flat_map(|row| row.codes).find(|known| **known == code).copied();
+            let known = |code: &str| {
+                CATALOGUE.iter().flat_map(|row| row.codes).find(|known| **known == code).copied()
+            };
             failure.err().code().and_then(known).unwrap_or("Other")
         }
         SdkError::TimeoutError(_) => "timeout",
@@ -374,7 +470,9 @@ pub(super) fn is_of_transport<E>(error: &SdkError<E, HttpResponse>) -> bool {
     matches!(error, SdkError::DispatchFailure(_) | SdkError::TimeoutError(_) | SdkError::ResponseError(_))
 }
 
-pub(super) fn sources<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+pub(super) fn sources<'a>(
+    error: &'a (dyn Error + 'static),
+) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
     std::iter::successors(Some(error), |error: &&'a (dyn Error + 'static)| (*error).source())
 }
 
@@ -402,10 +500,34 @@ mod tests {
         for (code, athena, message, status, expected) in [
             ("ThrottlingException", "", "Rate exceeded", 400, (ErrorClass::Throttled, "Throttled")),
             ("TooManyRequestsException", "", "", 400, (ErrorClass::Throttled, "Throttled")),
-            ("InvalidRequestException", "INVALID_INPUT", "Workgroup EngineVersion is not Spark.", 400, (ErrorClass::MayHeal, "WorkGroupNotSpark")),
-            ("InvalidRequestException", "INVALID_INPUT", "WorkGroup is not found.", 400, (ErrorClass::MayHeal, "WorkGroupNotFound")),
-            ("InvalidRequestException", "", "WorkGroup etl is disabled", 400, (ErrorClass::MayHeal, "WorkGroupDisabled")),
-            ("InvalidRequestException", "", "Maximum allowed sessions reached", 400, (ErrorClass::Capacity, "QuotaExceeded")),
+            (
+                "InvalidRequestException",
+                "INVALID_INPUT",
+                "Workgroup EngineVersion is not Spark.",
+                400,
+                (ErrorClass::MayHeal, "WorkGroupNotSpark"),
+            ),
+            (
+                "InvalidRequestException",
+                "INVALID_INPUT",
+                "WorkGroup is not found.",
+                400,
+                (ErrorClass::MayHeal, "WorkGroupNotFound"),
+            ),
+            (
+                "InvalidRequestException",
+                "",
+                "WorkGroup etl is disabled",
+                400,
+                (ErrorClass::MayHeal, "WorkGroupDisabled"),
+            ),
+            (
+                "InvalidRequestException",
+                "",
+                "Maximum allowed sessions reached",
+                400,
+                (ErrorClass::Capacity, "QuotaExceeded"),
+            ),
             (
                 "InvalidRequestException",
                 "",
@@ -420,17 +542,77 @@ mod tests {
                 400,
                 (ErrorClass::TokenConflict, "TokenMismatch"),
             ),
-            ("SessionAlreadyExistsException", "", "The specified session already exists.", 400, (ErrorClass::TokenConflict, "SessionAlreadyExists")),
-            ("ResourceNotFoundException", "", "Session s-1 not found", 400, (ErrorClass::NotFound, "NotFound")),
-            ("InvalidRequestException", "INVALID_INPUT", "Session s-1 was not found", 400, (ErrorClass::NotFound, "NotFound")),
-            ("InvalidRequestException", "INVALID_INPUT", "1 validation error detected: Value at 'x'", 400, (ErrorClass::Rejected, "InvalidRequest")),
-            ("InvalidRequestException", "INVALID_INPUT", "a text that nobody knows", 400, (ErrorClass::MayHeal, "Refused")),
-            ("AccessDeniedException", "", "User: x is not authorized", 400, (ErrorClass::MayHeal, "AccessDenied")),
+            (
+                "SessionAlreadyExistsException",
+                "",
+                "The specified session already exists.",
+                400,
+                (ErrorClass::TokenConflict, "SessionAlreadyExists"),
+            ),
+            (
+                "ResourceNotFoundException",
+                "",
+                "Session s-1 not found",
+                400,
+                (ErrorClass::NotFound, "NotFound"),
+            ),
+            (
+                "InvalidRequestException",
+                "INVALID_INPUT",
+                "Session s-1 was not found",
+                400,
+                (ErrorClass::NotFound, "NotFound"),
+            ),
+            (
+                "InvalidRequestException",
+                "INVALID_INPUT",
+                "1 validation error detected: Value at 'x'",
+                400,
+                (ErrorClass::Rejected, "InvalidRequest"),
+            ),
+            (
+                "InvalidRequestException",
+                "INVALID_INPUT",
+                "a text that nobody knows",
+                400,
+                (ErrorClass::MayHeal, "Refused"),
+            ),
+            (
+                "AccessDeniedException",
+                "",
+                "User: x is not authorized",
+                400,
+                (ErrorClass::MayHeal, "AccessDenied"),
+            ),
             ("ExpiredTokenException", "", "", 400, (ErrorClass::MayHeal, "CredentialsInvalid")),
-            ("InvalidSignatureException", "", "Signature expired: 20261122T093723Z is now earlier than 2", 400, (ErrorClass::MayHeal, "ClockSkew")),
-            ("InvalidSignatureException", "", "Signature not yet current: 20261122T093723Z is still later", 400, (ErrorClass::MayHeal, "ClockSkew")),
-            ("InvalidSignatureException", "", "Credential should be scoped to a valid region, not 'x'.", 400, (ErrorClass::MayHeal, "WrongRegion")),
-            ("InvalidSignatureException", "", "The request signature we calculated does not match", 400, (ErrorClass::MayHeal, "CredentialsInvalid")),
+            (
+                "InvalidSignatureException",
+                "",
+                "Signature expired: 20261122T093723Z is now earlier than 2",
+                400,
+                (ErrorClass::MayHeal, "ClockSkew"),
+            ),
+            (
+                "InvalidSignatureException",
+                "",
+                "Signature not yet current: 20261122T093723Z is still later",
+                400,
+                (ErrorClass::MayHeal, "ClockSkew"),
+            ),
+            (
+                "InvalidSignatureException",
+                "",
+                "Credential should be scoped to a valid region, not 'x'.",
+                400,
+                (ErrorClass::MayHeal, "WrongRegion"),
+            ),
+            (
+                "InvalidSignatureException",
+                "",
+                "The request signature we calculated does not match",
+                400,
+                (ErrorClass::MayHeal, "CredentialsInvalid"),
+            ),
             ("AccessDenied", "", "", 503, (ErrorClass::MayHeal, "AccessDenied")),
             ("LimitExceededException", "", "", 400, (ErrorClass::Throttled, "Throttled")),
             ("InternalServerException", "", "", 500, (ErrorClass::Unanswered, "AthenaUnavailable")),
@@ -438,7 +620,11 @@ mod tests {
             ("a code that nobody knows", "", "", 500, (ErrorClass::Unanswered, "AthenaUnavailable")),
             ("", "", "", 503, (ErrorClass::Unanswered, "AthenaUnavailable")),
         ] {
-            let subject = if expected.0 == ErrorClass::NotFound { Subject::session("s-1") } else { Subject::start(Some("etl")) };
+            let subject = if expected.0 == ErrorClass::NotFound {
+                Subject::session("s-1")
+            } else {
+                Subject::start(Some("etl"))
+            };
             assert_eq!(class(&[athena, code], message, status, &subject), expected, "{code} {message}");
         }
     }
@@ -498,9 +684,17 @@ mod tests {
         }
         for message in OTHER_THINGS {
             for code in ["InvalidSignatureException", "SignatureDoesNotMatch"] {
-                assert_eq!(class(&[code], message, 400, &Subject::OTHER), (ErrorClass::MayHeal, CREDENTIALS_INVALID), "{message}");
+                assert_eq!(
+                    class(&[code], message, 400, &Subject::OTHER),
+                    (ErrorClass::MayHeal, CREDENTIALS_INVALID),
+                    "{message}"
+                );
             }
-            assert_eq!(class(&["ValidationException"], message, 400, &Subject::OTHER), (ErrorClass::MayHeal, "Refused"), "{message}");
+            assert_eq!(
+                class(&["ValidationException"], message, 400, &Subject::OTHER),
+                (ErrorClass::MayHeal, "Refused"),
+                "{message}"
+            );
             let listed = class(&[RESOURCE_NOT_FOUND], message, 400, &Subject::work_group("etl"));
             assert_eq!(listed, (ErrorClass::MayHeal, "Refused"), "a list names no session: {message}");
         }
@@ -519,19 +713,30 @@ mod tests {
         ] {
             assert_eq!(said(message), (ErrorClass::NotFound, "NotFound"), "{message}");
         }
-        let started = class(&["InvalidRequestException"], "Session s-1 was not found", 400, &Subject::start(Some("etl")));
+        let started = class(
+            &["InvalidRequestException"],
+            "Session s-1 was not found",
+            400,
+            &Subject::start(Some("etl")),
+        );
         assert_eq!(started, (ErrorClass::MayHeal, "Refused"));
     }
 
     #[test]
     fn a_work_group_is_the_one_of_the_call_or_has_no_name() {
-        let said = |message: &str, name| class(&["InvalidRequestException"], message, 400, &Subject::start(name)).1;
-        for message in
-            ["WorkGroup is not found.", "WorkGroup etl is not found.", "The work group 'etl' does not exist", "workgroup `etl` was not found"]
-        {
+        let said =
+            |message: &str, name| class(&["InvalidRequestException"], message, 400, &Subject::start(name)).1;
+        for message in [
+            "WorkGroup is not found.",
+            "WorkGroup etl is not found.",
+            "The work group 'etl' does not exist",
+            "workgroup `etl` was not found",
+        ] {
             assert_eq!(said(message, Some("etl")), WORK_GROUP_NOT_FOUND, "{message}");
         }
-        for message in ["WorkGroup etl is not found.", "WorkGroup is is not found.", "WorkGroup etl-2 is not found."] {
+        for message in
+            ["WorkGroup etl is not found.", "WorkGroup is is not found.", "WorkGroup etl-2 is not found."]
+        {
             assert_eq!(said(message, Some("et")), "Refused", "{message}");
             assert_eq!(said(message, None), "Refused", "{message}");
         }
@@ -551,23 +756,33 @@ mod tests {
 
         let text = "User: arn:aws:sts::000000000000:assumed-role/operator/x is not authorized to perform: athena:StartSession on resource: \
                     arn:aws:athena:eu-west-1:000000000000:workgroup/etl because no identity-based policy allows the athena:StartSession action";
-        let denied = StartSessionError::generic(ErrorMetadata::builder().code("AccessDeniedException").message(text).build());
+        let denied = StartSessionError::generic(
+            ErrorMetadata::builder().code("AccessDeniedException").message(text).build(),
+        );
         let reply = HttpResponse::new(StatusCode::try_from(400).expect("a status"), SdkBody::empty());
         let refusal = refusal(&SdkError::service_error(denied, reply), &Subject::start(None));
         assert_eq!((refusal.reason, refusal.message.as_str()), ("AccessDenied", text));
 
         let mut known = crate::session::local_state::LocalState::default();
         known.start_refused(refusal, false, k8s_openapi::jiff::Timestamp::UNIX_EPOCH, 0.0);
-        assert_eq!(known.refused.map(|refused| refused.message()), Some(format!("StartSession is refused: {text}")));
+        assert_eq!(
+            known.refused.map(|refused| refused.message()),
+            Some(format!("StartSession is refused: {text}"))
+        );
     }
 
     #[test]
     fn a_refused_signature_does_not_tell_the_request() {
         let text = "The request signature we calculated does not match the signature you provided.";
-        let quoting = format!("{text}\n\nThe Canonical String for this request should have been\n'POST\n/\n\nx-amz-security-token:canary\n'");
+        let quoting = format!(
+            "{text}\n\nThe Canonical String for this request should have been\n'POST\n/\n\nx-amz-security-token:canary\n'"
+        );
         assert_eq!(told(&quoting), text);
         let refused = std::io::Error::other(std::io::Error::other(quoting));
-        assert!(!chain(&refused).contains("canary") && !cause(&refused).contains("canary"), "STS says it in the same words");
+        assert!(
+            !chain(&refused).contains("canary") && !cause(&refused).contains("canary"),
+            "STS says it in the same words"
+        );
         assert_eq!(told(&"\u{20ac}".repeat(5000)).len(), 4095);
     }
 }

@@ -6,7 +6,8 @@ use std::fmt;
 use aws_config::BehaviorVersion;
 use aws_smithy_runtime::client::defaults::default_http_client_plugin_v2;
 use aws_smithy_runtime_api::client::http::{
-    HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpClient, SharedHttpConnector,
+    HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpClient,
+    SharedHttpConnector,
 };
 use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
 use aws_smithy_runtime_api::client::result::ConnectorError;
@@ -21,8 +22,12 @@ use crate::env_vars::Kind;
 /// Maximum length of a reply with credentials, in bytes.
 const LARGEST: usize = 1 << 20;
 /// Members of replies that go into headers: the words for messages and the names in replies.
-const MEMBERS: [(&str, &str); 4] =
-    [("access key id", "AccessKeyId"), ("secret access key", "SecretAccessKey"), ("session token", "SessionToken"), ("session token", "Token")];
+const MEMBERS: [(&str, &str); 4] = [
+    ("access key id", "AccessKeyId"),
+    ("secret access key", "SecretAccessKey"),
+    ("session token", "SessionToken"),
+    ("session token", "Token"),
+];
 
 /// Reason why the credentials of a reply cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -40,7 +45,11 @@ pub(super) fn http_client() -> Option<SharedHttpClient> {
 struct Client(SharedHttpClient);
 
 impl HttpClient for Client {
-    fn http_connector(&self, settings: &HttpConnectorSettings, components: &RuntimeComponents) -> SharedHttpConnector {
+    fn http_connector(
+        &self,
+        settings: &HttpConnectorSettings,
+        components: &RuntimeComponents,
+    ) -> SharedHttpConnector {
         SharedHttpConnector::new(Connector(self.0.http_connector(settings, components)))
     }
 }
@@ -85,7 +94,9 @@ fn problem_of_role(name: &str) -> Option<String> {
 
 /// Returns the problem with the credentials in a reply, which is JSON or XML.
 fn problem_of_credentials(reply: &str) -> Option<String> {
-    let problem = |part: &str, value: &str| Some(format!("the {part} that was issued {}", Kind::SecretKey.problem(value)?));
+    let problem = |part: &str, value: &str| {
+        Some(format!("the {part} that was issued {}", Kind::SecretKey.problem(value)?))
+    };
     if let Ok(Value::Object(members)) = serde_json::from_str(reply) {
         return members.iter().find_map(|(name, value)| {
             let (part, _) = MEMBERS.iter().find(|(_, member)| member.eq_ignore_ascii_case(name))?;
@@ -95,7 +106,11 @@ fn problem_of_credentials(reply: &str) -> Option<String> {
     MEMBERS.iter().find_map(|(part, member)| {
         let value = reply.split_once(&format!("<{member}>"))?.1.split_once('<')?.0;
         // No key has a character that XML would escape.
-        problem(part, value).or_else(|| value.contains('&').then(|| format!("the {part} that was issued has a character in it that no key has")))
+        problem(part, value).or_else(|| {
+            value
+                .contains('&')
+                .then(|| format!("the {part} that was issued has a character in it that no key has"))
+        })
     })
 }
 
@@ -111,7 +126,10 @@ mod tests {
             )
         };
         for (reply, part) in [
-            (r#"{"AccessKeyId": "AKIA\n", "SecretAccessKey": "a", "Token": "b"}"#.to_owned(), "access key id"),
+            (
+                r#"{"AccessKeyId": "AKIA\n", "SecretAccessKey": "a", "Token": "b"}"#.to_owned(),
+                "access key id",
+            ),
             (r#"{"accessKeyId": "AKIA\u0007"}"#.to_owned(), "access key id"),
             (r#"{"AccessKeyId": "é"}"#.to_owned(), "access key id"),
             (r#"{"AccessKeyId": "AKIA", "Token": "b c"}"#.to_owned(), "session token"),
@@ -120,7 +138,10 @@ mod tests {
             (xml("AKIA", "b\u{7}"), "session token"),
         ] {
             let problem = problem_of_credentials(&reply).expect(part);
-            assert!(problem.starts_with(&format!("the {part} that was issued ")) && !problem.contains("AKIA"), "{problem}");
+            assert!(
+                problem.starts_with(&format!("the {part} that was issued ")) && !problem.contains("AKIA"),
+                "{problem}"
+            );
         }
         for reply in [
             "{\n  \"AccessKeyId\": \"AKIA\",\n  \"SecretAccessKey\": \"a/b+c=\",\n  \"Token\": \"b\", \"Message\": \"two\\nlines\"\n}\n",

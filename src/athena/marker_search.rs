@@ -57,7 +57,12 @@ pub struct SummaryPage {
 /// Reads the lists of work groups.
 pub trait Lister: Send + Sync + 'static {
     /// Reads a page of a part, once the rate limiter grants a permit.
-    fn page(&self, work_group: &str, part: Part, next: Option<String>) -> impl Future<Output = Result<SummaryPage, Refusal>> + Send;
+    fn page(
+        &self,
+        work_group: &str,
+        part: Part,
+        next: Option<String>,
+    ) -> impl Future<Output = Result<SummaryPage, Refusal>> + Send;
 
     /// Returns whether a new GetWorkGroup call reports that the work group does not exist.
     fn is_missing(&self, work_group: &str) -> impl Future<Output = bool> + Send;
@@ -93,7 +98,9 @@ impl<K: Clone + Ord + Send + Sync + 'static> MarkerSearch<K> {
     pub fn ask(&self, key: &K, work_group: &str, ask: Ask, serve: impl FnOnce(String)) -> Option<Answer> {
         let mut groups = self.groups();
         let is_new = !groups.contains_key(work_group);
-        let served = groups.entry(work_group.to_owned()).or_insert_with(|| Served { group: Group::default(), changed: Arc::default() });
+        let served = groups
+            .entry(work_group.to_owned())
+            .or_insert_with(|| Served { group: Group::default(), changed: Arc::default() });
         let answer = served.group.ask(key, ask);
         if answer.is_none() {
             served.changed.notify_one();
@@ -120,7 +127,11 @@ impl<K: Clone + Ord + Send + Sync + 'static> MarkerSearch<K> {
             let (next, changed) = self.next(&work_group, Instant::now());
             match next {
                 Next::List(mut reading) => {
-                    debug!(work_group, askers = reading.askers().count(), "a list for the objects that wait for one begins");
+                    debug!(
+                        work_group,
+                        askers = reading.askers().count(),
+                        "a list for the objects that wait for one begins"
+                    );
                     let read = match self.read(&work_group, &lister, &mut reading).await {
                         // A work group that does not exist has no sessions; but a refused list does not prove that it does not exist.
                         Read::Failed(refusal) if refusal.reason == "WorkGroupNotFound" => {
@@ -132,7 +143,9 @@ impl<K: Clone + Ord + Send + Sync + 'static> MarkerSearch<K> {
                         }
                         read => read,
                     };
-                    self.finish(&work_group, reading, &read, Instant::now(), fastrand::f64()).iter().for_each(&trigger);
+                    self.finish(&work_group, reading, &read, Instant::now(), fastrand::f64())
+                        .iter()
+                        .for_each(&trigger);
                 }
                 Next::Wait(Some(time)) => {
                     tokio::select! {
@@ -182,7 +195,13 @@ impl<K: Clone + Ord + Send + Sync + 'static> MarkerSearch<K> {
     }
 
     /// Reads a page, again if the refusal passes by itself: otherwise no long list would be read to its end.
-    async fn page(&self, work_group: &str, lister: &impl Lister, part: Part, next: Option<String>) -> Result<SummaryPage, Refusal> {
+    async fn page(
+        &self,
+        work_group: &str,
+        lister: &impl Lister,
+        part: Part,
+        next: Option<String>,
+    ) -> Result<SummaryPage, Refusal> {
         let mut calls = 0;
         loop {
             let page = {
@@ -192,9 +211,14 @@ impl<K: Clone + Ord + Send + Sync + 'static> MarkerSearch<K> {
             calls += 1;
             match page {
                 Err(refusal)
-                    if calls < MAX_PAGE_CALLS && matches!(refusal.class, ErrorClass::Unanswered | ErrorClass::Throttled | ErrorClass::Capacity) =>
+                    if calls < MAX_PAGE_CALLS
+                        && matches!(
+                            refusal.class,
+                            ErrorClass::Unanswered | ErrorClass::Throttled | ErrorClass::Capacity
+                        ) =>
                 {
-                    tokio::time::sleep(backoff(refusal.class, calls - 1, fastrand::f64()).unsigned_abs()).await;
+                    tokio::time::sleep(backoff(refusal.class, calls - 1, fastrand::f64()).unsigned_abs())
+                        .await;
                 }
                 page => return page,
             }
@@ -202,12 +226,27 @@ impl<K: Clone + Ord + Send + Sync + 'static> MarkerSearch<K> {
     }
 
     /// Answers the objects that the list serves, and returns them.
-    fn finish(&self, work_group: &str, reading: Reading<K>, read: &Read, now: Instant, jitter: f64) -> Vec<K> {
+    fn finish(
+        &self,
+        work_group: &str,
+        reading: Reading<K>,
+        read: &Read,
+        now: Instant,
+        jitter: f64,
+    ) -> Vec<K> {
         if let Read::Failed(refusal) = read {
-            warn!(work_group, reason = refusal.reason, "cannot list the sessions to find those of objects: {}", refusal.message);
+            warn!(
+                work_group,
+                reason = refusal.reason,
+                "cannot list the sessions to find those of objects: {}",
+                refusal.message
+            );
         }
         let mut groups = self.groups();
-        groups.get_mut(work_group).map(|served| served.group.finish(reading, read, now, self.pause, jitter)).unwrap_or_default()
+        groups
+            .get_mut(work_group)
+            .map(|served| served.group.finish(reading, read, now, self.pause, jitter))
+            .unwrap_or_default()
     }
 }
 

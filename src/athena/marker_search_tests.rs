@@ -90,7 +90,11 @@ impl Lister for Fake {
         let start: usize = next.map_or(0, |token| token.parse().expect("a token of this list"));
         let page = sessions.iter().skip(start).take(PAGE).cloned().collect();
         let end = start + PAGE;
-        let next = if self.0.endless { Some("0".to_owned()) } else { (end < sessions.len()).then(|| end.to_string()) };
+        let next = if self.0.endless {
+            Some("0".to_owned())
+        } else {
+            (end < sessions.len()).then(|| end.to_string())
+        };
         Ok(SummaryPage { sessions: page, next })
     }
 
@@ -101,8 +105,13 @@ impl Lister for Fake {
 
 fn strangers(count: u32) -> Vec<Summary> {
     // Half of them carry markers of another cluster.
-    let description =
-        |number: u32| if number.is_multiple_of(2) { "a notebook".to_owned() } else { format!("x [athena-operator/{}]", uid(1_000_000 + number)) };
+    let description = |number: u32| {
+        if number.is_multiple_of(2) {
+            "a notebook".to_owned()
+        } else {
+            format!("x [athena-operator/{}]", uid(1_000_000 + number))
+        }
+    };
     (0..count).map(|number| session(&format!("stranger-{number}"), &description(number))).collect()
 }
 
@@ -154,10 +163,13 @@ async fn a_thousand_objects_share_one_list_of_twenty_pages() {
     }
     assert_eq!((keys.len(), fake.calls()), (1000, 21), "20 pages of the active, one of the degraded");
     for number in 0..1000 {
-        let Some(Answer::Complete { marked: found, contains_session, .. }) = register(&search, number, Instant::now()) else {
+        let Some(Answer::Complete { marked: found, contains_session, .. }) =
+            register(&search, number, Instant::now())
+        else {
             panic!("{number} has no answer")
         };
-        let expected = if [3, 4].contains(&number) { vec![marked(0, &format!("own-{number}"))] } else { vec![] };
+        let expected =
+            if [3, 4].contains(&number) { vec![marked(0, &format!("own-{number}"))] } else { vec![] };
         assert_eq!((found, contains_session), (expected, false), "{number}");
     }
     assert_eq!(fake.calls(), 21, "an answer is read without a call");
@@ -177,7 +189,11 @@ async fn a_list_begins_for_the_earliest_object_and_serves_all_whose_time_is_befo
     assert_eq!(planned(&search, start + seconds(76)), Some(start + seconds(100)));
 
     register(&search, 4, start);
-    assert_eq!(planned(&search, start + seconds(76)), Some(start + seconds(95)), "the pause after the last list");
+    assert_eq!(
+        planned(&search, start + seconds(76)),
+        Some(start + seconds(95)),
+        "the pause after the last list"
+    );
 }
 
 #[tokio::test]
@@ -196,7 +212,11 @@ async fn an_object_that_asks_during_a_list_waits_for_the_next() {
     register(&search, 1, start);
     let list = reading(search.next("etl", start + seconds(1)));
     register(&search, 2, start);
-    assert_eq!(search.finish("etl", list, &Read::Complete, start + seconds(2), 0.0), [1], "pages that were read before may have shown its session");
+    assert_eq!(
+        search.finish("etl", list, &Read::Complete, start + seconds(2), 0.0),
+        [1],
+        "pages that were read before may have shown its session"
+    );
     let list = reading(search.next("etl", start + seconds(22)));
     assert_eq!(search.finish("etl", list, &Read::Complete, start + seconds(23), 0.0), [2]);
 }
@@ -262,11 +282,19 @@ async fn all_that_wait_are_told_once_that_lists_fail_and_the_list_is_tried_again
     register(&search, 1, start);
     register(&search, 2, start + seconds(600));
     let list = reading(search.next("etl", start));
-    assert_eq!(search.finish("etl", list, &Read::Failed(denied()), start, 1.0), [1], "it is too early for the other");
+    assert_eq!(
+        search.finish("etl", list, &Read::Failed(denied()), start, 1.0),
+        [1],
+        "it is too early for the other"
+    );
     assert_eq!(register(&search, 1, start), Some(Answer::Failed(denied())));
     search.cancel(&1);
     search.cancel(&2);
-    assert_eq!(planned(&search, start), Some(start + seconds(605)), "the work group is not forgotten while its objects wait to ask again");
+    assert_eq!(
+        planned(&search, start),
+        Some(start + seconds(605)),
+        "the work group is not forgotten while its objects wait to ask again"
+    );
     assert_eq!(register(&search, 1, start), None);
     assert_eq!(planned(&search, start), Some(start + seconds(5)), "the backoff of the class");
 
@@ -277,7 +305,11 @@ async fn all_that_wait_are_told_once_that_lists_fail_and_the_list_is_tried_again
 
     let list = reading(search.next("etl", start + seconds(15)));
     let throttled = refusal(ErrorClass::Throttled, "Throttled");
-    assert_eq!(search.finish("etl", list, &Read::Failed(throttled), start + seconds(15), 1.0), [1], "another refusal is news");
+    assert_eq!(
+        search.finish("etl", list, &Read::Failed(throttled), start + seconds(15), 1.0),
+        [1],
+        "another refusal is news"
+    );
     search.cancel(&1);
     register(&search, 1, start);
     let list = reading(search.next("etl", start + seconds(16)));
@@ -287,7 +319,10 @@ async fn all_that_wait_are_told_once_that_lists_fail_and_the_list_is_tried_again
 #[tokio::test]
 async fn a_page_that_fails_in_passing_is_asked_for_again_and_not_the_list() {
     let fake = Fake::of(State { active: strangers(1000), ..State::default() });
-    let refusals = [(4, refusal(ErrorClass::Throttled, "Throttled")), (5, refusal(ErrorClass::Unanswered, "AthenaUnavailable"))];
+    let refusals = [
+        (4, refusal(ErrorClass::Throttled, "Throttled")),
+        (5, refusal(ErrorClass::Unanswered, "AthenaUnavailable")),
+    ];
     fake.0.refusals.lock().extend(refusals);
     let search = Arc::new(Search::new(seconds(60)));
     register(&search, 1, Instant::now());
@@ -317,7 +352,9 @@ async fn a_list_that_does_not_end_fails() {
     let search = Arc::new(Search::new(seconds(60)));
     register(&search, 1, Instant::now());
     assert_eq!(serve(&search, "etl", &fake).recv().await, Some(1));
-    let Some(Answer::Failed(refusal)) = register(&search, 1, Instant::now()) else { panic!("it was read to an end") };
+    let Some(Answer::Failed(refusal)) = register(&search, 1, Instant::now()) else {
+        panic!("it was read to an end")
+    };
     assert_eq!((refusal.class, fake.calls()), (ErrorClass::Unanswered, 2));
 }
 
@@ -352,7 +389,11 @@ async fn a_work_group_that_cannot_be_listed_does_not_stop_the_others() {
     let others = BTreeSet::from([other.recv().await, other.recv().await]);
     assert_eq!(others, BTreeSet::from([Some(2), Some(3)]));
     assert_eq!(register(&search, 1, Instant::now()), Some(Answer::Failed(denied())));
-    let Some(Answer::Complete { marked: found, .. }) = search.ask(&2, "other", ask(2, Instant::now()), |_| {}) else { panic!("no answer") };
+    let Some(Answer::Complete { marked: found, .. }) =
+        search.ask(&2, "other", ask(2, Instant::now()), |_| {})
+    else {
+        panic!("no answer")
+    };
     assert_eq!(found, [marked(0, "own-2")]);
 }
 
@@ -377,7 +418,11 @@ async fn nothing_is_kept_of_a_hundred_thousand_foreign_sessions() {
         list.take(strangers(100));
     }
     list.take(vec![own(1), own(2), own(1)]);
-    assert_eq!(list.marked, BTreeMap::from([(1, vec![marked(0, "own-1")])]), "a session that moves to another page is one");
+    assert_eq!(
+        list.marked,
+        BTreeMap::from([(1, vec![marked(0, "own-1")])]),
+        "a session that moves to another page is one"
+    );
     assert!(list.contained.is_empty());
 }
 

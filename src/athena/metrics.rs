@@ -9,18 +9,26 @@ use prometheus_client::registry::Registry;
 use crate::runtime::metrics::definition::{Definition, Row, counter, histogram};
 use crate::runtime::metrics::labelled::{Labelled, short_times, waits};
 
-static ATHENA_CALLS: Definition<2> =
-    counter("athena_operator_athena_calls_total", ["operation", "code"], "Calls to Athena by operation and code of the reply");
-static ATHENA_CALL_DURATION: Definition<1> = histogram("athena_operator_athena_call_duration_seconds", ["operation"], "Duration of calls to Athena");
-static LIMITER_WAIT: Definition<1> =
-    histogram("athena_operator_athena_limiter_wait_seconds", ["priority"], "How long AthenaSessions waited for their turn to call Athena");
+static ATHENA_CALLS: Definition<2> = counter(
+    "athena_operator_athena_calls_total",
+    ["operation", "code"],
+    "Calls to Athena by operation and code of the reply",
+);
+static ATHENA_CALL_DURATION: Definition<1> =
+    histogram("athena_operator_athena_call_duration_seconds", ["operation"], "Duration of calls to Athena");
+static LIMITER_WAIT: Definition<1> = histogram(
+    "athena_operator_athena_limiter_wait_seconds",
+    ["priority"],
+    "How long AthenaSessions waited for their turn to call Athena",
+);
 
 /// Rows of the metrics, for the documentation.
 pub const ROWS: &[Row] = &[ATHENA_CALLS.row(), ATHENA_CALL_DURATION.row(), LIMITER_WAIT.row()];
 
 /// Athena's code for throttled calls, and the operations: their series begin at 0, so that the first call is an increase.
 const THROTTLED: &str = "ThrottlingException";
-const OPERATIONS: [&str; 6] = ["GetSession", "GetSessionStatus", "GetWorkGroup", "ListSessions", "StartSession", "TerminateSession"];
+const OPERATIONS: [&str; 6] =
+    ["GetSession", "GetSessionStatus", "GetWorkGroup", "ListSessions", "StartSession", "TerminateSession"];
 
 /// The metrics of the calls to Athena.
 #[derive(Debug)]

@@ -119,14 +119,25 @@ struct Group<K> {
 
 impl<K> Default for Group<K> {
     fn default() -> Self {
-        Self { sessions: HashMap::new(), sweep: 0, others: Vec::new(), unclaimed: None, failing: None, refused: None, polled: false }
+        Self {
+            sessions: HashMap::new(),
+            sweep: 0,
+            others: Vec::new(),
+            unclaimed: None,
+            failing: None,
+            refused: None,
+            polled: false,
+        }
     }
 }
 
 impl<K: Clone> Group<K> {
     /// Takes in a page of a sweep that was requested at `asked`. Returns the objects whose session has changed, or needs a look.
     fn page(&mut self, sessions: Vec<Session>, asked: Instant, time: Timestamp) -> Vec<(K, Sighting)> {
-        let others = sessions.iter().filter(|session| !self.sessions.contains_key(&session.id)).map(|session| session.id.clone());
+        let others = sessions
+            .iter()
+            .filter(|session| !self.sessions.contains_key(&session.id))
+            .map(|session| session.id.clone());
         self.others.extend(others);
         self.observe(sessions, asked, time)
     }
@@ -181,8 +192,11 @@ impl<K: Clone> Group<K> {
         let since = *self.failing.get_or_insert(now);
         // The `Date` of the refusal corrects the clock, by which the next call is signed.
         let is_clock = refusal.reason == "ClockSkew";
-        let passing =
-            is_clock || matches!(refusal.class, ErrorClass::Unanswered | ErrorClass::NotSent | ErrorClass::Throttled | ErrorClass::Capacity);
+        let passing = is_clock
+            || matches!(
+                refusal.class,
+                ErrorClass::Unanswered | ErrorClass::NotSent | ErrorClass::Throttled | ErrorClass::Capacity
+            );
         if !passing {
             self.refused = Some(now);
         }
@@ -218,7 +232,12 @@ impl<K: Clone + Eq + Hash + Send + 'static> Observer<K> {
     /// Creates an observer that lists a work group every `interval`, give or take a quarter, and relies on the last list for `patience`. `clock` is
     /// Athena's.
     pub fn new(interval: Duration, patience: Duration, clock: Clock) -> Self {
-        let roster = Roster { groups: HashMap::new(), unlisted: HashMap::new(), places: HashMap::new(), sightings: HashMap::new() };
+        let roster = Roster {
+            groups: HashMap::new(),
+            unlisted: HashMap::new(),
+            places: HashMap::new(),
+            sightings: HashMap::new(),
+        };
         Self { roster: Mutex::new(roster), interval, patience, clock }
     }
 
@@ -248,9 +267,14 @@ impl<K: Clone + Eq + Hash + Send + 'static> Observer<K> {
             return false;
         }
         let place = (work_group.to_owned(), session.id.clone());
-        if let Some(entry) = group.sessions.get_mut(&session.id).filter(|_| roster.places.get(object) == Some(&place)) {
-            if entry.state != session.state || entry.modified != session.last_modified_time && session.last_modified_time.is_some() {
-                (entry.state, entry.modified, entry.since) = (session.state.clone(), session.last_modified_time, now);
+        if let Some(entry) =
+            group.sessions.get_mut(&session.id).filter(|_| roster.places.get(object) == Some(&place))
+        {
+            if entry.state != session.state
+                || entry.modified != session.last_modified_time && session.last_modified_time.is_some()
+            {
+                (entry.state, entry.modified, entry.since) =
+                    (session.state.clone(), session.last_modified_time, now);
             }
             return true;
         }
@@ -296,7 +320,9 @@ impl<K: Clone + Eq + Hash + Send + 'static> Observer<K> {
         let Some((name, id)) = places.get(object) else { return };
         let Some(group) = groups.get_mut(name) else { return };
         let is_refused = group.refused.is_some_and(|time| time.elapsed() < Self::REFUSED);
-        let Some(entry) = group.sessions.get_mut(id).filter(|entry| !entry.unlisted && !is_refused) else { return };
+        let Some(entry) = group.sessions.get_mut(id).filter(|entry| !entry.unlisted && !is_refused) else {
+            return;
+        };
         entry.wanted.get_or_insert_with(Instant::now);
         if !std::mem::replace(&mut group.polled, true) {
             poll(name.clone());
@@ -330,7 +356,12 @@ impl<K: Clone + Eq + Hash + Send + 'static> Observer<K> {
                         told
                     }
                     Err(refusal) => {
-                        warn!(work_group, reason = refusal.reason, "cannot list the sessions: {}", refusal.message);
+                        warn!(
+                            work_group,
+                            reason = refusal.reason,
+                            "cannot list the sessions: {}",
+                            refusal.message
+                        );
                         group.polled(Instant::now());
                         group.failed(&refusal, Instant::now(), self.patience)
                     }
@@ -409,7 +440,10 @@ impl<K: Clone + Eq + Hash + Send + 'static> Observer<K> {
         let (mut pages, mut next) = (Pages::default(), None);
         {
             let mut roster = self.roster();
-            let Some(group) = roster.groups.get_mut(work_group).filter(|group| !group.sessions.is_empty()) else { return false };
+            let Some(group) = roster.groups.get_mut(work_group).filter(|group| !group.sessions.is_empty())
+            else {
+                return false;
+            };
             group.sweep += 1;
             group.others.clear();
         }
@@ -428,7 +462,12 @@ impl<K: Clone + Eq + Hash + Send + 'static> Observer<K> {
                     told
                 }
                 Err(refusal) => {
-                    warn!(work_group, reason = refusal.reason, "cannot list the sessions: {}", refusal.message);
+                    warn!(
+                        work_group,
+                        reason = refusal.reason,
+                        "cannot list the sessions: {}",
+                        refusal.message
+                    );
                     group.failed(&refusal, Instant::now(), self.patience)
                 }
             });

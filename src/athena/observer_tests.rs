@@ -3,7 +3,12 @@ use k8s_openapi::jiff::SignedDuration;
 use super::*;
 
 fn session(id: &str, state: &str, modified: i64) -> Session {
-    Session { id: id.into(), state: state.into(), last_modified_time: Some(time(modified)), ..Session::default() }
+    Session {
+        id: id.into(),
+        state: state.into(),
+        last_modified_time: Some(time(modified)),
+        ..Session::default()
+    }
 }
 
 fn time(second: i64) -> Timestamp {
@@ -16,8 +21,21 @@ fn refusal(class: ErrorClass) -> Refusal {
 
 /// Returns a group in which these sessions are tracked since `since`, idle since second 1.
 fn group(ids: &[&'static str], since: Instant) -> Group<&'static str> {
-    let entry = |id| Entry { object: id, since, state: "IDLE".into(), modified: Some(time(1)), sweep: 0, seen: None, wanted: None, unlisted: false };
-    Group { sessions: ids.iter().map(|id| ((*id).to_owned(), entry(*id))).collect(), sweep: 1, ..Group::default() }
+    let entry = |id| Entry {
+        object: id,
+        since,
+        state: "IDLE".into(),
+        modified: Some(time(1)),
+        sweep: 0,
+        seen: None,
+        wanted: None,
+        unlisted: false,
+    };
+    Group {
+        sessions: ids.iter().map(|id| ((*id).to_owned(), entry(*id))).collect(),
+        sweep: 1,
+        ..Group::default()
+    }
 }
 
 fn whom(told: &[(&'static str, Sighting)]) -> Vec<&'static str> {
@@ -30,7 +48,12 @@ fn whom(told: &[(&'static str, Sighting)]) -> Vec<&'static str> {
 fn only_what_has_changed_is_told_and_foreign_sessions_are_nothing() {
     let start = Instant::now();
     let mut group = group(&["a", "b", "c"], start);
-    let page = vec![session("a", "IDLE", 1), session("foreign", "BUSY", 9), session("b", "BUSY", 9), session("c", "IDLE", 2)];
+    let page = vec![
+        session("a", "IDLE", 1),
+        session("foreign", "BUSY", 9),
+        session("b", "BUSY", 9),
+        session("c", "IDLE", 2),
+    ];
     let told = group.page(page.clone(), start, time(10));
     assert_eq!(whom(&told), ["b", "c"]);
     assert!(told.contains(&("b", Sighting::Shown(Box::new(session("b", "BUSY", 9)), time(10)))));
@@ -97,7 +120,11 @@ fn after_long_failure_or_a_lasting_refusal_all_are_looked_at_in_another_way() {
 
     let mut group = self::group(&["a"], start);
     let skewed = Refusal { reason: "ClockSkew", ..refusal(ErrorClass::MayHeal) };
-    assert_eq!(group.failed(&skewed, start, patience), [], "the next list is signed with the corrected clock");
+    assert_eq!(
+        group.failed(&skewed, start, patience),
+        [],
+        "the next list is signed with the corrected clock"
+    );
     assert_eq!(whom(&group.failed(&refusal(ErrorClass::MayHeal), start, patience)), ["a"]);
     assert_eq!(group.refused, Some(start));
 }
@@ -142,7 +169,10 @@ fn what_is_told_is_of_the_session_that_the_object_has() {
     assert_eq!(observer.sighting(&"a", "1"), None, "it is told once");
     let told = observer.in_group("etl", |group| group.page(vec![session("1", "IDLE", 4)], asked, time(5)));
     assert_eq!(told, ["a"]);
-    assert_eq!(observer.sighting(&"a", "1"), Some(Sighting::Shown(Box::new(session("1", "IDLE", 4)), time(5))));
+    assert_eq!(
+        observer.sighting(&"a", "1"),
+        Some(Sighting::Shown(Box::new(session("1", "IDLE", 4)), time(5)))
+    );
     observer.in_group("etl", |group| group.page(vec![session("1", "BUSY", 6)], asked, time(7)));
     observer.forget(&"a");
     assert_eq!(observer.sighting(&"a", "1"), None);
@@ -154,7 +184,10 @@ fn an_older_look_written_late_has_the_change_told_again() {
     observer.watch(&"a", "etl", &session("1", "IDLE", 1), |_| {});
     let page = || vec![session("1", "BUSY", 2)];
     assert_eq!(observer.in_group("etl", |group| group.page(page(), Instant::now(), time(3))), ["a"]);
-    assert_eq!(observer.in_group("etl", |group| group.page(page(), Instant::now(), time(3))), [] as [&str; 0]);
+    assert_eq!(
+        observer.in_group("etl", |group| group.page(page(), Instant::now(), time(3))),
+        [] as [&str; 0]
+    );
     observer.watch(&"a", "etl", &session("1", "IDLE", 1), |_| {});
     assert_eq!(observer.in_group("etl", |group| group.page(page(), Instant::now(), time(4))), ["a"]);
 }
@@ -165,14 +198,19 @@ fn a_session_that_another_object_claims_stays_with_the_first() {
     assert!(observer.watch(&"owner", "etl", &session("1", "IDLE", 1), |_| {}));
     assert!(!observer.watch(&"thief", "etl", &session("1", "IDLE", 1), |_| {}));
     observer.forget(&"thief");
-    assert_eq!(observer.in_group("etl", |group| group.page(vec![session("1", "BUSY", 2)], Instant::now(), time(3))), ["owner"]);
+    assert_eq!(
+        observer.in_group("etl", |group| group.page(vec![session("1", "BUSY", 2)], Instant::now(), time(3))),
+        ["owner"]
+    );
 }
 
 #[test]
 fn where_lists_are_refused_nobody_looks_out() {
     let observer = observer();
     observer.watch(&"a", "etl", &session("1", "IDLE", 1), |_| {});
-    observer.in_group("etl", |group| group.failed(&refusal(ErrorClass::MayHeal), Instant::now(), Duration::from_mins(10)));
+    observer.in_group("etl", |group| {
+        group.failed(&refusal(ErrorClass::MayHeal), Instant::now(), Duration::from_mins(10))
+    });
     assert_eq!(observer.sighting(&"a", "1"), Some(Sighting::Missed(None)));
     assert!(!observer.watch(&"a", "etl", &session("1", "IDLE", 1), |_| {}));
 }
@@ -202,7 +240,9 @@ fn a_list_that_does_not_end_is_given_up() {
 /// Sweeps a work group with these pages, one after the other.
 fn sweep(observer: &Observer<&'static str>, pages: Vec<Result<Page, Refusal>>) -> bool {
     let pages = std::cell::RefCell::new(pages.into_iter());
-    let list = |_, _| std::future::ready((Asked::now(), pages.borrow_mut().next().expect("no more pages than there are")));
+    let list = |_, _| {
+        std::future::ready((Asked::now(), pages.borrow_mut().next().expect("no more pages than there are")))
+    };
     futures::FutureExt::now_or_never(observer.sweep_once("etl", &list, &|_| {})).expect("nothing to wait for")
 }
 
@@ -211,13 +251,24 @@ fn sessions_that_nobody_looks_out_for_are_those_of_the_last_complete_list() {
     let observer = observer();
     observer.watch(&"a", "etl", &session("1", "IDLE", 1), |_| {});
     let unclaimed = || observer.observations(|_| false).into_iter().next().and_then(|seen| seen.unclaimed);
-    let page =
-        |ids: &[&str], next: Option<&str>| Ok(Page { sessions: ids.iter().map(|id| session(id, "IDLE", 1)).collect(), next: next.map(Into::into) });
+    let page = |ids: &[&str], next: Option<&str>| {
+        Ok(Page {
+            sessions: ids.iter().map(|id| session(id, "IDLE", 1)).collect(),
+            next: next.map(Into::into),
+        })
+    };
     assert_eq!(unclaimed(), None);
     assert!(!sweep(&observer, vec![page(&["x", "1"], Some("more")), page(&["y"], None)]));
     assert_eq!(unclaimed(), Some(vec!["x".to_owned(), "y".to_owned()]));
-    assert!(sweep(&observer, vec![page(&["x", "1", "z"], Some("more")), Err(refusal(ErrorClass::Throttled))]));
-    assert_eq!(unclaimed(), Some(vec!["x".to_owned(), "y".to_owned()]), "a list that is not complete tells nothing");
+    assert!(sweep(
+        &observer,
+        vec![page(&["x", "1", "z"], Some("more")), Err(refusal(ErrorClass::Throttled))]
+    ));
+    assert_eq!(
+        unclaimed(),
+        Some(vec!["x".to_owned(), "y".to_owned()]),
+        "a list that is not complete tells nothing"
+    );
     assert!(!sweep(&observer, vec![page(&["1"], None)]));
     assert_eq!(unclaimed(), Some(vec![]));
 }
@@ -253,7 +304,10 @@ fn poll(observer: &Arc<Observer<&'static str>>, pages: &[&[&str]], meanwhile: im
         read.set(number + 1);
         meanwhile(number);
         let sessions = pages[number].iter().map(|id| session(id, "IDLE", 1)).collect();
-        std::future::ready((asked, Ok(Page { sessions, next: (number + 1 < pages.len()).then(|| number.to_string()) })))
+        std::future::ready((
+            asked,
+            Ok(Page { sessions, next: (number + 1 < pages.len()).then(|| number.to_string()) }),
+        ))
     };
     // The poll ends in the pause after it, for which nothing here waits.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");

@@ -32,5 +32,9 @@ impl AthenaOptions {
 
 fn rate(text: &str) -> Result<f64, String> {
     let rate: f64 = text.parse().map_err(|_| format!("`{text}` is not a number such as 5 or 0.5"))?;
-    if (0.01..=10_000.0).contains(&rate) { Ok(rate) } else { Err(format!("`{text}` must be at least 0.01 and at most 10000")) }
+    if (0.01..=10_000.0).contains(&rate) {
+        Ok(rate)
+    } else {
+        Err(format!("`{text}` must be at least 0.01 and at most 10000"))
+    }
 }

@@ -78,7 +78,11 @@ impl Probe {
     ///
     /// # Errors
     /// The refusal.
-    pub async fn start_session(&self, work_group: &str, execution_role: Option<&str>) -> Result<String, Refusal> {
+    pub async fn start_session(
+        &self,
+        work_group: &str,
+        execution_role: Option<&str>,
+    ) -> Result<String, Refusal> {
         let mut body = json!({ "ClientRequestToken": "check", "SessionIdleTimeoutInMinutes": 0, "WorkGroup": work_group });
         if let Some(role) = execution_role {
             body["ExecutionRole"] = role.into();
@@ -88,7 +92,10 @@ impl Probe {
             request.headers_mut().insert("content-length", body.len().to_string());
             *request.body_mut() = SdkBody::from(body.as_str());
         });
-        call.send().await.map(|reply| reply.session_id.unwrap_or_default()).map_err(|error| refusal(&error, &Subject::start(Some(work_group))))
+        call.send()
+            .await
+            .map(|reply| reply.session_id.unwrap_or_default())
+            .map_err(|error| refusal(&error, &Subject::start(Some(work_group))))
     }
 
     /// Looks at a session.
@@ -96,7 +103,14 @@ impl Probe {
     /// # Errors
     /// The refusal.
     pub async fn get_session(&self, id: &str) -> Result<(), Refusal> {
-        self.0.athena.get_session().session_id(id).send().await.map(|_| ()).map_err(|error| refusal(&error, &Subject::session(id)))
+        self.0
+            .athena
+            .get_session()
+            .session_id(id)
+            .send()
+            .await
+            .map(|_| ())
+            .map_err(|error| refusal(&error, &Subject::session(id)))
     }
 
     /// Looks at the state of a session.
@@ -104,7 +118,14 @@ impl Probe {
     /// # Errors
     /// The refusal.
     pub async fn get_session_status(&self, id: &str) -> Result<(), Refusal> {
-        self.0.athena.get_session_status().session_id(id).send().await.map(|_| ()).map_err(|error| refusal(&error, &Subject::session(id)))
+        self.0
+            .athena
+            .get_session_status()
+            .session_id(id)
+            .send()
+            .await
+            .map(|_| ())
+            .map_err(|error| refusal(&error, &Subject::session(id)))
     }
 
     /// Ends a session.
@@ -112,7 +133,14 @@ impl Probe {
     /// # Errors
     /// The refusal.
     pub async fn terminate_session(&self, id: &str) -> Result<(), Refusal> {
-        self.0.athena.terminate_session().session_id(id).send().await.map(|_| ()).map_err(|error| refusal(&error, &Subject::session(id)))
+        self.0
+            .athena
+            .terminate_session()
+            .session_id(id)
+            .send()
+            .await
+            .map(|_| ())
+            .map_err(|error| refusal(&error, &Subject::session(id)))
     }
 
     /// Puts a tag on the resource `arn`.
@@ -121,6 +149,14 @@ impl Probe {
     /// The refusal.
     pub async fn tag_resource(&self, arn: &str) -> Result<(), Refusal> {
         let tag = Tag::builder().key("athena-operator-check").value("").build();
-        self.0.athena.tag_resource().resource_arn(arn).tags(tag).send().await.map(|_| ()).map_err(|error| refusal(&error, &Subject::session(arn)))
+        self.0
+            .athena
+            .tag_resource()
+            .resource_arn(arn)
+            .tags(tag)
+            .send()
+            .await
+            .map(|_| ())
+            .map_err(|error| refusal(&error, &Subject::session(arn)))
     }
 }

@@ -40,13 +40,21 @@ impl ProfileFiles {
         let mut warnings = Vec::new();
         let files = [
             File::read(EnvConfigFileKind::Config, "AWS_CONFIG_FILE", "~/.aws/config", &mut warnings),
-            File::read(EnvConfigFileKind::Credentials, "AWS_SHARED_CREDENTIALS_FILE", "~/.aws/credentials", &mut warnings),
+            File::read(
+                EnvConfigFileKind::Credentials,
+                "AWS_SHARED_CREDENTIALS_FILE",
+                "~/.aws/credentials",
+                &mut warnings,
+            ),
         ];
         let selected = std::env::var("AWS_PROFILE").unwrap_or_else(|_| "default".into());
         let tokens = check(&files, selected, &mut warnings).await?;
         let named = ["AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"];
-        let named = named.into_iter().filter_map(|variable| Some((variable.to_owned(), std::env::var(variable).ok()?)));
-        warnings.extend(named.chain(tokens).filter_map(|(named_by, path)| warning_of_token(&named_by, &path)));
+        let named = named
+            .into_iter()
+            .filter_map(|variable| Some((variable.to_owned(), std::env::var(variable).ok()?)));
+        warnings
+            .extend(named.chain(tokens).filter_map(|(named_by, path)| warning_of_token(&named_by, &path)));
         Ok(Self { files: files_of(&files), warnings })
     }
 
@@ -57,11 +65,15 @@ impl ProfileFiles {
 }
 
 fn files_of<'a>(files: impl IntoIterator<Item = &'a File>) -> EnvConfigFiles {
-    files.into_iter().fold(EnvConfigFiles::builder(), |builder, file| builder.with_contents(file.kind, file.text.clone())).build()
+    files
+        .into_iter()
+        .fold(EnvConfigFiles::builder(), |builder, file| builder.with_contents(file.kind, file.text.clone()))
+        .build()
 }
 
 async fn parse(files: EnvConfigFiles, profile: &str) -> Result<ProfileSet, String> {
-    let parsed = load(&Fs::from_slice(&[]), &Env::from_slice(&[]), &files, Some(Cow::Owned(profile.to_owned()))).await;
+    let parsed =
+        load(&Fs::from_slice(&[]), &Env::from_slice(&[]), &files, Some(Cow::Owned(profile.to_owned()))).await;
     parsed.map_err(|error| {
         let cause = std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string);
         cause.split_whitespace().collect::<Vec<_>>().join(" ")
@@ -69,7 +81,11 @@ async fn parse(files: EnvConfigFiles, profile: &str) -> Result<ProfileSet, Strin
 }
 
 /// Checks all values that the SDK reads when `selected` is the profile. Returns the files of tokens that profiles name, with the place of each name.
-async fn check(files: &[File], selected: String, warnings: &mut Vec<String>) -> Result<Vec<(String, String)>, String> {
+async fn check(
+    files: &[File],
+    selected: String,
+    warnings: &mut Vec<String>,
+) -> Result<Vec<(String, String)>, String> {
     let mut sets = Vec::new();
     for file in files {
         match parse(files_of([file]), &selected).await {
@@ -95,7 +111,11 @@ async fn check(files: &[File], selected: String, warnings: &mut Vec<String>) -> 
                     return Err(format!("{} {problem}", place(key.name)));
                 }
             }
-            tokens.extend(profile.get("web_identity_token_file").map(|token| (place("web_identity_token_file"), token.to_owned())));
+            tokens.extend(
+                profile
+                    .get("web_identity_token_file")
+                    .map(|token| (place("web_identity_token_file"), token.to_owned())),
+            );
         }
         for service in SERVICES {
             if let Some(problem) = endpoint(&all, set, service).and_then(|url| Kind::Endpoint.problem(url)) {
@@ -108,7 +128,10 @@ async fn check(files: &[File], selected: String, warnings: &mut Vec<String>) -> 
 
 /// Returns the endpoint of a service from the section of services that the selected profile names, if `set` has it.
 fn endpoint<'a>(all: &ProfileSet, set: &'a ProfileSet, service: &str) -> Option<&'a str> {
-    let key = PropertiesKey::builder().section_key("services").section_name(all.get("services")?).property_name(service);
+    let key = PropertiesKey::builder()
+        .section_key("services")
+        .section_name(all.get("services")?)
+        .property_name(service);
     set.other_sections().get(&key.sub_property_name("endpoint_url").build().ok()?).map(String::as_str)
 }
 
@@ -159,9 +182,11 @@ fn warning_of_token(named_by: &str, path: &str) -> Option<String> {
 /// Returns `text` without the lines that give a key no value: such a key is unset.
 fn without_empty_values(text: &str) -> String {
     let lines: Vec<&str> = text.lines().collect();
-    let has_content = |line: &&&str| !line.trim_matches(WHITESPACE).is_empty() && !line.starts_with(['#', ';']);
+    let has_content =
+        |line: &&&str| !line.trim_matches(WHITESPACE).is_empty() && !line.starts_with(['#', ';']);
     let is_kept = |number: usize, line: &&str| {
-        let is_head = || lines[number + 1..].iter().find(has_content).is_some_and(|next| next.starts_with(WHITESPACE));
+        let is_head =
+            || lines[number + 1..].iter().find(has_content).is_some_and(|next| next.starts_with(WHITESPACE));
         // A key without a value may be the head of indented lines.
         !has_content(&line) || !is_without_value(line) || (!line.starts_with(WHITESPACE) && is_head())
     };
@@ -171,8 +196,11 @@ fn without_empty_values(text: &str) -> String {
 
 fn is_without_value(line: &str) -> bool {
     let Some((key, value)) = line.split_once('=') else { return false };
-    let is_comment = value.starts_with(WHITESPACE) && value.trim_start_matches(WHITESPACE).starts_with(['#', ';']);
-    !key.starts_with('[') && !key.contains(['#', ';']) && (value.trim_matches(WHITESPACE).is_empty() || is_comment)
+    let is_comment =
+        value.starts_with(WHITESPACE) && value.trim_start_matches(WHITESPACE).starts_with(['#', ';']);
+    !key.starts_with('[')
+        && !key.contains(['#', ';'])
+        && (value.trim_matches(WHITESPACE).is_empty() || is_comment)
 }
 
 #[cfg(test)]

@@ -123,7 +123,9 @@ impl<K> Queue<K> {
                 CALLERS => 0,
                 name => self.served.get(name).map_or(1, |turn| turn + 1),
             };
-            let Some(place) = self.waiting.iter().enumerate().min_by_key(last).map(|(place, _)| place) else { break None };
+            let Some(place) = self.waiting.iter().enumerate().min_by_key(last).map(|(place, _)| place) else {
+                break None;
+            };
             let (namespace, waiting) = &mut self.waiting[place];
             while waiting.front().is_some_and(|(key, ticket)| !valid(key, *ticket)) {
                 waiting.pop_front();
@@ -267,12 +269,17 @@ impl<K: Clone + Eq + Hash> Turns<K> {
                 self.later.insert(key.clone());
             }
             // Others may have taken the room meanwhile: then the key waits as the next.
-            if later || !self.later.remove(key) || self.in_flight + self.granted.len() - self.later.len() <= self.bounds.in_flight {
+            if later
+                || !self.later.remove(key)
+                || self.in_flight + self.granted.len() - self.later.len() <= self.bounds.in_flight
+            {
                 return true;
             }
         }
         match self.waiting.get(key) {
-            Some(waiting) if waiting.priority == priority && is_let_in == waiting.outside.is_none() => return false,
+            Some(waiting) if waiting.priority == priority && is_let_in == waiting.outside.is_none() => {
+                return false;
+            }
             Some(_) => self.leave(key),
             None => {}
         }
@@ -326,8 +333,15 @@ impl<K: Clone + Eq + Hash> Turns<K> {
         for priority in Priority::ALL {
             while self.has_room_for_large() {
                 let waiting = &self.waiting;
-                let is_outside = |key: &K, ticket| waiting.get(key).is_some_and(|waiting| waiting.outside.is_some() && waiting.ticket == ticket);
-                let Some(key) = self.outside.get_mut(&priority).and_then(|queue| queue.pop(is_outside)) else { break };
+                let is_outside = |key: &K, ticket| {
+                    waiting
+                        .get(key)
+                        .is_some_and(|waiting| waiting.outside.is_some() && waiting.ticket == ticket)
+                };
+                let Some(key) = self.outside.get_mut(&priority).and_then(|queue| queue.pop(is_outside))
+                else {
+                    break;
+                };
                 let Some(waiting) = self.waiting.get_mut(&key) else { continue };
                 let namespace = waiting.outside.take().unwrap_or_default();
                 if let Some(queue) = self.queues.get_mut(&priority) {
@@ -397,7 +411,8 @@ impl<K: Clone + Eq + Hash> Turns<K> {
 
     /// Ends reservations that are too old. Their objects were triggered already, and go ahead when they ask again.
     fn lapse(&mut self, now: Instant) {
-        let lapsed = self.granted.extract_if(|_, (_, since)| now.saturating_duration_since(*since) >= RESERVATION);
+        let lapsed =
+            self.granted.extract_if(|_, (_, since)| now.saturating_duration_since(*since) >= RESERVATION);
         for (key, _) in lapsed {
             self.large.remove(&key);
             self.later.remove(&key);
@@ -431,7 +446,8 @@ impl<K: Clone + Eq + Hash> Turns<K> {
         // Sums of floats are not exact.
         if missing > 1e-9 {
             // If more tokens are missing than the bucket holds, the next comes only when a turn is used or lapses.
-            let filled = (level + missing <= f64::from(rate.burst) + 1e-6).then(|| now + Duration::from_secs_f64(missing / rate.per_second));
+            let filled = (level + missing <= f64::from(rate.burst) + 1e-6)
+                .then(|| now + Duration::from_secs_f64(missing / rate.per_second));
             return filled.into_iter().chain(oldest).min().map_or(Next::Nothing, Next::At);
         }
         if !self.has_room() {
@@ -447,9 +463,15 @@ impl<K: Clone + Eq + Hash> Turns<K> {
         } else {
             Priority::ALL
         };
-        for priority in order.into_iter().filter(|priority| self.counts.get(priority).is_some_and(|count| *count > 0)) {
+        for priority in
+            order.into_iter().filter(|priority| self.counts.get(priority).is_some_and(|count| *count > 0))
+        {
             let waiting = &self.waiting;
-            let valid = |key: &K, ticket| waiting.get(key).is_some_and(|waiting| (waiting.priority, waiting.ticket) == (priority, ticket));
+            let valid = |key: &K, ticket| {
+                waiting
+                    .get(key)
+                    .is_some_and(|waiting| (waiting.priority, waiting.ticket) == (priority, ticket))
+            };
             if let Some(key) = self.queues.get_mut(&priority).and_then(|queue| queue.pop(valid)) {
                 if let Some(waiting) = self.waiting.remove(&key) {
                     self.waits.push((priority, now.saturating_duration_since(waiting.since)));
@@ -630,7 +652,9 @@ impl<K: Clone + Eq + Hash + Send + 'static> RateLimiter<K> {
         };
         let holder = Holder::Caller(number);
         let want = Want { priority, ahead: false, large: false, later: false };
-        let may = self.with(|turns| turns.ask(&holder, CALLERS, want, Instant::now()) && turns.take(&holder, false).is_some());
+        let may = self.with(|turns| {
+            turns.ask(&holder, CALLERS, want, Instant::now()) && turns.take(&holder, false).is_some()
+        });
         if may {
             self.callers().waiting.remove(&number);
             return self.permit(false, false);

@@ -11,7 +11,13 @@ fn want(priority: Priority) -> Want {
     Want { priority, ahead: false, large: false, later: false }
 }
 
-fn ask<K: Clone + Eq + Hash>(turns: &mut Turns<K>, key: &K, namespace: &str, priority: Priority, now: Instant) -> bool {
+fn ask<K: Clone + Eq + Hash>(
+    turns: &mut Turns<K>,
+    key: &K,
+    namespace: &str,
+    priority: Priority,
+    now: Instant,
+) -> bool {
     turns.ask(key, namespace, want(priority), now)
 }
 
@@ -98,7 +104,10 @@ fn never_more_than_burst_and_rate_in_any_while_however_late_turns_are_used() {
         for (first, begin) in calls.iter().enumerate() {
             for (last, end) in calls.iter().enumerate().skip(first) {
                 let allowed = 5.0 + 5.0 * (*end - *begin).as_secs_f64() + 1e-6;
-                assert!(f64::from(u32::try_from(last - first + 1).expect("few")) <= allowed, "{first} to {last}");
+                assert!(
+                    f64::from(u32::try_from(last - first + 1).expect("few")) <= allowed,
+                    "{first} to {last}"
+                );
             }
         }
     }
@@ -274,7 +283,8 @@ fn what_is_forgotten_leaves_nothing_behind() {
 #[test]
 fn calls_that_are_not_answered_do_not_take_every_reconcile() {
     let start = Instant::now();
-    let mut turns = Turns::new(Rate { per_second: 1000.0, burst: 1000 }, Bounds { in_flight: 2, ..MANY }, start);
+    let mut turns =
+        Turns::new(Rate { per_second: 1000.0, burst: 1000 }, Bounds { in_flight: 2, ..MANY }, start);
     for key in ["a", "b"] {
         assert!(ask(&mut turns, &key, "n", Priority::Start, start));
     }
@@ -326,7 +336,8 @@ fn ask_large<K: Clone + Eq + Hash>(turns: &mut Turns<K>, key: &K, namespace: &st
 #[test]
 fn few_large_calls_are_let_in_and_the_others_keep_nobody_from_calling() {
     let start = Instant::now();
-    let mut turns = Turns::new(Rate { per_second: 1000.0, burst: 1000 }, Bounds { in_flight: 10, large: 2 }, start);
+    let mut turns =
+        Turns::new(Rate { per_second: 1000.0, burst: 1000 }, Bounds { in_flight: 10, large: 2 }, start);
     for key in 0..20 {
         assert_eq!(ask_large(&mut turns, &key, "n", start), key < 2, "{key}");
         // The key asks again when its object has changed.
@@ -354,7 +365,8 @@ fn few_large_calls_are_let_in_and_the_others_keep_nobody_from_calling() {
 #[test]
 fn a_call_that_comes_later_keeps_its_turn_and_takes_nothing_of_what_may_be_under_way() {
     let start = Instant::now();
-    let mut turns = Turns::new(Rate { per_second: 1000.0, burst: 1000 }, Bounds { in_flight: 2, large: 2 }, start);
+    let mut turns =
+        Turns::new(Rate { per_second: 1000.0, burst: 1000 }, Bounds { in_flight: 2, large: 2 }, start);
     let later = Want { later: true, ..want(Priority::Start) };
     for key in ["a", "b", "c", "d"] {
         assert!(turns.ask(&key, "n", later, start), "{key}");
@@ -375,7 +387,8 @@ fn a_call_that_comes_later_keeps_its_turn_and_takes_nothing_of_what_may_be_under
 #[test]
 fn a_large_call_that_is_given_up_lets_in_another() {
     let start = Instant::now();
-    let mut turns = Turns::new(Rate { per_second: 1000.0, burst: 1000 }, Bounds { in_flight: 10, large: 1 }, start);
+    let mut turns =
+        Turns::new(Rate { per_second: 1000.0, burst: 1000 }, Bounds { in_flight: 10, large: 1 }, start);
     assert!(ask_large(&mut turns, &"a", "n", start));
     assert!(!ask_large(&mut turns, &"b", "n", start));
     assert!(!ask_large(&mut turns, &"c", "n", start));
@@ -387,7 +400,8 @@ fn a_large_call_that_is_given_up_lets_in_another() {
 #[test]
 fn large_calls_that_enter_at_once_do_not_wait_behind_small_ones_of_their_namespace() {
     let start = Instant::now();
-    let mut turns = Turns::new(Rate { per_second: 1.0, burst: 1 }, Bounds { in_flight: 1000, large: 2 }, start);
+    let mut turns =
+        Turns::new(Rate { per_second: 1.0, burst: 1 }, Bounds { in_flight: 1000, large: 2 }, start);
     assert!(ask(&mut turns, &"first", "z", Priority::Start, start) && call(&mut turns, &"first", start));
     for key in ["a1", "a2", "a3", "a4", "a5"] {
         ask(&mut turns, &key, "a", Priority::Start, start);
@@ -403,7 +417,8 @@ fn large_calls_that_enter_at_once_do_not_wait_behind_small_ones_of_their_namespa
 #[test]
 fn large_calls_of_a_namespace_do_not_wait_behind_small_ones_of_another() {
     let start = Instant::now();
-    let mut turns = Turns::new(Rate { per_second: 1.0, burst: 1 }, Bounds { in_flight: 1000, large: 1 }, start);
+    let mut turns =
+        Turns::new(Rate { per_second: 1.0, burst: 1 }, Bounds { in_flight: 1000, large: 1 }, start);
     assert!(ask_large(&mut turns, &"first", "a", start) && turns.take(&"first", true).is_some());
     for key in ["a-1", "a-2", "a-3"] {
         ask(&mut turns, &key, "a", Priority::Start, start);

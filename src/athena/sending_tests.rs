@@ -21,20 +21,32 @@ fn athena(url: &str, proxy: Option<&str>) -> Athena {
     let config = SdkConfig::builder()
         .behavior_version(BehaviorVersion::latest())
         .region(aws_config::Region::from_static("eu-west-1"))
-        .credentials_provider(SharedCredentialsProvider::new(Credentials::new("key", "secret", None, None, "test")))
+        .credentials_provider(SharedCredentialsProvider::new(Credentials::new(
+            "key", "secret", None, None, "test",
+        )))
         .sleep_impl(aws_smithy_async::rt::sleep::default_async_sleep().expect("tokio is there"))
         .timeout_config(timeouts)
         .endpoint_url(url);
     let proxy = proxy.map_or_else(ProxyConfig::disabled, |url| ProxyConfig::https(url).expect("a URL"));
-    let connector = aws_smithy_http_client::Connector::builder().proxy_config(proxy).tls_provider(Provider::Rustls(CryptoMode::AwsLc)).build();
+    let connector = aws_smithy_http_client::Connector::builder()
+        .proxy_config(proxy)
+        .tls_provider(Provider::Rustls(CryptoMode::AwsLc))
+        .build();
     let connector = SharedHttpConnector::new(connector);
     let config = config.http_client(http_client_fn(move |_, _| connector.clone()));
-    let limiter = RateLimiter::new(Rate { per_second: 1000.0, burst: 1000 }, Bounds { in_flight: 1000, large: 2 }, Arc::default());
+    let limiter = RateLimiter::new(
+        Rate { per_second: 1000.0, burst: 1000 },
+        Bounds { in_flight: 1000, large: 2 },
+        Arc::default(),
+    );
     Athena::new(config.build(), Leadership::unbounded(), limiter, Arc::default()).expect("a client")
 }
 
 async fn start(athena: &Athena) -> Refusal {
-    athena.start_session("etl", b"{}".to_vec(), athena.limiter().acquire(Priority::Start).await).await.expect_err("nobody starts anything here")
+    athena
+        .start_session("etl", b"{}".to_vec(), athena.limiter().acquire(Priority::Start).await)
+        .await
+        .expect_err("nobody starts anything here")
 }
 
 /// Starts a server that does this with every connection.
@@ -68,7 +80,10 @@ async fn read_request(connection: &mut TcpStream) {
 }
 
 async fn answer(connection: &mut TcpStream, status: &str, body: &str) {
-    let reply = format!("HTTP/1.1 {status}\r\ncontent-type: application/x-amz-json-1.1\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+    let reply = format!(
+        "HTTP/1.1 {status}\r\ncontent-type: application/x-amz-json-1.1\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    );
     let _ = connection.write_all(reply.as_bytes()).await;
 }
 
@@ -87,11 +102,26 @@ async fn a_call_without_a_connection_was_not_sent_and_names_the_host_that_was_tr
         ("refused", format!("http://{closed}"), None, closed.to_string()),
         ("no such name", format!("http://{unknown}:1"), None, unknown.clone()),
         ("no TLS", format!("https://{deaf}"), None, deaf.to_string()),
-        ("a proxy that refuses CONNECT", "https://athena.example".to_owned(), Some(format!("http://{refusing}")), "athena.example".to_owned()),
-        ("a proxy that is not there", "https://athena.example".to_owned(), Some(format!("http://{closed}")), "athena.example".to_owned()),
+        (
+            "a proxy that refuses CONNECT",
+            "https://athena.example".to_owned(),
+            Some(format!("http://{refusing}")),
+            "athena.example".to_owned(),
+        ),
+        (
+            "a proxy that is not there",
+            "https://athena.example".to_owned(),
+            Some(format!("http://{closed}")),
+            "athena.example".to_owned(),
+        ),
     ] {
         let refusal = start(&athena(&url, proxy.as_deref())).await;
-        assert_eq!((refusal.class, refusal.reason), (ErrorClass::NotSent, UNAVAILABLE), "{case}: {}", refusal.message);
+        assert_eq!(
+            (refusal.class, refusal.reason),
+            (ErrorClass::NotSent, UNAVAILABLE),
+            "{case}: {}",
+            refusal.message
+        );
         assert!(refusal.message.starts_with(&host), "{case}: {}", refusal.message);
     }
 }
@@ -104,7 +134,8 @@ async fn a_call_that_may_have_been_sent_is_in_doubt() {
         reset(connection);
     })
     .await;
-    let closed_after_the_request = server(|mut connection| async move { read_request(&mut connection).await }).await;
+    let closed_after_the_request =
+        server(|mut connection| async move { read_request(&mut connection).await }).await;
     let silent = server(|mut connection| async move {
         read_request(&mut connection).await;
         std::future::pending::<()>().await;
@@ -123,7 +154,12 @@ async fn a_call_that_may_have_been_sent_is_in_doubt() {
         ("a proxy's 502", bad_gateway),
     ] {
         let refusal = start(&athena(&format!("http://{address}"), None)).await;
-        assert_eq!((refusal.class, refusal.reason), (ErrorClass::Unanswered, UNAVAILABLE), "{case}: {}", refusal.message);
+        assert_eq!(
+            (refusal.class, refusal.reason),
+            (ErrorClass::Unanswered, UNAVAILABLE),
+            "{case}: {}",
+            refusal.message
+        );
     }
 }
 
@@ -132,7 +168,12 @@ async fn a_call_on_a_connection_that_is_closed_as_it_arrives_is_in_doubt() {
     // The first call is answered, and the connection kept; the second finds it reset.
     let address = server(|mut connection| async move {
         read_request(&mut connection).await;
-        answer(&mut connection, "400 Bad Request", r#"{"__type":"ThrottlingException","message":"Rate exceeded"}"#).await;
+        answer(
+            &mut connection,
+            "400 Bad Request",
+            r#"{"__type":"ThrottlingException","message":"Rate exceeded"}"#,
+        )
+        .await;
         let _ = connection.read(&mut [0; 1]).await;
         reset(connection);
     })

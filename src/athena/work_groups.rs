@@ -44,7 +44,9 @@ impl<K> Default for Place<K> {
 impl<K> Place<K> {
     fn fresh(&self, now: Instant) -> Option<&Told> {
         let (time, told) = self.told.as_ref()?;
-        let fit = |group: &WorkGroup| group.enabled && group.engine_version.as_deref().is_some_and(|engine| engine.contains("Spark"));
+        let fit = |group: &WorkGroup| {
+            group.enabled && group.engine_version.as_deref().is_some_and(|engine| engine.contains("Spark"))
+        };
         let ttl = if told.as_ref().is_ok_and(fit) { FIT_TTL } else { BRIEF_TTL };
         (now.saturating_duration_since(*time) < ttl).then_some(told)
     }
@@ -141,7 +143,8 @@ mod tests {
             let groups = WorkGroups::default();
             let triggered = RefCell::new(Vec::new());
             assert_eq!(groups.read("etl", &1), KnownWorkGroup::Unknown);
-            let question = groups.ask("etl", &1, |key: &i32| triggered.borrow_mut().push(*key)).expect("the first");
+            let question =
+                groups.ask("etl", &1, |key: &i32| triggered.borrow_mut().push(*key)).expect("the first");
             assert_eq!(groups.read("etl", &2), KnownWorkGroup::Asked);
             assert!(groups.ask("etl", &3, |_| {}).is_none());
             assert_eq!(groups.read("etl", &2), KnownWorkGroup::Asked);
@@ -149,7 +152,11 @@ mod tests {
             question.answer(answer.clone());
             triggered.borrow_mut().sort_unstable();
             assert_eq!(*triggered.borrow(), [2, 3]);
-            assert_eq!(groups.read("etl", &2), KnownWorkGroup::Told(answer), "a refusal is told to all who waited, too");
+            assert_eq!(
+                groups.read("etl", &2),
+                KnownWorkGroup::Told(answer),
+                "a refusal is told to all who waited, too"
+            );
         }
     }
 
@@ -157,7 +164,8 @@ mod tests {
     fn a_question_without_an_answer_has_the_others_ask_again() {
         let groups = WorkGroups::default();
         let triggered = RefCell::new(Vec::new());
-        let question = groups.ask("etl", &1, |key: &i32| triggered.borrow_mut().push(*key)).expect("the first");
+        let question =
+            groups.ask("etl", &1, |key: &i32| triggered.borrow_mut().push(*key)).expect("the first");
         assert_eq!(groups.read("etl", &2), KnownWorkGroup::Asked);
         drop(question);
         assert_eq!(*triggered.borrow(), [2]);
@@ -169,7 +177,12 @@ mod tests {
     fn what_can_be_used_is_kept_for_a_minute_and_what_somebody_may_be_mending_for_less() {
         let now = Instant::now();
         let disabled = WorkGroup { enabled: false, ..spark() };
-        for (told, ttl) in [(Ok(spark()), FIT_TTL), (Ok(disabled), BRIEF_TTL), (Ok(WorkGroup::default()), BRIEF_TTL), (Err(refusal()), BRIEF_TTL)] {
+        for (told, ttl) in [
+            (Ok(spark()), FIT_TTL),
+            (Ok(disabled), BRIEF_TTL),
+            (Ok(WorkGroup::default()), BRIEF_TTL),
+            (Err(refusal()), BRIEF_TTL),
+        ] {
             let place = Place::<i32> { told: Some((now, told.clone())), ..Place::default() };
             assert_eq!(place.fresh(now + ttl.saturating_sub(Duration::from_millis(1))), Some(&told));
             assert_eq!(place.fresh(now + ttl), None);

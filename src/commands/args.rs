@@ -105,7 +105,9 @@ fn from_environment(arguments: &[OsString]) -> Vec<(String, String)> {
     let subcommand = arguments.get(1).and_then(|name| command.find_subcommand(name));
     let variable = |argument: &Arg| {
         let flag = format!("--{}", argument.get_long()?);
-        let is_flag = |given: &str| given.strip_prefix(&flag).is_some_and(|rest| rest.is_empty() || rest.starts_with('='));
+        let is_flag = |given: &str| {
+            given.strip_prefix(&flag).is_some_and(|rest| rest.is_empty() || rest.starts_with('='))
+        };
         let is_given = arguments.iter().any(|given| is_flag(&given.to_string_lossy()));
         (!is_given).then_some((flag, argument.get_env()?.to_str()?.to_owned()))
     };
@@ -137,7 +139,11 @@ fn work_group(text: &str) -> Result<String, String> {
 }
 
 fn role(text: &str) -> Result<String, String> {
-    if is_role(text) { Ok(text.to_owned()) } else { Err(format!("`{text}` is not the ARN of a role, such as arn:aws:iam::123456789012:role/name")) }
+    if is_role(text) {
+        Ok(text.to_owned())
+    } else {
+        Err(format!("`{text}` is not the ARN of a role, such as arn:aws:iam::123456789012:role/name"))
+    }
 }
 
 #[cfg(test)]
@@ -153,7 +159,10 @@ mod tests {
     fn every_flag_has_an_environment_variable() {
         let command = <Cli as clap::CommandFactory>::command();
         for subcommand in command.get_subcommands() {
-            for argument in subcommand.get_arguments().filter(|argument| !matches!(argument.get_id().as_str(), "help" | "version")) {
+            for argument in subcommand
+                .get_arguments()
+                .filter(|argument| !matches!(argument.get_id().as_str(), "help" | "version"))
+            {
                 assert!(argument.get_env().is_some(), "{} has none", argument.get_id());
                 assert!(argument.get_help().is_some(), "{} has no help", argument.get_id());
             }
@@ -177,7 +186,10 @@ mod tests {
             (["run", "--uncertainty=999ms"], "must be at least 1s"),
             (["run", "--log=athena_operator=b=c"], "`athena_operator=b=c` cannot be read"),
             (["run", "--log="], "`` is neither a level"),
-            (["run", "--log=warn,athena-operator=debug"], "`athena-operator=debug` is neither a level nor a directive for athena_operator"),
+            (
+                ["run", "--log=warn,athena-operator=debug"],
+                "`athena-operator=debug` is neither a level nor a directive for athena_operator",
+            ),
             (["run", "--log=info,kube=debug"], "`kube=debug` is neither"),
         ] {
             let error = parse(&arguments).expect_err(part).to_string();
@@ -198,7 +210,11 @@ mod tests {
             assert!(error.to_string().contains(part), "{error}");
             assert_eq!(error.exit_code(), 2);
         }
-        let Command::Check(check) = parse(&["check", "--work-group=a,b", "--work-group=c"]).expect("valid").command else { panic!("check") };
+        let Command::Check(check) =
+            parse(&["check", "--work-group=a,b", "--work-group=c"]).expect("valid").command
+        else {
+            panic!("check")
+        };
         assert_eq!(check.work_groups, ["a", "b", "c"]);
     }
 
@@ -207,13 +223,21 @@ mod tests {
         let usage_of = |arguments: &[&str]| {
             // Stands in for a variable: clap checks its value in the same way.
             let arguments = [&["athena-operator"], arguments].concat();
-            let error = Cli::try_parse_from([&arguments[..], &["--concurrency=many"]].concat()).expect_err("not a number");
+            let error = Cli::try_parse_from([&arguments[..], &["--concurrency=many"]].concat())
+                .expect_err("not a number");
             usage(&error, &arguments.iter().map(OsString::from).collect::<Vec<_>>())
         };
         let of_variable = usage_of(&["run"]);
-        assert!(of_variable.starts_with("error: ATHENA_OPERATOR_CONCURRENCY: invalid value 'many' for '--concurrency"), "{of_variable}");
+        assert!(
+            of_variable
+                .starts_with("error: ATHENA_OPERATOR_CONCURRENCY: invalid value 'many' for '--concurrency"),
+            "{of_variable}"
+        );
         let of_flag = usage_of(&["run", "--concurrency"]);
-        assert!(of_flag.starts_with("error: ") && !of_flag.contains("ATHENA_OPERATOR_CONCURRENCY"), "{of_flag}");
+        assert!(
+            of_flag.starts_with("error: ") && !of_flag.contains("ATHENA_OPERATOR_CONCURRENCY"),
+            "{of_flag}"
+        );
     }
 
     #[test]
@@ -222,16 +246,27 @@ mod tests {
         let mut of_flags = [of("run"), of("check"), of("crd")].concat();
         of_flags.sort();
         of_flags.dedup();
-        let table: Vec<_> = VARIABLES.iter().filter(|variable| variable.kind == Kind::Flag).map(|variable| variable.name).collect();
+        let table: Vec<_> = VARIABLES
+            .iter()
+            .filter(|variable| variable.kind == Kind::Flag)
+            .map(|variable| variable.name)
+            .collect();
         assert_eq!(of_flags, table);
-        let given = variables(&["athena-operator", "run", "--log=warn", "--listen", "0.0.0.0:1"].map(OsString::from));
-        assert!(!given.contains(&"ATHENA_OPERATOR_LOG".to_owned()) && !given.contains(&"ATHENA_OPERATOR_LISTEN".to_owned()), "{given:?}");
+        let given =
+            variables(&["athena-operator", "run", "--log=warn", "--listen", "0.0.0.0:1"].map(OsString::from));
+        assert!(
+            !given.contains(&"ATHENA_OPERATOR_LOG".to_owned())
+                && !given.contains(&"ATHENA_OPERATOR_LISTEN".to_owned()),
+            "{given:?}"
+        );
         assert!(given.contains(&"ATHENA_OPERATOR_LOG_FORMAT".to_owned()), "{given:?}");
     }
 
     #[test]
     fn namespaces_are_split_at_commas() {
-        let Command::Run(run) = parse(&["run", "--namespaces=team-a,team-b"]).expect("valid").command else { panic!("run") };
+        let Command::Run(run) = parse(&["run", "--namespaces=team-a,team-b"]).expect("valid").command else {
+            panic!("run")
+        };
         assert_eq!(run.controller.namespaces, ["team-a", "team-b"]);
     }
 }

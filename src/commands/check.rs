@@ -7,7 +7,8 @@ use std::collections::BTreeSet;
 use std::process::ExitCode;
 
 use self::permission::{
-    GET_SESSION, GET_SESSION_STATUS, GET_WORK_GROUP, Judgement, LIST_SESSIONS, PASS_ROLE, START_SESSION, TAG_RESOURCE, TERMINATE_SESSION, judge,
+    GET_SESSION, GET_SESSION_STATUS, GET_WORK_GROUP, Judgement, LIST_SESSIONS, PASS_ROLE, START_SESSION,
+    TAG_RESOURCE, TERMINATE_SESSION, judge,
 };
 pub use self::permission::{Permission, Resources, Statement, Verdict};
 pub use self::report::{Report, WorkGroupReport};
@@ -45,7 +46,14 @@ pub async fn check(options: &Check) -> Result<Report, ConnectError> {
         ..Report::default()
     };
     let hopeless = caller.as_ref().err().filter(|refusal| refusal.reason == "CredentialsInvalid").cloned();
-    let mut checked = Checked { probe, resources, role: options.execution_role.clone(), hopeless, permission_first: None, report };
+    let mut checked = Checked {
+        probe,
+        resources,
+        role: options.execution_role.clone(),
+        hopeless,
+        permission_first: None,
+        report,
+    };
     if let Err(refusal) = &caller {
         checked.report.problem(format!("cannot tell who the caller is: {}", refusal.message));
     }
@@ -78,16 +86,37 @@ impl Checked {
         }
     }
 
-    fn tell(&mut self, action: &'static str, work_group: Option<&str>, judgement: Judgement, resource: Vec<String>) {
+    fn tell(
+        &mut self,
+        action: &'static str,
+        work_group: Option<&str>,
+        judgement: Judgement,
+        resource: Vec<String>,
+    ) {
         let Judgement { verdict, detail, problem, denied } = judgement;
         // The refusal after which no call can show a permission is reported once.
-        problem.filter(|_| self.hopeless.is_none()).into_iter().for_each(|problem| self.report.problem(problem));
+        problem
+            .filter(|_| self.hopeless.is_none())
+            .into_iter()
+            .for_each(|problem| self.report.problem(problem));
         let statement = (verdict != Verdict::Allowed).then(|| Statement::allow(action, resource));
-        self.report.permissions.push(Permission { action: action.into(), work_group: work_group.map(str::to_owned), verdict, detail, statement });
+        self.report.permissions.push(Permission {
+            action: action.into(),
+            work_group: work_group.map(str::to_owned),
+            verdict,
+            detail,
+            statement,
+        });
         if let Some((action, resource, detail)) = denied {
             let statement = Some(Statement::allow(&action, vec![resource]));
             let work_group = work_group.map(str::to_owned);
-            self.report.permissions.push(Permission { action, work_group, verdict: Verdict::Missing, detail, statement });
+            self.report.permissions.push(Permission {
+                action,
+                work_group,
+                verdict: Verdict::Missing,
+                detail,
+                statement,
+            });
         }
     }
 
@@ -98,13 +127,21 @@ impl Checked {
             self.report.work_groups.push(WorkGroupReport::of(name, group));
             self.problems_of(name, group);
         } else if !exists {
-            self.report.problem(format!("work group {name} does not exist in region {} of this account", self.report.region));
+            self.report.problem(format!(
+                "work group {name} does not exist in region {} of this account",
+                self.report.region
+            ));
         }
         let own = vec![self.resources.work_group(name)];
         self.tell(GET_WORK_GROUP, Some(name), judge(GET_WORK_GROUP, group.map(|_| ())), own.clone());
         if !exists {
             for action in [LIST_SESSIONS, START_SESSION, TAG_RESOURCE] {
-                self.tell(action, Some(name), Judgement::not_checked("the work group does not exist"), own.clone());
+                self.tell(
+                    action,
+                    Some(name),
+                    Judgement::not_checked("the work group does not exist"),
+                    own.clone(),
+                );
             }
             return;
         }
@@ -113,7 +150,12 @@ impl Checked {
         let started = self.start(name).await;
         self.tell(START_SESSION, Some(name), started, own);
         let tagged = self.ask(self.probe.tag_resource(&self.resources.session(name, &unknown_id()))).await;
-        self.tell(TAG_RESOURCE, Some(name), judge(TAG_RESOURCE, absent(tagged)), self.resources.with_sessions(&[name]));
+        self.tell(
+            TAG_RESOURCE,
+            Some(name),
+            judge(TAG_RESOURCE, absent(tagged)),
+            self.resources.with_sessions(&[name]),
+        );
     }
 
     fn problems_of(&mut self, name: &str, group: &WorkGroup) {
@@ -130,8 +172,13 @@ impl Checked {
         let refusal = match self.ask(self.probe.start_session(name, self.role.as_deref())).await {
             Ok(id) => {
                 let ended = self.probe.terminate_session(&id).await;
-                let ended = ended.map_or_else(|refusal| format!("and cannot be ended: {}", refusal.message), |()| "and has been asked to end".into());
-                self.report.problem(format!("session {id} was started by a request that Athena ought to refuse, {ended}"));
+                let ended = ended.map_or_else(
+                    |refusal| format!("and cannot be ended: {}", refusal.message),
+                    |()| "and has been asked to end".into(),
+                );
+                self.report.problem(format!(
+                    "session {id} was started by a request that Athena ought to refuse, {ended}"
+                ));
                 return judge(START_SESSION, Ok(()));
             }
             Err(refusal) => refusal,
@@ -141,9 +188,17 @@ impl Checked {
             return judgement;
         }
         if refusal.class == ErrorClass::Rejected && self.looks_at_permissions_first().await {
-            return Judgement::allowed("the permission is looked at before the request, and the request was refused");
+            return Judgement::allowed(
+                "the permission is looked at before the request, and the request was refused",
+            );
         }
-        Judgement { detail: format!("Athena refuses the invalid request, maybe before it looks at the permission: {}", refusal.message), ..judgement }
+        Judgement {
+            detail: format!(
+                "Athena refuses the invalid request, maybe before it looks at the permission: {}",
+                refusal.message
+            ),
+            ..judgement
+        }
     }
 
     async fn looks_at_permissions_first(&mut self) -> bool {
@@ -171,9 +226,15 @@ impl Checked {
             return;
         }
         let (why, role) = if let Some(role) = self.role.clone() {
-            ("only a session that is started with the role shows it; `aws iam simulate-principal-policy` can tell", role)
+            (
+                "only a session that is started with the role shows it; `aws iam simulate-principal-policy` can tell",
+                role,
+            )
         } else {
-            ("needed only for AthenaSessions with an executionRole: give that with --execution-role", self.resources.role("EXECUTION-ROLE"))
+            (
+                "needed only for AthenaSessions with an executionRole: give that with --execution-role",
+                self.resources.role("EXECUTION-ROLE"),
+            )
         };
         self.tell(PASS_ROLE, None, Judgement::not_checked(why), vec![role]);
     }
@@ -188,5 +249,12 @@ fn absent(answer: Result<(), Refusal>) -> Result<(), Refusal> {
 fn unknown_id() -> String {
     let random = fastrand::u128(..);
     let part = |shift: u32, bits: u32| (random >> shift) & ((1 << bits) - 1);
-    format!("{:08x}-{:04x}-4{:03x}-8{:03x}-{:012x}", part(0, 32), part(32, 16), part(48, 12), part(60, 12), part(72, 48))
+    format!(
+        "{:08x}-{:04x}-4{:03x}-8{:03x}-{:012x}",
+        part(0, 32),
+        part(32, 16),
+        part(48, 12),
+        part(60, 12),
+        part(72, 48)
+    )
 }

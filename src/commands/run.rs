@@ -39,7 +39,8 @@ pub async fn run(options: &Run) -> anyhow::Result<()> {
     let api_server = ApiServer::from_env(options.kubernetes.kubernetes_timeout).await?;
     let api_server_clock = Clock::new("the API server");
     // Each client has a connection of its own.
-    let lease_client = || kubernetes::client(&api_server, api_server_clock.clone(), metrics.rest_client.clone());
+    let lease_client =
+        || kubernetes::client(&api_server, api_server_clock.clone(), metrics.rest_client.clone());
     let lease_clients = [lease_client()?, lease_client()?];
     let (office, leadership) = leadership::contested();
     let leadership = if options.lease.leader_election { leadership } else { Leadership::unbounded() };
@@ -49,19 +50,39 @@ pub async fn run(options: &Run) -> anyhow::Result<()> {
         identity: lease::identity(),
         duration: options.lease.lease_duration,
     };
-    let client = kubernetes::leading_client(&api_server, leadership.clone(), api_server_clock.clone(), metrics.rest_client.clone())?;
-    let limiter = RateLimiter::new(options.athena.rate(), options.controller.bounds(), metrics.athena.clone());
-    let athena = Athena::from_env(options.athena.athena_timeout, leadership.clone(), limiter, metrics.athena.clone()).await?;
+    let client = kubernetes::leading_client(
+        &api_server,
+        leadership.clone(),
+        api_server_clock.clone(),
+        metrics.rest_client.clone(),
+    )?;
+    let limiter =
+        RateLimiter::new(options.athena.rate(), options.controller.bounds(), metrics.athena.clone());
+    let athena =
+        Athena::from_env(options.athena.athena_timeout, leadership.clone(), limiter, metrics.athena.clone())
+            .await?;
     // A namespace given twice must not have two reconciles of one object at a time.
-    let namespaces: Vec<String> = options.controller.namespaces.iter().cloned().collect::<BTreeSet<_>>().into_iter().collect();
+    let namespaces: Vec<String> =
+        options.controller.namespaces.iter().cloned().collect::<BTreeSet<_>>().into_iter().collect();
     let readiness = Readiness::new(&namespaces, leadership.clone());
-    let listener = server::bind(options.server.listen).await.with_context(|| format!("cannot listen on {}", options.server.listen))?;
+    let listener = server::bind(options.server.listen)
+        .await
+        .with_context(|| format!("cannot listen on {}", options.server.listen))?;
     info!(version = VERSION, address = %listener.local_addr()?, region = athena.region(), ?namespaces, "starting");
 
     let mut signals = Signals::new()?;
     let (release, released) = oneshot::channel();
-    let mut election = options.lease.leader_election.then(|| tokio::spawn(lease::run(lease_clients, candidate, office, released)));
-    let operator = Arc::new(Operator::new(client.clone(), api_server_clock, athena.clone(), options.controller.limits(), metrics));
+    let mut election = options
+        .lease
+        .leader_election
+        .then(|| tokio::spawn(lease::run(lease_clients, candidate, office, released)));
+    let operator = Arc::new(Operator::new(
+        client.clone(),
+        api_server_clock,
+        athena.clone(),
+        options.controller.limits(),
+        metrics,
+    ));
     let scrape = Exporter {
         operator: operator.clone(),
         readiness: readiness.clone(),
@@ -80,7 +101,15 @@ pub async fn run(options: &Run) -> anyhow::Result<()> {
             leadership.held().await;
             // Attempts should carry the account from the first on, but an unreachable STS must not keep sessions from being ended.
             let _ = tokio::time::timeout(Duration::from_secs(5), learnt).await;
-            controller::run::run(operator, client, &namespaces, options.controller.concurrency, readiness, shutdown).await;
+            controller::run::run(
+                operator,
+                client,
+                &namespaces,
+                options.controller.concurrency,
+                readiness,
+                shutdown,
+            )
+            .await;
         }
     };
     let mut work = std::pin::pin!(work);
@@ -150,7 +179,9 @@ async fn learn_account(operator: Arc<Operator>, athena: Athena) {
                 info!(account, "STS told the account");
                 return operator.set_account(account);
             }
-            Err(error) if tries == 0 => warn!("cannot tell the AWS account, attempts are recorded without it until STS answers: {error}"),
+            Err(error) if tries == 0 => warn!(
+                "cannot tell the AWS account, attempts are recorded without it until STS answers: {error}"
+            ),
             Err(_) => {}
         }
         // Objects that an earlier process has left may wait for the account.

@@ -56,7 +56,10 @@ impl AthenaTime {
     /// Records the reason for which the newest request did not bring the time. Returns the objects to which it is news.
     pub(super) fn refused(&self, refusal: Refusal) -> Vec<Key> {
         let mut waiting = self.waiting();
-        let is_same = waiting.refusal.as_ref().is_some_and(|before| (before.class, before.reason) == (refusal.class, refusal.reason));
+        let is_same = waiting
+            .refusal
+            .as_ref()
+            .is_some_and(|before| (before.class, before.reason) == (refusal.class, refusal.reason));
         waiting.refusal = Some(refusal);
         let asking = waiting.objects.iter().filter(|(_, work_group)| work_group.is_some());
         if is_same { Vec::new() } else { asking.map(|(key, _)| key.clone()).collect() }

@@ -38,7 +38,11 @@ impl Operator {
             let was_in_doubt = self.clock.is_in_doubt();
             let permit = self.limiter().acquire(CallPriority::Look).await;
             // Another reply may have brought the time meanwhile.
-            let reply = if self.clock.read().is_certain { Ok(()) } else { self.athena.ask_time(&work_group, permit).await };
+            let reply = if self.clock.read().is_certain {
+                Ok(())
+            } else {
+                self.athena.ask_time(&work_group, permit).await
+            };
             let is_in_doubt = self.clock.is_in_doubt();
             if self.clock.read().is_certain {
                 failures = 0;
@@ -50,10 +54,12 @@ impl Operator {
                 continue;
             }
             let refusal = match reply {
-                _ if is_in_doubt => {
-                    Refusal::unanswered("the Date headers of Athena's replies, by which times are compared, differ by more than 10 s")
-                }
-                Ok(()) => Refusal::unanswered("the reply has no Date header with a request id of AWS's, by which times are compared"),
+                _ if is_in_doubt => Refusal::unanswered(
+                    "the Date headers of Athena's replies, by which times are compared, differ by more than 10 s",
+                ),
+                Ok(()) => Refusal::unanswered(
+                    "the reply has no Date header with a request id of AWS's, by which times are compared",
+                ),
                 Err(refusal) => refusal,
             };
             let pause = backoff(refusal.class, failures, fastrand::f64()).unsigned_abs();
@@ -80,7 +86,8 @@ impl Operator {
             self.time_told();
             if was_certain {
                 let stores = self.stores.lock();
-                let keys: Vec<Key> = stores.iter().flat_map(Store::state).map(|object| Key::of(object.as_ref())).collect();
+                let keys: Vec<Key> =
+                    stores.iter().flat_map(Store::state).map(|object| Key::of(object.as_ref())).collect();
                 drop(stores);
                 for key in &keys {
                     self.trigger.trigger(key, Priority::Normal);

@@ -55,13 +55,25 @@ pub struct Operator {
 
 impl Operator {
     /// Creates an operator that acts through these clients. `api_server_clock` is the clock that `client` corrects.
-    pub fn new(client: Client, api_server_clock: Clock, athena: Athena, limits: Limits, metrics: Arc<Metrics>) -> Self {
+    pub fn new(
+        client: Client,
+        api_server_clock: Clock,
+        athena: Athena,
+        limits: Limits,
+        metrics: Arc<Metrics>,
+    ) -> Self {
         let clock = athena.clock().clone();
         let trigger = Arc::new(Trigger::default());
-        let publisher = EventRecorder::new(client.clone(), api_server_clock.clone(), metrics.clone(), trigger.clone());
-        let observer = Arc::new(Observer::new(limits.observe_interval.unsigned_abs(), limits.stale.unsigned_abs(), clock.clone()));
+        let publisher =
+            EventRecorder::new(client.clone(), api_server_clock.clone(), metrics.clone(), trigger.clone());
+        let observer = Arc::new(Observer::new(
+            limits.observe_interval.unsigned_abs(),
+            limits.stale.unsigned_abs(),
+            clock.clone(),
+        ));
         let searches = Arc::new(MarkerSearch::new(limits.observe_interval.unsigned_abs()));
-        let (account, memories, leaked_sessions, stores) = (OnceLock::new(), StateStore::default(), TaskTracker::new(), Mutex::default());
+        let (account, memories, leaked_sessions, stores) =
+            (OnceLock::new(), StateStore::default(), TaskTracker::new(), Mutex::default());
         let large_reads = Semaphore::new(LARGE_READS);
         Self {
             client,
@@ -96,7 +108,10 @@ impl Operator {
     pub fn set_account(&self, account: String) {
         let _ = self.account.set(account);
         for store in self.stores.lock().iter() {
-            store.state().iter().for_each(|object| self.trigger.trigger(&Key::of(object.as_ref()), Priority::Normal));
+            store
+                .state()
+                .iter()
+                .for_each(|object| self.trigger.trigger(&Key::of(object.as_ref()), Priority::Normal));
         }
     }
 
@@ -109,11 +124,20 @@ impl Operator {
 
     /// Returns the environment of a decision that is made now.
     pub(crate) fn env(&self) -> Environment {
-        let identity = Identity { region: self.athena.region().to_owned(), account: self.account.get().cloned() };
+        let identity =
+            Identity { region: self.athena.region().to_owned(), account: self.account.get().cloned() };
         let Reading { now, is_certain: is_time_certain, origin: clock_origin } = self.clock.read();
         let api_server = self.api_server_clock.read();
         let api_server_ahead = api_server.is_certain.then(|| api_server.now.duration_since(now));
-        Environment { now, is_time_certain, api_server_ahead, identity, limits: self.limits, clock_origin, jitter: fastrand::f64() }
+        Environment {
+            now,
+            is_time_certain,
+            api_server_ahead,
+            identity,
+            limits: self.limits,
+            clock_origin,
+            jitter: fastrand::f64(),
+        }
     }
 
     pub(crate) fn remembered(&self, received: &Received) -> ObjectState {
@@ -148,7 +172,10 @@ impl Operator {
     pub(crate) fn has_newer(&self, object: &AthenaSession) -> bool {
         let (reference, version) = (Key::of(object).reference(), object.resource_version());
         let stores = self.stores.lock();
-        stores.iter().filter_map(|store| store.get(&reference)).any(|stored| stored.resource_version() != version)
+        stores
+            .iter()
+            .filter_map(|store| store.get(&reference))
+            .any(|stored| stored.resource_version() != version)
     }
 
     /// Returns whether the version that the watch has brought has to be reconciled.
@@ -159,7 +186,8 @@ impl Operator {
 
     /// Starts a task that ends a session which no object owns.
     pub(crate) fn end_leaked_session(&self, id: String) {
-        self.leaked_sessions.spawn(end_leaked_session(self.athena.clone(), id, self.limits).in_current_span());
+        self.leaked_sessions
+            .spawn(end_leaked_session(self.athena.clone(), id, self.limits).in_current_span());
     }
 
     /// Waits until all sessions that no object owns have been ended.

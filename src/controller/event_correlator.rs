@@ -175,7 +175,13 @@ pub(crate) struct Correlator {
 
 impl Correlator {
     /// Adds an event that happened at `time`. Returns the write of a displaced event, which has to be made at once.
-    pub(crate) fn add(&mut self, about: About, event: Event, time: Timestamp, now: Duration) -> Option<Write> {
+    pub(crate) fn add(
+        &mut self,
+        about: About,
+        event: Event,
+        time: Timestamp,
+        now: Duration,
+    ) -> Option<Write> {
         let key = EventKey::of(about, &event);
         if let Some(recorded) = self.events.get_mut(&key) {
             recorded.count = recorded.count.saturating_add(1);
@@ -225,15 +231,22 @@ impl Correlator {
 
     /// Returns the next time at which an event is to be written or forgotten.
     pub(crate) fn next_time(&self) -> Option<Duration> {
-        [&self.unwritten, &self.written].into_iter().filter_map(|times| times.first_key_value()).map(|((time, _), _)| *time).min()
+        [&self.unwritten, &self.written]
+            .into_iter()
+            .filter_map(|times| times.first_key_value())
+            .map(|((time, _), _)| *time)
+            .min()
     }
 
     /// Records the answer to `write`, which was due. Returns whether the write is over and is not tried again. `jitter` is between 0 and 1.
     pub(crate) fn answered(&mut self, write: &Write, answer: Answer, now: Duration, jitter: f64) -> bool {
-        let Some(recorded) = self.events.get_mut(&EventKey::of(write.about.clone(), &write.event)) else { return true };
+        let Some(recorded) = self.events.get_mut(&EventKey::of(write.about.clone(), &write.event)) else {
+            return true;
+        };
         let Some(key) = self.unwritten.remove(&recorded.place) else { return true };
         if answer == Answer::Missing && recorded.failures + 1 < MAX_TRIES {
-            recorded.place.0 = now + backoff(ErrorClass::Unanswered, recorded.failures, jitter).unsigned_abs();
+            recorded.place.0 =
+                now + backoff(ErrorClass::Unanswered, recorded.failures, jitter).unsigned_abs();
             recorded.failures += 1;
             self.unwritten.insert(recorded.place, key);
             return false;

@@ -12,7 +12,14 @@ fn about(name: &str) -> About {
 
 fn event(note: &str) -> Event {
     let (reason, note) = ("TerminateRefused".into(), note.into());
-    Event { warning: true, reason, note, action: "Terminate", attempt: Some(0), refusal: Some("AccessDenied") }
+    Event {
+        warning: true,
+        reason,
+        note,
+        action: "Terminate",
+        attempt: Some(0),
+        refusal: Some("AccessDenied"),
+    }
 }
 
 fn at(second: u64) -> Duration {
@@ -44,7 +51,9 @@ impl World {
                 self.write(write, answer);
             }
             match self.correlator.next_time() {
-                Some(next) if next <= at(second) => self.second = self.second.max(next.as_secs() + u64::from(next.subsec_nanos() > 0)),
+                Some(next) if next <= at(second) => {
+                    self.second = self.second.max(next.as_secs() + u64::from(next.subsec_nanos() > 0))
+                }
                 _ => break,
             }
         }
@@ -174,9 +183,14 @@ fn what_is_remembered_is_bounded_and_what_has_nothing_to_be_written_gives_way_fi
     }
     assert_eq!(world.writes.len(), MAX_EVENTS);
     world.happens("one", event("a"), 2);
-    let written: BTreeSet<&str> = world.writes[MAX_EVENTS..].iter().map(|(_, write)| &*write.event.note).collect();
+    let written: BTreeSet<&str> =
+        world.writes[MAX_EVENTS..].iter().map(|(_, write)| &*write.event.note).collect();
     assert_eq!(written, BTreeSet::from(["0 at 1", "a"]));
-    assert!(world.correlator.events.len() == MAX_EVENTS && size_of::<Recorded>() <= 128, "{} bytes", size_of::<Recorded>());
+    assert!(
+        world.correlator.events.len() == MAX_EVENTS && size_of::<Recorded>() <= 128,
+        "{} bytes",
+        size_of::<Recorded>()
+    );
 }
 
 #[test]

@@ -48,14 +48,25 @@ impl EventRecorder {
     /// Creates a publisher that gives way to `work`. Events happen at the times of `clock`.
     pub(crate) fn new(client: Client, clock: Clock, metrics: Arc<Metrics>, work: Arc<Trigger>) -> Self {
         let instance = std::env::var("POD_NAME").unwrap_or_else(|_| FIELD_MANAGER.into());
-        Self { recorder: Recorder { client, instance: instance.into() }, clock, metrics, work, events: OnceLock::new() }
+        Self {
+            recorder: Recorder { client, instance: instance.into() },
+            clock,
+            metrics,
+            work,
+            events: OnceLock::new(),
+        }
     }
 
     /// Publishes an event about an object, after the events before it.
     pub(crate) fn publish(&self, object: &ObjectMeta, event: Event) {
         let begin = || {
             let (sender, receiver) = channel(WAITING);
-            tokio::spawn(publish_all(self.recorder.clone(), self.metrics.clone(), self.work.clone(), receiver));
+            tokio::spawn(publish_all(
+                self.recorder.clone(),
+                self.metrics.clone(),
+                self.work.clone(),
+                receiver,
+            ));
             sender
         };
         if self.events.get_or_init(begin).try_send((object.into(), event, self.clock.now())).is_err() {
@@ -71,7 +82,12 @@ impl EventRecorder {
             let mut tries = 0;
             loop {
                 match self.recorder.write(&write).await {
-                    Answer::Missing => tokio::time::sleep(backoff(ErrorClass::Unanswered, tries, fastrand::f64()).unsigned_abs()).await,
+                    Answer::Missing => {
+                        tokio::time::sleep(
+                            backoff(ErrorClass::Unanswered, tries, fastrand::f64()).unsigned_abs(),
+                        )
+                        .await
+                    }
                     answer => return answer == Answer::Written,
                 }
                 tries += 1;
@@ -83,7 +99,12 @@ impl EventRecorder {
     }
 }
 
-async fn publish_all(recorder: Recorder, metrics: Arc<Metrics>, work: Arc<Trigger>, mut events: Receiver<Occurrence>) {
+async fn publish_all(
+    recorder: Recorder,
+    metrics: Arc<Metrics>,
+    work: Arc<Trigger>,
+    mut events: Receiver<Occurrence>,
+) {
     let begin = Instant::now();
     let mut correlator = Correlator::default();
     // Number of writes in a row that were not answered.
@@ -175,7 +196,11 @@ impl Recorder {
             uid: about.uid.as_deref().map(str::to_owned),
             ..ObjectReference::default()
         };
-        let metadata = ObjectMeta { name: Some(write.object_name()), namespace: involved_object.namespace.clone(), ..ObjectMeta::default() };
+        let metadata = ObjectMeta {
+            name: Some(write.object_name()),
+            namespace: involved_object.namespace.clone(),
+            ..ObjectMeta::default()
+        };
         EventObject {
             action: Some(event.action.into()),
             count: Some(*count),
@@ -225,7 +250,12 @@ mod tests {
         F: Future<Output = Result<Response<Body>, std::io::Error>> + Send + 'static,
     {
         let client = Client::new(service_fn(move |_: Request<Body>| answer()), "default");
-        let publisher = EventRecorder::new(client, Clock::new("the API server"), Arc::new(Metrics::default()), Arc::new(Trigger::default()));
+        let publisher = EventRecorder::new(
+            client,
+            Clock::new("the API server"),
+            Arc::new(Metrics::default()),
+            Arc::new(Trigger::default()),
+        );
         let begun = Instant::now();
         publisher.publish_first(&object(), event()).await;
         begun.elapsed()
@@ -249,7 +279,8 @@ mod tests {
             let of = of.clone();
             async move {
                 let (head, body) = request.into_parts();
-                let body: Value = serde_json::from_slice(&body.collect_bytes().await.expect("a body")).expect("JSON");
+                let body: Value =
+                    serde_json::from_slice(&body.collect_bytes().await.expect("a body")).expect("JSON");
                 let mut of = of.lock();
                 let code = codes[of.len()];
                 let reason = if code == 409 { "AlreadyExists" } else { "NotFound" };
@@ -261,7 +292,14 @@ mod tests {
         });
         let recorder = Recorder { client: Client::new(client, "default"), instance: "pod".into() };
         let first = Write::first((&object()).into(), event(), Timestamp::UNIX_EPOCH);
-        let answer = recorder.write(&Write { count: 2, last: Timestamp::UNIX_EPOCH + Duration::from_secs(1), is_created, ..first }).await;
+        let answer = recorder
+            .write(&Write {
+                count: 2,
+                last: Timestamp::UNIX_EPOCH + Duration::from_secs(1),
+                is_created,
+                ..first
+            })
+            .await;
         let seen = seen.lock().clone();
         (answer, seen)
     }
@@ -271,20 +309,32 @@ mod tests {
         let times = (json!("1970-01-01T00:00:00Z"), json!("1970-01-01T00:00:01Z"));
         let (answer, seen) = write(true, &[200]).await;
         let [(request, body)] = seen.as_slice() else { panic!("{seen:?}") };
-        assert_eq!((answer, request.as_str()), (Answer::Written, "PATCH /api/v1/namespaces/team/events/etl.0"));
+        assert_eq!(
+            (answer, request.as_str()),
+            (Answer::Written, "PATCH /api/v1/namespaces/team/events/etl.0")
+        );
         assert_eq!(*body, json!({ "count": 2, "lastTimestamp": times.1, "message": &*event().note }));
 
         let (answer, seen) = write(true, &[404, 201]).await;
         let [_, (request, body)] = seen.as_slice() else { panic!("{seen:?}") };
         assert_eq!((answer, request.as_str()), (Answer::Written, "POST /api/v1/namespaces/team/events"));
-        assert_eq!((&body["count"], &body["firstTimestamp"], &body["lastTimestamp"]), (&json!(2), &times.0, &times.1));
+        assert_eq!(
+            (&body["count"], &body["firstTimestamp"], &body["lastTimestamp"]),
+            (&json!(2), &times.0, &times.1)
+        );
         assert_eq!((&body["metadata"]["name"], &body["message"]), (&json!("etl.0"), &json!(&*event().note)));
     }
 
     #[tokio::test]
-    async fn an_event_whose_answer_was_lost_is_not_created_twice_and_one_in_a_namespace_that_goes_is_given_up() {
-        let cases: [(&[u16], Answer); 5] =
-            [(&[201], Answer::Written), (&[409], Answer::Written), (&[403], Answer::Refused), (&[429], Answer::Missing), (&[503], Answer::Missing)];
+    async fn an_event_whose_answer_was_lost_is_not_created_twice_and_one_in_a_namespace_that_goes_is_given_up()
+     {
+        let cases: [(&[u16], Answer); 5] = [
+            (&[201], Answer::Written),
+            (&[409], Answer::Written),
+            (&[403], Answer::Refused),
+            (&[429], Answer::Missing),
+            (&[503], Answer::Missing),
+        ];
         for (codes, expected) in cases {
             let (answer, seen) = write(false, codes).await;
             assert_eq!((answer, seen.len()), (expected, 1), "{codes:?}");

@@ -29,7 +29,8 @@ impl Exporter {
     /// Returns all metrics in the OpenMetrics text format. A process that waits for the lease holds no objects, and shows none. Must run in the Tokio
     /// runtime whose tasks it counts.
     pub fn text(&self) -> String {
-        let received: Vec<Arc<Received>> = self.operator.stores.lock().iter().flat_map(Store::state).collect();
+        let received: Vec<Arc<Received>> =
+            self.operator.stores.lock().iter().flat_map(Store::state).collect();
         let objects = tally(
             received.iter().map(|object| object.0.as_ref().map_err(|invalid| &invalid.metadata)),
             self.operator.clock.now(),

@@ -26,12 +26,21 @@ fn retry_after(error: &Error, failures: u32) -> Duration {
 impl Operator {
     /// Reports that a reconcile of `received` failed with `error`: in the log and, if a write was refused, in the status and by an event. Returns the
     /// wait before the next.
-    pub(crate) async fn failed(&self, received: &Received, error: &Error, memory: &mut ObjectState) -> Duration {
+    pub(crate) async fn failed(
+        &self,
+        received: &Received,
+        error: &Error,
+        memory: &mut ObjectState,
+    ) -> Duration {
         let wait = retry_after(error, memory.failures);
         let again = memory.failures > 1 || memory.known.refused_write.is_some();
         let Some((what, said)) = error.refused_write(again) else {
             // The text may repeat any part of the object, which cannot be recognised in it if the object cannot be read.
-            let text = if let Ok(object) = &received.0 { self.redact_error(object, error).await } else { error.class().to_owned() };
+            let text = if let Ok(object) = &received.0 {
+                self.redact_error(object, error).await
+            } else {
+                error.class().to_owned()
+            };
             warn!("{text}");
             return wait;
         };
@@ -66,7 +75,14 @@ impl Operator {
         refused: (&'static str, &str),
         memory: &mut ObjectState,
     ) -> bool {
-        let (mut pass, is_news) = Pass::after_refused_write(Own, object, version, std::mem::take(&mut memory.known), refused, &self.env());
+        let (mut pass, is_news) = Pass::after_refused_write(
+            Own,
+            object,
+            version,
+            std::mem::take(&mut memory.known),
+            refused,
+            &self.env(),
+        );
         let end = self.perform_all(&mut pass, memory).await;
         let (state, report) = pass.finish();
         memory.known = state;

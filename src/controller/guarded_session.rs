@@ -16,7 +16,10 @@ use serde::de::{IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
-use crate::api::{AthenaSession, AthenaSessionSpec, AthenaSessionStatus, EngineConfiguration, FINALIZER, MonitoringConfiguration};
+use crate::api::{
+    AthenaSession, AthenaSessionSpec, AthenaSessionStatus, EngineConfiguration, FINALIZER,
+    MonitoringConfiguration,
+};
 use crate::session::events::MARKS;
 
 /// Largest spec that is kept whole, in bytes of text; each entry of a map counts as `ENTRY` more.
@@ -122,7 +125,8 @@ impl Metadata {
     /// Returns the metadata to keep, and whether all finalizers are among them.
     fn kept(self) -> (ObjectMeta, bool) {
         let mut finalizers = self.finalizers;
-        let whole = finalizers.iter().flatten().map(|name| name.len() + ENTRY).sum::<usize>() <= WHOLE_FINALIZERS;
+        let whole =
+            finalizers.iter().flatten().map(|name| name.len() + ENTRY).sum::<usize>() <= WHOLE_FINALIZERS;
         if let Some(finalizers) = &mut finalizers {
             finalizers.retain(|name| whole || name == FINALIZER);
             // The decoder allocates room for four elements at least.
@@ -208,7 +212,9 @@ fn weight(spec: &AthenaSessionSpec) -> usize {
         deletion_policy: _,
         trimmed: _,
     } = spec;
-    let map = |map: &BTreeMap<String, String>| map.iter().map(|(key, value)| key.len() + value.len() + ENTRY).sum::<usize>();
+    let map = |map: &BTreeMap<String, String>| {
+        map.iter().map(|(key, value)| key.len() + value.len() + ENTRY).sum::<usize>()
+    };
     let text = |text: &Option<String>| text.as_ref().map_or(0, String::len);
     let engine = engine_configuration.as_ref().map_or(0, |engine| {
         let EngineConfiguration {
@@ -220,18 +226,28 @@ fn weight(spec: &AthenaSessionSpec) -> usize {
             default_executor_dpu_size: _,
         } = engine;
         let maps = [additional_configs, spark_properties].into_iter().flatten().map(map).sum::<usize>();
-        let classified = classifications.iter().flatten().map(|one| ENTRY + text(&one.name) + one.properties.as_ref().map_or(0, map));
+        let classified = classifications
+            .iter()
+            .flatten()
+            .map(|one| ENTRY + text(&one.name) + one.properties.as_ref().map_or(0, map));
         maps + classified.sum::<usize>()
     });
     let monitoring = monitoring_configuration.as_ref().map_or(0, |monitoring| {
-        let MonitoringConfiguration { cloud_watch_logging_configuration, managed_logging_configuration, s3_logging_configuration } = monitoring;
+        let MonitoringConfiguration {
+            cloud_watch_logging_configuration,
+            managed_logging_configuration,
+            s3_logging_configuration,
+        } = monitoring;
         let watch = cloud_watch_logging_configuration.as_ref().map_or(0, |logging| {
-            let types =
-                logging.log_types.iter().flatten().map(|(key, types)| key.len() + types.iter().map(|one| one.len() + ENTRY).sum::<usize>() + ENTRY);
+            let types = logging.log_types.iter().flatten().map(|(key, types)| {
+                key.len() + types.iter().map(|one| one.len() + ENTRY).sum::<usize>() + ENTRY
+            });
             text(&logging.log_group) + text(&logging.log_stream_name_prefix) + types.sum::<usize>()
         });
         let managed = managed_logging_configuration.as_ref().map_or(0, |logging| text(&logging.kms_key));
-        let s3 = s3_logging_configuration.as_ref().map_or(0, |logging| text(&logging.kms_key) + text(&logging.log_location));
+        let s3 = s3_logging_configuration
+            .as_ref()
+            .map_or(0, |logging| text(&logging.kms_key) + text(&logging.log_location));
         watch + managed + s3
     });
     let texts = [description, execution_role, notebook_version].into_iter().map(text).sum::<usize>();

@@ -28,7 +28,10 @@ fn merge(into: &mut Value, from: Value) {
 }
 
 fn decoded(object: &Value) -> AthenaSession {
-    serde_json::from_str::<GuardedSession>(&object.to_string()).expect("it can be decoded").0.expect("it can be read")
+    serde_json::from_str::<GuardedSession>(&object.to_string())
+        .expect("it can be decoded")
+        .0
+        .expect("it can be read")
 }
 
 /// A spec that names every field.
@@ -38,7 +41,8 @@ fn every_field() -> Value {
 }
 
 fn large(size: usize) -> Value {
-    let properties: BTreeMap<String, String> = (0..100).map(|number| (format!("spark.p{number}"), "x".repeat(size / 100))).collect();
+    let properties: BTreeMap<String, String> =
+        (0..100).map(|number| (format!("spark.p{number}"), "x".repeat(size / 100))).collect();
     json!({ "engineConfiguration": { "sparkProperties": properties } })
 }
 
@@ -48,7 +52,11 @@ fn a_small_object_is_decoded_as_it_is() {
     let condition = json!({ "type": "Ready", "status": "True", "reason": "SessionIdle", "message": "m", "lastTransitionTime": time });
     let status = json!({ "observedGeneration": 2, "attempt": 0, "attemptTime": time, "sessionId": "s", "conditions": [condition],
         "previousAttempts": [{ "attempt": 0, "stateChangeReason": "why", "endReason": "SessionFailed" }] });
-    for extra in [json!({}), json!({ "spec": every_field() }), json!({ "status": status, "spec": { "tags": { "team": "data" } } })] {
+    for extra in [
+        json!({}),
+        json!({ "spec": every_field() }),
+        json!({ "status": status, "spec": { "tags": { "team": "data" } } }),
+    ] {
         let raw = object(extra);
         let whole: AthenaSession = serde_json::from_value(raw.clone()).expect("an object");
         assert_eq!(decoded(&raw), whole);
@@ -128,7 +136,8 @@ fn a_wrong_type_anywhere_is_found_in_a_large_spec_too() {
     ] {
         let mut raw = object(json!({ "spec": large(100_000) }));
         merge(&mut raw, wrong);
-        let guarded: GuardedSession = serde_json::from_str(&raw.to_string()).expect("it does not hide the others");
+        let guarded: GuardedSession =
+            serde_json::from_str(&raw.to_string()).expect("it does not hide the others");
         assert_eq!(guarded.meta().name.as_deref(), Some("etl"));
         assert!(crate::session::invalid_object::unreadable_field(&raw).is_some());
         assert!(!format!("{guarded:?}").contains("canary"));
@@ -138,7 +147,8 @@ fn a_wrong_type_anywhere_is_found_in_a_large_spec_too() {
 
 #[test]
 fn finalizers_of_any_length_are_not_kept() {
-    let others: Vec<String> = (0..100).map(|number| format!("example.org/{number}")).chain([FINALIZER.to_owned()]).collect();
+    let others: Vec<String> =
+        (0..100).map(|number| format!("example.org/{number}")).chain([FINALIZER.to_owned()]).collect();
     let object = decoded(&object(json!({ "metadata": { "finalizers": others } })));
     assert_eq!(object.metadata.finalizers, Some(vec![FINALIZER.to_owned()]));
     assert!(object.spec.trimmed, "what was left out is read before it is written");
@@ -148,7 +158,8 @@ fn finalizers_of_any_length_are_not_kept() {
 fn conditions_of_any_length_are_not_kept_and_differ_from_the_operators() {
     let condition = |number: usize| json!({ "type": format!("T{number}"), "status": "True", "reason": "R", "message": "x".repeat(32_768), "lastTransitionTime": "2026-01-01T00:00:00Z" });
     let conditions: Vec<Value> = (0..16).map(condition).collect();
-    let status = decoded(&object(json!({ "status": { "conditions": conditions } }))).status.expect("a status");
+    let status =
+        decoded(&object(json!({ "status": { "conditions": conditions } }))).status.expect("a status");
     let kept = status.conditions.expect("conditions");
     assert_eq!((kept.len(), kept.capacity(), kept[0].message.len()), (CONDITIONS, CONDITIONS, MESSAGE));
 }
@@ -157,7 +168,8 @@ fn conditions_of_any_length_are_not_kept_and_differ_from_the_operators() {
 fn a_list_and_a_watch_are_decoded_with_one_that_cannot_be_read() {
     let bad = json!({ "metadata": { "name": "bad" }, "spec": [] });
     let list = json!({ "kind": "AthenaSessionList", "apiVersion": "v", "metadata": { "resourceVersion": "1" }, "items": [bad, object(json!({}))] });
-    let list: kube::api::ObjectList<GuardedSession> = serde_json::from_str(&list.to_string()).expect("a list");
+    let list: kube::api::ObjectList<GuardedSession> =
+        serde_json::from_str(&list.to_string()).expect("a list");
     assert_eq!(list.items.iter().map(|object| object.0.is_ok()).collect::<Vec<_>>(), [false, true]);
     let event = format!(r#"{{"type":"MODIFIED","object":{bad}}}"#);
     let event: kube::core::WatchEvent<GuardedSession> = serde_json::from_str(&event).expect("an event");

@@ -16,16 +16,25 @@ pub(crate) async fn end_leaked_session(athena: Athena, id: String, limits: Limit
     let begun = BootTime::now();
     let mut missed = 0;
     for failures in 0.. {
-        if let Err(refusal) = athena.terminate_session(&id, athena.limiter().acquire(Priority::Terminate).await).await {
+        if let Err(refusal) =
+            athena.terminate_session(&id, athena.limiter().acquire(Priority::Terminate).await).await
+        {
             // The text could repeat properties of the deleted object.
-            warn!(session_id = id, reason = refusal.reason, request_id = refusal.request_id, "cannot end a session without an object");
+            warn!(
+                session_id = id,
+                reason = refusal.reason,
+                request_id = refusal.request_id,
+                "cannot end a session without an object"
+            );
         }
         tokio::time::sleep(backoff(ErrorClass::Throttled, failures, fastrand::f64()).unsigned_abs()).await;
         match athena.look(&id, false, athena.limiter().acquire(Priority::Terminate).await).await {
             Look::Seen(session) if session.ended() || session.state == "TERMINATING" => {
                 return info!(session_id = id, state = session.state, "a session without an object ends");
             }
-            Look::NotFound { .. } if BootTime::now().duration_since(begun) >= limits.uncertainty.unsigned_abs() => {
+            Look::NotFound { .. }
+                if BootTime::now().duration_since(begun) >= limits.uncertainty.unsigned_abs() =>
+            {
                 missed += 1;
                 if missed >= NOT_FOUND_OFTEN_ENOUGH {
                     return warn!(session_id = id, "Athena does not know a session without an object");

@@ -43,7 +43,13 @@ impl NextCall {
 
 impl Operator {
     /// Returns whether the call of `step`, if it makes one, may be made now: then `call` has its permit. If not, the object waits in the rate limiter.
-    pub(crate) fn is_permitted(&self, object: &AthenaSession, known: &LocalState, step: &Step, call: &mut NextCall) -> bool {
+    pub(crate) fn is_permitted(
+        &self,
+        object: &AthenaSession,
+        known: &LocalState,
+        step: &Step,
+        call: &mut NextCall,
+    ) -> bool {
         let Some(priority) = priority(object, known, step) else { return true };
         if call.permit.is_some() {
             return true;
@@ -51,7 +57,12 @@ impl Operator {
         let (key, namespace) = (Key::of(object), object.metadata.namespace.as_deref().unwrap_or_default());
         // The start makes the call, once its attempt is recorded.
         let later = matches!(step, Step::Record(_));
-        let want = Want { priority, ahead: call.continues, large: object.spec.trimmed && carries_configuration(object, known, step), later };
+        let want = Want {
+            priority,
+            ahead: call.continues,
+            large: object.spec.trimmed && carries_configuration(object, known, step),
+            later,
+        };
         if later {
             return self.limiter().reserve(&key, namespace, want);
         }
@@ -61,7 +72,12 @@ impl Operator {
 
     /// Returns whether a session of `object` can be started in its work group, by the reply of GetWorkGroup. Returns nothing if the call has to wait
     /// for its turn.
-    pub(crate) async fn read_work_group(&self, object: &AthenaSession, known: &LocalState, call: &mut NextCall) -> Option<Result<(), Refusal>> {
+    pub(crate) async fn read_work_group(
+        &self,
+        object: &AthenaSession,
+        known: &LocalState,
+        call: &mut NextCall,
+    ) -> Option<Result<(), Refusal>> {
         let told = match self.athena.known_work_group(&object.spec.work_group, &Key::of(object)) {
             KnownWorkGroup::Told(told) => told,
             KnownWorkGroup::Asked => {
@@ -69,7 +85,9 @@ impl Operator {
                 self.limiter().give_back(&Key::of(object));
                 return None;
             }
-            KnownWorkGroup::Unknown if self.is_permitted(object, known, &Step::ReadWorkGroup, call) => self.get_work_group(object, call).await?,
+            KnownWorkGroup::Unknown if self.is_permitted(object, known, &Step::ReadWorkGroup, call) => {
+                self.get_work_group(object, call).await?
+            }
             KnownWorkGroup::Unknown => return None,
         };
         Some(match told {
@@ -81,7 +99,11 @@ impl Operator {
     }
 
     /// Calls GetWorkGroup. Returns nothing if another reconcile does: the object is triggered when that call is answered.
-    async fn get_work_group(&self, object: &AthenaSession, call: &mut NextCall) -> Option<Result<WorkGroup, Refusal>> {
+    async fn get_work_group(
+        &self,
+        object: &AthenaSession,
+        call: &mut NextCall,
+    ) -> Option<Result<WorkGroup, Refusal>> {
         let permit = call.take()?;
         let trigger = |key: &Key| self.trigger.trigger(key, workqueue::Priority::Normal);
         self.athena.work_group(&object.spec.work_group, &Key::of(object), permit, trigger).await
@@ -92,7 +114,11 @@ impl Operator {
     pub(crate) fn sight(&self, object: &AthenaSession, known: &mut LocalState) {
         let at = self.env();
         let id = match attempt(object, known) {
-            Attempt::Live(made, id) if !is_stopping(object, known, &at) && !in_other_account_or_region(&made, &at.identity) => id,
+            Attempt::Live(made, id)
+                if !is_stopping(object, known, &at) && !in_other_account_or_region(&made, &at.identity) =>
+            {
+                id
+            }
             _ => return known.unsettle_but(None),
         };
         known.unsettle_but(Some(id));
@@ -103,7 +129,10 @@ impl Operator {
     }
 
     /// Returns a function that reads pages of lists for the observer, each with a permit of its own.
-    fn pages(&self) -> impl Fn(String, Option<String>) -> BoxFuture<'static, (Asked, Result<Page, Refusal>)> + Send + use<> {
+    fn pages(
+        &self,
+    ) -> impl Fn(String, Option<String>) -> BoxFuture<'static, (Asked, Result<Page, Refusal>)> + Send + use<>
+    {
         let athena = self.athena.clone();
         move |work_group, next| {
             let athena = athena.clone();
@@ -120,7 +149,9 @@ impl Operator {
     fn watch(&self, object: &AthenaSession, session: &Session) -> bool {
         self.observer.watch(&Key::of(object), &object.spec.work_group, session, |work_group| {
             let trigger = self.trigger.clone();
-            tokio::spawn(self.observer.clone().sweep(work_group, self.pages(), move |key| trigger.trigger(&key, workqueue::Priority::Normal)));
+            tokio::spawn(self.observer.clone().sweep(work_group, self.pages(), move |key| {
+                trigger.trigger(&key, workqueue::Priority::Normal)
+            }));
         })
     }
 
@@ -134,7 +165,9 @@ impl Operator {
             let trigger = self.trigger.clone();
             // The time of a few looks at one session.
             let pause = self.limits.transition_interval.unsigned_abs() * 2;
-            tokio::spawn(self.observer.clone().poll(work_group, pause, self.pages(), move |key| trigger.trigger(&key, workqueue::Priority::Normal)));
+            tokio::spawn(self.observer.clone().poll(work_group, pause, self.pages(), move |key| {
+                trigger.trigger(&key, workqueue::Priority::Normal)
+            }));
         });
     }
 
@@ -142,7 +175,11 @@ impl Operator {
     pub(crate) fn look_out(&self, object: &AthenaSession, known: &mut LocalState, step: &Step) {
         let is_stopping = || is_stopping(object, known, &self.env());
         let live = match attempt(object, known) {
-            Attempt::Live(_, id) if !is_stopping() && !matches!(step, Step::Rest | Step::Stop(..) | Step::Conclude(_)) => Some(id),
+            Attempt::Live(_, id)
+                if !is_stopping() && !matches!(step, Step::Rest | Step::Stop(..) | Step::Conclude(_)) =>
+            {
+                Some(id)
+            }
             _ => None,
         };
         let Some(id) = live else { return self.look_away(object, known) };
@@ -176,7 +213,8 @@ impl Operator {
             }
             Some(Sighting::Shown(session, asked)) => {
                 let session = self.redact_session(object, *session).await;
-                seen.look = known.sighted(session, &object.uid().unwrap_or_default(), id, asked, &self.limits);
+                seen.look =
+                    known.sighted(session, &object.uid().unwrap_or_default(), id, asked, &self.limits);
                 seen.look_time = seen.look.is_some().then_some(asked);
             }
             None => {}
@@ -185,7 +223,13 @@ impl Operator {
     }
 
     /// Looks at the session `id`. Returns nothing if the look has to wait for its turn.
-    pub(crate) async fn look(&self, pass: &Pass<'_>, id: &str, full: bool, call: &mut NextCall) -> Option<Answer> {
+    pub(crate) async fn look(
+        &self,
+        pass: &Pass<'_>,
+        id: &str,
+        full: bool,
+        call: &mut NextCall,
+    ) -> Option<Answer> {
         let object = pass.object();
         if !self.is_permitted(object, pass.state(), &Step::Look, call) {
             if !is_stopping(object, pass.state(), &self.env()) {
@@ -203,13 +247,21 @@ impl Operator {
 
     /// Returns the object's sessions in a list of the work group that begins no earlier than `from`. Returns nothing while the object waits for the
     /// list, or for its turn to look at the sessions in it.
-    pub(crate) async fn search(&self, object: &AthenaSession, known: &mut LocalState, from: Timestamp, call: &mut NextCall) -> Option<Answer> {
+    pub(crate) async fn search(
+        &self,
+        object: &AthenaSession,
+        known: &mut LocalState,
+        from: Timestamp,
+        call: &mut NextCall,
+    ) -> Option<Answer> {
         let Some(answer) = self.ask(object, known, from) else {
             self.limiter().cancel(&Key::of(object));
             return None;
         };
         let (begun, marked) = match answer {
-            MarkerAnswer::Failed(refusal) => return Some(Answer::Refused(self.redact_refusal(object, refusal).await)),
+            MarkerAnswer::Failed(refusal) => {
+                return Some(Answer::Refused(self.redact_refusal(object, refusal).await));
+            }
             // The list contains the session by its id, though its marker is not what it should be: the session lives.
             MarkerAnswer::Complete { contains_session: true, marked, .. } if marked.is_empty() => {
                 return Some(Answer::Refused(unknown_to_get_session()));
@@ -219,7 +271,9 @@ impl Operator {
             }
         };
         // Left out, a session without an id would seem not to exist.
-        let Some(ids) = marked.into_iter().map(|marked| marked.id).collect::<Option<Vec<_>>>() else { return Some(Answer::Refused(unnamed())) };
+        let Some(ids) = marked.into_iter().map(|marked| marked.id).collect::<Option<Vec<_>>>() else {
+            return Some(Answer::Refused(unnamed()));
+        };
         known.marked.retain(|session| ids.contains(&session.id));
         for id in ids {
             if known.marked.iter().any(|session| session.id == id) {
@@ -235,7 +289,9 @@ impl Operator {
                     Ok(session) => known.marked.push(session),
                     Err(refusal) => return Some(Answer::Refused(refusal)),
                 },
-                Look::Failed(refusal) => return Some(Answer::Refused(self.redact_refusal(object, refusal).await)),
+                Look::Failed(refusal) => {
+                    return Some(Answer::Refused(self.redact_refusal(object, refusal).await));
+                }
                 Look::NotFound { .. } => return Some(Answer::Refused(unknown_to_get_session())),
             }
         }
@@ -266,7 +322,12 @@ impl Operator {
         };
         let wait = Duration::try_from(from.duration_since(self.clock.now())).unwrap_or_default();
         let wait = if wait.is_zero() { wait } else { wait.saturating_add(MARGIN).min(MAX_WAIT) };
-        let ask = Ask { uid: object.uid().unwrap_or_default(), attempt: recorded, session_id, from: Instant::now() + wait };
+        let ask = Ask {
+            uid: object.uid().unwrap_or_default(),
+            attempt: recorded,
+            session_id,
+            from: Instant::now() + wait,
+        };
         self.searches.ask(&Key::of(object), &object.spec.work_group, ask, |work_group| {
             let trigger = self.trigger.clone();
             let trigger = move |key: &Key| trigger.trigger(key, workqueue::Priority::Normal);
@@ -288,7 +349,9 @@ fn unknown_to_get_session() -> Refusal {
 
 /// Returns the refusal for a session that carries the object's marker and could not be compared with the object's spec.
 fn unread(why: &str) -> Refusal {
-    Refusal::unanswered(format!("a session carries the marker of this object, which cannot be compared with it: {why}"))
+    Refusal::unanswered(format!(
+        "a session carries the marker of this object, which cannot be compared with it: {why}"
+    ))
 }
 
 /// Returns the priority of the call of `step`, if it makes one. Calls that end a session come first, the calls that find it included.
@@ -299,7 +362,9 @@ fn priority(object: &AthenaSession, known: &LocalState, step: &Step) -> Option<P
         Step::Look if wants_stopped(object) && is_ending(object, known) => Some(Priority::Look),
         Step::Look | Step::Search | Step::Start(_) if wants_stopped(object) => Some(Priority::Terminate),
         Step::Look | Step::Search => Some(Priority::Look),
-        Step::ReadWorkGroup | Step::Record(_) | Step::Start(_) if known.was_refused() => Some(Priority::Retry),
+        Step::ReadWorkGroup | Step::Record(_) | Step::Start(_) if known.was_refused() => {
+            Some(Priority::Retry)
+        }
         Step::ReadWorkGroup | Step::Record(_) | Step::Start(_) => Some(Priority::Start),
         _ => None,
     }
@@ -307,7 +372,8 @@ fn priority(object: &AthenaSession, known: &LocalState, step: &Step) -> Option<P
 
 /// Returns whether Athena has accepted TerminateSession for the session of `object`, or shows it ending.
 fn is_ending(object: &AthenaSession, known: &LocalState) -> bool {
-    known.awaits_end() || object.status.as_ref().and_then(|status| status.state.as_deref()) == Some("TERMINATING")
+    known.awaits_end()
+        || object.status.as_ref().and_then(|status| status.state.as_deref()) == Some("TERMINATING")
 }
 
 /// Returns whether the call of `step` carries the engine configuration of the session: it is in the request of a start, and in the reply to a look in

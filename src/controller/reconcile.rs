@@ -80,8 +80,13 @@ const GONE: SignedDuration = SignedDuration::from_secs(30);
 
 impl Operator {
     /// Carries out a pass over `object`. Returns the time at which the object is due again, if it is without a change or a trigger.
-    async fn pass(&self, object: &AthenaSession, memory: &mut ObjectState) -> Result<Option<Timestamp>, Error> {
-        let version: Option<u64> = object.metadata.resource_version.as_deref().and_then(|version| version.parse().ok());
+    async fn pass(
+        &self,
+        object: &AthenaSession,
+        memory: &mut ObjectState,
+    ) -> Result<Option<Timestamp>, Error> {
+        let version: Option<u64> =
+            object.metadata.resource_version.as_deref().and_then(|version| version.parse().ok());
         if memory.written > version {
             // The watch brings the written version; it may have done so after the object was taken from the store, and before this reconcile began.
             if self.has_newer(object) {
@@ -125,7 +130,8 @@ impl Operator {
                 memory.outdated = 0;
                 let (Some(version), Some(status)) = (version, report.status) else { return Ok(None) };
                 // The object as the watch will bring it, before it does.
-                let metadata = ObjectMeta { resource_version: Some(version.to_string()), ..object.metadata.clone() };
+                let metadata =
+                    ObjectMeta { resource_version: Some(version.to_string()), ..object.metadata.clone() };
                 let left = AthenaSession { metadata, spec: object.spec.clone(), status: Some(*status) };
                 // Otherwise the watch brings the written version, and its reconcile does what is due.
                 let Some(step) = self.rest(&left, &mut memory.known) else { return Ok(None) };
@@ -151,7 +157,11 @@ impl Operator {
     ///
     /// # Errors
     /// When the API server refuses a request, or does not answer it.
-    pub(crate) async fn perform_all(&self, pass: &mut Pass<'_>, memory: &mut ObjectState) -> Result<End, Error> {
+    pub(crate) async fn perform_all(
+        &self,
+        pass: &mut Pass<'_>,
+        memory: &mut ObjectState,
+    ) -> Result<End, Error> {
         let key = Key::of(pass.object());
         let mut call = NextCall::default();
         loop {
@@ -182,7 +192,13 @@ impl Operator {
         }
     }
 
-    async fn perform(&self, pass: &mut Pass<'_>, request: Request, memory: &mut ObjectState, call: &mut NextCall) -> Result<Answer, Error> {
+    async fn perform(
+        &self,
+        pass: &mut Pass<'_>,
+        request: Request,
+        memory: &mut ObjectState,
+        call: &mut NextCall,
+    ) -> Result<Answer, Error> {
         let object = pass.object();
         let answer = match request {
             Request::EndLeaked { id, leak } => {
@@ -196,15 +212,21 @@ impl Operator {
             },
             Request::Look { id, full } => self.look(pass, &id, full, call).await,
             Request::Search(from) => Box::pin(self.search(object, pass.state_mut(), from, call)).await,
-            Request::ReadWorkGroup => self.read_work_group(object, pass.state(), call).await.map(Answer::WorkGroup),
-            Request::Turn(step) => self.is_permitted(object, pass.state(), &step, call).then_some(Answer::Done),
+            Request::ReadWorkGroup => {
+                self.read_work_group(object, pass.state(), call).await.map(Answer::WorkGroup)
+            }
+            Request::Turn(step) => {
+                self.is_permitted(object, pass.state(), &step, call).then_some(Answer::Done)
+            }
             Request::AwaitTime { ask } => {
                 self.await_time(&Key::of(object), ask.then_some(object.spec.work_group.as_str()));
                 Some(Answer::Done)
             }
             Request::ReadAgain => Some(Answer::Found(writes::find(&self.client, &object.metadata).await?)),
             Request::Start(number) => Some(self.start(object, number, call).await?),
-            Request::Terminate { id, unrecorded_cause } => Some(self.terminate(object, &id, unrecorded_cause, call).await),
+            Request::Terminate { id, unrecorded_cause } => {
+                Some(self.terminate(object, &id, unrecorded_cause, call).await)
+            }
             Request::Write(write) => Some(Answer::Written(self.write(pass, &write, memory).await?)),
         };
         Ok(answer.unwrap_or(Answer::Wait))
@@ -227,9 +249,17 @@ impl Operator {
     }
 
     /// Calls TerminateSession for the session `id`.
-    async fn terminate(&self, object: &AthenaSession, id: &str, unrecorded_cause: Option<StopCause>, call: &mut NextCall) -> Answer {
+    async fn terminate(
+        &self,
+        object: &AthenaSession,
+        id: &str,
+        unrecorded_cause: Option<StopCause>,
+        call: &mut NextCall,
+    ) -> Answer {
         // The pass gets a permit before.
-        let Some(permit) = call.take() else { return Answer::Refused(Refusal::unanswered("there was no turn for the call")) };
+        let Some(permit) = call.take() else {
+            return Answer::Refused(Refusal::unanswered("there was no turn for the call"));
+        };
         if let Some(cause) = unrecorded_cause {
             warn!(
                 reason = refused_write::REASON,
@@ -251,10 +281,17 @@ impl Operator {
     }
 
     /// Writes to the API server, and logs and counts the changes.
-    async fn write(&self, pass: &Pass<'_>, write: &Write, memory: &mut ObjectState) -> Result<Written, Error> {
+    async fn write(
+        &self,
+        pass: &Pass<'_>,
+        write: &Write,
+        memory: &mut ObjectState,
+    ) -> Result<Written, Error> {
         let object = pass.object();
         match write {
-            Write::AddFinalizer => self.counted("finalizer", writes::write_finalizer(&self.client, object, true).await),
+            Write::AddFinalizer => {
+                self.counted("finalizer", writes::write_finalizer(&self.client, object, true).await)
+            }
             Write::RemoveFinalizer => self.release(object, pass, memory).await,
             Write::Delete => {
                 info!("the time after the end is over: the object is deleted");
@@ -264,7 +301,8 @@ impl Operator {
                 if let Step::Hold(refusal) | Step::Reject(_, refusal) = pass.step() {
                     log_refusal("GetWorkGroup", refusal);
                 }
-                let written = self.counted("status", writes::write_status(&self.client, object, status).await)?;
+                let written =
+                    self.counted("status", writes::write_status(&self.client, object, status).await)?;
                 if matches!(written, Written::Yes(_)) {
                     let ahead = self.env().api_server_ahead.unwrap_or_default();
                     self.count(object, &changes(object, status, ahead));
@@ -284,7 +322,11 @@ impl Operator {
     }
 
     /// Reports the reason in the status of an object that cannot be read, or releases the object.
-    async fn report_unreadable(&self, object: &ObjectMeta, memory: &mut ObjectState) -> Result<Option<Timestamp>, Error> {
+    async fn report_unreadable(
+        &self,
+        object: &ObjectMeta,
+        memory: &mut ObjectState,
+    ) -> Result<Option<Timestamp>, Error> {
         let Some(raw) = writes::read_raw(&self.client, object).await? else { return Ok(None) };
         // The object may have been fixed since: the watch brings that.
         let Some(field) = unreadable_field(&raw) else { return Ok(None) };
@@ -295,7 +337,8 @@ impl Operator {
         let written = match action {
             Action::Nothing => return Ok(None),
             Action::Report { patch, message } => {
-                let written = self.counted("status", writes::write_raw(&self.client, object, &patch, true).await)?;
+                let written =
+                    self.counted("status", writes::write_raw(&self.client, object, &patch, true).await)?;
                 if matches!(written, Written::Yes(_)) {
                     warn!(reason = crate::session::invalid_object::REASON, "{message}");
                     self.publisher.publish(object, events::unreadable(&message));
@@ -304,7 +347,8 @@ impl Operator {
             }
             Action::Release(patch) => {
                 self.announce(object, &retained, &mut memory.retention_told).await;
-                let written = self.counted("finalizer", writes::write_raw(&self.client, object, &patch, false).await)?;
+                let written =
+                    self.counted("finalizer", writes::write_raw(&self.client, object, &patch, false).await)?;
                 if matches!(written, Written::Yes(_)) {
                     self.retain(object, &retained);
                 }
@@ -315,12 +359,18 @@ impl Operator {
     }
 
     /// Removes the finalizer of `object`, and reports whether its session runs on.
-    async fn release(&self, object: &AthenaSession, pass: &Pass<'_>, memory: &mut ObjectState) -> Result<Written, Error> {
+    async fn release(
+        &self,
+        object: &AthenaSession,
+        pass: &Pass<'_>,
+        memory: &mut ObjectState,
+    ) -> Result<Written, Error> {
         let retained = Retained::of(object, pass.state());
         if let Some(retained) = &retained {
             self.announce(&object.metadata, retained, &mut memory.retention_told).await;
         }
-        let written = self.counted("finalizer", writes::write_finalizer(&self.client, object, false).await)?;
+        let written =
+            self.counted("finalizer", writes::write_finalizer(&self.client, object, false).await)?;
         if matches!(written, Written::Yes(_)) {
             if let Some(retained) = retained {
                 self.retain(&object.metadata, &retained);
@@ -349,11 +399,18 @@ impl Operator {
         let Retained { session_id, work_group, region } = retained;
         let event = events::retained(retained);
         warn!(reason = &*event.reason, session_id, work_group, region, "{}", event.note);
-        self.metrics.retained(object.namespace.as_deref().unwrap_or_default(), work_group.as_deref().unwrap_or(UNTOLD));
+        self.metrics.retained(
+            object.namespace.as_deref().unwrap_or_default(),
+            work_group.as_deref().unwrap_or(UNTOLD),
+        );
     }
 
     fn count(&self, object: &AthenaSession, changes: &Changes) {
-        self.metrics.changed(changes, object.metadata.namespace.as_deref().unwrap_or_default(), &object.spec.work_group);
+        self.metrics.changed(
+            changes,
+            object.metadata.namespace.as_deref().unwrap_or_default(),
+            &object.spec.work_group,
+        );
     }
 
     fn counted(&self, write: &'static str, result: Result<Written, Error>) -> Result<Written, Error> {
@@ -371,20 +428,35 @@ impl Operator {
 
 fn log_leak(session_id: &str, leak: Leak) {
     match leak {
-        Leak::AttemptOver => warn!(session_id, "a session was started for an attempt that is over: it is ended"),
-        Leak::ObjectGone => warn!(session_id, "the object is gone before its session could be recorded: the session is ended"),
+        Leak::AttemptOver => {
+            warn!(session_id, "a session was started for an attempt that is over: it is ended")
+        }
+        Leak::ObjectGone => {
+            warn!(session_id, "the object is gone before its session could be recorded: the session is ended")
+        }
         Leak::StatusRefused => {
-            warn!(reason = refused_write::REASON, session_id, "the session is ended though the status cannot name it: the API server refuses that");
+            warn!(
+                reason = refused_write::REASON,
+                session_id,
+                "the session is ended though the status cannot name it: the API server refuses that"
+            );
         }
     }
 }
 
 fn log_refusal(operation: &str, refusal: &Refusal) {
-    warn!(reason = refusal.reason, request_id = refusal.request_id, "{operation} is refused: {}", refusal.message);
+    warn!(
+        reason = refusal.reason,
+        request_id = refusal.request_id,
+        "{operation} is refused: {}",
+        refusal.message
+    );
 }
 
 fn log_change(before: Option<&AthenaSessionStatus>, after: &AthenaSessionStatus) {
-    let told = |status: &AthenaSessionStatus| (status.state.clone(), condition(status, "Ready").map(|ready| ready.reason.clone()));
+    let told = |status: &AthenaSessionStatus| {
+        (status.state.clone(), condition(status, "Ready").map(|ready| ready.reason.clone()))
+    };
     let (state, reason) = told(after);
     record_attempt(before, Some(after));
     if before.map(told) != Some((state.clone(), reason.clone())) {

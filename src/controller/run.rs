@@ -32,7 +32,9 @@ pub async fn run(
     let shutdown = shutdown.boxed().shared();
     let scopes: Vec<(Option<String>, Api<Received>)> = match namespaces {
         [] => vec![(None, Api::all(client))],
-        names => names.iter().map(|name| (Some(name.clone()), Api::namespaced(client.clone(), name))).collect(),
+        names => {
+            names.iter().map(|name| (Some(name.clone()), Api::namespaced(client.clone(), name))).collect()
+        }
     };
     operator.metrics.reconciles.set_max_concurrent(scopes.len() * usize::from(concurrency));
     // For as long as the process runs: sessions without an object are ended after the last reconcile.
@@ -40,7 +42,9 @@ pub async fn run(
     tokio::spawn(async move { calls.dispatch_calls().await });
     let clock = operator.clone();
     let clock = tokio::spawn(async move { tokio::join!(clock.follow_clock(), clock.ask_time()) });
-    let run = |(namespace, api)| run_scope(operator.clone(), namespace, api, concurrency, readiness.clone(), shutdown.clone());
+    let run = |(namespace, api)| {
+        run_scope(operator.clone(), namespace, api, concurrency, readiness.clone(), shutdown.clone())
+    };
     join_all(scopes.into_iter().map(run)).await;
     clock.abort();
 }
@@ -57,16 +61,18 @@ async fn run_scope(
     operator.stores.lock().push(reader.clone());
     let queue = Workqueue::new(concurrency.into(), operator.metrics.workqueue.clone());
     operator.trigger.register(namespace.clone(), queue.clone());
-    let enter = touched(api, writer, namespace.unwrap_or_default(), readiness).take_until(shutdown.clone()).for_each(|object| {
-        match object {
-            Ok(object) if operator.is_news(&object) => queue.add(Key::of(&object), priority(&object)),
-            Ok(_) => {}
-            // A refusal was logged when it began.
-            Err(error) if refusal(&error).is_some() => {}
-            Err(error) => warn!("{error}"),
-        }
-        std::future::ready(())
-    });
+    let enter = touched(api, writer, namespace.unwrap_or_default(), readiness)
+        .take_until(shutdown.clone())
+        .for_each(|object| {
+            match object {
+                Ok(object) if operator.is_news(&object) => queue.add(Key::of(&object), priority(&object)),
+                Ok(_) => {}
+                // A refusal was logged when it began.
+                Err(error) if refusal(&error).is_some() => {}
+                Err(error) => warn!("{error}"),
+            }
+            std::future::ready(())
+        });
     let reconciles = TaskTracker::new();
     let serve = async {
         // Until the first list is complete, an object that is not in the store may yet arrive.
@@ -94,7 +100,10 @@ fn priority(object: &Received) -> Priority {
     // A suspended object without a live session can wait like any other: else its edits would be served before the changes of other objects'
     // sessions.
     let is_to_end = |object: &AthenaSession| {
-        let may_live = object.status.as_ref().is_some_and(|status| status.attempt_time.is_some() && status.end_reason.is_none());
+        let may_live = object
+            .status
+            .as_ref()
+            .is_some_and(|status| status.attempt_time.is_some() && status.end_reason.is_none());
         object.spec.suspend && may_live
     };
     if object.meta().deletion_timestamp.is_some() || object.0.as_ref().is_ok_and(is_to_end) {

@@ -25,12 +25,19 @@ impl Operator {
     ///
     /// # Errors
     /// When the API server does not return the object, or the object can no longer be read.
-    pub(crate) async fn whole<'a>(&self, object: &'a AthenaSession) -> Result<Option<Cow<'a, AthenaSession>>, Error> {
+    pub(crate) async fn whole<'a>(
+        &self,
+        object: &'a AthenaSession,
+    ) -> Result<Option<Cow<'a, AthenaSession>>, Error> {
         if !object.spec.trimmed {
             return Ok(Some(Cow::Borrowed(object)));
         }
         let Some(spec) = Box::pin(writes::read_spec(&self.client, object)).await? else { return Ok(None) };
-        Ok(Some(Cow::Owned(AthenaSession { metadata: object.metadata.clone(), spec, status: object.status.clone() })))
+        Ok(Some(Cow::Owned(AthenaSession {
+            metadata: object.metadata.clone(),
+            spec,
+            status: object.status.clone(),
+        })))
     }
 
     /// Returns the spec by which texts about `object` can be redacted: the whole one, or the trimmed one if that cannot be read, by which no text is

@@ -40,14 +40,17 @@ pub enum Error {
     Unreadable,
 }
 
-const UNDONE: &str = "the API server takes the write, but without effect: a mutating policy or webhook undoes it";
+const UNDONE: &str =
+    "the API server takes the write, but without effect: a mutating policy or webhook undoes it";
 
 impl Error {
     /// Returns the kind of the failure, without the server's text.
     pub fn class(&self) -> &'static str {
         match self {
             Self::Api(_, error) => match error.as_ref() {
-                kube::Error::Api(status) if (400..500).contains(&status.code) => "the API server refuses the request",
+                kube::Error::Api(status) if (400..500).contains(&status.code) => {
+                    "the API server refuses the request"
+                }
                 kube::Error::Api(_) => "the API server fails",
                 _ => "the API server cannot be reached",
             },
@@ -88,7 +91,9 @@ impl Error {
 /// escaped.
 fn text(error: &kube::Error) -> String {
     match error {
-        kube::Error::Api(status) if status.message.is_empty() => format!("HTTP {} {}", status.code, status.reason),
+        kube::Error::Api(status) if status.message.is_empty() => {
+            format!("HTTP {} {}", status.code, status.reason)
+        }
         kube::Error::Api(status) => status.message.clone(),
         other => other.to_string(),
     }
@@ -98,7 +103,11 @@ fn text(error: &kube::Error) -> String {
 ///
 /// # Errors
 /// When the outcome is not known or the server refuses it.
-pub async fn write_finalizer(client: &Client, object: &AthenaSession, present: bool) -> Result<Written, Error> {
+pub async fn write_finalizer(
+    client: &Client,
+    object: &AthenaSession,
+    present: bool,
+) -> Result<Written, Error> {
     let read;
     let before = if object.spec.trimmed {
         // The finalizers of others may not have been kept.
@@ -110,13 +119,18 @@ pub async fn write_finalizer(client: &Client, object: &AthenaSession, present: b
     } else {
         object.finalizers()
     };
-    let mut finalizers: Vec<&str> = before.iter().map(String::as_str).filter(|name| *name != FINALIZER).collect();
+    let mut finalizers: Vec<&str> =
+        before.iter().map(String::as_str).filter(|name| *name != FINALIZER).collect();
     if present {
         finalizers.push(FINALIZER);
     }
     let patch = json!({ "metadata": { "resourceVersion": object.metadata.resource_version, "finalizers": finalizers } });
     let request = async {
-        let patch = requests(&object.metadata).patch_metadata(&object.name_any(), &parameters(), &Patch::Merge(patch));
+        let patch = requests(&object.metadata).patch_metadata(
+            &object.name_any(),
+            &parameters(),
+            &Patch::Merge(patch),
+        );
         send(client, patch.map_err(kube::Error::BuildRequest)?).await
     };
     let what = if present { ADD_FINALIZER } else { REMOVE_FINALIZER };
@@ -135,7 +149,11 @@ pub async fn write_finalizer(client: &Client, object: &AthenaSession, present: b
 ///
 /// # Errors
 /// When the outcome is not known or the server refuses it.
-pub async fn write_status(client: &Client, object: &AthenaSession, status: &AthenaSessionStatus) -> Result<Written, Error> {
+pub async fn write_status(
+    client: &Client,
+    object: &AthenaSession,
+    status: &AthenaSessionStatus,
+) -> Result<Written, Error> {
     let ObjectMeta { name, namespace, uid, resource_version, .. } = &object.metadata;
     let body = json!({
         "apiVersion": AthenaSession::api_version(&()),
@@ -146,7 +164,8 @@ pub async fn write_status(client: &Client, object: &AthenaSession, status: &Athe
     let request = async {
         let parameters = PostParams { field_manager: Some(FIELD_MANAGER.into()), ..PostParams::default() };
         let body = serde_json::to_vec(&body).map_err(kube::Error::SerdeError)?;
-        let replacement = requests(&object.metadata).replace_subresource("status", &object.name_any(), &parameters, body);
+        let replacement =
+            requests(&object.metadata).replace_subresource("status", &object.name_any(), &parameters, body);
         send(client, replacement.map_err(kube::Error::BuildRequest)?).await
     };
     confirmed(client, &object.metadata, outcome(STATUS, timed(request).await)).await
@@ -182,7 +201,8 @@ pub async fn read_spec(client: &Client, object: &AthenaSession) -> Result<Option
 async fn read_finalizers(client: &Client, object: &AthenaSession) -> Result<Option<Vec<String>>, Error> {
     let Some(text) = read_text(client, &object.metadata).await? else { return Ok(None) };
     let Reply { metadata } = serde_json::from_str(&text).map_err(|_| Error::Unreadable)?;
-    let same = metadata.uid == object.metadata.uid && metadata.resource_version == object.metadata.resource_version;
+    let same =
+        metadata.uid == object.metadata.uid && metadata.resource_version == object.metadata.resource_version;
     Ok(Some(metadata.finalizers).filter(|_| same))
 }
 
@@ -232,12 +252,20 @@ async fn read_text(client: &Client, object: &ObjectMeta) -> Result<Option<String
 ///
 /// # Errors
 /// When the outcome is not known or the server refuses it.
-pub async fn write_raw(client: &Client, object: &ObjectMeta, patch: &Value, status: bool) -> Result<Written, Error> {
+pub async fn write_raw(
+    client: &Client,
+    object: &ObjectMeta,
+    patch: &Value,
+    status: bool,
+) -> Result<Written, Error> {
     let name = object.name.as_deref().unwrap_or_default();
     let request = async {
         let (requests, patch) = (requests(object), Patch::Merge(patch));
-        let patch =
-            if status { requests.patch_subresource("status", name, &parameters(), &patch) } else { requests.patch(name, &parameters(), &patch) };
+        let patch = if status {
+            requests.patch_subresource("status", name, &parameters(), &patch)
+        } else {
+            requests.patch(name, &parameters(), &patch)
+        };
         send(client, patch.map_err(kube::Error::BuildRequest)?).await
     };
     confirmed(client, object, outcome(UNREADABLE, timed(request).await)).await
@@ -249,10 +277,12 @@ pub async fn write_raw(client: &Client, object: &ObjectMeta, patch: &Value, stat
 /// When the outcome is not known or the server refuses it.
 pub async fn delete(client: &Client, object: &AthenaSession) -> Result<Written, Error> {
     let meta = &object.metadata;
-    let preconditions = Preconditions { uid: meta.uid.clone(), resource_version: meta.resource_version.clone() };
+    let preconditions =
+        Preconditions { uid: meta.uid.clone(), resource_version: meta.resource_version.clone() };
     let parameters = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() };
     let request = async {
-        let deletion = requests(meta).delete(&object.name_any(), &parameters).map_err(kube::Error::BuildRequest)?;
+        let deletion =
+            requests(meta).delete(&object.name_any(), &parameters).map_err(kube::Error::BuildRequest)?;
         // The object, or a Status without its metadata.
         client.request::<IgnoredAny>(deletion).await.map(|_| Reply::default())
     };
@@ -265,12 +295,15 @@ pub async fn delete(client: &Client, object: &AthenaSession) -> Result<Written, 
 /// When the server refuses or does not answer.
 pub async fn find(client: &Client, object: &ObjectMeta) -> Result<Found, Error> {
     let request = async {
-        let get = requests(object).get_metadata(object.name.as_deref().unwrap_or_default(), &GetParams::default());
+        let get =
+            requests(object).get_metadata(object.name.as_deref().unwrap_or_default(), &GetParams::default());
         send(client, get.map_err(kube::Error::BuildRequest)?).await
     };
     match timed(request).await {
         Some(Ok(Reply { metadata })) if metadata.uid != object.uid => Ok(Found::Gone),
-        Some(Ok(Reply { metadata })) if metadata.resource_version == object.resource_version => Ok(Found::Same),
+        Some(Ok(Reply { metadata })) if metadata.resource_version == object.resource_version => {
+            Ok(Found::Same)
+        }
         Some(Ok(_)) => Ok(Found::Changed),
         Some(Err(kube::Error::Api(status))) if status.is_not_found() => Ok(Found::Gone),
         Some(Err(error)) => Err(Error::Api(READ, Box::new(error))),
@@ -280,7 +313,11 @@ pub async fn find(client: &Client, object: &ObjectMeta) -> Result<Found, Error> 
 
 /// Asks the server again where the reply to a write says that `object` is gone: a proxy may say so too, and the watch brings no deletion of an object
 /// that is still there.
-async fn confirmed(client: &Client, object: &ObjectMeta, written: Result<Written, Error>) -> Result<Written, Error> {
+async fn confirmed(
+    client: &Client,
+    object: &ObjectMeta,
+    written: Result<Written, Error>,
+) -> Result<Written, Error> {
     match written? {
         Written::Gone if find(client, object).await? != Found::Gone => Ok(Written::Conflict),
         written => Ok(written),
@@ -299,7 +336,9 @@ fn timed<T>(request: impl Future<Output = kube::Result<T>>) -> impl Future<Outpu
 
 fn outcome(what: &'static str, reply: Option<kube::Result<Reply>>) -> Result<Written, Error> {
     match reply {
-        Some(Ok(Reply { metadata })) => Ok(Written::Yes(metadata.resource_version.and_then(|version| version.parse().ok()))),
+        Some(Ok(Reply { metadata })) => {
+            Ok(Written::Yes(metadata.resource_version.and_then(|version| version.parse().ok())))
+        }
         Some(Err(kube::Error::Api(status))) if status.is_conflict() => Ok(Written::Conflict),
         Some(Err(kube::Error::Api(status))) if status.is_not_found() => Ok(Written::Gone),
         Some(Err(error)) => Err(Error::Api(what, Box::new(error))),
@@ -316,17 +355,23 @@ mod tests {
     #[test]
     fn the_server_may_ask_for_a_minute_at_most() {
         let asked = |seconds| {
-            let status: Status = serde_json::from_value(json!({ "code": 429, "details": { "retryAfterSeconds": seconds } })).expect("a status");
+            let status: Status =
+                serde_json::from_value(json!({ "code": 429, "details": { "retryAfterSeconds": seconds } }))
+                    .expect("a status");
             Error::Api(STATUS, Box::new(kube::Error::Api(Box::new(status)))).retry_after()
         };
-        assert_eq!([0, 1, 60, 86_400].map(asked), [None, Some(Duration::from_secs(1)), Some(Duration::from_mins(1)), Some(Duration::from_mins(1))]);
+        assert_eq!(
+            [0, 1, 60, 86_400].map(asked),
+            [None, Some(Duration::from_secs(1)), Some(Duration::from_mins(1)), Some(Duration::from_mins(1))]
+        );
         assert_eq!(Error::Timeout(STATUS).retry_after(), None);
     }
 
     #[test]
     fn what_the_server_refuses_is_told_from_what_passes() {
         let error = |what, code: u16| {
-            let status: Status = serde_json::from_value(json!({ "code": code, "message": "no" })).expect("a status");
+            let status: Status =
+                serde_json::from_value(json!({ "code": code, "message": "no" })).expect("a status");
             Error::Api(what, Box::new(kube::Error::Api(Box::new(status))))
         };
         for (code, first, second) in [

@@ -24,7 +24,8 @@ pub(crate) use self::value::is_role;
 /// # Errors
 /// When the program cannot be started again.
 pub fn start_without_empty() -> anyhow::Result<()> {
-    let (empty, rest): (Vec<_>, Vec<_>) = std::env::vars_os().partition(|(name, value)| is_empty(name, value));
+    let (empty, rest): (Vec<_>, Vec<_>) =
+        std::env::vars_os().partition(|(name, value)| is_empty(name, value));
     if empty.is_empty() {
         return Ok(());
     }
@@ -39,7 +40,11 @@ pub fn start_without_empty() -> anyhow::Result<()> {
 }
 
 fn is_empty(name: &OsStr, value: &OsStr) -> bool {
-    value.is_empty() && name.to_str().and_then(Variable::named).is_some_and(|variable| !matches!(variable.kind, Kind::Unchecked(_)))
+    value.is_empty()
+        && name
+            .to_str()
+            .and_then(Variable::named)
+            .is_some_and(|variable| !matches!(variable.kind, Kind::Unchecked(_)))
 }
 
 impl Variable {
@@ -54,7 +59,10 @@ impl Variable {
 }
 
 /// Returns a sentence for each variable of `environment` that `is_read` chooses and that has a wrong value.
-pub fn problems(environment: impl IntoIterator<Item = (OsString, OsString)>, is_read: impl Fn(&str, &Variable) -> bool) -> Vec<String> {
+pub fn problems(
+    environment: impl IntoIterator<Item = (OsString, OsString)>,
+    is_read: impl Fn(&str, &Variable) -> bool,
+) -> Vec<String> {
     let problem = |(name, value): (OsString, OsString)| {
         let name = name.into_string().ok()?;
         let variable = Variable::named(&name).filter(|variable| is_read(&name, variable))?;
@@ -73,7 +81,10 @@ pub fn problems(environment: impl IntoIterator<Item = (OsString, OsString)>, is_
 
 /// Returns the values of the environment that must not be printed.
 pub fn secrets() -> impl Iterator<Item = String> {
-    VARIABLES.iter().filter(|variable| variable.kind.is_secret()).filter_map(|variable| std::env::var(variable.name).ok())
+    VARIABLES
+        .iter()
+        .filter(|variable| variable.kind.is_secret())
+        .filter_map(|variable| std::env::var(variable.name).ok())
 }
 
 #[cfg(test)]

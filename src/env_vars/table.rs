@@ -2,8 +2,9 @@
 //! in Cargo.lock, and fails when one is read that is missing here, or when one is here that nothing reads.
 
 use super::value::Kind::{
-    self, Account, Anything, AppName, Boolean, CertificateFolders, Certificates, CredentialsUrl, Endpoint, Files, Flag, Header, Host, Key, Never,
-    Number, NumberOrSwitch, OneOf, Proxy, Region, Regions, Role, RoleSession, Schemes, SecretHeader, SecretKey, Text, Unchecked, UrlPath,
+    self, Account, Anything, AppName, Boolean, CertificateFolders, Certificates, CredentialsUrl, Endpoint,
+    Files, Flag, Header, Host, Key, Never, Number, NumberOrSwitch, OneOf, Proxy, Region, Regions, Role,
+    RoleSession, Schemes, SecretHeader, SecretKey, Text, Unchecked, UrlPath,
 };
 
 /// An environment variable.
@@ -39,7 +40,15 @@ const fn key(name: &'static str, kind: Kind) -> ProfileKey {
 }
 
 const ACCOUNT_ID_ENDPOINT_MODES: Kind = OneOf(&["preferred", "disabled", "required"]);
-const AUTH_SCHEMES: Kind = Schemes(&["sigv4", "sigv4a", "httpBearerAuth", "httpBasicAuth", "httpDigestAuth", "httpApiKeyAuth", "noAuth"]);
+const AUTH_SCHEMES: Kind = Schemes(&[
+    "sigv4",
+    "sigv4a",
+    "httpBearerAuth",
+    "httpBasicAuth",
+    "httpDigestAuth",
+    "httpApiKeyAuth",
+    "noAuth",
+]);
 const CHECKSUMS: Kind = OneOf(&["when_supported", "when_required"]);
 const COMPRESSION_SIZE: Kind = Number(0, 10_485_760);
 const METADATA_MODES: Kind = OneOf(&["IPv4", "IPv6"]);
@@ -53,7 +62,9 @@ const TIME_ZONE: Kind = Unchecked("no time is shown in a time zone");
 const OTHER_SYSTEM: Kind = Unchecked("it is read on another system or processor");
 const OTHER_BUILD: Kind = Unchecked("it is read in a build with other features");
 const OWN_FILTER: Kind = Unchecked("the filter of the log comes from --log");
-const BEFORE_MAIN: Kind = Unchecked("aws-lc reads it before the program begins, and ends the process for some values, an empty one among them");
+const BEFORE_MAIN: Kind = Unchecked(
+    "aws-lc reads it before the program begins, and ends the process for some values, an empty one among them",
+);
 const NOT_CALLED: Kind = Unchecked("what reads it is not called");
 
 /// All environment variables.
@@ -126,7 +137,10 @@ pub const VARIABLES: &[Variable] = &[
     variable("LOG_SENSITIVE_BODIES", Boolean),
     variable("LOG_SIGNABLE_BODY", Boolean),
     variable("SECRET_ACCESS_KEY", SecretKey),
-    variable("SMITHY_CLIENT_SDK_CUSTOM_PARTITION", Never("the AWS SDK ends the process when it cannot read the file")),
+    variable(
+        "SMITHY_CLIENT_SDK_CUSTOM_PARTITION",
+        Never("the AWS SDK ends the process when it cannot read the file"),
+    ),
     variable("_X_AMZN_TRACE_ID", Text),
     // The client of the API server.
     of_cluster("KUBECONFIG", Files),

@@ -21,10 +21,23 @@ fn names_are_in_the_table_once() {
 fn a_newline_or_a_control_character_is_wrong_in_every_variable_that_is_read_as_text() {
     for variable in VARIABLES {
         let is_free = matches!(variable.kind, Kind::Anything | Kind::Unchecked(_));
-        for value in ["value\n", "value\r\n", "val\nue", "val\u{1}ue", "val\u{7f}ue", "value\t", " value", "\u{85}value"] {
+        for value in [
+            "value\n",
+            "value\r\n",
+            "val\nue",
+            "val\u{1}ue",
+            "val\u{7f}ue",
+            "value\t",
+            " value",
+            "\u{85}value",
+        ] {
             let problem = problem(variable.kind, value);
             assert_eq!(problem.is_empty(), is_free, "{}: {problem}", variable.name);
-            assert!(!problem.contains("val\nue") && !problem.contains('\u{1}'), "{}: {problem}", variable.name);
+            assert!(
+                !problem.contains("val\nue") && !problem.contains('\u{1}'),
+                "{}: {problem}",
+                variable.name
+            );
         }
     }
 }
@@ -35,19 +48,41 @@ fn values_have_the_form_that_their_reader_takes() {
         (Kind::Header, &["Basic a b"][..], &["é"][..]),
         (Kind::Key, &["AKIAEXAMPLE", "test", "a/b+c="], &["a b", "é"]),
         (Kind::Boolean, &["true", "FALSE"], &["yes", "1", "maybe"]),
-        (Kind::Number(1, 10), &["1", "10"], &["0", "11", "-1", "1.0", "word", "1e1", "99999999999999999999999"]),
+        (
+            Kind::Number(1, 10),
+            &["1", "10"],
+            &["0", "11", "-1", "1.0", "word", "1e1", "99999999999999999999999"],
+        ),
         (Kind::OneOf(&["standard"]), &["standard", "Standard"], &["legacy"]),
-        (Kind::Schemes(&["sigv4", "noAuth"]), &["sigv4", "noAuth, aws.auth#sigv4"], &["sigv4,", "SigV4", "word"]),
+        (
+            Kind::Schemes(&["sigv4", "noAuth"]),
+            &["sigv4", "noAuth, aws.auth#sigv4"],
+            &["sigv4,", "SigV4", "word"],
+        ),
         (Kind::NumberOrSwitch, &["1", "on", "64M", "1GiB", "-1"], &["word", "1x", "--"]),
-        (Kind::Region, &["eu-west-1", "aws-global"], &["eu west", "EU-WEST-1", "eu-west-1.", "-", "eu_west", "é"]),
+        (
+            Kind::Region,
+            &["eu-west-1", "aws-global"],
+            &["eu west", "EU-WEST-1", "eu-west-1.", "-", "eu_west", "é"],
+        ),
         (Kind::Regions, &["*", "eu-west-1, us-east-1"], &["eu-west-1,", "a b"]),
         (Kind::Account, &["012345678901"], &["12345678901", "word"]),
-        (Kind::Role, &["arn:aws:iam::123456789012:role/name"], &["name", "arn:aws:iam::123456789012:user/name"]),
+        (
+            Kind::Role,
+            &["arn:aws:iam::123456789012:role/name"],
+            &["name", "arn:aws:iam::123456789012:user/name"],
+        ),
         (Kind::RoleSession, &["a-b@c"], &["a", "a b"]),
         (Kind::AppName, &["app-1.0"], &["my app", "a/b"]),
         (
             Kind::Endpoint,
-            &["http://localhost:80", "https://athena.eu-west-1.amazonaws.com", "http://127.0.0.1:9/prefix/", "https://[::1]:443", "HTTPS://host"],
+            &[
+                "http://localhost:80",
+                "https://athena.eu-west-1.amazonaws.com",
+                "http://127.0.0.1:9/prefix/",
+                "https://[::1]:443",
+                "HTTPS://host",
+            ],
             &[
                 "localhost:80",
                 "host",
@@ -69,14 +104,22 @@ fn values_have_the_form_that_their_reader_takes() {
                 "http://xn--/",
             ],
         ),
-        (Kind::CredentialsUrl, &["http://169.254.170.23/v1/credentials?id=1"], &["169.254.170.23/v1", "127.0.0.1:80"]),
+        (
+            Kind::CredentialsUrl,
+            &["http://169.254.170.23/v1/credentials?id=1"],
+            &["169.254.170.23/v1", "127.0.0.1:80"],
+        ),
         (Kind::UrlPath, &["/v2/credentials/id?a=b"], &["v2", "http://host/", "/a b"]),
         (
             Kind::Proxy,
             &["http://user:p%40ss@proxy:3128", "proxy:3128", "socks5://proxy:1080", "https://[::1]:3128/"],
             &["ftp://proxy", "http://", "http://proxy:port", "a b", "/path"],
         ),
-        (Kind::Host, &["10.0.0.1", "::1", "kubernetes.default.svc", "host."], &["a b", "10.0.0.1.2", "", "a..b", "-.1"]),
+        (
+            Kind::Host,
+            &["10.0.0.1", "::1", "kubernetes.default.svc", "host."],
+            &["a b", "10.0.0.1.2", "", "a..b", "-.1"],
+        ),
     ] {
         for value in right {
             assert_eq!(problem(kind, value), "", "{value}");
@@ -89,9 +132,15 @@ fn values_have_the_form_that_their_reader_takes() {
 
 #[test]
 fn a_url_that_is_right_is_one_that_the_sdk_takes() {
-    for value in ["http://host", "https://host.example.com:443/a/b", "http://[::1]:80/", "http://a_b", "http://host."] {
+    for value in
+        ["http://host", "https://host.example.com:443/a/b", "http://[::1]:80/", "http://a_b", "http://host."]
+    {
         assert_eq!(problem(Kind::Endpoint, value), "");
-        assert!(url::Url::parse(value).is_ok() && value.parse::<http::Uri>().is_ok_and(|uri| uri.host().is_some()), "{value}");
+        assert!(
+            url::Url::parse(value).is_ok()
+                && value.parse::<http::Uri>().is_ok_and(|uri| uri.host().is_some()),
+            "{value}"
+        );
     }
 }
 
@@ -101,15 +150,25 @@ fn files_are_looked_at() {
     let at = |name: &str| folder.path().join(name).display().to_string();
     let (text, none, garbage) = (at("text"), at("none"), at("garbage"));
     std::fs::write(&text, "no certificate").expect("written");
-    std::fs::write(&garbage, "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n").expect("written");
-    assert!(problem(Kind::Certificates, &none).contains("No such file"), "{}", problem(Kind::Certificates, &none));
+    std::fs::write(&garbage, "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n")
+        .expect("written");
+    assert!(
+        problem(Kind::Certificates, &none).contains("No such file"),
+        "{}",
+        problem(Kind::Certificates, &none)
+    );
     for file in [&text, &garbage] {
         assert_eq!(problem(Kind::Certificates, file), "gives no certificate of an authority in PEM form");
     }
-    assert_eq!(problem(Kind::CertificateFolders, &folder.path().display().to_string()), "gives no certificate of an authority in PEM form");
+    assert_eq!(
+        problem(Kind::CertificateFolders, &folder.path().display().to_string()),
+        "gives no certificate of an authority in PEM form"
+    );
     assert!(problem(Kind::CertificateFolders, &none).contains("No such file"));
     assert_eq!(problem(Kind::Files, &format!("{text}::{garbage}")), "");
-    assert!(problem(Kind::Files, &format!("{text}:{none}")).starts_with("names a file that cannot be read: "));
+    assert!(
+        problem(Kind::Files, &format!("{text}:{none}")).starts_with("names a file that cannot be read: ")
+    );
     assert!(problem(Kind::Files, &folder.path().display().to_string()).contains("cannot be read"));
 }
 
@@ -138,7 +197,14 @@ fn problems_name_the_variable_and_show_no_value() {
 #[test]
 fn a_variable_that_is_read_and_has_no_value_is_left_out() {
     let is_empty = |name: &str, value: &str| super::is_empty(name.as_ref(), value.as_ref());
-    for name in ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_ATHENA", "ATHENA_OPERATOR_NAMESPACES", "KUBECONFIG", "NO_COLOR", "MIMALLOC_VERBOSE"] {
+    for name in [
+        "AWS_ENDPOINT_URL",
+        "AWS_ENDPOINT_URL_ATHENA",
+        "ATHENA_OPERATOR_NAMESPACES",
+        "KUBECONFIG",
+        "NO_COLOR",
+        "MIMALLOC_VERBOSE",
+    ] {
         assert!(is_empty(name, "") && !is_empty(name, "x"), "{name}");
     }
     for name in ["RUST_LOG", "SOMETHING_ELSE", "AWS_ENDPOINT_URL_S3"] {

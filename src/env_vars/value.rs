@@ -107,30 +107,43 @@ impl Kind {
         let unless = |right: bool, problem: &str| (!right).then(|| problem.to_owned());
         match self {
             Self::Anything | Self::Unchecked(_) | Self::Never(_) | Self::Flag | Self::Text => None,
-            Self::Header | Self::SecretHeader => unless(value.is_ascii(), "has a character in it that is not ASCII"),
+            Self::Header | Self::SecretHeader => {
+                unless(value.is_ascii(), "has a character in it that is not ASCII")
+            }
             Self::Key | Self::SecretKey => {
-                unless(value.is_ascii(), "has a character in it that is not ASCII").or_else(|| unless(!value.contains(' '), "has a space in it"))
+                unless(value.is_ascii(), "has a character in it that is not ASCII")
+                    .or_else(|| unless(!value.contains(' '), "has a space in it"))
             }
             Self::Boolean => unless(is_one_of(value, &["true", "false"]), "must be true or false"),
             Self::Number(least, most) => {
                 let right = value.parse().is_ok_and(|number| (least..=most).contains(&number));
                 (!right).then(|| format!("must be a whole number of at least {least} and at most {most}"))
             }
-            Self::OneOf(words) => (!is_one_of(value, words)).then(|| format!("must be one of {}", words.join(", "))),
-            Self::Schemes(names) => {
-                let is_known = |scheme: &str| names.contains(&scheme.trim().rsplit('#').next().unwrap_or_default());
-                (!value.split(',').all(is_known)).then(|| format!("must be some of {}, separated by commas", names.join(", ")))
+            Self::OneOf(words) => {
+                (!is_one_of(value, words)).then(|| format!("must be one of {}", words.join(", ")))
             }
-            Self::NumberOrSwitch => unless(is_number_or_switch(value), "must be a number, or a word such as on or off"),
+            Self::Schemes(names) => {
+                let is_known =
+                    |scheme: &str| names.contains(&scheme.trim().rsplit('#').next().unwrap_or_default());
+                (!value.split(',').all(is_known))
+                    .then(|| format!("must be some of {}, separated by commas", names.join(", ")))
+            }
+            Self::NumberOrSwitch => {
+                unless(is_number_or_switch(value), "must be a number, or a word such as on or off")
+            }
             Self::Region => unless(is_region(value), "is not the name of an AWS region, such as eu-west-1"),
             Self::Regions => {
                 let right = value.split(',').all(|region| region.trim() == "*" || is_region(region.trim()));
                 unless(right, "must be names of AWS regions, separated by commas, or *")
             }
-            Self::Account => {
-                unless(value.len() == 12 && value.bytes().all(|byte| byte.is_ascii_digit()), "is not the number of an AWS account: twelve digits")
-            }
-            Self::Role => unless(is_role(value), "is not the ARN of a role, such as arn:aws:iam::123456789012:role/name"),
+            Self::Account => unless(
+                value.len() == 12 && value.bytes().all(|byte| byte.is_ascii_digit()),
+                "is not the number of an AWS account: twelve digits",
+            ),
+            Self::Role => unless(
+                is_role(value),
+                "is not the ARN of a role, such as arn:aws:iam::123456789012:role/name",
+            ),
             Self::RoleSession => {
                 let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"_+=,.@-".contains(&byte);
                 let right = (2..=64).contains(&value.len()) && value.bytes().all(allowed);
@@ -138,19 +151,30 @@ impl Kind {
             }
             Self::AppName => {
                 let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
-                unless(value.bytes().all(allowed), "must be letters, digits and characters of !#$%&'*+-.^_`|~")
+                unless(
+                    value.bytes().all(allowed),
+                    "must be letters, digits and characters of !#$%&'*+-.^_`|~",
+                )
             }
             Self::Endpoint => problem_of_url(value, false).map(str::to_owned),
             Self::CredentialsUrl => problem_of_url(value, true).map(str::to_owned),
-            Self::UrlPath => unless(value.starts_with('/') && value.parse::<Uri>().is_ok(), "is not the path of a URL, which begins with /"),
-            Self::Proxy => unless(is_proxy(value), "is not the URL of a proxy, such as http://proxy.example.com:3128"),
+            Self::UrlPath => unless(
+                value.starts_with('/') && value.parse::<Uri>().is_ok(),
+                "is not the path of a URL, which begins with /",
+            ),
+            Self::Proxy => {
+                unless(is_proxy(value), "is not the URL of a proxy, such as http://proxy.example.com:3128")
+            }
             Self::Host => unless(is_host(value), "is not the name or the address of a host"),
             Self::Files => value.split(':').filter(|path| !path.is_empty()).find_map(unreadable),
-            Self::Certificates => problem_of_certificates(load_certs_from_paths(Some(Path::new(value)), None)),
+            Self::Certificates => {
+                problem_of_certificates(load_certs_from_paths(Some(Path::new(value)), None))
+            }
             Self::CertificateFolders => {
                 let mut found = CertificateResult::default();
                 for folder in value.split(':').filter(|path| !path.is_empty()) {
-                    let CertificateResult { certs, errors, .. } = load_certs_from_paths(None, Some(Path::new(folder)));
+                    let CertificateResult { certs, errors, .. } =
+                        load_certs_from_paths(None, Some(Path::new(folder)));
                     found.certs.extend(certs);
                     found.errors.extend(errors);
                 }
@@ -162,7 +186,10 @@ impl Kind {
 
 /// Returns whether `text` is the ARN of an IAM role.
 pub(crate) fn is_role(text: &str) -> bool {
-    text.starts_with("arn:aws") && text.contains(":iam::") && text.contains(":role/") && (20..=2048).contains(&text.len())
+    text.starts_with("arn:aws")
+        && text.contains(":iam::")
+        && text.contains(":role/")
+        && (20..=2048).contains(&text.len())
 }
 
 fn is_one_of(value: &str, words: &[&str]) -> bool {
@@ -170,13 +197,18 @@ fn is_one_of(value: &str, words: &[&str]) -> bool {
 }
 
 fn is_number_or_switch(value: &str) -> bool {
-    let number = value.trim_start_matches('-').trim_end_matches(['K', 'M', 'G', 'T', 'i', 'B', 'k', 'm', 'g', 't', 'b']);
+    let number = value
+        .trim_start_matches('-')
+        .trim_end_matches(['K', 'M', 'G', 'T', 'i', 'B', 'k', 'm', 'g', 't', 'b']);
     is_one_of(value, &["true", "yes", "on", "false", "no", "off"]) || number.parse::<u32>().is_ok()
 }
 
 fn is_region(value: &str) -> bool {
     let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-    (1..=63).contains(&value.len()) && value.bytes().all(allowed) && !value.starts_with('-') && !value.ends_with('-')
+    (1..=63).contains(&value.len())
+        && value.bytes().all(allowed)
+        && !value.starts_with('-')
+        && !value.ends_with('-')
 }
 
 fn is_host(value: &str) -> bool {
@@ -185,7 +217,9 @@ fn is_host(value: &str) -> bool {
         (1..=63).contains(&label.len()) && label.bytes().all(allowed)
     };
     // A name whose last label is a number is an IP address, or not valid.
-    let is_numeric = |name: &str| name.rsplit('.').next().is_some_and(|last| last.bytes().all(|byte| byte.is_ascii_digit()));
+    let is_numeric = |name: &str| {
+        name.rsplit('.').next().is_some_and(|last| last.bytes().all(|byte| byte.is_ascii_digit()))
+    };
     let name = value.strip_suffix('.').unwrap_or(value);
     value.parse::<IpAddr>().is_ok() || (value.len() <= 253 && !is_numeric(name) && name.split('.').all(label))
 }
@@ -196,7 +230,9 @@ fn problem_of_url(value: &str, may_have_query: bool) -> Option<&'static str> {
         return Some(URL);
     }
     // The SDK parses a URL with both crates, one after the other.
-    let (Ok(uri), Ok(_)) = (value.parse::<Uri>(), url::Url::parse(value)) else { return Some("is not a URL") };
+    let (Ok(uri), Ok(_)) = (value.parse::<Uri>(), url::Url::parse(value)) else {
+        return Some("is not a URL");
+    };
     let Some(authority) = uri.authority() else { return Some("names no host") };
     if authority.as_str().contains('@') {
         return Some("has a user or a password in it, which would not be sent");
@@ -217,7 +253,9 @@ fn is_authority(authority: &str, host: &str) -> bool {
 
 fn is_proxy(value: &str) -> bool {
     let Ok(uri) = value.parse::<Uri>() else { return false };
-    let is_known = uri.scheme_str().is_none_or(|scheme| is_one_of(scheme, &["http", "https", "socks4", "socks4a", "socks5", "socks5h"]));
+    let is_known = uri
+        .scheme_str()
+        .is_none_or(|scheme| is_one_of(scheme, &["http", "https", "socks4", "socks4a", "socks5", "socks5h"]));
     let Some(authority) = uri.authority() else { return false };
     let place = authority.as_str().rsplit_once('@').map_or(authority.as_str(), |(_, place)| place);
     is_known && is_authority(place, authority.host())
@@ -233,7 +271,9 @@ fn problem_of_certificates(found: CertificateResult) -> Option<String> {
     let (usable, _) = RootCertStore::empty().add_parsable_certificates(found.certs);
     let problem = || match found.errors.first() {
         // The error's own text shows the path.
-        Some(Error { context, kind: ErrorKind::Io { inner, .. } }) => format!("gives no certificate of an authority: {context}: {inner}"),
+        Some(Error { context, kind: ErrorKind::Io { inner, .. } }) => {
+            format!("gives no certificate of an authority: {context}: {inner}")
+        }
         Some(Error { context, .. }) => format!("gives no certificate of an authority: {context}"),
         None => "gives no certificate of an authority in PEM form".into(),
     };

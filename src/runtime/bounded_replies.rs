@@ -44,16 +44,20 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 /// Returns a client that sends its requests through `client` and bounds the replies.
 pub fn bounded_replies(client: Client, default_namespace: String) -> Client {
     let replies = Arc::new(Replies { permits: Arc::new(Semaphore::new(PERMITS)), limits: Mutex::default() });
-    let service = service_fn(move |request: Request<Body>| -> BoxFuture<'static, Result<Response<Reply>, BoxError>> {
-        let (client, replies) = (client.clone(), replies.clone());
-        Box::pin(async move {
-            match ListRequest::of(&request) {
-                Some(list) => replies.list(&client, list, request).await,
-                None if is_watch(request.uri()) => Ok(client.send(request).await?.map(Reply::free)),
-                None => Ok(client.send(request).await?.map(|body| Reply::gated(body, replies.permits.clone()))),
-            }
-        })
-    });
+    let service =
+        service_fn(move |request: Request<Body>| -> BoxFuture<'static, Result<Response<Reply>, BoxError>> {
+            let (client, replies) = (client.clone(), replies.clone());
+            Box::pin(async move {
+                match ListRequest::of(&request) {
+                    Some(list) => replies.list(&client, list, request).await,
+                    None if is_watch(request.uri()) => Ok(client.send(request).await?.map(Reply::free)),
+                    None => Ok(client
+                        .send(request)
+                        .await?
+                        .map(|body| Reply::gated(body, replies.permits.clone()))),
+                }
+            })
+        });
     Client::new(service, default_namespace)
 }
 
@@ -64,7 +68,12 @@ struct Replies {
 }
 
 impl Replies {
-    async fn list(&self, client: &Client, list: ListRequest, request: Request<Body>) -> Result<Response<Reply>, BoxError> {
+    async fn list(
+        &self,
+        client: &Client,
+        list: ListRequest,
+        request: Request<Body>,
+    ) -> Result<Response<Reply>, BoxError> {
         let (parts, _) = request.into_parts();
         let mut limit = self.limit(&list).min(list.limit);
         loop {
@@ -75,7 +84,9 @@ impl Replies {
                 return Ok(Response::from_parts(head, Reply::gated(body, self.permits.clone())));
             }
             let longest = if limit > 1 { LONGEST_PAGE } else { usize::MAX };
-            let page = tokio::time::timeout(TIMEOUT, self.read(body, longest)).await.map_err(|_| "no page of a list in time")??;
+            let page = tokio::time::timeout(TIMEOUT, self.read(body, longest))
+                .await
+                .map_err(|_| "no page of a list in time")??;
             let Some((frames, permit)) = page else {
                 limit = (limit / STEP).max(1);
                 continue;
@@ -92,7 +103,11 @@ impl Replies {
     }
 
     /// Reads `body`; returns nothing if it is longer than `longest` bytes.
-    async fn read(&self, body: Body, longest: usize) -> Result<Option<(VecDeque<Bytes>, Option<OwnedSemaphorePermit>)>, BoxError> {
+    async fn read(
+        &self,
+        body: Body,
+        longest: usize,
+    ) -> Result<Option<(VecDeque<Bytes>, Option<OwnedSemaphorePermit>)>, BoxError> {
         let mut body = Reply::gated(body, self.permits.clone());
         let (mut frames, mut bytes) = (VecDeque::new(), 0);
         while let Some(frame) = body.frame().await {
@@ -130,7 +145,8 @@ impl ListRequest {
             return None;
         }
         let is_limit = |pair: &&str| pair.starts_with("limit=");
-        let (limits, others): (Vec<_>, Vec<_>) = uri.query()?.split('&').filter(|pair| !pair.is_empty()).partition(is_limit);
+        let (limits, others): (Vec<_>, Vec<_>) =
+            uri.query()?.split('&').filter(|pair| !pair.is_empty()).partition(is_limit);
         let limit = limits.first()?.strip_prefix("limit=")?.parse().ok().filter(|limit| *limit > 0)?;
         let is_continued = others.iter().any(|pair| pair.starts_with("continue="));
         Some(Self { path: uri.path().to_owned(), query: others.join("&"), limit, is_continued })
@@ -188,7 +204,8 @@ impl Gated {
     fn poll_frame(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, kube::Error>>> {
         if self.read > FREE && self.permit.is_none() {
             let permits = self.permits.clone();
-            let waiting = self.waiting.get_or_insert_with(|| Box::pin(async { permits.acquire_owned().await.ok() }));
+            let waiting =
+                self.waiting.get_or_insert_with(|| Box::pin(async { permits.acquire_owned().await.ok() }));
             self.permit = ready!(waiting.as_mut().poll(context));
             self.waiting = None;
         }
@@ -202,7 +219,10 @@ impl http_body::Body for Reply {
     type Data = Bytes;
     type Error = kube::Error;
 
-    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, kube::Error>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, kube::Error>>> {
         match &mut *self {
             Self::Free(body) => Pin::new(body).poll_frame(context),
             Self::Gated(gated) => gated.poll_frame(context),

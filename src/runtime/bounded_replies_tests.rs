@@ -21,7 +21,10 @@ fn a_list_is_told_by_its_limit() {
     );
     let next = of("/apis/g/v1/things?limit=500&continue=abc%3D&resourceVersionMatch=x").expect("a list");
     assert!(next.is_continued);
-    assert_eq!(next.with_limit(3).expect("a URI").to_string(), "/apis/g/v1/things?continue=abc%3D&resourceVersionMatch=x&limit=3");
+    assert_eq!(
+        next.with_limit(3).expect("a URI").to_string(),
+        "/apis/g/v1/things?continue=abc%3D&resourceVersionMatch=x&limit=3"
+    );
     assert_eq!(of("/apis/g/v1/things?watch=true&limit=5"), None);
     assert_eq!(of("/apis/g/v1/things/one"), None);
     assert_eq!(of("/apis/g/v1/things?limit=0"), None);
@@ -30,9 +33,15 @@ fn a_list_is_told_by_its_limit() {
 
 #[test]
 fn the_next_page_is_as_large_as_fits() {
-    for (limit, bytes, expected) in
-        [(16, 16 * 3_000, 64), (256, 256 * 3_000, 349), (500, 500 * 3_000, 349), (16, 16 * 100_000, 10), (1, 1_500_000, 1), (1, 3_000, 4), (4, 0, 16)]
-    {
+    for (limit, bytes, expected) in [
+        (16, 16 * 3_000, 64),
+        (256, 256 * 3_000, 349),
+        (500, 500 * 3_000, 349),
+        (16, 16 * 100_000, 10),
+        (1, 1_500_000, 1),
+        (1, 3_000, 4),
+        (4, 0, 16),
+    ] {
         assert_eq!(next_limit(limit, bytes), expected, "{limit} objects of {bytes} bytes");
     }
 }
@@ -58,18 +67,23 @@ fn server(sizes: Vec<usize>) -> (Client, Arc<Served>) {
                 Some((key, value.parse().ok()?))
             })
             .collect();
-        let (from, limit) = (query.get("continue").copied().unwrap_or(0), query.get("limit").copied().unwrap_or(usize::MAX));
+        let (from, limit) =
+            (query.get("continue").copied().unwrap_or(0), query.get("limit").copied().unwrap_or(usize::MAX));
         told.requests.lock().push((from, limit));
         let page: Vec<usize> = sizes.iter().skip(from).take(limit).copied().collect();
         let next = from + page.len();
         let next = if next < sizes.len() { format!(r#","continue":"{next}""#) } else { String::new() };
-        let head = format!(r#"{{"kind":"List","apiVersion":"v1","metadata":{{"resourceVersion":"1"{next}}},"items":["#);
+        let head = format!(
+            r#"{{"kind":"List","apiVersion":"v1","metadata":{{"resourceVersion":"1"{next}}},"items":["#
+        );
         let items = page.into_iter().enumerate().flat_map(|(number, size)| {
             let comma = if number == 0 { "" } else { "," };
-            let object = format!("{comma}{{\"metadata\":{{\"name\":\"n\"}},\"data\":\"{}\"}}", "x".repeat(size));
+            let object =
+                format!("{comma}{{\"metadata\":{{\"name\":\"n\"}},\"data\":\"{}\"}}", "x".repeat(size));
             object.into_bytes().chunks(16_384).map(Bytes::copy_from_slice).collect::<Vec<_>>()
         });
-        let chunks: Vec<Bytes> = std::iter::once(Bytes::from(head)).chain(items).chain([Bytes::from("]}")]).collect();
+        let chunks: Vec<Bytes> =
+            std::iter::once(Bytes::from(head)).chain(items).chain([Bytes::from("]}")]).collect();
         let told = told.clone();
         let body = stream::iter(chunks).map(move |chunk| {
             told.bytes.fetch_add(chunk.len(), Ordering::Relaxed);
@@ -84,7 +98,8 @@ async fn list_all(client: &Client) -> usize {
     let (mut count, mut next) = (0, None);
     loop {
         let query = next.map_or_else(String::new, |next: String| format!("&continue={next}"));
-        let request = Request::get(format!("/apis/g/v1/things?limit=500{query}")).body(Vec::new()).expect("a request");
+        let request =
+            Request::get(format!("/apis/g/v1/things?limit=500{query}")).body(Vec::new()).expect("a request");
         let text = client.request_text(request).await.expect("a page");
         let page: serde_json::Value = serde_json::from_str(&text).expect("JSON");
         count += page["items"].as_array().map_or(0, Vec::len);

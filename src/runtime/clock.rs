@@ -53,7 +53,8 @@ impl Reply {
         /// Longest round trip whose reply is used.
         const LONGEST: Duration = Duration::from_mins(5);
         let date = rfc2822::parse(date).ok()?.timestamp();
-        let is_usable = (EARLIEST..LATEST).contains(&date.as_second()) && received.duration_since(sent) <= LONGEST;
+        let is_usable =
+            (EARLIEST..LATEST).contains(&date.as_second()) && received.duration_since(sent) <= LONGEST;
         is_usable.then_some(Self { date, sent, received })
     }
 
@@ -98,9 +99,14 @@ impl Estimate {
     /// Corrects the estimate by a reply of the machine itself. A `Date` has whole seconds, and the round trip takes time: a difference within both
     /// does not count, and the estimate moves no further than the reply forces it to.
     fn observe(&mut self, reply: &Reply) {
-        let (earliest, latest) = (origin(reply.date, reply.received), origin(reply.date, reply.sent) + SignedDuration::from_secs(1));
+        let (earliest, latest) = (
+            origin(reply.date, reply.received),
+            origin(reply.date, reply.sent) + SignedDuration::from_secs(1),
+        );
         let told = Self { origin: reply.origin(), source: Source::Own, suspect: None };
-        let is_far = |origin: Timestamp| earliest.duration_since(origin) > Self::JUMP || origin.duration_since(latest) > Self::JUMP;
+        let is_far = |origin: Timestamp| {
+            earliest.duration_since(origin) > Self::JUMP || origin.duration_since(latest) > Self::JUMP
+        };
         if is_far(self.origin) {
             match self.suspect {
                 Some(suspect) if !is_far(suspect) => *self = told,
@@ -174,7 +180,11 @@ struct Inner {
 impl Clock {
     /// Creates a clock of `machine`, which follows the node's clock as of now until a reply corrects it.
     pub fn new(machine: &'static str) -> Self {
-        let estimate = Estimate { origin: origin(Timestamp::now(), BootTime::now()), source: Source::Node, suspect: None };
+        let estimate = Estimate {
+            origin: origin(Timestamp::now(), BootTime::now()),
+            source: Source::Node,
+            suspect: None,
+        };
         let state = State { estimate, announced: estimate.origin, is_skewed: false };
         Self(Arc::new(Inner { machine, state: Mutex::new(state), corrected: Notify::new() }))
     }
@@ -258,7 +268,10 @@ impl Clock {
         let (machine, skew) = (self.0.machine, skew.as_secs_f64());
         if is_wrong {
             let (size, direction) = (skew.abs(), if skew < 0.0 { "behind" } else { "ahead of" });
-            warn!(skew, "the node's clock is {size:.0} s {direction} {machine}'s: times are compared with {machine}'s clock; set the node's");
+            warn!(
+                skew,
+                "the node's clock is {size:.0} s {direction} {machine}'s: times are compared with {machine}'s clock; set the node's"
+            );
         } else {
             info!(skew, "the node's clock agrees with {machine}'s again");
         }

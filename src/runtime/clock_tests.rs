@@ -11,7 +11,11 @@ fn time(millis: i64) -> Timestamp {
 /// A reply of a machine that was started `ahead` milliseconds before the time that [`time`] counts from, and whose `Date` is written after `there`.
 fn reply(ahead: i64, sent: u64, there: u64, back: u64) -> Reply {
     let written = time(ahead + i64::try_from(sent + there).expect("a time"));
-    Reply { date: Timestamp::from_second(written.as_second()).expect("a time"), sent: boot(sent), received: boot(sent + there + back) }
+    Reply {
+        date: Timestamp::from_second(written.as_second()).expect("a time"),
+        sent: boot(sent),
+        received: boot(sent + there + back),
+    }
 }
 
 fn node() -> Estimate {
@@ -23,7 +27,14 @@ fn a_date_that_no_clock_shows_is_ignored() {
     let read = |date: &str| Reply::new(date, boot(0), boot(10)).map(|reply| reply.date);
     assert_eq!(read("Tue, 15 Nov 2022 08:12:31 GMT"), None, "older than what it tells of");
     assert_eq!(read("Fri, 15 Jan 2027 08:00:00 GMT"), Some(time(0)));
-    for date in ["", "now", "1800000000", "Fri, 15 Jan 2027", "Wed, 15 Jan 2270 08:00:00 GMT", "Thu, 01 Jan 1970 00:00:00 GMT"] {
+    for date in [
+        "",
+        "now",
+        "1800000000",
+        "Fri, 15 Jan 2027",
+        "Wed, 15 Jan 2270 08:00:00 GMT",
+        "Thu, 01 Jan 1970 00:00:00 GMT",
+    ] {
         assert_eq!(read(date), None, "{date}");
     }
     let late = Reply::new("Fri, 15 Jan 2027 08:00:00 GMT", boot(0), boot(301_000));
@@ -35,7 +46,11 @@ fn the_first_reply_is_taken_and_the_way_back_is_half_of_the_round_trip() {
     let mut estimate = node();
     estimate.observe(&reply(0, 5_000, 200, 200));
     assert_eq!(estimate, Estimate { origin: time(-200), source: Source::Own, suspect: None });
-    assert_eq!(estimate.at(boot(5_400)), time(5_200), "the Date says 5 s, and was written half a round trip ago");
+    assert_eq!(
+        estimate.at(boot(5_400)),
+        time(5_200),
+        "the Date says 5 s, and was written half a round trip ago"
+    );
 }
 
 #[test]
@@ -93,7 +108,10 @@ fn a_first_date_that_is_far_from_the_nodes_clock_has_to_be_confirmed() {
         let mut right = estimate;
         right.observe(&reply(0, 2_000, 10, 10));
         assert_eq!((right.source, right.suspect), (Source::Own, None));
-        assert!(right.origin.duration_since(time(0)).abs() <= SignedDuration::from_secs(1), "the node's clock and the second reply agree");
+        assert!(
+            right.origin.duration_since(time(0)).abs() <= SignedDuration::from_secs(1),
+            "the node's clock and the second reply agree"
+        );
         // The node's clock is wrong.
         estimate.observe(&reply(ahead, 2_000, 10, 10));
         assert_eq!((estimate.source, estimate.suspect), (Source::Own, None));
@@ -111,14 +129,26 @@ fn a_first_date_that_is_far_from_the_nodes_clock_has_to_be_confirmed() {
 fn what_has_to_be_confirmed_is_tried_for_signatures() {
     let clock = Clock::new("Athena");
     let sent = BootTime::now();
-    let near = |shown: Timestamp, wanted: Timestamp| shown.duration_since(wanted).abs() < SignedDuration::from_secs(10);
+    let near = |shown: Timestamp, wanted: Timestamp| {
+        shown.duration_since(wanted).abs() < SignedDuration::from_secs(10)
+    };
     let told = |date| Reply { date, sent, received: BootTime::now() };
     let node = clock.now();
     let wrong = node + SignedDuration::from_hours(2);
     clock.observe(&told(wrong));
-    assert!(near(clock.now(), node) && near(clock.signing_time(), wrong) && clock.is_in_doubt() && !clock.read().is_certain);
+    assert!(
+        near(clock.now(), node)
+            && near(clock.signing_time(), wrong)
+            && clock.is_in_doubt()
+            && !clock.read().is_certain
+    );
     clock.observe(&told(node));
-    assert!(near(clock.now(), node) && near(clock.signing_time(), node) && !clock.is_in_doubt() && clock.read().is_certain);
+    assert!(
+        near(clock.now(), node)
+            && near(clock.signing_time(), node)
+            && !clock.is_in_doubt()
+            && clock.read().is_certain
+    );
     // One reply does not move a clock that is certain.
     clock.observe(&told(wrong));
     assert!(near(clock.now(), node) && near(clock.signing_time(), node));
@@ -128,7 +158,11 @@ fn what_has_to_be_confirmed_is_tried_for_signatures() {
 async fn timers_are_set_anew_for_what_moves_the_clock_far_and_not_for_machines_that_differ() {
     let clock = Clock::new("Athena");
     let sent = BootTime::now();
-    let told = |seconds| Reply { date: Timestamp::now() + SignedDuration::from_secs(seconds), sent, received: BootTime::now() };
+    let told = |seconds| Reply {
+        date: Timestamp::now() + SignedDuration::from_secs(seconds),
+        sent,
+        received: BootTime::now(),
+    };
     let is_announced = |clock: &Clock| {
         let clock = clock.clone();
         async move { tokio::time::timeout(Duration::ZERO, clock.corrected()).await.is_ok() }
@@ -160,7 +194,8 @@ fn a_slow_reply_says_less_and_does_not_undo_a_quick_one() {
 fn a_hint_counts_until_the_machine_itself_has_told_its_time() {
     let clock = Clock::new("Athena");
     let sent = BootTime::now();
-    let shown = |clock: &Clock| clock.read().now.duration_since(time(0)).abs() < SignedDuration::from_secs(10);
+    let shown =
+        |clock: &Clock| clock.read().now.duration_since(time(0)).abs() < SignedDuration::from_secs(10);
     let told = |date| Reply { date, sent, received: BootTime::now() };
     clock.hint(&told(time(0)));
     assert!(shown(&clock) && !clock.read().is_certain && clock.node_skew().is_none());

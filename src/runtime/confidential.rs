@@ -14,7 +14,8 @@ const SHORTEST: usize = 8;
 /// Most secrets that are known at a time: those of the environment, and of the last credentials.
 const MOST: usize = 32;
 /// Members of AWS's replies and keys of its files that hold secrets, in lower case.
-const MEMBERS: [&str; 5] = ["secretaccesskey", "sessiontoken", "aws_secret_access_key", "aws_session_token", "\"token\""];
+const MEMBERS: [&str; 5] =
+    ["secretaccesskey", "sessiontoken", "aws_secret_access_key", "aws_session_token", "\"token\""];
 
 static KNOWN: RwLock<VecDeque<String>> = RwLock::new(VecDeque::new());
 
@@ -51,7 +52,9 @@ fn without_passwords(text: &str) -> String {
     while let Some((before, after)) = rest.split_once("://") {
         kept.extend([before, "://"]);
         let end = after
-            .find(|letter: char| letter.is_whitespace() || matches!(letter, '/' | '?' | '#' | '"' | '\'' | '<' | '>' | '`'))
+            .find(|letter: char| {
+                letter.is_whitespace() || matches!(letter, '/' | '?' | '#' | '"' | '\'' | '<' | '>' | '`')
+            })
             .unwrap_or(after.len());
         rest = match after[..end].rfind('@') {
             Some(at) => {
@@ -74,10 +77,13 @@ fn without_member(text: &str, member: &str) -> String {
         if after < end {
             continue;
         }
-        let between = text[after..].find(|letter: char| !matches!(letter, '"' | '\\' | ':' | '=' | '>' | ' ')).unwrap_or(text.len() - after);
+        let between = text[after..]
+            .find(|letter: char| !matches!(letter, '"' | '\\' | ':' | '=' | '>' | ' '))
+            .unwrap_or(text.len() - after);
         let begin = after + between;
-        let length =
-            text[begin..].find(|letter: char| letter.is_whitespace() || matches!(letter, '"' | '\\' | '<' | ',' | '&')).unwrap_or(text.len() - begin);
+        let length = text[begin..]
+            .find(|letter: char| letter.is_whitespace() || matches!(letter, '"' | '\\' | '<' | ',' | '&'))
+            .unwrap_or(text.len() - begin);
         if between > 0 && length > 0 {
             kept.extend([&text[end..begin], LEFT_OUT]);
             end = begin + length;
@@ -132,13 +138,19 @@ mod tests {
     #[test]
     fn members_that_hold_a_secret_are_left_out_however_they_are_written() {
         for (text, expected) in [
-            ("<SecretAccessKey>abc/def+1=</SecretAccessKey><Broken", "<SecretAccessKey>***</SecretAccessKey><Broken"),
+            (
+                "<SecretAccessKey>abc/def+1=</SecretAccessKey><Broken",
+                "<SecretAccessKey>***</SecretAccessKey><Broken",
+            ),
             (
                 r#"{"SecretAccessKey": "abc", "Token":"def", "AccessKeyId":"AKIA"}"#,
                 r#"{"SecretAccessKey": "***", "Token":"***", "AccessKeyId":"AKIA"}"#,
             ),
             (r#"{\"SessionToken\":\"abc\"}"#, r#"{\"SessionToken\":\"***\"}"#),
-            ("aws_secret_access_key = abc\naws_session_token=def", "aws_secret_access_key = ***\naws_session_token=***"),
+            (
+                "aws_secret_access_key = abc\naws_session_token=def",
+                "aws_secret_access_key = ***\naws_session_token=***",
+            ),
             ("the SecretAccessKey", "the SecretAccessKey"),
             ("SecretAccessKeyring", "SecretAccessKeyring"),
         ] {

@@ -54,7 +54,10 @@ impl Grouped for Key {
 
 impl From<&ObjectMeta> for Key {
     fn from(metadata: &ObjectMeta) -> Self {
-        Self::new(metadata.namespace.as_deref().unwrap_or_default(), metadata.name.as_deref().unwrap_or_default())
+        Self::new(
+            metadata.namespace.as_deref().unwrap_or_default(),
+            metadata.name.as_deref().unwrap_or_default(),
+        )
     }
 }
 
@@ -87,7 +90,8 @@ mod tests {
     fn it_has_a_namespace_and_a_name() {
         let key = Key::new("team", "etl");
         assert_eq!((key.namespace(), key.name(), key.to_string().as_str()), ("team", "etl", "team/etl"));
-        let object = DynamicObject::new("etl", &ApiResource::erase::<crate::api::AthenaSession>(&())).within("team");
+        let object =
+            DynamicObject::new("etl", &ApiResource::erase::<crate::api::AthenaSession>(&())).within("team");
         assert_eq!(Key::of(&object), key);
         let reference: ObjectRef<crate::api::AthenaSession> = key.reference();
         assert_eq!((reference.namespace.as_deref(), reference.name.as_str()), (Some("team"), "etl"));

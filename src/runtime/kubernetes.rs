@@ -62,7 +62,8 @@ impl ApiServer {
         const SILENCE: Duration = Duration::from_mins(3);
         let kubeconfig = Kubeconfig::read();
         let cluster = kubeconfig.as_ref().ok().and_then(current_cluster);
-        let proxy = cluster.map(|cluster| Proxy::of(cluster, |name| std::env::var(name).ok())).transpose()?.flatten();
+        let proxy =
+            cluster.map(|cluster| Proxy::of(cluster, |name| std::env::var(name).ok())).transpose()?.flatten();
         let found = match kubeconfig {
             Ok(kubeconfig) => Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await,
             Err(error) => Err(error),
@@ -92,7 +93,11 @@ impl ApiServer {
         // kube's retries take minutes; a reconcile that ends and runs again sees the changes since.
         config.default_retry = false;
         if let Some(proxy) = &proxy {
-            info!(proxy = proxy.authority(), setting = proxy.setting(), "the API server is reached through a proxy");
+            info!(
+                proxy = proxy.authority(),
+                setting = proxy.setting(),
+                "the API server is reached through a proxy"
+            );
         }
         Ok(Self { config, proxy, timeout })
     }
@@ -113,7 +118,11 @@ fn current_cluster(kubeconfig: &Kubeconfig) -> Option<&Cluster> {
 ///
 /// # Errors
 /// When the configuration cannot be used.
-pub fn client(api_server: &ApiServer, clock: Clock, metrics: Arc<RestClientMetrics>) -> anyhow::Result<Client> {
+pub fn client(
+    api_server: &ApiServer,
+    clock: Clock,
+    metrics: Arc<RestClientMetrics>,
+) -> anyhow::Result<Client> {
     let ApiServer { proxy, timeout, .. } = api_server;
     let through = proxy.as_ref().map(|proxy| format!(" through {proxy}")).unwrap_or_default();
     let late = format!("no reply within {timeout:?}{through}");
@@ -132,7 +141,11 @@ pub fn client(api_server: &ApiServer, clock: Clock, metrics: Arc<RestClientMetri
 /// Creates the transport to the API server. With HTTP/2, if the server speaks it, all requests share one connection, which costs both sides less.
 fn transport(
     ApiServer { config, proxy, .. }: &ApiServer,
-) -> anyhow::Result<impl Service<Request<Body>, Response = Response<hyper::body::Incoming>, Error = BoxError, Future: Send> + Send + 'static> {
+) -> anyhow::Result<
+    impl Service<Request<Body>, Response = Response<hyper::body::Incoming>, Error = BoxError, Future: Send>
+    + Send
+    + 'static,
+> {
     /// Longest silence on a connection with open requests before a ping is sent to the server, and longest wait for its answer.
     const SILENCE: Duration = Duration::from_secs(30);
     const PATIENCE: Duration = Duration::from_secs(15);
@@ -146,10 +159,17 @@ fn transport(
     tcp.set_nodelay(true);
     let tls_config = config.rustls_client_config()?;
     // As in kubectl, the certificate authorities of the server are also those of an `https://` proxy.
-    let to_proxy = HttpsConnectorBuilder::new().with_tls_config(tls_config.clone()).https_or_http().enable_http1().wrap_connector(tcp.clone());
+    let to_proxy = HttpsConnectorBuilder::new()
+        .with_tls_config(tls_config.clone())
+        .https_or_http()
+        .enable_http1()
+        .wrap_connector(tcp.clone());
     let mut tls = HttpsConnectorBuilder::new().with_tls_config(tls_config).https_or_http();
     if let Some(name) = &config.tls_server_name {
-        let name = name.clone().try_into().with_context(|| format!("`{name}` cannot be the name of a TLS server"))?;
+        let name = name
+            .clone()
+            .try_into()
+            .with_context(|| format!("`{name}` cannot be the name of a TLS server"))?;
         tls = tls.with_server_name_resolver(FixedServerNameResolver::new(name));
     }
     let tls = tls.enable_all_versions().wrap_connector(Connector::new(tcp, proxy.as_ref(), to_proxy));
@@ -168,7 +188,9 @@ fn transport(
         .build(connector);
     Ok(ServiceBuilder::new()
         .layer(config.base_uri_layer())
-        .option_layer(config.auth_layer().map_err(|error| kubeconfig::plugin_failure(&error.to_string()).map_or(error.into(), anyhow::Error::msg))?)
+        .option_layer(config.auth_layer().map_err(|error| {
+            kubeconfig::plugin_failure(&error.to_string()).map_or(error.into(), anyhow::Error::msg)
+        })?)
         .layer(config.extra_headers_layer()?)
         // kube shows the text of an error, and not its causes.
         .map_err(|error| BoxError::from(format!("{:#}", anyhow::Error::new(error))))
@@ -201,7 +223,8 @@ impl Observing {
         let date = reply.headers().get(DATE).and_then(|date| date.to_str().ok());
         // A reply of a cache or a proxy has the time of another clock, or an old one.
         let is_own = !reply.headers().contains_key(AGE) && !reply.status().is_server_error();
-        if let Some(reply) = date.filter(|_| is_own).and_then(|date| Reply::new(date, sent, BootTime::now())) {
+        if let Some(reply) = date.filter(|_| is_own).and_then(|date| Reply::new(date, sent, BootTime::now()))
+        {
             self.clock.observe(&reply);
         }
     }
@@ -221,7 +244,8 @@ where
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
-        let (by, method, begun, sent) = (self.by.clone(), request.method().clone(), Instant::now(), BootTime::now());
+        let (by, method, begun, sent) =
+            (self.by.clone(), request.method().clone(), Instant::now(), BootTime::now());
         let reply = self.inner.call(request);
         async move {
             let reply = reply.await;
@@ -240,7 +264,12 @@ where
 ///
 /// # Errors
 /// When the configuration cannot be used.
-pub fn leading_client(api_server: &ApiServer, leadership: Leadership, clock: Clock, metrics: Arc<RestClientMetrics>) -> anyhow::Result<Client> {
+pub fn leading_client(
+    api_server: &ApiServer,
+    leadership: Leadership,
+    clock: Clock,
+    metrics: Arc<RestClientMetrics>,
+) -> anyhow::Result<Client> {
     let namespace = api_server.namespace().to_owned();
     let inner = bounded_replies(client(api_server, clock, metrics)?, namespace.clone());
     let gate = service_fn(move |request: Request<Body>| {

@@ -51,12 +51,18 @@ pub struct Candidate {
 
 fn lease_duration(text: &str) -> Result<Duration, String> {
     let given = duration(text)?;
-    if given.subsec_nanos() == 0 { Ok(given) } else { Err(format!("`{text}` must be whole seconds, such as 15s")) }
+    if given.subsec_nanos() == 0 {
+        Ok(given)
+    } else {
+        Err(format!("`{text}` must be whole seconds, such as 15s"))
+    }
 }
 
 /// Returns a holder identity, unique per process start: the pod's name, and a random number.
 pub fn identity() -> String {
-    let mut identity = std::env::var("POD_NAME").or_else(|_| std::env::var("HOSTNAME")).unwrap_or_else(|_| "athena-operator".into());
+    let mut identity = std::env::var("POD_NAME")
+        .or_else(|_| std::env::var("HOSTNAME"))
+        .unwrap_or_else(|_| "athena-operator".into());
     // Writing to a string cannot fail.
     let _ = write!(identity, "_{:016x}", fastrand::u64(..));
     identity
@@ -78,7 +84,13 @@ enum Move {
 struct Watch(Option<(LeaseSpec, Instant)>);
 
 impl Watch {
-    fn next_move(&mut self, lease: Option<&LeaseSpec>, identity: &str, default: Duration, now: Instant) -> Move {
+    fn next_move(
+        &mut self,
+        lease: Option<&LeaseSpec>,
+        identity: &str,
+        default: Duration,
+        now: Instant,
+    ) -> Move {
         let Some(spec) = lease else { return Move::Create };
         let holder = spec.holder_identity.as_deref().unwrap_or_default();
         let since = match &self.0 {
@@ -88,7 +100,10 @@ impl Watch {
                 now
             }
         };
-        let duration = spec.lease_duration_seconds.and_then(|seconds| u64::try_from(seconds).ok()).map_or(default, Duration::from_secs);
+        let duration = spec
+            .lease_duration_seconds
+            .and_then(|seconds| u64::try_from(seconds).ok())
+            .map_or(default, Duration::from_secs);
         let lapsed = now.duration_since(since) >= duration.max(default);
         if holder.is_empty() || holder == identity || lapsed { Move::Write } else { Move::Wait }
     }
@@ -101,7 +116,9 @@ fn held(before: Option<&LeaseSpec>, candidate: &Candidate, now: Timestamp) -> Le
     LeaseSpec {
         holder_identity: Some(candidate.identity.clone()),
         // Rounded up: other candidates wait a little longer.
-        lease_duration_seconds: Some(i32::try_from(candidate.duration.as_millis().div_ceil(1000)).unwrap_or(i32::MAX)),
+        lease_duration_seconds: Some(
+            i32::try_from(candidate.duration.as_millis().div_ceil(1000)).unwrap_or(i32::MAX),
+        ),
         acquire_time: own.and_then(|spec| spec.acquire_time.clone()).or(Some(MicroTime(now))),
         renew_time: Some(MicroTime(now)),
         lease_transitions: match (own, before) {
@@ -115,7 +132,12 @@ fn held(before: Option<&LeaseSpec>, candidate: &Candidate, now: Timestamp) -> Le
 
 /// Takes part in the election. Returns only when the lease was held and is lost, or on `release`, after giving back a lease that is held. The clients
 /// must be able to write without a lease, and have connections of their own: where one does not answer, the other is tried.
-pub async fn run(clients: [Client; 2], candidate: Candidate, office: Office, mut release: oneshot::Receiver<()>) {
+pub async fn run(
+    clients: [Client; 2],
+    candidate: Candidate,
+    office: Office,
+    mut release: oneshot::Receiver<()>,
+) {
     let mut apis = clients.map(|client| Api::<Lease>::namespaced(client, &candidate.namespace));
     let mut watch = Watch::default();
     let mut term: Option<Term> = None;
@@ -123,10 +145,12 @@ pub async fn run(clients: [Client; 2], candidate: Candidate, office: Office, mut
     loop {
         let result = match &term {
             Some(Term { end, lease }) => renew(&mut apis, lease, &candidate, *end).await,
-            None => match tokio::time::timeout(candidate.duration, turn(&apis[0], &mut watch, &candidate)).await {
-                Ok(result) => result.map_err(Some),
-                Err(_) => Err(None),
-            },
+            None => {
+                match tokio::time::timeout(candidate.duration, turn(&apis[0], &mut watch, &candidate)).await {
+                    Ok(result) => result.map_err(Some),
+                    Err(_) => Err(None),
+                }
+            }
         };
         let mut pause = retry(&candidate);
         match result {
@@ -136,7 +160,11 @@ pub async fn run(clients: [Client; 2], candidate: Candidate, office: Office, mut
                 // Counted from the time it was sent: a slow answer leaves no less time for the next renewal.
                 pause = (sent + candidate.duration / 3).saturating_duration_since(Instant::now());
                 if term.replace(Term { end, lease }).is_none() {
-                    info!(lease = candidate.name, identity = candidate.identity, "this process is the leader");
+                    info!(
+                        lease = candidate.name,
+                        identity = candidate.identity,
+                        "this process is the leader"
+                    );
                 }
             }
             Ok(Turn::Changed) => {}
@@ -152,7 +180,10 @@ pub async fn run(clients: [Client; 2], candidate: Candidate, office: Office, mut
                 }
             }
             Err(Some(error)) => warn!(lease = candidate.name, "cannot take or renew the lease: {error}"),
-            Err(None) => warn!(lease = candidate.name, "cannot take or renew the lease: no answer from the API server in time"),
+            Err(None) => warn!(
+                lease = candidate.name,
+                "cannot take or renew the lease: no answer from the API server in time"
+            ),
         }
         let end = term.as_ref().map(|term| term.end);
         if end.is_some_and(|end| end <= Instant::now()) {
@@ -180,7 +211,12 @@ struct Term {
 /// Renews `lease` before `end`. When half of the time is over without an answer, a second try begins on the other connection, and the first goes on:
 /// the one that succeeds counts from the time it was sent. The connection that answered is the first to be used next time. The error is `None` if
 /// neither answers.
-async fn renew(apis: &mut [Api<Lease>; 2], lease: &Lease, candidate: &Candidate, end: Instant) -> Result<Turn, Option<kube::Error>> {
+async fn renew(
+    apis: &mut [Api<Lease>; 2],
+    lease: &Lease,
+    candidate: &Candidate,
+    end: Instant,
+) -> Result<Turn, Option<kube::Error>> {
     let half = end.saturating_duration_since(Instant::now()) / 2;
     let (answered, result) = {
         let [first, second] = &*apis;
@@ -190,7 +226,9 @@ async fn renew(apis: &mut [Api<Lease>; 2], lease: &Lease, candidate: &Candidate,
                 match write(second, lease.clone(), candidate).await {
                     Ok(turn) => return turn,
                     // The first request may yet be answered.
-                    Err(error) => warn!(lease = candidate.name, "cannot renew the lease on another connection: {error}"),
+                    Err(error) => {
+                        warn!(lease = candidate.name, "cannot renew the lease on another connection: {error}")
+                    }
                 }
                 tokio::time::sleep(retry(candidate)).await;
             }
@@ -254,7 +292,9 @@ async fn write(api: &Api<Lease>, mut lease: Lease, candidate: &Candidate) -> kub
 async fn put(api: &Api<Lease>, before: Option<Lease>, candidate: &Candidate) -> kube::Result<Turn> {
     let (metadata, spec) = match &before {
         Some(lease) => (lease.metadata.clone(), lease.spec.clone().unwrap_or_default()),
-        None => (ObjectMeta { name: Some(candidate.name.clone()), ..ObjectMeta::default() }, LeaseSpec::default()),
+        None => {
+            (ObjectMeta { name: Some(candidate.name.clone()), ..ObjectMeta::default() }, LeaseSpec::default())
+        }
     };
     let spec = held(before.is_some().then_some(&spec), candidate, Timestamp::now());
     let wanted = Lease { metadata, spec: Some(spec) };
@@ -268,7 +308,11 @@ async fn put(api: &Api<Lease>, before: Option<Lease>, candidate: &Candidate) -> 
         Err(kube::Error::Api(status)) if status.is_conflict() || status.is_already_exists() => {
             let lease = api.get(&candidate.name).await?;
             let holder = holder(&lease);
-            Ok(if holder.is_empty() || holder == candidate.identity { Turn::Changed } else { Turn::Other(holder.to_owned()) })
+            Ok(if holder.is_empty() || holder == candidate.identity {
+                Turn::Changed
+            } else {
+                Turn::Other(holder.to_owned())
+            })
         }
         Err(error) => Err(error),
     }
@@ -285,7 +329,9 @@ async fn give_back(api: &Api<Lease>, candidate: &Candidate) {
     let release = async {
         let mut lease = api.get(&candidate.name).await?;
         match &mut lease.spec {
-            Some(spec) if spec.holder_identity.as_ref() == Some(&candidate.identity) => spec.holder_identity = Some(String::new()),
+            Some(spec) if spec.holder_identity.as_ref() == Some(&candidate.identity) => {
+                spec.holder_identity = Some(String::new())
+            }
             _ => return Ok(()),
         }
         api.replace(&candidate.name, &PostParams::default(), &lease).await.map(|_| ())
@@ -293,7 +339,9 @@ async fn give_back(api: &Api<Lease>, candidate: &Candidate) {
     match tokio::time::timeout(PATIENCE, release).await {
         Ok(Ok(())) => info!(lease = candidate.name, "the lease is given back"),
         Ok(Err(error)) => warn!(lease = candidate.name, "cannot give the lease back: {error}"),
-        Err(_) => warn!(lease = candidate.name, "cannot give the lease back: no answer from the API server in time"),
+        Err(_) => {
+            warn!(lease = candidate.name, "cannot give the lease back: no answer from the API server in time")
+        }
     }
 }
 
@@ -304,7 +352,12 @@ mod tests {
     const DURATION: Duration = Duration::from_secs(15);
 
     fn candidate(identity: &str) -> Candidate {
-        Candidate { namespace: "n".into(), name: "athena-operator".into(), identity: identity.into(), duration: DURATION }
+        Candidate {
+            namespace: "n".into(),
+            name: "athena-operator".into(),
+            identity: identity.into(),
+            duration: DURATION,
+        }
     }
 
     fn lease(holder: &str, renewed: i64) -> LeaseSpec {
@@ -330,7 +383,10 @@ mod tests {
         let (mut watch, start) = (Watch::default(), Instant::now());
         // The lease's times are long past by this clock, which proves nothing.
         assert_eq!(watch.next_move(Some(&lease("b", 0)), "a", DURATION, start), Move::Wait);
-        assert_eq!(watch.next_move(Some(&lease("b", 0)), "a", DURATION, start + DURATION.mul_f64(0.99)), Move::Wait);
+        assert_eq!(
+            watch.next_move(Some(&lease("b", 0)), "a", DURATION, start + DURATION.mul_f64(0.99)),
+            Move::Wait
+        );
         assert_eq!(watch.next_move(Some(&lease("b", 5)), "a", DURATION, start + DURATION), Move::Wait);
         assert_eq!(watch.next_move(Some(&lease("b", 5)), "a", DURATION, start + DURATION * 2), Move::Write);
     }
@@ -351,7 +407,10 @@ mod tests {
         let renewed = held(Some(&first), &candidate("a"), Timestamp::from_second(9).expect("a time"));
         assert_eq!((renewed.lease_transitions, &renewed.acquire_time), (Some(0), &first.acquire_time));
         let taken = held(Some(&first), &candidate("b"), Timestamp::from_second(9).expect("a time"));
-        assert_eq!((taken.lease_transitions, taken.acquire_time), (Some(1), Some(MicroTime(Timestamp::from_second(9).expect("a time")))));
+        assert_eq!(
+            (taken.lease_transitions, taken.acquire_time),
+            (Some(1), Some(MicroTime(Timestamp::from_second(9).expect("a time"))))
+        );
     }
 
     #[test]

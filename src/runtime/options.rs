@@ -9,8 +9,11 @@ use k8s_openapi::jiff::SignedDuration;
 /// # Errors
 /// When `text` is not such a duration.
 pub fn duration(text: &str) -> Result<Duration, String> {
-    let parsed: SignedDuration = text.parse().map_err(|_| format!("`{text}` is not a duration such as 500ms, 20s or 10m"))?;
-    let positive = Duration::try_from(parsed).ok().filter(|duration| !duration.is_zero() && *duration <= Duration::from_hours(24));
+    let parsed: SignedDuration =
+        text.parse().map_err(|_| format!("`{text}` is not a duration such as 500ms, 20s or 10m"))?;
+    let positive = Duration::try_from(parsed)
+        .ok()
+        .filter(|duration| !duration.is_zero() && *duration <= Duration::from_hours(24));
     positive.ok_or_else(|| format!("`{text}` must be more than nothing and at most 24h"))
 }
 
@@ -30,11 +33,17 @@ pub fn name(text: &str) -> Result<String, String> {
     if text.len() <= 253 && text.split('.').all(is_label) {
         Ok(text.to_owned())
     } else {
-        Err(format!("`{text}` is not the name of an object: it takes lower case letters, digits, `-` and `.`"))
+        Err(format!(
+            "`{text}` is not the name of an object: it takes lower case letters, digits, `-` and `.`"
+        ))
     }
 }
 
 fn is_label(text: &str) -> bool {
     let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-    !text.is_empty() && text.len() <= 63 && text.bytes().all(allowed) && !text.starts_with('-') && !text.ends_with('-')
+    !text.is_empty()
+        && text.len() <= 63
+        && text.bytes().all(allowed)
+        && !text.starts_with('-')
+        && !text.ends_with('-')
 }

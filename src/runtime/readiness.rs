@@ -41,7 +41,10 @@ impl Readiness {
     /// Creates the readiness of a process without answers yet in `namespaces`, or in all of them if none is named.
     pub fn new(namespaces: &[String], leadership: Leadership) -> Self {
         let names = if namespaces.is_empty() { vec![String::new()] } else { namespaces.to_vec() };
-        Self { scopes: Arc::new(Mutex::new(names.into_iter().map(|name| (name, Answers::default())).collect())), leadership }
+        Self {
+            scopes: Arc::new(Mutex::new(names.into_iter().map(|name| (name, Answers::default())).collect())),
+            leadership,
+        }
     }
 
     fn scopes(&self) -> MutexGuard<'_, BTreeMap<String, Answers>> {
@@ -62,9 +65,11 @@ impl Readiness {
         let is_ready = self.is_ready();
         let mut report = if is_ready { "ok\n".to_owned() } else { String::new() };
         for (name, refusal) in self.refused() {
-            let place = if name.is_empty() { "all namespaces".to_owned() } else { format!("namespace {name}") };
+            let place =
+                if name.is_empty() { "all namespaces".to_owned() } else { format!("namespace {name}") };
             // Writing to a string cannot fail.
-            let _ = writeln!(report, "the API server refuses to list the AthenaSessions of {place}: {refusal}");
+            let _ =
+                writeln!(report, "the API server refuses to list the AthenaSessions of {place}: {refusal}");
         }
         if report.is_empty() {
             let is_leader = self.leadership.is_held();
@@ -80,7 +85,8 @@ impl Readiness {
     /// Returns the scopes that the API server refuses, and its messages.
     pub fn refused(&self) -> Vec<(String, String)> {
         let now = Instant::now();
-        let refused = |(name, answers): (&String, &Answers)| Some((name.clone(), answers.refusal(now)?.to_owned()));
+        let refused =
+            |(name, answers): (&String, &Answers)| Some((name.clone(), answers.refusal(now)?.to_owned()));
         self.scopes().iter().filter_map(refused).collect()
     }
 
@@ -122,7 +128,11 @@ mod tests {
     use crate::runtime::leadership::contested;
 
     fn failure(code: u16, message: &str) -> watcher::Error {
-        watcher::Error::InitialListFailed(kube::Error::Api(Box::new(Status { code, message: message.into(), ..Status::default() })))
+        watcher::Error::InitialListFailed(kube::Error::Api(Box::new(Status {
+            code,
+            message: message.into(),
+            ..Status::default()
+        })))
     }
 
     fn of(names: &[&str]) -> Readiness {
@@ -133,7 +143,10 @@ mod tests {
     #[test]
     fn it_is_ready_once_each_namespace_was_answered_and_one_can_be_served() {
         let readiness = of(&["good", "absent"]);
-        assert_eq!((readiness.is_ready(), readiness.report().as_str()), (false, "the first list of AthenaSessions is not complete\n"));
+        assert_eq!(
+            (readiness.is_ready(), readiness.report().as_str()),
+            (false, "the first list of AthenaSessions is not complete\n")
+        );
         assert!(!readiness.listed("good"));
         assert!(!readiness.is_ready());
         assert_eq!(readiness.failed("absent", &failure(500, "no")), None, "a failure is no answer");
@@ -141,7 +154,10 @@ mod tests {
         assert!(!readiness.is_ready());
         assert_eq!(readiness.failed("absent", &failure(403, "no")).as_deref(), Some("no"));
         assert!(readiness.is_ready());
-        assert_eq!(readiness.report(), "ok\nthe API server refuses to list the AthenaSessions of namespace absent: no\n");
+        assert_eq!(
+            readiness.report(),
+            "ok\nthe API server refuses to list the AthenaSessions of namespace absent: no\n"
+        );
         assert_eq!(readiness.refused(), [("absent".to_owned(), "no".to_owned())]);
         assert_eq!(readiness.failed("absent", &failure(403, "no")), None, "it is told once");
         assert!(readiness.listed("absent"), "it can be served now");
@@ -177,7 +193,10 @@ mod tests {
     fn one_that_waits_for_the_lease_is_ready() {
         let (office, leadership) = contested();
         let readiness = Readiness::new(&[], leadership);
-        assert_eq!((readiness.is_ready(), readiness.report().as_str()), (false, "no process is seen to hold the lease, and the log says why\n"));
+        assert_eq!(
+            (readiness.is_ready(), readiness.report().as_str()),
+            (false, "no process is seen to hold the lease, and the log says why\n")
+        );
         office.wait();
         assert_eq!((readiness.is_ready(), readiness.report().as_str()), (true, "ok\n"));
     }

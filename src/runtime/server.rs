@@ -33,7 +33,11 @@ pub async fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
 }
 
 /// Serves `/livez`, `/readyz` and `/metrics`, with the text that `metrics` returns, on `listener` for ever.
-pub async fn serve(listener: TcpListener, metrics: impl Fn() -> String + Send + Sync + 'static, readiness: Readiness) {
+pub async fn serve(
+    listener: TcpListener,
+    metrics: impl Fn() -> String + Send + Sync + 'static,
+    readiness: Readiness,
+) {
     let metrics = Arc::new(metrics);
     loop {
         let connection = match listener.accept().await {
@@ -46,23 +50,38 @@ pub async fn serve(listener: TcpListener, metrics: impl Fn() -> String + Send + 
         };
         let (metrics, readiness) = (metrics.clone(), readiness.clone());
         tokio::spawn(async move {
-            let service = service_fn(|request| std::future::ready(Ok::<_, Infallible>(answer(&request, &*metrics, &readiness))));
-            if let Err(error) = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(connection), service).await {
+            let service = service_fn(|request| {
+                std::future::ready(Ok::<_, Infallible>(answer(&request, &*metrics, &readiness)))
+            });
+            if let Err(error) = hyper::server::conn::http1::Builder::new()
+                .serve_connection(TokioIo::new(connection), service)
+                .await
+            {
                 debug!("a connection ended: {error}");
             }
         });
     }
 }
 
-fn answer(request: &Request<Incoming>, metrics: &impl Fn() -> String, readiness: &Readiness) -> Response<Full<Bytes>> {
+fn answer(
+    request: &Request<Incoming>,
+    metrics: &impl Fn() -> String,
+    readiness: &Readiness,
+) -> Response<Full<Bytes>> {
     let (status, kind, body) = match (request.method(), request.uri().path()) {
         (&Method::GET, "/livez") => (StatusCode::OK, "text/plain", "ok\n".to_owned()),
         (&Method::GET, "/readyz") => {
             let status = if readiness.is_ready() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
             (status, "text/plain", readiness.report())
         }
-        (&Method::GET, "/metrics") => (StatusCode::OK, "application/openmetrics-text; version=1.0.0; charset=utf-8", metrics()),
-        _ => (StatusCode::NOT_FOUND, "text/plain", "not found; there are /livez, /readyz and /metrics\n".to_owned()),
+        (&Method::GET, "/metrics") => {
+            (StatusCode::OK, "application/openmetrics-text; version=1.0.0; charset=utf-8", metrics())
+        }
+        _ => (
+            StatusCode::NOT_FOUND,
+            "text/plain",
+            "not found; there are /livez, /readyz and /metrics\n".to_owned(),
+        ),
     };
     let mut response = Response::new(Full::from(body));
     *response.status_mut() = status;

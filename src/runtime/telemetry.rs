@@ -49,11 +49,17 @@ pub fn init(format: LogFormat, filter: &str) -> anyhow::Result<()> {
 ///
 /// # Errors
 /// When `filter` cannot be read.
-pub fn lines<W>(format: LogFormat, filter: &str, writer: W, colours: bool) -> anyhow::Result<impl Subscriber + Send + Sync>
+pub fn lines<W>(
+    format: LogFormat,
+    filter: &str,
+    writer: W,
+    colours: bool,
+) -> anyhow::Result<impl Subscriber + Send + Sync>
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
-    let filter = EnvFilter::try_new(filter).map_err(|error| anyhow::anyhow!("cannot read the log filter `{filter}`: {error}"))?;
+    let filter = EnvFilter::try_new(filter)
+        .map_err(|error| anyhow::anyhow!("cannot read the log filter `{filter}`: {error}"))?;
     let filter = filter.and(filter_fn(is_own));
     let lines = fmt::layer().with_writer(Withholding(writer));
     let lines = match format {
@@ -72,10 +78,16 @@ fn is_own(metadata: &Metadata<'_>) -> bool {
 fn filter(text: &str) -> Result<String, String> {
     for directive in text.split(',') {
         let target = directive.split(['=', '[']).next().unwrap_or_default().trim();
-        let is_own = target.split("::").next() == Some(env!("CARGO_CRATE_NAME")) || directive.starts_with('[');
+        let is_own =
+            target.split("::").next() == Some(env!("CARGO_CRATE_NAME")) || directive.starts_with('[');
         if !is_own && (directive.trim().is_empty() || directive.trim().parse::<LevelFilter>().is_err()) {
-            return Err(format!("`{directive}` is neither a level nor a directive for {}: other crates log nothing", env!("CARGO_CRATE_NAME")));
+            return Err(format!(
+                "`{directive}` is neither a level nor a directive for {}: other crates log nothing",
+                env!("CARGO_CRATE_NAME")
+            ));
         }
     }
-    EnvFilter::try_new(text).map(|_| text.to_owned()).map_err(|error| format!("`{text}` cannot be read: {error}"))
+    EnvFilter::try_new(text)
+        .map(|_| text.to_owned())
+        .map_err(|error| format!("`{text}` cannot be read: {error}"))
 }

@@ -197,7 +197,11 @@ impl<K: Clone + Eq + Hash + Grouped> State<K> {
             };
             for priority in order {
                 while let Some(key) = self.ready[priority as usize].pop() {
-                    let Some(waiting) = self.waiting.get(&key).copied().filter(|waiting| waiting.priority == priority) else { continue };
+                    let Some(waiting) =
+                        self.waiting.get(&key).copied().filter(|waiting| waiting.priority == priority)
+                    else {
+                        continue;
+                    };
                     self.waiting.remove(&key);
                     self.set_timer(&key, None);
                     self.running.insert(key.clone(), Running { since: now, again: None });

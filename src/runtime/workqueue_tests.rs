@@ -37,7 +37,12 @@ fn order(state: &mut State<&'static str>, now: Instant) -> Vec<&'static str> {
 #[test]
 fn what_ends_something_comes_before_what_has_changed_and_what_is_new_comes_last() {
     let (mut state, now) = (State::new(16), Instant::now());
-    for (key, priority) in [("new", Priority::Low), ("changed", Priority::Normal), ("deleted", Priority::High), ("later", Priority::Normal)] {
+    for (key, priority) in [
+        ("new", Priority::Low),
+        ("changed", Priority::Normal),
+        ("deleted", Priority::High),
+        ("later", Priority::Normal),
+    ] {
         assert!(state.add(key, priority, now));
     }
     assert!(!state.add("later", Priority::High, now), "it waits once, and goes forward");
@@ -125,7 +130,11 @@ fn a_key_waits_from_its_first_change_or_the_time_it_is_due_until_its_reconcile_b
     assert_eq!(state.backlog(after(4)), backlog);
     state.end(&"a", Some(after(9)));
     state.end(&"b", None);
-    assert_eq!([after(8), after(9)].map(|now| state.backlog(now).depth), [0, 1], "only what is due is in line");
+    assert_eq!(
+        [after(8), after(9)].map(|now| state.backlog(now).depth),
+        [0, 1],
+        "only what is due is in line"
+    );
     assert_eq!(state.ring(after(12)), 1);
     assert_eq!(state.next(after(12)), Next::Begin("a", Duration::from_secs(3)));
 }

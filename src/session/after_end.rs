@@ -40,7 +40,11 @@ pub fn after_end(object: &AthenaSession, at: &Environment) -> AfterEnd {
     let Some(reason) = &status.end_reason else { return AfterEnd::None };
     let ended = status.end_time.as_ref().map_or(at.now, |time| time.0);
     let another = |time, restarts, resumed| {
-        let number = if *reason == EndReason::Suspended && status.session_id.is_none() { number } else { number.saturating_add(1).max(0) };
+        let number = if *reason == EndReason::Suspended && status.session_id.is_none() {
+            number
+        } else {
+            number.saturating_add(1).max(0)
+        };
         AfterEnd::Attempt { number, time, restarts, resumed }
     };
     let restarts = status.restarts.unwrap_or(0);
@@ -52,7 +56,10 @@ pub fn after_end(object: &AthenaSession, at: &Environment) -> AfterEnd {
     }
     let ran_long = status.start_time.as_ref().is_some_and(|start| ended.duration_since(start.0) >= LONG_RUN);
     let restarts = if ran_long && status.last_busy_time.is_some() { 0 } else { restarts };
-    if reason.is_failure() && spec.restart_policy == RestartPolicy::OnFailure && restarts < spec.max_restarts() {
+    if reason.is_failure()
+        && spec.restart_policy == RestartPolicy::OnFailure
+        && restarts < spec.max_restarts()
+    {
         let time = after(ended, restart_backoff(restarts));
         if active_deadline(object).is_none_or(|deadline| time < deadline) {
             return another(time, restarts + 1, false);

@@ -52,7 +52,8 @@ const fn warning(reason: &'static str, meaning: &'static str, cure: &'static str
 const LONGEST_NOTE: usize = 1024;
 
 const NOTHING: &str = "nothing";
-const RUN_AGAIN: &str = "read the message; to run it again, suspend and resume the object, or set `restartPolicy: OnFailure`";
+const RUN_AGAIN: &str =
+    "read the message; to run it again, suspend and resume the object, or set `restartPolicy: OnFailure`";
 const WAIT: &str = "wait, end other sessions, or ask AWS for a larger quota";
 
 /// Every event, in the order of a session's life.
@@ -67,7 +68,11 @@ pub const EVENTS: &[Kind] = &[
     ),
     normal("SessionTerminating", "the session is being ended, and not by the operator", "wait for the end"),
     normal("Suspending", "the object is suspended, and its session is being ended or not found yet", NOTHING),
-    normal("Suspended", "the object is suspended and nothing of it lives", "set `suspend` to false to start a session"),
+    normal(
+        "Suspended",
+        "the object is suspended and nothing of it lives",
+        "set `suspend` to false to start a session",
+    ),
     normal(
         "IdleTimeout",
         "the session ended, and can have been idle for its timeout; the message names the times",
@@ -78,21 +83,65 @@ pub const EVENTS: &[Kind] = &[
         "the active deadline is over: the session is being ended, or has been",
         "nothing, or suspend and resume to run it again",
     ),
-    warning("ReplacingSession", "the session is degraded or was not ready in time and is being ended", "wait for the end"),
-    warning("RestartingAfterFailure", "the attempt has failed and another follows", "read the message; if it goes on, look at the session's logs"),
+    warning(
+        "ReplacingSession",
+        "the session is degraded or was not ready in time and is being ended",
+        "wait for the end",
+    ),
+    warning(
+        "RestartingAfterFailure",
+        "the attempt has failed and another follows",
+        "read the message; if it goes on, look at the session's logs",
+    ),
     warning("SessionFailed", "the session failed, or ended before it was ever idle", RUN_AGAIN),
-    warning("SessionDegraded", "Athena reported the session as DEGRADED, and the operator ended it", RUN_AGAIN),
-    warning("StartupDeadlineExceeded", "the session was not ready within its startup deadline, and the operator ended it", RUN_AGAIN),
+    warning(
+        "SessionDegraded",
+        "Athena reported the session as DEGRADED, and the operator ended it",
+        RUN_AGAIN,
+    ),
+    warning(
+        "StartupDeadlineExceeded",
+        "the session was not ready within its startup deadline, and the operator ended it",
+        RUN_AGAIN,
+    ),
     warning("StoppedOutside", "somebody else ended the session, too early for its idle timeout", RUN_AGAIN),
-    warning("SessionVanished", "Athena does not know the session any more, too early for its idle timeout", RUN_AGAIN),
+    warning(
+        "SessionVanished",
+        "Athena does not know the session any more, too early for its idle timeout",
+        RUN_AGAIN,
+    ),
     warning("Throttled", "Athena refuses a call for its rate; it is tried for as long as it takes", "wait"),
-    warning("QuotaExceeded", "the account has no session left; the start is tried for as long as it takes", WAIT),
-    warning("CapacityUnavailable", "Athena has no capacity for the account; the start is tried for as long as it takes", WAIT),
-    warning("AthenaUnavailable", "Athena does not answer; the operator asks again with the same token", "if it goes on, look at the network"),
-    warning("WorkGroupNotFound", "the work group does not exist", "create it; if the name is wrong, create another AthenaSession"),
+    warning(
+        "QuotaExceeded",
+        "the account has no session left; the start is tried for as long as it takes",
+        WAIT,
+    ),
+    warning(
+        "CapacityUnavailable",
+        "Athena has no capacity for the account; the start is tried for as long as it takes",
+        WAIT,
+    ),
+    warning(
+        "AthenaUnavailable",
+        "Athena does not answer; the operator asks again with the same token",
+        "if it goes on, look at the network",
+    ),
+    warning(
+        "WorkGroupNotFound",
+        "the work group does not exist",
+        "create it; if the name is wrong, create another AthenaSession",
+    ),
     warning("WorkGroupDisabled", "the work group is disabled", "enable it"),
-    warning("WorkGroupNotSpark", "the engine of the work group is not Apache Spark", "change the engine, or create another AthenaSession"),
-    warning("AccessDenied", "IAM refuses a call; the message names caller, action and resource", "mend the operator's IAM policy"),
+    warning(
+        "WorkGroupNotSpark",
+        "the engine of the work group is not Apache Spark",
+        "change the engine, or create another AthenaSession",
+    ),
+    warning(
+        "AccessDenied",
+        "IAM refuses a call; the message names caller, action and resource",
+        "mend the operator's IAM policy",
+    ),
     warning(
         "CredentialsInvalid",
         "the operator's AWS credentials are missing, wrong, revoked or expired",
@@ -115,7 +164,11 @@ pub const EVENTS: &[Kind] = &[
     ),
     warning("NotFound", "something that StartSession names does not exist", "read the message"),
     warning("Refused", "a call is refused with a text that this version does not know", "read the message"),
-    warning("InvalidRequest", "StartSession refuses the request for good, or the operator knows that it would", "create another AthenaSession"),
+    warning(
+        "InvalidRequest",
+        "StartSession refuses the request for good, or the operator knows that it would",
+        "create another AthenaSession",
+    ),
     warning(
         "TokenMismatch",
         "Athena has seen the token with another request; the operator looks for the session by its marker",
@@ -161,7 +214,11 @@ pub const EVENTS: &[Kind] = &[
         "the API server refuses a write to the object: a policy, a webhook, a missing right, a full storage; it is tried again for as long as it takes",
         "read the message; mend what refuses the write, or change the object as it asks",
     ),
-    normal("Deleting", "the object is being deleted; the message says what that waits for", "wait, or do what the message says"),
+    normal(
+        "Deleting",
+        "the object is being deleted; the message says what that waits for",
+        "wait, or do what the message says",
+    ),
     normal("SessionEnded", "nothing of the object lives, and it is let go", NOTHING),
     warning(
         "SessionRetained",
@@ -181,20 +238,36 @@ fn new(reason: &str, note: &str, action: &'static str) -> Event {
 
 /// Returns the event of a step and of the change of status that it led to. Changes between IDLE and BUSY have no event. `known` holds the refusal
 /// that stands; the note names its AWS request id.
-pub fn event(before: Option<&AthenaSessionStatus>, after: &AthenaSessionStatus, step: &Step, outcome: &Outcome, known: &LocalState) -> Option<Event> {
+pub fn event(
+    before: Option<&AthenaSessionStatus>,
+    after: &AthenaSessionStatus,
+    step: &Step,
+    outcome: &Outcome,
+    known: &LocalState,
+) -> Option<Event> {
     let old = before.and_then(|status| condition(status, "Ready"));
     let new_ready = condition(after, "Ready")?;
     let at_work = |reason: &str| matches!(reason, "SessionIdle" | "SessionBusy");
     let standing = |reason: &str| {
         let is_its = |call| reason == "TerminateRefused" && call == Call::Terminate;
-        known.refused.as_deref().filter(|refused| refused.refusal.reason == reason || is_its(refused.call)).map(|refused| &refused.refusal)
+        known
+            .refused
+            .as_deref()
+            .filter(|refused| refused.refusal.reason == reason || is_its(refused.call))
+            .map(|refused| &refused.refusal)
     };
-    let same =
-        old.is_some_and(|old| old.reason == new_ready.reason && old.status == new_ready.status || at_work(&old.reason) && at_work(&new_ready.reason));
+    let same = old.is_some_and(|old| {
+        old.reason == new_ready.reason && old.status == new_ready.status
+            || at_work(&old.reason) && at_work(&new_ready.reason)
+    });
     let event = match (outcome, new_ready.reason.as_str()) {
-        (Outcome::Refused(refusal), _) if *step == Step::Terminate => refused("TerminateRefused", refusal, action(step)),
+        (Outcome::Refused(refusal), _) if *step == Step::Terminate => {
+            refused("TerminateRefused", refusal, action(step))
+        }
         _ if same => return None,
-        (Outcome::Refused(refusal), reason) if reason == refusal.reason || reason == "Starting" => refused(refusal.reason, refusal, action(step)),
+        (Outcome::Refused(refusal), reason) if reason == refusal.reason || reason == "Starting" => {
+            refused(refusal.reason, refusal, action(step))
+        }
         (Outcome::Started { id, .. }, _) => started(id, action(step)),
         // The status could not be written when the session was started.
         _ if let Step::Adopt(_, Session { id, .. }) = step
@@ -222,11 +295,13 @@ fn started(id: &str, action: &'static str) -> Event {
 /// by a process that meets the object, while its generation has not been reported. `before` is the result of [`undoes_ttl`] when the process last saw
 /// the object.
 pub fn ttl_under_gitops(object: &AthenaSession, before: Option<bool>) -> Option<Event> {
-    let observed = object.status.as_ref().and_then(|status| status.observed_generation) == object.metadata.generation;
+    let observed =
+        object.status.as_ref().and_then(|status| status.observed_generation) == object.metadata.generation;
     let told = before.unwrap_or(observed) || object.is_deleting();
     let tool = undone_by(object).filter(|_| !told)?;
-    let note =
-        format!("{tool} applies this object: each time ttlSecondsAfterFinished deletes it, {tool} creates it again, and a new session is paid for");
+    let note = format!(
+        "{tool} applies this object: each time ttlSecondsAfterFinished deletes it, {tool} creates it again, and a new session is paid for"
+    );
     Some(new("TTLUnderGitOps", &note, "Observe"))
 }
 
@@ -250,7 +325,12 @@ pub const MARKS: [(&str, &str); 4] = [
 /// Returns the tool that applies `object` from a repository, by the marks that it leaves. `app.kubernetes.io/instance`, which Argo CD may use too, is
 /// also Helm's.
 fn applied_by(object: &AthenaSession) -> Option<&'static str> {
-    let carries = |key: &str| [&object.metadata.labels, &object.metadata.annotations].into_iter().flatten().any(|map| map.contains_key(key));
+    let carries = |key: &str| {
+        [&object.metadata.labels, &object.metadata.annotations]
+            .into_iter()
+            .flatten()
+            .any(|map| map.contains_key(key))
+    };
     MARKS.iter().find(|(key, _)| carries(key)).map(|(_, tool)| *tool)
 }
 
@@ -274,7 +354,9 @@ pub fn retained(retained: &Retained) -> Event {
     };
     let note = match &retained.session_id {
         Some(id) => {
-            format!("session {id}{place} may run on and be billed: the object is let go with deletionPolicy Retain, and nothing else owns it")
+            format!(
+                "session {id}{place} may run on and be billed: the object is let go with deletionPolicy Retain, and nothing else owns it"
+            )
         }
         None => format!(
             "a session{place} may have been started and run on: the object is let go with deletionPolicy Retain; look for its UID in the descriptions \
@@ -306,14 +388,23 @@ fn refused(reason: &str, refusal: &Refusal, action: &'static str) -> Event {
 
 /// Returns the event with `text` and the AWS request id of `refusal`.
 fn of_refusal(reason: &str, text: &str, refusal: &Refusal, action: &'static str) -> Event {
-    let request = refusal.request_id.as_deref().map(|id| format!(" (AWS request id {})", cut(id, 64))).unwrap_or_default();
+    let request = refusal
+        .request_id
+        .as_deref()
+        .map(|id| format!(" (AWS request id {})", cut(id, 64)))
+        .unwrap_or_default();
     let refusal = (reason != refusal.reason).then_some(refusal.reason);
     Event { refusal, ..new(reason, &format!("{}{request}", short(text)), action) }
 }
 
 fn action(step: &Step) -> &'static str {
     match step {
-        Step::ReadWorkGroup | Step::Hold(_) | Step::Reject(..) | Step::Record(_) | Step::Start(_) | Step::Adopt(..) => "Start",
+        Step::ReadWorkGroup
+        | Step::Hold(_)
+        | Step::Reject(..)
+        | Step::Record(_)
+        | Step::Start(_)
+        | Step::Adopt(..) => "Start",
         Step::Terminate | Step::Stop(..) => "Terminate",
         Step::Release => "Delete",
         _ => "Observe",

@@ -33,7 +33,8 @@ fn status_of(situation: &Situation) -> AthenaSessionStatus {
 fn situations() -> Vec<Situation> {
     let message = String::new;
     let states = ["CREATING", "CREATED", "IDLE", "BUSY", "TERMINATING", "HIBERNATING"];
-    let causes = [StopCause::Suspended, StopCause::ActiveDeadline, StopCause::StartupDeadline, StopCause::Degraded];
+    let causes =
+        [StopCause::Suspended, StopCause::ActiveDeadline, StopCause::StartupDeadline, StopCause::Degraded];
     let ends = [
         EndReason::IdleTimeout,
         EndReason::DeadlineExceeded,
@@ -63,7 +64,9 @@ fn situations() -> Vec<Situation> {
     all.extend(ends.map(|reason| Situation::Over { reason, message: message() }));
     all.extend(CATALOGUE.iter().map(|entry| match entry.class {
         ErrorClass::Unanswered => Situation::Starting { message: message() },
-        ErrorClass::Throttled | ErrorClass::Capacity => Situation::Queued { reason: entry.reason, message: message() },
+        ErrorClass::Throttled | ErrorClass::Capacity => {
+            Situation::Queued { reason: entry.reason, message: message() }
+        }
         _ => Situation::Refused { reason: entry.reason, message: message(), stalled: true },
     }));
     all
@@ -72,7 +75,9 @@ fn situations() -> Vec<Situation> {
 #[test]
 fn every_event_that_occurs_is_in_the_table_and_every_row_occurs() {
     let none = LocalState::default();
-    let nothing = situations().into_iter().filter_map(|situation| event(None, &status_of(&situation), &Step::Wait, &Outcome::Nothing, &none));
+    let nothing = situations()
+        .into_iter()
+        .filter_map(|situation| event(None, &status_of(&situation), &Step::Wait, &Outcome::Nothing, &none));
     let refused = CATALOGUE.iter().flat_map(|entry| {
         let reason = if entry.class == ErrorClass::Unanswered { "Starting" } else { entry.reason };
         let outcome = Outcome::Refused(refusal(entry.class, entry.reason));
@@ -86,19 +91,34 @@ fn every_event_that_occurs_is_in_the_table_and_every_row_occurs() {
     let starting = status_of(&Situation::Session { state: "CREATING".into() });
     let mut mortal = object(json!({ "labels": { "argocd.argoproj.io/instance": "etl" } }), Value::Null);
     mortal.spec.ttl_seconds_after_finished = Some(1);
-    let others = [event(None, &starting, &Step::Start(0), &started, &none), ttl_under_gitops(&mortal, Some(false))].into_iter().flatten();
+    let others =
+        [event(None, &starting, &Step::Start(0), &started, &none), ttl_under_gitops(&mortal, Some(false))]
+            .into_iter()
+            .flatten();
 
     let occurring: Vec<Event> = nothing
         .chain(refused)
         .chain(others)
-        .chain([release(&live), retained(&run_on), unreadable("mend spec"), write_refused("write the status", "no")])
+        .chain([
+            release(&live),
+            retained(&run_on),
+            unreadable("mend spec"),
+            write_refused("write the status", "no"),
+        ])
         .collect();
     let reasons: BTreeSet<&str> = occurring.iter().map(|event| &*event.reason).collect();
     let rows: BTreeSet<&str> = EVENTS.iter().map(|kind| kind.reason).collect();
     assert_eq!(reasons, rows);
     assert_eq!(EVENTS.len(), rows.len(), "a reason has two rows");
     for kind in EVENTS {
-        assert!(occurring.iter().filter(|event| event.reason == kind.reason).all(|event| event.warning == kind.warning), "{}", kind.reason);
+        assert!(
+            occurring
+                .iter()
+                .filter(|event| event.reason == kind.reason)
+                .all(|event| event.warning == kind.warning),
+            "{}",
+            kind.reason
+        );
         assert!(!kind.meaning.is_empty() && !kind.cure.is_empty(), "{}", kind.reason);
     }
 }
@@ -121,12 +141,14 @@ fn an_unanswered_start_is_told_once_and_never_as_its_row() {
     let throttled = status_of(&Situation::Queued { reason: "Throttled", message: "no".into() });
     let unanswered = Outcome::Refused(refusal(ErrorClass::Unanswered, "AthenaUnavailable"));
     let known = LocalState::default();
-    let told = event(Some(&throttled), &starting, &Step::Start(0), &unanswered, &known).map(|event| (event.reason, event.note));
+    let told = event(Some(&throttled), &starting, &Step::Start(0), &unanswered, &known)
+        .map(|event| (event.reason, event.note));
     assert_eq!(told, Some(("AthenaUnavailable".into(), "no (AWS request id r-1)".into())));
     assert_eq!(event(Some(&starting), &starting, &Step::Start(0), &unanswered, &known), None);
 
     let deleting = status_of(&Situation::Deleting { message: "waiting".into() });
-    let told = event(Some(&starting), &deleting, &Step::Start(0), &unanswered, &known).map(|event| (event.warning, event.reason));
+    let told = event(Some(&starting), &deleting, &Step::Start(0), &unanswered, &known)
+        .map(|event| (event.warning, event.reason));
     assert_eq!(told, Some((false, "Deleting".into())));
 }
 
@@ -134,8 +156,10 @@ fn an_unanswered_start_is_told_once_and_never_as_its_row() {
 fn a_start_is_told_when_its_session_is_recorded_late_and_what_is_found_is_no_start() {
     let creating = status_of(&Situation::Session { state: "CREATING".into() });
     let session = Session { id: "s".into(), state: "CREATING".into(), ..Session::default() };
-    let told =
-        |known: &LocalState| event(None, &creating, &Step::Adopt(0, session.clone()), &Outcome::Nothing, known).map(|event| event.note.into_string());
+    let told = |known: &LocalState| {
+        event(None, &creating, &Step::Adopt(0, session.clone()), &Outcome::Nothing, known)
+            .map(|event| event.note.into_string())
+    };
     let mut own = LocalState::default();
     own.started(0, "s", "CREATING", Timestamp::UNIX_EPOCH, &Limits::default());
     assert_eq!(told(&own).as_deref(), Some("session s was started"));
@@ -148,17 +172,24 @@ fn the_event_of_a_refusal_that_goes_on_standing_names_its_request() {
     let told = |call: fn(&mut LocalState), situation: Situation| {
         let mut known = LocalState::default();
         call(&mut known);
-        let event = event(None, &status_of(&situation), &Step::Wait, &Outcome::Nothing, &known).expect("an event");
+        let event =
+            event(None, &status_of(&situation), &Step::Wait, &Outcome::Nothing, &known).expect("an event");
         (event.reason.into_owned(), event.note.into_string())
     };
-    let start = |known: &mut LocalState| known.start_refused(refusal(ErrorClass::MayHeal, "AccessDenied"), false, Timestamp::UNIX_EPOCH, 0.0);
-    let end = |known: &mut LocalState| known.terminate_refused(refusal(ErrorClass::MayHeal, "AccessDenied"), Timestamp::UNIX_EPOCH, 0.0);
+    let start = |known: &mut LocalState| {
+        known.start_refused(refusal(ErrorClass::MayHeal, "AccessDenied"), false, Timestamp::UNIX_EPOCH, 0.0)
+    };
+    let end = |known: &mut LocalState| {
+        known.terminate_refused(refusal(ErrorClass::MayHeal, "AccessDenied"), Timestamp::UNIX_EPOCH, 0.0)
+    };
     let message = || "StartSession is refused: no".to_owned();
-    let stalled = told(start, Situation::Refused { reason: "AccessDenied", message: message(), stalled: true });
+    let stalled =
+        told(start, Situation::Refused { reason: "AccessDenied", message: message(), stalled: true });
     assert_eq!(stalled, ("AccessDenied".into(), "StartSession is refused: no (AWS request id r-1)".into()));
     let lives_on = told(end, Situation::TerminateRefused { available: true, message: "it lives on".into() });
     assert_eq!(lives_on, ("TerminateRefused".into(), "it lives on (AWS request id r-1)".into()));
-    let other = told(start, Situation::Refused { reason: "MarkerMismatch", message: message(), stalled: true });
+    let other =
+        told(start, Situation::Refused { reason: "MarkerMismatch", message: message(), stalled: true });
     assert_eq!(other, ("MarkerMismatch".into(), message()));
 }
 
@@ -173,11 +204,19 @@ fn an_event_names_its_attempt_and_that_of_a_refused_end_the_kind_of_refusal() {
     let refused = |class, reason| Outcome::Refused(refusal(class, reason));
     let denied = Situation::Refused { reason: "AccessDenied", message: "no".into(), stalled: false };
     assert_eq!(told(idle(), Step::Wait, Outcome::Nothing), ("SessionIdle".into(), Some(3), None));
-    assert_eq!(told(denied, Step::Start(3), refused(ErrorClass::MayHeal, "AccessDenied")), ("AccessDenied".into(), Some(3), None));
-    for (class, reason) in
-        [(ErrorClass::MayHeal, "AccessDenied"), (ErrorClass::Throttled, "Throttled"), (ErrorClass::Unanswered, "AthenaUnavailable")]
-    {
-        assert_eq!(told(idle(), Step::Terminate, refused(class, reason)), ("TerminateRefused".into(), Some(3), Some(reason)));
+    assert_eq!(
+        told(denied, Step::Start(3), refused(ErrorClass::MayHeal, "AccessDenied")),
+        ("AccessDenied".into(), Some(3), None)
+    );
+    for (class, reason) in [
+        (ErrorClass::MayHeal, "AccessDenied"),
+        (ErrorClass::Throttled, "Throttled"),
+        (ErrorClass::Unanswered, "AthenaUnavailable"),
+    ] {
+        assert_eq!(
+            told(idle(), Step::Terminate, refused(class, reason)),
+            ("TerminateRefused".into(), Some(3), Some(reason))
+        );
     }
     let missing = unanswered(&refusal(ErrorClass::Unanswered, "AthenaUnavailable"), Some(3));
     assert_eq!((&*missing.reason, missing.attempt, missing.refusal), ("AthenaUnavailable", Some(3), None));
@@ -189,7 +228,8 @@ fn a_ttl_on_what_flux_or_argo_cd_applies_is_warned_of_once() {
         metadata["generation"] = json!(2);
         let mut object = object(metadata, status);
         object.spec.ttl_seconds_after_finished = ttl;
-        ttl_under_gitops(&object, before).map(|event| event.note.split(' ').next().unwrap_or_default().to_owned())
+        ttl_under_gitops(&object, before)
+            .map(|event| event.note.split(' ').next().unwrap_or_default().to_owned())
     };
     let unseen = || json!({ "observedGeneration": -1 });
     let reported = || json!({ "observedGeneration": 2 });
@@ -203,14 +243,27 @@ fn a_ttl_on_what_flux_or_argo_cd_applies_is_warned_of_once() {
             let metadata = || json!({ place: { key: "x" } });
             assert_eq!(told(metadata(), Value::Null, Some(0), None).as_deref(), Some(tool));
             assert_eq!(told(metadata(), unseen(), Some(0), None).as_deref(), Some(tool));
-            assert_eq!(told(metadata(), json!({ "observedGeneration": 1 }), Some(0), None).as_deref(), Some(tool), "set while no operator ran");
-            assert_eq!(told(metadata(), reported(), Some(0), Some(false)).as_deref(), Some(tool), "the TTL or the mark has come since");
+            assert_eq!(
+                told(metadata(), json!({ "observedGeneration": 1 }), Some(0), None).as_deref(),
+                Some(tool),
+                "set while no operator ran"
+            );
+            assert_eq!(
+                told(metadata(), reported(), Some(0), Some(false)).as_deref(),
+                Some(tool),
+                "the TTL or the mark has come since"
+            );
             assert_eq!(told(metadata(), reported(), Some(0), None), None, "told by another process");
-            assert_eq!(told(metadata(), unseen(), Some(0), Some(true)), None, "told before its generation could be reported");
+            assert_eq!(
+                told(metadata(), unseen(), Some(0), Some(true)),
+                None,
+                "told before its generation could be reported"
+            );
             assert_eq!(told(metadata(), unseen(), None, Some(false)), None, "without a TTL");
         }
     }
-    let helm = json!({ "labels": { "app.kubernetes.io/instance": "etl", "app.kubernetes.io/managed-by": "Helm" } });
+    let helm =
+        json!({ "labels": { "app.kubernetes.io/instance": "etl", "app.kubernetes.io/managed-by": "Helm" } });
     assert_eq!(told(helm, unseen(), Some(0), None), None);
     let deleted = json!({ "labels": { "argocd.argoproj.io/instance": "etl" }, "deletionTimestamp": "2026-01-01T00:00:00Z" });
     assert_eq!(told(deleted, unseen(), Some(0), None), None);
@@ -218,13 +271,28 @@ fn a_ttl_on_what_flux_or_argo_cd_applies_is_warned_of_once() {
 
 #[test]
 fn a_note_has_no_more_than_its_1024_bytes() {
-    let refusal = Refusal { message: "\u{20ac}".repeat(1000), request_id: Some("r".repeat(1000)), ..refusal(ErrorClass::MayHeal, "AccessDenied") };
+    let refusal = Refusal {
+        message: "\u{20ac}".repeat(1000),
+        request_id: Some("r".repeat(1000)),
+        ..refusal(ErrorClass::MayHeal, "AccessDenied")
+    };
     let note = refused("AccessDenied", &refusal, "Start").note;
     assert!(note.len() <= 1024 && note.contains("(AWS request id rrr"), "{} bytes", note.len());
     let id = "s".repeat(2000);
     let after = status_of(&Situation::Session { state: "CREATING".into() });
-    let started = event(None, &after, &Step::Start(0), &Outcome::Started { id, state: String::new() }, &LocalState::default()).expect("an event");
-    assert!(started.note.starts_with("session sss") && started.note.len() <= 1024, "{} bytes", started.note.len());
+    let started = event(
+        None,
+        &after,
+        &Step::Start(0),
+        &Outcome::Started { id, state: String::new() },
+        &LocalState::default(),
+    )
+    .expect("an event");
+    assert!(
+        started.note.starts_with("session sss") && started.note.len() <= 1024,
+        "{} bytes",
+        started.note.len()
+    );
 }
 
 #[test]
@@ -235,8 +303,14 @@ fn a_retained_session_is_told_with_its_id_work_group_and_region() {
         assert!(event.warning && event.reason == "SessionRetained", "{event:?}");
         event.note.into_string()
     };
-    assert!(run_on(Some("s"), Some("w"), Some("r")).starts_with("session s in work group w, region r, may run on and be billed: "));
+    assert!(
+        run_on(Some("s"), Some("w"), Some("r"))
+            .starts_with("session s in work group w, region r, may run on and be billed: ")
+    );
     assert!(run_on(Some("s"), None, None).starts_with("session s may run on"));
-    assert!(run_on(None, Some("w"), None).starts_with("a session in work group w may have been started and run on: "));
+    assert!(
+        run_on(None, Some("w"), None)
+            .starts_with("a session in work group w may have been started and run on: ")
+    );
     assert!(run_on(None, None, Some("r")).starts_with("a session in region r may have been started"));
 }

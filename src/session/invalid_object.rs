@@ -46,7 +46,8 @@ pub fn unreadable_field(object: &Value) -> Option<String> {
 pub fn plan(object: &Value, field: &str, now: Timestamp) -> Action {
     let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
     let version = object.pointer("/metadata/resourceVersion");
-    let finalizers: Vec<&Value> = object.pointer("/metadata/finalizers").and_then(Value::as_array).into_iter().flatten().collect();
+    let finalizers: Vec<&Value> =
+        object.pointer("/metadata/finalizers").and_then(Value::as_array).into_iter().flatten().collect();
     let held = finalizers.iter().any(|name| *name == FINALIZER);
     let deleting = object.pointer("/metadata/deletionTimestamp").is_some();
     if deleting && !held {
@@ -56,14 +57,24 @@ pub fn plan(object: &Value, field: &str, now: Timestamp) -> Action {
         let others: Vec<&Value> = finalizers.into_iter().filter(|name| *name != FINALIZER).collect();
         return Action::Release(json!({ "metadata": { "resourceVersion": version, "finalizers": others } }));
     }
-    let cure = format!("this version of the operator cannot read the object, and makes no call for it: mend {field}");
-    let message = if held { format!("{cure}; {}", way_out(text("/metadata/name"), text("/metadata/namespace"))) } else { cure };
+    let cure = format!(
+        "this version of the operator cannot read the object, and makes no call for it: mend {field}"
+    );
+    let message = if held {
+        format!("{cure}; {}", way_out(text("/metadata/name"), text("/metadata/namespace")))
+    } else {
+        cure
+    };
     let generation = object.pointer("/metadata/generation").and_then(Value::as_i64);
-    let before: Vec<Condition> =
-        object.pointer("/status/conditions").and_then(|conditions| serde_json::from_value(conditions.clone()).ok()).unwrap_or_default();
+    let before: Vec<Condition> = object
+        .pointer("/status/conditions")
+        .and_then(|conditions| serde_json::from_value(conditions.clone()).ok())
+        .unwrap_or_default();
     let row = Row::stalled(REASON, Available::Unknown, &message);
     let conditions = conditions(&before, &row, generation, now);
-    if before == conditions && object.pointer("/status/observedGeneration").and_then(Value::as_i64) == generation {
+    if before == conditions
+        && object.pointer("/status/observedGeneration").and_then(Value::as_i64) == generation
+    {
         return Action::Nothing;
     }
     let patch = json!({ "metadata": { "resourceVersion": version }, "status": { "observedGeneration": generation, "conditions": conditions } });
@@ -123,10 +134,16 @@ mod tests {
     fn it_is_reported_once() {
         let mut object = object(json!({}));
         let Action::Report { patch, message } = plan(&object, "spec.x", now()) else { panic!("a report") };
-        assert!(message.contains("mend spec.x") && message.contains("kubectl patch athenasession n -n ns"), "{message}");
+        assert!(
+            message.contains("mend spec.x") && message.contains("kubectl patch athenasession n -n ns"),
+            "{message}"
+        );
         assert_eq!(patch["metadata"]["resourceVersion"], "7");
         merge(&mut object, patch);
-        assert_eq!(plan(&object, "spec.x", now() + k8s_openapi::jiff::SignedDuration::from_hours(1)), Action::Nothing);
+        assert_eq!(
+            plan(&object, "spec.x", now() + k8s_openapi::jiff::SignedDuration::from_hours(1)),
+            Action::Nothing
+        );
         assert!(matches!(plan(&object, "spec.y", now()), Action::Report { .. }));
     }
 

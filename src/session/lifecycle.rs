@@ -21,7 +21,11 @@ pub fn next_step(object: &AthenaSession, known: &LocalState, seen: &Seen, at: &E
     match attempt(object, known) {
         _ if deleting && !held => Step::Done,
         _ if deleting && object.spec.deletion_policy == DeletionPolicy::Retain => Step::Release,
-        Attempt::Unknown(made) | Attempt::Live(made, _) if in_other_account_or_region(&made, &at.identity) => Step::Rest,
+        Attempt::Unknown(made) | Attempt::Live(made, _)
+            if in_other_account_or_region(&made, &at.identity) =>
+        {
+            Step::Rest
+        }
         Attempt::Over(..) => step_after_end(object, held, known, seen, at),
         // A deletion of the object needs no proof: nothing was started.
         Attempt::Withdrawn(_) if deleting => Step::Release,
@@ -48,13 +52,21 @@ fn record(number: i32, known: &LocalState, seen: &Seen, at: &Environment) -> Ste
     }
 }
 
-fn step_after_end(object: &AthenaSession, held: bool, known: &LocalState, seen: &Seen, at: &Environment) -> Step {
+fn step_after_end(
+    object: &AthenaSession,
+    held: bool,
+    known: &LocalState,
+    seen: &Seen,
+    at: &Environment,
+) -> Step {
     match after_end(object, at) {
         _ if object.is_deleting() => Step::Release,
         _ if object.spec.suspend && has_stop_cause(object, &StopCause::Suspended) => Step::Rest,
         _ if object.spec.suspend => Step::Suspend,
         AfterEnd::Attempt { .. } if !held => Step::AddFinalizer,
-        AfterEnd::Attempt { .. } | AfterEnd::Deletion { .. } if !at.is_time_certain => once(known.is_due(at.now), Step::AskTime),
+        AfterEnd::Attempt { .. } | AfterEnd::Deletion { .. } if !at.is_time_certain => {
+            once(known.is_due(at.now), Step::AskTime)
+        }
         AfterEnd::Attempt { number, time, .. } if time <= at.now => record(number, known, seen, at),
         AfterEnd::Attempt { .. } => Step::Wait,
         AfterEnd::Deletion { time } => once(time <= at.now, Step::Delete),
@@ -78,7 +90,13 @@ fn step_without_attempt(object: &AthenaSession, known: &LocalState, seen: &Seen,
     }
 }
 
-fn step_of_unknown(object: &AthenaSession, made: Recorded<'_>, known: &LocalState, seen: &Seen, at: &Environment) -> Step {
+fn step_of_unknown(
+    object: &AthenaSession,
+    made: Recorded<'_>,
+    known: &LocalState,
+    seen: &Seen,
+    at: &Environment,
+) -> Step {
     let deleting = object.is_deleting();
     let nothing_started = known.nothing_started(&made);
     let young = at.now < after(made.time, at.limits.uncertainty);
@@ -86,10 +104,16 @@ fn step_of_unknown(object: &AthenaSession, made: Recorded<'_>, known: &LocalStat
     match &seen.search {
         _ if let Some(session) = known.started_of(&made) => Step::Adopt(made.number, session.clone()),
         _ if nothing_started && deleting => Step::Release,
-        _ if nothing_started && let Some(cause) = stop_asked(object, seen, at) => Step::Conclude(end_of(&cause)),
+        _ if nothing_started && let Some(cause) = stop_asked(object, seen, at) => {
+            Step::Conclude(end_of(&cause))
+        }
         // A list may show the session, and with it that this is its account. Without the session, nothing is proved.
-        Some(Search::Found { attempt, session }) if is_account_unknown(&made, known, &at.identity) => Step::Adopt(*attempt, session.clone()),
-        None if is_account_unknown(&made, known, &at.identity) && !is_listed(&made, known, at) => once(due, Step::Search),
+        Some(Search::Found { attempt, session }) if is_account_unknown(&made, known, &at.identity) => {
+            Step::Adopt(*attempt, session.clone())
+        }
+        None if is_account_unknown(&made, known, &at.identity) && !is_listed(&made, known, at) => {
+            once(due, Step::Search)
+        }
         // Until it is known that this is the attempt's own account, a call could start a second session and no list proves anything.
         _ if !is_own_account(&made, None, known, &at.identity) => Step::Wait,
         // Only the age of the attempt decides if its token may still be replayed.
@@ -103,21 +127,32 @@ fn step_of_unknown(object: &AthenaSession, made: Recorded<'_>, known: &LocalStat
     }
 }
 
-fn step_of_live(object: &AthenaSession, made: Recorded<'_>, id: &str, known: &LocalState, seen: &Seen, at: &Environment) -> Step {
+fn step_of_live(
+    object: &AthenaSession,
+    made: Recorded<'_>,
+    id: &str,
+    known: &LocalState,
+    seen: &Seen,
+    at: &Environment,
+) -> Step {
     let deleting = object.is_deleting();
     let stopping = is_stopping(object, known, at);
     let state = newest_state(object, seen.look.as_ref());
     let since = missing_since(object, &made, at);
     // Reads that are requested so long after the start cannot be late.
-    let missing = is_own_account(&made, Some(id), known, &at.identity) && at.is_time_certain && known.is_missing(since);
-    let is_proved_gone = missing && seen.search.as_ref().is_some_and(|search| known.is_proved_gone(search, since));
+    let missing =
+        is_own_account(&made, Some(id), known, &at.identity) && at.is_time_certain && known.is_missing(since);
+    let is_proved_gone =
+        missing && seen.search.as_ref().is_some_and(|search| known.is_proved_gone(search, since));
     match &seen.look {
         Some(Look::Seen(session)) if session.ended() && deleting => Step::Release,
         Some(Look::Seen(session)) if session.ended() => Step::Mirror(session.clone()),
         _ if is_proved_gone && deleting => Step::Release,
         _ if is_proved_gone => Step::Conclude(EndReason::SessionVanished),
         _ if missing && seen.search.is_none() && known.is_due(at.now) => Step::Search,
-        look if !stopping && let Some(cause) = stop_asked(object, seen, at) => Step::Stop(cause, session_of(look.as_ref())),
+        look if !stopping && let Some(cause) = stop_asked(object, seen, at) => {
+            Step::Stop(cause, session_of(look.as_ref()))
+        }
         // A session that a status names is touched only once its marker has been seen.
         look if stopping && known.may_terminate(id, state, look.as_ref(), at.now) => Step::Terminate,
         Some(Look::Seen(session)) => Step::Mirror(session.clone()),
@@ -142,20 +177,37 @@ pub fn wake_time(object: &AthenaSession, known: &LocalState, at: &Environment) -
     let none = [None; 5];
     let times = match attempt(object, known) {
         // No call is made before the account is known, which triggers all objects.
-        Attempt::Unknown(made) if made.account.is_some() && !is_own_account(&made, None, known, &at.identity) => {
+        Attempt::Unknown(made)
+            if made.account.is_some() && !is_own_account(&made, None, known, &at.identity) =>
+        {
             [None, known.healing_time(at), None, None, None]
         }
-        Attempt::None | Attempt::Withdrawn(_) | Attempt::Unknown(_) => [known.next_time(), known.healing_time(at), None, None, None],
+        Attempt::None | Attempt::Withdrawn(_) | Attempt::Unknown(_) => {
+            [known.next_time(), known.healing_time(at), None, None, None]
+        }
         Attempt::Live(..) => {
-            let deadline = active_deadline(object).filter(|_| at.is_time_certain && !is_stopping(object, known, at));
-            [known.next_time(), deadline, known.healing_time(at), known.stale_time(at), known.work_time(&at.limits)]
+            let deadline =
+                active_deadline(object).filter(|_| at.is_time_certain && !is_stopping(object, known, at));
+            [
+                known.next_time(),
+                deadline,
+                known.healing_time(at),
+                known.stale_time(at),
+                known.work_time(&at.limits),
+            ]
         }
         Attempt::Over(..) if deleting || object.spec.suspend => none,
         Attempt::Over(..) => match after_end(object, at) {
-            AfterEnd::Attempt { .. } | AfterEnd::Deletion { .. } if !at.is_time_certain => [known.next_time(), None, None, None, None],
+            AfterEnd::Attempt { .. } | AfterEnd::Deletion { .. } if !at.is_time_certain => {
+                [known.next_time(), None, None, None, None]
+            }
             // The work group may not take a session yet.
-            AfterEnd::Attempt { time, .. } if time <= at.now => [known.next_time(), known.healing_time(at), None, None, None],
-            AfterEnd::Attempt { time, .. } | AfterEnd::Deletion { time } => [Some(time), None, None, None, None],
+            AfterEnd::Attempt { time, .. } if time <= at.now => {
+                [known.next_time(), known.healing_time(at), None, None, None]
+            }
+            AfterEnd::Attempt { time, .. } | AfterEnd::Deletion { time } => {
+                [Some(time), None, None, None, None]
+            }
             AfterEnd::None => none,
         },
     };
@@ -178,14 +230,18 @@ fn stop_asked(object: &AthenaSession, seen: &Seen, at: &Environment) -> Option<S
     if object.is_deleting() {
         return None;
     }
-    let started = |session: &Session| session.start_time.or(object.status.as_ref()?.attempt_time.as_ref().map(|time| time.0));
+    let started = |session: &Session| {
+        session.start_time.or(object.status.as_ref()?.attempt_time.as_ref().map(|time| time.0))
+    };
     let status = object.status.as_ref();
     let was_ready = status.is_some_and(|status| status.ready_time.is_some());
     // A late reply may show a state that the session has left.
     let is_ending = status.and_then(|status| status.state.as_deref()) == Some("TERMINATING");
     match session_of(seen.look.as_ref()) {
         _ if object.spec.suspend => Some(StopCause::Suspended),
-        _ if at.is_time_certain && active_deadline(object).is_some_and(|deadline| deadline <= at.now) => Some(StopCause::ActiveDeadline),
+        _ if at.is_time_certain && active_deadline(object).is_some_and(|deadline| deadline <= at.now) => {
+            Some(StopCause::ActiveDeadline)
+        }
         Some(_) if is_ending => None,
         Some(session) if session.state == "DEGRADED" => Some(StopCause::Degraded),
         // An unknown state counts as one of a session that is starting.
@@ -228,12 +284,17 @@ pub fn wants_stopped(object: &AthenaSession) -> bool {
 /// suspended object or one whose active deadline is over must not cost more money because of that. Neither is followed by a restart, even if the
 /// cause is not known later.
 pub fn unrecorded_cause(object: &AthenaSession, known: &LocalState, at: &Environment) -> Option<StopCause> {
-    let asked = || known.is_status_lastingly_refused(at).then(|| stop_asked(object, &Seen::default(), at)).flatten();
+    let asked =
+        || known.is_status_lastingly_refused(at).then(|| stop_asked(object, &Seen::default(), at)).flatten();
     known.unrecorded_cause().cloned().or_else(asked)
 }
 
 /// Records that TerminateSession is about to be called. Returns the cause, if the status does not name it; it is remembered until the status does.
-pub fn ends_without_record(object: &AthenaSession, known: &mut LocalState, at: &Environment) -> Option<StopCause> {
+pub fn ends_without_record(
+    object: &AthenaSession,
+    known: &mut LocalState,
+    at: &Environment,
+) -> Option<StopCause> {
     let cause = unrecorded_cause(object, known, at).filter(|_| !wants_stopped(object))?;
     known.ends_without_record(cause.clone());
     Some(cause)
@@ -244,11 +305,16 @@ pub fn ends_without_record(object: &AthenaSession, known: &mut LocalState, at: &
 pub fn ends_unrecorded(object: &AthenaSession, known: &LocalState, at: &Environment) -> bool {
     let is_deleted = object.is_deleting() && object.spec.deletion_policy != DeletionPolicy::Retain;
     // The deadline counts over all attempts.
-    let begun = object.status.as_ref().and_then(|status| status.first_start_time.as_ref().or(status.attempt_time.as_ref()));
+    let begun = object
+        .status
+        .as_ref()
+        .and_then(|status| status.first_start_time.as_ref().or(status.attempt_time.as_ref()));
     let deadline = begun.and_then(|begun| Some(after(begun.0, object.spec.active_deadline()?)));
     let is_late = at.is_time_certain && deadline.is_some_and(|deadline| deadline <= at.now);
     let is_to_end = is_deleted || object.spec.suspend || is_late;
-    is_to_end && known.is_status_lastingly_refused(at) && matches!(attempt(object, known), Attempt::Unknown(_))
+    is_to_end
+        && known.is_status_lastingly_refused(at)
+        && matches!(attempt(object, known), Attempt::Unknown(_))
 }
 
 /// Returns whether the session of `object` is being stopped, or is to be.
@@ -277,7 +343,13 @@ pub fn missing_since(object: &AthenaSession, made: &Recorded<'_>, at: &Environme
 fn is_lost(object: &AthenaSession, made: &Recorded<'_>, known: &LocalState, at: &Environment) -> bool {
     let stays_stopped = object.is_deleting() || object.spec.suspend;
     let since = list_time(made, &at.limits);
-    known.absence().is_some_and(|absence| if stays_stopped { absence.newest >= since } else { absence.before.is_some_and(|before| before >= since) })
+    known.absence().is_some_and(|absence| {
+        if stays_stopped {
+            absence.newest >= since
+        } else {
+            absence.before.is_some_and(|before| before >= since)
+        }
+    })
 }
 
 /// Returns the begin of the first list that must show the session of an attempt: a call may have been sent until the time of uncertainty was over,
@@ -292,7 +364,9 @@ fn is_listed(made: &Recorded<'_>, known: &LocalState, at: &Environment) -> bool 
 }
 
 fn absent_since_deletion(object: &AthenaSession, known: &LocalState, at: &Environment) -> bool {
-    at.is_time_certain && deletion_list_time(object, at).is_some_and(|since| known.absence().is_some_and(|absence| absence.newest >= since))
+    at.is_time_certain
+        && deletion_list_time(object, at)
+            .is_some_and(|since| known.absence().is_some_and(|absence| absence.newest >= since))
 }
 
 /// Returns the begin of the first list, on Athena's clock, that proves that no session lives of an object without an attempt. A deletion has its time
@@ -311,7 +385,9 @@ pub fn search_time(object: &AthenaSession, known: &LocalState, at: &Environment)
         Attempt::Unknown(made) => list_time(&made, &at.limits),
         // Looks have missed its session for long enough.
         Attempt::Live(..) => return at.now,
-        Attempt::None | Attempt::Withdrawn(_) | Attempt::Over(..) => deletion_list_time(object, at).unwrap_or(again),
+        Attempt::None | Attempt::Withdrawn(_) | Attempt::Over(..) => {
+            deletion_list_time(object, at).unwrap_or(again)
+        }
     };
     match absence.newest < since {
         // Athena reports that a session was started: the list only lags.

@@ -44,11 +44,15 @@ fn unknown() -> AthenaSession {
 }
 
 fn live(state: &str) -> AthenaSession {
-    object(json!({ "attempt": 0, "attemptTime": BEGUN, "region": "eu-west-1", "accountId": "000000000000", "sessionId": "s", "state": state }))
+    object(
+        json!({ "attempt": 0, "attemptTime": BEGUN, "region": "eu-west-1", "accountId": "000000000000", "sessionId": "s", "state": state }),
+    )
 }
 
 fn over(reason: &str) -> AthenaSession {
-    object(json!({ "attempt": 0, "attemptTime": BEGUN, "region": "eu-west-1", "sessionId": "s", "endTime": BEGUN, "endReason": reason }))
+    object(
+        json!({ "attempt": 0, "attemptTime": BEGUN, "region": "eu-west-1", "sessionId": "s", "endTime": BEGUN, "endReason": reason }),
+    )
 }
 
 fn with(mut object: AthenaSession, change: impl FnOnce(&mut AthenaSession)) -> AthenaSession {
@@ -57,7 +61,10 @@ fn with(mut object: AthenaSession, change: impl FnOnce(&mut AthenaSession)) -> A
 }
 
 fn deleted(object: AthenaSession) -> AthenaSession {
-    with(object, |object| object.metadata.deletion_timestamp = Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(at(0).now)))
+    with(object, |object| {
+        object.metadata.deletion_timestamp =
+            Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(at(0).now))
+    })
 }
 
 fn unheld(object: AthenaSession) -> AthenaSession {
@@ -87,7 +94,8 @@ fn restarting(object: AthenaSession, restarts: i32) -> AthenaSession {
 fn capped(object: AthenaSession, minutes: i32) -> AthenaSession {
     with(object, |object| {
         object.spec.active_deadline_seconds = Some(minutes * 60);
-        object.status.get_or_insert_default().first_start_time = Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(at(0).now));
+        object.status.get_or_insert_default().first_start_time =
+            Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(at(0).now));
     })
 }
 
@@ -100,7 +108,10 @@ fn mortal(object: AthenaSession, minutes: i32) -> AthenaSession {
 }
 
 fn was_ready(object: AthenaSession) -> AthenaSession {
-    with(object, |object| object.status.get_or_insert_default().ready_time = Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(at(1).now)))
+    with(object, |object| {
+        object.status.get_or_insert_default().ready_time =
+            Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(at(1).now))
+    })
 }
 
 /// Returns a look at a session that Athena started at `BEGUN`, requested that many minutes later.
@@ -170,7 +181,10 @@ fn seen(state: &str) -> Seen {
 }
 
 fn started(object: AthenaSession) -> AthenaSession {
-    with(object, |object| object.status.get_or_insert_default().start_time = Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(at(0).now)))
+    with(object, |object| {
+        object.status.get_or_insert_default().start_time =
+            Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(at(0).now))
+    })
 }
 
 fn session_since(state: &str) -> Session {
@@ -202,7 +216,10 @@ fn missed_and(search: Seen) -> Seen {
 }
 
 fn denied() -> Seen {
-    Seen { search: Some(Search::Failed(Refusal { reason: "AccessDenied", ..refusal(ErrorClass::MayHeal) })), ..nothing() }
+    Seen {
+        search: Some(Search::Failed(Refusal { reason: "AccessDenied", ..refusal(ErrorClass::MayHeal) })),
+        ..nothing()
+    }
 }
 
 /// Returns the reads of a reconcile in which the work group takes the session.
@@ -243,20 +260,45 @@ fn looked_at(minutes: i64, times: u32, look: &Look) -> LocalState {
 #[test]
 #[allow(clippy::too_many_lines, reason = "a line for each row")]
 fn each_row_of_the_table_is_taken() {
-    let elsewhere = |object| with(object, |object: &mut AthenaSession| object.status.get_or_insert_default().region = Some("us-east-1".into()));
+    let elsewhere = |object| {
+        with(object, |object: &mut AthenaSession| {
+            object.status.get_or_insert_default().region = Some("us-east-1".into())
+        })
+    };
     let lost = Step::Conclude(EndReason::SessionLost);
     let cases: Vec<(&str, AthenaSession, LocalState, Seen, i64, Step)> = vec![
         ("deleting without our finalizer", unheld(deleted(live("IDLE"))), met(), nothing(), 0, Step::Done),
         ("deleting with Retain", retained(deleted(live("IDLE"))), met(), nothing(), 0, Step::Release),
-        ("deleting with Retain, elsewhere", retained(deleted(elsewhere(live("IDLE")))), met(), nothing(), 0, Step::Release),
+        (
+            "deleting with Retain, elsewhere",
+            retained(deleted(elsewhere(live("IDLE")))),
+            met(),
+            nothing(),
+            0,
+            Step::Release,
+        ),
         ("unknown, elsewhere", elsewhere(unknown()), met(), nothing(), 0, Step::Rest),
         ("live, elsewhere", elsewhere(live("IDLE")), met(), nothing(), 0, Step::Rest),
         ("deleting, live, elsewhere", deleted(elsewhere(live("IDLE"))), met(), nothing(), 0, Step::Rest),
-        ("deleting, over elsewhere", deleted(elsewhere(over("SessionFailed"))), met(), nothing(), 0, Step::Release),
+        (
+            "deleting, over elsewhere",
+            deleted(elsewhere(over("SessionFailed"))),
+            met(),
+            nothing(),
+            0,
+            Step::Release,
+        ),
         ("new", unheld(object(json!({}))), met(), nothing(), 0, Step::AddFinalizer),
         ("live without our finalizer", unheld(live("IDLE")), met(), nothing(), 0, Step::AddFinalizer),
         ("held by this process", object(json!({})), own_finalizer(), read(), 0, Step::Record(0)),
-        ("held by this process, the work group not read", object(json!({})), own_finalizer(), nothing(), 0, Step::ReadWorkGroup),
+        (
+            "held by this process, the work group not read",
+            object(json!({})),
+            own_finalizer(),
+            nothing(),
+            0,
+            Step::ReadWorkGroup,
+        ),
         (
             "held by this process, the work group not found",
             object(json!({})),
@@ -279,31 +321,115 @@ fn each_row_of_the_table_is_taken() {
         ("withdrawn, suspended", suspended(withdrawn()), met(), nothing(), 0, Step::Rest),
         ("withdrawn, without our finalizer", unheld(withdrawn()), met(), nothing(), 0, Step::AddFinalizer),
         ("held by another process", object(json!({})), met(), nothing(), 0, Step::Search),
-        ("held by another process, nothing found, not read", object(json!({})), searched(10), absent(0), 20, Step::ReadWorkGroup),
-        ("held by another process, nothing found", object(json!({})), searched(0), read_and(absent(0)), 0, Step::Record(0)),
-        ("held by another process, the search refused", object(json!({})), met(), search_refused(), 0, Step::Wait),
-        ("held by another process, found", object(json!({})), met(), found(), 0, Step::Adopt(0, session("IDLE"))),
+        (
+            "held by another process, nothing found, not read",
+            object(json!({})),
+            searched(10),
+            absent(0),
+            20,
+            Step::ReadWorkGroup,
+        ),
+        (
+            "held by another process, nothing found",
+            object(json!({})),
+            searched(0),
+            read_and(absent(0)),
+            0,
+            Step::Record(0),
+        ),
+        (
+            "held by another process, the search refused",
+            object(json!({})),
+            met(),
+            search_refused(),
+            0,
+            Step::Wait,
+        ),
+        (
+            "held by another process, found",
+            object(json!({})),
+            met(),
+            found(),
+            0,
+            Step::Adopt(0, session("IDLE")),
+        ),
         ("deleting, never tried", deleted(object(json!({}))), own_finalizer(), nothing(), 0, Step::Release),
         ("deleting, held by another process", deleted(object(json!({}))), met(), nothing(), 0, Step::Search),
         ("deleting, found", deleted(object(json!({}))), met(), found(), 0, Step::Adopt(0, session("IDLE"))),
         ("deleting, absent too early", deleted(object(json!({}))), searched(9), absent(9), 10, Step::Search),
-        ("deleting, absent since long before", deleted(object(json!({}))), searched(0), nothing(), 10, Step::Search),
+        (
+            "deleting, absent since long before",
+            deleted(object(json!({}))),
+            searched(0),
+            nothing(),
+            10,
+            Step::Search,
+        ),
         ("deleting, absent", deleted(object(json!({}))), searched(10), absent(10), 10, Step::Release),
         ("recorded", unknown(), own_attempt(), nothing(), 0, Step::Start(0)),
         ("recorded by another process", unknown(), met(), nothing(), 9, Step::Start(0)),
         ("recorded, deleting, not tried", deleted(unknown()), own_attempt(), nothing(), 0, Step::Release),
         ("recorded by another process, deleting", deleted(unknown()), met(), nothing(), 0, Step::Start(0)),
-        ("refused, deleting", deleted(unknown()), refused(ErrorClass::Throttled), nothing(), 0, Step::Release),
-        ("unanswered, deleting", deleted(unknown()), refused(ErrorClass::Unanswered), nothing(), 1, Step::Start(0)),
+        (
+            "refused, deleting",
+            deleted(unknown()),
+            refused(ErrorClass::Throttled),
+            nothing(),
+            0,
+            Step::Release,
+        ),
+        (
+            "unanswered, deleting",
+            deleted(unknown()),
+            refused(ErrorClass::Unanswered),
+            nothing(),
+            1,
+            Step::Start(0),
+        ),
         ("refused, too early", unknown(), refused(ErrorClass::Throttled), nothing(), 0, Step::Wait),
         ("refused, due", unknown(), refused(ErrorClass::Throttled), nothing(), 1, Step::Start(0)),
         ("refused, older", unknown(), refused(ErrorClass::Throttled), read(), 10, Step::Record(0)),
         ("unanswered, older", unknown(), refused(ErrorClass::Unanswered), nothing(), 10, Step::Search),
-        ("unanswered, older, found", unknown(), refused(ErrorClass::Unanswered), found(), 10, Step::Adopt(0, session("IDLE"))),
-        ("unanswered, absent too early", unknown(), absent_from(refused(ErrorClass::Unanswered), &[19]), absent(19), 19, Step::Search),
-        ("unanswered, absent once", unknown(), absent_from(refused(ErrorClass::Unanswered), &[20]), absent(20), 20, Step::Search),
-        ("unanswered, absent once in time", unknown(), absent_from(refused(ErrorClass::Unanswered), &[19, 20]), absent(20), 20, Step::Search),
-        ("unanswered, absent twice", unknown(), absent_from(refused(ErrorClass::Unanswered), &[20, 21]), absent(21), 21, lost.clone()),
+        (
+            "unanswered, older, found",
+            unknown(),
+            refused(ErrorClass::Unanswered),
+            found(),
+            10,
+            Step::Adopt(0, session("IDLE")),
+        ),
+        (
+            "unanswered, absent too early",
+            unknown(),
+            absent_from(refused(ErrorClass::Unanswered), &[19]),
+            absent(19),
+            19,
+            Step::Search,
+        ),
+        (
+            "unanswered, absent once",
+            unknown(),
+            absent_from(refused(ErrorClass::Unanswered), &[20]),
+            absent(20),
+            20,
+            Step::Search,
+        ),
+        (
+            "unanswered, absent once in time",
+            unknown(),
+            absent_from(refused(ErrorClass::Unanswered), &[19, 20]),
+            absent(20),
+            20,
+            Step::Search,
+        ),
+        (
+            "unanswered, absent twice",
+            unknown(),
+            absent_from(refused(ErrorClass::Unanswered), &[20, 21]),
+            absent(21),
+            21,
+            lost.clone(),
+        ),
         (
             "absent twice, by lists that were read before",
             unknown(),
@@ -320,11 +446,39 @@ fn each_row_of_the_table_is_taken() {
             19,
             Step::Search,
         ),
-        ("unanswered, deleting, absent", deleted(unknown()), absent_from(refused(ErrorClass::Unanswered), &[20]), absent(20), 20, lost.clone()),
-        ("unanswered, suspended, absent", suspended(unknown()), absent_from(refused(ErrorClass::Unanswered), &[20]), absent(20), 20, lost),
-        ("unanswered, the search refused", unknown(), refused(ErrorClass::Unanswered), search_refused(), 20, Step::Wait),
+        (
+            "unanswered, deleting, absent",
+            deleted(unknown()),
+            absent_from(refused(ErrorClass::Unanswered), &[20]),
+            absent(20),
+            20,
+            lost.clone(),
+        ),
+        (
+            "unanswered, suspended, absent",
+            suspended(unknown()),
+            absent_from(refused(ErrorClass::Unanswered), &[20]),
+            absent(20),
+            20,
+            lost,
+        ),
+        (
+            "unanswered, the search refused",
+            unknown(),
+            refused(ErrorClass::Unanswered),
+            search_refused(),
+            20,
+            Step::Wait,
+        ),
         ("token conflict", unknown(), refused(ErrorClass::TokenConflict), nothing(), 1, Step::Search),
-        ("token conflict, absent once", unknown(), absent_from(refused(ErrorClass::TokenConflict), &[20]), absent(20), 20, Step::Search),
+        (
+            "token conflict, absent once",
+            unknown(),
+            absent_from(refused(ErrorClass::TokenConflict), &[20]),
+            absent(20),
+            20,
+            Step::Search,
+        ),
         (
             "token conflict, absent",
             unknown(),
@@ -337,23 +491,93 @@ fn each_row_of_the_table_is_taken() {
         ("live, due", live("IDLE"), trusted(), nothing(), 1, Step::Look),
         ("live, looked", live("IDLE"), trusted(), seen("BUSY"), 1, Step::Mirror(session("BUSY"))),
         ("live, ended", live("IDLE"), trusted(), seen("TERMINATED"), 1, Step::Mirror(session("TERMINATED"))),
-        ("live, degraded", live("IDLE"), trusted(), seen("DEGRADED"), 1, Step::Stop(StopCause::Degraded, Some(session("DEGRADED")))),
+        (
+            "live, degraded",
+            live("IDLE"),
+            trusted(),
+            seen("DEGRADED"),
+            1,
+            Step::Stop(StopCause::Degraded, Some(session("DEGRADED"))),
+        ),
         ("stopping", stopping(live("DEGRADED")), trusted(), nothing(), 0, Step::Terminate),
-        ("stopping, seen ended", stopping(live("DEGRADED")), trusted(), seen("TERMINATED"), 1, Step::Mirror(session("TERMINATED"))),
-        ("suspended, seen ended", suspended(live("IDLE")), trusted(), seen("TERMINATED"), 1, Step::Mirror(session("TERMINATED"))),
+        (
+            "stopping, seen ended",
+            stopping(live("DEGRADED")),
+            trusted(),
+            seen("TERMINATED"),
+            1,
+            Step::Mirror(session("TERMINATED")),
+        ),
+        (
+            "suspended, seen ended",
+            suspended(live("IDLE")),
+            trusted(),
+            seen("TERMINATED"),
+            1,
+            Step::Mirror(session("TERMINATED")),
+        ),
         ("stopping, ending", stopping(live("TERMINATING")), trusted(), nothing(), 1, Step::Look),
-        ("stopping, seen ending", stopping(live("DEGRADED")), trusted(), seen("TERMINATING"), 1, Step::Mirror(session("TERMINATING"))),
+        (
+            "stopping, seen ending",
+            stopping(live("DEGRADED")),
+            trusted(),
+            seen("TERMINATING"),
+            1,
+            Step::Mirror(session("TERMINATING")),
+        ),
         ("deleting, live", deleted(live("IDLE")), trusted(), nothing(), 0, Step::Terminate),
         ("deleting, live, not yet trusted", deleted(live("IDLE")), met(), nothing(), 0, Step::Look),
         ("deleting, ended", deleted(live("IDLE")), trusted(), seen("FAILED"), 0, Step::Release),
         ("not found too early", live("IDLE"), looked(2, &NOT_FOUND), not_found(), 19, Step::Wait),
         ("not found once", live("IDLE"), looked(1, &NOT_FOUND), not_found(), 20, Step::Wait),
-        ("not found, to be searched for", live("IDLE"), looked_at(20, 2, &NOT_FOUND), not_found(), 21, Step::Search),
-        ("not found, deleting, to be searched for", deleted(live("TERMINATING")), looked_at(20, 2, &NOT_FOUND), not_found(), 21, Step::Search),
-        ("vanished", live("IDLE"), looked_at(20, 2, &NOT_FOUND), missed_and(absent(20)), 20, Step::Conclude(EndReason::SessionVanished)),
-        ("vanished, deleting", deleted(live("TERMINATING")), looked_at(20, 2, &NOT_FOUND), missed_and(absent(20)), 20, Step::Release),
-        ("not found before, waiting for a list", live("IDLE"), looked_at(20, 2, &NOT_FOUND), nothing(), 21, Step::Search),
-        ("not found before, the list fails", live("IDLE"), looked_at(20, 2, &NOT_FOUND), search_refused(), 20, Step::Look),
+        (
+            "not found, to be searched for",
+            live("IDLE"),
+            looked_at(20, 2, &NOT_FOUND),
+            not_found(),
+            21,
+            Step::Search,
+        ),
+        (
+            "not found, deleting, to be searched for",
+            deleted(live("TERMINATING")),
+            looked_at(20, 2, &NOT_FOUND),
+            not_found(),
+            21,
+            Step::Search,
+        ),
+        (
+            "vanished",
+            live("IDLE"),
+            looked_at(20, 2, &NOT_FOUND),
+            missed_and(absent(20)),
+            20,
+            Step::Conclude(EndReason::SessionVanished),
+        ),
+        (
+            "vanished, deleting",
+            deleted(live("TERMINATING")),
+            looked_at(20, 2, &NOT_FOUND),
+            missed_and(absent(20)),
+            20,
+            Step::Release,
+        ),
+        (
+            "not found before, waiting for a list",
+            live("IDLE"),
+            looked_at(20, 2, &NOT_FOUND),
+            nothing(),
+            21,
+            Step::Search,
+        ),
+        (
+            "not found before, the list fails",
+            live("IDLE"),
+            looked_at(20, 2, &NOT_FOUND),
+            search_refused(),
+            20,
+            Step::Look,
+        ),
         (
             "not found before, the list does not show it",
             live("IDLE"),
@@ -362,10 +586,38 @@ fn each_row_of_the_table_is_taken() {
             20,
             Step::Conclude(EndReason::SessionVanished),
         ),
-        ("not found, the list begun too early", live("IDLE"), looked_at(20, 2, &NOT_FOUND), missed_and(absent(19)), 20, Step::Wait),
-        ("not found while reads could be late, the list does not show it", live("IDLE"), looked_at(19, 2, &NOT_FOUND), absent(20), 20, Step::Look),
-        ("not found, the list shows it", live("IDLE"), looked_at(20, 2, &NOT_FOUND), missed_and(found()), 20, Step::Wait),
-        ("not found, the list fails", live("IDLE"), looked_at(20, 2, &NOT_FOUND), missed_and(search_refused()), 20, Step::Wait),
+        (
+            "not found, the list begun too early",
+            live("IDLE"),
+            looked_at(20, 2, &NOT_FOUND),
+            missed_and(absent(19)),
+            20,
+            Step::Wait,
+        ),
+        (
+            "not found while reads could be late, the list does not show it",
+            live("IDLE"),
+            looked_at(19, 2, &NOT_FOUND),
+            absent(20),
+            20,
+            Step::Look,
+        ),
+        (
+            "not found, the list shows it",
+            live("IDLE"),
+            looked_at(20, 2, &NOT_FOUND),
+            missed_and(found()),
+            20,
+            Step::Wait,
+        ),
+        (
+            "not found, the list fails",
+            live("IDLE"),
+            looked_at(20, 2, &NOT_FOUND),
+            missed_and(search_refused()),
+            20,
+            Step::Wait,
+        ),
         (
             "not found, no list allowed",
             live("IDLE"),
@@ -374,9 +626,30 @@ fn each_row_of_the_table_is_taken() {
             20,
             Step::Conclude(EndReason::SessionVanished),
         ),
-        ("not found, not named, no list allowed", live("IDLE"), looked_at(20, 2, &UNNAMED), missed_and(denied()), 20, Step::Wait),
-        ("not found, deleting, no list allowed", deleted(live("TERMINATING")), looked_at(20, 2, &NOT_FOUND), missed_and(denied()), 20, Step::Release),
-        ("known to have started, too early", started(live("IDLE")), looked(2, &NOT_FOUND), not_found(), 9, Step::Wait),
+        (
+            "not found, not named, no list allowed",
+            live("IDLE"),
+            looked_at(20, 2, &UNNAMED),
+            missed_and(denied()),
+            20,
+            Step::Wait,
+        ),
+        (
+            "not found, deleting, no list allowed",
+            deleted(live("TERMINATING")),
+            looked_at(20, 2, &NOT_FOUND),
+            missed_and(denied()),
+            20,
+            Step::Release,
+        ),
+        (
+            "known to have started, too early",
+            started(live("IDLE")),
+            looked(2, &NOT_FOUND),
+            not_found(),
+            9,
+            Step::Wait,
+        ),
         (
             "known to have started",
             started(live("IDLE")),
@@ -392,23 +665,100 @@ fn each_row_of_the_table_is_taken() {
         ("lost, without our finalizer", unheld(over("SessionLost")), met(), nothing(), 0, Step::AddFinalizer),
         ("suspended, new", suspended(unheld(object(json!({})))), met(), nothing(), 0, Step::Rest),
         ("suspended, held", suspended(object(json!({}))), own_finalizer(), nothing(), 0, Step::Rest),
-        ("suspended, held by another process", suspended(object(json!({}))), met(), nothing(), 0, Step::Search),
+        (
+            "suspended, held by another process",
+            suspended(object(json!({}))),
+            met(),
+            nothing(),
+            0,
+            Step::Search,
+        ),
         ("suspended, nothing found", suspended(object(json!({}))), searched(0), absent(0), 0, Step::Rest),
-        ("suspended, found", suspended(object(json!({}))), met(), found(), 0, Step::Adopt(0, session("IDLE"))),
-        ("suspended, not tried", suspended(unknown()), own_attempt(), nothing(), 0, Step::Conclude(EndReason::Suspended)),
-        ("suspended, unanswered", suspended(unknown()), refused(ErrorClass::Unanswered), nothing(), 1, Step::Start(0)),
-        ("suspended, live", suspended(live("IDLE")), trusted(), nothing(), 0, Step::Stop(StopCause::Suspended, None)),
-        ("suspended, live, not yet trusted", suspended(live("IDLE")), met(), nothing(), 0, Step::Stop(StopCause::Suspended, None)),
-        ("suspended, cause recorded", suspended(suspended_since(live("IDLE"))), trusted(), nothing(), 0, Step::Terminate),
+        (
+            "suspended, found",
+            suspended(object(json!({}))),
+            met(),
+            found(),
+            0,
+            Step::Adopt(0, session("IDLE")),
+        ),
+        (
+            "suspended, not tried",
+            suspended(unknown()),
+            own_attempt(),
+            nothing(),
+            0,
+            Step::Conclude(EndReason::Suspended),
+        ),
+        (
+            "suspended, unanswered",
+            suspended(unknown()),
+            refused(ErrorClass::Unanswered),
+            nothing(),
+            1,
+            Step::Start(0),
+        ),
+        (
+            "suspended, live",
+            suspended(live("IDLE")),
+            trusted(),
+            nothing(),
+            0,
+            Step::Stop(StopCause::Suspended, None),
+        ),
+        (
+            "suspended, live, not yet trusted",
+            suspended(live("IDLE")),
+            met(),
+            nothing(),
+            0,
+            Step::Stop(StopCause::Suspended, None),
+        ),
+        (
+            "suspended, cause recorded",
+            suspended(suspended_since(live("IDLE"))),
+            trusted(),
+            nothing(),
+            0,
+            Step::Terminate,
+        ),
         ("resumed before the end", suspended_since(live("IDLE")), trusted(), nothing(), 0, Step::Terminate),
         ("suspended after a failure", suspended(over("SessionFailed")), met(), nothing(), 0, Step::Suspend),
-        ("suspended and over", suspended(suspended_since(over("Suspended"))), met(), nothing(), 0, Step::Rest),
+        (
+            "suspended and over",
+            suspended(suspended_since(over("Suspended"))),
+            met(),
+            nothing(),
+            0,
+            Step::Rest,
+        ),
         ("resumed", suspended_since(over("Suspended")), met(), read(), 0, Step::Record(1)),
-        ("resumed after a failure", suspended_since(over("SessionFailed")), met(), read(), 0, Step::Record(1)),
-        ("past the active deadline", capped(live("IDLE"), 5), trusted(), nothing(), 5, Step::Stop(StopCause::ActiveDeadline, None)),
+        (
+            "resumed after a failure",
+            suspended_since(over("SessionFailed")),
+            met(),
+            read(),
+            0,
+            Step::Record(1),
+        ),
+        (
+            "past the active deadline",
+            capped(live("IDLE"), 5),
+            trusted(),
+            nothing(),
+            5,
+            Step::Stop(StopCause::ActiveDeadline, None),
+        ),
         ("before the active deadline", capped(live("IDLE"), 6), trusted(), nothing(), 5, Step::Look),
         ("ended by the active deadline", over("DeadlineExceeded"), met(), nothing(), 0, Step::Rest),
-        ("slow to start, looked at in time", live("CREATING"), trusted(), starting("CREATED", 4), 6, Step::Mirror(session_since("CREATED"))),
+        (
+            "slow to start, looked at in time",
+            live("CREATING"),
+            trusted(),
+            starting("CREATED", 4),
+            6,
+            Step::Mirror(session_since("CREATED")),
+        ),
         (
             "slow to start",
             live("CREATING"),
@@ -425,7 +775,14 @@ fn each_row_of_the_table_is_taken() {
             6,
             Step::Stop(StopCause::StartupDeadline, Some(session_since("HIBERNATING"))),
         ),
-        ("ready before, a late reply", was_ready(live("IDLE")), trusted(), starting("CREATED", 5), 6, Step::Mirror(session_since("CREATED"))),
+        (
+            "ready before, a late reply",
+            was_ready(live("IDLE")),
+            trusted(),
+            starting("CREATED", 5),
+            6,
+            Step::Mirror(session_since("CREATED")),
+        ),
         (
             "ready before, in a state that is not known",
             was_ready(live("IDLE")),
@@ -434,21 +791,98 @@ fn each_row_of_the_table_is_taken() {
             6,
             Step::Mirror(session_since("HIBERNATING")),
         ),
-        ("ending, a late reply", live("TERMINATING"), trusted(), starting("CREATED", 5), 6, Step::Mirror(session_since("CREATED"))),
-        ("ending, a late reply of its decay", live("TERMINATING"), trusted(), starting("DEGRADED", 5), 6, Step::Mirror(session_since("DEGRADED"))),
-        ("slow and ready", live("CREATING"), trusted(), starting("IDLE", 5), 6, Step::Mirror(session_since("IDLE"))),
-        ("failed, to be restarted later", restarting(over("SessionFailed"), 0), met(), nothing(), 0, Step::Wait),
+        (
+            "ending, a late reply",
+            live("TERMINATING"),
+            trusted(),
+            starting("CREATED", 5),
+            6,
+            Step::Mirror(session_since("CREATED")),
+        ),
+        (
+            "ending, a late reply of its decay",
+            live("TERMINATING"),
+            trusted(),
+            starting("DEGRADED", 5),
+            6,
+            Step::Mirror(session_since("DEGRADED")),
+        ),
+        (
+            "slow and ready",
+            live("CREATING"),
+            trusted(),
+            starting("IDLE", 5),
+            6,
+            Step::Mirror(session_since("IDLE")),
+        ),
+        (
+            "failed, to be restarted later",
+            restarting(over("SessionFailed"), 0),
+            met(),
+            nothing(),
+            0,
+            Step::Wait,
+        ),
         ("failed, to be restarted", restarting(over("SessionFailed"), 0), met(), read(), 1, Step::Record(1)),
-        ("vanished, to be restarted", restarting(over("SessionVanished"), 4), met(), read(), 5, Step::Record(1)),
+        (
+            "vanished, to be restarted",
+            restarting(over("SessionVanished"), 4),
+            met(),
+            read(),
+            5,
+            Step::Record(1),
+        ),
         ("failed too often", restarting(over("SessionFailed"), 5), met(), nothing(), 60, Step::Rest),
-        ("idle timeouts are no failures", restarting(over("IdleTimeout"), 0), met(), nothing(), 60, Step::Rest),
-        ("rejections are no failures", restarting(over("InvalidRequest"), 0), met(), nothing(), 60, Step::Rest),
-        ("time left for a restart", capped(restarting(over("SessionFailed"), 4), 3), met(), read(), 3, Step::Record(1)),
-        ("a restart at the deadline itself", capped_exactly(restarting(over("SessionFailed"), 4), 160), met(), nothing(), 5, Step::Rest),
-        ("no time left for a restart", capped(restarting(over("SessionFailed"), 4), 2), met(), nothing(), 5, Step::Rest),
+        (
+            "idle timeouts are no failures",
+            restarting(over("IdleTimeout"), 0),
+            met(),
+            nothing(),
+            60,
+            Step::Rest,
+        ),
+        (
+            "rejections are no failures",
+            restarting(over("InvalidRequest"), 0),
+            met(),
+            nothing(),
+            60,
+            Step::Rest,
+        ),
+        (
+            "time left for a restart",
+            capped(restarting(over("SessionFailed"), 4), 3),
+            met(),
+            read(),
+            3,
+            Step::Record(1),
+        ),
+        (
+            "a restart at the deadline itself",
+            capped_exactly(restarting(over("SessionFailed"), 4), 160),
+            met(),
+            nothing(),
+            5,
+            Step::Rest,
+        ),
+        (
+            "no time left for a restart",
+            capped(restarting(over("SessionFailed"), 4), 2),
+            met(),
+            nothing(),
+            5,
+            Step::Rest,
+        ),
         ("finished, not long ago", mortal(over("IdleTimeout"), 2), met(), nothing(), 1, Step::Wait),
         ("finished", mortal(over("IdleTimeout"), 2), met(), nothing(), 2, Step::Delete),
-        ("finished, suspended", suspended(suspended_since(mortal(over("IdleTimeout"), 2))), met(), nothing(), 2, Step::Rest),
+        (
+            "finished, suspended",
+            suspended(suspended_since(mortal(over("IdleTimeout"), 2))),
+            met(),
+            nothing(),
+            2,
+            Step::Rest,
+        ),
         ("over for a reason of a later release", over("Other"), met(), nothing(), 0, Step::Rest),
     ];
     for (case, object, known, seen, minutes, expected) in cases {
@@ -489,7 +923,12 @@ fn two_lists_count_as_two_only_if_they_began_a_minute_apart() {
 #[test]
 fn a_session_that_is_found_takes_back_its_absence() {
     let mut known = absent_from(refused(ErrorClass::Unanswered), &[20]);
-    known.searched(&Search::Found { attempt: 0, session: session("IDLE") }, at(21).now, &Limits::default(), 0.0);
+    known.searched(
+        &Search::Found { attempt: 0, session: session("IDLE") },
+        at(21).now,
+        &Limits::default(),
+        0.0,
+    );
     assert_eq!(known.absence(), None);
 }
 
@@ -505,7 +944,12 @@ fn an_attempt_that_ran_long_counts_afresh() {
     let unused = with(ran(60), |object| object.status.get_or_insert_default().last_busy_time = None);
     assert_eq!(after_end(&unused, &at(0)), AfterEnd::None, "it was never at work");
     assert_eq!(after_end(&ran(9), &at(0)), AfterEnd::None);
-    let expected = AfterEnd::Attempt { number: 1, time: at(0).now + SignedDuration::from_secs(10), restarts: 1, resumed: false };
+    let expected = AfterEnd::Attempt {
+        number: 1,
+        time: at(0).now + SignedDuration::from_secs(10),
+        restarts: 1,
+        resumed: false,
+    };
     assert_eq!(after_end(&ran(10), &at(0)), expected);
 }
 
@@ -517,23 +961,35 @@ fn restarts_wait_twice_as_long_each_time() {
 
 #[test]
 fn an_attempt_that_never_became_a_session_keeps_its_number() {
-    let never = with(suspended_since(over("Suspended")), |object| object.status.get_or_insert_default().session_id = None);
+    let never = with(suspended_since(over("Suspended")), |object| {
+        object.status.get_or_insert_default().session_id = None
+    });
     assert_eq!(next_step(&never, &met(), &read(), &at(0)), Step::Record(0));
 }
 
 #[test]
 fn a_resume_counts_afresh_also_after_a_lost_attempt() {
     let lost = suspended_since(restarting(over("SessionLost"), 3));
-    assert_eq!(after_end(&lost, &at(0)), AfterEnd::Attempt { number: 1, time: at(0).now, restarts: 0, resumed: true });
+    assert_eq!(
+        after_end(&lost, &at(0)),
+        AfterEnd::Attempt { number: 1, time: at(0).now, restarts: 0, resumed: true }
+    );
 }
 
 #[test]
 fn times_of_any_size_do_no_harm() {
     for time in ["9999-12-30T22:00:00Z", "-009999-01-02T01:59:59Z"] {
-        for mut object in [unknown(), live("CREATING"), restarting(over("SessionFailed"), i32::MAX), mortal(over("IdleTimeout"), 1)] {
+        for mut object in [
+            unknown(),
+            live("CREATING"),
+            restarting(over("SessionFailed"), i32::MAX),
+            mortal(over("IdleTimeout"), 1),
+        ] {
             let status = object.status.get_or_insert_default();
-            let time = Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(time.parse().expect("a time")));
-            (status.attempt_time, status.end_time, status.start_time, status.first_start_time) = (time.clone(), time.clone(), time.clone(), time);
+            let time =
+                Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(time.parse().expect("a time")));
+            (status.attempt_time, status.end_time, status.start_time, status.first_start_time) =
+                (time.clone(), time.clone(), time.clone(), time);
             object.spec.active_deadline_seconds = Some(i32::MAX);
             for seen in [nothing(), not_found(), absent(0), starting("CREATING", 5)] {
                 next_step(&object, &met(), &seen, &at(0));
@@ -550,9 +1006,16 @@ fn terminate_is_repeated_only_after_a_look_that_shows_no_effect() {
     let mut known = trusted();
     known.terminated(at(0).now, &Limits::default(), 0.0);
     assert_eq!(next_step(&object, &known, &nothing(), &at(1)), Step::Look);
-    assert_eq!(next_step(&object, &known, &seen("TERMINATING"), &at(1)), Step::Mirror(session("TERMINATING")));
+    assert_eq!(
+        next_step(&object, &known, &seen("TERMINATING"), &at(1)),
+        Step::Mirror(session("TERMINATING"))
+    );
     assert_eq!(next_step(&object, &known, &seen("IDLE"), &at(1)), Step::Terminate);
-    assert_eq!(next_step(&object, &known, &seen("IDLE"), &at(0)), Step::Mirror(session("IDLE")), "the backoff is not over");
+    assert_eq!(
+        next_step(&object, &known, &seen("IDLE"), &at(0)),
+        Step::Mirror(session("IDLE")),
+        "the backoff is not over"
+    );
 }
 
 #[test]
@@ -562,31 +1025,59 @@ fn what_a_spec_limits_does_not_wait_for_a_status_that_cannot_be_written() {
         known
     };
     let lasting = at(5);
-    for (case, object, cause) in
-        [("suspended", suspended(live("IDLE")), StopCause::Suspended), ("past its deadline", capped(live("BUSY"), 5), StopCause::ActiveDeadline)]
-    {
+    for (case, object, cause) in [
+        ("suspended", suspended(live("IDLE")), StopCause::Suspended),
+        ("past its deadline", capped(live("BUSY"), 5), StopCause::ActiveDeadline),
+    ] {
         let known = unwritable(trusted(), refused_write::STATUS);
         assert_eq!(next_step(&object, &known, &nothing(), &lasting), Step::Terminate, "{case}");
         assert_eq!(unrecorded_cause(&object, &known, &lasting), Some(cause.clone()), "{case}");
         let other = unwritable(trusted(), refused_write::ADD_FINALIZER);
-        assert_eq!(next_step(&object, &other, &nothing(), &lasting), Step::Stop(cause.clone(), None), "{case}, and another write is refused");
+        assert_eq!(
+            next_step(&object, &other, &nothing(), &lasting),
+            Step::Stop(cause.clone(), None),
+            "{case}, and another write is refused"
+        );
         let strange = unwritable(met(), refused_write::STATUS);
-        assert_eq!(next_step(&object, &strange, &nothing(), &lasting), Step::Look, "{case}, its marker not seen");
+        assert_eq!(
+            next_step(&object, &strange, &nothing(), &lasting),
+            Step::Look,
+            "{case}, its marker not seen"
+        );
         // The session is being ended from now on, whatever changes in the spec.
         let mut ended = known;
         ended.ends_without_record(cause);
         ended.terminated(lasting.now, &Limits::default(), 0.0);
-        assert_eq!(next_step(&live("IDLE"), &ended, &seen("TERMINATING"), &lasting), Step::Mirror(session("TERMINATING")), "{case}");
-        assert_eq!(next_step(&live("IDLE"), &ended, &seen("IDLE"), &at(6)), Step::Terminate, "{case}, without effect");
+        assert_eq!(
+            next_step(&live("IDLE"), &ended, &seen("TERMINATING"), &lasting),
+            Step::Mirror(session("TERMINATING")),
+            "{case}"
+        );
+        assert_eq!(
+            next_step(&live("IDLE"), &ended, &seen("IDLE"), &at(6)),
+            Step::Terminate,
+            "{case}, without effect"
+        );
     }
     let suspended = suspended(live("IDLE"));
     let known = unwritable(trusted(), refused_write::STATUS);
-    assert_eq!(next_step(&suspended, &known, &nothing(), &at(4)), Step::Stop(StopCause::Suspended, None), "it may pass");
+    assert_eq!(
+        next_step(&suspended, &known, &nothing(), &at(4)),
+        Step::Stop(StopCause::Suspended, None),
+        "it may pass"
+    );
     let uncertain = Environment { is_time_certain: false, ..lasting };
-    assert_ne!(next_step(&capped(live("IDLE"), 5), &known, &nothing(), &uncertain), Step::Terminate, "no time ends it");
+    assert_ne!(
+        next_step(&capped(live("IDLE"), 5), &known, &nothing(), &uncertain),
+        Step::Terminate,
+        "no time ends it"
+    );
     // A cause that another attempt may follow is recorded first.
     assert_eq!(unrecorded_cause(&live("DEGRADED"), &known, &at(99)), None);
-    assert!(matches!(next_step(&live("DEGRADED"), &known, &seen("DEGRADED"), &at(99)), Step::Stop(StopCause::Degraded, _)));
+    assert!(matches!(
+        next_step(&live("DEGRADED"), &known, &seen("DEGRADED"), &at(99)),
+        Step::Stop(StopCause::Degraded, _)
+    ));
 }
 
 #[test]
@@ -617,7 +1108,10 @@ fn a_session_that_no_status_can_name_is_ended_once_it_is_to_end() {
 
 #[test]
 fn a_strangers_session_in_the_status_is_none_of_ours() {
-    let strange = Session { details: Some(Box::new(Details { description: Some("theirs".into()), ..Details::default() })), ..session("IDLE") };
+    let strange = Session {
+        details: Some(Box::new(Details { description: Some("theirs".into()), ..Details::default() })),
+        ..session("IDLE")
+    };
     let mut known = met();
     let look = known.looked(Look::Seen(strange), UID, "s", at(0).now, &Limits::default(), 0.0);
     let seen = Seen { look: Some(look), ..nothing() };
@@ -644,7 +1138,9 @@ fn not_finding_a_session_proves_nothing_without_the_attempts_account() {
 
 #[test]
 fn an_attempt_without_an_account_is_judged_only_by_who_made_it_or_has_seen_its_session() {
-    let without = |object: AthenaSession| with(object, |object| object.status.as_mut().expect("a status").account_id = None);
+    let without = |object: AthenaSession| {
+        with(object, |object| object.status.as_mut().expect("a status").account_id = None)
+    };
     // A session that another process does not find may be in another account.
     let mut missed = met();
     for _ in 0..2 {
@@ -654,13 +1150,22 @@ fn an_attempt_without_an_account_is_judged_only_by_who_made_it_or_has_seen_its_s
     assert_eq!(next_step(&without(live("IDLE")), &missed, &gone, &at(30)), Step::Wait);
     assert_eq!(next_step(&deleted(without(live("IDLE"))), &missed, &gone, &at(30)), Step::Wait);
     assert_eq!(next_step(&live("IDLE"), &missed, &gone, &at(30)), Step::Conclude(EndReason::SessionVanished));
-    assert_eq!(next_step(&without(unknown()), &met(), &nothing(), &at(5)), Step::Search, "a start could be the second");
+    assert_eq!(
+        next_step(&without(unknown()), &met(), &nothing(), &at(5)),
+        Step::Search,
+        "a start could be the second"
+    );
     assert_eq!(next_step(&without(unknown()), &met(), &absent(30), &at(30)), Step::Wait);
-    let found = Seen { search: Some(Search::Found { attempt: 0, session: session("IDLE") }), ..Seen::default() };
+    let found =
+        Seen { search: Some(Search::Found { attempt: 0, session: session("IDLE") }), ..Seen::default() };
     assert_eq!(next_step(&without(unknown()), &met(), &found, &at(30)), Step::Adopt(0, session("IDLE")));
     // The process that recorded the attempt, or has seen its session, knows that it belongs to this account.
     assert_eq!(next_step(&without(unknown()), &own_attempt(), &nothing(), &at(5)), Step::Start(0));
-    assert_eq!(next_step(&without(live("IDLE")), &trusted(), &nothing(), &at(5)), Step::Look, "so that the account is recorded");
+    assert_eq!(
+        next_step(&without(live("IDLE")), &trusted(), &nothing(), &at(5)),
+        Step::Look,
+        "so that the account is recorded"
+    );
     let mut settled = trusted();
     settled.settle("s");
     assert_eq!(next_step(&without(live("IDLE")), &settled, &nothing(), &at(5)), Step::Look);
@@ -670,7 +1175,11 @@ fn an_attempt_without_an_account_is_judged_only_by_who_made_it_or_has_seen_its_s
 #[test]
 fn a_search_finds_the_attempt_with_the_role_and_configuration_of_the_spec() {
     let candidate = |description: &str, role: Option<&str>| Session {
-        details: Some(Box::new(Details { description: Some(description.into()), execution_role: role.map(Into::into), ..Details::default() })),
+        details: Some(Box::new(Details {
+            description: Some(description.into()),
+            execution_role: role.map(Into::into),
+            ..Details::default()
+        })),
         ..session("IDLE")
     };
     let asked = with(unknown(), |object| object.spec.execution_role = Some("role".into()));
@@ -680,8 +1189,18 @@ fn a_search_finds_the_attempt_with_the_role_and_configuration_of_the_spec() {
         ("own", vec![candidate(&own, Some("role"))], asked.clone(), "found 0"),
         ("another role", vec![candidate(&own, Some("other"))], asked.clone(), "MarkerMismatch"),
         ("another attempt", vec![candidate(&next, Some("role"))], asked.clone(), "absent"),
-        ("a forgery beside", vec![candidate(&own, Some("other")), candidate(&own, Some("role"))], asked, "found 0"),
-        ("the newest of a wiped status", vec![candidate(&own, None), candidate(&next, None)], object(json!({})), "found 2"),
+        (
+            "a forgery beside",
+            vec![candidate(&own, Some("other")), candidate(&own, Some("role"))],
+            asked,
+            "found 0",
+        ),
+        (
+            "the newest of a wiped status",
+            vec![candidate(&own, None), candidate(&next, None)],
+            object(json!({})),
+            "found 2",
+        ),
         ("unmarked", vec![candidate("x", None)], object(json!({})), "absent"),
     ] {
         let found = match ownership::match_marked_sessions(sessions, &object, &met(), at(0).now) {
@@ -761,17 +1280,32 @@ fn an_object_wakes_when_something_is_due() {
     let not_due = looked_long_ago.next_time();
     let failing = changed(|known| {
         for _ in 0..6 {
-            known.looked(Look::Failed(refusal(ErrorClass::MayHeal)), UID, "s", at(0).now, &Limits::default(), 1.0);
+            known.looked(
+                Look::Failed(refusal(ErrorClass::MayHeal)),
+                UID,
+                "s",
+                at(0).now,
+                &Limits::default(),
+                1.0,
+            );
         }
         known.seen_time = Some(at(-9).now);
     });
     let mut failed_for_long = failing.clone();
     failed_for_long.seen_time = Some(at(-10).now);
     let known_later = |mut known: LocalState| {
-        known.looked(Look::Failed(refusal(ErrorClass::MayHeal)), UID, "s", at(0).now, &Limits::default(), 1.0);
+        known.looked(
+            Look::Failed(refusal(ErrorClass::MayHeal)),
+            UID,
+            "s",
+            at(0).now,
+            &Limits::default(),
+            1.0,
+        );
         known
     };
-    let in_use = |object| with(object, |object: &mut AthenaSession| object.spec.active_deadline_seconds = Some(1));
+    let in_use =
+        |object| with(object, |object: &mut AthenaSession| object.spec.active_deadline_seconds = Some(1));
     for (case, object, known, expected) in vec![
         ("nothing recorded", object(json!({})), met(), None),
         ("refused", unknown(), refused(ErrorClass::Throttled), refused(ErrorClass::Throttled).next_time()),
@@ -820,7 +1354,16 @@ fn nothing_becomes_due_before_the_time_that_is_waited_for() {
         looked(2, &Look::NotFound { named: false }),
     ]
     .into_iter()
-    .chain([ErrorClass::Unanswered, ErrorClass::Throttled, ErrorClass::Capacity, ErrorClass::MayHeal, ErrorClass::Rejected].map(refused))
+    .chain(
+        [
+            ErrorClass::Unanswered,
+            ErrorClass::Throttled,
+            ErrorClass::Capacity,
+            ErrorClass::MayHeal,
+            ErrorClass::Rejected,
+        ]
+        .map(refused),
+    )
     .chain([failing(ErrorClass::Unanswered, 1), failing(ErrorClass::MayHeal, 6)]);
     let bases = [
         object(json!({})),
@@ -844,12 +1387,13 @@ fn nothing_becomes_due_before_the_time_that_is_waited_for() {
     ];
     let mut waits = 0;
     for known in knowns {
-        for (object, seconds) in bases
-            .iter()
-            .flat_map(|base| changes.iter().map(|change| change(base.clone())))
-            .flat_map(|object| [0, 1, 30, 89, 90, 299, 600, 1200, 1801].map(|seconds| (object.clone(), seconds)))
+        for (object, seconds) in
+            bases.iter().flat_map(|base| changes.iter().map(|change| change(base.clone()))).flat_map(
+                |object| [0, 1, 30, 89, 90, 299, 600, 1200, 1801].map(|seconds| (object.clone(), seconds)),
+            )
         {
-            let circumstances = |seconds: i64| Environment { now: at(0).now + SignedDuration::from_secs(seconds), ..at(0) };
+            let circumstances =
+                |seconds: i64| Environment { now: at(0).now + SignedDuration::from_secs(seconds), ..at(0) };
             let now = circumstances(seconds);
             let wake = wake_time(&object, &known, &now);
             assert!(wake.is_none_or(|time| time > now.now), "{wake:?} at {}", now.now);
@@ -857,10 +1401,16 @@ fn nothing_becomes_due_before_the_time_that_is_waited_for() {
                 continue;
             }
             waits += 1;
-            let steps = (seconds..seconds + 1800).map(circumstances).take_while(|later| wake.is_none_or(|time| later.now < time));
+            let steps = (seconds..seconds + 1800)
+                .map(circumstances)
+                .take_while(|later| wake.is_none_or(|time| later.now < time));
             for later in steps {
                 let step = next_step(&object, &known, &nothing(), &later);
-                assert!(matches!(step, Step::Wait | Step::Rest), "{step:?} at {} before {wake:?}: {object:?} {known:?}", later.now);
+                assert!(
+                    matches!(step, Step::Wait | Step::Rest),
+                    "{step:?} at {} before {wake:?}: {object:?} {known:?}",
+                    later.now
+                );
             }
         }
     }
@@ -874,7 +1424,8 @@ fn a_session_that_no_record_can_name_any_more_is_surplus() {
     known.starting();
     known.started(0, "s", "CREATING", at(0).now, &Limits::default());
     let next = with(unknown(), |object| object.status.get_or_insert_default().attempt = Some(1));
-    let another = with(live("IDLE"), |object| object.status.get_or_insert_default().session_id = Some("other".into()));
+    let another =
+        with(live("IDLE"), |object| object.status.get_or_insert_default().session_id = Some("other".into()));
     for (case, object, expected) in [
         ("its attempt waits for it", unknown(), None),
         ("it is recorded", live("IDLE"), None),
@@ -930,7 +1481,15 @@ fn before_athena_has_told_its_time_no_time_starts_or_ends_anything() {
         for minutes in [-100_000, -21, -7, 0, 5, 7, 21, 100_000] {
             let uncertain = Environment { is_time_certain: false, ..at(minutes) };
             let step = next_step(object, known, seen, &uncertain);
-            let harmless = matches!(step, Step::Wait | Step::AskTime | Step::ReadWorkGroup | Step::Look | Step::Search | Step::Mirror(_));
+            let harmless = matches!(
+                step,
+                Step::Wait
+                    | Step::AskTime
+                    | Step::ReadWorkGroup
+                    | Step::Look
+                    | Step::Search
+                    | Step::Mirror(_)
+            );
             // A deletion is a reason of its own to end a session.
             let harmless = harmless || step == Step::Terminate && object.is_deleting();
             assert!(harmless, "{case}, {minutes} minutes off: {step:?}");
@@ -943,13 +1502,18 @@ fn before_athena_has_told_its_time_no_time_starts_or_ends_anything() {
         if looks_at_nothing && !matches!(attempt(object, known), Attempt::Live(..)) {
             let step = next_step(object, known, seen, &uncertain);
             assert!(
-                matches!(step, Step::AskTime | Step::ReadWorkGroup) || known.next_time().is_some_and(|time| time > uncertain.now),
+                matches!(step, Step::AskTime | Step::ReadWorkGroup)
+                    || known.next_time().is_some_and(|time| time > uncertain.now),
                 "{case}: {step:?}"
             );
         }
         let suspended_or_gone = wants_stopped(object) && matches!(attempt(object, known), Attempt::Live(..));
-        let deadline_free = matches!(attempt(object, known), Attempt::Live(..)) && active_deadline(object).is_none();
-        assert!(awaits_time(object, known, &uncertain) || suspended_or_gone || deadline_free, "{case}: nothing would trigger it");
+        let deadline_free =
+            matches!(attempt(object, known), Attempt::Live(..)) && active_deadline(object).is_none();
+        assert!(
+            awaits_time(object, known, &uncertain) || suspended_or_gone || deadline_free,
+            "{case}: nothing would trigger it"
+        );
         assert!(!awaits_time(object, known, &at(7)), "{case}");
     }
 }
@@ -1032,8 +1596,16 @@ fn a_jump_of_the_nodes_clock_changes_no_decision() {
             for (case, object, _, seen) in timed() {
                 for minutes in [0, 2, 4, 5, 9, 12, 20, 30] {
                     let at = at(minutes);
-                    assert_eq!(next_step(&object, &wrong, &seen, &at), next_step(&object, right, &seen, &at), "{case} {off}");
-                    assert_eq!(wake_time(&object, &wrong, &at), wake_time(&object, right, &at), "{case} {off}");
+                    assert_eq!(
+                        next_step(&object, &wrong, &seen, &at),
+                        next_step(&object, right, &seen, &at),
+                        "{case} {off}"
+                    );
+                    assert_eq!(
+                        wake_time(&object, &wrong, &at),
+                        wake_time(&object, right, &at),
+                        "{case} {off}"
+                    );
                 }
             }
         }
@@ -1042,12 +1614,17 @@ fn a_jump_of_the_nodes_clock_changes_no_decision() {
 
 #[test]
 fn people_are_told_that_a_start_is_not_answered_when_that_begins_and_when_it_lasts() {
-    let refusal = |class| Refusal { class, reason: "AthenaUnavailable", message: "no".into(), request_id: None };
+    let refusal =
+        |class| Refusal { class, reason: "AthenaUnavailable", message: "no".into(), request_id: None };
     let mut known = own_attempt();
     let mut told = |minutes: i64, class| {
         known.start_refused(refusal(class), false, at(minutes).now, 0.0);
         let is_news = known.missing_answer_to_tell(&at(minutes)).is_some();
-        assert_eq!(known.missing_answer_to_tell(&at(minutes)).is_some(), is_news, "what could not be told is still to be told");
+        assert_eq!(
+            known.missing_answer_to_tell(&at(minutes)).is_some(),
+            is_news,
+            "what could not be told is still to be told"
+        );
         known.missing_answer_told(&at(minutes));
         is_news
     };

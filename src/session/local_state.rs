@@ -140,7 +140,8 @@ pub struct Refused {
 impl Refused {
     /// Returns whether the refusal is of a call for a start, to which Athena did not answer.
     fn is_missing_start(&self) -> bool {
-        Call::Start.serves(self.call) && matches!(self.refusal.class, ErrorClass::Unanswered | ErrorClass::NotSent)
+        Call::Start.serves(self.call)
+            && matches!(self.refusal.class, ErrorClass::Unanswered | ErrorClass::NotSent)
     }
 
     /// Returns the number of events due for such a call by now: one when the missing answers begin, and one more when they have lasted for
@@ -165,7 +166,9 @@ impl Refused {
             ErrorClass::Unanswered => format!("{operation} is not answered: {said}"),
             ErrorClass::NotSent => format!("{operation} cannot be sent: {said}"),
             // Athena has refused nothing, or its refusal would have a request id: the operator itself found the fault.
-            ErrorClass::MayHeal | ErrorClass::Rejected if self.call == Call::WorkGroup && self.refusal.request_id.is_none() => {
+            ErrorClass::MayHeal | ErrorClass::Rejected
+                if self.call == Call::WorkGroup && self.refusal.request_id.is_none() =>
+            {
                 format!("StartSession is not called: {said}")
             }
             _ => format!("{operation} is refused: {said}"),
@@ -205,17 +208,36 @@ impl LocalState {
     /// Moves the times at which this process did something to a clock of this origin, if the clock was corrected since they were read. Times from
     /// Athena and from the object stay as they are.
     pub fn set_clock(&mut self, origin: Timestamp) {
-        let Some(before) = self.clock_origin.replace(origin).filter(|before| *before != origin) else { return };
+        let Some(before) = self.clock_origin.replace(origin).filter(|before| *before != origin) else {
+            return;
+        };
         let correction = origin.duration_since(before);
         let correct = |time: &mut Timestamp| *time = time.saturating_add(correction).unwrap_or(*time);
-        let refused = [&mut self.refused, &mut self.look_refused].into_iter().flatten().map(|refused| &mut refused.since);
-        let times = [&mut self.seen_time, &mut self.busy_time, &mut self.met_time, &mut self.written_time].into_iter().flatten();
-        let looks = self.missed.as_deref_mut().into_iter().flat_map(|Missed { first, last, .. }| [first, last]);
+        let refused = [&mut self.refused, &mut self.look_refused]
+            .into_iter()
+            .flatten()
+            .map(|refused| &mut refused.since);
+        let times = [&mut self.seen_time, &mut self.busy_time, &mut self.met_time, &mut self.written_time]
+            .into_iter()
+            .flatten();
+        let looks =
+            self.missed.as_deref_mut().into_iter().flat_map(|Missed { first, last, .. }| [first, last]);
         let calls = self.terminated.as_deref_mut().map(|terminated| &mut terminated.next_time);
-        let lists = self.absence.as_deref_mut().into_iter().flat_map(|Absence { newest, before }| std::iter::once(newest).chain(before));
+        let lists = self
+            .absence
+            .as_deref_mut()
+            .into_iter()
+            .flat_map(|Absence { newest, before }| std::iter::once(newest).chain(before));
         let wait = self.wait.iter_mut().flat_map(|(set, over)| [set, over]);
         let write = self.refused_write.as_deref_mut().into_iter().flat_map(RefusedWrite::times);
-        refused.chain(times).chain(looks).chain(calls).chain(lists).chain(wait).chain(write).for_each(correct);
+        refused
+            .chain(times)
+            .chain(looks)
+            .chain(calls)
+            .chain(lists)
+            .chain(wait)
+            .chain(write)
+            .for_each(correct);
     }
 
     /// Returns whether a call may be made now: not while sweeps cover the session and nothing else has been set since. A wait that was set in the

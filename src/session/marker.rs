@@ -32,7 +32,9 @@ pub fn attempt_of(description: &str, uid: &str) -> Option<i32> {
 
 /// Returns the UIDs to which the marker at the end of this description can belong: its token, and its token without an attempt's number.
 pub fn possible_uids(description: &str) -> impl Iterator<Item = &str> {
-    let token = description.rfind(MARKER_PREFIX).and_then(|start| description[start + MARKER_PREFIX.len()..].strip_suffix(']'));
+    let token = description
+        .rfind(MARKER_PREFIX)
+        .and_then(|start| description[start + MARKER_PREFIX.len()..].strip_suffix(']'));
     let first_part = token.and_then(|token| token.rsplit_once('-')).map(|(uid, _)| uid);
     [token, first_part].into_iter().flatten()
 }
@@ -56,7 +58,8 @@ mod tests {
             let text = description(&spec, "team", "etl", &token(UID, number));
             assert!(text.starts_with("nightly ["));
             assert_eq!(attempt_of(&text, UID), Some(number));
-            let attempts: Vec<_> = possible_uids(&text).filter(|uid| *uid == UID).map(|uid| attempt_of(&text, uid)).collect();
+            let attempts: Vec<_> =
+                possible_uids(&text).filter(|uid| *uid == UID).map(|uid| attempt_of(&text, uid)).collect();
             assert_eq!(attempts, [Some(number)]);
         }
         let unnamed = description(&AthenaSessionSpec::default(), "team", "etl", UID);

@@ -15,7 +15,9 @@ pub fn attempt<'a>(object: &'a AthenaSession, known: &LocalState) -> Attempt<'a>
     let Some(status) = &object.status else { return Attempt::None };
     let (number, time, region) = match (status.attempt, &status.attempt_time, &status.region) {
         (Some(number), Some(time), Some(region)) => (number, time, region),
-        (Some(number), None, None) if status.session_id.is_none() && status.end_reason.is_none() => return Attempt::Withdrawn(number),
+        (Some(number), None, None) if status.session_id.is_none() && status.end_reason.is_none() => {
+            return Attempt::Withdrawn(number);
+        }
         _ => return Attempt::None,
     };
     let made = Recorded { number, time: time.0, region, account: status.account_id.as_deref() };
@@ -40,24 +42,32 @@ pub fn leaked_session<'a>(object: &AthenaSession, known: &'a LocalState) -> Opti
 
 /// Returns whether an attempt was made in another region or account. An account that either side does not know makes no difference.
 pub fn in_other_account_or_region(made: &Recorded<'_>, here: &Identity) -> bool {
-    made.region != here.region || matches!((made.account, here.account.as_deref()), (Some(there), Some(here)) if there != here)
+    made.region != here.region
+        || matches!((made.account, here.account.as_deref()), (Some(there), Some(here)) if there != here)
 }
 
 /// Returns the result of a complete list that was begun at `begun`, given the sessions in it that carry the marker of `object`: the session of the
 /// recorded attempt or, where none is recorded, of the newest. A session with another role or engine configuration than the spec's is not adopted for
 /// use, but a list that contains it proves nothing. Such a session carries the object's token, so that it is ended with the object, and when the
 /// object is suspended.
-pub fn match_marked_sessions(sessions: Vec<Session>, object: &AthenaSession, known: &LocalState, begun: Timestamp) -> Search {
+pub fn match_marked_sessions(
+    sessions: Vec<Session>,
+    object: &AthenaSession,
+    known: &LocalState,
+    begun: Timestamp,
+) -> Search {
     let uid = object.uid().unwrap_or_default();
     let recorded = match attempt(object, known) {
         Attempt::Unknown(made) | Attempt::Live(made, _) => Some(made.number),
         Attempt::None | Attempt::Withdrawn(_) | Attempt::Over(..) => None,
     };
-    let number_of = |session: &Session| marker::attempt_of(session.details.as_ref()?.description.as_deref()?, &uid);
+    let number_of =
+        |session: &Session| marker::attempt_of(session.details.as_ref()?.description.as_deref()?, &uid);
     let marked = sessions.into_iter().filter_map(|session| Some((number_of(&session)?, session)));
-    let (own, others): (Vec<_>, Vec<_>) = marked
-        .filter(|(number, _)| recorded.is_none_or(|recorded| recorded == *number))
-        .partition(|(_, session)| session.details.as_ref().is_some_and(|details| details.satisfies(&object.spec)));
+    let (own, others): (Vec<_>, Vec<_>) =
+        marked.filter(|(number, _)| recorded.is_none_or(|recorded| recorded == *number)).partition(
+            |(_, session)| session.details.as_ref().is_some_and(|details| details.satisfies(&object.spec)),
+        );
     let newest = |sessions: Vec<(i32, Session)>| sessions.into_iter().max_by_key(|(number, _)| *number);
     let is_to_end = object.is_deleting() || object.spec.suspend;
     match (newest(own), newest(others)) {
@@ -67,7 +77,10 @@ pub fn match_marked_sessions(sessions: Vec<Session>, object: &AthenaSession, kno
         (None, Some((_, stranger))) => Search::Failed(Refusal {
             class: ErrorClass::MayHeal,
             reason: "MarkerMismatch",
-            message: format!("session {} carries the marker of this object, with another role or engine configuration", stranger.id),
+            message: format!(
+                "session {} carries the marker of this object, with another role or engine configuration",
+                stranger.id
+            ),
             request_id: None,
         }),
     }
@@ -75,7 +88,12 @@ pub fn match_marked_sessions(sessions: Vec<Session>, object: &AthenaSession, kno
 
 /// Returns whether the operator certainly works in the attempt's account. For an attempt that was recorded without an account, only the process that
 /// recorded it, or that has seen its session, knows the account.
-pub(crate) fn is_own_account(made: &Recorded<'_>, id: Option<&str>, known: &LocalState, here: &Identity) -> bool {
+pub(crate) fn is_own_account(
+    made: &Recorded<'_>,
+    id: Option<&str>,
+    known: &LocalState,
+    here: &Identity,
+) -> bool {
     match (made.account, here.account.as_deref()) {
         (Some(there), Some(here)) => there == here,
         (Some(_), None) => false,

@@ -16,7 +16,9 @@ use crate::api::{AthenaSession, AthenaSessionStatus};
 use crate::session::attempt::Attempt;
 use crate::session::environment::Environment;
 use crate::session::events;
-use crate::session::lifecycle::{awaits_time, ends_unrecorded, ends_without_record, next_step, search_time, wake_time};
+use crate::session::lifecycle::{
+    awaits_time, ends_unrecorded, ends_without_record, next_step, search_time, wake_time,
+};
 use crate::session::local_state::LocalState;
 use crate::session::ownership::{attempt, leaked_session, match_marked_sessions};
 use crate::session::refused_write;
@@ -32,7 +34,14 @@ pub trait Decisions {
     }
 
     /// Returns the status after a step: see [`status_after`].
-    fn status_after(&self, object: &AthenaSession, state: &LocalState, step: &Step, outcome: &Outcome, env: &Environment) -> AthenaSessionStatus {
+    fn status_after(
+        &self,
+        object: &AthenaSession,
+        state: &LocalState,
+        step: &Step,
+        outcome: &Outcome,
+        env: &Environment,
+    ) -> AthenaSessionStatus {
         status_after(object, state, step, outcome, env)
     }
 
@@ -104,14 +113,27 @@ pub struct Pass<'a, D = Own> {
 
 impl<'a> Pass<'a> {
     /// Begins a pass over `object` at this `version`, with the local state of the object, and with the results of sweeps since the last pass.
-    pub fn new(object: &'a AthenaSession, version: Option<u64>, state: LocalState, seen: Seen, env: &Environment) -> Self {
+    pub fn new(
+        object: &'a AthenaSession,
+        version: Option<u64>,
+        state: LocalState,
+        seen: Seen,
+        env: &Environment,
+    ) -> Self {
         Pass::with(Own, object, version, state, seen, env)
     }
 }
 
 impl<'a, D: Decisions> Pass<'a, D> {
     /// Begins a pass like [`Pass::new`], with these decisions.
-    pub fn with(decisions: D, object: &'a AthenaSession, version: Option<u64>, state: LocalState, seen: Seen, env: &Environment) -> Self {
+    pub fn with(
+        decisions: D,
+        object: &'a AthenaSession,
+        version: Option<u64>,
+        state: LocalState,
+        seen: Seen,
+        env: &Environment,
+    ) -> Self {
         Self {
             object,
             decisions,
@@ -136,8 +158,17 @@ impl<'a, D: Decisions> Pass<'a, D> {
     }
 
     /// Continues a pass whose last request was `write`: for a proof in which another event happens before the answer.
-    pub fn awaiting(decisions: D, object: &'a AthenaSession, write: Write, state: LocalState, env: &Environment) -> Self {
-        Self { stage: Stage::Asked(Request::Write(write)), ..Self::with(decisions, object, None, state, Seen::default(), env) }
+    pub fn awaiting(
+        decisions: D,
+        object: &'a AthenaSession,
+        write: Write,
+        state: LocalState,
+        env: &Environment,
+    ) -> Self {
+        Self {
+            stage: Stage::Asked(Request::Write(write)),
+            ..Self::with(decisions, object, None, state, Seen::default(), env)
+        }
     }
 
     /// Begins a pass that reports a write that the API server has refused: in the status, unless the status is refused. `said` is the server's text,
@@ -278,7 +309,11 @@ impl<'a, D: Decisions> Pass<'a, D> {
     /// Settles on `step`, or on waiting where its write was refused and waits for the next try.
     fn settle_on(&mut self, step: Step) {
         self.state.write_wanted(&step);
-        self.step = if self.decisions.awaits_write(&self.state, &step, self.version, self.begun) { Step::Wait } else { step };
+        self.step = if self.decisions.awaits_write(&self.state, &step, self.version, self.begun) {
+            Step::Wait
+        } else {
+            step
+        };
         self.stage = Stage::CarryOut;
     }
 
@@ -297,7 +332,9 @@ impl<'a, D: Decisions> Pass<'a, D> {
             Step::Release => Some(Request::Write(Write::RemoveFinalizer)),
             Step::Delete => Some(Request::Write(Write::Delete)),
             // After a restart the list may have lagged: an attempt that is in doubt according to the list may be over by now.
-            Step::Start(_) if !self.is_confirmed && !is_own_attempt(self.object, &self.state) => Some(Request::ReadAgain),
+            Step::Start(_) if !self.is_confirmed && !is_own_attempt(self.object, &self.state) => {
+                Some(Request::ReadAgain)
+            }
             Step::Start(number) => {
                 self.doubted = self.state.starting();
                 Some(Request::Start(*number))
@@ -324,7 +361,9 @@ impl<'a, D: Decisions> Pass<'a, D> {
         let Self { object, step, outcome, .. } = self;
         let status = self.decisions.status_after(object, &self.state, step, outcome, env);
         let before = object.status.as_ref();
-        let missing = || self.state.missing_answer_to_tell(env).map(|refusal| events::unanswered(refusal, status.attempt));
+        let missing = || {
+            self.state.missing_answer_to_tell(env).map(|refusal| events::unanswered(refusal, status.attempt))
+        };
         let event = events::event(before, &status, step, outcome, &self.state).or_else(missing);
         if before == Some(&status) {
             self.state.status_accepted(None);
@@ -368,7 +407,9 @@ impl<'a, D: Decisions> Pass<'a, D> {
     /// When there was no request, or the answer does not fit the request.
     pub fn answered(&mut self, answer: Answer, env: &Environment) {
         self.state.set_clock(env.clock_origin);
-        let Stage::Asked(request) = std::mem::replace(&mut self.stage, Stage::Decide) else { panic!("an answer without a request: {answer:?}") };
+        let Stage::Asked(request) = std::mem::replace(&mut self.stage, Stage::Decide) else {
+            panic!("an answer without a request: {answer:?}")
+        };
         let now = env.now;
         match (request, answer) {
             (Request::EndLeaked { .. }, Answer::Done) => {
@@ -400,7 +441,14 @@ impl<'a, D: Decisions> Pass<'a, D> {
                 self.seen.work_group = Some(read);
             }
             (Request::Turn(step), Answer::Done) => self.stage = Stage::Act(step),
-            (Request::AskTime | Request::Look { .. } | Request::Search(_) | Request::ReadWorkGroup | Request::Turn(_), Answer::Wait) => {
+            (
+                Request::AskTime
+                | Request::Look { .. }
+                | Request::Search(_)
+                | Request::ReadWorkGroup
+                | Request::Turn(_),
+                Answer::Wait,
+            ) => {
                 self.queued = true;
                 self.stage = Stage::Act(Step::Wait);
             }
@@ -453,7 +501,9 @@ impl<'a, D: Decisions> Pass<'a, D> {
             Written::Yes(version) => {
                 match write {
                     // A finalizer that is added again to an object with an attempt proves nothing about earlier records.
-                    Write::AddFinalizer => self.state.finalizer_added = attempt(self.object, &self.state) == Attempt::None,
+                    Write::AddFinalizer => {
+                        self.state.finalizer_added = attempt(self.object, &self.state) == Attempt::None
+                    }
                     Write::RemoveFinalizer | Write::Delete => {}
                     Write::Status { status, records } => self.status_written(status, records, version, env),
                 }
@@ -506,7 +556,13 @@ impl<'a, D: Decisions> Pass<'a, D> {
         };
     }
 
-    fn status_written(&mut self, status: Box<AthenaSessionStatus>, records: Option<i32>, version: Option<u64>, env: &Environment) {
+    fn status_written(
+        &mut self,
+        status: Box<AthenaSessionStatus>,
+        records: Option<i32>,
+        version: Option<u64>,
+        env: &Environment,
+    ) {
         self.state.status_accepted(version);
         if let (Some(number), Some(time)) = (records, &status.attempt_time) {
             let is_withdrawn = matches!(attempt(self.object, &self.state), Attempt::Withdrawn(_));
@@ -552,7 +608,9 @@ fn is_own_attempt(object: &AthenaSession, state: &LocalState) -> bool {
 
 /// Returns whether a look at the session `id` must read all of it.
 pub fn is_full_look(object: &AthenaSession, state: &LocalState, id: &str) -> bool {
-    !state.trusts(id) || state.has_ended || object.status.as_ref().is_some_and(|status| status.engine_version.is_none())
+    !state.trusts(id)
+        || state.has_ended
+        || object.status.as_ref().is_some_and(|status| status.engine_version.is_none())
 }
 
 #[cfg(test)]

@@ -56,7 +56,9 @@ fn go_on(mut pass: Pass<'_>, answers: &[Answer]) -> (Vec<Request>, End, LocalSta
 
 /// Returns the status that the last request writes.
 fn written(requests: &[Request]) -> Value {
-    let Some(Request::Write(Write::Status { status, .. })) = requests.last() else { panic!("{requests:?} write no status") };
+    let Some(Request::Write(Write::Status { status, .. })) = requests.last() else {
+        panic!("{requests:?} write no status")
+    };
     serde_json::to_value(status).expect("JSON")
 }
 
@@ -67,11 +69,16 @@ fn yes(version: u64) -> Answer {
 #[test]
 fn an_attempt_is_recorded_before_it_is_started() {
     let new = object(&json!({ "observedGeneration": -1 }));
-    let (requests, end, state) = run(&new, finalizer_added(), &[Answer::WorkGroup(Ok(())), Answer::Done, yes(8)]);
+    let (requests, end, state) =
+        run(&new, finalizer_added(), &[Answer::WorkGroup(Ok(())), Answer::Done, yes(8)]);
     assert_eq!(requests[..2], [Request::ReadWorkGroup, Request::Turn(Step::Record(0))]);
     assert_eq!((&written(&requests)["attempt"], end), (&json!(0), End::Written(Some(8))));
 
-    let (requests, end, _) = run(&object(&recorded()), state, &[Answer::Done, Answer::Started(ID.into(), "CREATING".into()), yes(9)]);
+    let (requests, end, _) = run(
+        &object(&recorded()),
+        state,
+        &[Answer::Done, Answer::Started(ID.into(), "CREATING".into()), yes(9)],
+    );
     assert_eq!(requests[..2], [Request::Turn(Step::Start(0)), Request::Start(0)]);
     assert_eq!((&written(&requests)["sessionId"], end), (&json!(ID), End::Written(Some(9))));
 }
@@ -81,7 +88,8 @@ fn what_another_process_has_recorded_is_started_only_as_the_api_server_has_it() 
     let begun = || LocalState::met(at(0).now);
     for (found, starts) in [(Found::Same, true), (Found::Changed, false), (Found::Gone, false)] {
         let rest = if starts { vec![Answer::Refused(Refusal::unanswered("no")), yes(8)] } else { vec![] };
-        let (requests, end, _) = run(&object(&recorded()), begun(), &[vec![Answer::Done, Answer::Found(found)], rest].concat());
+        let (requests, end, _) =
+            run(&object(&recorded()), begun(), &[vec![Answer::Done, Answer::Found(found)], rest].concat());
         assert_eq!(requests.contains(&Request::Start(0)), starts, "{found:?}");
         assert_eq!(end, if starts { End::Written(Some(8)) } else { End::Outdated });
     }
@@ -90,7 +98,10 @@ fn what_another_process_has_recorded_is_started_only_as_the_api_server_has_it() 
 #[test]
 fn a_call_without_a_turn_waits_and_the_status_says_what_it_says_anyway() {
     let (requests, end, _) = run(&object(&recorded()), LocalState::met(at(0).now), &[Answer::Wait, yes(8)]);
-    assert_eq!((requests.len(), &requests[0], end), (2, &Request::Turn(Step::Start(0)), End::Written(Some(8))));
+    assert_eq!(
+        (requests.len(), &requests[0], end),
+        (2, &Request::Turn(Step::Start(0)), End::Written(Some(8)))
+    );
     assert_eq!(written(&requests)["sessionId"], Value::Null);
 }
 
@@ -106,14 +117,20 @@ fn a_start_that_was_not_made_after_all_is_in_no_doubt() {
 
 #[test]
 fn a_session_whose_object_is_gone_is_ended() {
-    let started = || [Answer::Done, Answer::Found(Found::Same), Answer::Started(ID.into(), "CREATING".into())].to_vec();
+    let started =
+        || [Answer::Done, Answer::Found(Found::Same), Answer::Started(ID.into(), "CREATING".into())].to_vec();
     let leaked = Request::EndLeaked { id: ID.into(), leak: Leak::ObjectGone };
     for (answers, is_leaked, expected) in [
         (vec![Answer::Written(Written::Gone), Answer::Done], true, End::Gone),
-        (vec![Answer::Written(Written::Conflict), Answer::Found(Found::Gone), Answer::Done], true, End::Outdated),
+        (
+            vec![Answer::Written(Written::Conflict), Answer::Found(Found::Gone), Answer::Done],
+            true,
+            End::Outdated,
+        ),
         (vec![Answer::Written(Written::Conflict), Answer::Found(Found::Changed)], false, End::Outdated),
     ] {
-        let (requests, end, state) = run(&object(&recorded()), LocalState::met(at(0).now), &[started(), answers].concat());
+        let (requests, end, state) =
+            run(&object(&recorded()), LocalState::met(at(0).now), &[started(), answers].concat());
         assert_eq!((requests.contains(&leaked), end), (is_leaked, expected));
         assert_eq!(state.unrecorded.is_some(), !is_leaked, "what may still be recorded is remembered");
     }
@@ -145,9 +162,18 @@ fn what_a_look_showed_and_could_not_be_written_is_looked_at_again_at_once() {
 
 #[test]
 fn the_status_says_that_a_write_is_refused_unless_it_is_the_status() {
-    let live = object(&json!({ "attempt": 0, "attemptTime": "2026-01-01T00:00:00Z", "region": "eu-west-1", "sessionId": ID, "state": "IDLE" }));
+    let live = object(
+        &json!({ "attempt": 0, "attemptTime": "2026-01-01T00:00:00Z", "region": "eu-west-1", "sessionId": ID, "state": "IDLE" }),
+    );
     let refuse = |what, answers: &[Answer]| {
-        let (pass, is_news) = Pass::after_refused_write(Own, &live, Some(7), LocalState::met(at(0).now), (what, "a label is missing"), &at(0));
+        let (pass, is_news) = Pass::after_refused_write(
+            Own,
+            &live,
+            Some(7),
+            LocalState::met(at(0).now),
+            (what, "a label is missing"),
+            &at(0),
+        );
         assert!(is_news);
         go_on(pass, answers)
     };
@@ -168,9 +194,16 @@ fn a_look_that_became_due_while_a_list_was_read_is_made_at_once() {
     state.session_recorded();
     let created = Session { id: ID.into(), state: "CREATED".into(), ..Session::default() };
     // The status says so already.
-    live.status = Some(status_after(&live, &state, &Step::Mirror(created.clone()), &Outcome::Nothing, &at(0)));
+    live.status =
+        Some(status_after(&live, &state, &Step::Mirror(created.clone()), &Outcome::Nothing, &at(0)));
     let look = state.sighted(created, UID, ID, at(-1).now, &at(0).limits);
-    let mut pass = Pass::new(&live, Some(7), state, Seen { look, look_time: Some(at(-1).now), ..Seen::default() }, &at(0));
+    let mut pass = Pass::new(
+        &live,
+        Some(7),
+        state,
+        Seen { look, look_time: Some(at(-1).now), ..Seen::default() },
+        &at(0),
+    );
     assert_eq!(pass.next(&at(0)), ControlFlow::Break(End::Rest));
     assert_eq!(pass.due_time(&at(0)), Some(at(0).now));
 }
@@ -191,13 +224,18 @@ fn a_refused_write_stays_known_while_the_object_also_waits_for_athenas_time() {
     }
     assert!(waits, "for Athena's time");
     let (mut state, _) = pass.finish();
-    assert!(!state.write_refused(refused_write::ADD_FINALIZER, "no label", Some(7), env.now, 0.0), "it is no news");
+    assert!(
+        !state.write_refused(refused_write::ADD_FINALIZER, "no label", Some(7), env.now, 0.0),
+        "it is no news"
+    );
 }
 
 #[test]
 #[should_panic(expected = "an answer without a request")]
 fn an_answer_that_nothing_has_asked_for_is_a_bug() {
-    let refusal = Refusal { class: ErrorClass::MayHeal, reason: "No", message: String::new(), request_id: None };
+    let refusal =
+        Refusal { class: ErrorClass::MayHeal, reason: "No", message: String::new(), request_id: None };
     let object = object(&recorded());
-    Pass::new(&object, None, LocalState::default(), Seen::default(), &at(0)).answered(Answer::Refused(refusal), &at(0));
+    Pass::new(&object, None, LocalState::default(), Seen::default(), &at(0))
+        .answered(Answer::Refused(refusal), &at(0));
 }

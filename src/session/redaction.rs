@@ -20,7 +20,8 @@ use crate::api::AthenaSessionSpec;
 use crate::session::reply::{Look, Refusal, Session};
 
 /// Replacement of a text that cannot be shown.
-pub const WITHHELD: &str = "the text is not shown, since the object's properties could not be read to redact it";
+pub const WITHHELD: &str =
+    "the text is not shown, since the object's properties could not be read to redact it";
 /// Maximum length of a text that is redacted, in bytes; the rest is dropped.
 const LONGEST: usize = 8192;
 /// Minimum length of a secret in characters: neither a shorter value nor a shorter beginning of one is secret.
@@ -57,7 +58,11 @@ struct Value<'a> {
 impl Value<'_> {
     /// Returns whether `part` of the value may be a secret.
     fn is_secret(self, part: &str) -> bool {
-        if self.is_named_secret { !part.is_empty() } else { is_long_enough(part) && !is_number(part) && !is_truth(part) }
+        if self.is_named_secret {
+            !part.is_empty()
+        } else {
+            is_long_enough(part) && !is_number(part) && !is_truth(part)
+        }
     }
 }
 
@@ -67,7 +72,9 @@ fn values(spec: &AthenaSessionSpec) -> impl Iterator<Item = Value<'_>> {
     let classified = engine.and_then(|engine| engine.classifications.as_ref()).into_iter().flatten();
     let maps = engine.into_iter().flat_map(|engine| [&engine.spark_properties, &engine.additional_configs]);
     let maps = maps.chain(classified.map(|classification| &classification.properties)).flatten();
-    let values = maps.flat_map(BTreeMap::iter).map(|(name, value)| Value { text: value.trim(), is_named_secret: names_secret(name) });
+    let values = maps
+        .flat_map(BTreeMap::iter)
+        .map(|(name, value)| Value { text: value.trim(), is_named_secret: names_secret(name) });
     let is_public = |value: &str| value == spec.work_group || Some(value) == spec.execution_role.as_deref();
     values.filter(move |value| value.is_named_secret || !is_public(value.text))
 }
@@ -85,7 +92,9 @@ fn is_number(value: &str) -> bool {
     /// Maximum length of a number; a longer text is more likely an id or a key.
     const LONGEST_NUMBER: usize = 32;
     // `infinity` is a word.
-    value.len() <= LONGEST_NUMBER && value.bytes().all(|byte| byte.is_ascii_digit() || b"+-.eE".contains(&byte)) && value.parse::<f64>().is_ok()
+    value.len() <= LONGEST_NUMBER
+        && value.bytes().all(|byte| byte.is_ascii_digit() || b"+-.eE".contains(&byte))
+        && value.parse::<f64>().is_ok()
 }
 
 fn is_truth(value: &str) -> bool {

@@ -37,9 +37,15 @@ fn what_validation_repeats_is_left_out() {
             "2 validation errors detected: Value '***' at 'engineConfiguration.sparkProperties' failed to satisfy constraint: \
              Map value must satisfy constraint: [x]; Value '***' at 'tags.1.member.value' failed to satisfy constraint: y",
         ),
-        ("Value 'it' at 'a' at 'b' failed to satisfy constraint: x", "Value '***' at 'b' failed to satisfy constraint: x"),
+        (
+            "Value 'it' at 'a' at 'b' failed to satisfy constraint: x",
+            "Value '***' at 'b' failed to satisfy constraint: x",
+        ),
         ("1 validation error detected: Value 'cut off", "1 validation error detected: Value '***"),
-        ("1 validation error detected: Value at 'x' failed", "1 validation error detected: Value at 'x' failed"),
+        (
+            "1 validation error detected: Value at 'x' failed",
+            "1 validation error detected: Value at 'x' failed",
+        ),
     ] {
         assert_eq!(shown(text), expected);
     }
@@ -76,14 +82,25 @@ fn a_value_is_hidden_as_a_whole_word_or_more() {
         assert_eq!(without("spark.x", value, text), expected, "{value} in {text}");
     }
     let spec = with(&json!({ "spark.a": "first-half", "spark.b": "half-second", "spark.c": "beside" }));
-    assert_eq!(redacted("a first-half-second b, first-half/beside, /beside", &spec), "a *** b, ***/***, /***");
+    assert_eq!(
+        redacted("a first-half-second b, first-half/beside, /beside", &spec),
+        "a *** b, ***/***, /***"
+    );
 }
 
 #[test]
 fn no_word_of_an_arn_is_hidden_and_a_whole_arn_is() {
     let text = "User: arn:aws:sts::123456789012:assumed-role/etl/run is not authorized to perform: iam:PassRole on resource: \
                 arn:aws:iam::123456789012:role/etl because no identity-based policy allows it";
-    for value in ["role", "etl/run", "assumed-role", "role/etl", "123456789012:role", "arn:aws:iam::123456789012", "etl/r"] {
+    for value in [
+        "role",
+        "etl/run",
+        "assumed-role",
+        "role/etl",
+        "123456789012:role",
+        "arn:aws:iam::123456789012",
+        "etl/r",
+    ] {
         assert_eq!(without("spark.secret", value, text), text, "{value}");
     }
     assert_eq!(without("spark.token", "123456789012", text), text);
@@ -95,7 +112,11 @@ fn no_word_of_an_arn_is_hidden_and_a_whole_arn_is() {
         ("role=arn:aws:iam::1:role/etl;x", "on role=arn:aws:iam::1:role/etl;x", "on ***"),
         ("etl is", "arn:aws:iam::1:role/etl is no role", "arn:aws:iam::1:role/*** no role"),
         // A setting after an ARN is not a part of it.
-        ("hunter2", "{role=arn:aws:iam::1:role/etl,password=hunter2}", "{role=arn:aws:iam::1:role/etl,password=***}"),
+        (
+            "hunter2",
+            "{role=arn:aws:iam::1:role/etl,password=hunter2}",
+            "{role=arn:aws:iam::1:role/etl,password=***}",
+        ),
         ("hunter2", "arn:x:hunter2", "arn:x:***"),
         ("role", "arn%3Aaws%3Aiam%3A%3A1%3Arole%2Fetl role", "arn%3Aaws%3Aiam%3A%3A1%3Arole%2Fetl ***"),
         ("role", r"arn:aws:iam::1:role\/etl", r"arn:aws:iam::1:role\/etl"),
@@ -110,12 +131,31 @@ fn numbers_truths_and_short_values_are_no_secrets_unless_the_name_says_so() {
     for value in ["true", "FALSE", "8", "4g", "1024", "-1.5", "3.0", "1e10", "abc", " abc ", ""] {
         assert_eq!(without("spark.sql.adaptive.enabled", value, text), text, "{value}");
     }
-    for value in ["4096m", "3600s", "3.5.6", "infinity", "0x1f", "truth", "12345678901234567890123456789012x", "1-2-3-4"] {
+    for value in [
+        "4096m",
+        "3600s",
+        "3.5.6",
+        "infinity",
+        "0x1f",
+        "truth",
+        "12345678901234567890123456789012x",
+        "1-2-3-4",
+    ] {
         assert_eq!(without("spark.x", value, &format!("it is {value} now")), "it is *** now", "{value}");
     }
-    for name in ["spark.PASSWORD", "spark.mySecretKey", "spark.x.token", "spark.keystore", "spark.credentials.provider"] {
+    for name in [
+        "spark.PASSWORD",
+        "spark.mySecretKey",
+        "spark.x.token",
+        "spark.keystore",
+        "spark.credentials.provider",
+    ] {
         for value in ["true", "8", "x", "1024", "-1.5", "abc", "e"] {
-            assert_eq!(without(name, value, &format!("it is {value}, {value}a")), format!("it is ***, {value}a"), "{name}: {value}");
+            assert_eq!(
+                without(name, value, &format!("it is {value}, {value}a")),
+                format!("it is ***, {value}a"),
+                "{name}: {value}"
+            );
         }
         assert_eq!(without(name, " ", "a b"), "a b");
     }
@@ -131,7 +171,10 @@ fn what_the_object_says_of_its_work_group_and_role_is_shown() {
     let text = format!("work group nightly cannot pass {role}");
     assert_eq!(redacted(&text, &spec("spark.group", "nightly")), text);
     assert_eq!(redacted(&text, &spec("spark.role", role)), text);
-    assert_eq!(redacted(&text, &spec("spark.password", "nightly")), format!("work group *** cannot pass {role}"));
+    assert_eq!(
+        redacted(&text, &spec("spark.password", "nightly")),
+        format!("work group *** cannot pass {role}")
+    );
 }
 
 #[test]
@@ -140,11 +183,20 @@ fn values_of_properties_are_hidden_however_they_are_written() {
     for (text, expected) in [
         (r#"SUP3R"S3CR\ET THAT/IS+LöNG 🦀 is no good"#, "*** is no good"),
         (r#"no {"spark.x":"Sup3r\"S3cr\\et that/is+löng 🦀"}"#, r#"no {"spark.x":"***"}"#),
-        (r#"no {"spark.x":"Sup3r\"S3cr\\et that\/is\u002bl\u00F6ng \ud83e\udd80"}"#, r#"no {"spark.x":"***"}"#),
-        (r#"Invalid value: "{\"spark.x\":\"Sup3r\\\"S3cr\\\\et that/is+löng 🦀\"}""#, r#"Invalid value: "{\"spark.x\":\"***\"}""#),
+        (
+            r#"no {"spark.x":"Sup3r\"S3cr\\et that\/is\u002bl\u00F6ng \ud83e\udd80"}"#,
+            r#"no {"spark.x":"***"}"#,
+        ),
+        (
+            r#"Invalid value: "{\"spark.x\":\"Sup3r\\\"S3cr\\\\et that/is+löng 🦀\"}""#,
+            r#"Invalid value: "{\"spark.x\":\"***\"}""#,
+        ),
         ("x?y=Sup3r%22S3cr%5Cet%20that%2Fis%2Bl%C3%B6ng%20%F0%9F%A6%80&z", "x?y=***&z"),
         ("x?y=Sup3r%22S3cr%5cet+that%2fis%2bl%c3%b6ng+%f0%9f%a6%80&z", "x?y=***&z"),
-        ("x?y=%7B%22spark.x%22%3A%22Sup3r%5C%22S3cr%5C%5Cet+that/is%2Bl%C3%B6ng+%F0%9F%A6%80%22%7D", "x?y=%7B%22spark.x%22%3A%22***%22%7D"),
+        (
+            "x?y=%7B%22spark.x%22%3A%22Sup3r%5C%22S3cr%5C%5Cet+that/is%2Bl%C3%B6ng+%F0%9F%A6%80%22%7D",
+            "x?y=%7B%22spark.x%22%3A%22***%22%7D",
+        ),
         (r#""x?y=Sup3r%22S3cr%5Cet%20that\/is%2Bl\u00f6ng%20\ud83e\udd80""#, r#""x?y=***""#),
         ("Sup3r is another word", "Sup3r is another word"),
     ] {
@@ -196,11 +248,16 @@ fn a_value_is_hidden_where_the_text_was_cut_within_it() {
 fn many_large_values_take_time_by_the_length_of_the_text() {
     // As many as the schema allows, and about as large as an object can be.
     let spec = |value: &dyn Fn(usize) -> String| {
-        let properties =
-            |map: usize| -> serde_json::Map<_, _> { (0..100).map(|number| (format!("spark.{number}"), json!(value(100 * map + number)))).collect() };
-        let classifications: Vec<_> = (0..10).map(|map| json!({ "name": "x", "properties": properties(map) })).collect();
+        let properties = |map: usize| -> serde_json::Map<_, _> {
+            (0..100).map(|number| (format!("spark.{number}"), json!(value(100 * map + number)))).collect()
+        };
+        let classifications: Vec<_> =
+            (0..10).map(|map| json!({ "name": "x", "properties": properties(map) })).collect();
         let engine = json!({ "classifications": classifications, "sparkProperties": properties(10), "additionalConfigs": properties(11) });
-        serde_json::from_value::<AthenaSessionSpec>(json!({ "workGroup": "etl", "engineConfiguration": engine })).expect("a spec")
+        serde_json::from_value::<AthenaSessionSpec>(
+            json!({ "workGroup": "etl", "engineConfiguration": engine }),
+        )
+        .expect("a spec")
     };
     // CPU time of this thread, since other tests run at the same time.
     let cpu_time = || {
@@ -241,7 +298,12 @@ fn some(rng: &mut Rng, letters: &[&str], count: std::ops::Range<usize>) -> Strin
 /// Returns each character of `value` by itself, escaped as a service on the way would escape it.
 fn written(rng: &mut Rng, value: &str) -> Vec<String> {
     let json = |rng: &mut Rng, character: char| {
-        let units = character.encode_utf16(&mut [0; 2]).iter().map(|unit| format!("\\u{unit:04x}")).collect::<Vec<_>>().concat();
+        let units = character
+            .encode_utf16(&mut [0; 2])
+            .iter()
+            .map(|unit| format!("\\u{unit:04x}"))
+            .collect::<Vec<_>>()
+            .concat();
         match character {
             '"' | '\\' => format!("\\{character}"),
             '/' if rng.bool() => "\\/".to_owned(),
@@ -269,14 +331,18 @@ fn written(rng: &mut Rng, value: &str) -> Vec<String> {
         3 => json(rng, character).chars().map(|character| json(rng, character)).collect(),
         4 => json(rng, character).chars().map(|character| url(rng, character)).collect(),
         // A space can be written as `+` only once.
-        _ => url(rng, character).chars().map(|character| if character == '+' { "+".to_owned() } else { url(rng, character) }).collect(),
+        _ => url(rng, character)
+            .chars()
+            .map(|character| if character == '+' { "+".to_owned() } else { url(rng, character) })
+            .collect(),
     };
     value.chars().map(&mut escaped).collect()
 }
 
 #[test]
 fn a_value_is_hidden_in_any_writing_and_cut_anywhere() {
-    const LETTERS: [&str; 15] = ["a", "b", "7", "\"", "\\", "%", "+", " ", "/", "é", "🦀", "\n", ".", "-", "u"];
+    const LETTERS: [&str; 15] =
+        ["a", "b", "7", "\"", "\\", "%", "+", " ", "/", "é", "🦀", "\n", ".", "-", "u"];
     let mut rng = Rng::with_seed(16);
     let mut seen = [0; 2];
     for round in 0..20_000 {
@@ -289,7 +355,11 @@ fn a_value_is_hidden_in_any_writing_and_cut_anywhere() {
         let parts = written(&mut rng, &value);
         let whole = parts.concat();
         let text = format!("{before}{whole}{after}");
-        assert_eq!(redacted(&text, &spec), format!("{before}***{after}"), "round {round}: {value:?} in {text}");
+        assert_eq!(
+            redacted(&text, &spec),
+            format!("{before}***{after}"),
+            "round {round}: {value:?} in {text}"
+        );
         seen[0] += 1;
 
         // A cut after four characters or more of the value, within an escape or not.
@@ -299,7 +369,10 @@ fn a_value_is_hidden_in_any_writing_and_cut_anywhere() {
         let text = format!("{before}{}{dots}", &whole[..cut.max(least)]);
         let told = redacted(&text, &spec);
         // A text that is ignored at the end may be a part of the value.
-        let is_told = told.strip_prefix(before).and_then(|told| told.strip_prefix(LEFT_OUT)).is_some_and(|rest| dots.ends_with(rest));
+        let is_told = told
+            .strip_prefix(before)
+            .and_then(|told| told.strip_prefix(LEFT_OUT))
+            .is_some_and(|rest| dots.ends_with(rest));
         assert!(is_told, "round {round}: {value:?} in {text}: {told}");
         seen[1] += usize::from(cut < whole.len());
     }
@@ -314,7 +387,10 @@ fn no_part_of_a_longer_word_or_an_arn_is_hidden() {
         let value = format!("k{}", some(&mut rng, &LETTERS, 3..8));
         let name = *rng.choice(&["spark.x", "spark.password"]).expect("one");
         let other = format!("{}{value}{}", some(&mut rng, &LETTERS, 1..4), some(&mut rng, &LETTERS, 0..4));
-        let (left, right) = (*rng.choice(&["", "x/", "x-", "y:"]).expect("one"), *rng.choice(&["", "/x", "-x", ":y"]).expect("one"));
+        let (left, right) = (
+            *rng.choice(&["", "x/", "x-", "y:"]).expect("one"),
+            *rng.choice(&["", "/x", "-x", ":y"]).expect("one"),
+        );
         let text = format!("{other} on arn:aws:iam::123456789012:role/{left}{value}{right} is, says {other}");
         assert_eq!(without(name, &value, &text), text, "{value}");
     }
@@ -351,7 +427,12 @@ fn any_text_can_be_searched_for_any_values() {
     let mut rng = Rng::with_seed(7);
     for _ in 0..20_000 {
         let properties: serde_json::Map<_, _> = (0..rng.usize(0..5))
-            .map(|number| (["spark.x", "spark.key"][number % 2].to_owned() + &number.to_string(), json!(some(&mut rng, &PIECES, 0..8))))
+            .map(|number| {
+                (
+                    ["spark.x", "spark.key"][number % 2].to_owned() + &number.to_string(),
+                    json!(some(&mut rng, &PIECES, 0..8)),
+                )
+            })
             .collect();
         let text = some(&mut rng, &PIECES, 0..30);
         let spec = with(&serde_json::Value::Object(properties));

@@ -88,8 +88,14 @@ pub struct Details {
 impl fmt::Debug for Details {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut shown = formatter.debug_struct("Details");
-        shown.field("description", &self.description).field("work_group", &self.work_group).field("engine_version", &self.engine_version);
-        shown.field("idle_timeout", &self.idle_timeout).field("dpu_execution_in_millis", &self.dpu_execution_in_millis).finish_non_exhaustive()
+        shown
+            .field("description", &self.description)
+            .field("work_group", &self.work_group)
+            .field("engine_version", &self.engine_version);
+        shown
+            .field("idle_timeout", &self.idle_timeout)
+            .field("dpu_execution_in_millis", &self.dpu_execution_in_millis)
+            .finish_non_exhaustive()
     }
 }
 
@@ -102,7 +108,10 @@ impl Details {
             asked.is_none() || asked == given
         }
         fn holds(asked: Option<&BTreeMap<String, String>>, given: Option<&BTreeMap<String, String>>) -> bool {
-            asked.into_iter().flatten().all(|(key, value)| given.and_then(|given| given.get(key)) == Some(value))
+            asked
+                .into_iter()
+                .flatten()
+                .all(|(key, value)| given.and_then(|given| given.get(key)) == Some(value))
         }
         if let Some(satisfies) = self.satisfies {
             return satisfies;
@@ -141,7 +150,11 @@ impl WorkGroup {
         let group = &spec.work_group;
         let refusal = |class, reason, message| Some(Refusal { class, reason, message, request_id: None });
         if !self.enabled {
-            return refusal(ErrorClass::MayHeal, "WorkGroupDisabled", format!("workGroup: work group {group} is disabled; enable it"));
+            return refusal(
+                ErrorClass::MayHeal,
+                "WorkGroupDisabled",
+                format!("workGroup: work group {group} is disabled; enable it"),
+            );
         }
         let engine = self.engine_version.as_deref()?;
         let asked = spec.engine_configuration.clone().unwrap_or_default();
@@ -165,7 +178,9 @@ impl WorkGroup {
         refusal(
             ErrorClass::Rejected,
             "InvalidRequest",
-            format!("spec.{field}: {engine}, the engine of work group {group}, does not take it; leave it out"),
+            format!(
+                "spec.{field}: {engine}, the engine of work group {group}, does not take it; leave it out"
+            ),
         )
     }
 }
@@ -186,7 +201,12 @@ pub struct Refusal {
 impl Refusal {
     /// Returns the refusal for a missing answer, or for one without information: `message` gives the reason.
     pub fn unanswered(message: impl Into<String>) -> Self {
-        Self { class: ErrorClass::Unanswered, reason: "AthenaUnavailable", message: message.into(), request_id: None }
+        Self {
+            class: ErrorClass::Unanswered,
+            reason: "AthenaUnavailable",
+            message: message.into(),
+            request_id: None,
+        }
     }
 }
 

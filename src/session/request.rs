@@ -106,7 +106,12 @@ pub fn start_session(object: &AthenaSession, number: i32) -> (String, Vec<u8>) {
     assert!(!object.spec.trimmed, "a request was to be made of a trimmed spec");
     let meta = &object.metadata;
     let token = marker::token(meta.uid.as_deref().unwrap_or_default(), number);
-    let body = body(&object.spec, meta.namespace.as_deref().unwrap_or_default(), meta.name.as_deref().unwrap_or_default(), &token);
+    let body = body(
+        &object.spec,
+        meta.namespace.as_deref().unwrap_or_default(),
+        meta.name.as_deref().unwrap_or_default(),
+        &token,
+    );
     (token, body)
 }
 
@@ -115,25 +120,37 @@ fn body(spec: &AthenaSessionSpec, namespace: &str, name: &str, token: &str) -> V
         client_request_token: token,
         copy_work_group_tags: spec.copy_work_group_tags,
         description: marker::description(spec, namespace, name, token),
-        engine_configuration: spec.engine_configuration.as_ref().map(engine_configuration).unwrap_or_default(),
+        engine_configuration: spec
+            .engine_configuration
+            .as_ref()
+            .map(engine_configuration)
+            .unwrap_or_default(),
         execution_role: spec.execution_role.as_deref(),
-        monitoring_configuration: spec.monitoring_configuration.as_ref().map(|monitoring| MonitoringConfiguration {
-            cloud_watch_logging_configuration: monitoring.cloud_watch_logging_configuration.as_ref().map(|logging| CloudWatchLogging {
-                enabled: logging.enabled,
-                log_group: logging.log_group.as_deref(),
-                log_stream_name_prefix: logging.log_stream_name_prefix.as_deref(),
-                log_types: logging.log_types.as_ref(),
-            }),
-            managed_logging_configuration: monitoring.managed_logging_configuration.as_ref().map(|logging| Logging {
-                enabled: logging.enabled,
-                kms_key: logging.kms_key.as_deref(),
-                log_location: None,
-            }),
-            s3_logging_configuration: monitoring.s3_logging_configuration.as_ref().map(|logging| Logging {
-                enabled: logging.enabled,
-                kms_key: logging.kms_key.as_deref(),
-                log_location: logging.log_location.as_deref(),
-            }),
+        monitoring_configuration: spec.monitoring_configuration.as_ref().map(|monitoring| {
+            MonitoringConfiguration {
+                cloud_watch_logging_configuration: monitoring.cloud_watch_logging_configuration.as_ref().map(
+                    |logging| CloudWatchLogging {
+                        enabled: logging.enabled,
+                        log_group: logging.log_group.as_deref(),
+                        log_stream_name_prefix: logging.log_stream_name_prefix.as_deref(),
+                        log_types: logging.log_types.as_ref(),
+                    },
+                ),
+                managed_logging_configuration: monitoring.managed_logging_configuration.as_ref().map(
+                    |logging| Logging {
+                        enabled: logging.enabled,
+                        kms_key: logging.kms_key.as_deref(),
+                        log_location: None,
+                    },
+                ),
+                s3_logging_configuration: monitoring.s3_logging_configuration.as_ref().map(|logging| {
+                    Logging {
+                        enabled: logging.enabled,
+                        kms_key: logging.kms_key.as_deref(),
+                        log_location: logging.log_location.as_deref(),
+                    }
+                }),
+            }
         }),
         notebook_version: spec.notebook_version.as_deref(),
         session_idle_timeout_in_minutes: spec.session_idle_timeout_in_minutes,
@@ -148,7 +165,10 @@ fn engine_configuration(asked: &crate::api::EngineConfiguration) -> EngineConfig
         additional_configs: asked.additional_configs.as_ref(),
         classifications: asked.classifications.as_ref().map(|list| {
             list.iter()
-                .map(|classification| Classification { name: classification.name.as_deref(), properties: classification.properties.as_ref() })
+                .map(|classification| Classification {
+                    name: classification.name.as_deref(),
+                    properties: classification.properties.as_ref(),
+                })
                 .collect()
         }),
         coordinator_dpu_size: asked.coordinator_dpu_size,

@@ -45,7 +45,11 @@ impl Retained {
             let plain = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte));
             (plain && !text.is_empty() && text.len() <= LONGEST).then(|| text.to_owned())
         };
-        Self { session_id: word("/status/sessionId"), work_group: word("/spec/workGroup"), region: word("/status/region") }
+        Self {
+            session_id: word("/status/sessionId"),
+            work_group: word("/spec/workGroup"),
+            region: word("/status/region"),
+        }
     }
 }
 
@@ -64,7 +68,8 @@ mod tests {
     }
 
     fn recorded(more: Value) -> Value {
-        let mut status = json!({ "attempt": 0, "attemptTime": "2026-01-01T10:00:00Z", "region": "eu-west-1" });
+        let mut status =
+            json!({ "attempt": 0, "attemptTime": "2026-01-01T10:00:00Z", "region": "eu-west-1" });
         let Value::Object(more) = more else { panic!("a map") };
         status.as_object_mut().expect("a map").extend(more);
         status
@@ -73,17 +78,33 @@ mod tests {
     #[test]
     fn what_runs_on_is_told_as_far_as_it_is_recorded() {
         let retained = |id: Option<&str>, region: Option<&str>| {
-            Some(Retained { session_id: id.map(str::to_owned), work_group: Some("w".into()), region: region.map(str::to_owned) })
+            Some(Retained {
+                session_id: id.map(str::to_owned),
+                work_group: Some("w".into()),
+                region: region.map(str::to_owned),
+            })
         };
         let live = || recorded(json!({ "sessionId": "s", "state": "BUSY" }));
         let (met, mut added) = (LocalState::default(), LocalState::default());
         added.finalizer_added = true;
         for (case, policy, status, known, expected) in [
             ("a live session", "Retain", live(), &met, retained(Some("s"), Some("eu-west-1"))),
-            ("a start without an answer", "Retain", recorded(json!({})), &met, retained(None, Some("eu-west-1"))),
+            (
+                "a start without an answer",
+                "Retain",
+                recorded(json!({})),
+                &met,
+                retained(None, Some("eu-west-1")),
+            ),
             ("a status that may have been wiped", "Retain", json!({}), &met, retained(None, None)),
             ("nothing was recorded", "Retain", json!({}), &added, None),
-            ("an end", "Retain", recorded(json!({ "sessionId": "s", "endReason": "IdleTimeout" })), &met, None),
+            (
+                "an end",
+                "Retain",
+                recorded(json!({ "sessionId": "s", "endReason": "IdleTimeout" })),
+                &met,
+                None,
+            ),
             ("Terminate", "Terminate", live(), &met, None),
         ] {
             let object = serde_json::from_value(object(policy, status)).expect("an AthenaSession");
@@ -93,12 +114,27 @@ mod tests {
 
     #[test]
     fn of_an_object_that_cannot_be_read_only_words_are_told() {
-        let told = Retained::of_unreadable(&object("Retain", json!({ "sessionId": "s-1", "region": "eu-west-1", "attemptTime": 1 })));
-        assert_eq!(told, Retained { session_id: Some("s-1".into()), work_group: Some("w".into()), region: Some("eu-west-1".into()) });
-        for text in [json!("a canary"), json!({ "canary": 1 }), json!("c".repeat(257)), json!(""), Value::Null] {
+        let told = Retained::of_unreadable(&object(
+            "Retain",
+            json!({ "sessionId": "s-1", "region": "eu-west-1", "attemptTime": 1 }),
+        ));
+        assert_eq!(
+            told,
+            Retained {
+                session_id: Some("s-1".into()),
+                work_group: Some("w".into()),
+                region: Some("eu-west-1".into())
+            }
+        );
+        for text in
+            [json!("a canary"), json!({ "canary": 1 }), json!("c".repeat(257)), json!(""), Value::Null]
+        {
             let mut other = object("Retain", json!({ "sessionId": text, "region": text }));
             other["spec"]["workGroup"] = text;
-            assert_eq!(Retained::of_unreadable(&other), Retained { session_id: None, work_group: None, region: None });
+            assert_eq!(
+                Retained::of_unreadable(&other),
+                Retained { session_id: None, work_group: None, region: None }
+            );
         }
     }
 }

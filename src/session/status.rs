@@ -47,7 +47,13 @@ pub enum Outcome {
 }
 
 /// Returns the status of `object` after `step` had `outcome`. `known` already includes the facts from that outcome.
-pub fn status_after(object: &AthenaSession, known: &LocalState, step: &Step, outcome: &Outcome, at: &Environment) -> AthenaSessionStatus {
+pub fn status_after(
+    object: &AthenaSession,
+    known: &LocalState,
+    step: &Step,
+    outcome: &Outcome,
+    at: &Environment,
+) -> AthenaSessionStatus {
     let mut next = object.clone();
     let status = next.status.get_or_insert_default();
     let asked = asked_timeout(&object.spec);
@@ -68,11 +74,15 @@ pub fn status_after(object: &AthenaSession, known: &LocalState, step: &Step, out
             status.session_id = Some(id.clone());
             status.state = Some(bounded(state, 64)).filter(|state| !state.is_empty());
         }
-        (Step::Start(_), Outcome::Refused(refusal)) if refusal.class == ErrorClass::Rejected && is_proved_unstarted(object, known) => {
+        (Step::Start(_), Outcome::Refused(refusal))
+            if refusal.class == ErrorClass::Rejected && is_proved_unstarted(object, known) =>
+        {
             conclude(status, EndReason::InvalidRequest, known, at.now);
         }
         // The attempt no longer belongs to this region and account: a correction of them must not leave it behind.
-        (Step::Start(_), Outcome::Refused(refusal)) if withdraws(refusal.class) && is_proved_unstarted(object, known) => {
+        (Step::Start(_), Outcome::Refused(refusal))
+            if withdraws(refusal.class) && is_proved_unstarted(object, known) =>
+        {
             (status.attempt_time, status.region, status.account_id) = (None, None, None);
         }
         (Step::Adopt(number, session), _) => {
@@ -111,11 +121,19 @@ pub fn status_after(object: &AthenaSession, known: &LocalState, step: &Step, out
     let situation = situation(&next, known, at);
     let status = next.status.get_or_insert_default();
     status.observed_generation = generation;
-    status.conditions = Some(conditions(status.conditions.as_deref().unwrap_or_default(), &situation.row(), generation, at.now));
+    status.conditions = Some(conditions(
+        status.conditions.as_deref().unwrap_or_default(),
+        &situation.row(),
+        generation,
+        at.now,
+    ));
     let mut status = next.status.unwrap_or_default();
     // Later work is recorded together with other changes.
     let is_own = status.session_id.as_deref().is_some_and(|id| known.trusts(id));
-    let is_written = || status.last_busy_time.is_none() || !object.status.as_ref().is_some_and(|before| is_same_but_for_texts(before, &status));
+    let is_written = || {
+        status.last_busy_time.is_none()
+            || !object.status.as_ref().is_some_and(|before| is_same_but_for_texts(before, &status))
+    };
     if let Some(time) = work_time(object, known, step).filter(|_| is_own && is_written()) {
         let newest = status.last_busy_time.as_ref().map_or(time, |before| before.0.max(time));
         status.last_busy_time = Some(seconds(newest));
@@ -129,8 +147,18 @@ fn is_mere_work(before: &AthenaSessionStatus, after: &AthenaSessionStatus) -> bo
     let is_first = before.last_busy_time.is_none() && after.last_busy_time.is_some();
     let is_settled = |status: &AthenaSessionStatus| matches!(status.state.as_deref(), Some("IDLE" | "BUSY"));
     let rest = |status: &AthenaSessionStatus| {
-        let mut rest = AthenaSessionStatus { state: None, idle_since_time: None, last_busy_time: None, ..status.clone() };
-        for condition in rest.conditions.iter_mut().flatten().filter(|condition| matches!(condition.reason.as_str(), "SessionIdle" | "SessionBusy")) {
+        let mut rest = AthenaSessionStatus {
+            state: None,
+            idle_since_time: None,
+            last_busy_time: None,
+            ..status.clone()
+        };
+        for condition in rest
+            .conditions
+            .iter_mut()
+            .flatten()
+            .filter(|condition| matches!(condition.reason.as_str(), "SessionIdle" | "SessionBusy"))
+        {
             (condition.reason, condition.message) = (String::new(), String::new());
         }
         rest
@@ -140,7 +168,12 @@ fn is_mere_work(before: &AthenaSessionStatus, after: &AthenaSessionStatus) -> bo
 
 /// Returns whether `after` need not be written yet: it differs from `before` only in that the session became busy or idle, and the status was written
 /// lately.
-pub fn may_wait(before: Option<&AthenaSessionStatus>, after: &AthenaSessionStatus, known: &LocalState, at: &Environment) -> bool {
+pub fn may_wait(
+    before: Option<&AthenaSessionStatus>,
+    after: &AthenaSessionStatus,
+    known: &LocalState,
+    at: &Environment,
+) -> bool {
     known.is_written_lately(at) && before.is_some_and(|before| is_mere_work(before, after))
 }
 
@@ -148,7 +181,9 @@ pub fn may_wait(before: Option<&AthenaSessionStatus>, after: &AthenaSessionStatu
 fn is_same_but_for_texts(before: &AthenaSessionStatus, after: &AthenaSessionStatus) -> bool {
     let conditions = |status: &AthenaSessionStatus| -> Vec<(String, String, String)> {
         let conditions = status.conditions.iter().flatten();
-        conditions.map(|condition| (condition.type_.clone(), condition.status.clone(), condition.reason.clone())).collect()
+        conditions
+            .map(|condition| (condition.type_.clone(), condition.status.clone(), condition.reason.clone()))
+            .collect()
     };
     let rest = |status: &AthenaSessionStatus| AthenaSessionStatus { conditions: None, ..status.clone() };
     conditions(before) == conditions(after) && rest(before) == rest(after)
@@ -160,7 +195,10 @@ fn work_time(object: &AthenaSession, known: &LocalState, step: &Step) -> Option<
     let idle_again = |session: &Session| {
         let before = object.status.as_ref()?;
         let since = seconds(session.idle_since_time?).0;
-        let is_new = before.idle_since_time.as_ref().map_or(before.state.as_deref() == Some("BUSY"), |before| before.0 < since);
+        let is_new = before
+            .idle_since_time
+            .as_ref()
+            .map_or(before.state.as_deref() == Some("BUSY"), |before| before.0 < since);
         (before.session_id.as_ref() == Some(&session.id) && is_new).then_some(since)
     };
     let seen = match step {
@@ -201,7 +239,12 @@ fn known_attempt(before: &AthenaSessionStatus, number: i32, at: &Environment) ->
 }
 
 /// Returns the status with attempt `number` recorded after the one in it, if any.
-fn next_attempt(object: &AthenaSession, before: &AthenaSessionStatus, number: i32, at: &Environment) -> AthenaSessionStatus {
+fn next_attempt(
+    object: &AthenaSession,
+    before: &AthenaSessionStatus,
+    number: i32,
+    at: &Environment,
+) -> AthenaSessionStatus {
     /// Maximum number of previous attempts.
     const KEPT: usize = 5;
     let mut next = recorded(before, number, at);
@@ -251,20 +294,30 @@ fn is_proved_unstarted(object: &AthenaSession, known: &LocalState) -> bool {
 }
 
 fn conclude(status: &mut AthenaSessionStatus, reason: EndReason, known: &LocalState, now: Timestamp) {
-    let refusal = known.refused.as_ref().filter(|refused| matches!(refused.call, Call::WorkGroup | Call::Start));
+    let refusal =
+        known.refused.as_ref().filter(|refused| matches!(refused.call, Call::WorkGroup | Call::Start));
     status.state = None;
     status.state_change_reason = refusal.map(|refused| bounded(&refused.refusal.message, 1024));
     status.end_time = Some(seconds(now));
     status.end_reason = Some(storable::reason(reason));
 }
 
-fn mirror(status: &mut AthenaSessionStatus, session: &Session, asked: Option<SignedDuration>, known: &LocalState, now: Timestamp) {
+fn mirror(
+    status: &mut AthenaSessionStatus,
+    session: &Session,
+    asked: Option<SignedDuration>,
+    known: &LocalState,
+    now: Timestamp,
+) {
     // TERMINATING leads only to an end: a reply with another state after it is a late one.
     if status.state.as_deref() == Some("TERMINATING") && session.state != "TERMINATING" && !session.ended() {
         return;
     }
     // A reply is late too if it shows a session starting that was ready before.
-    if status.ready_time.is_some() && matches!(session.state.as_str(), "CREATING" | "CREATED") && !session.ended() {
+    if status.ready_time.is_some()
+        && matches!(session.state.as_str(), "CREATING" | "CREATED")
+        && !session.ended()
+    {
         return;
     }
     if session.ended() {
@@ -276,15 +329,18 @@ fn mirror(status: &mut AthenaSessionStatus, session: &Session, asked: Option<Sig
     status.start_time = session.start_time.map(seconds).or(status.start_time.take());
     // The start time in a later reply of the same attempt replaces the attempt's time.
     let first = status.first_start_time.take().filter(|first| Some(first) != status.attempt_time.as_ref());
-    status.first_start_time = first.or(storable::time(status.start_time.clone())).or(storable::time(status.attempt_time.clone()));
+    status.first_start_time =
+        first.or(storable::time(status.start_time.clone())).or(storable::time(status.attempt_time.clone()));
     // A session that ends no longer reports since when it was idle, which distinguishes an idle timeout from a stop.
     let ending = session.ended() || session.state == "TERMINATING";
-    status.idle_since_time = session.idle_since_time.map(seconds).or(status.idle_since_time.take().filter(|_| ending));
+    status.idle_since_time =
+        session.idle_since_time.map(seconds).or(status.idle_since_time.take().filter(|_| ending));
     if matches!(session.state.as_str(), "IDLE" | "BUSY") && status.ready_time.is_none() {
         status.ready_time = Some(seconds(session.last_modified_time.unwrap_or(now)));
     }
     if let Some(details) = &session.details {
-        status.engine_version = details.engine_version.as_deref().map(|text| bounded(text, 128)).or(status.engine_version.take());
+        status.engine_version =
+            details.engine_version.as_deref().map(|text| bounded(text, 128)).or(status.engine_version.take());
         if session.ended() {
             status.dpu_execution_in_millis = storable::millis(details.dpu_execution_in_millis);
         }

@@ -17,9 +17,16 @@ fn told(minutes: i64) -> Environment {
 }
 
 /// Returns the status after a step, without generation and conditions.
-fn after(object: &AthenaSession, known: &LocalState, step: &Step, outcome: &Outcome, at: &Environment) -> Value {
+fn after(
+    object: &AthenaSession,
+    known: &LocalState,
+    step: &Step,
+    outcome: &Outcome,
+    at: &Environment,
+) -> Value {
     let status = status_after(object, known, step, outcome, at);
-    serde_json::to_value(AthenaSessionStatus { conditions: None, observed_generation: None, ..status }).expect("JSON")
+    serde_json::to_value(AthenaSessionStatus { conditions: None, observed_generation: None, ..status })
+        .expect("JSON")
 }
 
 fn met() -> LocalState {
@@ -36,7 +43,12 @@ fn each_step_leads_to_its_status() {
     const FIRST: &str = "2026-01-01T00:01:00Z";
     const NOW: &str = "2026-01-01T00:05:00Z";
     let rejection = |object: &AthenaSession, known: &LocalState| {
-        let refusal = Refusal { class: ErrorClass::Rejected, reason: "InvalidRequest", message: "no".into(), request_id: None };
+        let refusal = Refusal {
+            class: ErrorClass::Rejected,
+            reason: "InvalidRequest",
+            message: "no".into(),
+            request_id: None,
+        };
         after(object, known, &Step::Start(0), &Outcome::Refused(refusal), &told(5))
     };
     let step = |object: &AthenaSession, step: Step| after(object, &met(), &step, &Outcome::Nothing, &told(5));
@@ -45,7 +57,10 @@ fn each_step_leads_to_its_status() {
     let before = |further: Value| recorded_and(further).status;
 
     let status = step(&object(json!({})), Step::Record(0));
-    assert_eq!(status, json!({ "attempt": 0, "attemptTime": NOW, "region": "eu-west-1", "accountId": ACCOUNT }));
+    assert_eq!(
+        status,
+        json!({ "attempt": 0, "attemptTime": NOW, "region": "eu-west-1", "accountId": ACCOUNT })
+    );
 
     // The same attempt again, with a new time; what counts over all attempts stays.
     let status = step(&unknown, Step::Record(0));
@@ -93,7 +108,8 @@ fn each_step_leads_to_its_status() {
     assert_eq!(step(&over("SessionFailed"), Step::Suspend)["stopCause"], "Suspended");
 
     let ended = |reason: &str, why: Value| {
-        let mut status = serde_json::to_value(before(json!({ "endTime": NOW, "endReason": reason }))).expect("JSON");
+        let mut status =
+            serde_json::to_value(before(json!({ "endTime": NOW, "endReason": reason }))).expect("JSON");
         if why.is_string() {
             status["stateChangeReason"] = why;
         }
@@ -103,16 +119,41 @@ fn each_step_leads_to_its_status() {
     assert_eq!(step(&unknown, Step::Conclude(EndReason::Suspended)), ended("Suspended", Value::Null));
     let lost = Step::Conclude(EndReason::SessionLost);
     let conclude = |known: &LocalState| after(&unknown, known, &lost, &Outcome::Nothing, &told(5));
-    assert_eq!(conclude(&refused(Call::Start, ErrorClass::MayHeal, 0)), ended("SessionLost", "no".into()), "Athena's refusal explains it");
-    assert_eq!(conclude(&refused(Call::Terminate, ErrorClass::MayHeal, 0)), ended("SessionLost", Value::Null), "that of another call does not");
+    assert_eq!(
+        conclude(&refused(Call::Start, ErrorClass::MayHeal, 0)),
+        ended("SessionLost", "no".into()),
+        "Athena's refusal explains it"
+    );
+    assert_eq!(
+        conclude(&refused(Call::Terminate, ErrorClass::MayHeal, 0)),
+        ended("SessionLost", Value::Null),
+        "that of another call does not"
+    );
 
     // A rejection ends the attempt only if no earlier call of it can have started anything.
-    assert_eq!(rejection(&unknown, &refused(Call::Start, ErrorClass::Rejected, 0)), ended("InvalidRequest", "no".into()));
+    assert_eq!(
+        rejection(&unknown, &refused(Call::Start, ErrorClass::Rejected, 0)),
+        ended("InvalidRequest", "no".into())
+    );
     let untouched = serde_json::to_value(&unknown.status).expect("JSON");
     assert_eq!(rejection(&unknown, &refused(Call::Start, ErrorClass::Unanswered, 0)), untouched);
     assert_eq!(rejection(&unknown, &met()), untouched);
-    let throttled = Outcome::Refused(Refusal { class: ErrorClass::Throttled, reason: "Throttled", message: "no".into(), request_id: None });
-    assert_eq!(after(&unknown, &refused(Call::Start, ErrorClass::Throttled, 0), &Step::Start(0), &throttled, &told(5)), untouched);
+    let throttled = Outcome::Refused(Refusal {
+        class: ErrorClass::Throttled,
+        reason: "Throttled",
+        message: "no".into(),
+        request_id: None,
+    });
+    assert_eq!(
+        after(
+            &unknown,
+            &refused(Call::Start, ErrorClass::Throttled, 0),
+            &Step::Start(0),
+            &throttled,
+            &told(5)
+        ),
+        untouched
+    );
     for step in [Step::Wait, Step::Rest, Step::Terminate] {
         assert_eq!(after(&unknown, &met(), &step, &Outcome::Nothing, &told(5)), untouched);
     }
@@ -138,7 +179,8 @@ fn a_condition_that_flips_has_a_new_time_and_no_other() {
     let before = AthenaSession { status: Some(status), ..live("IDLE") };
     let stopped = Step::Stop(StopCause::Suspended, None);
     let status = status_after(&before, &met(), &stopped, &Outcome::Nothing, &at(9));
-    let times: Vec<_> = status.conditions.iter().flatten().map(|condition| condition.last_transition_time.clone()).collect();
+    let times: Vec<_> =
+        status.conditions.iter().flatten().map(|condition| condition.last_transition_time.clone()).collect();
     assert_eq!(times, vec![seconds(at(9).now); 3]);
 }
 
@@ -157,13 +199,29 @@ fn a_session_is_ready_from_the_first_time_that_it_is_idle_or_busy() {
 
 #[test]
 fn what_a_session_has_used_is_told_at_its_end() {
-    for (state, used, expected) in
-        [("IDLE", Some(7), None), ("TERMINATED", Some(7), Some(7)), ("TERMINATED", Some(0), Some(0)), ("TERMINATED", Some(-1), None)]
-    {
+    for (state, used, expected) in [
+        ("IDLE", Some(7), None),
+        ("TERMINATED", Some(7), Some(7)),
+        ("TERMINATED", Some(0), Some(0)),
+        ("TERMINATED", Some(-1), None),
+    ] {
         let mut status = AthenaSessionStatus::default();
-        let details = Details { dpu_execution_in_millis: used, engine_version: Some("Apache Spark version 3.5".into()), ..Details::default() };
-        mirror(&mut status, &Session { details: Some(Box::new(details)), ..session(state) }, None, &LocalState::default(), at(9).now);
-        assert_eq!((status.dpu_execution_in_millis, status.engine_version.as_deref()), (expected, Some("Apache Spark version 3.5")));
+        let details = Details {
+            dpu_execution_in_millis: used,
+            engine_version: Some("Apache Spark version 3.5".into()),
+            ..Details::default()
+        };
+        mirror(
+            &mut status,
+            &Session { details: Some(Box::new(details)), ..session(state) },
+            None,
+            &LocalState::default(),
+            at(9).now,
+        );
+        assert_eq!(
+            (status.dpu_execution_in_millis, status.engine_version.as_deref()),
+            (expected, Some("Apache Spark version 3.5"))
+        );
     }
 }
 
@@ -171,7 +229,13 @@ fn what_a_session_has_used_is_told_at_its_end() {
 fn what_others_wrote_is_carried_over_only_as_the_schema_takes_it() {
     const EARLY: &str = "0000-01-01T00:00:00+23:59";
     let condition = json!({ "type": "Ready", "status": "Unknown", "reason": "X", "message": "m", "lastTransitionTime": EARLY });
-    let flipped = status_after(&recorded_and(json!({ "conditions": [condition] })), &met(), &Step::Wait, &Outcome::Nothing, &at(5));
+    let flipped = status_after(
+        &recorded_and(json!({ "conditions": [condition] })),
+        &met(),
+        &Step::Wait,
+        &Outcome::Nothing,
+        &at(5),
+    );
     assert_eq!(condition_time(&flipped), Some(seconds(at(5).now)));
 
     let foreign = json!({
@@ -184,8 +248,16 @@ fn what_others_wrote_is_carried_over_only_as_the_schema_takes_it() {
     let kept = json!({ "attempt": 0, "endReason": "y".repeat(64), "stateChangeReason": "z".repeat(1024) });
     assert_eq!(status["previousAttempts"], json!([kept, kept]));
 
-    let started = with(live("IDLE"), |object| object.status = serde_json::from_value(json!({ "startTime": EARLY })).expect("a status"));
-    let mirrored = after(&started, &met(), &Step::Mirror(Session { start_time: None, ..session("IDLE") }), &Outcome::Nothing, &at(5));
+    let started = with(live("IDLE"), |object| {
+        object.status = serde_json::from_value(json!({ "startTime": EARLY })).expect("a status")
+    });
+    let mirrored = after(
+        &started,
+        &met(),
+        &Step::Mirror(Session { start_time: None, ..session("IDLE") }),
+        &Outcome::Nothing,
+        &at(5),
+    );
     assert_eq!(mirrored["firstStartTime"], Value::Null);
 
     let stopped = recorded_and(json!({ "sessionId": "s", "stopCause": "c".repeat(65) }));
@@ -214,7 +286,11 @@ fn a_session_that_is_idle_again_was_at_work_until_then() {
         after(object, &known, &Step::Mirror(session), &Outcome::Nothing, &at(31))["lastBusyTime"].clone()
     };
     assert_eq!(rested(&before("BUSY", json!({ "lastBusyTime": FIRST }))), RESTED);
-    assert_eq!(rested(&before("IDLE", json!({ "lastBusyTime": FIRST, "idleSinceTime": "2026-01-01T00:10:00Z" }))), RESTED, "it was busy in between");
+    assert_eq!(
+        rested(&before("IDLE", json!({ "lastBusyTime": FIRST, "idleSinceTime": "2026-01-01T00:10:00Z" }))),
+        RESTED,
+        "it was busy in between"
+    );
     assert_eq!(rested(&before("IDLE", json!({ "lastBusyTime": FIRST, "idleSinceTime": RESTED }))), FIRST);
     assert_eq!(rested(&before("CREATED", json!({}))), Value::Null, "it was never at work");
 }
@@ -241,10 +317,17 @@ fn being_idle_or_busy_alone_waits_to_be_written_and_everything_else_does_not() {
     };
     let (idle, busy) = (ready("IDLE", json!({})), ready("BUSY", json!({})));
     let is_mere = |object: &AthenaSession, step: &Step, at: &Environment| {
-        is_mere_work(object.status.as_ref().expect("a status"), &status_after(object, &known, step, &Outcome::Nothing, at))
+        is_mere_work(
+            object.status.as_ref().expect("a status"),
+            &status_after(object, &known, step, &Outcome::Nothing, at),
+        )
     };
     let rested = Session { idle_since_time: Some(at(3).now), ..session("IDLE") };
-    for (object, step) in [(&idle, Step::Mirror(session("BUSY"))), (&busy, Step::Mirror(rested.clone())), (&idle, Step::Mirror(rested))] {
+    for (object, step) in [
+        (&idle, Step::Mirror(session("BUSY"))),
+        (&busy, Step::Mirror(rested.clone())),
+        (&idle, Step::Mirror(rested)),
+    ] {
         assert!(is_mere(object, &step, &at(3)), "{step:?}");
     }
     let mut seen = written();
@@ -252,9 +335,15 @@ fn being_idle_or_busy_alone_waits_to_be_written_and_everything_else_does_not() {
     let mut unused = idle.clone();
     unused.status.get_or_insert_default().last_busy_time = None;
     let first = status_after(&unused, &seen, &Step::Mirror(session("BUSY")), &Outcome::Nothing, &at(3));
-    assert!(first.last_busy_time.is_some() && !is_mere_work(unused.status.as_ref().expect("a status"), &first), "at work for the first time");
-    for step in [Step::Mirror(session("TERMINATED")), Step::Mirror(session("DEGRADED")), Step::Stop(StopCause::ActiveDeadline, Some(session("BUSY")))]
-    {
+    assert!(
+        first.last_busy_time.is_some() && !is_mere_work(unused.status.as_ref().expect("a status"), &first),
+        "at work for the first time"
+    );
+    for step in [
+        Step::Mirror(session("TERMINATED")),
+        Step::Mirror(session("DEGRADED")),
+        Step::Stop(StopCause::ActiveDeadline, Some(session("BUSY"))),
+    ] {
         assert!(!is_mere(&idle, &step, &at(3)), "{step:?}");
     }
     let mut edited = idle.clone();
@@ -266,30 +355,48 @@ fn being_idle_or_busy_alone_waits_to_be_written_and_everything_else_does_not() {
 
 #[test]
 fn a_cause_that_could_not_be_written_is_written_with_whatever_is() {
-    let object = recorded_and(json!({ "sessionId": "s", "state": "IDLE", "readyTime": "2026-01-01T00:02:00Z" }));
+    let object =
+        recorded_and(json!({ "sessionId": "s", "state": "IDLE", "readyTime": "2026-01-01T00:02:00Z" }));
     let mut known = written();
     known.ends_without_record(StopCause::Suspended);
-    for (step, reason) in [(Step::Mirror(session("TERMINATING")), Value::Null), (Step::Mirror(session("TERMINATED")), json!("Suspended"))] {
+    for (step, reason) in [
+        (Step::Mirror(session("TERMINATING")), Value::Null),
+        (Step::Mirror(session("TERMINATED")), json!("Suspended")),
+    ] {
         let status = after(&object, &known, &step, &Outcome::Nothing, &at(3));
         assert_eq!((&status["stopCause"], &status["endReason"]), (&json!("Suspended"), &reason), "{step:?}");
     }
-    let stopped = with(object.clone(), |object| object.status.get_or_insert_default().stop_cause = Some(StopCause::Degraded));
+    let stopped = with(object.clone(), |object| {
+        object.status.get_or_insert_default().stop_cause = Some(StopCause::Degraded)
+    });
     assert_eq!(after(&stopped, &known, &Step::Wait, &Outcome::Nothing, &at(3))["stopCause"], "Degraded");
-    for unconcerned in [over("IdleTimeout"), recorded_and(json!({ "sessionId": "another", "state": "IDLE" }))] {
-        assert_eq!(after(&unconcerned, &known, &Step::Wait, &Outcome::Nothing, &at(3))["stopCause"], Value::Null);
+    for unconcerned in [over("IdleTimeout"), recorded_and(json!({ "sessionId": "another", "state": "IDLE" }))]
+    {
+        assert_eq!(
+            after(&unconcerned, &known, &Step::Wait, &Outcome::Nothing, &at(3))["stopCause"],
+            Value::Null
+        );
     }
 }
 
 #[test]
 fn what_waits_to_be_written_goes_with_whatever_is_written() {
-    let object = recorded_and(json!({ "sessionId": "s", "state": "BUSY", "lastBusyTime": "2026-01-01T00:02:00Z" }));
+    let object =
+        recorded_and(json!({ "sessionId": "s", "state": "BUSY", "lastBusyTime": "2026-01-01T00:02:00Z" }));
     let mut known = written();
     known.hold_work(Session { idle_since_time: Some(at(3).now), ..session("IDLE") });
-    let stopped = after(&object, &known, &Step::Stop(StopCause::ActiveDeadline, None), &Outcome::Nothing, &at(4));
-    assert_eq!((&stopped["state"], &stopped["idleSinceTime"]), (&json!("IDLE"), &json!("2026-01-01T00:03:00Z")));
+    let stopped =
+        after(&object, &known, &Step::Stop(StopCause::ActiveDeadline, None), &Outcome::Nothing, &at(4));
+    assert_eq!(
+        (&stopped["state"], &stopped["idleSinceTime"]),
+        (&json!("IDLE"), &json!("2026-01-01T00:03:00Z"))
+    );
     // The end keeps the time since which the session was idle, which distinguishes an idle timeout from a stop.
     let ended = after(&object, &known, &Step::Mirror(session("TERMINATED")), &Outcome::Nothing, &at(30));
-    assert_eq!((&ended["state"], &ended["idleSinceTime"]), (&json!("TERMINATED"), &json!("2026-01-01T00:03:00Z")));
+    assert_eq!(
+        (&ended["state"], &ended["idleSinceTime"]),
+        (&json!("TERMINATED"), &json!("2026-01-01T00:03:00Z"))
+    );
     assert!(known.is_written_lately(&at(2)) && !known.is_written_lately(&at(3)));
     assert_eq!(known.work_time(&at(2).limits), Some(at(3).now));
     known.status_written(at(3).now, &at(3).limits);

@@ -33,7 +33,10 @@ fn text<'a>(value: &'a Value, key: &str) -> &'a str {
 }
 
 fn dashboard() -> Value {
-    let text = OBJECTS.iter().find_map(|object| object["data"]["athena-operator.json"].as_str()).expect("a dashboard");
+    let text = OBJECTS
+        .iter()
+        .find_map(|object| object["data"]["athena-operator.json"].as_str())
+        .expect("a dashboard");
     serde_json::from_str(text).expect("JSON")
 }
 
@@ -45,7 +48,11 @@ fn queries() -> Vec<String> {
     let nested = panels.clone().flat_map(|panel| panel["panels"].as_array().into_iter().flatten());
     let targets = panels.chain(nested).flat_map(|panel| panel["targets"].as_array().into_iter().flatten());
     let expressions = targets.map(|target| text(target, "expr").replace("$__rate_interval", "5m"));
-    let variables = dashboard["templating"]["list"].as_array().expect("variables").iter().filter_map(|variable| variable["query"]["query"].as_str());
+    let variables = dashboard["templating"]["list"]
+        .as_array()
+        .expect("variables")
+        .iter()
+        .filter_map(|variable| variable["query"]["query"].as_str());
     let series = variables
         .filter_map(|query| Some(query.strip_prefix("label_values(")?.rsplit_once(',')?.0.to_owned()))
         .filter(|series| !series.starts_with('{'));
@@ -75,7 +82,11 @@ static SERIES: LazyLock<BTreeMap<String, BTreeSet<String>>> = LazyLock::new(|| {
         let labels: BTreeSet<String> = words(labels).map(str::to_owned).collect();
         if kind == "histogram" {
             let with_le = labels.iter().cloned().chain(["le".to_owned()]).collect();
-            series.extend([(format!("{name}_bucket"), with_le), (format!("{name}_sum"), labels.clone()), (format!("{name}_count"), labels)]);
+            series.extend([
+                (format!("{name}_bucket"), with_le),
+                (format!("{name}_sum"), labels.clone()),
+                (format!("{name}_count"), labels),
+            ]);
         } else {
             series.insert(name.to_owned(), labels);
         }
@@ -94,31 +105,48 @@ fn unknown(expression: &str) -> Vec<String> {
     for selected in selected {
         match SERIES.get(&selected.metric) {
             Some(of_metric) => {
-                let extra = selected.labels.iter().map(|(label, _, _)| label).filter(|label| *label != "job" && !of_metric.contains(*label));
-                unknown.extend(extra.map(|label| format!("{} has no label {label}: {expression}", selected.metric)));
+                let extra = selected
+                    .labels
+                    .iter()
+                    .map(|(label, _, _)| label)
+                    .filter(|label| *label != "job" && !of_metric.contains(*label));
+                unknown.extend(
+                    extra.map(|label| format!("{} has no label {label}: {expression}", selected.metric)),
+                );
                 labels.extend(of_metric.iter().cloned());
             }
             None => unknown.push(format!("{}: {expression}", selected.metric)),
         }
     }
-    unknown.extend(grouped.into_iter().filter(|label| !labels.contains(label)).map(|label| format!("no label {label}: {expression}")));
+    unknown.extend(
+        grouped
+            .into_iter()
+            .filter(|label| !labels.contains(label))
+            .map(|label| format!("no label {label}: {expression}")),
+    );
     unknown
 }
 
 #[test]
 fn alerts_and_dashboard_ask_for_metrics_and_labels_that_the_operator_has() {
     let of_alerts: Vec<String> = alerts().iter().map(|alert| text(alert, "expr").to_owned()).collect();
-    let unknown: Vec<String> = of_alerts.iter().chain(&queries()).flat_map(|expression| unknown(expression)).collect();
+    let unknown: Vec<String> =
+        of_alerts.iter().chain(&queries()).flat_map(|expression| unknown(expression)).collect();
     assert!(unknown.is_empty(), "not in docs/metrics.md: {unknown:#?}");
 }
 
 #[test]
 fn the_dashboard_shows_each_metric() {
     let queries = queries();
-    let shown: BTreeSet<String> = queries.iter().flat_map(|query| promql::parse(query).0).map(|selected| selected.metric).collect();
-    let is_shown = |name: &str| ["", "_bucket"].iter().any(|suffix| shown.contains(&format!("{name}{suffix}")));
-    let hidden: Vec<String> =
-        table("metrics.md", "metrics").iter().map(|row| words(&row[0]).next().expect("a name").to_owned()).filter(|name| !is_shown(name)).collect();
+    let shown: BTreeSet<String> =
+        queries.iter().flat_map(|query| promql::parse(query).0).map(|selected| selected.metric).collect();
+    let is_shown =
+        |name: &str| ["", "_bucket"].iter().any(|suffix| shown.contains(&format!("{name}{suffix}")));
+    let hidden: Vec<String> = table("metrics.md", "metrics")
+        .iter()
+        .map(|row| words(&row[0]).next().expect("a name").to_owned())
+        .filter(|name| !is_shown(name))
+        .collect();
     assert!(hidden.is_empty(), "the dashboard does not show {hidden:?}");
 }
 
@@ -126,7 +154,10 @@ fn the_dashboard_shows_each_metric() {
 fn listed(alert: &str, label: &str) -> Vec<String> {
     let alert = alerts().into_iter().find(|found| found["alert"] == alert).expect("the alert");
     let selected = promql::parse(text(&alert, "expr")).0;
-    let matchers = selected.iter().flat_map(|selected| &selected.labels).filter(|(name, operator, _)| name == label && operator == "=~");
+    let matchers = selected
+        .iter()
+        .flat_map(|selected| &selected.labels)
+        .filter(|(name, operator, _)| name == label && operator == "=~");
     matchers.flat_map(|(_, _, values)| values.split('|').map(str::to_owned)).collect()
 }
 
@@ -136,7 +167,10 @@ fn fits(pattern: &str, value: &str) -> bool {
 
 #[test]
 fn what_counts_as_throttled_is_what_the_operator_takes_for_it() {
-    let throttled = table("lifecycle.md", "refusals").into_iter().find(|row| words(&row[3]).next() == Some("Throttled")).expect("a row");
+    let throttled = table("lifecycle.md", "refusals")
+        .into_iter()
+        .find(|row| words(&row[3]).next() == Some("Throttled"))
+        .expect("a row");
     let codes: BTreeSet<&str> = words(&throttled[0]).collect();
     let patterns = listed("AthenaThrottled", "code");
     for code in &codes {
@@ -151,7 +185,8 @@ fn what_counts_as_throttled_is_what_the_operator_takes_for_it() {
 fn reasons_for_which_a_start_counts_as_refused_are_those_that_a_condition_can_have() {
     let conditions = table("lifecycle.md", "conditions");
     // Stalled after a refusal, or with it.
-    let stalled: BTreeSet<&str> = conditions.iter().filter(|row| row[1].ends_with("False")).flat_map(|row| words(&row[0])).collect();
+    let stalled: BTreeSet<&str> =
+        conditions.iter().filter(|row| row[1].ends_with("False")).flat_map(|row| words(&row[0])).collect();
     let reasons = listed("AthenaSessionStartRefused", "reason");
     let unknown: Vec<&String> = reasons.iter().filter(|reason| !stalled.contains(reason.as_str())).collect();
     assert!(!reasons.is_empty() && unknown.is_empty(), "{unknown:?} is not among {stalled:?}");
@@ -167,7 +202,8 @@ fn reasons_for_which_a_start_counts_as_refused_are_those_that_a_condition_can_ha
 #[test]
 fn each_alert_leads_to_a_section_of_the_runbooks() {
     let runbooks = read(format!("{ROOT}/docs/runbooks.md"));
-    let sections: BTreeSet<String> = runbooks.lines().filter_map(|line| line.strip_prefix("## ")).map(str::to_lowercase).collect();
+    let sections: BTreeSet<String> =
+        runbooks.lines().filter_map(|line| line.strip_prefix("## ")).map(str::to_lowercase).collect();
     for alert in alerts() {
         let (page, anchor) = text(&alert["annotations"], "runbook_url").split_once('#').expect("an anchor");
         assert!(page.ends_with("docs/runbooks.md"), "{page}");
@@ -178,8 +214,12 @@ fn each_alert_leads_to_a_section_of_the_runbooks() {
 
 /// Whether promtool is content, and what it says.
 fn promtool(arguments: &[&str], files: &[PathBuf]) -> (bool, String) {
-    let output = Command::new(program(Tool::Promtool)).args(arguments).args(files).output().expect("promtool runs");
-    (output.status.success(), String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr))
+    let output =
+        Command::new(program(Tool::Promtool)).args(arguments).args(files).output().expect("promtool runs");
+    (
+        output.status.success(),
+        String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr),
+    )
 }
 
 /// A folder with the rules as `rules.yaml`, and its path.
@@ -192,8 +232,11 @@ fn with_rules(rules: &Value) -> (tempfile::TempDir, PathBuf) {
 
 #[test]
 fn prometheus_takes_the_alerts_and_the_queries_of_the_dashboard() {
-    let queries: Vec<Value> =
-        queries().into_iter().enumerate().map(|(index, query)| json!({"record": format!("query:{index}"), "expr": query})).collect();
+    let queries: Vec<Value> = queries()
+        .into_iter()
+        .enumerate()
+        .map(|(index, query)| json!({"record": format!("query:{index}"), "expr": query}))
+        .collect();
     assert!(queries.len() > 10, "only {} queries", queries.len());
     for rules in [rules(), json!({"groups": [{"name": "dashboard", "rules": queries}]})] {
         let (_folder, file) = with_rules(&rules);
@@ -203,7 +246,8 @@ fn prometheus_takes_the_alerts_and_the_queries_of_the_dashboard() {
 }
 
 fn test_files() -> Vec<PathBuf> {
-    let mut files: Vec<PathBuf> = fs::read_dir(TESTS).expect("a folder").map(|entry| entry.expect("an entry").path()).collect();
+    let mut files: Vec<PathBuf> =
+        fs::read_dir(TESTS).expect("a folder").map(|entry| entry.expect("an entry").path()).collect();
     files.sort();
     files
 }
@@ -226,7 +270,12 @@ fn each_alert_has_a_test_of_both() {
     let (mut raised, mut quiet) = (BTreeSet::new(), BTreeSet::new());
     for file in test_files() {
         let tests: Value = serde_saphyr::from_str(&read(&file)).expect("YAML");
-        for test in tests["tests"].as_array().expect("tests").iter().flat_map(|test| test["alert_rule_test"].as_array().expect("tests of alerts")) {
+        for test in tests["tests"]
+            .as_array()
+            .expect("tests")
+            .iter()
+            .flat_map(|test| test["alert_rule_test"].as_array().expect("tests of alerts"))
+        {
             assert_eq!(Some(text(test, "alertname")), file.file_stem().and_then(|stem| stem.to_str()));
             let is_quiet = test["exp_alerts"].as_array().expect("alerts").is_empty();
             if is_quiet { &mut quiet } else { &mut raised }.insert(text(test, "alertname").to_owned());

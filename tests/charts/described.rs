@@ -6,14 +6,19 @@ use crate::values::{VALUES, schema_of};
 
 #[test]
 fn each_value_has_a_comment() {
-    let without: Vec<&str> = VALUES.iter().filter(|value| value.comment.is_empty()).map(|value| value.path.as_str()).collect();
+    let without: Vec<&str> =
+        VALUES.iter().filter(|value| value.comment.is_empty()).map(|value| value.path.as_str()).collect();
     assert!(without.is_empty(), "values.yaml says nothing about {without:#?}");
     assert!(VALUES.len() > 100, "only {} values", VALUES.len());
 }
 
 #[test]
 fn each_value_is_in_the_schema() {
-    let without: Vec<&str> = VALUES.iter().filter(|value| schema_of(&value.path).is_none()).map(|value| value.path.as_str()).collect();
+    let without: Vec<&str> = VALUES
+        .iter()
+        .filter(|value| schema_of(&value.path).is_none())
+        .map(|value| value.path.as_str())
+        .collect();
     assert!(without.is_empty(), "values.schema.json lacks {without:#?}");
 }
 
@@ -22,7 +27,8 @@ fn the_readme_has_a_row_for_each_value() {
     let readme = read(format!("{CHART}/README.md"));
     let (_, generated) = readme.split_once("<!-- generated: values -->").expect("the table");
     let (table, _) = generated.split_once("<!-- end -->").expect("the end of the table");
-    let rows: Vec<&str> = table.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next()).collect();
+    let rows: Vec<&str> =
+        table.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next()).collect();
     let values: Vec<&str> = VALUES.iter().map(|value| value.path.as_str()).collect();
     let without: Vec<_> = values.iter().filter(|value| !rows.contains(value)).collect();
     assert!(without.is_empty(), "README.md has no row for {without:#?}");
@@ -34,7 +40,8 @@ fn the_readme_has_a_row_for_each_value() {
 /// another one.
 fn differ(one: &Settings, other: &Settings) -> bool {
     [everything().clone(), Settings::new()].iter().any(|below| {
-        let [one, other] = [one, other].map(|settings| RELEASE.template(Helm::Four, &with(&[below, settings])).ok());
+        let [one, other] =
+            [one, other].map(|settings| RELEASE.template(Helm::Four, &with(&[below, settings])).ok());
         one != other
     })
 }

@@ -11,7 +11,11 @@ const DEPLOY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../deploy");
 #[test]
 fn what_is_installed_without_helm_is_made_from_the_chart_as_it_is() {
     let folder = tempfile::tempdir().expect("a folder");
-    let output = secluded(Path::new(DEPLOY).join("generate")).arg(program(Tool::Helm)).arg(folder.path()).output().expect("deploy/generate runs");
+    let output = secluded(Path::new(DEPLOY).join("generate"))
+        .arg(program(Tool::Helm))
+        .arg(folder.path())
+        .output()
+        .expect("deploy/generate runs");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     for file in ["install.yaml", "kustomize/base/crd.yaml", "kustomize/base/operator.yaml"] {
         let made = read(folder.path().join(file));

@@ -36,9 +36,18 @@ impl Helm {
             Self::Four => &*HELM_4,
             Self::Three => &*HELM_3,
         };
-        let mut helm =
-            secluded(program).args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("helm runs");
-        helm.stdin.take().expect("a pipe").write_all(values.to_string().as_bytes()).expect("helm reads the values");
+        let mut helm = secluded(program)
+            .args(arguments)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("helm runs");
+        helm.stdin
+            .take()
+            .expect("a pipe")
+            .write_all(values.to_string().as_bytes())
+            .expect("helm reads the values");
         helm.wait_with_output().expect("helm ends")
     }
 }
@@ -62,20 +71,23 @@ pub(crate) const RELEASE: Release = Release { name: "athena-operator", namespace
 impl Release {
     /// What `helm template` prints, or its error.
     pub(crate) fn template(self, helm: Helm, values: &Value) -> Result<String, String> {
-        let output = helm.run(&["template", self.name, CHART, "--namespace", self.namespace, "--values", "-"], values);
+        let output =
+            helm.run(&["template", self.name, CHART, "--namespace", self.namespace, "--values", "-"], values);
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("UTF-8");
         if output.status.success() { Ok(text(output.stdout)) } else { Err(text(output.stderr)) }
     }
 
     /// The objects, under Helm 4.
     pub(crate) fn objects(self, values: &Value) -> Vec<Value> {
-        let text = self.template(Helm::Four, values).unwrap_or_else(|error| panic!("values {values}: {error}"));
+        let text =
+            self.template(Helm::Four, values).unwrap_or_else(|error| panic!("values {values}: {error}"));
         objects(&text)
     }
 }
 
 pub(crate) fn objects(rendered: &str) -> Vec<Value> {
-    let documents: Vec<Value> = serde_saphyr::from_multiple(rendered).unwrap_or_else(|error| panic!("{error}: {rendered}"));
+    let documents: Vec<Value> =
+        serde_saphyr::from_multiple(rendered).unwrap_or_else(|error| panic!("{error}: {rendered}"));
     documents.into_iter().filter(|document| !document.is_null()).collect()
 }
 
@@ -108,8 +120,12 @@ pub(crate) fn in_parallel<T: Sync, R: Send>(items: &[T], check: impl Fn(&T) -> R
         std::iter::from_fn(next).map(|(index, item)| (index, check(item))).collect::<Vec<_>>()
     };
     let mut results: Vec<(usize, R)> = thread::scope(|scope| {
-        let workers: Vec<_> = (0..thread::available_parallelism().map_or(1, usize::from)).map(|_| scope.spawn(work)).collect();
-        workers.into_iter().flat_map(|worker| worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))).collect()
+        let workers: Vec<_> =
+            (0..thread::available_parallelism().map_or(1, usize::from)).map(|_| scope.spawn(work)).collect();
+        workers
+            .into_iter()
+            .flat_map(|worker| worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+            .collect()
     });
     results.sort_by_key(|(index, _)| *index);
     results.into_iter().map(|(_, result)| result).collect()

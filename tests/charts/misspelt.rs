@@ -48,7 +48,8 @@ fn each_key_of_the_values_is_refused_when_misspelt() {
     let missed: Vec<String> = in_parallel(&keys, |path| {
         let (place, key) = path.rsplit_once('.').unwrap_or(("", path));
         let setting = [(join(place, &misspelt(key)), json!(true))].into();
-        let refusal = RELEASE.template(Helm::Four, &with(&[&setting])).err().unwrap_or_else(|| "nothing".to_owned());
+        let refusal =
+            RELEASE.template(Helm::Four, &with(&[&setting])).err().unwrap_or_else(|| "nothing".to_owned());
         let place = if place.is_empty() { String::new() } else { format!("/{}", place.replace('.', "/")) };
         (!names(&refusal, &place, &misspelt(key))).then(|| format!("{path}: Helm says {refusal}"))
     })

@@ -17,7 +17,12 @@ pub(crate) fn rows(choices: &[usize]) -> Vec<Vec<usize>> {
 }
 
 /// A row with the pair `seed`, that otherwise takes what covers most, parameter by parameter.
-fn candidate(choices: &[usize], uncovered: &Uncovered, seed: [(usize, usize); 2], random: &mut fastrand::Rng) -> Vec<usize> {
+fn candidate(
+    choices: &[usize],
+    uncovered: &Uncovered,
+    seed: [(usize, usize); 2],
+    random: &mut fastrand::Rng,
+) -> Vec<usize> {
     let mut row = vec![None; choices.len()];
     for (parameter, choice) in seed {
         row[parameter] = Some(choice);
@@ -26,7 +31,12 @@ fn candidate(choices: &[usize], uncovered: &Uncovered, seed: [(usize, usize); 2]
     random.shuffle(&mut order);
     for parameter in order {
         let gain = |choice: &usize| {
-            row.iter().enumerate().filter(|(other, taken)| taken.is_some_and(|taken| uncovered.has((parameter, *choice), (*other, taken)))).count()
+            row.iter()
+                .enumerate()
+                .filter(|(other, taken)| {
+                    taken.is_some_and(|taken| uncovered.has((parameter, *choice), (*other, taken)))
+                })
+                .count()
         };
         let mut of_parameter: Vec<usize> = (0..choices[parameter]).collect();
         random.shuffle(&mut of_parameter);
@@ -46,7 +56,8 @@ struct Uncovered {
 
 impl Uncovered {
     fn all(choices: &[usize]) -> Self {
-        let first: Vec<usize> = choices.iter().scan(0, |sum, count| Some(std::mem::replace(sum, *sum + count))).collect();
+        let first: Vec<usize> =
+            choices.iter().scan(0, |sum, count| Some(std::mem::replace(sum, *sum + count))).collect();
         let total: usize = choices.iter().sum();
         let mut pairs = vec![vec![false; total]; total];
         let mut left = 0;
@@ -69,14 +80,14 @@ impl Uncovered {
     }
 
     fn any(&self, random: &mut fastrand::Rng) -> Option<[(usize, usize); 2]> {
-        let all = self
-            .pairs
-            .iter()
-            .enumerate()
-            .flat_map(|(one, pairs)| pairs.iter().enumerate().filter(|(_, open)| **open).map(move |(other, _)| [one, other]));
+        let all = self.pairs.iter().enumerate().flat_map(|(one, pairs)| {
+            pairs.iter().enumerate().filter(|(_, open)| **open).map(move |(other, _)| [one, other])
+        });
         let chosen = (self.left > 0).then(|| random.usize(..self.left))?;
         let parameter = |choice: usize| self.first.partition_point(|first| *first <= choice) - 1;
-        all.into_iter().nth(chosen).map(|pair| pair.map(|choice| (parameter(choice), choice - self.first[parameter(choice)])))
+        all.into_iter()
+            .nth(chosen)
+            .map(|pair| pair.map(|choice| (parameter(choice), choice - self.first[parameter(choice)])))
     }
 
     fn within(&self, row: &[usize]) -> usize {
@@ -103,7 +114,10 @@ fn each_pair_is_in_a_row() {
     for (one, ones) in choices.iter().enumerate() {
         for (other, others) in choices.iter().enumerate().skip(one + 1) {
             for (a, b) in (0..*ones).flat_map(|a| (0..*others).map(move |b| (a, b))) {
-                assert!(rows.iter().any(|row| row[one] == a && row[other] == b), "parameter {one} as {a} with parameter {other} as {b}");
+                assert!(
+                    rows.iter().any(|row| row[one] == a && row[other] == b),
+                    "parameter {one} as {a} with parameter {other} as {b}"
+                );
             }
         }
     }

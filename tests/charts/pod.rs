@@ -8,7 +8,8 @@ use crate::values::get;
 
 /// The operator's pod and those of `helm test`, with what to call them.
 fn pods(objects: &[Value]) -> Vec<(String, &Value)> {
-    let of_deployments = of_kind(objects, "Deployment").map(|object| (identity(object), &object["spec"]["template"]["spec"]));
+    let of_deployments =
+        of_kind(objects, "Deployment").map(|object| (identity(object), &object["spec"]["template"]["spec"]));
     of_deployments.chain(of_kind(objects, "Pod").map(|object| (identity(object), &object["spec"]))).collect()
 }
 
@@ -31,15 +32,29 @@ fn against_restricted(pod: &Value, container: &Value) -> Vec<String> {
     let of = |field: &str| container["securityContext"].get(field).unwrap_or(&pod["securityContext"][field]);
     let added = container["securityContext"]["capabilities"]["add"].as_array();
     let volumes = pod["volumes"].as_array().into_iter().flatten();
-    let kinds = ["configMap", "csi", "downwardAPI", "emptyDir", "ephemeral", "persistentVolumeClaim", "projected", "secret"];
+    let kinds = [
+        "configMap",
+        "csi",
+        "downwardAPI",
+        "emptyDir",
+        "ephemeral",
+        "persistentVolumeClaim",
+        "projected",
+        "secret",
+    ];
     let rules = [
         ("hostNetwork", pod.get("hostNetwork").is_none_or(|set| *set == false)),
         ("hostPID, hostIPC", pod.get("hostPID").is_none() && pod.get("hostIPC").is_none()),
         (
             "volumes",
-            volumes.flat_map(|volume| volume.as_object().expect("a volume").keys()).all(|key| key == "name" || kinds.contains(&key.as_str())),
+            volumes
+                .flat_map(|volume| volume.as_object().expect("a volume").keys())
+                .all(|key| key == "name" || kinds.contains(&key.as_str())),
         ),
-        ("hostPort", container["ports"].as_array().into_iter().flatten().all(|port| port.get("hostPort").is_none())),
+        (
+            "hostPort",
+            container["ports"].as_array().into_iter().flatten().all(|port| port.get("hostPort").is_none()),
+        ),
         ("privileged", container["securityContext"].get("privileged").is_none_or(|set| *set == false)),
         ("allowPrivilegeEscalation", container["securityContext"]["allowPrivilegeEscalation"] == false),
         ("runAsNonRoot", *of("runAsNonRoot") == true),
@@ -59,7 +74,11 @@ fn against_restricted(pod: &Value, container: &Value) -> Vec<String> {
 fn each_pod_is_restricted_unless_it_is_to_have_the_nodes_network() {
     for render in &*PAIRWISE {
         let objects = objects(&render.text);
-        let expected: &[&str] = if get(&render.values, "hostNetwork").is_some_and(|set| *set == true) { &["hostNetwork"] } else { &[] };
+        let expected: &[&str] = if get(&render.values, "hostNetwork").is_some_and(|set| *set == true) {
+            &["hostNetwork"]
+        } else {
+            &[]
+        };
         for (name, pod) in pods(&objects) {
             assert_eq!(against_restricted(pod, container(pod)), expected, "{name} with {}", render.values);
         }
@@ -75,13 +94,30 @@ fn the_token_is_mounted_into_the_operators_container_alone() {
         }
         for (name, pod) in pods(&objects) {
             assert_eq!(pod["automountServiceAccountToken"], false, "{name}");
-            let is_token = |volume: &&Value| volume["projected"]["sources"].to_string().contains("serviceAccountToken");
-            let tokens: Vec<&Value> = pod["volumes"].as_array().into_iter().flatten().filter(is_token).map(|volume| &volume["name"]).collect();
+            let is_token =
+                |volume: &&Value| volume["projected"]["sources"].to_string().contains("serviceAccountToken");
+            let tokens: Vec<&Value> = pod["volumes"]
+                .as_array()
+                .into_iter()
+                .flatten()
+                .filter(is_token)
+                .map(|volume| &volume["name"])
+                .collect();
             assert_eq!(tokens.len(), usize::from(name.starts_with("Deployment")), "{name}");
             let lists = ["containers", "initContainers"].map(|list| pod[list].as_array());
             for each in lists.into_iter().flatten().flatten() {
-                let mounts = each["volumeMounts"].as_array().into_iter().flatten().filter(|mount| tokens.contains(&&mount["name"])).count();
-                assert_eq!(mounts, usize::from(each["name"] == "operator"), "{name}, container {}", each["name"]);
+                let mounts = each["volumeMounts"]
+                    .as_array()
+                    .into_iter()
+                    .flatten()
+                    .filter(|mount| tokens.contains(&&mount["name"]))
+                    .count();
+                assert_eq!(
+                    mounts,
+                    usize::from(each["name"] == "operator"),
+                    "{name}, container {}",
+                    each["name"]
+                );
             }
         }
     }
@@ -91,10 +127,16 @@ fn the_token_is_mounted_into_the_operators_container_alone() {
 fn memory_is_limited_and_all_probes_are_on_unless_said_otherwise() {
     let operator = operator(&nothing());
     for resource in ["/requests/cpu", "/requests/memory", "/limits/memory"] {
-        assert!(operator["resources"].pointer(resource).is_some(), "no {resource} in {}", operator["resources"]);
+        assert!(
+            operator["resources"].pointer(resource).is_some(),
+            "no {resource} in {}",
+            operator["resources"]
+        );
     }
     let port = &operator["ports"][0];
-    for (probe, path) in [("startupProbe", "/livez"), ("livenessProbe", "/livez"), ("readinessProbe", "/readyz")] {
+    for (probe, path) in
+        [("startupProbe", "/livez"), ("livenessProbe", "/livez"), ("readinessProbe", "/readyz")]
+    {
         assert_eq!(operator[probe]["httpGet"], json!({"path": path, "port": port["name"]}), "{probe}");
     }
 }
@@ -102,9 +144,16 @@ fn memory_is_limited_and_all_probes_are_on_unless_said_otherwise() {
 #[test]
 fn the_port_is_the_one_that_the_operator_listens_on() {
     let operator = operator(&with(&[&set("metrics.port", json!(9090))]));
-    let listen =
-        operator["env"].as_array().expect("variables").iter().find(|variable| variable["name"] == "ATHENA_OPERATOR_LISTEN").expect("the variable");
-    assert_eq!((&operator["ports"][0]["containerPort"], &listen["value"]), (&json!(9090), &json!("0.0.0.0:9090")));
+    let listen = operator["env"]
+        .as_array()
+        .expect("variables")
+        .iter()
+        .find(|variable| variable["name"] == "ATHENA_OPERATOR_LISTEN")
+        .expect("the variable");
+    assert_eq!(
+        (&operator["ports"][0]["containerPort"], &listen["value"]),
+        (&json!(9090), &json!("0.0.0.0:9090"))
+    );
 }
 
 #[test]
@@ -112,7 +161,12 @@ fn an_endpoint_of_athena_is_not_asked_for_what_only_sts_knows() {
     let urls = |values: &Value| {
         let operator = operator(values);
         let variables = operator["env"].as_array().expect("variables").clone();
-        let named = |name: &str| variables.iter().find(|variable| variable["name"] == name).map(|variable| variable["value"].clone());
+        let named = |name: &str| {
+            variables
+                .iter()
+                .find(|variable| variable["name"] == name)
+                .map(|variable| variable["value"].clone())
+        };
         ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_ATHENA", "AWS_ENDPOINT_URL_STS"].map(named)
     };
     let (athena, sts) = (json!("https://vpce-1.athena.example.org"), json!("https://vpce-2.sts.example.org"));
@@ -124,12 +178,22 @@ fn an_endpoint_of_athena_is_not_asked_for_what_only_sts_knows() {
 #[test]
 fn an_image_is_pinned_by_its_digest_if_there_is_one() {
     let chart: Value = serde_saphyr::from_str(&read(format!("{CHART}/Chart.yaml"))).expect("YAML");
-    let own = format!("ghcr.io/athena-operator/athena-operator:{}", chart["appVersion"].as_str().expect("a version"));
+    let own = format!(
+        "ghcr.io/athena-operator/athena-operator:{}",
+        chart["appVersion"].as_str().expect("a version")
+    );
     let digest = format!("sha256:{}", "0123456789abcdef".repeat(4));
-    let mirror = [("image.registry".to_owned(), json!("")), ("image.tag".to_owned(), json!("1.2.3")), ("image.digest".to_owned(), json!(digest))];
+    let mirror = [
+        ("image.registry".to_owned(), json!("")),
+        ("image.tag".to_owned(), json!("1.2.3")),
+        ("image.digest".to_owned(), json!(digest)),
+    ];
     assert_eq!(operator(&nothing())["image"], own.as_str());
     assert_eq!(operator(&with(&[&set("image.digest", json!(digest))]))["image"], format!("{own}@{digest}"));
-    assert_eq!(operator(&with(&[&mirror.into()]))["image"], format!("athena-operator/athena-operator:1.2.3@{digest}"));
+    assert_eq!(
+        operator(&with(&[&mirror.into()]))["image"],
+        format!("athena-operator/athena-operator:1.2.3@{digest}")
+    );
 }
 
 #[test]
@@ -138,9 +202,17 @@ fn the_kubelet_waits_longer_than_the_operator_takes_to_end() {
         let objects = objects(&render.text);
         let pod = pods(&objects)[0].1;
         let variables = container(pod)["env"].as_array().expect("variables");
-        let grace = variables.iter().find(|variable| variable["name"] == "ATHENA_OPERATOR_SHUTDOWN_GRACE").expect("the variable");
-        let grace: u64 = grace["value"].as_str().and_then(|value| value.strip_suffix('s')?.parse().ok()).expect("seconds");
-        assert!(pod["terminationGracePeriodSeconds"].as_u64().expect("seconds") >= grace + 5, "{}", render.values);
+        let grace = variables
+            .iter()
+            .find(|variable| variable["name"] == "ATHENA_OPERATOR_SHUTDOWN_GRACE")
+            .expect("the variable");
+        let grace: u64 =
+            grace["value"].as_str().and_then(|value| value.strip_suffix('s')?.parse().ok()).expect("seconds");
+        assert!(
+            pod["terminationGracePeriodSeconds"].as_u64().expect("seconds") >= grace + 5,
+            "{}",
+            render.values
+        );
     }
 }
 
@@ -175,7 +247,8 @@ fn selectors_hold_over_versions_and_choose_the_operators_pods_alone() {
     std::fs::write(file, next).expect("a chart");
     let values = with(&[everything()]);
     let path = chart.path().to_str().expect("UTF-8");
-    let output = Helm::Four.run(&["template", RELEASE.name, path, "--namespace", RELEASE.namespace, "--values", "-"], &values);
+    let output = Helm::Four
+        .run(&["template", RELEASE.name, path, "--namespace", RELEASE.namespace, "--values", "-"], &values);
     let (now, later) = (RELEASE.objects(&values), objects(&String::from_utf8(output.stdout).expect("UTF-8")));
 
     let selectors = |objects: &[Value]| -> Vec<Value> {
@@ -193,7 +266,9 @@ fn selectors_hold_over_versions_and_choose_the_operators_pods_alone() {
 
     let test = &only(&now, "Pod")["metadata"]["labels"];
     let operator = &only(&now, "Deployment")["spec"]["template"]["metadata"]["labels"];
-    let chooses = |selector: &Value, labels: &Value| selector.as_object().expect("labels").iter().all(|(key, value)| labels.get(key) == Some(value));
+    let chooses = |selector: &Value, labels: &Value| {
+        selector.as_object().expect("labels").iter().all(|(key, value)| labels.get(key) == Some(value))
+    };
     for selector in selectors(&now) {
         assert!(chooses(&selector, operator) && !chooses(&selector, test), "{selector}");
     }

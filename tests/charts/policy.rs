@@ -27,7 +27,15 @@ struct Finding {
 /// All that any check, also one that is off by default, finds to say.
 fn findings(manifests: &str) -> Vec<Finding> {
     let mut scanner = Command::new(program(Tool::KubeScore))
-        .args(["score", "--all-default-optional", "--kubernetes-version", "v1.37", "--output-format", "json", "-"])
+        .args([
+            "score",
+            "--all-default-optional",
+            "--kubernetes-version",
+            "v1.37",
+            "--output-format",
+            "json",
+            "-",
+        ])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -36,12 +44,14 @@ fn findings(manifests: &str) -> Vec<Finding> {
     scanner.stdin.take().expect("a pipe").write_all(manifests.as_bytes()).expect("kube-score reads");
     let output = scanner.wait_with_output().expect("kube-score ends");
     // It fails when it finds something.
-    let said: Vec<Value> =
-        serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&output.stderr)));
+    let said: Vec<Value> = serde_json::from_slice(&output.stdout)
+        .unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&output.stderr)));
     let of_object = |object: Value| {
         let kind = object["type_meta"]["kind"].as_str().expect("a kind").to_owned();
         let checks = object["checks"].as_array().cloned().unwrap_or_default();
-        let objected = checks.into_iter().filter(|check| check["skipped"] != true && check["grade"].as_u64().is_some_and(|grade| grade < 10));
+        let objected = checks.into_iter().filter(|check| {
+            check["skipped"] != true && check["grade"].as_u64().is_some_and(|grade| grade < 10)
+        });
         objected.map(move |check| Finding {
             check: check["check"]["id"].as_str().expect("a name").to_owned(),
             kind: kind.clone(),
@@ -55,7 +65,9 @@ fn findings(manifests: &str) -> Vec<Finding> {
 fn renders() -> Vec<String> {
     let watching = Settings::from([("watch.namespaces".to_owned(), json!(["etl", "adhoc"]))]);
     let values = [nothing(), with(&[everything()]), with(&[everything(), &watching])];
-    in_parallel(&values, |values| RELEASE.template(Helm::Four, values).unwrap_or_else(|error| panic!("{values}: {error}")))
+    in_parallel(&values, |values| {
+        RELEASE.template(Helm::Four, values).unwrap_or_else(|error| panic!("{values}: {error}"))
+    })
 }
 
 #[test]
@@ -63,9 +75,13 @@ fn what_the_scanner_finds_is_waived_for_a_reason_and_nothing_else_is() {
     let waivers: Vec<Waiver> = serde_saphyr::from_str(include_str!("waivers.yaml")).expect("waivers");
     assert!(waivers.iter().all(|waiver| waiver.why.len() > 20), "a waiver without a reason");
     let findings: Vec<Finding> = renders().iter().flat_map(|render| findings(render)).collect();
-    let fits = |waiver: &Waiver, finding: &Finding| (&waiver.check, &waiver.kind) == (&finding.check, &finding.kind);
-    let open: Vec<&String> =
-        findings.iter().filter(|finding| !waivers.iter().any(|waiver| fits(waiver, finding))).map(|finding| &finding.text).collect();
+    let fits =
+        |waiver: &Waiver, finding: &Finding| (&waiver.check, &waiver.kind) == (&finding.check, &finding.kind);
+    let open: Vec<&String> = findings
+        .iter()
+        .filter(|finding| !waivers.iter().any(|waiver| fits(waiver, finding)))
+        .map(|finding| &finding.text)
+        .collect();
     assert!(open.is_empty(), "neither right nor waived: {open:#?}");
     let idle: Vec<String> = waivers
         .iter()
@@ -79,7 +95,12 @@ fn what_the_scanner_finds_is_waived_for_a_reason_and_nothing_else_is() {
 fn the_scanner_notices_what_is_wrong() {
     let wrong = "apiVersion: v1\nkind: Pod\nmetadata: {name: pod, namespace: elsewhere}\nspec: {containers: [{name: c, image: i, securityContext: {privileged: true}}]}\n";
     let checks: Vec<String> = findings(wrong).into_iter().map(|finding| finding.check).collect();
-    for check in ["container-image-tag", "container-security-context-privileged", "container-resources", "pod-networkpolicy"] {
+    for check in [
+        "container-image-tag",
+        "container-security-context-privileged",
+        "container-resources",
+        "pod-networkpolicy",
+    ] {
         assert!(checks.iter().any(|found| found == check), "{check} not in {checks:?}");
     }
 }

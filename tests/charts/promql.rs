@@ -13,8 +13,12 @@ pub(crate) fn parse(expression: &str) -> (Vec<Selected>, Vec<String>) {
     const WORDS: [&str; 5] = ["and", "or", "unless", "bool", "offset"];
     let tokens = tokens(expression);
     let (mut selected, mut grouped, mut index) = (Vec::new(), Vec::new(), 0);
-    let until =
-        |from: usize, end: &str| from + tokens[from..].iter().position(|token| token == end).unwrap_or_else(|| panic!("no {end} in {expression}"));
+    let until = |from: usize, end: &str| {
+        from + tokens[from..]
+            .iter()
+            .position(|token| token == end)
+            .unwrap_or_else(|| panic!("no {end} in {expression}"))
+    };
     while let Some(token) = tokens.get(index) {
         let next = tokens.get(index + 1).map(String::as_str);
         index += 1;
@@ -53,7 +57,8 @@ fn tokens(expression: &str) -> Vec<String> {
     let mut rest = expression.trim_start();
     while let Some(first) = rest.chars().next() {
         let length = if is_name(first) {
-            rest.find(|letter: char| !is_name(letter) && !letter.is_ascii_digit() && letter != ':').unwrap_or(rest.len())
+            rest.find(|letter: char| !is_name(letter) && !letter.is_ascii_digit() && letter != ':')
+                .unwrap_or(rest.len())
         } else if first.is_ascii_digit() {
             rest.find(|letter: char| !letter.is_ascii_alphanumeric() && letter != '.').unwrap_or(rest.len())
         } else if first == '"' {
@@ -71,10 +76,13 @@ fn tokens(expression: &str) -> Vec<String> {
 
 #[test]
 fn metrics_and_labels_are_found() {
-    let (selected, grouped) =
-        parse("histogram_quantile(0.5, sum by (le, a) (rate(x_bucket{j=~\"$j|.*\",k!=\"\"}[5m]))) / on (b) group_left y > 3600000 and z offset 5m");
-    let label = |name: &str, operator: &str, value: &str| (name.to_owned(), operator.to_owned(), value.to_owned());
-    let expected = [("x_bucket", vec![label("j", "=~", "$j|.*"), label("k", "!=", "")]), ("y", vec![]), ("z", vec![])];
+    let (selected, grouped) = parse(
+        "histogram_quantile(0.5, sum by (le, a) (rate(x_bucket{j=~\"$j|.*\",k!=\"\"}[5m]))) / on (b) group_left y > 3600000 and z offset 5m",
+    );
+    let label =
+        |name: &str, operator: &str, value: &str| (name.to_owned(), operator.to_owned(), value.to_owned());
+    let expected =
+        [("x_bucket", vec![label("j", "=~", "$j|.*"), label("k", "!=", "")]), ("y", vec![]), ("z", vec![])];
     assert_eq!(selected, expected.map(|(metric, labels)| Selected { metric: metric.to_owned(), labels }));
     assert_eq!(grouped, ["le", "a", "b"]);
 }

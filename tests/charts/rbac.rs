@@ -23,7 +23,11 @@ fn list<'a>(rule: &'a Value, key: &str) -> Vec<&'a str> {
 
 /// Whether the role is part of `view`, `edit` or `admin`.
 fn is_aggregated(role: &Value) -> bool {
-    role["metadata"]["labels"].as_object().expect("labels").keys().any(|label| label.starts_with("rbac.authorization.k8s.io/aggregate-to-"))
+    role["metadata"]["labels"]
+        .as_object()
+        .expect("labels")
+        .keys()
+        .any(|label| label.starts_with("rbac.authorization.k8s.io/aggregate-to-"))
 }
 
 fn watched(values: &Value) -> Vec<String> {
@@ -36,11 +40,14 @@ fn a_release_that_watches_namespaces_has_no_role_of_the_cluster() {
     let mut seen = 0;
     for render in PAIRWISE.iter().filter(|render| !watched(&render.values).is_empty()) {
         let objects = objects(&render.text);
-        let of_cluster: Vec<String> = of_kinds(&objects, &["ClusterRole", "ClusterRoleBinding"]).map(identity).collect();
+        let of_cluster: Vec<String> =
+            of_kinds(&objects, &["ClusterRole", "ClusterRoleBinding"]).map(identity).collect();
         assert!(of_cluster.is_empty(), "{of_cluster:?} with {}", render.values);
         if get(&render.values, "rbac.create") != Some(&json!(false)) {
-            let mut of_sessions: Vec<String> =
-                of_kind(&objects, "Role").filter(|role| role["rules"].to_string().contains("athenasessions")).map(namespace).collect();
+            let mut of_sessions: Vec<String> = of_kind(&objects, "Role")
+                .filter(|role| role["rules"].to_string().contains("athenasessions"))
+                .map(namespace)
+                .collect();
             of_sessions.sort();
             let mut watched = watched(&render.values);
             watched.sort();
@@ -67,8 +74,13 @@ fn no_role_has_a_wildcard_or_a_right_to_secrets_or_more_than_it_is_for() {
     for render in &*PAIRWISE {
         for role in of_kinds(&objects(&render.text), &ROLES) {
             for rule in rules(role) {
-                assert!(rule.get("nonResourceURLs").is_none() && !rule.to_string().contains('*'), "{}: {rule}", identity(role));
-                let [groups, resources, verbs] = ["apiGroups", "resources", "verbs"].map(|key| list(rule, key));
+                assert!(
+                    rule.get("nonResourceURLs").is_none() && !rule.to_string().contains('*'),
+                    "{}: {rule}",
+                    identity(role)
+                );
+                let [groups, resources, verbs] =
+                    ["apiGroups", "resources", "verbs"].map(|key| list(rule, key));
                 if is_aggregated(role) {
                     assert_eq!(
                         (groups.as_slice(), resources.as_slice()),
@@ -77,7 +89,9 @@ fn no_role_has_a_wildcard_or_a_right_to_secrets_or_more_than_it_is_for() {
                         identity(role)
                     );
                 } else {
-                    let is_needed = needed.iter().any(|(group, resource, needed)| groups == [*group] && resources == [*resource] && verbs == *needed);
+                    let is_needed = needed.iter().any(|(group, resource, needed)| {
+                        groups == [*group] && resources == [*resource] && verbs == *needed
+                    });
                     assert!(is_needed, "{}: {rule}", identity(role));
                 }
             }
@@ -93,7 +107,8 @@ fn who_may_view_or_edit_may_neither_see_sessions_nor_spend_money_unless_asked_fo
             .filter(|role| is_aggregated(role))
             .flat_map(|role| {
                 let labels = role["metadata"]["labels"].as_object().expect("labels").keys();
-                let verbs: Vec<String> = rules(role).iter().flat_map(|rule| list(rule, "verbs")).map(str::to_owned).collect();
+                let verbs: Vec<String> =
+                    rules(role).iter().flat_map(|rule| list(rule, "verbs")).map(str::to_owned).collect();
                 labels
                     .filter_map(|label| label.strip_prefix("rbac.authorization.k8s.io/aggregate-to-"))
                     .map(move |to| (to.to_owned(), verbs.clone()))
@@ -104,7 +119,10 @@ fn who_may_view_or_edit_may_neither_see_sessions_nor_spend_money_unless_asked_fo
         roles
     };
     let named = |roles: &[(&str, &[&str])]| -> Vec<(String, Vec<String>)> {
-        roles.iter().map(|(to, verbs)| ((*to).to_owned(), verbs.iter().map(|verb| (*verb).to_owned()).collect())).collect()
+        roles
+            .iter()
+            .map(|(to, verbs)| ((*to).to_owned(), verbs.iter().map(|verb| (*verb).to_owned()).collect()))
+            .collect()
     };
     let view: (&str, &[&str]) = ("view", &["get", "list", "watch"]);
     let write: &[&str] = &["get", "list", "watch", "create", "update", "patch", "delete", "deletecollection"];
@@ -130,7 +148,8 @@ fn each_role_of_the_operator_is_bound_to_its_service_account_alone() {
             bound.push(identity(binding).replacen(binding["kind"].as_str().expect("a kind"), role, 1));
             assert_eq!(binding["roleRef"]["name"], binding["metadata"]["name"], "{}", identity(binding));
         }
-        let mut of_operator: Vec<String> = of_kinds(&objects, &ROLES).filter(|role| !is_aggregated(role)).map(identity).collect();
+        let mut of_operator: Vec<String> =
+            of_kinds(&objects, &ROLES).filter(|role| !is_aggregated(role)).map(identity).collect();
         bound.sort();
         of_operator.sort();
         assert_eq!(bound, of_operator, "{}", render.values);
@@ -143,12 +162,27 @@ fn the_lease_that_may_be_replaced_is_the_one_that_the_operator_is_told() {
     for render in &*PAIRWISE {
         let objects = objects(&render.text);
         let deployment = only(&objects, "Deployment");
-        let variables = deployment["spec"]["template"]["spec"]["containers"][0]["env"].as_array().expect("variables");
-        let variable = |name: &str| variables.iter().find(|variable| variable["name"] == name).map(|variable| variable["value"].clone());
+        let variables =
+            deployment["spec"]["template"]["spec"]["containers"][0]["env"].as_array().expect("variables");
+        let variable = |name: &str| {
+            variables
+                .iter()
+                .find(|variable| variable["name"] == name)
+                .map(|variable| variable["value"].clone())
+        };
         for role in of_kind(&objects, "Role") {
-            for rule in rules(role).iter().filter(|rule| list(rule, "resources") == ["leases"] && list(rule, "verbs") != ["create"]) {
-                assert_eq!(Some(&rule["resourceNames"][0]), variable("ATHENA_OPERATOR_LEASE_NAME").as_ref(), "{}", render.values);
-                let namespace = variable("ATHENA_OPERATOR_LEASE_NAMESPACE").unwrap_or_else(|| deployment["metadata"]["namespace"].clone());
+            for rule in rules(role)
+                .iter()
+                .filter(|rule| list(rule, "resources") == ["leases"] && list(rule, "verbs") != ["create"])
+            {
+                assert_eq!(
+                    Some(&rule["resourceNames"][0]),
+                    variable("ATHENA_OPERATOR_LEASE_NAME").as_ref(),
+                    "{}",
+                    render.values
+                );
+                let namespace = variable("ATHENA_OPERATOR_LEASE_NAMESPACE")
+                    .unwrap_or_else(|| deployment["metadata"]["namespace"].clone());
                 assert_eq!(role["metadata"]["namespace"], namespace, "{}", render.values);
                 seen += 1;
             }

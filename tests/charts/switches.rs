@@ -23,8 +23,10 @@ struct Alternatives {
     together: BTreeMap<String, Vec<Settings>>,
 }
 
-static ALTERNATIVES: LazyLock<Alternatives> =
-    LazyLock::new(|| serde_saphyr::from_str(include_str!("switches.yaml")).unwrap_or_else(|error| panic!("switches.yaml: {error}")));
+static ALTERNATIVES: LazyLock<Alternatives> = LazyLock::new(|| {
+    serde_saphyr::from_str(include_str!("switches.yaml"))
+        .unwrap_or_else(|error| panic!("switches.yaml: {error}"))
+});
 
 /// A value, or values that are only good together.
 pub(crate) struct Switch {
@@ -37,12 +39,21 @@ pub(crate) struct Switch {
 pub(crate) static SWITCHES: LazyLock<Vec<Switch>> = LazyLock::new(|| {
     let alternatives = &*ALTERNATIVES;
     let with_default = |choices: Vec<Settings>| std::iter::once(Settings::new()).chain(choices).collect();
-    let together = alternatives.together.iter().map(|(name, choices)| Switch { name: name.clone(), choices: with_default(choices.clone()) });
-    let mentioned = |path: &str| alternatives.together.values().flatten().any(|choice| choice.contains_key(path));
+    let together = alternatives
+        .together
+        .iter()
+        .map(|(name, choices)| Switch { name: name.clone(), choices: with_default(choices.clone()) });
+    let mentioned =
+        |path: &str| alternatives.together.values().flatten().any(|choice| choice.contains_key(path));
     let others = VALUES.iter().filter(|value| !mentioned(&value.path)).map(|value| {
         let path = &value.path;
         let choices = alternatives.alone.get(path).cloned().unwrap_or_else(|| of_schema(path));
-        Switch { name: path.clone(), choices: with_default(choices.into_iter().map(|choice| Settings::from([(path.clone(), choice)])).collect()) }
+        Switch {
+            name: path.clone(),
+            choices: with_default(
+                choices.into_iter().map(|choice| Settings::from([(path.clone(), choice)])).collect(),
+            ),
+        }
     });
     together.chain(others).collect()
 });
@@ -61,7 +72,12 @@ fn of_schema(path: &str) -> Vec<Value> {
 /// Values with what every release has to set, and these.
 pub(crate) fn with(settings: &[&Settings]) -> Value {
     let mut all = ALTERNATIVES.always.clone();
-    all.extend(settings.iter().flat_map(|settings| settings.iter()).map(|(path, value)| (path.clone(), value.clone())));
+    all.extend(
+        settings
+            .iter()
+            .flat_map(|settings| settings.iter())
+            .map(|(path, value)| (path.clone(), value.clone())),
+    );
     overlay(&all)
 }
 
@@ -86,7 +102,14 @@ pub(crate) static PAIRWISE: LazyLock<Vec<Render>> = LazyLock::new(|| {
     let counts: Vec<usize> = SWITCHES.iter().map(|switch| switch.choices.len()).collect();
     let rows: Vec<Value> = pairwise::rows(&counts)
         .into_iter()
-        .map(|row| with(&row.iter().zip(&*SWITCHES).map(|(choice, switch)| &switch.choices[*choice]).collect::<Vec<_>>()))
+        .map(|row| {
+            with(
+                &row.iter()
+                    .zip(&*SWITCHES)
+                    .map(|(choice, switch)| &switch.choices[*choice])
+                    .collect::<Vec<_>>(),
+            )
+        })
         .collect();
     let texts = in_parallel(&rows, |values| RELEASE.template(Helm::Four, values));
     let render = |(values, text): (Value, Result<String, String>)| match text {
@@ -98,16 +121,27 @@ pub(crate) static PAIRWISE: LazyLock<Vec<Render>> = LazyLock::new(|| {
 
 #[test]
 fn each_value_has_another_one_to_be_switched_to() {
-    let without: Vec<&str> = SWITCHES.iter().filter(|switch| switch.choices.len() < 2).map(|switch| switch.name.as_str()).collect();
+    let without: Vec<&str> = SWITCHES
+        .iter()
+        .filter(|switch| switch.choices.len() < 2)
+        .map(|switch| switch.name.as_str())
+        .collect();
     assert!(without.is_empty(), "add another value to switches.yaml for each of {without:#?}");
 }
 
 #[test]
 fn what_is_switched_is_a_value_of_the_chart() {
     let Alternatives { always, everything, alone, together } = &*ALTERNATIVES;
-    let all = always.keys().chain(everything.keys()).chain(alone.keys()).chain(together.values().flatten().flat_map(Settings::keys));
+    let all = always
+        .keys()
+        .chain(everything.keys())
+        .chain(alone.keys())
+        .chain(together.values().flatten().flat_map(Settings::keys));
     let unknown: Vec<&String> = all.filter(|path| !VALUES.iter().any(|value| value.path == **path)).collect();
-    assert!(unknown.is_empty(), "switches.yaml names what is no value with a comment in values.yaml: {unknown:#?}");
+    assert!(
+        unknown.is_empty(),
+        "switches.yaml names what is no value with a comment in values.yaml: {unknown:#?}"
+    );
 }
 
 /// Helm 4.3 leaves empty lines between documents where Helm 3 does not.
@@ -127,7 +161,8 @@ fn both_helms_render_the_same_each_time() {
     let differing: Vec<String> = in_parallel(&PAIRWISE, |render| {
         let again = RELEASE.template(Helm::Four, &render.values).expect("it was rendered before");
         let other = RELEASE.template(Helm::Three, &render.values).unwrap_or_else(|error| error);
-        let [expected, other] = [&render.text, &other].map(|text| without_empty_lines_between_documents(text));
+        let [expected, other] =
+            [&render.text, &other].map(|text| without_empty_lines_between_documents(text));
         let line = expected.iter().zip(&other).find(|(expected, other)| expected != other);
         let differs = again != render.text || other != expected;
         differs.then(|| format!("{}: Helm 4 and 3 differ in {line:?}", render.values))
@@ -135,5 +170,9 @@ fn both_helms_render_the_same_each_time() {
     .into_iter()
     .flatten()
     .collect();
-    assert!(differing.is_empty(), "rendered otherwise by another Helm or a second time:\n{}", differing.join("\n"));
+    assert!(
+        differing.is_empty(),
+        "rendered otherwise by another Helm or a second time:\n{}",
+        differing.join("\n")
+    );
 }

@@ -22,9 +22,16 @@ fn problems(version: &Published, manifests: &Path) -> (Vec<String>, u64) {
         .arg(manifests)
         .output()
         .expect("kubeconform runs");
-    let said: Value = serde_json::from_slice(&output.stdout)
-        .unwrap_or_else(|error| panic!("{error}: {}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr)));
-    let problem = |resource: &Value| format!("{}: {} {}: {}", version.version, resource["kind"], resource["name"], resource["msg"]);
+    let said: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| {
+        panic!(
+            "{error}: {}{}",
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr)
+        )
+    });
+    let problem = |resource: &Value| {
+        format!("{}: {} {}: {}", version.version, resource["kind"], resource["name"], resource["msg"])
+    };
     let valid = said["summary"]["valid"].as_u64().expect("a number of valid objects");
     (said["resources"].as_array().into_iter().flatten().map(problem).collect(), valid)
 }

@@ -8,9 +8,11 @@ use crate::helm::{CHART, read};
 
 /// `values.yaml`.
 pub(crate) static TEXT: LazyLock<String> = LazyLock::new(|| read(format!("{CHART}/values.yaml")));
-pub(crate) static DEFAULTS: LazyLock<Value> = LazyLock::new(|| serde_saphyr::from_str(&TEXT).expect("values.yaml is YAML"));
-pub(crate) static SCHEMA: LazyLock<Value> =
-    LazyLock::new(|| serde_json::from_str(&read(format!("{CHART}/values.schema.json"))).expect("values.schema.json is JSON"));
+pub(crate) static DEFAULTS: LazyLock<Value> =
+    LazyLock::new(|| serde_saphyr::from_str(&TEXT).expect("values.yaml is YAML"));
+pub(crate) static SCHEMA: LazyLock<Value> = LazyLock::new(|| {
+    serde_json::from_str(&read(format!("{CHART}/values.schema.json"))).expect("values.schema.json is JSON")
+});
 
 /// A value of `values.yaml` as people know it: a key that is described as a whole.
 pub(crate) struct Described {
@@ -29,11 +31,15 @@ pub(crate) static VALUES: LazyLock<Vec<Described>> = LazyLock::new(|| {
 });
 
 fn describe(path: &str, value: &Value, comments: &[(String, String)], values: &mut Vec<Described>) {
-    let comment = |path: &str| comments.iter().find(|(of, _)| of == path).map(|(_, comment)| comment.clone()).unwrap_or_default();
+    let comment = |path: &str| {
+        comments.iter().find(|(of, _)| of == path).map(|(_, comment)| comment.clone()).unwrap_or_default()
+    };
     let keys = value.as_object().into_iter().flat_map(Map::keys);
     let children: Vec<String> = keys.map(|key| join(path, key)).collect();
     // A section may hold only further sections, such as argocd.
-    let is_section = |path: &str| comments.iter().any(|(of, comment)| of.starts_with(&format!("{path}.")) && !comment.is_empty());
+    let is_section = |path: &str| {
+        comments.iter().any(|(of, comment)| of.starts_with(&format!("{path}.")) && !comment.is_empty())
+    };
     if path.is_empty() || is_section(path) {
         for child in children {
             describe(&child, get(&DEFAULTS, &child).expect("a path of the values"), comments, values);
@@ -53,7 +59,10 @@ fn comments(yaml: &str) -> Vec<(String, String)> {
             comment.push_str(more.trim());
             continue;
         }
-        if let Some((key, _)) = text.split_once(':').filter(|(key, _)| !key.is_empty() && key.bytes().all(|byte| byte.is_ascii_alphanumeric())) {
+        if let Some((key, _)) = text
+            .split_once(':')
+            .filter(|(key, _)| !key.is_empty() && key.bytes().all(|byte| byte.is_ascii_alphanumeric()))
+        {
             let indentation = line.len() - text.len();
             stack.retain(|(of_parent, _)| *of_parent < indentation);
             stack.push((indentation, key));
@@ -91,12 +100,20 @@ pub(crate) fn resolved(schema: &'static Value) -> &'static Value {
 
 /// The schema of a value.
 pub(crate) fn schema_of(path: &str) -> Option<&'static Value> {
-    path.split('.').try_fold(&*SCHEMA, |schema, key| resolved(schema).get("properties")?.get(key)).map(resolved)
+    path.split('.')
+        .try_fold(&*SCHEMA, |schema, key| resolved(schema).get("properties")?.get(key))
+        .map(resolved)
 }
 
 #[test]
 fn comments_are_found_by_path() {
-    let found = comments("# The head.\n\n# One.\n# More.\none: 1\ntwo:\n  # Three.\n  three:\n    - four: 1\n  five: {}\n# Six.\nsix: http://x\n");
-    let found: Vec<(&str, &str)> = found.iter().map(|(path, comment)| (path.as_str(), comment.as_str())).collect();
-    assert_eq!(found, [("one", "One. More."), ("two", ""), ("two.three", "Three."), ("two.five", ""), ("six", "Six.")]);
+    let found = comments(
+        "# The head.\n\n# One.\n# More.\none: 1\ntwo:\n  # Three.\n  three:\n    - four: 1\n  five: {}\n# Six.\nsix: http://x\n",
+    );
+    let found: Vec<(&str, &str)> =
+        found.iter().map(|(path, comment)| (path.as_str(), comment.as_str())).collect();
+    assert_eq!(
+        found,
+        [("one", "One. More."), ("two", ""), ("two.three", "Three."), ("two.five", ""), ("six", "Six.")]
+    );
 }

@@ -28,7 +28,11 @@ fn incompatibilities(old: &Value, new: &Value) -> Vec<String> {
             found.push(format!("version {name} is not served any more"));
         }
         for part in ["selectableFields", "additionalPrinterColumns"] {
-            let gone = |item: &&Value| !later[part].as_array().is_some_and(|items| items.iter().any(|other| other["jsonPath"] == item["jsonPath"]));
+            let gone = |item: &&Value| {
+                !later[part]
+                    .as_array()
+                    .is_some_and(|items| items.iter().any(|other| other["jsonPath"] == item["jsonPath"]))
+            };
             let gone = version[part].as_array().into_iter().flatten().filter(gone);
             found.extend(gone.map(|item| format!("version {name}: {part} has no {}", item["jsonPath"])));
         }
@@ -47,12 +51,22 @@ const LEAST: [&str; 4] = ["minimum", "minLength", "minItems", "minProperties"];
 
 fn compare(path: &str, old: &Value, new: &Value, found: &mut Vec<String>) {
     let mut fault = |what: String| found.push(format!("{path}: {what}"));
-    for what in ["type", "format", "default", "nullable", "pattern", "x-kubernetes-list-type", "x-kubernetes-list-map-keys"] {
+    for what in [
+        "type",
+        "format",
+        "default",
+        "nullable",
+        "pattern",
+        "x-kubernetes-list-type",
+        "x-kubernetes-list-map-keys",
+    ] {
         if old[what] != new[what] {
             fault(format!("{what} was {} and is {}", old[what], new[what]));
         }
     }
-    for (bound, from_above) in MOST.map(|bound| (bound, true)).into_iter().chain(LEAST.map(|bound| (bound, false))) {
+    for (bound, from_above) in
+        MOST.map(|bound| (bound, true)).into_iter().chain(LEAST.map(|bound| (bound, false)))
+    {
         let Some(later) = new[bound].as_f64() else { continue };
         if old[bound].as_f64().is_none_or(|before| if from_above { later < before } else { later > before }) {
             fault(format!("{bound} was {} and is {later}", old[bound]));
@@ -60,16 +74,25 @@ fn compare(path: &str, old: &Value, new: &Value, found: &mut Vec<String>) {
     }
     match (old["enum"].as_array(), new["enum"].as_array()) {
         (None, Some(_)) => fault("has an enumeration".into()),
-        (Some(before), Some(later)) => before.iter().filter(|word| !later.contains(word)).for_each(|word| fault(format!("may not be {word}"))),
+        (Some(before), Some(later)) => before
+            .iter()
+            .filter(|word| !later.contains(word))
+            .for_each(|word| fault(format!("may not be {word}"))),
         _ => {}
     }
     let list = |schema: &Value, name: &str| schema[name].as_array().cloned().unwrap_or_default();
     let required = list(old, "required");
-    list(new, "required").iter().filter(|name| !required.contains(name)).for_each(|name| fault(format!("requires {name}")));
+    list(new, "required")
+        .iter()
+        .filter(|name| !required.contains(name))
+        .for_each(|name| fault(format!("requires {name}")));
     let rules = list(old, "x-kubernetes-validations");
     // What is said of a field that is new itself holds for no object that there is.
-    let of_a_new_field =
-        |rule: &Value| rule["fieldPath"].as_str().is_some_and(|field| old["properties"].get(field.trim_start_matches('.')).is_none());
+    let of_a_new_field = |rule: &Value| {
+        rule["fieldPath"]
+            .as_str()
+            .is_some_and(|field| old["properties"].get(field.trim_start_matches('.')).is_none())
+    };
     for rule in list(new, "x-kubernetes-validations") {
         if !rules.iter().any(|before| before["rule"] == rule["rule"]) && !of_a_new_field(&rule) {
             fault(format!("has the rule {}", rule["rule"]));
@@ -97,7 +120,8 @@ fn the_crd_can_replace_every_released_one() {
     for entry in std::fs::read_dir(folder).expect("a folder") {
         let path = entry.expect("a file").path();
         if path.extension().is_some_and(|extension| extension == "yaml") {
-            let old: Value = serde_saphyr::from_str(&std::fs::read_to_string(&path).expect("text")).expect("YAML");
+            let old: Value =
+                serde_saphyr::from_str(&std::fs::read_to_string(&path).expect("text")).expect("YAML");
             assert_eq!(incompatibilities(&old, &new), Vec::<String>::new(), "{}", path.display());
         }
     }
@@ -180,7 +204,10 @@ fn compatible_changes_are_let_pass() {
     let old = crd();
     let mut new = old.clone();
     put(&mut new, &field("newField"), json!({ "type": "integer" }));
-    let rules = new.pointer_mut(&format!("{SPEC}/x-kubernetes-validations")).and_then(Value::as_array_mut).expect("rules");
+    let rules = new
+        .pointer_mut(&format!("{SPEC}/x-kubernetes-validations"))
+        .and_then(Value::as_array_mut)
+        .expect("rules");
     rules.push(json!({ "rule": "has(self.newField) == has(oldSelf.newField)", "message": "is immutable", "fieldPath": ".newField" }));
     assert_eq!(incompatibilities(&old, &new), Vec::<String>::new(), "a new field that is immutable");
 }

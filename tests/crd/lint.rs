@@ -8,12 +8,20 @@ use crate::schema::{Node, crd, nodes};
 
 /// What breaks a rule on purpose: rule, path, reason.
 const WAIVED: [(&str, &str, &str); 8] = [
-    ("ArrayOfStruct", "spec.engineConfiguration.classifications", "StartSession has no required member in a classification either"),
+    (
+        "ArrayOfStruct",
+        "spec.engineConfiguration.classifications",
+        "StartSession has no required member in a classification either",
+    ),
     ("NoBools", "spec.copyWorkGroupTags", "a parameter of StartSession, under its name and with its type"),
     ("NoBools", "spec.monitoringConfiguration.cloudWatchLoggingConfiguration.enabled", "the same"),
     ("NoBools", "spec.monitoringConfiguration.managedLoggingConfiguration.enabled", "the same"),
     ("NoBools", "spec.monitoringConfiguration.s3LoggingConfiguration.enabled", "the same"),
-    ("NoBools", "spec.suspend", "the name and type that Jobs, CronJobs and Flux give to it, which people and tools know"),
+    (
+        "NoBools",
+        "spec.suspend",
+        "the name and type that Jobs, CronJobs and Flux give to it, which people and tools know",
+    ),
     (
         "NoMaps",
         "spec.monitoringConfiguration.cloudWatchLoggingConfiguration.logTypes",
@@ -27,36 +35,65 @@ type Rule = fn(&Value) -> Vec<String>;
 
 const RULES: [(&str, Rule); 19] = [
     ("ArrayOfStruct", |crd| {
-        paths(crd, |node| node.schema["items"]["type"] == "object" && node.schema["items"]["required"].as_array().is_none_or(Vec::is_empty))
+        paths(crd, |node| {
+            node.schema["items"]["type"] == "object"
+                && node.schema["items"]["required"].as_array().is_none_or(Vec::is_empty)
+        })
     }),
     ("Conditions", conditions),
-    ("Defaults", |crd| paths(crd, |node| required_of(node.schema).iter().any(|name| !node.schema["properties"][name]["default"].is_null()))),
+    ("Defaults", |crd| {
+        paths(crd, |node| {
+            required_of(node.schema).iter().any(|name| !node.schema["properties"][name]["default"].is_null())
+        })
+    }),
     ("Enums", |crd| {
-        let pascal_case = |word: &Value| word.as_str().is_some_and(|word| word.starts_with(|c: char| c.is_ascii_uppercase()) && letters(word));
+        let pascal_case = |word: &Value| {
+            word.as_str()
+                .is_some_and(|word| word.starts_with(|c: char| c.is_ascii_uppercase()) && letters(word))
+        };
         paths(crd, |node| node.schema["enum"].as_array().is_some_and(|words| !words.iter().all(pascal_case)))
     }),
-    ("Integers", |crd| paths(crd, |node| node.text("type") == "integer" && !["int32", "int64"].contains(&node.text("format")))),
+    ("Integers", |crd| {
+        paths(crd, |node| {
+            node.text("type") == "integer" && !["int32", "int64"].contains(&node.text("format"))
+        })
+    }),
     ("JSONTags", |crd| {
-        let camel_case = |name: &str| name.starts_with(|c: char| c.is_ascii_lowercase()) && name.chars().all(|c| c.is_ascii_alphanumeric());
+        let camel_case = |name: &str| {
+            name.starts_with(|c: char| c.is_ascii_lowercase())
+                && name.chars().all(|c| c.is_ascii_alphanumeric())
+        };
         paths(crd, |node| !camel_case(node.name().trim_end_matches(['[', ']', '{', '}'])))
     }),
     ("MaxLength", |crd| {
         let unbounded = |schema: &Value| match schema["type"].as_str() {
-            Some("string") => schema["maxLength"].is_null() && schema["enum"].is_null() && schema["format"] != "date-time",
+            Some("string") => {
+                schema["maxLength"].is_null() && schema["enum"].is_null() && schema["format"] != "date-time"
+            }
             Some("array") => schema["maxItems"].is_null(),
             _ => !schema["additionalProperties"].is_null() && schema["maxProperties"].is_null(),
         };
         paths(crd, |node| unbounded(node.schema))
     }),
     ("NoBools", |crd| paths(crd, |node| node.text("type") == "boolean")),
-    ("NoDurations", |crd| paths(crd, |node| node.text("format") == "duration" || node.name().ends_with("Duration"))),
+    ("NoDurations", |crd| {
+        paths(crd, |node| node.text("format") == "duration" || node.name().ends_with("Duration"))
+    }),
     ("NoFloats", |crd| paths(crd, |node| node.text("type") == "number")),
-    ("NoMaps", |crd| paths(crd, |node| !["", "string"].contains(&node.schema["additionalProperties"]["type"].as_str().unwrap_or_default()))),
+    ("NoMaps", |crd| {
+        paths(crd, |node| {
+            !["", "string"]
+                .contains(&node.schema["additionalProperties"]["type"].as_str().unwrap_or_default())
+        })
+    }),
     ("NoNullable", |crd| paths(crd, |node| !node.schema["nullable"].is_null())),
     ("NoPhase", |crd| paths(crd, |node| node.name().to_lowercase().ends_with("phase"))),
     ("NoTimestamp", |crd| paths(crd, |node| node.name().to_lowercase().contains("timestamp"))),
     ("NumericBounds", |crd| {
-        paths(crd, |node| node.text("type") == "integer" && (node.schema["minimum"].is_null() || node.schema["maximum"].is_null()))
+        paths(crd, |node| {
+            node.text("type") == "integer"
+                && (node.schema["minimum"].is_null() || node.schema["maximum"].is_null())
+        })
     }),
     // What is required of people; inside of a structure that they may leave out it is a part of that structure.
     ("OptionalOrRequired", |crd| {
@@ -76,9 +113,15 @@ const RULES: [(&str, Rule); 19] = [
         };
         paths(crd, |node| node.text("type") == "array" && untagged(node.schema))
     }),
-    ("StatusOptional", |crd| paths(crd, |node| node.path == "status" && !required_of(node.schema).is_empty())),
+    ("StatusOptional", |crd| {
+        paths(crd, |node| node.path == "status" && !required_of(node.schema).is_empty())
+    }),
     ("StatusSubresource", |crd| {
-        let without = crd["spec"]["versions"].as_array().into_iter().flatten().filter(|version| !version["subresources"]["status"].is_object());
+        let without = crd["spec"]["versions"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter(|version| !version["subresources"]["status"].is_object());
         without.map(|version| version["name"].to_string()).collect()
     }),
 ];
@@ -88,7 +131,12 @@ fn paths(crd: &Value, broken: impl Fn(&Node<'_>) -> bool) -> Vec<String> {
 }
 
 fn required_of(schema: &Value) -> Vec<String> {
-    schema["required"].as_array().into_iter().flatten().filter_map(|name| name.as_str().map(str::to_owned)).collect()
+    schema["required"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(|name| name.as_str().map(str::to_owned))
+        .collect()
 }
 
 fn letters(word: &str) -> bool {
@@ -111,16 +159,30 @@ fn conditions(crd: &Value) -> Vec<String> {
     if conditions.is_empty() {
         return vec!["there are none".into()];
     }
-    conditions.into_iter().filter(|node| node.path != "status.conditions" || !good(node.schema)).map(|node| node.path.clone()).collect()
+    conditions
+        .into_iter()
+        .filter(|node| node.path != "status.conditions" || !good(node.schema))
+        .map(|node| node.path.clone())
+        .collect()
 }
 
 #[test]
 fn the_crd_keeps_the_rules() {
     let crd = crd();
-    let found: BTreeSet<(&str, String)> = RULES.iter().flat_map(|(name, rule)| rule(&crd).into_iter().map(|path| (*name, path))).collect();
-    let waived: BTreeSet<(&str, String)> = WAIVED.iter().map(|(name, path, _)| (*name, (*path).to_owned())).collect();
-    assert_eq!(found.difference(&waived).collect::<Vec<_>>(), Vec::<&(&str, String)>::new(), "found and not waived");
-    assert_eq!(waived.difference(&found).collect::<Vec<_>>(), Vec::<&(&str, String)>::new(), "waived and not found");
+    let found: BTreeSet<(&str, String)> =
+        RULES.iter().flat_map(|(name, rule)| rule(&crd).into_iter().map(|path| (*name, path))).collect();
+    let waived: BTreeSet<(&str, String)> =
+        WAIVED.iter().map(|(name, path, _)| (*name, (*path).to_owned())).collect();
+    assert_eq!(
+        found.difference(&waived).collect::<Vec<_>>(),
+        Vec::<&(&str, String)>::new(),
+        "found and not waived"
+    );
+    assert_eq!(
+        waived.difference(&found).collect::<Vec<_>>(),
+        Vec::<&(&str, String)>::new(),
+        "waived and not found"
+    );
 }
 
 #[test]
@@ -153,7 +215,11 @@ fn each_rule_finds_what_breaks_it() {
         assert_eq!(*name, breaks);
         let mut crd = crd();
         let before = rule(&crd);
-        let version = if name == &"StatusSubresource" { "/spec/versions/0" } else { "/spec/versions/0/schema/openAPIV3Schema" };
+        let version = if name == &"StatusSubresource" {
+            "/spec/versions/0"
+        } else {
+            "/spec/versions/0/schema/openAPIV3Schema"
+        };
         put(&mut crd, &format!("{version}{path}"), value);
         let after = rule(&crd);
         assert_eq!(after.len(), before.len() + 1, "{name}: {before:?}, then {after:?}");
@@ -187,8 +253,13 @@ fn look_for_empty(path: &str, value: &Value, empty: &mut Vec<String>) {
         Value::Null => empty.push(path.into()),
         Value::Object(members) if members.is_empty() => empty.push(path.into()),
         Value::Array(items) if items.is_empty() => empty.push(path.into()),
-        Value::Object(members) => members.iter().for_each(|(name, member)| look_for_empty(&format!("{path}/{name}"), member, empty)),
-        Value::Array(items) => items.iter().enumerate().for_each(|(index, item)| look_for_empty(&format!("{path}/{index}"), item, empty)),
+        Value::Object(members) => {
+            members.iter().for_each(|(name, member)| look_for_empty(&format!("{path}/{name}"), member, empty))
+        }
+        Value::Array(items) => items
+            .iter()
+            .enumerate()
+            .for_each(|(index, item)| look_for_empty(&format!("{path}/{index}"), item, empty)),
         _ => {}
     }
 }

@@ -35,7 +35,10 @@ fn files(all: &Enumeration) -> BTreeMap<String, String> {
     for row in &MATRIX {
         let object = specimen(row, all);
         let input_path = format!("testdata/{}.yaml", row.file());
-        tests.push(HealthTest { health_status: HealthStatus { status: row.argo, message: message(row, &object) }, input_path: input_path.clone() });
+        tests.push(HealthTest {
+            health_status: HealthStatus { status: row.argo, message: message(row, &object) },
+            input_path: input_path.clone(),
+        });
         files.insert(format!("{FOLDER}/{input_path}"), yaml(&object));
     }
     files.insert(format!("{FOLDER}/health_test.yaml"), yaml(&json!({ "tests": tests })));
@@ -47,11 +50,16 @@ fn files(all: &Enumeration) -> BTreeMap<String, String> {
 fn config_map() -> String {
     let script = |path: &str, indentation: usize| {
         let lines = read(&format!("{ARGOCD}/{path}"));
-        let indented = lines.trim_end().lines().map(|line| format!("{:indentation$}{line}", "").trim_end().to_owned());
+        let indented =
+            lines.trim_end().lines().map(|line| format!("{:indentation$}{line}", "").trim_end().to_owned());
         indented.collect::<Vec<_>>().join("\n")
     };
-    let action =
-        |name: &str| format!("      - name: {name}\n        action.lua: |\n{}\n", script(&format!("{FOLDER}/actions/{name}/action.lua"), 10));
+    let action = |name: &str| {
+        format!(
+            "      - name: {name}\n        action.lua: |\n{}\n",
+            script(&format!("{FOLDER}/actions/{name}/action.lua"), 10)
+        )
+    };
     let mut text = String::from(
         "# What Argo CD has to be told: without it an AthenaSession counts as healthy whatever it is. Merge the keys into the ConfigMap that there is.\n\
          apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: argocd-cm\n  namespace: argocd\n  labels:\n    \
@@ -70,7 +78,10 @@ fn config_map() -> String {
 fn specimen(row: &Row, all: &Enumeration) -> AthenaSession {
     let of = |ready: &str, reason: &str| {
         let key = (ready.to_owned(), reason.to_owned());
-        all.specimens.get(&key).unwrap_or_else(|| panic!("no combination leads to Ready {ready} {reason}")).clone()
+        all.specimens
+            .get(&key)
+            .unwrap_or_else(|| panic!("no combination leads to Ready {ready} {reason}"))
+            .clone()
     };
     match row.reason {
         "Created" => {
@@ -92,7 +103,13 @@ fn message(row: &Row, object: &AthenaSession) -> String {
     match row.reason {
         "Deleting" => "Pending deletion".into(),
         "Created" | "Edited" => "Waiting for the operator to observe the latest generation".into(),
-        _ => object.status.as_ref().and_then(|status| condition(status, "Ready")).expect("Ready").message.clone(),
+        _ => object
+            .status
+            .as_ref()
+            .and_then(|status| condition(status, "Ready"))
+            .expect("Ready")
+            .message
+            .clone(),
     }
 }
 
@@ -104,11 +121,15 @@ fn yaml(value: &impl Serialize) -> String {
 fn generated_sections_have_test_data_for_argo_cd() {
     let made = files(enumeration::all());
     let folder = repository(ARGOCD);
-    let present: Vec<PathBuf> =
-        std::fs::read_dir(folder.join(FOLDER).join("testdata")).expect("a folder").map(|entry| entry.expect("a file").path()).collect();
+    let present: Vec<PathBuf> = std::fs::read_dir(folder.join(FOLDER).join("testdata"))
+        .expect("a folder")
+        .map(|entry| entry.expect("a file").path())
+        .collect();
     let superfluous = present.iter().filter(|path| !made.keys().any(|name| folder.join(name) == **path));
     if std::env::var_os("GENERATE").is_some() {
-        superfluous.for_each(|path| std::fs::remove_file(path).unwrap_or_else(|error| panic!("{}: {error}", path.display())));
+        superfluous.for_each(|path| {
+            std::fs::remove_file(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+        });
         for (name, text) in made {
             std::fs::write(folder.join(&name), text).unwrap_or_else(|error| panic!("{name}: {error}"));
         }

@@ -29,7 +29,10 @@ pub(crate) fn commands(page: &str) -> Vec<(usize, String)> {
 
 fn code_spans(line: &str) -> impl Iterator<Item = String> {
     let is_row = line.starts_with('|');
-    line.split('`').skip(1).step_by(2).map(move |span| if is_row { span.replace("\\|", "|") } else { span.to_owned() })
+    line.split('`')
+        .skip(1)
+        .step_by(2)
+        .map(move |span| if is_row { span.replace("\\|", "|") } else { span.to_owned() })
 }
 
 /// Whether a code span is more than the name of a program or of one of its subcommands.
@@ -42,8 +45,8 @@ fn is_command(span: &str) -> bool {
 pub(crate) fn matches(pattern: &str, text: &str) -> bool {
     match pattern.split_once('*') {
         None => pattern == text,
-        Some((before, after)) => text
-            .strip_prefix(before)
-            .is_some_and(|rest| rest.char_indices().map(|(at, _)| at).chain([rest.len()]).any(|at| matches(after, &rest[at..]))),
+        Some((before, after)) => text.strip_prefix(before).is_some_and(|rest| {
+            rest.char_indices().map(|(at, _)| at).chain([rest.len()]).any(|at| matches(after, &rest[at..]))
+        }),
     }
 }

@@ -11,7 +11,10 @@ fn commands_are_the_lines_after_a_prompt_with_what_continues_them() {
 #[test]
 fn commands_in_a_row_of_a_table_are_as_they_are_shown() {
     let page = "| a | `kubectl logs x \\| grep 'y\\|z'` | see `b`, `helm rollback x` |\n";
-    assert_eq!(commands(page), [(1, "kubectl logs x | grep 'y|z'".to_owned()), (1, "helm rollback x".to_owned())]);
+    assert_eq!(
+        commands(page),
+        [(1, "kubectl logs x | grep 'y|z'".to_owned()), (1, "helm rollback x".to_owned())]
+    );
 }
 
 #[test]

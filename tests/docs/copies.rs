@@ -27,7 +27,9 @@ fn the_charts_copies_are_what_they_are_made_of() {
 #[test]
 fn no_script_of_the_chart_is_without_a_source() {
     let known = copies();
-    for script in [CHART.to_owned(), format!("{CHART}/actions")].iter().flat_map(|folder| files(folder, "lua")) {
+    for script in
+        [CHART.to_owned(), format!("{CHART}/actions")].iter().flat_map(|folder| files(folder, "lua"))
+    {
         assert!(known.iter().any(|(copy, _)| *copy == script), "{script} is a copy of nothing");
     }
 }

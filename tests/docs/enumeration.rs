@@ -59,8 +59,18 @@ pub(crate) struct Row {
 }
 
 /// The kinds of attempt that the diagram tells apart, in its order.
-pub(crate) const KINDS: [&str; 10] =
-    ["NoAttempt", "Withdrawn", "Recorded", "Starting", "Running", "Ending", "Suspended", "Restarting", "Finished", "Gone"];
+pub(crate) const KINDS: [&str; 10] = [
+    "NoAttempt",
+    "Withdrawn",
+    "Recorded",
+    "Starting",
+    "Running",
+    "Ending",
+    "Suspended",
+    "Restarting",
+    "Finished",
+    "Gone",
+];
 
 fn kind(object: &AthenaSession, known: &LocalState, at: &Environment) -> &'static str {
     match attempt(object, known) {
@@ -191,9 +201,14 @@ impl Enumeration {
     /// Notes what is said of an object that cannot be read.
     fn unreadable(&mut self) {
         let object = json!({ "metadata": { "name": "unreadable", "namespace": "n", "resourceVersion": "1", "generation": 1 } });
-        let Action::Report { patch, message } = plan(&object, "spec", Timestamp::UNIX_EPOCH) else { panic!("it is reported") };
+        let Action::Report { patch, message } = plan(&object, "spec", Timestamp::UNIX_EPOCH) else {
+            panic!("it is reported")
+        };
         let status: AthenaSessionStatus = serde_json::from_value(patch["status"].clone()).expect("a status");
-        let mut readable = AthenaSession::new("unreadable", serde_json::from_value(json!({ "workGroup": "w" })).expect("a spec"));
+        let mut readable = AthenaSession::new(
+            "unreadable",
+            serde_json::from_value(json!({ "workGroup": "w" })).expect("a spec"),
+        );
         readable.metadata.generation = Some(1);
         self.row(&readable, &status);
         self.events.insert(events::unreadable(&message).reason.into_owned());
@@ -207,11 +222,15 @@ impl Enumeration {
         known.write_refused(refused_write::ADD_FINALIZER, said, None, begun, 0.0);
         let live = statuses().into_iter().flatten().find(|status| status.state.as_deref() == Some("IDLE"));
         for status in [None, live] {
-            for object in objects(status.as_ref()).iter().filter(|object| object.metadata.deletion_timestamp.is_none()) {
+            for object in
+                objects(status.as_ref()).iter().filter(|object| object.metadata.deletion_timestamp.is_none())
+            {
                 for at in circumstances() {
                     self.row(object, &status_after(object, &known, &Step::Wait, &Outcome::Nothing, &at));
                     let told = known.clone().refused_write_to_tell(&at);
-                    self.events.extend(told.map(|(what, message)| events::write_refused(what, &message).reason.into_owned()));
+                    self.events.extend(
+                        told.map(|(what, message)| events::write_refused(what, &message).reason.into_owned()),
+                    );
                 }
             }
         }
@@ -219,15 +238,24 @@ impl Enumeration {
 
     fn decide(&mut self, object: &AthenaSession, known: &LocalState, seen: &Seen, at: &Environment) {
         let step = next_step(object, known, seen, at);
-        assert_eq!(step, next_step(&object.clone(), &known.clone(), &seen.clone(), &at.clone()), "the same, decided twice");
+        assert_eq!(
+            step,
+            next_step(&object.clone(), &known.clone(), &seen.clone(), &at.clone()),
+            "the same, decided twice"
+        );
         self.steps.insert(name(&step));
-        let mut told = |event: Option<athena_operator::session::events::Event>| self.events.extend(event.map(|event| event.reason.into_owned()));
+        let mut told = |event: Option<athena_operator::session::events::Event>| {
+            self.events.extend(event.map(|event| event.reason.into_owned()))
+        };
         told(ttl_under_gitops(object, None));
         let before = kind(object, known, at);
         match step {
             Step::Done => {}
             Step::Release => {
-                told(Some(Retained::of(object, known).map_or_else(|| release(object), |retained| events::retained(&retained))));
+                told(Some(
+                    Retained::of(object, known)
+                        .map_or_else(|| release(object), |retained| events::retained(&retained)),
+                ));
                 self.edge(before, &step, &Outcome::Nothing, "Gone");
             }
             Step::AddFinalizer => self.edge(before, &step, &Outcome::Nothing, before),
@@ -238,7 +266,10 @@ impl Enumeration {
             _ => {
                 for (pass, status) in ways(Pass::new(object, None, known.clone(), seen.clone(), at), at) {
                     let (outcome, known) = (pass.outcome().clone(), pass.state().clone());
-                    self.events.extend(event(object.status.as_ref(), &status, &step, &outcome, &known).map(|event| event.reason.into_owned()));
+                    self.events.extend(
+                        event(object.status.as_ref(), &status, &step, &outcome, &known)
+                            .map(|event| event.reason.into_owned()),
+                    );
                     self.row(object, &status);
                     if plausible(object, seen) {
                         let after = AthenaSession { status: Some(status), ..object.clone() };
@@ -251,7 +282,8 @@ impl Enumeration {
 
     fn edge(&mut self, before: &'static str, step: &Step, outcome: &Outcome, after: &'static str) {
         // What leads nowhere is of interest where it is tried again, and before the first attempt.
-        let again = matches!(step, Step::Start(_) | Step::Record(_) | Step::Terminate) || *step == Step::AddFinalizer && before == "NoAttempt";
+        let again = matches!(step, Step::Start(_) | Step::Record(_) | Step::Terminate)
+            || *step == Step::AddFinalizer && before == "NoAttempt";
         if before != after || again {
             self.edges.entry((before, after)).or_default().insert(label(step, outcome));
         }
@@ -270,29 +302,55 @@ impl Enumeration {
             ("False", false, ["Ready", "Available", "Stalled"]) => "Stalled",
             _ => panic!("not a row of the matrix: {conditions:?}"),
         };
-        assert!(conditions.iter().all(|condition| condition.reason == ready.reason && condition.message == ready.message));
+        assert!(
+            conditions
+                .iter()
+                .all(|condition| condition.reason == ready.reason && condition.message == ready.message)
+        );
         assert_eq!(status.observed_generation, object.metadata.generation);
         let held = object.finalizers().iter().any(|name| name == FINALIZER);
         // Where nothing lives, the next step lets it go.
         let waits = deleting && held && ready.message != "nothing of the session lives";
-        assert!(!waits || ready.message.contains("kubectl patch athenasession"), "what lets it go? {}", ready.message);
+        assert!(
+            !waits || ready.message.contains("kubectl patch athenasession"),
+            "what lets it go? {}",
+            ready.message
+        );
         let row = Row { reason: ready.reason.clone(), ready: ready.status.clone(), flag };
         self.specimen((row.ready.clone(), row.reason.clone()), object, Some(status));
         self.rows.entry(row).or_default().insert(available.status.clone());
     }
 
     /// Keeps `object`, with `status` in place of its own, if it shows better than the one that is kept.
-    fn specimen(&mut self, key: (String, String), object: &AthenaSession, status: Option<&AthenaSessionStatus>) {
+    fn specimen(
+        &mut self,
+        key: (String, String),
+        object: &AthenaSession,
+        status: Option<&AthenaSessionStatus>,
+    ) {
         let held = |object: &AthenaSession| object.metadata.finalizers.is_some();
         if self.specimens.get(&key).is_none_or(|kept| held(object) && !held(kept)) {
-            self.specimens.insert(key, AthenaSession { status: status.or(object.status.as_ref()).cloned(), ..object.clone() });
+            self.specimens.insert(
+                key,
+                AthenaSession { status: status.or(object.status.as_ref()).cloned(), ..object.clone() },
+            );
         }
     }
 }
 
 /// Whether Athena can show this look of a session in the state that is recorded: its states lead only forward.
 fn plausible(object: &AthenaSession, seen: &Seen) -> bool {
-    let order = ["CREATING", "CREATED", "IDLE", "BUSY", "HIBERNATING", "DEGRADED", "TERMINATING", "TERMINATED", "FAILED"];
+    let order = [
+        "CREATING",
+        "CREATED",
+        "IDLE",
+        "BUSY",
+        "HIBERNATING",
+        "DEGRADED",
+        "TERMINATING",
+        "TERMINATED",
+        "FAILED",
+    ];
     let rank = |state: &str| order.iter().position(|known| *known == state);
     let recorded = object.status.as_ref().and_then(|status| rank(status.state.as_deref()?));
     let Some(Look::Seen(session)) = &seen.look else { return true };
@@ -308,13 +366,21 @@ fn ways<'a>(mut pass: Pass<'a>, at: &Environment) -> Vec<(Pass<'a>, AthenaSessio
         }
         ControlFlow::Continue(Request::Write(Write::Status { status, .. })) => return vec![(pass, *status)],
         ControlFlow::Continue(Request::Write(write)) => panic!("these steps write the status: {write:?}"),
-        ControlFlow::Continue(Request::AskTime | Request::Look { .. } | Request::Search(_) | Request::ReadWorkGroup) => vec![Answer::Wait],
-        ControlFlow::Continue(Request::EndLeaked { .. } | Request::Turn(_) | Request::AwaitTime { .. }) => vec![Answer::Done],
-        ControlFlow::Continue(Request::ReadAgain) => vec![Answer::Found(Found::Same)],
-        ControlFlow::Continue(Request::Start(_)) => {
-            refusals().into_iter().map(Answer::Refused).chain([Answer::Started(ID.into(), "CREATING".into())]).collect()
+        ControlFlow::Continue(
+            Request::AskTime | Request::Look { .. } | Request::Search(_) | Request::ReadWorkGroup,
+        ) => vec![Answer::Wait],
+        ControlFlow::Continue(Request::EndLeaked { .. } | Request::Turn(_) | Request::AwaitTime { .. }) => {
+            vec![Answer::Done]
         }
-        ControlFlow::Continue(Request::Terminate { .. }) => vec![Answer::Refused(refusal(ErrorClass::MayHeal, "AccessDenied")), Answer::Done],
+        ControlFlow::Continue(Request::ReadAgain) => vec![Answer::Found(Found::Same)],
+        ControlFlow::Continue(Request::Start(_)) => refusals()
+            .into_iter()
+            .map(Answer::Refused)
+            .chain([Answer::Started(ID.into(), "CREATING".into())])
+            .collect(),
+        ControlFlow::Continue(Request::Terminate { .. }) => {
+            vec![Answer::Refused(refusal(ErrorClass::MayHeal, "AccessDenied")), Answer::Done]
+        }
     };
     let go_on = |answer| {
         let mut pass = pass.clone();
@@ -330,9 +396,14 @@ fn refusal(class: ErrorClass, reason: &'static str) -> Refusal {
 
 /// One refusal for each reason of the catalogue, and of a call that the operator's own credentials forbid.
 fn refusals() -> Vec<Refusal> {
-    let mut reasons: BTreeMap<&'static str, ErrorClass> = CATALOGUE.iter().map(|entry| (entry.reason, entry.class)).collect();
+    let mut reasons: BTreeMap<&'static str, ErrorClass> =
+        CATALOGUE.iter().map(|entry| (entry.reason, entry.class)).collect();
     reasons.insert("AccountChanged", ErrorClass::MayHeal);
-    reasons.into_iter().map(|(reason, class)| refusal(class, reason)).chain([refusal(ErrorClass::NotSent, "AthenaUnavailable")]).collect()
+    reasons
+        .into_iter()
+        .map(|(reason, class)| refusal(class, reason))
+        .chain([refusal(ErrorClass::NotSent, "AthenaUnavailable")])
+        .collect()
 }
 
 fn circumstances() -> Vec<Environment> {
@@ -362,7 +433,15 @@ fn statuses() -> Vec<Option<AthenaSessionStatus>> {
         status
     };
     let mut all = vec![json!({ "observedGeneration": -1 }), json!({ "attempt": 0 }), recorded.clone()];
-    for state in [Value::Null, "CREATING".into(), "CREATED".into(), "IDLE".into(), "BUSY".into(), "TERMINATING".into(), "DEGRADED".into()] {
+    for state in [
+        Value::Null,
+        "CREATING".into(),
+        "CREATED".into(),
+        "IDLE".into(),
+        "BUSY".into(),
+        "TERMINATING".into(),
+        "DEGRADED".into(),
+    ] {
         all.push(and(json!({ "sessionId": ID, "startTime": BEGUN, "state": state })));
     }
     for cause in ["Suspended", "ActiveDeadline", "StartupDeadline", "Degraded"] {
@@ -379,7 +458,11 @@ fn statuses() -> Vec<Option<AthenaSessionStatus>> {
             }
         }
     }
-    for further in [json!({}), json!({ "sessionId": ID, "state": "IDLE" }), json!({ "endReason": "SessionFailed", "endTime": BEGUN })] {
+    for further in [
+        json!({}),
+        json!({ "sessionId": ID, "state": "IDLE" }),
+        json!({ "endReason": "SessionFailed", "endTime": BEGUN }),
+    ] {
         let mut elsewhere = and(further);
         elsewhere["region"] = "us-east-1".into();
         all.push(elsewhere);
@@ -408,10 +491,14 @@ pub(crate) const ENDS: [&str; 12] = [
 fn objects(status: Option<&AthenaSessionStatus>) -> Vec<AthenaSession> {
     let both = [false, true];
     let mut all = Vec::new();
-    for (deletion, policy) in [(Value::Null, "Terminate"), (BEGUN.into(), "Terminate"), (BEGUN.into(), "Retain")] {
+    for (deletion, policy) in
+        [(Value::Null, "Terminate"), (BEGUN.into(), "Terminate"), (BEGUN.into(), "Retain")]
+    {
         for (suspend, held) in both.into_iter().flat_map(|suspend| both.map(|held| (suspend, held))) {
             for restart in ["Never", "OnFailure"] {
-                for (deadline, ttl) in [(None, None), (Some(300), None), (None, Some(120)), (Some(300), Some(120))] {
+                for (deadline, ttl) in
+                    [(None, None), (Some(300), None), (None, Some(120)), (Some(300), Some(120))]
+                {
                     let object = json!({
                         "apiVersion": "athena-operator.io/v1alpha1", "kind": "AthenaSession",
                         "metadata": {
@@ -479,10 +566,21 @@ fn knowledge(object: &AthenaSession, at: &Environment) -> Vec<(LocalState, Seen)
                 known
             };
             let terminated = changed(|known, now, limits| known.terminated(now, limits, 0.0));
-            let refused = changed(|known, now, _| known.terminate_refused(refusal(ErrorClass::MayHeal, "AccessDenied"), now, 0.0));
-            let lost = changed(|known, now, limits| drop(known.looked(Look::NotFound { named: true }, UID, ID, now, limits, 0.0)));
+            let refused = changed(|known, now, _| {
+                known.terminate_refused(refusal(ErrorClass::MayHeal, "AccessDenied"), now, 0.0)
+            });
+            let lost = changed(|known, now, limits| {
+                drop(known.looked(Look::NotFound { named: true }, UID, ID, now, limits, 0.0))
+            });
             let unseen = changed(|known, now, limits| {
-                known.looked(Look::Failed(refusal(ErrorClass::Throttled, "Throttled")), UID, ID, now, limits, 0.0);
+                known.looked(
+                    Look::Failed(refusal(ErrorClass::Throttled, "Throttled")),
+                    UID,
+                    ID,
+                    now,
+                    limits,
+                    0.0,
+                );
             });
             // Two looks missed it, and a list was read after them.
             let missing = changed(|known, now, limits| {
@@ -508,7 +606,10 @@ fn knowledge(object: &AthenaSession, at: &Environment) -> Vec<(LocalState, Seen)
 
 /// What GetWorkGroup can say to who has seen this, and before it is asked.
 fn read(known: &LocalState, seen: &Seen, at: &Environment) -> Vec<(LocalState, Seen)> {
-    let refused = refusals().into_iter().filter(|refusal| !matches!(refusal.class, ErrorClass::TokenConflict | ErrorClass::NotFound)).map(Err);
+    let refused = refusals()
+        .into_iter()
+        .filter(|refusal| !matches!(refusal.class, ErrorClass::TokenConflict | ErrorClass::NotFound))
+        .map(Err);
     let read = refused.chain([Ok(())]).map(|read| {
         let mut known = known.clone();
         known.work_group_read(read.as_ref().copied(), at.now, 0.0);
@@ -521,7 +622,13 @@ fn searches(known: &LocalState, at: &Environment) -> Vec<(LocalState, Seen)> {
     let begun: Timestamp = BEGUN.parse().expect("a time");
     let found = |state: &str| Search::Found { attempt: 0, session: session(state, begun) };
     let failed = |reason| Search::Failed(refusal(ErrorClass::MayHeal, reason));
-    let searches = [found("IDLE"), found("CREATED"), Search::Absent { begun: at.now }, failed("MarkerMismatch"), failed("AccessDenied")];
+    let searches = [
+        found("IDLE"),
+        found("CREATED"),
+        Search::Absent { begun: at.now },
+        failed("MarkerMismatch"),
+        failed("AccessDenied"),
+    ];
     let searched = searches.into_iter().map(|search| {
         let mut known = known.clone();
         known.searched(&search, at.now, &at.limits, 0.0);
@@ -535,22 +642,37 @@ fn searches(known: &LocalState, at: &Environment) -> Vec<(LocalState, Seen)> {
     let absent = (absent, Seen { search: Some(Search::Absent { begun: at.now }), ..Seen::default() });
     let mut long_refused = known.clone();
     long_refused.searched(&failed("MarkerMismatch"), begun, &at.limits, 0.0);
-    searched.chain([absent]).chain([known.clone(), long_refused].map(|known| (known, Seen::default()))).collect()
+    searched
+        .chain([absent])
+        .chain([known.clone(), long_refused].map(|known| (known, Seen::default())))
+        .collect()
 }
 
 fn session(state: &str, begun: Timestamp) -> Session {
     let end = matches!(state, "TERMINATED" | "FAILED").then_some(begun + SignedDuration::from_mins(20));
-    Session { id: ID.into(), state: state.into(), start_time: Some(begun), end_time: end, ..Session::default() }
+    Session {
+        id: ID.into(),
+        state: state.into(),
+        start_time: Some(begun),
+        end_time: end,
+        ..Session::default()
+    }
 }
 
 fn looks(begun: Timestamp) -> Vec<Look> {
-    let details = |description: String| Some(Box::new(Details { description: Some(description), ..Details::default() }));
+    let details = |description: String| {
+        Some(Box::new(Details { description: Some(description), ..Details::default() }))
+    };
     let own = Session { details: details(format!("x [athena-operator/{UID}]")), ..session("IDLE", begun) };
     let strange = Session { details: details("theirs".into()), ..session("IDLE", begun) };
     let timeout = Some(SignedDuration::from_mins(20));
     let idle = Session {
         idle_since_time: Some(begun),
-        details: Some(Box::new(Details { idle_timeout: timeout, description: Some(format!("x [athena-operator/{UID}]")), ..Details::default() })),
+        details: Some(Box::new(Details {
+            idle_timeout: timeout,
+            description: Some(format!("x [athena-operator/{UID}]")),
+            ..Details::default()
+        })),
         ..session("TERMINATED", begun)
     };
     ["CREATING", "CREATED", "IDLE", "BUSY", "HIBERNATING", "DEGRADED", "TERMINATING", "TERMINATED", "FAILED"]

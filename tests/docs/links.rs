@@ -24,14 +24,22 @@ fn anchors(page: &str) -> Vec<String> {
         let kept = heading.trim().to_lowercase().replace(' ', "-");
         kept.chars().filter(|letter| letter.is_alphanumeric() || matches!(letter, '-' | '_')).collect()
     };
-    prose(page).filter(|line| line.starts_with('#')).map(|line| anchor(line.trim_start_matches('#'))).collect()
+    prose(page)
+        .filter(|line| line.starts_with('#'))
+        .map(|line| anchor(line.trim_start_matches('#')))
+        .collect()
 }
 
 /// Where the links of `page` lead to within the repository.
 fn links(page: &str) -> Vec<String> {
     // Code, such as a pattern, may look like one.
     let texts = prose(page).map(|line| line.split('`').step_by(2).collect::<String>());
-    let targets = texts.flat_map(|text| text.split("](").skip(1).filter_map(|rest| Some(rest.split_once(')')?.0.to_owned())).collect::<Vec<_>>());
+    let targets = texts.flat_map(|text| {
+        text.split("](")
+            .skip(1)
+            .filter_map(|rest| Some(rest.split_once(')')?.0.to_owned()))
+            .collect::<Vec<_>>()
+    });
     targets.filter(|target| !target.starts_with("https://")).collect()
 }
 
@@ -42,11 +50,17 @@ fn every_link_leads_to_a_file_and_a_heading() {
         let folder = Path::new(&path).parent().unwrap_or(Path::new(""));
         for target in links(&page) {
             let (file, anchor) = target.split_once('#').unwrap_or((&target, ""));
-            let file = if file.is_empty() { repository(&path) } else { repository("").join(folder).join(file) };
+            let file =
+                if file.is_empty() { repository(&path) } else { repository("").join(folder).join(file) };
             assert!(file.exists(), "{path}: {target} leads to no file");
             if !anchor.is_empty() {
-                let headings = anchors(&std::fs::read_to_string(&file).unwrap_or_else(|error| panic!("{target}: {error}")));
-                assert!(headings.iter().any(|heading| heading == anchor), "{path}: {target} leads to no heading of {headings:?}");
+                let headings = anchors(
+                    &std::fs::read_to_string(&file).unwrap_or_else(|error| panic!("{target}: {error}")),
+                );
+                assert!(
+                    headings.iter().any(|heading| heading == anchor),
+                    "{path}: {target} leads to no heading of {headings:?}"
+                );
             }
         }
     }

@@ -53,8 +53,13 @@ fn read(path: &str) -> String {
 /// The files directly in `folder` whose names end with `.extension`, as paths in the repository.
 fn files(folder: &str, extension: &str) -> Vec<String> {
     let entries = std::fs::read_dir(repository(folder)).unwrap_or_else(|error| panic!("{folder}: {error}"));
-    let path = |entry: std::io::Result<std::fs::DirEntry>| format!("{folder}/{}", entry.expect("an entry").file_name().to_string_lossy());
-    let mut paths: Vec<_> = entries.map(path).filter(|path| Path::new(path).extension().is_some_and(|own| own == extension)).collect();
+    let path = |entry: std::io::Result<std::fs::DirEntry>| {
+        format!("{folder}/{}", entry.expect("an entry").file_name().to_string_lossy())
+    };
+    let mut paths: Vec<_> = entries
+        .map(path)
+        .filter(|path| Path::new(path).extension().is_some_and(|own| own == extension))
+        .collect();
     paths.sort();
     paths
 }
@@ -143,10 +148,16 @@ fn every_recipe_and_example_that_a_page_names_is_there() {
     for folder in ["examples", "docs/recipes"] {
         for file in std::fs::read_dir(repository(folder)).expect("a folder") {
             let name = file.expect("a file").file_name().into_string().expect("a name");
-            assert!(folder == "examples" || pages.contains(&format!("{folder}/{name}")), "no page shows {folder}/{name}");
+            assert!(
+                folder == "examples" || pages.contains(&format!("{folder}/{name}")),
+                "no page shows {folder}/{name}"
+            );
         }
     }
-    for path in pages.split(['(', ' ', '`', ')', '\n']).filter(|word| word.starts_with("examples/") || word.starts_with("docs/")) {
+    for path in pages
+        .split(['(', ' ', '`', ')', '\n'])
+        .filter(|word| word.starts_with("examples/") || word.starts_with("docs/"))
+    {
         let path = path.split('#').next().unwrap_or_default();
         assert!(repository(path).exists(), "{path} does not exist");
     }
@@ -155,15 +166,23 @@ fn every_recipe_and_example_that_a_page_names_is_there() {
 #[test]
 fn the_recipes_fit_the_resource() {
     let names = AthenaSession::crd().spec.names;
-    let quota: ResourceQuota = serde_saphyr::from_str(&read("docs/recipes/quota.yaml")).expect("a ResourceQuota");
+    let quota: ResourceQuota =
+        serde_saphyr::from_str(&read("docs/recipes/quota.yaml")).expect("a ResourceQuota");
     let counted = format!("count/{}.{}", names.plural, AthenaSession::group(&()));
     assert!(quota.spec.and_then(|spec| spec.hard).is_some_and(|hard| hard.contains_key(&counted)));
 
-    let documents: Vec<Value> = serde_saphyr::from_multiple(&read("docs/recipes/office-hours.yaml")).expect("YAML");
-    let of_kind = |kind: &str| documents.iter().filter(|document| document["kind"] == kind).cloned().collect::<Vec<_>>();
-    let roles: Vec<Role> = of_kind("Role").into_iter().map(|role| serde_json::from_value(role).expect("a Role")).collect();
+    let documents: Vec<Value> =
+        serde_saphyr::from_multiple(&read("docs/recipes/office-hours.yaml")).expect("YAML");
+    let of_kind = |kind: &str| {
+        documents.iter().filter(|document| document["kind"] == kind).cloned().collect::<Vec<_>>()
+    };
+    let roles: Vec<Role> =
+        of_kind("Role").into_iter().map(|role| serde_json::from_value(role).expect("a Role")).collect();
     let rule = &roles[0].rules.as_ref().expect("rules")[0];
-    assert_eq!((&rule.resources, &rule.verbs), (&Some(vec![names.plural]), &vec!["get".to_owned(), "patch".to_owned()]));
+    assert_eq!(
+        (&rule.resources, &rule.verbs),
+        (&Some(vec![names.plural]), &vec!["get".to_owned(), "patch".to_owned()])
+    );
     let mut suspends = Vec::new();
     for job in of_kind("CronJob") {
         let job: CronJob = serde_json::from_value(job).expect("a CronJob");

@@ -21,7 +21,10 @@ fn documents() -> Vec<(String, Value)> {
 
 /// One value, or a list of them.
 fn strings(value: &Value) -> Vec<&str> {
-    value.as_array().map_or_else(|| value.as_str().into_iter().collect(), |list| list.iter().filter_map(Value::as_str).collect())
+    value.as_array().map_or_else(
+        || value.as_str().into_iter().collect(),
+        |list| list.iter().filter_map(Value::as_str).collect(),
+    )
 }
 
 fn statements(policy: &Value) -> &[Value] {
@@ -44,9 +47,16 @@ fn called() -> BTreeSet<String> {
 #[test]
 fn the_operators_policy_allows_what_it_calls_and_nothing_else() {
     let policy: Value = serde_json::from_str(&read("docs/aws/operator-policy.json")).expect("JSON");
-    let allowed: BTreeSet<String> = statements(&policy).iter().flat_map(|statement| strings(&statement["Action"])).map(str::to_owned).collect();
+    let allowed: BTreeSet<String> = statements(&policy)
+        .iter()
+        .flat_map(|statement| strings(&statement["Action"]))
+        .map(str::to_owned)
+        .collect();
     let calls = called();
-    assert!(calls.contains("athena:StartSession"), "the calls are not where this test looks for them: {calls:?}");
+    assert!(
+        calls.contains("athena:StartSession"),
+        "the calls are not where this test looks for them: {calls:?}"
+    );
     let needed = calls.into_iter().chain(OF_ARGUMENTS.map(str::to_owned)).collect();
     assert_eq!(allowed, needed);
 }
@@ -54,7 +64,8 @@ fn the_operators_policy_allows_what_it_calls_and_nothing_else() {
 #[test]
 fn policies_allow_named_actions_on_named_resources() {
     let documents = documents();
-    let policies: Vec<_> = documents.iter().filter(|(_, document)| document.get("Statement").is_some()).collect();
+    let policies: Vec<_> =
+        documents.iter().filter(|(_, document)| document.get("Statement").is_some()).collect();
     assert!(policies.len() >= 5, "{}", policies.len());
     for (path, policy) in policies {
         assert_eq!(policy["Version"], "2012-10-17", "{path}");
@@ -78,10 +89,21 @@ fn policies_allow_named_actions_on_named_resources() {
 #[test]
 fn there_is_a_work_group_of_each_engine_with_the_role_that_the_operator_may_pass() {
     let policy: Value = serde_json::from_str(&read("docs/aws/operator-policy.json")).expect("JSON");
-    let passed = statements(&policy).iter().find(|statement| statement["Action"] == "iam:PassRole").expect("iam:PassRole")["Resource"].clone();
-    for (name, engine) in [("spark-35", "Apache Spark version 3.5"), ("pyspark-3", "PySpark engine version 3")] {
-        let group: Value = serde_json::from_str(&read(&format!("docs/aws/work-group-{name}.json"))).expect("JSON");
-        assert_eq!((&group["EngineVersion"]["SelectedEngineVersion"], &group["ExecutionRole"]), (&engine.into(), &passed), "{name}");
+    let passed = statements(&policy)
+        .iter()
+        .find(|statement| statement["Action"] == "iam:PassRole")
+        .expect("iam:PassRole")["Resource"]
+        .clone();
+    for (name, engine) in
+        [("spark-35", "Apache Spark version 3.5"), ("pyspark-3", "PySpark engine version 3")]
+    {
+        let group: Value =
+            serde_json::from_str(&read(&format!("docs/aws/work-group-{name}.json"))).expect("JSON");
+        assert_eq!(
+            (&group["EngineVersion"]["SelectedEngineVersion"], &group["ExecutionRole"]),
+            (&engine.into(), &passed),
+            "{name}"
+        );
         let arn = format!("arn:aws:athena:REGION:ACCOUNT:workgroup/{name}");
         for file in ["operator-policy", "execution-trust"] {
             assert!(read(&format!("docs/aws/{file}.json")).contains(&arn), "{file} does not name {arn}");

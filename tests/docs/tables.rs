@@ -29,7 +29,10 @@ const CONDITIONS: [(&str, &str); 4] = [
 
 /// All reasons that have a meaning, each once: first those of a start, then the others in the order of the events.
 pub(crate) fn reasons() -> impl Iterator<Item = &'static str> {
-    let own = CONDITIONS.into_iter().map(|(reason, _)| reason).filter(|reason| EVENTS.iter().all(|kind| kind.reason != *reason));
+    let own = CONDITIONS
+        .into_iter()
+        .map(|(reason, _)| reason)
+        .filter(|reason| EVENTS.iter().all(|kind| kind.reason != *reason));
     own.chain(EVENTS.iter().map(|kind| kind.reason))
 }
 
@@ -51,7 +54,8 @@ pub(crate) fn diagram(edges: &BTreeMap<(&'static str, &'static str), BTreeSet<La
     for before in KINDS {
         for after in KINDS {
             if let Some(labels) = edges.get(&(before, after)) {
-                writeln!(lines, "    {} --> {} : {}", names(before), names(after), merged(labels)).expect("a string takes all");
+                writeln!(lines, "    {} --> {} : {}", names(before), names(after), merged(labels))
+                    .expect("a string takes all");
             }
         }
     }
@@ -64,7 +68,9 @@ fn merged(labels: &BTreeSet<Label>) -> String {
     for (step, which) in labels {
         steps.entry(step).or_default().push(which);
     }
-    let label = |(step, which): (&str, Vec<&str>)| if which == [""] { step.to_owned() } else { format!("{step} ({})", which.join(", ")) };
+    let label = |(step, which): (&str, Vec<&str>)| {
+        if which == [""] { step.to_owned() } else { format!("{step} ({})", which.join(", ")) }
+    };
     steps.into_iter().map(label).collect::<Vec<_>>().join(", ")
 }
 
@@ -85,14 +91,27 @@ pub(crate) fn code(word: &str) -> String {
 pub(crate) fn conditions(rows: &BTreeMap<Row, BTreeSet<String>>) -> String {
     let rows_of = |reason| rows.iter().filter(move |(row, _)| row.reason == reason).rev();
     // What is under way comes first, and what it comes to after.
-    let then = |words: Vec<String>| if words.iter().all(|word| *word == words[0]) { words[0].clone() } else { words.join(", then ") };
+    let then = |words: Vec<String>| {
+        if words.iter().all(|word| *word == words[0]) { words[0].clone() } else { words.join(", then ") }
+    };
     table(
         ["reason", "Ready", "Available", "also True", "meaning"],
         reasons().filter(|reason| !only_event(reason)).map(|reason| {
             let ready = then(rows_of(reason).map(|(row, _)| row.ready.clone()).collect());
-            let available = rows_of(reason).map(|(_, available)| available.iter().map(String::as_str).collect::<Vec<_>>().join(" or "));
-            let flags = then(rows_of(reason).map(|(row, _)| if row.flag.is_empty() { "–" } else { row.flag }.to_owned()).collect());
-            [code(reason), ready, then(available.collect()), flags, meaning(reason).unwrap_or_default().to_owned()]
+            let available = rows_of(reason)
+                .map(|(_, available)| available.iter().map(String::as_str).collect::<Vec<_>>().join(" or "));
+            let flags = then(
+                rows_of(reason)
+                    .map(|(row, _)| if row.flag.is_empty() { "–" } else { row.flag }.to_owned())
+                    .collect(),
+            );
+            [
+                code(reason),
+                ready,
+                then(available.collect()),
+                flags,
+                meaning(reason).unwrap_or_default().to_owned(),
+            ]
         }),
     )
 }
@@ -101,7 +120,13 @@ pub(crate) fn conditions(rows: &BTreeMap<Row, BTreeSet<String>>) -> String {
 pub(crate) fn verdicts() -> String {
     let said = |ready: &str| if ready.is_empty() { "–".to_owned() } else { ready.to_owned() };
     table(
-        ["reason of Ready", "Ready", "kstatus: Flux, Helm 4", "Argo CD", "`kubectl wait --for=condition=Ready`"],
+        [
+            "reason of Ready",
+            "Ready",
+            "kstatus: Flux, Helm 4",
+            "Argo CD",
+            "`kubectl wait --for=condition=Ready`",
+        ],
         MATRIX.iter().map(|row| {
             let reason = match row.reason {
                 "Created" => "(created, not seen by the operator yet)".to_owned(),
@@ -118,12 +143,18 @@ pub(crate) fn verdicts() -> String {
 pub(crate) fn flags(name: &str) -> String {
     let command = Cli::command();
     let command = command.find_subcommand(name).expect(name);
-    let shown = command.get_arguments().filter(|argument| argument.get_long().is_some_and(|long| long != "help"));
+    let shown =
+        command.get_arguments().filter(|argument| argument.get_long().is_some_and(|long| long != "help"));
     table(
         ["flag", "variable", "default", "meaning"],
         shown.map(|argument| {
             let variable = argument.get_env().and_then(|name| name.to_str()).unwrap_or_default();
-            let default = argument.get_default_values().iter().filter_map(|value| value.to_str()).collect::<Vec<_>>().join(",");
+            let default = argument
+                .get_default_values()
+                .iter()
+                .filter_map(|value| value.to_str())
+                .collect::<Vec<_>>()
+                .join(",");
             let flag = format!("--{}", argument.get_long().unwrap_or_default());
             let help = argument.get_help().map(ToString::to_string).unwrap_or_default();
             [code(&flag), code(variable), if default.is_empty() { "–".into() } else { code(&default) }, help]
@@ -168,9 +199,14 @@ pub(crate) fn refusals() -> String {
                 Text::Begins(words) => format!("begins with {}", code(words)),
                 Text::WorkGroup(said) => {
                     let said: Vec<String> = said.iter().map(|said| code(said)).collect();
-                    format!("says of the work group, by its name or without one, that it {}, and nothing else", said.join(" or "))
+                    format!(
+                        "says of the work group, by its name or without one, that it {}, and nothing else",
+                        said.join(" or ")
+                    )
                 }
-                Text::NoSession => "says of the session, by its id, that it is not found, and names nothing else".to_owned(),
+                Text::NoSession => {
+                    "says of the session, by its id, that it is not found, and names nothing else".to_owned()
+                }
             };
             [codes, operations.to_owned(), text, code(entry.reason), class(entry.class).0.to_owned()]
         }),
@@ -206,21 +242,26 @@ fn class(class: ErrorClass) -> (&'static str, &'static str) {
             "not sent",
             "there was no connection (DNS, TCP, TLS, a proxy that refuses CONNECT): calls again as when *unanswered*, and knows that this call started nothing",
         ),
-        ErrorClass::Unanswered => {
-            ("unanswered", "calls again, StartSession with the same token; until ten minutes after the attempt was recorded, then it searches")
-        }
+        ErrorClass::Unanswered => (
+            "unanswered",
+            "calls again, StartSession with the same token; until ten minutes after the attempt was recorded, then it searches",
+        ),
         ErrorClass::Throttled => ("throttled", "waits for as long as it takes; never Stalled"),
         ErrorClass::Capacity => ("capacity", "waits for as long as it takes; never Stalled"),
-        ErrorClass::MayHeal => ("may heal", "goes on trying; Ready is Unknown for five minutes, then False with Stalled, and clears by itself"),
+        ErrorClass::MayHeal => (
+            "may heal",
+            "goes on trying; Ready is Unknown for five minutes, then False with Stalled, and clears by itself",
+        ),
         ErrorClass::NotFound => (
             "not found",
             "of StartSession: as *may heal*. Of a session: it has vanished if that is so twice, ten minutes or more after the attempt was recorded, \
                  and if a complete list of the work group that was begun after the first time does not have it, either; without the permission to list, if \
                  ResourceNotFoundException names it twice",
         ),
-        ErrorClass::TokenConflict => {
-            ("token conflict", "calls no more, searches for the session by its marker, and adopts it; without one the attempt is over")
-        }
+        ErrorClass::TokenConflict => (
+            "token conflict",
+            "calls no more, searches for the session by its marker, and adopts it; without one the attempt is over",
+        ),
         ErrorClass::Rejected => (
             "rejected",
             "Ready is False with Stalled, and no call is made any more, if every call of the attempt was answered; else the attempt has to be proved lost first",
@@ -275,8 +316,12 @@ fn told(reason: &EndReason) -> &'static str {
             "TERMINATED, or not known to Athena any more, without another reason of Athena's, and not sooner after its last work than its idle timeout; or when \
              that cannot be told"
         }
-        EndReason::StoppedOutside => "TERMINATED sooner after its last work than its idle timeout, or with another reason of Athena's",
-        EndReason::SessionFailed => "FAILED, or it ended before it was ever IDLE or BUSY, and sooner after its start than its idle timeout",
+        EndReason::StoppedOutside => {
+            "TERMINATED sooner after its last work than its idle timeout, or with another reason of Athena's"
+        }
+        EndReason::SessionFailed => {
+            "FAILED, or it ended before it was ever IDLE or BUSY, and sooner after its start than its idle timeout"
+        }
         EndReason::SessionVanished => {
             "neither two looks, ten minutes or more after the attempt was recorded, nor a complete list after them have it, and the first of the looks came sooner after its \
              last work than its idle timeout"

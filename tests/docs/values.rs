@@ -43,7 +43,8 @@ fn rows(text: &str) -> Vec<Row> {
         };
         groups.retain(|(outer, _)| *outer < depth);
         let path: Vec<String> = groups.iter().map(|(_, key)| key.clone()).chain([key.to_owned()]).collect();
-        let block = lines[number..].iter().take_while(|line| line.len() - line.trim_start().len() > depth).count();
+        let block =
+            lines[number..].iter().take_while(|line| line.len() - line.trim_start().len() > depth).count();
         let is_group = lines[number..number + block].iter().any(|line| line.trim_start().starts_with('#'));
         let meaning = std::mem::take(&mut above).join(" ");
         if is_group {
@@ -61,7 +62,18 @@ fn rows(text: &str) -> Vec<Row> {
 #[test]
 fn a_group_of_values_is_told_from_a_value_that_is_an_object() {
     let text = "# About all.\n\n# A group.\na:\n  # One.\n  b: 1\n  # Two,\n  # and more.\n  c:\n    d: [x]\n    e: z\n# Three.\nf: ''\n";
-    let told: Vec<_> = rows(text).into_iter().map(|row| (row.path.join("."), row.default.to_string(), row.meaning)).collect();
-    let row = |path: &str, default: &str, meaning: &str| (path.to_owned(), default.to_owned(), meaning.to_owned());
-    assert_eq!(told, [row("a.b", "1", "One."), row("a.c", r#"{"d":["x"],"e":"z"}"#, "Two, and more."), row("f", r#""""#, "Three.")]);
+    let told: Vec<_> = rows(text)
+        .into_iter()
+        .map(|row| (row.path.join("."), row.default.to_string(), row.meaning))
+        .collect();
+    let row =
+        |path: &str, default: &str, meaning: &str| (path.to_owned(), default.to_owned(), meaning.to_owned());
+    assert_eq!(
+        told,
+        [
+            row("a.b", "1", "One."),
+            row("a.c", r#"{"d":["x"],"e":"z"}"#, "Two, and more."),
+            row("f", r#""""#, "Three.")
+        ]
+    );
 }

@@ -18,7 +18,10 @@ tests![
 ];
 
 fn refuse(operation: &str, message: &str) -> Fault {
-    Fault::new(operation, FaultKind::Fail { status: 400, code: "InvalidRequestException".into(), message: message.into() })
+    Fault::new(
+        operation,
+        FaultKind::Fail { status: 400, code: "InvalidRequestException".into(), message: message.into() },
+    )
 }
 
 fn looks(world: &World) -> usize {
@@ -31,7 +34,9 @@ async fn further_looks(world: &World, count: usize) -> anyhow::Result<()> {
     until("looks have been made", || looks(world) >= before + count).await
 }
 
-async fn a_text_about_something_else_does_not_prove_that_a_session_is_gone(world: World) -> anyhow::Result<()> {
+async fn a_text_about_something_else_does_not_prove_that_a_session_is_gone(
+    world: World,
+) -> anyhow::Result<()> {
     let _operator = world.operator_with(&["--uncertainty=1s"], &[])?;
     let spec = || json!({ "workGroup": "spark-35", "restartPolicy": "OnFailure" });
     for name in ["kept", "deleted"] {
@@ -43,7 +48,10 @@ async fn a_text_about_something_else_does_not_prove_that_a_session_is_gone(world
     world.emulator.set_faults(faults.into());
     world.delete("deleted").await?;
     further_looks(&world, 6).await?;
-    ensure!(world.sessions.get_opt("deleted").await?.is_some(), "the object was let go though nobody saw its session end");
+    ensure!(
+        world.sessions.get_opt("deleted").await?.is_some(),
+        "the object was let go though nobody saw its session end"
+    );
     ensure!(world.calls("StartSession").len() == 2, "a second session was started beside a live one");
     ensure!(status(&world.sessions.get("kept").await?).end_reason.is_none());
 
@@ -54,7 +62,9 @@ async fn a_text_about_something_else_does_not_prove_that_a_session_is_gone(world
     Ok(())
 }
 
-async fn a_list_that_does_not_find_its_work_group_proves_nothing_while_the_work_group_exists(world: World) -> anyhow::Result<()> {
+async fn a_list_that_does_not_find_its_work_group_proves_nothing_while_the_work_group_exists(
+    world: World,
+) -> anyhow::Result<()> {
     let lost = Fault::new("StartSession", FaultKind::DropAfter);
     world.emulator.set_faults(vec![lost, refuse("ListSessions", "WorkGroup is not found.")]);
     let _operator = world.operator_with(&["--uncertainty=1s"], &[])?;
@@ -63,7 +73,11 @@ async fn a_list_that_does_not_find_its_work_group_proves_nothing_while_the_work_
     ensure!(status(&world.sessions.get("one").await?).attempt == Some(0), "the attempt counts as lost");
     world.emulator.set_faults(vec![]);
     world.until_reason("one", "SessionIdle").await?;
-    ensure!(world.emulator.sessions().len() == 1, "a second session was started: {:?}", world.emulator.sessions());
+    ensure!(
+        world.emulator.sessions().len() == 1,
+        "a second session was started: {:?}",
+        world.emulator.sessions()
+    );
     Ok(())
 }
 
@@ -87,19 +101,26 @@ async fn a_session_that_looks_do_not_find_and_the_list_shows_is_not_gone(world: 
     world.create("one").await?;
     world.until_reason("one", "SessionIdle").await?;
     // Looks lag for as long as this test lasts, and what is to end does not.
-    world.emulator.configure(|config| (config.get_lag, config.ignore_terminate) = (Duration::from_hours(1), true));
+    world
+        .emulator
+        .configure(|config| (config.get_lag, config.ignore_terminate) = (Duration::from_hours(1), true));
     world.delete("one").await?;
     further_looks(&world, 6).await?;
     let lists = world.calls("ListSessions").len();
     until("further lists have been read", || world.calls("ListSessions").len() >= lists + 4).await?;
-    ensure!(world.sessions.get_opt("one").await?.is_some(), "the object was let go though the list shows its session");
+    ensure!(
+        world.sessions.get_opt("one").await?.is_some(),
+        "the object was let go though the list shows its session"
+    );
     world.emulator.configure(|config| (config.get_lag, config.ignore_terminate) = (Duration::ZERO, false));
     world.until_gone("one").await?;
     ensure!(world.live().is_empty());
     Ok(())
 }
 
-async fn without_the_right_to_list_a_session_has_vanished_once_athena_names_it_twice(world: World) -> anyhow::Result<()> {
+async fn without_the_right_to_list_a_session_has_vanished_once_athena_names_it_twice(
+    world: World,
+) -> anyhow::Result<()> {
     world.emulator.configure(|config| config.deny = vec!["ListSessions".into()]);
     let _operator = world.operator_with(&["--uncertainty=1s"], &[])?;
     world.create("one").await?;
@@ -110,7 +131,9 @@ async fn without_the_right_to_list_a_session_has_vanished_once_athena_names_it_t
     world.until_gone("one").await
 }
 
-async fn without_the_right_to_list_a_text_that_only_says_so_proves_nothing(world: World) -> anyhow::Result<()> {
+async fn without_the_right_to_list_a_text_that_only_says_so_proves_nothing(
+    world: World,
+) -> anyhow::Result<()> {
     world.emulator.configure(|config| {
         config.deny = vec!["ListSessions".into()];
         config.unknown_session = UnknownSessionError::InvalidRequest;

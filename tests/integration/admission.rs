@@ -57,7 +57,8 @@ async fn values_past_the_bounds_and_of_other_types_are_refused(world: World) -> 
 
 async fn what_is_required_cannot_be_left_out(world: World) -> anyhow::Result<()> {
     let required = fields().into_iter().filter(|field| field.required);
-    let mut cases: Vec<_> = required.map(|field| Case::new(Verdict::Refused(field.name()), &field.spec(None))).collect();
+    let mut cases: Vec<_> =
+        required.map(|field| Case::new(Verdict::Refused(field.name()), &field.spec(None))).collect();
     cases.extend(incomplete().into_iter().map(|(name, spec)| Case::new(Verdict::Refused(name), &spec)));
     cases.push(Case { verdict: Verdict::Refused("spec"), object: object(&Value::Null) });
     check(&world, cases).await
@@ -83,17 +84,23 @@ async fn what_starts_a_session_cannot_be_changed_added_or_removed(world: World) 
         let keep = async |what: &str, spec: Value| {
             let mut object = object(&spec);
             object["metadata"]["name"] = json!(format!("{what}-{number}"));
-            send(world, &object, false).await?.map_err(|status| anyhow!("{} cannot be kept: {}", field.path, status.message))
+            send(world, &object, false)
+                .await?
+                .map_err(|status| anyhow!("{} cannot be kept: {}", field.path, status.message))
         };
         let with = keep("with", field.spec(field.valid.first())).await?;
         let mut cases = vec![];
         if !field.structure {
-            cases.extend(field.valid[1..].iter().map(|value| Case::update(verdict, &with, field.spec(Some(value)))));
+            cases.extend(
+                field.valid[1..].iter().map(|value| Case::update(verdict, &with, field.spec(Some(value)))),
+            );
         }
         if !field.required && !field.in_list() {
             cases.push(Case::update(verdict, &with, field.spec(None)));
             let without = keep("without", field.spec(None)).await?;
-            cases.extend(field.valid.iter().map(|value| Case::update(verdict, &without, field.spec(Some(value)))));
+            cases.extend(
+                field.valid.iter().map(|value| Case::update(verdict, &without, field.spec(Some(value)))),
+            );
         }
         anyhow::Ok(cases)
     };
@@ -108,25 +115,39 @@ async fn what_starts_a_session_cannot_be_changed_added_or_removed(world: World) 
 async fn deletion_policy_labels_and_annotations_can_change_at_any_time(world: World) -> anyhow::Result<()> {
     let before = world.create_with("full", full_spec()).await?;
     let metadata = json!({ "labels": { "team": "etl" }, "annotations": { "note": "kept" } });
-    let after = world.patch("full", json!({ "metadata": metadata, "spec": { "deletionPolicy": "Retain" } })).await?;
+    let after =
+        world.patch("full", json!({ "metadata": metadata, "spec": { "deletionPolicy": "Retain" } })).await?;
     let mut wanted = serde_json::to_value(&before.spec)?;
     wanted["deletionPolicy"] = json!("Retain");
-    ensure!(serde_json::to_value(&after.spec)? == wanted && after.metadata.generation == Some(2), "{after:?}");
+    ensure!(
+        serde_json::to_value(&after.spec)? == wanted && after.metadata.generation == Some(2),
+        "{after:?}"
+    );
     ensure!(after.labels()["team"] == "etl" && after.annotations()["note"] == "kept");
 
     // The status has a door of its own.
     let ignored = world.patch("full", json!({ "status": { "state": "BUSY" } })).await?;
-    ensure!(ignored.metadata.resource_version == after.metadata.resource_version && status(&ignored).state.is_none(), "{ignored:?}");
-    let state = Patch::Merge(json!({ "status": { "state": "BUSY" }, "spec": { "deletionPolicy": "Terminate" } }));
+    ensure!(
+        ignored.metadata.resource_version == after.metadata.resource_version
+            && status(&ignored).state.is_none(),
+        "{ignored:?}"
+    );
+    let state =
+        Patch::Merge(json!({ "status": { "state": "BUSY" }, "spec": { "deletionPolicy": "Terminate" } }));
     let stated = world.sessions.patch_status("full", &PatchParams::default(), &state).await?;
-    ensure!(status(&stated).state.as_deref() == Some("BUSY") && serde_json::to_value(&stated.spec)? == wanted, "{stated:?}");
+    ensure!(
+        status(&stated).state.as_deref() == Some("BUSY") && serde_json::to_value(&stated.spec)? == wanted,
+        "{stated:?}"
+    );
     let back = world.patch("full", json!({ "spec": { "deletionPolicy": null } })).await?;
     ensure!(serde_json::to_value(&back.spec)? == serde_json::to_value(&before.spec)?, "{back:?}");
     ensure!(status(&back).state.as_deref() == Some("BUSY"), "{back:?}");
     Ok(())
 }
 
-async fn a_new_object_has_no_further_defaults_and_is_observed_at_no_generation(world: World) -> anyhow::Result<()> {
+async fn a_new_object_has_no_further_defaults_and_is_observed_at_no_generation(
+    world: World,
+) -> anyhow::Result<()> {
     let mut minimal = object(&json!({ "workGroup": "etl" }));
     minimal["status"] = json!({ "state": "BUSY", "observedGeneration": 1 });
     let created = send(&world, &minimal, false).await??;
@@ -197,7 +218,9 @@ impl Case {
             Ok(kept) => format!("kept {}", kept["spec"]),
             Err(status) => format!("{} {}", status.code, status.message),
         };
-        Ok((!fine).then(|| format!("{:?}: {:.200}\n  {:.400}", self.verdict, self.object["spec"].to_string(), said())))
+        Ok((!fine).then(|| {
+            format!("{:?}: {:.200}\n  {:.400}", self.verdict, self.object["spec"].to_string(), said())
+        }))
     }
 }
 

@@ -23,9 +23,14 @@ fn classified() -> Value {
     json!({ "workGroup": "spark-35", "engineConfiguration": { "classifications": classifications } })
 }
 
-async fn a_session_whose_classifications_were_merged_and_reordered_is_adopted(world: World) -> anyhow::Result<()> {
+async fn a_session_whose_classifications_were_merged_and_reordered_is_adopted(
+    world: World,
+) -> anyhow::Result<()> {
     lose_starts(&world);
-    let added = |name: &str, key: &str| Classification { name: name.into(), properties: [(key.to_owned(), "added".to_owned())].into() };
+    let added = |name: &str, key: &str| Classification {
+        name: name.into(),
+        properties: [(key.to_owned(), "added".to_owned())].into(),
+    };
     world.emulator.configure(|config| {
         config.reorder_classifications = true;
         for group in &mut config.work_groups {
@@ -50,7 +55,9 @@ async fn strange(world: &World, name: &str) -> anyhow::Result<String> {
     Ok(id)
 }
 
-async fn a_session_that_looks_otherwise_is_ended_when_its_object_is_deleted(world: World) -> anyhow::Result<()> {
+async fn a_session_that_looks_otherwise_is_ended_when_its_object_is_deleted(
+    world: World,
+) -> anyhow::Result<()> {
     let _operator = world.operator_with(&["--uncertainty=1s"], &[])?;
     let id = strange(&world, "etl").await?;
     world.delete("etl").await?;
@@ -59,13 +66,23 @@ async fn a_session_that_looks_otherwise_is_ended_when_its_object_is_deleted(worl
     Ok(())
 }
 
-async fn a_session_that_looks_otherwise_is_ended_when_its_object_is_suspended_and_is_never_available(world: World) -> anyhow::Result<()> {
+async fn a_session_that_looks_otherwise_is_ended_when_its_object_is_suspended_and_is_never_available(
+    world: World,
+) -> anyhow::Result<()> {
     let _operator = world.operator_with(&["--uncertainty=1s"], &[])?;
     let id = strange(&world, "etl").await?;
     world.patch("etl", json!({ "spec": { "suspend": true } })).await?;
     let ending = world.until("etl", "recorded", |object| status(object).session_id.is_some()).await?;
-    ensure!(status(&ending).stop_cause.is_some() && status(&ending).session_id == Some(id), "{:?}", status(&ending));
-    ensure!(condition(&ending, "Available").is_none_or(|available| available.status == "False"), "{:?}", ready_condition(&ending));
+    ensure!(
+        status(&ending).stop_cause.is_some() && status(&ending).session_id == Some(id),
+        "{:?}",
+        status(&ending)
+    );
+    ensure!(
+        condition(&ending, "Available").is_none_or(|available| available.status == "False"),
+        "{:?}",
+        ready_condition(&ending)
+    );
     world.until_reason("etl", "Suspended").await?;
     until("the session has ended", || world.live().is_empty()).await
 }

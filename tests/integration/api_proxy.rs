@@ -97,13 +97,23 @@ async fn works(world: &World, operator: &Operator, name: &str) -> anyhow::Result
     world.until_reason(name, "SessionIdle").await?;
     world.delete(name).await?;
     world.until_gone(name).await?;
-    ensure!(!operator.raw_log().contains(PASSWORD) && !operator.raw_log().contains(AUTHORIZATION), "{}", operator.raw_log());
+    ensure!(
+        !operator.raw_log().contains(PASSWORD) && !operator.raw_log().contains(AUTHORIZATION),
+        "{}",
+        operator.raw_log()
+    );
     Ok(())
 }
 
 /// Sees that every connection was asked for like this.
-fn all_are(asked: &[Asked], protocol: ProxyProtocol, target: &str, authorization: Option<&str>) -> anyhow::Result<()> {
-    let expected = Asked { protocol, target: target.to_owned(), authorization: authorization.map(str::to_owned) };
+fn all_are(
+    asked: &[Asked],
+    protocol: ProxyProtocol,
+    target: &str,
+    authorization: Option<&str>,
+) -> anyhow::Result<()> {
+    let expected =
+        Asked { protocol, target: target.to_owned(), authorization: authorization.map(str::to_owned) };
     ensure!(!asked.is_empty() && asked.iter().all(|asked| *asked == expected), "{asked:?}");
     Ok(())
 }
@@ -111,7 +121,11 @@ fn all_are(asked: &[Asked], protocol: ProxyProtocol, target: &str, authorization
 /// Runs kubectl with a kubeconfig in an environment, which fails.
 fn run_kubectl(world: &World, kubeconfig: &str, env: &[(&str, &str)]) -> anyhow::Result<()> {
     let mut command = Command::new(world.stage().kubectl_program());
-    command.args(["get", "--raw=/version", "--request-timeout=1s"]).env_clear().env("KUBECONFIG", kubeconfig).envs(env.iter().copied());
+    command
+        .args(["get", "--raw=/version", "--request-timeout=1s"])
+        .env_clear()
+        .env("KUBECONFIG", kubeconfig)
+        .envs(env.iter().copied());
     let output = command.output().context("cannot run kubectl")?;
     ensure!(!output.status.success(), "kubectl reached the server");
     Ok(())
@@ -124,10 +138,13 @@ async fn the_operator_takes_a_proxy_where_kubectl_does(world: World) -> anyhow::
     let without_scheme = proxy.authority();
     // No label of a name may have more than 63 letters, so that nobody is asked for it. 192.0.2.0/24 is nobody's.
     let label = "x".repeat(64);
-    let (named, plain) = (format!("https://{label}.corp.example:6443"), format!("http://{label}.corp.example:8001"));
+    let (named, plain) =
+        (format!("https://{label}.corp.example:6443"), format!("http://{label}.corp.example:8001"));
     let (exact, own_port) = (format!("{label}.CORP.example"), format!("{label}.corp.example:6443"));
-    let (below, address, loopback) = (format!(".{label}.corp.example"), "https://192.0.2.1:6443", "https://127.0.0.1:9");
-    let no_proxy = |server, list, asks| (server, None, vec![("HTTPS_PROXY", url.as_str()), ("NO_PROXY", list)], asks);
+    let (below, address, loopback) =
+        (format!(".{label}.corp.example"), "https://192.0.2.1:6443", "https://127.0.0.1:9");
+    let no_proxy =
+        |server, list, asks| (server, None, vec![("HTTPS_PROXY", url.as_str()), ("NO_PROXY", list)], asks);
     let cases = [
         no_proxy(named.as_str(), "", true),
         no_proxy(&named, "corp.example", false),
@@ -174,15 +191,27 @@ async fn the_operator_takes_a_proxy_where_kubectl_does(world: World) -> anyhow::
         let before = count();
         run_kubectl(&world, &file, &env)?;
         let by_kubectl = count();
-        ensure!((by_kubectl > before) == asks, "{server} {proxy_url:?} {env:?}: kubectl has asked for {:?}", proxy.asked());
-        let operator = world.unready_operator(&["--kubernetes-timeout=1s"], &[&[("KUBECONFIG", file.as_str())], &env[..]].concat())?;
-        until("the operator tells a failure", || operator.raw_log().contains("failed to perform initial object list")).await?;
+        ensure!(
+            (by_kubectl > before) == asks,
+            "{server} {proxy_url:?} {env:?}: kubectl has asked for {:?}",
+            proxy.asked()
+        );
+        let operator = world.unready_operator(
+            &["--kubernetes-timeout=1s"],
+            &[&[("KUBECONFIG", file.as_str())], &env[..]].concat(),
+        )?;
+        until("the operator tells a failure", || {
+            operator.raw_log().contains("failed to perform initial object list")
+        })
+        .await?;
         ensure!((count() > by_kubectl) == asks, "{server} {proxy_url:?} {env:?}: {}", operator.raw_log());
     }
     Ok(())
 }
 
-async fn https_proxy_leads_to_the_api_server_over_a_few_connections_of_http_2(world: World) -> anyhow::Result<()> {
+async fn https_proxy_leads_to_the_api_server_over_a_few_connections_of_http_2(
+    world: World,
+) -> anyhow::Result<()> {
     let proxy = ForwardProxy::start().await?;
     let kubeconfig = Kubeconfig::behind(&world, &proxy)?;
     let flags = ["--log=trace", "--leader-election=true", &format!("--lease-namespace={}", world.namespace)];
@@ -203,13 +232,21 @@ async fn https_proxy_leads_to_the_api_server_over_a_few_connections_of_http_2(wo
     Ok(())
 }
 
-async fn proxy_url_counts_for_a_loopback_address_too_and_comes_before_the_variables(world: World) -> anyhow::Result<()> {
+async fn proxy_url_counts_for_a_loopback_address_too_and_comes_before_the_variables(
+    world: World,
+) -> anyhow::Result<()> {
     let (proxy, other) = (ForwardProxy::start().await?, ForwardProxy::start().await?);
     let mut kubeconfig = Kubeconfig::of(&world)?;
     kubeconfig.cluster()["proxy-url"] = json!(url("http", &proxy));
-    let operator = kubeconfig.operator(&world, &[], &[("HTTPS_PROXY", &url("http", &other)), ("NO_PROXY", "*")])?;
+    let operator =
+        kubeconfig.operator(&world, &[], &[("HTTPS_PROXY", &url("http", &other)), ("NO_PROXY", "*")])?;
     works(&world, &operator, "one").await?;
-    all_are(&proxy.asked(), ProxyProtocol::Connect, &format!("127.0.0.1:{}", kubeconfig.port), Some(AUTHORIZATION))?;
+    all_are(
+        &proxy.asked(),
+        ProxyProtocol::Connect,
+        &format!("127.0.0.1:{}", kubeconfig.port),
+        Some(AUTHORIZATION),
+    )?;
     ensure!(other.asked().is_empty(), "{:?}", other.asked());
     Ok(())
 }
@@ -226,7 +263,8 @@ async fn an_api_server_on_a_loopback_address_is_reached_directly(world: World) -
 async fn a_socks_proxy_looks_up_the_name_of_the_api_server(world: World) -> anyhow::Result<()> {
     let proxy = ForwardProxy::start().await?;
     let mut kubeconfig = Kubeconfig::behind(&world, &proxy)?;
-    let operator = kubeconfig.operator(&world, &[], &[("HTTPS_PROXY", &format!("socks5://{}", proxy.authority()))])?;
+    let operator =
+        kubeconfig.operator(&world, &[], &[("HTTPS_PROXY", &format!("socks5://{}", proxy.authority()))])?;
     works(&world, &operator, "without-a-password").await?;
     all_are(&proxy.asked(), ProxyProtocol::Socks, &kubeconfig.named(), None)?;
     drop(operator);
@@ -234,7 +272,12 @@ async fn a_socks_proxy_looks_up_the_name_of_the_api_server(world: World) -> anyh
     kubeconfig.cluster()["proxy-url"] = json!(url("socks5", &proxy));
     let operator = kubeconfig.operator(&world, &[], &[])?;
     works(&world, &operator, "with-a-password").await?;
-    all_are(&proxy.asked()[before..], ProxyProtocol::Socks, &kubeconfig.named(), Some(&format!("user:{PASSWORD}")))
+    all_are(
+        &proxy.asked()[before..],
+        ProxyProtocol::Socks,
+        &kubeconfig.named(),
+        Some(&format!("user:{PASSWORD}")),
+    )
 }
 
 /// Ends TLS with the certificate of the API server, and passes on what comes. Returns the port.
@@ -242,14 +285,17 @@ async fn with_tls(world: &World, proxy: &ForwardProxy) -> anyhow::Result<u16> {
     let cluster = world.stage().cluster().context("an API server whose key can be read")?;
     let certificate = CertificateDer::from_pem_file(cluster.ca_file())?;
     let key = PrivateKeyDer::from_pem_file(cluster.ca_file().with_extension("key"))?;
-    let acceptor = TlsAcceptor::from(Arc::new(ServerConfig::builder().with_no_client_auth().with_single_cert(vec![certificate], key)?));
+    let acceptor = TlsAcceptor::from(Arc::new(
+        ServerConfig::builder().with_no_client_auth().with_single_cert(vec![certificate], key)?,
+    ));
     let listener = TcpListener::bind("0.0.0.0:0").await?;
     let (port, proxy) = (listener.local_addr()?.port(), proxy.authority());
     tokio::spawn(async move {
         while let Ok((client, _)) = listener.accept().await {
             let (acceptor, proxy) = (acceptor.clone(), proxy.clone());
             tokio::spawn(async move {
-                let (mut client, mut proxy) = (acceptor.accept(client).await?, TcpStream::connect(proxy).await?);
+                let (mut client, mut proxy) =
+                    (acceptor.accept(client).await?, TcpStream::connect(proxy).await?);
                 copy_bidirectional(&mut client, &mut proxy).await
             });
         }
@@ -273,7 +319,10 @@ async fn a_proxy_with_tls_is_verified_like_the_api_server(world: World) -> anyho
     let file = kubeconfig.write()?;
     let operator = world.unready_operator(&[], &[("KUBECONFIG", &file)])?;
     let told = format!("through the proxy 127.0.0.2:{port} of proxy-url in the kubeconfig: ");
-    until("the certificate is told", || operator.raw_log().lines().any(|line| line.contains(&told) && line.contains("certificate"))).await?;
+    until("the certificate is told", || {
+        operator.raw_log().lines().any(|line| line.contains(&told) && line.contains("certificate"))
+    })
+    .await?;
     ensure!(proxy.asked().len() == before, "{:?}", proxy.asked());
     Ok(())
 }
@@ -284,8 +333,12 @@ async fn a_credential_plugin_works_behind_a_proxy(world: World) -> anyhow::Resul
     let reply: PathBuf = kubeconfig.folder.path().join("reply");
     let version = "client.authentication.k8s.io/v1";
     let token = kubeconfig.content["users"][0]["user"]["token"].take();
-    std::fs::write(&reply, json!({ "apiVersion": version, "kind": "ExecCredential", "status": { "token": token } }).to_string())?;
-    let plugin = json!({ "apiVersion": version, "command": "cat", "args": [reply], "interactiveMode": "Never" });
+    std::fs::write(
+        &reply,
+        json!({ "apiVersion": version, "kind": "ExecCredential", "status": { "token": token } }).to_string(),
+    )?;
+    let plugin =
+        json!({ "apiVersion": version, "command": "cat", "args": [reply], "interactiveMode": "Never" });
     kubeconfig.content["users"][0]["user"] = json!({ "exec": plugin });
     let operator = kubeconfig.operator(&world, &[], &[("https_proxy", &url("http", &proxy))])?;
     works(&world, &operator, "one").await?;
@@ -309,7 +362,11 @@ async fn a_proxy_that_fails_is_told_with_its_setting_until_it_works(world: World
         let file = kubeconfig.write()?;
         let env = [("KUBECONFIG", file.as_str()), ("HTTPS_PROXY", &url("http", &proxy))];
         let operator = world.unready_operator(&["--kubernetes-timeout=1s"], &env)?;
-        let begin = if answer == ProxyAnswer::Silence { "no reply within 1s".to_owned() } else { format!("no connection to {}", kubeconfig.named()) };
+        let begin = if answer == ProxyAnswer::Silence {
+            "no reply within 1s".to_owned()
+        } else {
+            format!("no connection to {}", kubeconfig.named())
+        };
         let told = format!("{begin} through the proxy {} of HTTPS_PROXY{cause}", proxy.authority());
         until(&told, || operator.raw_log().contains(&told) && proxy.asked().len() > 1).await?;
         proxy.set_answer(ProxyAnswer::Pass);
@@ -319,25 +376,44 @@ async fn a_proxy_that_fails_is_told_with_its_setting_until_it_works(world: World
     Ok(())
 }
 
-async fn a_setting_that_is_not_the_url_of_a_proxy_ends_the_start_with_its_name(world: World) -> anyhow::Result<()> {
+async fn a_setting_that_is_not_the_url_of_a_proxy_ends_the_start_with_its_name(
+    world: World,
+) -> anyhow::Result<()> {
     let bad = format!("ftp://user:{PASSWORD}@proxy:3128");
     let mut kubeconfig = Kubeconfig::of(&world)?;
     let run = |code: i32, file: String, env: &[(&str, &str)]| -> anyhow::Result<String> {
         let mut command = Command::new(crate::harness::operator_binary());
-        command.arg("run").env_clear().envs([("AWS_EC2_METADATA_DISABLED", "true"), ("AWS_REGION", "eu-west-1")]).env("KUBECONFIG", file);
+        command
+            .arg("run")
+            .env_clear()
+            .envs([("AWS_EC2_METADATA_DISABLED", "true"), ("AWS_REGION", "eu-west-1")])
+            .env("KUBECONFIG", file);
         let output = command.envs(env.iter().copied()).output().context("cannot run the operator")?;
         ensure!(output.status.code() == Some(code), "{}", output.status);
         Ok(String::from_utf8_lossy(&output.stderr).into_owned())
     };
     let told = |text: &str, setting: &str| {
-        ensure!(text.contains(setting) && text.contains(" is not the URL of a proxy") && !text.contains(PASSWORD), "{text}");
+        ensure!(
+            text.contains(setting) && text.contains(" is not the URL of a proxy") && !text.contains(PASSWORD),
+            "{text}"
+        );
         Ok(())
     };
     for name in ["HTTPS_PROXY", "https_proxy"] {
         told(&run(2, kubeconfig.write()?, &[(name, &bad)])?, name)?;
     }
     kubeconfig.cluster()["proxy-url"] = json!(bad);
-    told(&run(1, kubeconfig.write()?, &[("HTTPS_PROXY", "http://127.0.0.1:9")])?, "proxy-url in the kubeconfig")?;
+    told(
+        &run(1, kubeconfig.write()?, &[("HTTPS_PROXY", "http://127.0.0.1:9")])?,
+        "proxy-url in the kubeconfig",
+    )?;
     // The kubeconfig is not given up for the service account of a pod.
-    told(&run(1, kubeconfig.write()?, &[("KUBERNETES_SERVICE_HOST", "127.0.0.1"), ("KUBERNETES_SERVICE_PORT", "1")])?, "proxy-url in the kubeconfig")
+    told(
+        &run(
+            1,
+            kubeconfig.write()?,
+            &[("KUBERNETES_SERVICE_HOST", "127.0.0.1"), ("KUBERNETES_SERVICE_PORT", "1")],
+        )?,
+        "proxy-url in the kubeconfig",
+    )
 }

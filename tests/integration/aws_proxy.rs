@@ -19,35 +19,46 @@ tests![
 /// Runs a check at an endpoint of AWS in an environment of its own, and returns the report.
 fn check(endpoint: &str, env: &[(&str, &str)]) -> anyhow::Result<Value> {
     let mut command = Command::new(operator_binary());
-    command.args(["check", "--work-group=spark-35", "--output=json", "--athena-timeout=5s"]).env_clear().envs([
-        ("AWS_REGION", "eu-west-1"),
-        ("AWS_ACCESS_KEY_ID", "test"),
-        ("AWS_SECRET_ACCESS_KEY", "test"),
-        ("AWS_EC2_METADATA_DISABLED", "true"),
-        ("AWS_MAX_ATTEMPTS", "1"),
-        ("AWS_ENDPOINT_URL", endpoint),
-    ]);
+    command
+        .args(["check", "--work-group=spark-35", "--output=json", "--athena-timeout=5s"])
+        .env_clear()
+        .envs([
+            ("AWS_REGION", "eu-west-1"),
+            ("AWS_ACCESS_KEY_ID", "test"),
+            ("AWS_SECRET_ACCESS_KEY", "test"),
+            ("AWS_EC2_METADATA_DISABLED", "true"),
+            ("AWS_MAX_ATTEMPTS", "1"),
+            ("AWS_ENDPOINT_URL", endpoint),
+        ]);
     for (name, value) in env {
         command.env(name, value);
     }
     let output = command.output().context("cannot run the operator")?;
-    serde_json::from_slice(&output.stdout).with_context(|| String::from_utf8_lossy(&output.stderr).into_owned())
+    serde_json::from_slice(&output.stdout)
+        .with_context(|| String::from_utf8_lossy(&output.stderr).into_owned())
 }
 
 /// Whether a call to an endpoint asks the proxy for it, with `PROXY` in the environment for the proxy's URL.
 async fn asks_the_proxy(proxy: &ForwardProxy, endpoint: &str, env: &[(&str, &str)]) -> anyhow::Result<bool> {
     let (url, before) = (format!("http://{}", proxy.authority()), proxy.asked().len());
-    let env: Vec<(String, String)> = env.iter().map(|(name, value)| ((*name).to_owned(), value.replace("PROXY", &url))).collect();
+    let env: Vec<(String, String)> =
+        env.iter().map(|(name, value)| ((*name).to_owned(), value.replace("PROXY", &url))).collect();
     let target = endpoint.to_owned();
     let report = tokio::task::spawn_blocking(move || {
-        let env: Vec<(&str, &str)> = env.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        let env: Vec<(&str, &str)> =
+            env.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
         check(&target, &env)
     });
     ensure!(report.await??["ok"] == false, "{endpoint} was reached");
     let (_, authority) = endpoint.split_once("://").context("a URL")?;
-    let (asked, protocol) =
-        (proxy.asked().split_off(before), if endpoint.starts_with("https:") { ProxyProtocol::Connect } else { ProxyProtocol::Plain });
-    ensure!(asked.iter().all(|asked| asked.target.starts_with(authority) && asked.protocol == protocol), "{asked:?}");
+    let (asked, protocol) = (
+        proxy.asked().split_off(before),
+        if endpoint.starts_with("https:") { ProxyProtocol::Connect } else { ProxyProtocol::Plain },
+    );
+    ensure!(
+        asked.iter().all(|asked| asked.target.starts_with(authority) && asked.protocol == protocol),
+        "{asked:?}"
+    );
     Ok(!asked.is_empty())
 }
 
@@ -87,8 +98,13 @@ async fn what_variables_and_no_proxy_mean_for_calls_to_aws(_world: World) -> any
         (local, "localhost", false),
         (local, "127.0.0.0/8,::1", true),
     ] {
-        let asked = asks_the_proxy(&proxy, endpoint, &[("HTTPS_PROXY", "PROXY"), ("NO_PROXY", no_proxy)]).await?;
-        ensure!(asked == asks, "{endpoint} with NO_PROXY={no_proxy}: the proxy was {}asked", if asked { "" } else { "not " });
+        let asked =
+            asks_the_proxy(&proxy, endpoint, &[("HTTPS_PROXY", "PROXY"), ("NO_PROXY", no_proxy)]).await?;
+        ensure!(
+            asked == asks,
+            "{endpoint} with NO_PROXY={no_proxy}: the proxy was {}asked",
+            if asked { "" } else { "not " }
+        );
     }
 
     let plain = "http://127.0.0.1:9";
@@ -106,10 +122,15 @@ async fn what_variables_and_no_proxy_mean_for_calls_to_aws(_world: World) -> any
         (plain, &[("HTTP_PROXY", "PROXY"), ("NO_PROXY", "127.0.0.0/8")], false),
     ] {
         let asked = asks_the_proxy(&proxy, endpoint, env).await?;
-        ensure!(asked == asks, "{endpoint} with {env:?}: the proxy was {}asked", if asked { "" } else { "not " });
+        ensure!(
+            asked == asks,
+            "{endpoint} with {env:?}: the proxy was {}asked",
+            if asked { "" } else { "not " }
+        );
     }
 
-    let refused = check(v4, &[("HTTPS_PROXY", "no URL")]).err().context("it is taken for a proxy")?.to_string();
+    let refused =
+        check(v4, &[("HTTPS_PROXY", "no URL")]).err().context("it is taken for a proxy")?.to_string();
     ensure!(refused.contains("`HTTPS_PROXY` is not the URL of a proxy"), "{refused}");
 
     // SOCKS: neither the proxy is asked, nor AWS directly.
@@ -124,7 +145,8 @@ async fn calls_pass_through_the_proxy_and_those_to_the_api_server_do_not(world: 
     let url = format!("http://user:canary@{}", proxy.authority());
     for no_proxy in ["", "127.0.0.0/8"] {
         let before = proxy.asked().len();
-        let operator = world.operator_with(&[], &[("HTTP_PROXY", &url), ("HTTPS_PROXY", &url), ("NO_PROXY", no_proxy)])?;
+        let operator = world
+            .operator_with(&[], &[("HTTP_PROXY", &url), ("HTTPS_PROXY", &url), ("NO_PROXY", no_proxy)])?;
         world.create("one").await?;
         world.until_reason("one", "SessionIdle").await?;
         world.delete("one").await?;
@@ -133,17 +155,32 @@ async fn calls_pass_through_the_proxy_and_those_to_the_api_server_do_not(world: 
         let emulator = world.emulator.url().replace("http://", "");
         // `user:canary`
         let is_athenas = |asked: &environment::Asked| {
-            (asked.protocol, asked.authorization.as_deref()) == (ProxyProtocol::Plain, Some("Basic dXNlcjpjYW5hcnk=")) && asked.target == emulator
+            (asked.protocol, asked.authorization.as_deref())
+                == (ProxyProtocol::Plain, Some("Basic dXNlcjpjYW5hcnk="))
+                && asked.target == emulator
         };
-        ensure!(asked.is_empty() != no_proxy.is_empty() && asked.iter().all(is_athenas), "NO_PROXY={no_proxy}: {asked:?}");
+        ensure!(
+            asked.is_empty() != no_proxy.is_empty() && asked.iter().all(is_athenas),
+            "NO_PROXY={no_proxy}: {asked:?}"
+        );
         ensure!(!operator.raw_log().contains("canary"), "{}", operator.raw_log());
     }
     Ok(())
 }
 
-async fn no_proxy_must_name_the_agent_of_pod_identity_where_there_is_a_proxy_for_http(world: World) -> anyhow::Result<()> {
-    let credential = Credential { access_key_id: "AKIAPOD".into(), session_token: Some("session".into()), ..Credential::default() };
-    let issue = Issue { token: "pod".into(), access_key_id: "AKIAPOD".into(), lifetime: std::time::Duration::from_hours(1) };
+async fn no_proxy_must_name_the_agent_of_pod_identity_where_there_is_a_proxy_for_http(
+    world: World,
+) -> anyhow::Result<()> {
+    let credential = Credential {
+        access_key_id: "AKIAPOD".into(),
+        session_token: Some("session".into()),
+        ..Credential::default()
+    };
+    let issue = Issue {
+        token: "pod".into(),
+        access_key_id: "AKIAPOD".into(),
+        lifetime: std::time::Duration::from_hours(1),
+    };
     world.emulator.configure(|config| (config.credentials, config.issue) = (vec![credential], Some(issue)));
     let proxy = ForwardProxy::start().await?;
     // As it does for whoever asks for a link-local address.
@@ -156,12 +193,27 @@ async fn no_proxy_must_name_the_agent_of_pod_identity_where_there_is_a_proxy_for
     let aws = world.emulator.url().replace("127.0.0.1", "localhost");
     let (url, file) = (format!("http://{}", proxy.authority()), file.display().to_string());
     let env = |variable, no_proxy| {
-        let own = [("AWS_CONTAINER_CREDENTIALS_FULL_URI", agent.as_str()), ("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", file.as_str())];
-        [&own[..], &[("AWS_ACCESS_KEY_ID", ""), ("AWS_SECRET_ACCESS_KEY", ""), (variable, url.as_str()), ("NO_PROXY", no_proxy)]].concat()
+        let own = [
+            ("AWS_CONTAINER_CREDENTIALS_FULL_URI", agent.as_str()),
+            ("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", file.as_str()),
+        ];
+        [
+            &own[..],
+            &[
+                ("AWS_ACCESS_KEY_ID", ""),
+                ("AWS_SECRET_ACCESS_KEY", ""),
+                (variable, url.as_str()),
+                ("NO_PROXY", no_proxy),
+            ],
+        ]
+        .concat()
     };
     for variable in ["HTTP_PROXY", "ALL_PROXY"] {
         let without = check(&aws, &env(variable, "localhost"))?;
-        ensure!(without["problems"].to_string().contains("the operator has no AWS credentials"), "{without:#}");
+        ensure!(
+            without["problems"].to_string().contains("the operator has no AWS credentials"),
+            "{without:#}"
+        );
         let with = check(&aws, &env(variable, "localhost,127.0.0.1"))?;
         ensure!(with["ok"] == true, "{with:#}");
     }
@@ -172,7 +224,9 @@ async fn no_proxy_must_name_the_agent_of_pod_identity_where_there_is_a_proxy_for
     Ok(())
 }
 
-async fn no_proxy_must_name_the_instances_metadata_where_there_is_a_proxy_for_http(_world: World) -> anyhow::Result<()> {
+async fn no_proxy_must_name_the_instances_metadata_where_there_is_a_proxy_for_http(
+    _world: World,
+) -> anyhow::Result<()> {
     let proxy = ForwardProxy::start().await?;
     proxy.set_answer(ProxyAnswer::Refuse(403));
     let url = format!("http://{}", proxy.authority());
@@ -184,13 +238,33 @@ async fn no_proxy_must_name_the_instances_metadata_where_there_is_a_proxy_for_ht
         ("HTTPS_PROXY", "", false),
     ] {
         let before = proxy.asked().len();
-        let none = [("AWS_ACCESS_KEY_ID", ""), ("AWS_SECRET_ACCESS_KEY", ""), ("AWS_EC2_METADATA_DISABLED", "false")];
+        let none = [
+            ("AWS_ACCESS_KEY_ID", ""),
+            ("AWS_SECRET_ACCESS_KEY", ""),
+            ("AWS_EC2_METADATA_DISABLED", "false"),
+        ];
         // Nothing listens on the port of discard, which stands for that of 169.254.169.254.
-        let env = [&none[..], &[("AWS_EC2_METADATA_SERVICE_ENDPOINT", "http://127.0.0.1:9"), (variable, &url), ("NO_PROXY", no_proxy)]].concat();
+        let env = [
+            &none[..],
+            &[
+                ("AWS_EC2_METADATA_SERVICE_ENDPOINT", "http://127.0.0.1:9"),
+                (variable, &url),
+                ("NO_PROXY", no_proxy),
+            ],
+        ]
+        .concat();
         let report = check("https://localhost:9", &env)?;
         ensure!(report["problems"].to_string().contains("the operator has no AWS credentials"), "{report:#}");
-        let asked = proxy.asked().split_off(before).iter().any(|asked| asked.target == "127.0.0.1:9" && asked.protocol == ProxyProtocol::Plain);
-        ensure!(asked == asks, "{variable} with NO_PROXY={no_proxy}: the proxy was {}asked", if asked { "" } else { "not " });
+        let asked = proxy
+            .asked()
+            .split_off(before)
+            .iter()
+            .any(|asked| asked.target == "127.0.0.1:9" && asked.protocol == ProxyProtocol::Plain);
+        ensure!(
+            asked == asks,
+            "{variable} with NO_PROXY={no_proxy}: the proxy was {}asked",
+            if asked { "" } else { "not " }
+        );
     }
     Ok(())
 }

@@ -22,14 +22,26 @@ tests![
     people_read_a_table,
 ];
 
-const ACTIONS: [&str; 7] = ["GetSession", "GetSessionStatus", "GetWorkGroup", "ListSessions", "StartSession", "TagResource", "TerminateSession"];
+const ACTIONS: [&str; 7] = [
+    "GetSession",
+    "GetSessionStatus",
+    "GetWorkGroup",
+    "ListSessions",
+    "StartSession",
+    "TagResource",
+    "TerminateSession",
+];
 const GROUP: &str = "arn:aws:athena:eu-west-1:000000000000:workgroup/spark-35";
 
 /// Runs a check in the environment of `env`, where an empty value stands for none.
 fn run(world: &World, arguments: &[&str], env: &[(&str, &str)]) -> anyhow::Result<Output> {
     let mut command = Command::new(env!("CARGO_BIN_EXE_athena-operator"));
     command.arg("check").args(arguments).env_clear();
-    command.envs([("AWS_REGION", "eu-west-1"), ("AWS_ACCESS_KEY_ID", "test"), ("AWS_SECRET_ACCESS_KEY", "test")]);
+    command.envs([
+        ("AWS_REGION", "eu-west-1"),
+        ("AWS_ACCESS_KEY_ID", "test"),
+        ("AWS_SECRET_ACCESS_KEY", "test"),
+    ]);
     command.env("AWS_EC2_METADATA_DISABLED", "true").env("AWS_ENDPOINT_URL", world.emulator.url());
     for (name, value) in env {
         if value.is_empty() {
@@ -64,31 +76,54 @@ fn starts_nothing(world: &World) -> anyhow::Result<()> {
 
 /// The actions with this verdict, in order.
 fn with_verdict(report: &Value, verdict: &str) -> Vec<String> {
-    let permissions = report["permissions"].as_array().into_iter().flatten().filter(|permission| permission["verdict"] == verdict);
-    let mut actions: Vec<String> = permissions.filter_map(|permission| permission["action"].as_str().map(str::to_owned)).collect();
+    let permissions = report["permissions"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter(|permission| permission["verdict"] == verdict);
+    let mut actions: Vec<String> =
+        permissions.filter_map(|permission| permission["action"].as_str().map(str::to_owned)).collect();
     actions.sort_unstable();
     actions
 }
 
 fn of<'a>(report: &'a Value, action: &str) -> anyhow::Result<&'a Value> {
     let permissions = report["permissions"].as_array().context("permissions")?;
-    permissions.iter().find(|permission| permission["action"] == action).with_context(|| format!("{action} in {report:#}"))
+    permissions
+        .iter()
+        .find(|permission| permission["action"] == action)
+        .with_context(|| format!("{action} in {report:#}"))
 }
 
 async fn with_all_permissions_nothing_is_missing(world: World) -> anyhow::Result<()> {
     let (report, ok) = report(&world, &[], &[])?;
     ensure!(ok, "{report:#}");
-    ensure!(report["caller"]["arn"] == "arn:aws:sts::000000000000:assumed-role/athena-operator/emulator", "{report:#}");
+    ensure!(
+        report["caller"]["arn"] == "arn:aws:sts::000000000000:assumed-role/athena-operator/emulator",
+        "{report:#}"
+    );
     ensure!(report["caller"]["account"] == "000000000000" && report["region"] == "eu-west-1", "{report:#}");
     ensure!(report["endpoint"] == world.emulator.url(), "{report:#}");
-    let group = json!([{ "name": "spark-35", "state": "ENABLED", "engineVersion": "Apache Spark version 3.5" }]);
+    let group =
+        json!([{ "name": "spark-35", "state": "ENABLED", "engineVersion": "Apache Spark version 3.5" }]);
     ensure!(report["workGroups"] == group, "{report:#}");
-    let allowed = ACTIONS.iter().filter(|action| **action != "StartSession").map(|action| format!("athena:{action}")).collect::<Vec<_>>();
+    let allowed = ACTIONS
+        .iter()
+        .filter(|action| **action != "StartSession")
+        .map(|action| format!("athena:{action}"))
+        .collect::<Vec<_>>();
     ensure!(with_verdict(&report, "allowed") == allowed, "{report:#}");
-    ensure!(with_verdict(&report, "unknown") == ["athena:StartSession"] && with_verdict(&report, "notChecked") == ["iam:PassRole"], "{report:#}");
+    ensure!(
+        with_verdict(&report, "unknown") == ["athena:StartSession"]
+            && with_verdict(&report, "notChecked") == ["iam:PassRole"],
+        "{report:#}"
+    );
     let operations: Vec<String> = world.emulator.calls().into_iter().map(|call| call.operation).collect();
     for action in ACTIONS {
-        ensure!(operations.iter().any(|operation| operation == action), "{action} was not asked for: {operations:?}");
+        ensure!(
+            operations.iter().any(|operation| operation == action),
+            "{action} was not asked for: {operations:?}"
+        );
     }
     Ok(())
 }
@@ -104,13 +139,21 @@ async fn each_permission_that_is_missing_is_told_with_its_statement(world: World
             "GetWorkGroup" | "ListSessions" | "StartSession" => json!([GROUP]),
             _ => json!([GROUP, format!("{GROUP}/session/*")]),
         };
-        ensure!(permission["statement"] == json!({ "Effect": "Allow", "Action": [name], "Resource": resources }), "{permission:#}");
-        ensure!(permission["detail"].as_str().is_some_and(|text| text.contains("is not authorized to perform")), "{permission:#}");
+        ensure!(
+            permission["statement"] == json!({ "Effect": "Allow", "Action": [name], "Resource": resources }),
+            "{permission:#}"
+        );
+        ensure!(
+            permission["detail"].as_str().is_some_and(|text| text.contains("is not authorized to perform")),
+            "{permission:#}"
+        );
     }
     Ok(())
 }
 
-async fn a_start_that_is_refused_before_the_permission_is_looked_at_proves_nothing(world: World) -> anyhow::Result<()> {
+async fn a_start_that_is_refused_before_the_permission_is_looked_at_proves_nothing(
+    world: World,
+) -> anyhow::Result<()> {
     world.emulator.configure(|config| {
         config.validate_first = true;
         config.deny = vec!["StartSession".into()];
@@ -119,18 +162,33 @@ async fn a_start_that_is_refused_before_the_permission_is_looked_at_proves_nothi
     let (report, ok) = report(&world, &[], &[])?;
     ensure!(ok && with_verdict(&report, "unknown") == ["athena:StartSession"], "{report:#}");
     let start = of(&report, "athena:StartSession")?;
-    ensure!(start["detail"].as_str().is_some_and(|detail| detail.contains("validation errors detected")), "{start:#}");
-    ensure!(start["statement"]["Resource"] == json!([GROUP]), "what grants it is told all the same: {start:#}");
+    ensure!(
+        start["detail"].as_str().is_some_and(|detail| detail.contains("validation errors detected")),
+        "{start:#}"
+    );
+    ensure!(
+        start["statement"]["Resource"] == json!([GROUP]),
+        "what grants it is told all the same: {start:#}"
+    );
     Ok(())
 }
 
-async fn a_policy_that_names_its_work_groups_proves_that_starts_are_allowed(world: World) -> anyhow::Result<()> {
-    world.emulator.configure(|config| config.allowed_work_groups = Some(vec!["spark-35".into(), "pyspark-3".into()]));
+async fn a_policy_that_names_its_work_groups_proves_that_starts_are_allowed(
+    world: World,
+) -> anyhow::Result<()> {
+    world
+        .emulator
+        .configure(|config| config.allowed_work_groups = Some(vec!["spark-35".into(), "pyspark-3".into()]));
     let (report, ok) = report(&world, &["--work-group=pyspark-3"], &[])?;
     ensure!(ok && with_verdict(&report, "unknown").is_empty(), "{report:#}");
-    let starts = with_verdict(&report, "allowed").into_iter().filter(|action| action == "athena:StartSession");
+    let starts =
+        with_verdict(&report, "allowed").into_iter().filter(|action| action == "athena:StartSession");
     ensure!(starts.count() == 2, "one for each work group: {report:#}");
-    ensure!(world.calls("StartSession").len() == 3, "and one for nobody's: {:?}", world.calls("StartSession"));
+    ensure!(
+        world.calls("StartSession").len() == 3,
+        "and one for nobody's: {:?}",
+        world.calls("StartSession")
+    );
     Ok(())
 }
 
@@ -146,7 +204,9 @@ async fn a_role_that_may_not_be_passed_is_told(world: World) -> anyhow::Result<(
     ensure!(of(&unchecked, "iam:PassRole")?["statement"] == statement, "{unchecked:#}");
 
     // A service that looks at the role first.
-    let message = format!("User: x is not authorized to perform: iam:PassRole on resource: {role} because no identity-based policy allows it");
+    let message = format!(
+        "User: x is not authorized to perform: iam:PassRole on resource: {role} because no identity-based policy allows it"
+    );
     let denied = FaultKind::Fail { status: 400, code: "AccessDeniedException".into(), message };
     world.emulator.set_faults(vec![Fault::new("StartSession", denied)]);
     let (report, ok) = report(&world, &[&flag], &[])?;
@@ -172,11 +232,19 @@ async fn a_work_group_that_cannot_run_sessions_is_told(world: World) -> anyhow::
 async fn without_valid_credentials_nothing_is_said_of_permissions(world: World) -> anyhow::Result<()> {
     let none = [("AWS_ACCESS_KEY_ID", ""), ("AWS_SECRET_ACCESS_KEY", "")];
     let (report_of_none, ok) = report(&world, &[], &none)?;
-    ensure!(!ok && report_of_none["problems"][0].as_str().is_some_and(|text| text.contains("has no AWS credentials")), "{report_of_none:#}");
+    ensure!(
+        !ok && report_of_none["problems"][0]
+            .as_str()
+            .is_some_and(|text| text.contains("has no AWS credentials")),
+        "{report_of_none:#}"
+    );
     ensure!(report_of_none["caller"].is_null() && world.emulator.calls().is_empty(), "{report_of_none:#}");
     world.emulator.configure(|config| config.credentials[0].expired = true);
     let (expired, ok) = report(&world, &[], &[])?;
-    ensure!(!ok && expired["problems"][0].as_str().is_some_and(|text| text.contains("expired")), "{expired:#}");
+    ensure!(
+        !ok && expired["problems"][0].as_str().is_some_and(|text| text.contains("expired")),
+        "{expired:#}"
+    );
     for report in [report_of_none, expired] {
         ensure!(with_verdict(&report, "notChecked").len() == 8, "{report:#}");
     }
@@ -195,7 +263,10 @@ async fn an_answer_that_does_not_come_is_no_permission(world: World) -> anyhow::
     for kind in [FaultKind::Throttle, FaultKind::DropBefore, FaultKind::Hang { effect: false }] {
         world.emulator.set_faults(vec![Fault::new("ListSessions", kind.clone())]);
         let (report, ok) = report(&world, &["--athena-timeout=500ms"], &[])?;
-        ensure!(!ok && of(&report, "athena:ListSessions")?["verdict"] == "notChecked", "{kind:?}: {report:#}");
+        ensure!(
+            !ok && of(&report, "athena:ListSessions")?["verdict"] == "notChecked",
+            "{kind:?}: {report:#}"
+        );
         ensure!(report["problems"].to_string().contains("no answer to ListSessions"), "{kind:?}: {report:#}");
     }
     Ok(())
@@ -208,7 +279,11 @@ async fn without_a_region_or_a_work_group_it_says_what_to_set(world: World) -> a
     let without = run(&world, &[], &[])?;
     let message = String::from_utf8_lossy(&without.stderr).into_owned();
     ensure!(without.status.code() == Some(2) && message.contains("--work-group"), "{message}");
-    let given = run(&world, &[], &[("ATHENA_OPERATOR_WORK_GROUPS", "spark-35,pyspark-3"), ("ATHENA_OPERATOR_OUTPUT", "json")])?;
+    let given = run(
+        &world,
+        &[],
+        &[("ATHENA_OPERATOR_WORK_GROUPS", "spark-35,pyspark-3"), ("ATHENA_OPERATOR_OUTPUT", "json")],
+    )?;
     let report: Value = serde_json::from_slice(&given.stdout)?;
     ensure!(report["workGroups"].as_array().is_some_and(|groups| groups.len() == 2), "{report:#}");
     starts_nothing(&world)
@@ -230,6 +305,9 @@ async fn people_read_a_table(world: World) -> anyhow::Result<()> {
         let expected: Vec<&str> = expected.into_iter().filter(|word| !word.is_empty()).collect();
         ensure!(lines.iter().any(|line| *line == expected), "{expected:?}: {text}");
     }
-    ensure!(text.contains("add to the caller's policy") && text.contains("\"athena:TerminateSession\""), "{text}");
+    ensure!(
+        text.contains("add to the caller's policy") && text.contains("\"athena:TerminateSession\""),
+        "{text}"
+    );
     Ok(())
 }

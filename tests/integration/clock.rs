@@ -49,7 +49,8 @@ impl Node {
 
     /// Starts an operator on it.
     fn operator(&self, world: &World, flags: &[&str]) -> anyhow::Result<Operator> {
-        let (library, offset) = (self.library.display().to_string(), self.folder.path().join("offset").display().to_string());
+        let (library, offset) =
+            (self.library.display().to_string(), self.folder.path().join("offset").display().to_string());
         let env = [
             ("LD_PRELOAD", library.as_str()),
             ("FAKETIME_TIMESTAMP_FILE", &offset),
@@ -64,7 +65,9 @@ impl Node {
 /// The skew that the operator shows.
 fn skew(operator: &Operator) -> Option<f64> {
     let (_, metrics) = operator.get("/metrics").ok()?;
-    metrics.lines().find_map(|line| line.strip_prefix("athena_operator_clock_skew_seconds")?.trim_start_matches("{}").trim().parse().ok())
+    metrics.lines().find_map(|line| {
+        line.strip_prefix("athena_operator_clock_skew_seconds")?.trim_start_matches("{}").trim().parse().ok()
+    })
 }
 
 fn is_idle(object: &AthenaSession) -> bool {
@@ -91,7 +94,9 @@ async fn a_node_ahead_does_not_take_an_early_list_for_a_proof_of_absence(world: 
     Ok(())
 }
 
-async fn a_jump_of_the_nodes_clock_while_a_start_is_unanswered_starts_no_second_session(world: World) -> anyhow::Result<()> {
+async fn a_jump_of_the_nodes_clock_while_a_start_is_unanswered_starts_no_second_session(
+    world: World,
+) -> anyhow::Result<()> {
     // The session is there, and no list shows it yet.
     world.emulator.configure(|config| config.list_lag = Duration::from_hours(1));
     world.emulator.set_faults(vec![Fault::new("StartSession", FaultKind::DropAfter)]);
@@ -130,12 +135,22 @@ async fn a_jump_of_the_nodes_clock_ends_no_session(world: World) -> anyhow::Resu
         let lists = world.calls("ListSessions").len();
         until("it is listed", || world.calls("ListSessions").len() > lists + 1).await?;
         // An edit has the object reconciled.
-        world.patch("starting", json!({ "metadata": { "annotations": { "jump": seconds.to_string() } } })).await?;
+        world
+            .patch("starting", json!({ "metadata": { "annotations": { "jump": seconds.to_string() } } }))
+            .await?;
         world.create(&format!("after-{seconds}")).await?;
         world.until_reason(&format!("after-{seconds}"), "SessionIdle").await?;
     }
-    let refused = world.emulator.calls().iter().filter(|call| !call.outcome.is_ok() && call.operation != "GetCallerIdentity").count();
-    ensure!(refused <= 1, "{refused} calls were refused: only the first can have been signed with a wrong clock");
+    let refused = world
+        .emulator
+        .calls()
+        .iter()
+        .filter(|call| !call.outcome.is_ok() && call.operation != "GetCallerIdentity")
+        .count();
+    ensure!(
+        refused <= 1,
+        "{refused} calls were refused: only the first can have been signed with a wrong clock"
+    );
     ensure!(is_idle(&world.sessions.get("starting").await?) && world.emulator.sessions().len() == 3);
     drop(operator);
     // A restart on a node that is wrong the other way.
@@ -168,17 +183,30 @@ async fn before_athena_has_told_its_time_nothing_is_deleted_for_its_age(world: W
     ensure!(object.metadata.deletion_timestamp.is_none());
     world.emulator.set_faults(vec![]);
     // The first answer may be that the node's clock is wrong, which tells the time as well.
-    let answered = || world.calls("GetWorkGroup").iter().skip(before).any(|call| matches!(call.outcome, Outcome::Ok | Outcome::Error(_)));
+    let answered = || {
+        world
+            .calls("GetWorkGroup")
+            .iter()
+            .skip(before)
+            .any(|call| matches!(call.outcome, Outcome::Ok | Outcome::Error(_)))
+    };
     until("Athena has told its time", answered).await?;
     ensure!(world.sessions.get("finished").await?.metadata.deletion_timestamp.is_none());
     world.patch("finished", json!({ "spec": { "ttlSecondsAfterFinished": 1 } })).await?;
     world.until_gone("finished").await
 }
 
-async fn before_athena_has_told_its_time_a_failed_session_is_not_restarted(world: World) -> anyhow::Result<()> {
+async fn before_athena_has_told_its_time_a_failed_session_is_not_restarted(
+    world: World,
+) -> anyhow::Result<()> {
     world.emulator.configure(|config| config.clock_ahead = -3_600);
     let operator = world.operator()?;
-    world.create_with("failed", json!({ "workGroup": "spark-35", "restartPolicy": "OnFailure", "maxRestarts": 1 })).await?;
+    world
+        .create_with(
+            "failed",
+            json!({ "workGroup": "spark-35", "restartPolicy": "OnFailure", "maxRestarts": 1 }),
+        )
+        .await?;
     world.until_reason("failed", "SessionIdle").await?;
     let id = world.emulator.sessions()[0].session_id.clone();
     world.emulator.set_state(&id, athena_emulator::Change::State { state: "FAILED".into(), reason: None })?;
@@ -188,11 +216,17 @@ async fn before_athena_has_told_its_time_a_failed_session_is_not_restarted(world
     let before = world.calls("GetWorkGroup").len();
     let _operator = world.operator()?;
     until("Athena is asked for its time again", || world.calls("GetWorkGroup").len() > before + 1).await?;
-    ensure!(world.calls("StartSession").len() == 1 && status(&world.sessions.get("failed").await?).attempt == Some(0));
+    ensure!(
+        world.calls("StartSession").len() == 1
+            && status(&world.sessions.get("failed").await?).attempt == Some(0)
+    );
     world.emulator.set_faults(vec![]);
     world.until_reason("failed", "SessionIdle").await?;
     let started: Vec<_> = world.emulator.sessions().iter().map(|session| session.states[0].1).collect();
-    ensure!(started.len() == 2 && started[1].duration_since(started[0]).as_secs() >= 9, "the backoff is ten seconds: {started:?}");
+    ensure!(
+        started.len() == 2 && started[1].duration_since(started[0]).as_secs() >= 9,
+        "the backoff is ten seconds: {started:?}"
+    );
     Ok(())
 }
 
@@ -213,7 +247,8 @@ async fn athenas_time_is_asked_for_once_for_all_objects_that_wait_for_it(world: 
     world.emulator.set_faults(vec![behind_a_proxy()]);
     let before = world.calls("GetWorkGroup").len();
     let operator = world.operator()?;
-    until("Athena is asked for its time again and again", || world.calls("GetWorkGroup").len() > before + 4).await?;
+    until("Athena is asked for its time again and again", || world.calls("GetWorkGroup").len() > before + 4)
+        .await?;
     // Each is met, told why it waits, and met again as it was written.
     let reconciles = reconciles(&operator)?;
     ensure!(reconciles <= 5 * OBJECTS as u64, "{reconciles} reconciles of {OBJECTS} objects");
@@ -225,7 +260,9 @@ async fn athenas_time_is_asked_for_once_for_all_objects_that_wait_for_it(world: 
 }
 
 async fn a_skew_is_shown_in_a_metric_and_once_in_the_log(world: World) -> anyhow::Result<()> {
-    let lines = |operator: &Operator, text: &str| operator.raw_log().lines().filter(|line| line.contains(text)).count();
+    let lines = |operator: &Operator, text: &str| {
+        operator.raw_log().lines().filter(|line| line.contains(text)).count()
+    };
     let operator = world.operator()?;
     ensure!(skew(&operator).is_none(), "before Athena's first reply nothing is known");
     world.create("observed").await?;
@@ -249,7 +286,9 @@ async fn a_skew_is_shown_in_a_metric_and_once_in_the_log(world: World) -> anyhow
 async fn a_single_wrong_date_at_the_start_ends_deletes_and_dates_nothing(world: World) -> anyhow::Result<()> {
     let operator = world.operator()?;
     world.create_with("capped", json!({ "workGroup": "spark-35", "activeDeadlineSeconds": 3600 })).await?;
-    world.create_with("finished", json!({ "workGroup": "spark-35", "ttlSecondsAfterFinished": 3600 })).await?;
+    world
+        .create_with("finished", json!({ "workGroup": "spark-35", "ttlSecondsAfterFinished": 3600 }))
+        .await?;
     world.until("capped", "idle", is_idle).await?;
     let finished = status(&world.until("finished", "idle", is_idle).await?).session_id.context("an id")?;
     world.emulator.set_state(&finished, Change::Terminate)?;
@@ -265,7 +304,10 @@ async fn a_single_wrong_date_at_the_start_ends_deletes_and_dates_nothing(world: 
             let new = world.until(&name, "idle", is_idle).await?;
             let recorded = status(&new).attempt_time.context("a time")?.0;
             let off = recorded.duration_since(Timestamp::now()).abs();
-            ensure!(off < SignedDuration::from_mins(10), "after {operation} {ahead} an attempt was recorded at {recorded}");
+            ensure!(
+                off < SignedDuration::from_mins(10),
+                "after {operation} {ahead} an attempt was recorded at {recorded}"
+            );
             let lists = world.calls("ListSessions").len();
             let read = until("lists are read", || world.calls("ListSessions").len() >= lists + 3).await;
             read.with_context(|| format!("{operation} {ahead}: {}", operator.raw_log()))?;

@@ -85,13 +85,28 @@ const ALL: &[&[Shown]] = &[
 ];
 
 const WORKS: &[Shown] = &[
-    shown("kubectl get athenasession nightly -o wide", &["IDLE-SINCE", "nightly", "True", "IDLE", "SessionIdle", "spark-35"]),
-    shown("kubectl describe athenasession nightly*", &["Conditions:", "SessionIdle", "Events:", "SessionStarted"]),
-    shown("kubectl exec * check --work-group spark-35", &["caller", "eu-west-1", "Apache Spark", "athena:StartSession", "allowed"]),
+    shown(
+        "kubectl get athenasession nightly -o wide",
+        &["IDLE-SINCE", "nightly", "True", "IDLE", "SessionIdle", "spark-35"],
+    ),
+    shown(
+        "kubectl describe athenasession nightly*",
+        &["Conditions:", "SessionIdle", "Events:", "SessionStarted"],
+    ),
+    shown(
+        "kubectl exec * check --work-group spark-35",
+        &["caller", "eu-west-1", "Apache Spark", "athena:StartSession", "allowed"],
+    ),
     shown("kubectl exec * --version", &[env!("CARGO_PKG_VERSION")]),
     shown("kubectl get athenasession nightly -o jsonpath='{.metadata.generation}*", &["1 1"]),
-    shown("kubectl get athenasession nightly -o jsonpath='{range .status.conditions*", &["Ready=True SessionIdle: ", "Available=True SessionIdle: "]),
-    shown("kubectl get athenasession nightly -o json | jq *", &["\"uid\"", "\"generation\": 1", "\"sessionId\"", "\"reason\": \"SessionIdle\""]),
+    shown(
+        "kubectl get athenasession nightly -o jsonpath='{range .status.conditions*",
+        &["Ready=True SessionIdle: ", "Available=True SessionIdle: "],
+    ),
+    shown(
+        "kubectl get athenasession nightly -o json | jq *",
+        &["\"uid\"", "\"generation\": 1", "\"sessionId\"", "\"reason\": \"SessionIdle\""],
+    ),
     shown("kubectl get athenasessions * -o custom-columns=*", &["IDLE-SINCE", "nightly", "IDLE", "Z"]),
     shown("kubectl get pods -n athena-operator", &["athena-operator-0", "1/1", "Running"]),
     shown("kubectl get pods -n athena-operator -o wide", &["NODE", "athena-operator-0"]),
@@ -122,12 +137,21 @@ async fn commands_on_rights_that_the_operator_lacks(world: World) -> anyhow::Res
     until("it leads", || operator.raw_log().contains("this process is the leader")).await?;
     // It must not ask for what it may not do any more.
     operator.end(Signal::TERM)?;
-    let take =
-        |namespace: &str, role: &str, rules: &str| world.stage().kubectl_ok(&["patch", "role", role, "-n", namespace, "--type=json", "-p", rules]);
+    let take = |namespace: &str, role: &str, rules: &str| {
+        world.stage().kubectl_ok(&["patch", "role", role, "-n", namespace, "--type=json", "-p", rules])
+    };
     let role = format!("athena-operator.{}", release.namespace);
     // Those to list objects, and to update their status, which has a rule of its own.
-    take(&world.namespace, &role, r#"[{ "op": "remove", "path": "/rules/0/verbs/1" }, { "op": "remove", "path": "/rules/1/verbs/1" }]"#)?;
-    take(&release.namespace, &format!("athena-operator-lease.{}", release.namespace), r#"[{ "op": "remove", "path": "/rules/1" }]"#)?;
+    take(
+        &world.namespace,
+        &role,
+        r#"[{ "op": "remove", "path": "/rules/0/verbs/1" }, { "op": "remove", "path": "/rules/1/verbs/1" }]"#,
+    )?;
+    take(
+        &release.namespace,
+        &format!("athena-operator-lease.{}", release.namespace),
+        r#"[{ "op": "remove", "path": "/rules/1" }]"#,
+    )?;
     show(&release, &operator, LACKS_RIGHTS).await
 }
 
@@ -135,7 +159,10 @@ const REFUSED: &[Shown] = &[
     shown("kubectl get athenasessions -n team-a", &["nightly", "AccessDenied", "spark-35"]),
     shown("kubectl describe athenasession nightly*", &["athena:StartSession", "AWS request id", "Warning"]),
     shown_as_bad("kubectl exec * check *", &["athena:StartSession", "missing", "add to the caller's policy"]),
-    shown("kubectl get events --field-selector involvedObject.name=nightly", &["athenasession/nightly", "AccessDenied", "AWS request id"]),
+    shown(
+        "kubectl get events --field-selector involvedObject.name=nightly",
+        &["athenasession/nightly", "AccessDenied", "AWS request id"],
+    ),
 ];
 
 async fn commands_on_a_start_that_athena_refuses(world: World) -> anyhow::Result<()> {
@@ -149,7 +176,10 @@ async fn commands_on_a_start_that_athena_refuses(world: World) -> anyhow::Result
 
 const UNANSWERED: &[Shown] = &[
     shown("kubectl describe athenasession nightly*", &["AthenaUnavailable", "StartSession is not answered"]),
-    shown("kubectl get athenasession nightly -o jsonpath='{range .status.conditions*", &["Ready=Unknown Starting: StartSession is not answered"]),
+    shown(
+        "kubectl get athenasession nightly -o jsonpath='{range .status.conditions*",
+        &["Ready=Unknown Starting: StartSession is not answered"],
+    ),
 ];
 
 async fn commands_on_a_start_that_athena_does_not_answer(world: World) -> anyhow::Result<()> {
@@ -162,7 +192,10 @@ async fn commands_on_a_start_that_athena_does_not_answer(world: World) -> anyhow
 
 const WITHOUT_ACCOUNT: &[Shown] = &[
     shown("kubectl logs * grep -w STS", &["cannot tell the AWS account"]),
-    shown("kubectl get athenasession nightly -o jsonpath='{range .status.conditions*", &["Starting: waiting for STS to tell in which account"]),
+    shown(
+        "kubectl get athenasession nightly -o jsonpath='{range .status.conditions*",
+        &["Starting: waiting for STS to tell in which account"],
+    ),
 ];
 
 async fn commands_on_an_attempt_that_waits_for_its_account(world: World) -> anyhow::Result<()> {
@@ -174,11 +207,13 @@ async fn commands_on_an_attempt_that_waits_for_its_account(world: World) -> anyh
     operator.end(Signal::TERM)?;
     // Nothing listens on the port of discard.
     let athena = world.emulator.url();
-    let operator = release.operator(&[("AWS_ENDPOINT_URL_STS", "http://127.0.0.1:9"), ("AWS_ENDPOINT_URL_ATHENA", &athena)])?;
+    let operator = release
+        .operator(&[("AWS_ENDPOINT_URL_STS", "http://127.0.0.1:9"), ("AWS_ENDPOINT_URL_ATHENA", &athena)])?;
     show(&release, &operator, WITHOUT_ACCOUNT).await
 }
 
-const CREATING: &[Shown] = &[shown("kubectl get athenasession nightly -o jsonpath='{.status.startTime}'", &["T", "Z"])];
+const CREATING: &[Shown] =
+    &[shown("kubectl get athenasession nightly -o jsonpath='{.status.startTime}'", &["T", "Z"])];
 
 async fn commands_on_a_session_that_is_being_created(world: World) -> anyhow::Result<()> {
     let release = Release::install(&world).await?;
@@ -204,11 +239,15 @@ async fn commands_on_a_session_that_failed_again(world: World) -> anyhow::Result
     let release = Release::install(&world).await?;
     let operator = release.operator(&[])?;
     world.create("nightly").await?;
-    for (attempt, reason) in ["the first driver was lost", "the second driver was lost"].into_iter().enumerate() {
+    for (attempt, reason) in
+        ["the first driver was lost", "the second driver was lost"].into_iter().enumerate()
+    {
         world.patch("nightly", json!({ "spec": { "suspend": false } })).await?;
         world.until_reason("nightly", "SessionIdle").await?;
         let id = world.emulator.sessions()[attempt].session_id.clone();
-        world.emulator.set_state(&id, Change::State { state: "FAILED".into(), reason: Some(reason.into()) })?;
+        world
+            .emulator
+            .set_state(&id, Change::State { state: "FAILED".into(), reason: Some(reason.into()) })?;
         world.until_reason("nightly", "SessionFailed").await?;
         if attempt == 0 {
             world.patch("nightly", json!({ "spec": { "suspend": true } })).await?;
@@ -218,21 +257,36 @@ async fn commands_on_a_session_that_failed_again(world: World) -> anyhow::Result
     show(&release, &operator, FAILED).await
 }
 
-const SUSPENDED: &[Shown] = &[shown("kubectl get athenasession nightly -o yaml --show-managed-fields", &["f:suspend", "manager: somebody"])];
+const SUSPENDED: &[Shown] = &[shown(
+    "kubectl get athenasession nightly -o yaml --show-managed-fields",
+    &["f:suspend", "manager: somebody"],
+)];
 
 async fn commands_on_a_suspended_session(world: World) -> anyhow::Result<()> {
     let release = Release::install(&world).await?;
     let operator = release.operator(&[])?;
     world.create("nightly").await?;
     let suspend = r#"{ "spec": { "suspend": true } }"#;
-    world.kubectl(&["patch", "athenasession", "nightly", "--type=merge", "--field-manager=somebody", "-p", suspend])?;
+    world.kubectl(&[
+        "patch",
+        "athenasession",
+        "nightly",
+        "--type=merge",
+        "--field-manager=somebody",
+        "-p",
+        suspend,
+    ])?;
     world.until_reason("nightly", "Suspended").await?;
     show(&release, &operator, SUSPENDED).await
 }
 
 const DELETION_HANGS: &[Shown] = &[shown(
     "kubectl get athenasessions -A -o json | jq *deletionTimestamp*",
-    &["team-a/nightly: Deleting: waiting for session ", "; TerminateSession is refused", "-operator/unseen: no conditions"],
+    &[
+        "team-a/nightly: Deleting: waiting for session ",
+        "; TerminateSession is refused",
+        "-operator/unseen: no conditions",
+    ],
 )];
 
 async fn commands_on_a_deletion_that_hangs(world: World) -> anyhow::Result<()> {
@@ -245,7 +299,14 @@ async fn commands_on_a_deletion_that_hangs(world: World) -> anyhow::Result<()> {
         "metadata": { "name": "unseen", "namespace": release.namespace, "finalizers": ["example.com/somebody"] }, "spec": { "workGroup": "spark-35" },
     });
     release.apply(&unseen)?;
-    world.stage().kubectl_ok(&["delete", "athenasession", "unseen", "-n", &release.namespace, "--wait=false"])?;
+    world.stage().kubectl_ok(&[
+        "delete",
+        "athenasession",
+        "unseen",
+        "-n",
+        &release.namespace,
+        "--wait=false",
+    ])?;
     world.create("nightly").await?;
     world.until_reason("nightly", "SessionIdle").await?;
     world.delete("nightly").await?;
@@ -277,8 +338,14 @@ async fn commands_on_a_node_with_a_wrong_clock(world: World) -> anyhow::Result<(
 }
 
 const RETAINED: &[Shown] = &[
-    shown("kubectl logs * jq *SessionRetained*", &["team-a/nightly", "session ", "work group spark-35, region eu-west-1", "may run on"]),
-    shown("kubectl get events -A --field-selector reason=SessionRetained", &["team-a", "athenasession/nightly", "may run on"]),
+    shown(
+        "kubectl logs * jq *SessionRetained*",
+        &["team-a/nightly", "session ", "work group spark-35, region eu-west-1", "may run on"],
+    ),
+    shown(
+        "kubectl get events -A --field-selector reason=SessionRetained",
+        &["team-a", "athenasession/nightly", "may run on"],
+    ),
 ];
 
 async fn commands_on_a_session_that_was_retained(world: World) -> anyhow::Result<()> {
@@ -297,12 +364,24 @@ const WRITES_REFUSED: &[Shown] = &[
         "kubectl get events -n team-a --field-selector reason=WriteRefused",
         &["athenasession/nightly", "athenasession/unwritten", "no write today"],
     ),
-    shown("kubectl get events -A --field-selector reason=WriteRefused", &["athenasession/nightly", "athenasession/unwritten", "no write today"]),
+    shown(
+        "kubectl get events -A --field-selector reason=WriteRefused",
+        &["athenasession/nightly", "athenasession/unwritten", "no write today"],
+    ),
     shown(
         "kubectl logs * jq *WriteRefused*",
-        &["team-a/nightly", "cannot add the finalizer: ", "team-a/unwritten", "cannot write the status: ", "no write today"],
+        &[
+            "team-a/nightly",
+            "cannot add the finalizer: ",
+            "team-a/unwritten",
+            "cannot write the status: ",
+            "no write today",
+        ],
     ),
-    shown("kubectl logs * jq *WARN* | sort *", &["1 cannot add the finalizer: ", "1 cannot write the status: "]),
+    shown(
+        "kubectl logs * jq *WARN* | sort *",
+        &["1 cannot add the finalizer: ", "1 cannot write the status: "],
+    ),
 ];
 
 async fn commands_on_writes_that_a_policy_refuses(world: World) -> anyhow::Result<()> {
@@ -331,7 +410,10 @@ async fn commands_on_writes_that_a_policy_refuses(world: World) -> anyhow::Resul
         world.create(name).await?;
     }
     let label = ["label", "athenasession", "nightly", "tried=yes", "--dry-run=server"];
-    until("the policy holds", || world.kubectl(&label).is_err_and(|error| error.to_string().contains("no write today"))).await?;
+    until("the policy holds", || {
+        world.kubectl(&label).is_err_and(|error| error.to_string().contains("no write today"))
+    })
+    .await?;
     let operator = release.operator(&[])?;
     show(&release, &operator, WRITES_REFUSED).await
 }
@@ -356,15 +438,24 @@ async fn commands_on_what_the_operator_decides(world: World) -> anyhow::Result<(
     world.create("nightly").await?;
     world.until_reason("nightly", "SessionIdle").await?;
     show(&release, &operator, DECISIONS).await?;
-    let conflict = release.upgrade().await.err().context("Helm upgrades over what kubectl has set")?.to_string();
-    ensure!(conflict.contains("conflict with \"kubectl-set\"") && conflict.contains("ATHENA_OPERATOR_LOG"), "{conflict}");
+    let conflict =
+        release.upgrade().await.err().context("Helm upgrades over what kubectl has set")?.to_string();
+    ensure!(
+        conflict.contains("conflict with \"kubectl-set\"") && conflict.contains("ATHENA_OPERATOR_LOG"),
+        "{conflict}"
+    );
     show(&release, &operator, UPGRADED).await?;
-    ensure!(release.variable("ATHENA_OPERATOR_LOG")?.as_deref() == Some("warn,athena_operator=info"), "the variable is not set back");
+    ensure!(
+        release.variable("ATHENA_OPERATOR_LOG")?.as_deref() == Some("warn,athena_operator=info"),
+        "the variable is not set back"
+    );
     Ok(())
 }
 
-const ENDED: &[Shown] =
-    &[shown("kubectl logs * --previous", &["invalid value 'many' for '--concurrency"]), shown("helm rollback *", &["Rollback was a success"])];
+const ENDED: &[Shown] = &[
+    shown("kubectl logs * --previous", &["invalid value 'many' for '--concurrency"]),
+    shown("helm rollback *", &["Rollback was a success"]),
+];
 
 async fn commands_on_an_operator_that_ended(world: World) -> anyhow::Result<()> {
     let release = Release::install(&world).await?;
@@ -385,8 +476,11 @@ struct Command {
 fn pages() -> anyhow::Result<Vec<Command>> {
     let mut all = Vec::new();
     for page in PAGES {
-        let text = fs::read_to_string(repository().join(page)).with_context(|| format!("cannot read {page}"))?;
-        all.extend(commands(&text).into_iter().map(|(line, text)| Command { place: format!("{page}:{line}"), text }));
+        let text =
+            fs::read_to_string(repository().join(page)).with_context(|| format!("cannot read {page}"))?;
+        all.extend(
+            commands(&text).into_iter().map(|(line, text)| Command { place: format!("{page}:{line}"), text }),
+        );
     }
     Ok(all)
 }
@@ -394,7 +488,8 @@ fn pages() -> anyhow::Result<Vec<Command>> {
 async fn every_command_of_the_pages_is_run_or_has_a_reason_why_not(_: World) -> anyhow::Result<()> {
     let pages = pages()?;
     let run: Vec<&str> = ALL.iter().copied().flatten().map(|shown| shown.commands).collect();
-    let of = |patterns: &[&str], command: &Command| patterns.iter().any(|pattern| matches(pattern, &command.text));
+    let of =
+        |patterns: &[&str], command: &Command| patterns.iter().any(|pattern| matches(pattern, &command.text));
     let not_run = NOT_RUN.map(|(commands, _)| commands);
     let strangers: Vec<_> = pages
         .iter()
@@ -402,7 +497,11 @@ async fn every_command_of_the_pages_is_run_or_has_a_reason_why_not(_: World) -> 
         .map(|command| format!("{}: {}", command.place, command.text))
         .collect();
     ensure!(strangers.is_empty(), "neither run nor listed as what cannot be run, or both: {strangers:#?}");
-    let gone: Vec<_> = run.iter().chain(&not_run).filter(|pattern| !pages.iter().any(|command| matches(pattern, &command.text))).collect();
+    let gone: Vec<_> = run
+        .iter()
+        .chain(&not_run)
+        .filter(|pattern| !pages.iter().any(|command| matches(pattern, &command.text)))
+        .collect();
     ensure!(gone.is_empty(), "no page has such a command: {gone:#?}");
     Ok(())
 }
@@ -413,16 +512,28 @@ async fn show(release: &Release<'_>, operator: &Operator, all: &[Shown]) -> anyh
     let pages = pages()?;
     let mut missing: Vec<(&Command, &Shown)> = all
         .iter()
-        .flat_map(|shown| pages.iter().filter(|command| matches(shown.commands, &command.text)).map(move |command| (command, shown)))
+        .flat_map(|shown| {
+            pages
+                .iter()
+                .filter(|command| matches(shown.commands, &command.text))
+                .map(move |command| (command, shown))
+        })
         .collect();
     loop {
         let mut failures = Vec::new();
         for (command, shown) in std::mem::take(&mut missing) {
             let said = release.run(Some(operator), &command.text).await?;
-            let lacks = shown.texts.iter().filter(|text| !said.output.contains(&release.here(text))).collect::<Vec<_>>();
+            let lacks = shown
+                .texts
+                .iter()
+                .filter(|text| !said.output.contains(&release.here(text)))
+                .collect::<Vec<_>>();
             if said.status.code() != Some(shown.code) || !lacks.is_empty() {
                 let Command { place, text } = command;
-                failures.push(format!("{place}: `{text}`\nlacks {lacks:?}, {}:\n{}{}", said.status, said.output, said.errors));
+                failures.push(format!(
+                    "{place}: `{text}`\nlacks {lacks:?}, {}:\n{}{}",
+                    said.status, said.output, said.errors
+                ));
                 missing.push((command, shown));
             }
         }

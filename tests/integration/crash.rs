@@ -29,7 +29,10 @@ async fn a_kill_between_start_and_record_leaves_one_session(world: World) -> any
     let object = world.create("gap").await?;
     until("a session is started", || world.emulator.sessions().len() == 1).await?;
     operator.end(Signal::KILL)?;
-    ensure!(status(&world.sessions.get("gap").await?).session_id.is_none(), "the id was recorded before the kill");
+    ensure!(
+        status(&world.sessions.get("gap").await?).session_id.is_none(),
+        "the id was recorded before the kill"
+    );
 
     let _operator = world.operator()?;
     let idle = world.until_reason("gap", "SessionIdle").await?;
@@ -53,7 +56,11 @@ async fn a_kill_and_a_deletion_between_start_and_record_leave_no_session(world: 
 
     let _operator = world.operator()?;
     world.until_gone("gap").await?;
-    ensure!(world.emulator.sessions().len() == 1 && world.live().is_empty(), "{:?}", world.emulator.sessions());
+    ensure!(
+        world.emulator.sessions().len() == 1 && world.live().is_empty(),
+        "{:?}",
+        world.emulator.sessions()
+    );
     Ok(())
 }
 
@@ -64,12 +71,20 @@ async fn a_deletion_while_the_start_is_unknown_ends_the_session(world: World) ->
     until("a session is started", || world.emulator.sessions().len() == 1).await?;
     world.delete("gap").await?;
     world.until_gone("gap").await?;
-    ensure!(world.emulator.sessions().len() == 1 && world.live().is_empty(), "{:?}", world.emulator.sessions());
+    ensure!(
+        world.emulator.sessions().len() == 1 && world.live().is_empty(),
+        "{:?}",
+        world.emulator.sessions()
+    );
     Ok(())
 }
 
-async fn a_deletion_during_the_start_ends_the_session_though_starts_are_denied_after(world: World) -> anyhow::Result<()> {
-    world.emulator.set_faults(vec![Fault::new("StartSession", FaultKind::Delay { duration: Duration::from_secs(1) }).times(1)]);
+async fn a_deletion_during_the_start_ends_the_session_though_starts_are_denied_after(
+    world: World,
+) -> anyhow::Result<()> {
+    world.emulator.set_faults(vec![
+        Fault::new("StartSession", FaultKind::Delay { duration: Duration::from_secs(1) }).times(1),
+    ]);
     let _operator = world.operator()?;
     world.create("denied").await?;
     until("StartSession is called", || !world.calls("StartSession").is_empty()).await?;
@@ -83,7 +98,9 @@ async fn a_deletion_during_the_start_ends_the_session_though_starts_are_denied_a
 
 /// Lets StartSession answer late, and has `meanwhile` done between its call and its reply.
 async fn with_a_late_start(world: &World, name: &str) -> anyhow::Result<()> {
-    world.emulator.set_faults(vec![Fault::new("StartSession", FaultKind::Delay { duration: Duration::from_secs(1) }).times(1)]);
+    world.emulator.set_faults(vec![
+        Fault::new("StartSession", FaultKind::Delay { duration: Duration::from_secs(1) }).times(1),
+    ]);
     world.create(name).await?;
     until("StartSession is called", || !world.calls("StartSession").is_empty()).await?;
     world.patch(name, json!({ "metadata": { "finalizers": [] } })).await?;
@@ -91,10 +108,15 @@ async fn with_a_late_start(world: &World, name: &str) -> anyhow::Result<()> {
     world.until_gone(name).await
 }
 
-async fn a_session_whose_object_vanished_before_the_record_is_ended_at_once(world: World) -> anyhow::Result<()> {
+async fn a_session_whose_object_vanished_before_the_record_is_ended_at_once(
+    world: World,
+) -> anyhow::Result<()> {
     let _operator = world.operator()?;
     with_a_late_start(&world, "gone").await?;
-    until("the session was started and has been ended", || world.emulator.sessions().len() == 1 && world.live().is_empty()).await?;
+    until("the session was started and has been ended", || {
+        world.emulator.sessions().len() == 1 && world.live().is_empty()
+    })
+    .await?;
     ensure!(world.calls("TerminateSession").len() == 1);
     Ok(())
 }
@@ -108,7 +130,9 @@ async fn a_session_of_an_object_that_was_made_anew_is_ended_at_once(world: World
     ensure!(uid(&idle) == uid(&anew));
     until("only the new object's session lives", || {
         let live = world.live();
-        world.emulator.sessions().len() == 2 && live.len() == 1 && live[0].token.as_deref() == Some(&*uid(&anew))
+        world.emulator.sessions().len() == 2
+            && live.len() == 1
+            && live[0].token.as_deref() == Some(&*uid(&anew))
     })
     .await
 }

@@ -67,14 +67,23 @@ impl Profile {
     }
 
     pub(crate) fn operator(&self, world: &World) -> anyhow::Result<Operator> {
-        let (file, none) = (self.file().display().to_string(), self.0.path().join("none").display().to_string());
-        let env = [("AWS_SHARED_CREDENTIALS_FILE", file.as_str()), ("AWS_CONFIG_FILE", &none), ("AWS_PROFILE", "spark")];
+        let (file, none) =
+            (self.file().display().to_string(), self.0.path().join("none").display().to_string());
+        let env = [
+            ("AWS_SHARED_CREDENTIALS_FILE", file.as_str()),
+            ("AWS_CONFIG_FILE", &none),
+            ("AWS_PROFILE", "spark"),
+        ];
         world.operator_with(&[], &[&NO_KEYS[..], &env].concat())
     }
 }
 
 pub(crate) fn credential(key: &str) -> Credential {
-    Credential { access_key_id: key.into(), secret_access_key: format!("secret-of-{key}"), ..Credential::default() }
+    Credential {
+        access_key_id: key.into(),
+        secret_access_key: format!("secret-of-{key}"),
+        ..Credential::default()
+    }
 }
 
 /// Has Athena accept these keys and no others.
@@ -85,15 +94,21 @@ pub(crate) fn accept(world: &World, keys: &[&str]) {
 
 /// How many calls to Athena were signed with a key.
 fn signed(world: &World, key: &str) -> usize {
-    let own = |call: &&athena_emulator::Call| call.access_key_id.as_deref() == Some(key) && call.operation != "GetCallerIdentity";
+    let own = |call: &&athena_emulator::Call| {
+        call.access_key_id.as_deref() == Some(key) && call.operation != "GetCallerIdentity"
+    };
     world.emulator.calls().iter().filter(own).count()
 }
 
 /// Waits until an object is refused for `reason`, and an event has told it. Returns the condition, which says that it is still tried.
 pub(crate) async fn refused(world: &World, name: &str, reason: &str) -> anyhow::Result<Condition> {
     let object = world.until_reason(name, reason).await?;
-    ensure!(ready_condition(&object).is_some_and(|ready| ready.status == "Unknown") && condition(&object, "Stalled").is_none());
-    until("an event tells it", || world.kubectl(&["events"]).is_ok_and(|events| events.contains(reason))).await?;
+    ensure!(
+        ready_condition(&object).is_some_and(|ready| ready.status == "Unknown")
+            && condition(&object, "Stalled").is_none()
+    );
+    until("an event tells it", || world.kubectl(&["events"]).is_ok_and(|events| events.contains(reason)))
+        .await?;
     condition(&object, "Reconciling").ok_or_else(|| anyhow::anyhow!("{name} is not Reconciling"))
 }
 
@@ -103,10 +118,16 @@ async fn expired_credentials_of_a_profile_are_replaced_without_a_restart(world: 
     let _operator = profile.operator(&world)?;
     world.create("before").await?;
     world.until_reason("before", "SessionIdle").await?;
-    world.emulator.configure(|config| config.credentials = vec![Credential { expired: true, ..credential("one") }, credential("two")]);
+    world.emulator.configure(|config| {
+        config.credentials = vec![Credential { expired: true, ..credential("one") }, credential("two")]
+    });
     world.create("after").await?;
     let told = refused(&world, "after", "CredentialsInvalid").await?;
-    ensure!(told.message.contains("The security token included in the request is expired"), "{}", told.message);
+    ensure!(
+        told.message.contains("The security token included in the request is expired"),
+        "{}",
+        told.message
+    );
     ensure!(signed(&world, "two") == 0);
     profile.write("two")?;
     world.until_reason("after", "SessionIdle").await?;
@@ -115,7 +136,9 @@ async fn expired_credentials_of_a_profile_are_replaced_without_a_restart(world: 
 }
 
 async fn a_wrong_secret_is_told_and_mended_without_a_restart(world: World) -> anyhow::Result<()> {
-    world.emulator.configure(|config| config.credentials = vec![Credential { secret_access_key: "another".into(), ..credential("one") }]);
+    world.emulator.configure(|config| {
+        config.credentials = vec![Credential { secret_access_key: "another".into(), ..credential("one") }]
+    });
     let profile = Profile::with("one")?;
     let _operator = profile.operator(&world)?;
     world.create("wrong").await?;
@@ -140,12 +163,18 @@ async fn missing_credentials_are_told_and_found_without_a_restart(world: World) 
 }
 
 /// An operator under EKS Pod Identity, and the file with its token.
-pub(crate) fn under_pod_identity(world: &World, token: &str) -> anyhow::Result<(Operator, tempfile::TempDir)> {
+pub(crate) fn under_pod_identity(
+    world: &World,
+    token: &str,
+) -> anyhow::Result<(Operator, tempfile::TempDir)> {
     let folder = tempfile::tempdir()?;
     let file = folder.path().join("token");
     std::fs::write(&file, token)?;
     let (url, file) = (format!("{}/v1/credentials", world.emulator.url()), file.display().to_string());
-    let env = [("AWS_CONTAINER_CREDENTIALS_FULL_URI", url.as_str()), ("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", &file)];
+    let env = [
+        ("AWS_CONTAINER_CREDENTIALS_FULL_URI", url.as_str()),
+        ("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", &file),
+    ];
     let none = folder.path().join("none").display().to_string();
     let no_files = [("AWS_SHARED_CREDENTIALS_FILE", none.as_str()), ("AWS_CONFIG_FILE", &none)];
     Ok((world.operator_with(&[], &[&NO_KEYS[..], &env, &no_files].concat())?, folder))
@@ -157,12 +186,17 @@ pub(crate) fn issue(world: &World, key: &str, lifetime: Duration) {
     world.emulator.configure(|config| (config.credentials, config.issue) = (vec![credential], Some(issue)));
 }
 
-async fn credentials_of_pod_identity_that_are_revoked_before_their_end_are_replaced(world: World) -> anyhow::Result<()> {
+async fn credentials_of_pod_identity_that_are_revoked_before_their_end_are_replaced(
+    world: World,
+) -> anyhow::Result<()> {
     issue(&world, "one", Duration::from_hours(6));
     let (_operator, _folder) = under_pod_identity(&world, "pod")?;
     world.create("before").await?;
     world.until_reason("before", "SessionIdle").await?;
-    ensure!(world.calls("AssumeRoleForPodIdentity").len() == 1, "credentials that are valid are asked for again");
+    ensure!(
+        world.calls("AssumeRoleForPodIdentity").len() == 1,
+        "credentials that are valid are asked for again"
+    );
     issue(&world, "two", Duration::from_hours(6));
     world.create("after").await?;
     world.until_reason("after", "SessionIdle").await?;
@@ -178,10 +212,15 @@ async fn credentials_of_pod_identity_are_renewed_at_their_end(world: World) -> a
     world.create("renewed").await?;
     world.until_reason("renewed", "SessionIdle").await?;
     // Both are good: only the end of the one has the other used.
-    let session = |key: &str| Credential { session_token: Some(format!("session-of-{key}")), ..credential(key) };
+    let session =
+        |key: &str| Credential { session_token: Some(format!("session-of-{key}")), ..credential(key) };
     world.emulator.configure(|config| {
         config.credentials = vec![session("one"), session("two")];
-        config.issue = Some(Issue { token: "pod".into(), access_key_id: "two".into(), lifetime: Duration::from_hours(6) });
+        config.issue = Some(Issue {
+            token: "pod".into(),
+            access_key_id: "two".into(),
+            lifetime: Duration::from_hours(6),
+        });
     });
     until("the new ones are used", || signed(&world, "two") > 0).await?;
     let refused = world.emulator.calls().iter().filter(|call| !call.outcome.is_ok()).count();
@@ -234,7 +273,9 @@ async fn web_identity_heals_when_its_token_is_right(world: World) -> anyhow::Res
     Ok(())
 }
 
-async fn web_identity_is_exchanged_at_the_endpoint_of_sts_where_athenas_does_not_know_it(world: World) -> anyhow::Result<()> {
+async fn web_identity_is_exchanged_at_the_endpoint_of_sts_where_athenas_does_not_know_it(
+    world: World,
+) -> anyhow::Result<()> {
     issue(&world, "one", Duration::from_hours(1));
     let mut issuing = None;
     world.emulator.configure(|config| {
@@ -249,8 +290,13 @@ async fn web_identity_is_exchanged_at_the_endpoint_of_sts_where_athenas_does_not
     world.create("irsa").await?;
     let object = world.until_reason("irsa", "SessionIdle").await?;
     ensure!(status(&object).account_id.as_deref() == Some("000000000000"), "{object:?}");
-    let asked = |emulator: &Emulator, operation: &str| emulator.calls().iter().filter(|call| call.operation == operation).count();
-    ensure!(asked(&sts, "AssumeRoleWithWebIdentity") > 0 && asked(&world.emulator, "AssumeRoleWithWebIdentity") == 0);
+    let asked = |emulator: &Emulator, operation: &str| {
+        emulator.calls().iter().filter(|call| call.operation == operation).count()
+    };
+    ensure!(
+        asked(&sts, "AssumeRoleWithWebIdentity") > 0
+            && asked(&world.emulator, "AssumeRoleWithWebIdentity") == 0
+    );
     ensure!(asked(&sts, "GetCallerIdentity") == 0, "the account came with the credentials");
     Ok(())
 }
@@ -268,28 +314,44 @@ async fn the_account_of_pod_identity_is_known_without_sts(world: World) -> anyho
 async fn an_account_that_a_profile_names_is_not_believed(world: World) -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
     let file = folder.path().join("credentials");
-    std::fs::write(&file, "[default]\naws_access_key_id = test\naws_secret_access_key = test\naws_account_id = 999999999999\n")?;
+    std::fs::write(
+        &file,
+        "[default]\naws_access_key_id = test\naws_secret_access_key = test\naws_account_id = 999999999999\n",
+    )?;
     let (file, none) = (file.display().to_string(), folder.path().join("none").display().to_string());
-    let env = [("AWS_SHARED_CREDENTIALS_FILE", file.as_str()), ("AWS_CONFIG_FILE", &none), ("AWS_ACCOUNT_ID", "999999999999")];
+    let env = [
+        ("AWS_SHARED_CREDENTIALS_FILE", file.as_str()),
+        ("AWS_CONFIG_FILE", &none),
+        ("AWS_ACCOUNT_ID", "999999999999"),
+    ];
     let _operator = world.operator_with(&[], &[&NO_KEYS[..], &env].concat())?;
     world.create("own").await?;
-    let object = world.until("own", "recorded with its account", |object| status(object).account_id.is_some()).await?;
+    let object =
+        world.until("own", "recorded with its account", |object| status(object).account_id.is_some()).await?;
     ensure!(status(&object).account_id.as_deref() == Some("000000000000"), "{object:?}");
     Ok(())
 }
 
-async fn credentials_revoked_in_the_middle_of_a_deletion_hold_the_object_until_they_are_mended(world: World) -> anyhow::Result<()> {
+async fn credentials_revoked_in_the_middle_of_a_deletion_hold_the_object_until_they_are_mended(
+    world: World,
+) -> anyhow::Result<()> {
     let _operator = world.operator()?;
     world.create("held").await?;
     world.until_reason("held", "SessionIdle").await?;
     world.emulator.configure(|config| config.credentials.clear());
     world.delete("held").await?;
     let reason = "The security token included in the request is invalid";
-    let object =
-        world.until("held", "told why it waits", |object| ready_condition(object).is_some_and(|ready| ready.message.contains(reason))).await?;
+    let object = world
+        .until("held", "told why it waits", |object| {
+            ready_condition(object).is_some_and(|ready| ready.message.contains(reason))
+        })
+        .await?;
     let ready = ready_condition(&object).unwrap_or_else(|| unreachable!("it was there"));
     ensure!(ready.reason == "Deleting" && ready.message.contains("deletionPolicy"), "{}", ready.message);
-    until("an event tells it", || world.kubectl(&["events"]).is_ok_and(|events| events.contains("TerminateRefused"))).await?;
+    until("an event tells it", || {
+        world.kubectl(&["events"]).is_ok_and(|events| events.contains("TerminateRefused"))
+    })
+    .await?;
     ensure!(world.live().len() == 1);
     world.emulator.configure(|config| config.credentials = vec![Credential::default()]);
     world.until_gone("held").await?;
@@ -303,7 +365,8 @@ async fn an_attempt_of_another_account_is_left_alone(world: World) -> anyhow::Re
     let operator = profile.operator(&world)?;
     world.create("elsewhere").await?;
     let object = world.until("elsewhere", "recorded with its account", |object| {
-        ready_condition(object).is_some_and(|ready| ready.reason == "SessionIdle") && status(object).account_id.is_some()
+        ready_condition(object).is_some_and(|ready| ready.reason == "SessionIdle")
+            && status(object).account_id.is_some()
     });
     object.await?;
     drop(operator);
@@ -315,8 +378,14 @@ async fn an_attempt_of_another_account_is_left_alone(world: World) -> anyhow::Re
     let stalled = condition(&object, "Stalled").map(|stalled| stalled.message).unwrap_or_default();
     ensure!(stalled.contains("000000000000") && stalled.contains("111111111111"), "{stalled}");
     world.delete("elsewhere").await?;
-    let waits = |message: &str| message.contains("waiting for an operator that works in region eu-west-1, account 000000000000");
-    world.until("elsewhere", "waiting", |object| ready_condition(object).is_some_and(|ready| waits(&ready.message))).await?;
+    let waits = |message: &str| {
+        message.contains("waiting for an operator that works in region eu-west-1, account 000000000000")
+    };
+    world
+        .until("elsewhere", "waiting", |object| {
+            ready_condition(object).is_some_and(|ready| waits(&ready.message))
+        })
+        .await?;
     ensure!(signed(&world, "other") == 0, "a call was made in the other account");
     ensure!(world.live().len() == 1);
     drop(operator);
@@ -335,15 +404,25 @@ async fn the_account_of_a_session_is_recorded_once_sts_has_told_it(world: World)
     let object = world.until_reason("etl", "SessionIdle").await?;
     ensure!(status(&object).account_id.is_none(), "{object:?}");
     world.emulator.set_faults(vec![]);
-    world.until("etl", "recorded with its account", |object| status(object).account_id.as_deref() == Some("000000000000")).await?;
+    world
+        .until("etl", "recorded with its account", |object| {
+            status(object).account_id.as_deref() == Some("000000000000")
+        })
+        .await?;
     Ok(())
 }
 
-async fn a_session_whose_account_is_not_recorded_is_not_given_up_in_another(world: World) -> anyhow::Result<()> {
+async fn a_session_whose_account_is_not_recorded_is_not_given_up_in_another(
+    world: World,
+) -> anyhow::Result<()> {
     let url = world.emulator.url();
     // Nothing listens on the port of discard.
-    let operator = world.operator_with(&[], &[("AWS_ENDPOINT_URL_STS", "http://127.0.0.1:9"), ("AWS_ENDPOINT_URL_ATHENA", &url)])?;
-    let spec = json!({ "workGroup": "spark-35", "restartPolicy": "OnFailure", "sessionIdleTimeoutInMinutes": 480 });
+    let operator = world.operator_with(
+        &[],
+        &[("AWS_ENDPOINT_URL_STS", "http://127.0.0.1:9"), ("AWS_ENDPOINT_URL_ATHENA", &url)],
+    )?;
+    let spec =
+        json!({ "workGroup": "spark-35", "restartPolicy": "OnFailure", "sessionIdleTimeoutInMinutes": 480 });
     world.create_with("restarted", spec).await?;
     world.create("deleted").await?;
     for name in ["restarted", "deleted"] {
@@ -357,14 +436,24 @@ async fn a_session_whose_account_is_not_recorded_is_not_given_up_in_another(worl
     // More than prove that a session is gone where its account is known.
     let looks = |name: &str| elsewhere.calls().iter().filter(|call| call.operation == name).count();
     until("looks have not found the sessions", || looks("GetSession") > 8).await?;
-    let names: Vec<String> = world.sessions.list(&kube::api::ListParams::default()).await?.iter().map(kube::ResourceExt::name_any).collect();
+    let names: Vec<String> = world
+        .sessions
+        .list(&kube::api::ListParams::default())
+        .await?
+        .iter()
+        .map(kube::ResourceExt::name_any)
+        .collect();
     ensure!(names == ["deleted", "restarted"], "{names:?}");
     ensure!(looks("StartSession") == 0 && world.live().len() == 2, "{} starts", looks("StartSession"));
     other.end(environment::Signal::TERM)?;
 
     let _operator = world.operator()?;
     world.until_gone("deleted").await?;
-    world.until("restarted", "recorded with its account", |object| status(object).account_id.as_deref() == Some("000000000000")).await?;
+    world
+        .until("restarted", "recorded with its account", |object| {
+            status(object).account_id.as_deref() == Some("000000000000")
+        })
+        .await?;
     ensure!(world.live().len() == 1);
     Ok(())
 }
@@ -375,11 +464,17 @@ async fn credentials_of_another_account_are_not_used(world: World) -> anyhow::Re
     let operator = profile.operator(&world)?;
     until("the account is told", || operator.raw_log().contains("STS told the account")).await?;
     let other = Credential { account: Some("111111111111".into()), ..credential("other") };
-    world.emulator.configure(|config| config.credentials = vec![Credential { expired: true, ..credential("one") }, other]);
+    world.emulator.configure(|config| {
+        config.credentials = vec![Credential { expired: true, ..credential("one") }, other]
+    });
     profile.write("other")?;
     world.create("here").await?;
     let told = refused(&world, "here", "AccountChanged").await?;
-    ensure!(told.message.contains("000000000000") && told.message.contains("111111111111"), "{}", told.message);
+    ensure!(
+        told.message.contains("000000000000") && told.message.contains("111111111111"),
+        "{}",
+        told.message
+    );
     ensure!(signed(&world, "other") == 0, "a call was made in the other account");
     accept(&world, &["one"]);
     profile.write("one")?;
@@ -392,7 +487,11 @@ async fn an_endpoint_of_another_region_is_told(world: World) -> anyhow::Result<(
     let _operator = world.operator()?;
     world.create("astray").await?;
     let told = refused(&world, "astray", "WrongRegion").await?;
-    ensure!(told.message.contains("Credential should be scoped to a valid region, not 'eu-west-1'"), "{}", told.message);
+    ensure!(
+        told.message.contains("Credential should be scoped to a valid region, not 'eu-west-1'"),
+        "{}",
+        told.message
+    );
     world.emulator.configure(|config| config.region = Some("eu-west-1".into()));
     world.until_reason("astray", "SessionIdle").await?;
     Ok(())
@@ -404,7 +503,14 @@ const LEAST: SignedDuration = SignedDuration::from_secs(1);
 
 async fn a_wrong_clock_is_corrected(world: World) -> anyhow::Result<()> {
     // AWS takes no signature of a clock that is off by five minutes; by less, only times are compared wrongly.
-    for (name, seconds) in [("slow", 3600), ("fast", -3600), ("behind", 280), ("ahead", -280), ("far-behind", 400), ("far-ahead", -400)] {
+    for (name, seconds) in [
+        ("slow", 3600),
+        ("fast", -3600),
+        ("behind", 280),
+        ("ahead", -280),
+        ("far-behind", 400),
+        ("far-ahead", -400),
+    ] {
         world.emulator.configure(|config| config.clock_ahead = seconds);
         let _operator = world.operator()?;
         let long = json!({
@@ -414,10 +520,13 @@ async fn a_wrong_clock_is_corrected(world: World) -> anyhow::Result<()> {
         world.create_with(name, long).await?;
         let spec = json!({ "workGroup": "spark-35", "startupDeadlineSeconds": 60, "activeDeadlineSeconds": 4, "ttlSecondsAfterFinished": 4 });
         let brief = uid(&world.create_with(&format!("{name}-brief"), spec).await?);
-        let is_over = |object: &AthenaSession| status(object).end_reason.is_some_and(|reason| reason.as_str() == "DeadlineExceeded");
+        let is_over = |object: &AthenaSession| {
+            status(object).end_reason.is_some_and(|reason| reason.as_str() == "DeadlineExceeded")
+        };
         world.until(&format!("{name}-brief"), "ended at its deadline", is_over).await?;
         world.until_gone(&format!("{name}-brief")).await?;
-        let kept = entered(&world.sessions_of(&brief), "TERMINATED").map(|ended| Timestamp::now().duration_since(ended));
+        let kept = entered(&world.sessions_of(&brief), "TERMINATED")
+            .map(|ended| Timestamp::now().duration_since(ended));
         ensure!(kept.is_some_and(|kept| kept >= LEAST), "{name}: it was deleted {kept:?} after its end");
         world.until_reason(name, "SessionIdle").await?;
         world.emulator.configure(|config| config.stick_in = Some("CREATED".into()));
@@ -432,20 +541,30 @@ async fn a_wrong_clock_is_corrected(world: World) -> anyhow::Result<()> {
     let sessions = world.emulator.sessions();
     ensure!(sessions.len() == 18, "{} sessions were started", sessions.len());
     for session in sessions.iter().filter(|session| session.states.len() > 2) {
-        let lived = entered(std::slice::from_ref(session), "TERMINATING").map(|ended| ended.duration_since(session.states[0].1));
-        ensure!(lived.is_some_and(|lived| lived >= LEAST), "a session was ended {lived:?} after its start: {:?}", session.description);
+        let lived = entered(std::slice::from_ref(session), "TERMINATING")
+            .map(|ended| ended.duration_since(session.states[0].1));
+        ensure!(
+            lived.is_some_and(|lived| lived >= LEAST),
+            "a session was ended {lived:?} after its start: {:?}",
+            session.description
+        );
     }
     Ok(())
 }
 
 /// When one of these sessions came into a state.
 fn entered(sessions: &[SessionRecord], state: &str) -> Option<Timestamp> {
-    sessions.iter().flat_map(|session| &session.states).find(|(entered, _)| entered == state).map(|(_, time)| *time)
+    sessions
+        .iter()
+        .flat_map(|session| &session.states)
+        .find(|(entered, _)| entered == state)
+        .map(|(_, time)| *time)
 }
 
 async fn a_clock_that_cannot_be_corrected_is_told(world: World) -> anyhow::Result<()> {
     let message = "Signature expired: 20261122T093723Z is now earlier than 20261122T103223Z (20261122T103723Z - 5 min.)";
-    let kind = FaultKind::Fail { status: 403, code: "InvalidSignatureException".into(), message: message.into() };
+    let kind =
+        FaultKind::Fail { status: 403, code: "InvalidSignatureException".into(), message: message.into() };
     world.emulator.set_faults(vec![Fault::new("StartSession", kind)]);
     let _operator = world.operator()?;
     world.create("late").await?;

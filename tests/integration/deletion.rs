@@ -37,17 +37,26 @@ async fn with_20_sessions(world: &World, ready: bool) -> anyhow::Result<()> {
 pub(crate) async fn until_namespace_gone(world: &World) -> anyhow::Result<()> {
     let namespaces: kube::Api<k8s_openapi::api::core::v1::Namespace> = kube::Api::all(world.client.clone());
     namespaces.delete(&world.namespace, &DeleteParams::default()).await?;
-    let gone = kube::runtime::wait::await_condition(namespaces.clone(), &world.namespace, |found: Option<&_>| found.is_none());
+    let gone =
+        kube::runtime::wait::await_condition(namespaces.clone(), &world.namespace, |found: Option<&_>| {
+            found.is_none()
+        });
     if let Ok(gone) = tokio::time::timeout(crate::harness::PATIENCE, gone).await {
         gone?;
         return Ok(());
     }
     let left = world.sessions.list(&kube::api::ListParams::default()).await?;
     let namespace = namespaces.get_opt(&world.namespace).await?;
-    bail!("the namespace is still there: {}\nwith {}", serde_json::to_string(&namespace)?, serde_json::to_string(&left.items)?)
+    bail!(
+        "the namespace is still there: {}\nwith {}",
+        serde_json::to_string(&namespace)?,
+        serde_json::to_string(&left.items)?
+    )
 }
 
-async fn a_namespace_with_20_sessions_goes_and_each_session_is_ended_once(world: World) -> anyhow::Result<()> {
+async fn a_namespace_with_20_sessions_goes_and_each_session_is_ended_once(
+    world: World,
+) -> anyhow::Result<()> {
     let _operator = world.lasting_operator()?;
     with_20_sessions(&world, true).await?;
     until_namespace_gone(&world).await?;
@@ -65,7 +74,9 @@ fn ended_once(world: &World, started: usize) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn a_namespace_goes_though_starts_are_denied_from_the_moment_of_its_deletion(world: World) -> anyhow::Result<()> {
+async fn a_namespace_goes_though_starts_are_denied_from_the_moment_of_its_deletion(
+    world: World,
+) -> anyhow::Result<()> {
     // Some sessions run, some are refused for their quota, some are on their way.
     world.emulator.configure(|config| config.max_sessions = Some(12));
     let _operator = world.lasting_operator()?;
@@ -98,7 +109,9 @@ async fn sessions_of_others_are_never_touched(world: World) -> anyhow::Result<()
 }
 
 async fn a_status_that_names_a_strangers_session_is_ignored(world: World) -> anyhow::Result<()> {
-    let stranger = world.emulator.create_foreign("spark-35", Some("not ours [athena-operator/00000000-0000-4000-8000-000000000000]"));
+    let stranger = world
+        .emulator
+        .create_foreign("spark-35", Some("not ours [athena-operator/00000000-0000-4000-8000-000000000000]"));
     let operator = world.operator()?;
     world.create("forged").await?;
     let idle = world.until_reason("forged", "SessionIdle").await?;
@@ -133,13 +146,21 @@ async fn retain_lets_the_object_go_and_the_session_run(world: World) -> anyhow::
     world.until_gone("kept").await?;
     ensure!(world.live().len() == 1 && world.calls("TerminateSession").is_empty());
     let id = world.emulator.sessions()[0].session_id.clone();
-    until("a warning names the session", || world.kubectl(&["events"]).is_ok_and(|events| events.contains("SessionRetained") && events.contains(&id)))
-        .await
+    until("a warning names the session", || {
+        world
+            .kubectl(&["events"])
+            .is_ok_and(|events| events.contains("SessionRetained") && events.contains(&id))
+    })
+    .await
 }
 
 /// The warnings about retained sessions in the log of an operator.
 fn retentions(operator: &Operator) -> Vec<Value> {
-    operator.log().into_iter().filter(|line| line["level"] == "WARN" && line["reason"] == "SessionRetained").collect()
+    operator
+        .log()
+        .into_iter()
+        .filter(|line| line["level"] == "WARN" && line["reason"] == "SessionRetained")
+        .collect()
 }
 
 async fn a_retained_session_is_named_by_an_event_before_its_object_goes(world: World) -> anyhow::Result<()> {
@@ -149,17 +170,29 @@ async fn a_retained_session_is_named_by_an_event_before_its_object_goes(world: W
     let id = world.emulator.sessions()[0].session_id.clone();
     // The policy of another release's operator does not let this one remove its finalizer.
     let rule = json!([{ "namespaces": [world.namespace], "workGroups": ["spark-35"], "allowRetain": true }]);
-    enforce_with(&world, json!({ "serviceAccount": { "name": "another" }, "policy": { "rules": rule } })).await?;
+    enforce_with(&world, json!({ "serviceAccount": { "name": "another" }, "policy": { "rules": rule } }))
+        .await?;
     world.delete("kept").await?;
-    let told = || world.kubectl(&["get", "events", "-o", "jsonpath={range .items[?(@.reason==\"SessionRetained\")]}{.message}{\"\\n\"}{end}"]);
+    let told = || {
+        world.kubectl(&[
+            "get",
+            "events",
+            "-o",
+            "jsonpath={range .items[?(@.reason==\"SessionRetained\")]}{.message}{\"\\n\"}{end}",
+        ])
+    };
     until("a warning names the session", || told().is_ok_and(|told| told.contains(&id))).await?;
-    ensure!(world.sessions.get("kept").await?.metadata.finalizers.is_some() && retentions(&operator).is_empty());
+    ensure!(
+        world.sessions.get("kept").await?.metadata.finalizers.is_some() && retentions(&operator).is_empty()
+    );
     // Another process does not know what this one told.
     drop(operator);
     let operator = world.operator()?;
     let sample = "athena_operator_writes_total{write=\"finalizer\",result=\"refused\"} ";
-    let failed = |text: &str| text.lines().any(|line| line.strip_prefix(sample).is_some_and(|count| count != "0"));
-    until("its release is refused too", || operator.get("/metrics").is_ok_and(|(_, text)| failed(&text))).await?;
+    let failed =
+        |text: &str| text.lines().any(|line| line.strip_prefix(sample).is_some_and(|count| count != "0"));
+    until("its release is refused too", || operator.get("/metrics").is_ok_and(|(_, text)| failed(&text)))
+        .await?;
     enforce_with(&world, json!({ "policy": { "rules": rule } })).await?;
     world.until_gone("kept").await?;
     let told = told()?;
@@ -167,25 +200,45 @@ async fn a_retained_session_is_named_by_an_event_before_its_object_goes(world: W
     until("the log names the session", || !retentions(&operator).is_empty()).await
 }
 
-async fn a_retained_session_is_logged_and_counted_though_its_namespace_goes(world: World) -> anyhow::Result<()> {
+async fn a_retained_session_is_logged_and_counted_though_its_namespace_goes(
+    world: World,
+) -> anyhow::Result<()> {
     let operator = world.lasting_operator()?;
     world.stage().start_controller_manager()?;
     world.create_with("kept", json!({ "workGroup": "spark-35", "deletionPolicy": "Retain" })).await?;
-    world.create_with("never-started", json!({ "workGroup": "spark-35", "deletionPolicy": "Retain", "suspend": true })).await?;
+    world
+        .create_with(
+            "never-started",
+            json!({ "workGroup": "spark-35", "deletionPolicy": "Retain", "suspend": true }),
+        )
+        .await?;
     world.until_reason("kept", "SessionIdle").await?;
     let id = world.emulator.sessions()[0].session_id.clone();
     let counted = || -> anyhow::Result<Option<String>> {
         let (_, text) = operator.get("/metrics")?;
-        let sample = format!("athena_operator_retained_sessions_total{{namespace=\"{}\",work_group=\"spark-35\"}} ", world.namespace);
+        let sample = format!(
+            "athena_operator_retained_sessions_total{{namespace=\"{}\",work_group=\"spark-35\"}} ",
+            world.namespace
+        );
         Ok(text.lines().find_map(|line| line.strip_prefix(&sample)).map(str::to_owned))
     };
-    ensure!(counted()?.as_deref() == Some("0"), "the series begins with the session, so that its being retained is an increase: {:?}", counted()?);
+    ensure!(
+        counted()?.as_deref() == Some("0"),
+        "the series begins with the session, so that its being retained is an increase: {:?}",
+        counted()?
+    );
     // No event can be made in a namespace that is being deleted.
     until_namespace_gone(&world).await?;
     ensure!(world.live().len() == 1 && world.calls("TerminateSession").is_empty(), "{:?}", world.live());
     until("it is logged", || !retentions(&operator).is_empty()).await?;
     let told = retentions(&operator);
-    ensure!(told.len() == 1 && told[0]["session_id"] == id && told[0]["work_group"] == "spark-35" && told[0]["region"] == "eu-west-1", "{told:?}");
+    ensure!(
+        told.len() == 1
+            && told[0]["session_id"] == id
+            && told[0]["work_group"] == "spark-35"
+            && told[0]["region"] == "eu-west-1",
+        "{told:?}"
+    );
     until("it is counted", || counted().is_ok_and(|counted| counted.as_deref() == Some("1"))).await
 }
 

@@ -54,13 +54,17 @@ async fn what_is_applied_by_the_server_does_not_drift(world: World) -> anyhow::R
     generations_stay(&world, &live).await
 }
 
-async fn what_people_do_to_an_object_that_its_file_does_not_name_is_no_drift(world: World) -> anyhow::Result<()> {
+async fn what_people_do_to_an_object_that_its_file_does_not_name_is_no_drift(
+    world: World,
+) -> anyhow::Result<()> {
     let file = object("etl", &json!({ "workGroup": "spark-35" }));
     let _operator = world.operator()?;
     apply(&world, std::slice::from_ref(&file), &[])?;
     world.until_reason("etl", "SessionIdle").await?;
     // As the action of Argo CD does.
-    world.patch("etl", json!({ "spec": { "suspend": true }, "metadata": { "labels": { "owner": "me" } } })).await?;
+    world
+        .patch("etl", json!({ "spec": { "suspend": true }, "metadata": { "labels": { "owner": "me" } } }))
+        .await?;
     let live = json!(world.until_reason("etl", "Suspended").await?);
     let last_applied = last_applied(&live)?;
     no_drift(&world, &file, &live, &last_applied).await?;
@@ -87,13 +91,20 @@ fn desired(world: &World) -> anyhow::Result<Vec<Value>> {
 
 fn generated(seed: u64) -> Value {
     let mut rng = Rng::with_seed(seed);
-    let fields: Vec<_> = fields().into_iter().filter(|field| !field.structure && !field.in_list() && field.path != "workGroup").collect();
+    let fields: Vec<_> = fields()
+        .into_iter()
+        .filter(|field| !field.structure && !field.in_list() && field.path != "workGroup")
+        .collect();
     let often = rng.u8(2..6);
     loop {
         let mut spec = json!({ "workGroup": rng.choice(["spark-35", "pyspark-3"]) });
         for field in &fields {
             if rng.u8(..often) == 0 {
-                let value = if field.path == "description" { text(&mut rng) } else { rng.choice(&field.valid).expect("a value").clone() };
+                let value = if field.path == "description" {
+                    text(&mut rng)
+                } else {
+                    rng.choice(&field.valid).expect("a value").clone()
+                };
                 field.parent_in(&mut spec).insert(field.name().into(), value);
             }
         }
@@ -109,7 +120,10 @@ fn generated(seed: u64) -> Value {
 
 /// A text that YAML, JSON or a merge could take for something else.
 fn text(rng: &mut Rng) -> Value {
-    let parts = ["yes", "null", " ", "\n", "\t", "#", ": ", "'", "\"", "0x10", "1e3", "{{ a }}", "é", "😀", "~", "- ", "\\", "%"];
+    let parts = [
+        "yes", "null", " ", "\n", "\t", "#", ": ", "'", "\"", "0x10", "1e3", "{{ a }}", "é", "😀", "~", "- ",
+        "\\", "%",
+    ];
     let length = rng.usize(1..12);
     Value::String((0..length).map(|_| rng.choice(parts).expect("a part")).collect())
 }
@@ -133,7 +147,9 @@ fn apply(world: &World, objects: &[Value], flags: &[&str]) -> anyhow::Result<Str
 /// All objects, once the operator has reported on each: a session is idle, or its start is refused, or whatever else the spec leads to.
 async fn until_reported(world: &World, count: usize) -> anyhow::Result<BTreeMap<String, Value>> {
     let reported = |object: &AthenaSession| {
-        let ready = ready_condition(object).filter(|ready| !matches!(ready.reason.as_str(), "Starting" | "SessionCreating" | "SessionCreated"));
+        let ready = ready_condition(object).filter(|ready| {
+            !matches!(ready.reason.as_str(), "Starting" | "SessionCreating" | "SessionCreated")
+        });
         ready.is_some() && status(object).observed_generation == object.metadata.generation
     };
     let all = world.sessions.list(&ListParams::default()).await?.items;
@@ -149,7 +165,8 @@ async fn until_reported(world: &World, count: usize) -> anyhow::Result<BTreeMap<
 
 /// What kubectl applied, less what it adds itself and Argo CD leaves out of a comparison.
 fn last_applied(live: &Value) -> anyhow::Result<Value> {
-    let text = live["metadata"]["annotations"][LAST_APPLIED].as_str().context("kubectl notes what it applies")?;
+    let text =
+        live["metadata"]["annotations"][LAST_APPLIED].as_str().context("kubectl notes what it applies")?;
     let mut applied: Value = serde_json::from_str(text)?;
     let metadata = applied["metadata"].as_object_mut().context("no metadata")?;
     metadata.remove("namespace");
@@ -165,7 +182,11 @@ async fn no_drift(world: &World, desired: &Value, live: &Value, last_applied: &V
     let dry_run = PatchParams::apply("somebody").force().dry_run();
     let predicted = json!(world.sessions.patch(name, &dry_run, &Patch::Apply(desired)).await?);
     let live = json!(serde_json::from_value::<AthenaSession>(live.clone())?);
-    ensure!(compared(&predicted) == compared(&live), "Flux would change {name} from {:.2000} to {predicted:.2000}", live.to_string());
+    ensure!(
+        compared(&predicted) == compared(&live),
+        "Flux would change {name} from {:.2000} to {predicted:.2000}",
+        live.to_string()
+    );
     Ok(())
 }
 
@@ -178,7 +199,11 @@ fn compared(object: &Value) -> Value {
 async fn generations_stay(world: &World, before: &BTreeMap<String, Value>) -> anyhow::Result<()> {
     for object in world.sessions.list(&ListParams::default()).await? {
         let before = &before[&object.name_any()]["metadata"]["generation"];
-        ensure!(json!(object.metadata.generation) == *before, "{}: applying it again changed generation {before}", object.name_any());
+        ensure!(
+            json!(object.metadata.generation) == *before,
+            "{}: applying it again changed generation {before}",
+            object.name_any()
+        );
     }
     Ok(())
 }

@@ -15,8 +15,14 @@ tests![
 /// The events with a reason, the oldest first.
 fn events(world: &World, reason: &str) -> anyhow::Result<Vec<Value>> {
     let selector = format!("--field-selector=reason={reason}");
-    let events: Value =
-        serde_json::from_str(&world.kubectl(&["get", "events", &selector, "--sort-by=.metadata.creationTimestamp", "-o", "json"])?)?;
+    let events: Value = serde_json::from_str(&world.kubectl(&[
+        "get",
+        "events",
+        &selector,
+        "--sort-by=.metadata.creationTimestamp",
+        "-o",
+        "json",
+    ])?)?;
     events["items"].as_array().cloned().context("no list of events")
 }
 
@@ -26,13 +32,19 @@ fn message(event: &Value) -> &str {
 
 /// How often the operator has written events that were there already.
 fn patches(world: &World) -> anyhow::Result<usize> {
-    let of = |request: &environment::Request| request.user.contains(&world.namespace) && request.resource == "events" && request.verb == "patch";
+    let of = |request: &environment::Request| {
+        request.user.contains(&world.namespace) && request.resource == "events" && request.verb == "patch"
+    };
     Ok(world.stage().requests()?.into_iter().filter(of).count())
 }
 
-async fn what_is_refused_again_is_one_event_with_the_newest_request_and_another_refusal_is_another(world: World) -> anyhow::Result<()> {
+async fn what_is_refused_again_is_one_event_with_the_newest_request_and_another_refusal_is_another(
+    world: World,
+) -> anyhow::Result<()> {
     let told = |count: usize| events(&world, "TerminateRefused").is_ok_and(|events| events.len() == count);
-    let request = |call: usize| world.calls("TerminateSession").get(call).map(|call| call.request_id.clone()).context("no such call");
+    let request = |call: usize| {
+        world.calls("TerminateSession").get(call).map(|call| call.request_id.clone()).context("no such call")
+    };
     world.emulator.configure(|config| config.deny = vec!["TerminateSession".into()]);
     let _operator = world.operator()?;
     world.create("one").await?;
@@ -45,7 +57,11 @@ async fn what_is_refused_again_is_one_event_with_the_newest_request_and_another_
     let first = events(&world, "TerminateRefused")?;
     let calls = world.calls("TerminateSession").len();
 
-    let newest = || events(&world, "TerminateRefused").ok().and_then(|events| events.into_iter().max_by_key(|event| event["count"].as_i64()));
+    let newest = || {
+        events(&world, "TerminateRefused")
+            .ok()
+            .and_then(|events| events.into_iter().max_by_key(|event| event["count"].as_i64()))
+    };
     until("it is tried again and again", || world.calls("TerminateSession").len() >= calls + 4).await?;
     let ids = (calls..calls + 4).map(request).collect::<anyhow::Result<Vec<_>>>()?;
     let shows = |event: &Value| ids.iter().any(|id| message(event).contains(id.as_str()));
@@ -54,11 +70,20 @@ async fn what_is_refused_again_is_one_event_with_the_newest_request_and_another_
     let events = events(&world, "TerminateRefused")?;
     let tries = world.calls("TerminateSession").len();
     ensure!(events.len() == 2, "{events:#?}");
-    let denied = events.iter().find(|event| message(event).contains("not authorized")).context("the first refusal is not told")?;
+    let denied = events
+        .iter()
+        .find(|event| message(event).contains("not authorized"))
+        .context("the first refusal is not told")?;
     ensure!(denied["count"] == 1 && message(denied).contains(&request(0)?), "{denied}");
     let throttled = newest().context("no event")?;
-    let same = first.iter().find(|event| event["metadata"]["name"] == throttled["metadata"]["name"]).context("another event object")?;
-    ensure!(same["firstTimestamp"] == throttled["firstTimestamp"] && message(same) != message(&throttled), "{throttled}");
+    let same = first
+        .iter()
+        .find(|event| event["metadata"]["name"] == throttled["metadata"]["name"])
+        .context("another event object")?;
+    ensure!(
+        same["firstTimestamp"] == throttled["firstTimestamp"] && message(same) != message(&throttled),
+        "{throttled}"
+    );
     ensure!(throttled["count"].as_u64().is_some_and(|count| count > 2), "{throttled}");
     let patches = patches(&world)?;
     ensure!(patches <= 2, "{patches} writes for {tries} calls");
@@ -70,12 +95,26 @@ async fn each_attempt_has_events_of_its_own(world: World) -> anyhow::Result<()> 
     world.create_with("one", json!({ "workGroup": "spark-35", "restartPolicy": "OnFailure" })).await?;
     for attempt in 0..2 {
         world.until("one", "idle", |object| is_idle(object, attempt)).await?;
-        let id = world.emulator.sessions().iter().find(|session| session.live).context("no session lives")?.session_id.clone();
+        let id = world
+            .emulator
+            .sessions()
+            .iter()
+            .find(|session| session.live)
+            .context("no session lives")?
+            .session_id
+            .clone();
         let reason = format!("failure {attempt}");
-        world.emulator.set_state(&id, Change::State { state: "FAILED".into(), reason: Some(reason.clone()) })?;
-        for (kind, text) in [("SessionStarted", &id), ("RestartingAfterFailure", &id), ("RestartingAfterFailure", &reason)] {
-            let is_told =
-                || events(&world, kind).is_ok_and(|events| events.iter().filter(|event| message(event).contains(text.as_str())).count() == 1);
+        world
+            .emulator
+            .set_state(&id, Change::State { state: "FAILED".into(), reason: Some(reason.clone()) })?;
+        for (kind, text) in
+            [("SessionStarted", &id), ("RestartingAfterFailure", &id), ("RestartingAfterFailure", &reason)]
+        {
+            let is_told = || {
+                events(&world, kind).is_ok_and(|events| {
+                    events.iter().filter(|event| message(event).contains(text.as_str())).count() == 1
+                })
+            };
             until(&format!("{kind} tells of {text}"), is_told).await?;
         }
     }
@@ -103,8 +142,15 @@ async fn a_start_is_told_though_status_and_events_could_not_be_written(world: Wo
         proxy.set_faults(vec![fault_proxy::Fault::new(verb, resource, kind).after(spared).times(times)]);
         world.create(name).await?;
         let is_its = |event: &Value| event["involvedObject"]["name"] == name;
-        until(&format!("{name} is told"), || events(&world, "SessionStarted").is_ok_and(|events| events.iter().any(is_its))).await?;
-        let failed = proxy.requests().iter().filter(|request| request.outcome == fault_proxy::Outcome::Failed(code)).count();
+        until(&format!("{name} is told"), || {
+            events(&world, "SessionStarted").is_ok_and(|events| events.iter().any(is_its))
+        })
+        .await?;
+        let failed = proxy
+            .requests()
+            .iter()
+            .filter(|request| request.outcome == fault_proxy::Outcome::Failed(code))
+            .count();
         ensure!(u32::try_from(failed)? == times, "{failed} requests failed with {code}");
     }
     Ok(())

@@ -30,7 +30,10 @@ pub struct Test {
 }
 
 /// A test made of an asynchronous function.
-pub fn test<F: Future<Output = anyhow::Result<()>> + Send + 'static>(name: &'static str, run: fn(World) -> F) -> Test {
+pub fn test<F: Future<Output = anyhow::Result<()>> + Send + 'static>(
+    name: &'static str,
+    run: fn(World) -> F,
+) -> Test {
     Test { name, run: Box::new(move |world| Box::pin(run(world))) }
 }
 
@@ -49,7 +52,9 @@ pub fn run(modules: Vec<(&'static str, Vec<Test>)>) -> ExitCode {
     let mut arguments = Arguments::from_args();
     // They wait more than they work.
     arguments.test_threads = arguments.test_threads.or(Some(8));
-    let runtime = Arc::new(tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("threads can be started"));
+    let runtime = Arc::new(
+        tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("threads can be started"),
+    );
     let stage: Arc<OnceLock<Result<Stage, String>>> = Arc::default();
     let trials = modules
         .into_iter()
@@ -107,11 +112,14 @@ fn ends(logs: &Logs) -> String {
 }
 
 /// Tests of an operator that lacks a right, as their namespaces begin.
-const WITHOUT_A_RIGHT: [&str; 3] = ["without-the-right-to-the-lease", "it-is-alive-and-not-ready-while-all", "a-namespace-that-is-refused"];
+const WITHOUT_A_RIGHT: [&str; 3] =
+    ["without-the-right-to-the-lease", "it-is-alive-and-not-ready-while-all", "a-namespace-that-is-refused"];
 
 /// What an operator asked for and its roles do not allow.
 fn refused(stage: &Stage) -> anyhow::Result<Vec<Request>> {
-    let is_wanted = |request: &Request| WITHOUT_A_RIGHT.iter().any(|test| request.user.starts_with(&format!("system:serviceaccount:{test}")));
+    let is_wanted = |request: &Request| {
+        WITHOUT_A_RIGHT.iter().any(|test| request.user.starts_with(&format!("system:serviceaccount:{test}")))
+    };
     Ok(stage.requests()?.into_iter().filter(|request| !request.is_allowed && !is_wanted(request)).collect())
 }
 
@@ -133,7 +141,8 @@ static NUMBER: AtomicU32 = AtomicU32::new(0);
 
 impl World {
     async fn new(stage: Arc<OnceLock<Result<Stage, String>>>, name: &str) -> anyhow::Result<Self> {
-        let short: String = name.chars().take(40).map(|letter| if letter == '_' { '-' } else { letter }).collect();
+        let short: String =
+            name.chars().take(40).map(|letter| if letter == '_' { '-' } else { letter }).collect();
         let namespace = format!("{}-{}", short.trim_matches('-'), NUMBER.fetch_add(1, Ordering::Relaxed));
         let config = Config {
             creating: Duration::from_millis(100),
@@ -147,7 +156,9 @@ impl World {
             stage.kubectl_ok(&["create", "namespace", &namespace])?;
             kube::config::Kubeconfig::read_from(stage.kubeconfig())?
         };
-        let config = kube::Config::from_custom_kubeconfig(kubeconfig, &kube::config::KubeConfigOptions::default()).await?;
+        let config =
+            kube::Config::from_custom_kubeconfig(kubeconfig, &kube::config::KubeConfigOptions::default())
+                .await?;
         let client = Client::try_from(config)?;
         let sessions = Api::namespaced(client.clone(), &namespace);
         Ok(Self { stage, namespace, emulator, client, sessions, logs: Logs::default() })
@@ -184,9 +195,15 @@ impl World {
     }
 
     /// Starts an operator, without waiting, whose requests to the API server pass through a proxy with these faults. The folder has its kubeconfig.
-    pub async fn proxied(&self, faults: Vec<fault_proxy::Fault>, flags: &[&str]) -> anyhow::Result<(FaultProxy, Operator, tempfile::TempDir)> {
+    pub async fn proxied(
+        &self,
+        faults: Vec<fault_proxy::Fault>,
+        flags: &[&str],
+    ) -> anyhow::Result<(FaultProxy, Operator, tempfile::TempDir)> {
         let kubeconfig = kube::config::Kubeconfig::read_from(self.stage().kubeconfig())?;
-        let config = kube::Config::from_custom_kubeconfig(kubeconfig, &kube::config::KubeConfigOptions::default()).await?;
+        let config =
+            kube::Config::from_custom_kubeconfig(kubeconfig, &kube::config::KubeConfigOptions::default())
+                .await?;
         let proxy = FaultProxy::start(&config).await?;
         proxy.set_faults(faults);
         let own = self.stage().operator_kubeconfig(Scope::Namespace(&self.namespace))?;
@@ -199,7 +216,12 @@ impl World {
         Ok((proxy, operator, folder))
     }
 
-    fn operator_of(&self, scope: Scope<'_>, flags: &[&str], env: &[(&str, &str)]) -> anyhow::Result<Operator> {
+    fn operator_of(
+        &self,
+        scope: Scope<'_>,
+        flags: &[&str],
+        env: &[(&str, &str)],
+    ) -> anyhow::Result<Operator> {
         let operator = self.started(scope, flags, env)?;
         operator.wait_until_ready()?;
         Ok(operator)
@@ -218,7 +240,10 @@ impl World {
         .concat();
         let url = self.emulator.url();
         let binary = operator_binary();
-        let operator = Operator::start(self.stage(), &OperatorOptions { binary: &binary, scope, athena: &url, flags, env: &env })?;
+        let operator = Operator::start(
+            self.stage(),
+            &OperatorOptions { binary: &binary, scope, athena: &url, flags, env: &env },
+        )?;
         self.logs.lock().expect("no holder panics").push(File::open(operator.log_file())?);
         Ok(operator)
     }
@@ -229,9 +254,12 @@ impl World {
         for named in &mut kubeconfig.auth_infos {
             let info = named.auth_info.get_or_insert_default();
             info.impersonate = Some(user.to_owned());
-            info.impersonate_groups = Some(groups.iter().chain(&["system:masters"]).map(|group| (*group).to_owned()).collect());
+            info.impersonate_groups =
+                Some(groups.iter().chain(&["system:masters"]).map(|group| (*group).to_owned()).collect());
         }
-        let config = kube::Config::from_custom_kubeconfig(kubeconfig, &kube::config::KubeConfigOptions::default()).await?;
+        let config =
+            kube::Config::from_custom_kubeconfig(kubeconfig, &kube::config::KubeConfigOptions::default())
+                .await?;
         Ok(Api::namespaced(Client::try_from(config)?, &self.namespace))
     }
 
@@ -263,7 +291,12 @@ impl World {
     }
 
     /// Waits until an object is as `wanted` says.
-    pub async fn until(&self, name: &str, what: &str, wanted: impl Fn(&AthenaSession) -> bool) -> anyhow::Result<AthenaSession> {
+    pub async fn until(
+        &self,
+        name: &str,
+        what: &str,
+        wanted: impl Fn(&AthenaSession) -> bool,
+    ) -> anyhow::Result<AthenaSession> {
         let start = Instant::now();
         loop {
             let object = self.sessions.get_opt(name).await?;
@@ -279,7 +312,8 @@ impl World {
 
     /// Waits until Ready has this reason.
     pub async fn until_reason(&self, name: &str, reason: &str) -> anyhow::Result<AthenaSession> {
-        self.until(name, reason, |object| ready_condition(object).is_some_and(|ready| ready.reason == reason)).await
+        self.until(name, reason, |object| ready_condition(object).is_some_and(|ready| ready.reason == reason))
+            .await
     }
 
     /// Waits until an object is gone.

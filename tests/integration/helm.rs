@@ -16,7 +16,9 @@ tests![
     kubectl_wait_is_not_met_by_a_condition_that_an_edit_has_made_stale,
 ];
 
-async fn helm_install_waits_for_a_session_that_starts_and_returns_when_it_is_idle(world: World) -> anyhow::Result<()> {
+async fn helm_install_waits_for_a_session_that_starts_and_returns_when_it_is_idle(
+    world: World,
+) -> anyhow::Result<()> {
     world.emulator.configure(|config| config.stick_in = Some("CREATING".into()));
     let _operator = world.operator()?;
     let mut helm = install_of(&world, &json!({ "slow": { "workGroup": "spark-35" } }))?;
@@ -31,8 +33,11 @@ async fn helm_install_waits_for_a_session_that_starts_and_returns_when_it_is_idl
 }
 
 async fn helm_install_ends_at_a_refused_start_long_before_its_timeout(world: World) -> anyhow::Result<()> {
-    let refused =
-        FaultKind::Fail { status: 400, code: "InvalidRequestException".into(), message: "1 validation error detected: no such value".into() };
+    let refused = FaultKind::Fail {
+        status: 400,
+        code: "InvalidRequestException".into(),
+        message: "1 validation error detected: no such value".into(),
+    };
     world.emulator.set_faults(vec![Fault::new("StartSession", refused)]);
     let _operator = world.operator()?;
     let output = ended(install_of(&world, &json!({ "refused": { "workGroup": "spark-35" } }))?).await?;
@@ -41,15 +46,26 @@ async fn helm_install_ends_at_a_refused_start_long_before_its_timeout(world: Wor
     Ok(())
 }
 
-async fn kubectl_wait_is_not_met_by_a_condition_that_an_edit_has_made_stale(world: World) -> anyhow::Result<()> {
+async fn kubectl_wait_is_not_met_by_a_condition_that_an_edit_has_made_stale(
+    world: World,
+) -> anyhow::Result<()> {
     let operator = world.operator()?;
     world.create("edited").await?;
     world.until_reason("edited", "SessionIdle").await?;
-    let wait = |time: &str| world.kubectl(&["wait", "--for=condition=Ready", "athenasession/edited", &format!("--timeout={time}")]);
+    let wait = |time: &str| {
+        world.kubectl(&[
+            "wait",
+            "--for=condition=Ready",
+            "athenasession/edited",
+            &format!("--timeout={time}"),
+        ])
+    };
     wait("10s")?;
     drop(operator);
     world.patch("edited", json!({ "spec": { "activeDeadlineSeconds": 36000 } })).await?;
-    let stale = wait("1s").err().context("the condition of before the edit is taken for a verdict on what the object says now")?;
+    let stale = wait("1s")
+        .err()
+        .context("the condition of before the edit is taken for a verdict on what the object says now")?;
     ensure!(format!("{stale:#}").contains("timed out"), "{stale:#}");
     let _operator = world.operator()?;
     wait("60s")?;
@@ -59,7 +75,9 @@ async fn kubectl_wait_is_not_met_by_a_condition_that_an_edit_has_made_stale(worl
 /// Helm 4 as the administrator, in the test's namespace.
 fn helm(world: &World, arguments: &[&str]) -> anyhow::Result<Command> {
     let mut helm = Command::new(Tool::Helm.path()?);
-    helm.args(arguments).args(["--namespace", &world.namespace]).env("KUBECONFIG", world.stage().kubeconfig());
+    helm.args(arguments)
+        .args(["--namespace", &world.namespace])
+        .env("KUBECONFIG", world.stage().kubeconfig());
     // Not the user's plugins.
     helm.env("HELM_PLUGINS", "/nonexistent");
     Ok(helm)
@@ -68,7 +86,18 @@ fn helm(world: &World, arguments: &[&str]) -> anyhow::Result<Command> {
 /// `helm install --wait` of the chart that holds these sessions; its timeout is longer than any test waits.
 fn install_of(world: &World, sessions: &Value) -> anyhow::Result<Child> {
     let chart = repository().join("tests/node/sessions").display().to_string();
-    let mut helm = helm(world, &["install", "sessions", &chart, "--wait", "--timeout=10m", "--set-json", &format!("sessions={sessions}")])?;
+    let mut helm = helm(
+        world,
+        &[
+            "install",
+            "sessions",
+            &chart,
+            "--wait",
+            "--timeout=10m",
+            "--set-json",
+            &format!("sessions={sessions}"),
+        ],
+    )?;
     Ok(helm.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?)
 }
 
@@ -91,7 +120,19 @@ pub fn apply_template(world: &World, template: &str, values: &Value) -> anyhow::
     let folder = tempfile::tempdir()?;
     let (given, rendered) = (folder.path().join("values.yaml"), folder.path().join("rendered.yaml"));
     std::fs::write(&given, values.to_string())?;
-    let output = helm(world, &["template", &world.namespace, &chart, "--show-only", template, "--values", &given.display().to_string()])?.output()?;
+    let output = helm(
+        world,
+        &[
+            "template",
+            &world.namespace,
+            &chart,
+            "--show-only",
+            template,
+            "--values",
+            &given.display().to_string(),
+        ],
+    )?
+    .output()?;
     ensure!(output.status.success(), "{}", told(&output));
     std::fs::write(&rendered, output.stdout)?;
     world.kubectl(&["apply", "-f", &rendered.display().to_string()])?;

@@ -18,7 +18,10 @@ tests![
 ];
 
 async fn patch_status(world: &World, name: &str, patch: Value) -> anyhow::Result<()> {
-    world.sessions.patch_status(name, &PatchParams::default(), &Patch::Merge(json!({ "status": patch }))).await?;
+    world
+        .sessions
+        .patch_status(name, &PatchParams::default(), &Patch::Merge(json!({ "status": patch })))
+        .await?;
     Ok(())
 }
 
@@ -41,8 +44,16 @@ async fn one_object_that_cannot_be_read_does_not_stop_the_others(world: World) -
         "--for=jsonpath={.status.conditions[?(@.type==\"Ready\")].reason}=ObjectInvalid",
         "--timeout=60s",
     ])?;
-    let message = world.kubectl(&["get", "athenasession/bad", "-o", "jsonpath={.status.conditions[?(@.type==\"Stalled\")].message}"])?;
-    ensure!(message.contains("status.attemptTime") && message.contains("kubectl patch athenasession bad"), "{message}");
+    let message = world.kubectl(&[
+        "get",
+        "athenasession/bad",
+        "-o",
+        "jsonpath={.status.conditions[?(@.type==\"Stalled\")].message}",
+    ])?;
+    ensure!(
+        message.contains("status.attemptTime") && message.contains("kubectl patch athenasession bad"),
+        "{message}"
+    );
     world.create("good").await?;
     until("the other is started", || world.emulator.sessions().len() == 2).await?;
     world.kubectl(&["wait", "athenasession/good", "--for=condition=Ready", "--timeout=60s"])?;
@@ -51,14 +62,18 @@ async fn one_object_that_cannot_be_read_does_not_stop_the_others(world: World) -
     ensure!(calls == 0 && world.live().len() == 2, "{}", operator.raw_log());
     write_time(&world, &time)?;
     world.until_reason("bad", "SessionIdle").await?;
-    ensure!(condition(&world.sessions.get("bad").await?, "Stalled").is_none() && world.emulator.sessions().len() == 2);
+    ensure!(
+        condition(&world.sessions.get("bad").await?, "Stalled").is_none()
+            && world.emulator.sessions().len() == 2
+    );
     Ok(())
 }
 
 /// The CRD without the bounds of `deletionPolicy`, as if an older release had not known them.
 fn loosened(crd: &str) -> anyhow::Result<String> {
     let mut crd: Value = serde_json::from_str(crd)?;
-    let policy = crd.pointer_mut("/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties/deletionPolicy");
+    let policy =
+        crd.pointer_mut("/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties/deletionPolicy");
     if let Some(policy) = policy.and_then(Value::as_object_mut) {
         policy.remove("enum");
     }
@@ -84,13 +99,17 @@ async fn an_object_of_an_older_schema_says_so_and_can_be_let_go(world: World) ->
     let list = json!({ "apiVersion": "v1", "kind": "List", "items": [manifest("old", "Orphan"), manifest("new", "Terminate")] });
     let file = tempfile::NamedTempFile::new()?;
     std::fs::write(file.path(), list.to_string())?;
-    until("the looser schema is served", || stage.kubectl_ok(&["apply", "-f", &file.path().display().to_string()]).is_ok()).await?;
+    until("the looser schema is served", || {
+        stage.kubectl_ok(&["apply", "-f", &file.path().display().to_string()]).is_ok()
+    })
+    .await?;
     let mut strict: Value = serde_json::from_str(&crd)?;
     strict["metadata"]["resourceVersion"] = Value::Null;
     replace(&strict.to_string())?;
 
     let url = world.emulator.url();
-    let env = [("ATHENA_OPERATOR_OBSERVE_INTERVAL", "200ms"), ("ATHENA_OPERATOR_TRANSITION_INTERVAL", "50ms")];
+    let env =
+        [("ATHENA_OPERATOR_OBSERVE_INTERVAL", "200ms"), ("ATHENA_OPERATOR_TRANSITION_INTERVAL", "50ms")];
     let binary = Path::new(env!("CARGO_BIN_EXE_athena-operator"));
     let options = OperatorOptions { binary, scope: Scope::Everywhere, athena: &url, flags: &[], env: &env };
     let operator = Operator::start(&stage, &options)?;
@@ -98,7 +117,12 @@ async fn an_object_of_an_older_schema_says_so_and_can_be_let_go(world: World) ->
     stage.kubectl_ok(&["wait", "athenasession/new", "--for=condition=Ready", "--timeout=60s"])?;
     stage.kubectl_ok(&["wait", "athenasession/old", "--for=condition=Stalled", "--timeout=60s"])?;
     stage.kubectl_ok(&["delete", "athenasession/old", "--wait=false"])?;
-    let message = stage.kubectl_ok(&["get", "athenasession/old", "-o", "jsonpath={.status.conditions[?(@.type==\"Ready\")].message}"])?;
+    let message = stage.kubectl_ok(&[
+        "get",
+        "athenasession/old",
+        "-o",
+        "jsonpath={.status.conditions[?(@.type==\"Ready\")].message}",
+    ])?;
     let command = message.split_once("kubectl ").map(|(_, command)| command.to_owned()).unwrap_or_default();
     ensure!(message.contains("spec.deletionPolicy") && !message.contains("Orphan"), "{message}");
     // The way out, as the object itself tells it.
@@ -113,27 +137,44 @@ async fn a_status_that_names_a_foreign_session_leaves_that_session_alone(world: 
     world.emulator.set_state(&foreign, Change::State { state: "IDLE".into(), reason: None })?;
     world.create_with("thief", json!({ "workGroup": "spark-35", "suspend": true })).await?;
     let time = "2026-01-01T00:00:00Z";
-    let forged =
-        json!({ "attempt": 0, "attemptTime": time, "region": "eu-west-1", "accountId": "000000000000", "sessionId": foreign, "state": "IDLE" });
+    let forged = json!({ "attempt": 0, "attemptTime": time, "region": "eu-west-1", "accountId": "000000000000", "sessionId": foreign, "state": "IDLE" });
     patch_status(&world, "thief", forged).await?;
     let _operator = world.operator_with(&[], &[("ATHENA_OPERATOR_UNCERTAINTY", "1s")])?;
     // The attempt is older than the uncertainty and has no session: it is lost, and the object is suspended.
     world.until_reason("thief", "Suspended").await?;
     world.delete("thief").await?;
     world.until_gone("thief").await?;
-    ensure!(world.calls("TerminateSession").is_empty() && world.live().len() == 1, "{:?}", world.calls("TerminateSession"));
+    ensure!(
+        world.calls("TerminateSession").is_empty() && world.live().len() == 1,
+        "{:?}",
+        world.calls("TerminateSession")
+    );
     Ok(())
 }
 
 async fn a_forged_marker_with_another_configuration_is_not_adopted(world: World) -> anyhow::Result<()> {
-    let object = world.create_with("victim", json!({ "workGroup": "spark-35", "executionRole": "arn:aws:iam::000000000000:role/own" })).await?;
-    let forged = world.emulator.create_foreign("spark-35", Some(&format!("[athena-operator/{}]", uid(&object))));
+    let object = world
+        .create_with(
+            "victim",
+            json!({ "workGroup": "spark-35", "executionRole": "arn:aws:iam::000000000000:role/own" }),
+        )
+        .await?;
+    let forged =
+        world.emulator.create_foreign("spark-35", Some(&format!("[athena-operator/{}]", uid(&object))));
     world.emulator.set_state(&forged, Change::State { state: "IDLE".into(), reason: None })?;
     let time = "2026-01-01T00:00:00Z";
-    patch_status(&world, "victim", json!({ "attempt": 0, "attemptTime": time, "region": "eu-west-1", "accountId": "000000000000" })).await?;
+    patch_status(
+        &world,
+        "victim",
+        json!({ "attempt": 0, "attemptTime": time, "region": "eu-west-1", "accountId": "000000000000" }),
+    )
+    .await?;
     let _operator = world.operator_with(&[], &[("ATHENA_OPERATOR_UNCERTAINTY", "1s")])?;
     let held = world.until_reason("victim", "MarkerMismatch").await?;
-    ensure!(status(&held).session_id.is_none() && ready_condition(&held).is_some_and(|ready| ready.message.contains(&forged)));
+    ensure!(
+        status(&held).session_id.is_none()
+            && ready_condition(&held).is_some_and(|ready| ready.message.contains(&forged))
+    );
     ensure!(world.calls("StartSession").is_empty() && world.calls("TerminateSession").is_empty());
     // Its owner ends the forged one, and the object goes on.
     world.emulator.set_state(&forged, Change::Terminate)?;
@@ -145,13 +186,16 @@ async fn a_forged_marker_with_another_configuration_is_not_adopted(world: World)
 async fn finalizers_of_others_stay(world: World) -> anyhow::Result<()> {
     // Of so many as the second has, not all are kept in memory.
     for (name, count) in [("crowded", 20), ("overcrowded", 2000)] {
-        let others: Vec<String> = (0..count).map(|number| format!("example.com/finalizer-{number}")).collect();
+        let others: Vec<String> =
+            (0..count).map(|number| format!("example.com/finalizer-{number}")).collect();
         world.create(name).await?;
         world.patch(name, json!({ "metadata": { "finalizers": others } })).await?;
         let operator = world.operator()?;
         world.until_reason(name, "SessionIdle").await?;
         world.delete(name).await?;
-        let let_go = |object: &athena_operator::api::AthenaSession| object.metadata.finalizers.as_ref() == Some(&others);
+        let let_go = |object: &athena_operator::api::AthenaSession| {
+            object.metadata.finalizers.as_ref() == Some(&others)
+        };
         world.until(name, "let go by the operator only", let_go).await?;
         ensure!(world.live().is_empty());
         world.patch(name, json!({ "metadata": { "finalizers": [] } })).await?;

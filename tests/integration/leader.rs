@@ -64,7 +64,11 @@ async fn another_replica_takes_over_when_the_leader_is_told_to_end(world: World)
         world.delete(name).await?;
         world.until_gone(name).await?;
     }
-    ensure!(world.emulator.sessions().len() == 2 && world.live().is_empty(), "{:?}", world.emulator.sessions());
+    ensure!(
+        world.emulator.sessions().len() == 2 && world.live().is_empty(),
+        "{:?}",
+        world.emulator.sessions()
+    );
     Ok(())
 }
 
@@ -80,7 +84,9 @@ async fn another_replica_takes_over_when_the_leader_is_killed(world: World) -> a
     Ok(())
 }
 
-async fn a_leader_that_was_stopped_for_longer_than_its_lease_ends_and_changes_nothing(world: World) -> anyhow::Result<()> {
+async fn a_leader_that_was_stopped_for_longer_than_its_lease_ends_and_changes_nothing(
+    world: World,
+) -> anyhow::Result<()> {
     let (leader, other) = pair(&world).await?;
     leader.signal(Signal::STOP);
     until("the other replica leads", || leads(&other)).await?;
@@ -98,7 +104,9 @@ async fn a_leader_that_loses_its_lease_to_another_ends(world: World) -> anyhow::
     let leader = replica(&world)?;
     until("it leads", || leads(&leader)).await?;
     let taken = json!({ "spec": { "holderIdentity": "somebody-else" } });
-    lease(&world).patch("athena-operator", &kube::api::PatchParams::default(), &kube::api::Patch::Merge(taken)).await?;
+    lease(&world)
+        .patch("athena-operator", &kube::api::PatchParams::default(), &kube::api::Patch::Merge(taken))
+        .await?;
     until("it has ended", || leader.exit_status().is_some()).await?;
     ensure!(leader.exit_status().is_some_and(|status| !status.success()));
     ensure!(holder(&world).await? == "somebody-else");
@@ -106,9 +114,14 @@ async fn a_leader_that_loses_its_lease_to_another_ends(world: World) -> anyhow::
 }
 
 /// A leader with a lease of `duration` whose requests pass through a proxy.
-async fn proxied_leader(world: &World, duration: &str) -> anyhow::Result<(fault_proxy::FaultProxy, Operator, tempfile::TempDir)> {
-    let (namespace, duration) = (format!("--lease-namespace={}", world.namespace), format!("--lease-duration={duration}"));
-    let (proxy, leader, folder) = world.proxied(vec![], &[&namespace, &duration, "--leader-election=true"]).await?;
+async fn proxied_leader(
+    world: &World,
+    duration: &str,
+) -> anyhow::Result<(fault_proxy::FaultProxy, Operator, tempfile::TempDir)> {
+    let (namespace, duration) =
+        (format!("--lease-namespace={}", world.namespace), format!("--lease-duration={duration}"));
+    let (proxy, leader, folder) =
+        world.proxied(vec![], &[&namespace, &duration, "--leader-election=true"]).await?;
     until("it leads", || leads(&leader)).await?;
     Ok((proxy, leader, folder))
 }
@@ -130,14 +143,21 @@ async fn renewed(world: &World, times: usize) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn a_renewal_that_is_not_answered_is_tried_again_on_another_connection(world: World) -> anyhow::Result<()> {
+async fn a_renewal_that_is_not_answered_is_tried_again_on_another_connection(
+    world: World,
+) -> anyhow::Result<()> {
     let (proxy, leader, _folder) = proxied_leader(&world, "6s").await?;
     for effect in [false, true] {
         let hung = || {
             proxy
                 .requests()
                 .iter()
-                .filter(|request| matches!(request.outcome, fault_proxy::Outcome::HungBefore | fault_proxy::Outcome::HungAfter(_)))
+                .filter(|request| {
+                    matches!(
+                        request.outcome,
+                        fault_proxy::Outcome::HungBefore | fault_proxy::Outcome::HungAfter(_)
+                    )
+                })
                 .count()
         };
         let before = hung();
@@ -152,9 +172,15 @@ async fn a_renewal_that_is_not_answered_is_tried_again_on_another_connection(wor
     Ok(())
 }
 
-async fn a_leader_whose_api_server_takes_three_seconds_for_every_request_goes_on(world: World) -> anyhow::Result<()> {
+async fn a_leader_whose_api_server_takes_three_seconds_for_every_request_goes_on(
+    world: World,
+) -> anyhow::Result<()> {
     let (proxy, leader, _folder) = proxied_leader(&world, "15s").await?;
-    proxy.set_faults(vec![fault_proxy::Fault::new("*", "*", fault_proxy::FaultKind::Delay(std::time::Duration::from_secs(3)))]);
+    proxy.set_faults(vec![fault_proxy::Fault::new(
+        "*",
+        "*",
+        fault_proxy::FaultKind::Delay(std::time::Duration::from_secs(3)),
+    )]);
     world.create("one").await?;
     renewed(&world, 6).await?;
     ensure!(leader.exit_status().is_none(), "{}", leader.raw_log());
@@ -163,12 +189,18 @@ async fn a_leader_whose_api_server_takes_three_seconds_for_every_request_goes_on
     Ok(())
 }
 
-async fn without_the_right_to_the_lease_nothing_is_done_and_the_process_is_not_ready(world: World) -> anyhow::Result<()> {
-    let operator = world.unready_operator(&["--lease-name=another"], &[("ATHENA_OPERATOR_LEADER_ELECTION", "true")])?;
+async fn without_the_right_to_the_lease_nothing_is_done_and_the_process_is_not_ready(
+    world: World,
+) -> anyhow::Result<()> {
+    let operator =
+        world.unready_operator(&["--lease-name=another"], &[("ATHENA_OPERATOR_LEADER_ELECTION", "true")])?;
     world.create("one").await?;
     until("the refusal is logged", || operator.raw_log().contains("cannot take or renew the lease")).await?;
     ensure!(operator.get("/readyz")?.0 == 503 && operator.get("/livez")?.0 == 200);
-    ensure!(world.sessions.get("one").await?.metadata.finalizers.is_none() && world.calls("StartSession").is_empty());
+    ensure!(
+        world.sessions.get("one").await?.metadata.finalizers.is_none()
+            && world.calls("StartSession").is_empty()
+    );
     ensure!(operator.end(Signal::TERM)?.success());
     Ok(())
 }

@@ -47,7 +47,11 @@ fn set(world: &World, number: usize, state: &str) -> anyhow::Result<()> {
 
 /// One session lives, it is the object's, and its token is that of `attempt`.
 async fn one_lives(world: &World, name: &str, attempt: i32) -> anyhow::Result<()> {
-    let idle = world.until(name, "idle", |object| status(object).state.as_deref() == Some("IDLE") && status(object).attempt == Some(attempt)).await?;
+    let idle = world
+        .until(name, "idle", |object| {
+            status(object).state.as_deref() == Some("IDLE") && status(object).attempt == Some(attempt)
+        })
+        .await?;
     let live = world.live();
     let token = if attempt == 0 { uid(&idle) } else { format!("{}-{attempt}", uid(&idle)) };
     ensure!(live.len() == 1 && live[0].token.as_deref() == Some(&*token), "{live:?}");
@@ -55,7 +59,9 @@ async fn one_lives(world: &World, name: &str, attempt: i32) -> anyhow::Result<()
     Ok(())
 }
 
-async fn suspending_ends_the_session_and_resuming_starts_the_next_attempt(world: World) -> anyhow::Result<()> {
+async fn suspending_ends_the_session_and_resuming_starts_the_next_attempt(
+    world: World,
+) -> anyhow::Result<()> {
     let _operator = world.operator()?;
     world.create("office").await?;
     world.until_reason("office", "SessionIdle").await?;
@@ -69,7 +75,9 @@ async fn suspending_ends_the_session_and_resuming_starts_the_next_attempt(world:
     suspend(&world, "office", false).await?;
     one_lives(&world, "office", 1).await?;
     let resumed = status(&world.sessions.get("office").await?);
-    ensure!(resumed.previous_attempts.is_some_and(|attempts| attempts.len() == 1 && attempts[0].attempt == 0));
+    ensure!(
+        resumed.previous_attempts.is_some_and(|attempts| attempts.len() == 1 && attempts[0].attempt == 0)
+    );
     ensure!(resumed.restarts.is_none());
     Ok(())
 }
@@ -83,7 +91,9 @@ async fn an_object_that_is_created_suspended_starts_nothing(world: World) -> any
     one_lives(&world, "later", 0).await
 }
 
-async fn suspend_and_resume_while_the_session_ends_leave_one_live_session(world: World) -> anyhow::Result<()> {
+async fn suspend_and_resume_while_the_session_ends_leave_one_live_session(
+    world: World,
+) -> anyhow::Result<()> {
     world.emulator.configure(|config| config.terminating = std::time::Duration::from_secs(2));
     let _operator = world.operator()?;
     world.create("quick").await?;
@@ -94,7 +104,9 @@ async fn suspend_and_resume_while_the_session_ends_leave_one_live_session(world:
     one_lives(&world, "quick", 1).await
 }
 
-async fn suspend_and_resume_before_the_id_is_known_leave_one_live_session(world: World) -> anyhow::Result<()> {
+async fn suspend_and_resume_before_the_id_is_known_leave_one_live_session(
+    world: World,
+) -> anyhow::Result<()> {
     world.emulator.set_faults(vec![Fault::new("StartSession", FaultKind::DropAfter).times(2)]);
     let _operator = world.operator()?;
     world.create("early").await?;
@@ -164,7 +176,10 @@ async fn a_degraded_session_is_replaced(world: World) -> anyhow::Result<()> {
     set(&world, 0, "DEGRADED")?;
     one_lives(&world, "degraded", 1).await?;
     let previous = status(&world.sessions.get("degraded").await?).previous_attempts.unwrap_or_default();
-    ensure!(previous[0].end_reason.as_ref().is_some_and(|reason| reason.as_str() == "SessionDegraded"), "{previous:?}");
+    ensure!(
+        previous[0].end_reason.as_ref().is_some_and(|reason| reason.as_str() == "SessionDegraded"),
+        "{previous:?}"
+    );
     Ok(())
 }
 
@@ -180,10 +195,16 @@ async fn a_session_that_does_not_become_ready_in_time_has_failed(world: World) -
 
 async fn the_active_deadline_ends_the_session_for_good(world: World) -> anyhow::Result<()> {
     let _operator = world.operator()?;
-    world.create_with("capped", with(json!({ "activeDeadlineSeconds": 2, "restartPolicy": "OnFailure" }))).await?;
+    world
+        .create_with("capped", with(json!({ "activeDeadlineSeconds": 2, "restartPolicy": "OnFailure" })))
+        .await?;
     world.until_reason("capped", "SessionIdle").await?;
     let ended = world.until("capped", "over", |object| status(object).end_reason.is_some()).await?;
-    ensure!(ready_condition(&ended).is_some_and(|ready| ready.status == "True" && ready.reason == "DeadlineExceeded"), "{ended:?}");
+    ensure!(
+        ready_condition(&ended)
+            .is_some_and(|ready| ready.status == "True" && ready.reason == "DeadlineExceeded"),
+        "{ended:?}"
+    );
     ensure!(world.live().is_empty() && world.emulator.sessions().len() == 1);
     Ok(())
 }
@@ -194,7 +215,11 @@ async fn the_active_deadline_holds_though_athena_tells_no_start_time(world: Worl
     world.create_with("capped", with(json!({ "activeDeadlineSeconds": 2 }))).await?;
     let idle = status(&world.until_reason("capped", "SessionIdle").await?);
     ensure!(idle.start_time.is_none() && idle.first_start_time == idle.attempt_time, "{idle:?}");
-    world.until("capped", "over", |object| status(object).end_reason.is_some_and(|reason| reason.as_str() == "DeadlineExceeded")).await?;
+    world
+        .until("capped", "over", |object| {
+            status(object).end_reason.is_some_and(|reason| reason.as_str() == "DeadlineExceeded")
+        })
+        .await?;
     ensure!(world.live().is_empty() && world.emulator.sessions().len() == 1);
 
     // A session that no look has shown is capped too.
@@ -210,7 +235,11 @@ async fn a_deadline_that_is_set_later_counts_from_the_first_start(world: World) 
     // Not waiting for the next look, which is minutes away.
     world.patch("capped", json!({ "spec": { "activeDeadlineSeconds": 1 } })).await?;
     until("the session is ended", || world.live().is_empty()).await?;
-    world.until("capped", "over", |object| status(object).end_reason.is_some_and(|reason| reason.as_str() == "DeadlineExceeded")).await?;
+    world
+        .until("capped", "over", |object| {
+            status(object).end_reason.is_some_and(|reason| reason.as_str() == "DeadlineExceeded")
+        })
+        .await?;
     Ok(())
 }
 
@@ -260,7 +289,9 @@ async fn deleting_a_suspended_object_calls_nothing(world: World) -> anyhow::Resu
     Ok(())
 }
 
-async fn a_work_group_that_cannot_take_the_session_is_told_without_a_start(world: World) -> anyhow::Result<()> {
+async fn a_work_group_that_cannot_take_the_session_is_told_without_a_start(
+    world: World,
+) -> anyhow::Result<()> {
     let _operator = world.operator()?;
     let spark = json!({ "engineConfiguration": { "sparkProperties": { "spark.x": "1" } } });
     let logging = json!({ "workGroup": "pyspark-3", "monitoringConfiguration": { "managedLoggingConfiguration": { "enabled": true } } });

@@ -29,8 +29,9 @@ const STARTED: f64 = 80.0;
 
 /// A spec of about so many bytes, in 100 properties.
 fn large(bytes: usize, first: &str) -> Value {
-    let mut properties: serde_json::Map<String, Value> =
-        (1..100).map(|number| (format!("spark.property.p{number}"), "x".repeat(bytes / 100).into())).collect();
+    let mut properties: serde_json::Map<String, Value> = (1..100)
+        .map(|number| (format!("spark.property.p{number}"), "x".repeat(bytes / 100).into()))
+        .collect();
     properties.insert("spark.property.first".into(), first.into());
     json!({ "workGroup": "spark-35", "engineConfiguration": { "classifications": [{ "name": "spark-defaults", "properties": properties }] } })
 }
@@ -68,27 +69,50 @@ async fn memory_does_not_grow_with_what_users_store_in_objects(world: World) -> 
         world.patch(&format!("o-{number}"), annotations.clone()).await?;
     }
     // The list begins again in the middle.
-    let gone = fault_proxy::Fault::new("list", "athenasessions", fault_proxy::FaultKind::Fail { code: 410, retry_after: None }).after(5).times(1);
-    let (proxy, operator, _folder) = world.proxied(vec![gone], &["--athena-rate=5", "--athena-burst=10"]).await?;
-    let watches = |count: usize| proxy.requests_after(count).iter().filter(|request| request.operation.verb == "watch").count();
+    let gone = fault_proxy::Fault::new(
+        "list",
+        "athenasessions",
+        fault_proxy::FaultKind::Fail { code: 410, retry_after: None },
+    )
+    .after(5)
+    .times(1);
+    let (proxy, operator, _folder) =
+        world.proxied(vec![gone], &["--athena-rate=5", "--athena-burst=10"]).await?;
+    let watches = |count: usize| {
+        proxy.requests_after(count).iter().filter(|request| request.operation.verb == "watch").count()
+    };
     let start = Instant::now();
     while watches(0) == 0 {
-        ensure!(start.elapsed() < Duration::from_mins(3), "the objects are not listed:\n{}", operator.raw_log());
+        ensure!(
+            start.elapsed() < Duration::from_mins(3),
+            "the objects are not listed:\n{}",
+            operator.raw_log()
+        );
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     operator.wait_until_ready()?;
     let (_, metrics) = operator.get("/metrics")?;
     ensure!(metrics.contains("namespace"), "the objects are told:\n{metrics}");
     let gone = proxy.requests().iter().filter(|request| request.outcome == Outcome::Failed(410)).count();
-    let (started, lists) = (peak(&operator)?, proxy.requests().iter().filter(|request| request.operation.verb == "list").count());
-    eprintln!("after a start: {started:.1} MiB, {lists} pages, {gone} of them expired, {:?}", start.elapsed());
+    let (started, lists) = (
+        peak(&operator)?,
+        proxy.requests().iter().filter(|request| request.operation.verb == "list").count(),
+    );
+    eprintln!(
+        "after a start: {started:.1} MiB, {lists} pages, {gone} of them expired, {:?}",
+        start.elapsed()
+    );
     ensure!(started < LISTED, "{started} MiB after a start");
 
     // 410 Gone: everything is listed again.
-    let is_open = |request: &fault_proxy::Request| request.operation.verb == "watch" && request.outcome == Outcome::Passed(200);
+    let is_open = |request: &fault_proxy::Request| {
+        request.operation.verb == "watch" && request.outcome == Outcome::Passed(200)
+    };
     until("the objects are watched", || proxy.requests().iter().any(is_open)).await?;
     let before = proxy.arrived();
-    proxy.set_faults(vec![fault_proxy::Fault::new("watch", "athenasessions", fault_proxy::FaultKind::Gone).times(1)]);
+    proxy.set_faults(vec![
+        fault_proxy::Fault::new("watch", "athenasessions", fault_proxy::FaultKind::Gone).times(1),
+    ]);
     proxy.cut_watches();
     let listed_again = || {
         let after = proxy.requests_after(before);
@@ -108,7 +132,11 @@ async fn memory_does_not_grow_with_what_users_store_in_objects(world: World) -> 
     eprintln!("resumed: {resumed:.1} MiB");
     ensure!(resumed < STARTED, "{resumed} MiB when all were resumed");
     let starts = world.calls("StartSession");
-    ensure!(starts.len() == objects && starts.iter().all(|call| call.request.to_string().len() > 890_000), "{} starts", starts.len());
+    ensure!(
+        starts.len() == objects && starts.iter().all(|call| call.request.to_string().len() > 890_000),
+        "{} starts",
+        starts.len()
+    );
     Ok(())
 }
 
@@ -139,24 +167,35 @@ async fn a_value_in_a_large_spec_is_shown_nowhere(world: World) -> anyhow::Resul
     until("the refusal is logged", || operator.raw_log().contains("no status with ***")).await?;
     refusing.end(&world)?;
 
-    let (log, events, (_, metrics)) = (operator.raw_log(), world.kubectl(&["get", "events", "-o", "yaml"])?, operator.get("/metrics")?);
+    let (log, events, (_, metrics)) =
+        (operator.raw_log(), world.kubectl(&["get", "events", "-o", "yaml"])?, operator.get("/metrics")?);
     for (place, text) in [("log", log), ("events", events), ("metrics", metrics)] {
         let line = text.lines().find(|line| line.contains(CANARY));
         ensure!(line.is_none(), "the {place} hold the value: {}", line.unwrap_or_default());
     }
     for object in world.sessions.list(&ListParams::default()).await? {
-        ensure!(!serde_json::to_string(&object.status)?.contains(CANARY), "the status of {} holds the value", object.name_any());
+        ensure!(
+            !serde_json::to_string(&object.status)?.contains(CANARY),
+            "the status of {} holds the value",
+            object.name_any()
+        );
     }
     Ok(())
 }
 
-async fn a_text_is_withheld_while_the_spec_that_it_may_repeat_cannot_be_read(world: World) -> anyhow::Result<()> {
+async fn a_text_is_withheld_while_the_spec_that_it_may_repeat_cannot_be_read(
+    world: World,
+) -> anyhow::Result<()> {
     const CANARY: &str = "canary-of-a-spec-that-cannot-be-read";
     let (proxy, operator, _folder) = world.proxied(vec![], &[]).await?;
     operator.wait_until_ready()?;
     world.create_with("etl", large(300_000, CANARY)).await?;
     let id = status(&world.until_reason("etl", "SessionIdle").await?).session_id.context("an id")?;
-    proxy.set_faults(vec![fault_proxy::Fault::new("get", "athenasessions", fault_proxy::FaultKind::Fail { code: 500, retry_after: None })]);
+    proxy.set_faults(vec![fault_proxy::Fault::new(
+        "get",
+        "athenasessions",
+        fault_proxy::FaultKind::Fail { code: 500, retry_after: None },
+    )]);
     let reason = Some(format!("the value {CANARY} is no good"));
     world.emulator.set_state(&id, Change::State { state: "FAILED".into(), reason })?;
     let object = world.until_reason("etl", "SessionFailed").await?;
@@ -177,11 +216,16 @@ async fn a_session_of_a_large_spec_is_adopted_only_with_its_properties(world: Wo
     operator.end(environment::Signal::KILL)?;
     world.emulator.set_faults(vec![]);
     // Nothing of the attempt is recorded any more.
-    let wiped = json!({ "status": { "attempt": null, "attemptTime": null, "region": null, "accountId": null } });
+    let wiped =
+        json!({ "status": { "attempt": null, "attemptTime": null, "region": null, "accountId": null } });
     world.sessions.patch_status("lost", &PatchParams::default(), &Patch::Merge(wiped)).await?;
     let _operator = world.operator_with(&["--uncertainty=1s"], &[])?;
     let object = world.until_reason("lost", "SessionIdle").await?;
-    ensure!(condition(&object, "Stalled").is_none() && world.emulator.sessions().len() == 1, "{:?}", world.emulator.sessions().len());
+    ensure!(
+        condition(&object, "Stalled").is_none() && world.emulator.sessions().len() == 1,
+        "{:?}",
+        world.emulator.sessions().len()
+    );
 
     // One that carries the marker and lacks the properties is not its session.
     world.emulator.set_faults(vec![Fault::new("StartSession", FaultKind::DropBefore)]);

@@ -26,7 +26,9 @@ tests![
 fn samples(operator: &Operator) -> anyhow::Result<BTreeMap<String, f64>> {
     let (status, text) = operator.get("/metrics")?;
     ensure!(status == 200 && text.ends_with("# EOF\n"), "{text}");
-    let sample = |line: &str| line.rsplit_once(' ').and_then(|(name, value)| Some((name.to_owned(), value.parse().ok()?)));
+    let sample = |line: &str| {
+        line.rsplit_once(' ').and_then(|(name, value)| Some((name.to_owned(), value.parse().ok()?)))
+    };
     Ok(text.lines().filter(|line| !line.starts_with('#')).filter_map(sample).collect())
 }
 
@@ -37,16 +39,25 @@ fn value(operator: &Operator, sample: &str) -> anyhow::Result<Option<f64>> {
 
 /// Waits until a sample has a value; what is written to the API server is not seen at the same moment by the operator.
 async fn until_value(operator: &Operator, sample: &str, wanted: Option<f64>) -> anyhow::Result<()> {
-    let shown = until(&format!("{sample} is {wanted:?}"), || value(operator, sample).is_ok_and(|value| value == wanted)).await;
+    let shown = until(&format!("{sample} is {wanted:?}"), || {
+        value(operator, sample).is_ok_and(|value| value == wanted)
+    })
+    .await;
     shown.with_context(|| format!("{:#?}", samples(operator)))
 }
 
 fn dpu(world: &World) -> String {
-    format!("athena_operator_dpu_milliseconds_total{{namespace=\"{}\",work_group=\"spark-35\"}}", world.namespace)
+    format!(
+        "athena_operator_dpu_milliseconds_total{{namespace=\"{}\",work_group=\"spark-35\"}}",
+        world.namespace
+    )
 }
 
 fn objects(world: &World, ready: &str, reason: &str) -> String {
-    format!("athena_operator_athenasessions{{namespace=\"{}\",ready=\"{ready}\",reason=\"{reason}\"}}", world.namespace)
+    format!(
+        "athena_operator_athenasessions{{namespace=\"{}\",ready=\"{ready}\",reason=\"{reason}\"}}",
+        world.namespace
+    )
 }
 
 fn ends(reason: &str) -> String {
@@ -88,7 +99,10 @@ async fn a_session_is_counted_from_its_start_to_its_end(world: World) -> anyhow:
     ] {
         ensure!(shown.get(at_least).is_some_and(|value| *value >= 1.0), "{at_least}: {shown:#?}");
     }
-    let age = format!("athena_operator_session_age_seconds{{namespace=\"{}\",work_group=\"spark-35\"}}", world.namespace);
+    let age = format!(
+        "athena_operator_session_age_seconds{{namespace=\"{}\",work_group=\"spark-35\"}}",
+        world.namespace
+    );
     ensure!(shown.get(&age).is_some_and(|age| (0.0..60.0).contains(age)), "{shown:#?}");
     ensure!(!shown.contains_key(&dpu(&world)), "{shown:#?}");
 
@@ -177,7 +191,8 @@ async fn a_refused_start_is_shown_by_its_reason(world: World) -> anyhow::Result<
     world.until_reason("refused", "WorkGroupNotSpark").await?;
     until_value(&operator, &objects(&world, "Unknown", "Throttled"), Some(1.0)).await?;
     until_value(&operator, &objects(&world, "Unknown", "WorkGroupNotSpark"), Some(1.0)).await?;
-    let throttled = "athena_operator_athena_calls_total{operation=\"StartSession\",code=\"ThrottlingException\"}";
+    let throttled =
+        "athena_operator_athena_calls_total{operation=\"StartSession\",code=\"ThrottlingException\"}";
     ensure!(value(&operator, throttled)?.is_some_and(|count| count >= 1.0));
     ensure!(value(&operator, STARTS)?.is_none() && value(&operator, IDLE)?.is_none());
     Ok(())
@@ -190,7 +205,10 @@ async fn foreign_sessions_are_counted_while_the_work_group_is_listed(world: Worl
     let operator = world.operator()?;
     let foreign = "athena_operator_foreign_sessions{work_group=\"spark-35\"}";
     let age = "athena_operator_work_group_observation_age_seconds{work_group=\"spark-35\"}";
-    ensure!(value(&operator, foreign)?.is_none() && value(&operator, age)?.is_none(), "nobody's work group is not listed");
+    ensure!(
+        value(&operator, foreign)?.is_none() && value(&operator, age)?.is_none(),
+        "nobody's work group is not listed"
+    );
     world.create("own").await?;
     world.until_reason("own", "SessionIdle").await?;
     until_value(&operator, foreign, Some(3.0)).await?;
@@ -219,7 +237,10 @@ async fn a_deletion_under_way_grows_older(world: World) -> anyhow::Result<()> {
 }
 
 async fn a_replica_that_waits_shows_no_objects(world: World) -> anyhow::Result<()> {
-    let election = [("ATHENA_OPERATOR_LEADER_ELECTION", "true"), ("ATHENA_OPERATOR_LEASE_NAMESPACE", world.namespace.as_str())];
+    let election = [
+        ("ATHENA_OPERATOR_LEADER_ELECTION", "true"),
+        ("ATHENA_OPERATOR_LEASE_NAMESPACE", world.namespace.as_str()),
+    ];
     let leader = world.operator_with(&[], &election)?;
     let waiting = world.operator_with(&[], &election)?;
     world.create("led").await?;
@@ -228,9 +249,19 @@ async fn a_replica_that_waits_shows_no_objects(world: World) -> anyhow::Result<(
     let master = "leader_election_master_status{name=\"athena-operator\"}";
     ensure!(value(&leader, master)? == Some(1.0) && value(&waiting, master)? == Some(0.0));
     let shown = samples(&waiting)?;
-    let gauges = ["athena_operator_athenasessions{", "athena_operator_sessions{", "athena_operator_session_age", "athena_operator_work_group"];
+    let gauges = [
+        "athena_operator_athenasessions{",
+        "athena_operator_sessions{",
+        "athena_operator_session_age",
+        "athena_operator_work_group",
+    ];
     ensure!(!shown.keys().any(|sample| gauges.iter().any(|gauge| sample.starts_with(gauge))), "{shown:#?}");
-    ensure!(shown.get("rest_client_requests_total{code=\"200\",method=\"GET\"}").is_some_and(|count| *count > 0.0), "{shown:#?}");
+    ensure!(
+        shown
+            .get("rest_client_requests_total{code=\"200\",method=\"GET\"}")
+            .is_some_and(|count| *count > 0.0),
+        "{shown:#?}"
+    );
     Ok(())
 }
 
@@ -240,10 +271,14 @@ async fn without_the_right_to_list_a_work_group_ages_unobserved(world: World) ->
     world.create("unlisted").await?;
     world.until_reason("unlisted", "SessionIdle").await?;
     let age = "athena_operator_work_group_observation_age_seconds{work_group=\"spark-35\"}";
-    let denied = "athena_operator_athena_calls_total{operation=\"ListSessions\",code=\"AccessDeniedException\"}";
+    let denied =
+        "athena_operator_athena_calls_total{operation=\"ListSessions\",code=\"AccessDeniedException\"}";
     until("a list is refused", || value(&operator, denied).is_ok_and(|count| count.is_some())).await?;
     let before = value(&operator, age)?.context("an age")?;
-    until("it grows by a second", || value(&operator, age).is_ok_and(|age| age.is_some_and(|age| age > before + 1.0))).await?;
+    until("it grows by a second", || {
+        value(&operator, age).is_ok_and(|age| age.is_some_and(|age| age > before + 1.0))
+    })
+    .await?;
     world.emulator.configure(|config| config.deny = vec![]);
     let limit = Duration::from_mins(1).as_secs_f64();
     ensure!(value(&operator, age)?.is_some_and(|age| age < limit));

@@ -12,7 +12,10 @@ use serde_json::json;
 
 use crate::harness::{PATIENCE, PAUSE, World, condition, ready_condition, tests, until};
 
-tests![one_commit_converges_and_goes_in_any_order, an_object_that_a_tighter_crd_would_refuse_can_still_be_reported_on_and_edited];
+tests![
+    one_commit_converges_and_goes_in_any_order,
+    an_object_that_a_tighter_crd_would_refuse_can_still_be_reported_on_and_edited
+];
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Part {
@@ -44,7 +47,11 @@ async fn one_commit_converges_and_goes_in_any_order(world: World) -> anyhow::Res
     place.remove(Crd, true)?;
     for (number, order) in ORDERS.into_iter().enumerate() {
         place.come(order).await.map_err(|error| error.context(format!("applied in the order {order:?}")))?;
-        ensure!(world.calls("StartSession").len() == number + 1, "{order:?}: {:?}", world.calls("StartSession"));
+        ensure!(
+            world.calls("StartSession").len() == number + 1,
+            "{order:?}: {:?}",
+            world.calls("StartSession")
+        );
         place.go(order).await.map_err(|error| error.context(format!("removed in the order {order:?}")))?;
         ensure!(world.live().is_empty(), "{order:?}: {:?}", world.live());
     }
@@ -94,7 +101,13 @@ impl Place<'_> {
         let file = |path: &str| self.stage.file(path).display().to_string();
         match part {
             Crd => self.stage.kubectl_ok(&["apply", "-f", &file("crds")])?,
-            Sessions => self.stage.kubectl_ok(&["apply", "-n", NAMESPACE, "-f", &file("examples/spark-35-minimal.yaml")])?,
+            Sessions => self.stage.kubectl_ok(&[
+                "apply",
+                "-n",
+                NAMESPACE,
+                "-f",
+                &file("examples/spark-35-minimal.yaml"),
+            ])?,
             Part::Operator => {
                 self.operator = Some(self.operator()?);
                 String::new()
@@ -105,8 +118,12 @@ impl Place<'_> {
 
     fn operator(&self) -> anyhow::Result<Operator> {
         let binary = Path::new(env!("CARGO_BIN_EXE_athena-operator"));
-        let env = [("ATHENA_OPERATOR_OBSERVE_INTERVAL", "200ms"), ("ATHENA_OPERATOR_TRANSITION_INTERVAL", "50ms")];
-        Operator::start(self.stage, &OperatorOptions { binary, scope: Scope::Everywhere, athena: self.athena, flags: &[], env: &env })
+        let env =
+            [("ATHENA_OPERATOR_OBSERVE_INTERVAL", "200ms"), ("ATHENA_OPERATOR_TRANSITION_INTERVAL", "50ms")];
+        Operator::start(
+            self.stage,
+            &OperatorOptions { binary, scope: Scope::Everywhere, athena: self.athena, flags: &[], env: &env },
+        )
     }
 
     /// Removes the parts one after the other, and where one hangs since the operator went before it, brings the operator back until all is gone.
@@ -117,10 +134,21 @@ impl Place<'_> {
             self.remove(part, !operator_is_away)?;
             operator_is_away |= part == Part::Operator;
         }
-        let gone = |what: &str| self.stage.kubectl_output(&["get", what, "-n", NAMESPACE]).is_ok_and(|output| !output.status.success());
+        let gone = |what: &str| {
+            self.stage
+                .kubectl_output(&["get", what, "-n", NAMESPACE])
+                .is_ok_and(|output| !output.status.success())
+        };
         let operator = if order[0] == Part::Operator {
             // Its finalizer holds the session, and the session the CRD.
-            let held = self.stage.kubectl_ok(&["get", SESSION, "-n", NAMESPACE, "-o", "jsonpath={.metadata.deletionTimestamp}"])?;
+            let held = self.stage.kubectl_ok(&[
+                "get",
+                SESSION,
+                "-n",
+                NAMESPACE,
+                "-o",
+                "jsonpath={.metadata.deletionTimestamp}",
+            ])?;
             ensure!(!held.is_empty(), "the session is not being deleted");
             Some(self.operator()?)
         } else {
@@ -137,7 +165,15 @@ impl Place<'_> {
             Crd => self.stage.kubectl_ok(&["delete", CRD, "--timeout=60s", &wait])?,
             // Gone with their CRD, unless they hang.
             Sessions if self.stage.kubectl_output(&["get", CRD])?.status.success() => {
-                self.stage.kubectl_ok(&["delete", SESSION, "-n", NAMESPACE, "--timeout=60s", "--ignore-not-found", &wait])?
+                self.stage.kubectl_ok(&[
+                    "delete",
+                    SESSION,
+                    "-n",
+                    NAMESPACE,
+                    "--timeout=60s",
+                    "--ignore-not-found",
+                    &wait,
+                ])?
             }
             Sessions => String::new(),
             Part::Operator => {
@@ -149,17 +185,24 @@ impl Place<'_> {
     }
 
     async fn sessions(&self) -> anyhow::Result<Api<AthenaSession>> {
-        let config = kube::Config::from_custom_kubeconfig(Kubeconfig::read_from(self.stage.kubeconfig())?, &KubeConfigOptions::default()).await?;
+        let config = kube::Config::from_custom_kubeconfig(
+            Kubeconfig::read_from(self.stage.kubeconfig())?,
+            &KubeConfigOptions::default(),
+        )
+        .await?;
         Ok(Api::namespaced(kube::Client::try_from(config)?, NAMESPACE))
     }
 }
 
-async fn an_object_that_a_tighter_crd_would_refuse_can_still_be_reported_on_and_edited(_world: World) -> anyhow::Result<()> {
+async fn an_object_that_a_tighter_crd_would_refuse_can_still_be_reported_on_and_edited(
+    _world: World,
+) -> anyhow::Result<()> {
     let stage = tokio::task::block_in_place(Stage::start)?;
     let file = tempfile::NamedTempFile::with_suffix(".json")?;
     let path = file.path().display().to_string();
     let mut looser = json!(athena_operator::api::crd());
-    let spec = looser.pointer_mut("/spec/versions/0/schema/openAPIV3Schema/properties/spec").context("a spec")?;
+    let spec =
+        looser.pointer_mut("/spec/versions/0/schema/openAPIV3Schema/properties/spec").context("a spec")?;
     spec["properties"]["workGroup"].as_object_mut().context("a schema")?.remove("pattern");
     let rules = spec["x-kubernetes-validations"].as_array_mut().context("rules")?;
     rules.retain(|rule| rule["message"].as_str().is_some_and(|message| message.contains("is immutable")));
@@ -170,16 +213,24 @@ async fn an_object_that_a_tighter_crd_would_refuse_can_still_be_reported_on_and_
         "spec": { "workGroup": "with a space", "description": "[athena-operator/x]" },
     });
     std::fs::write(&file, object.to_string())?;
-    until("the looser definition is in force", || stage.kubectl_output(&["create", "-f", &path]).is_ok_and(|output| output.status.success())).await?;
+    until("the looser definition is in force", || {
+        stage.kubectl_output(&["create", "-f", &path]).is_ok_and(|output| output.status.success())
+    })
+    .await?;
 
     stage.kubectl_ok(&["replace", "-f", &stage.file("crds").display().to_string()])?;
     let patch = |patch: &str, flags: &[&str]| {
-        stage.kubectl_output(&[&["patch", "athenasession", "old", "-n", NAMESPACE, "--type=merge", "-p", patch], flags].concat())
+        stage.kubectl_output(
+            &[&["patch", "athenasession", "old", "-n", NAMESPACE, "--type=merge", "-p", patch], flags]
+                .concat(),
+        )
     };
     let other = object.to_string().replace("old", "new");
     std::fs::write(&file, other)?;
     until("the definition is in force", || {
-        stage.kubectl_output(&["create", "-f", &path, "--dry-run=server"]).is_ok_and(|output| !output.status.success())
+        stage
+            .kubectl_output(&["create", "-f", &path, "--dry-run=server"])
+            .is_ok_and(|output| !output.status.success())
     })
     .await?;
     let edits: [(&str, &[&str]); 4] = [
@@ -193,6 +244,9 @@ async fn an_object_that_a_tighter_crd_would_refuse_can_still_be_reported_on_and_
         ensure!(output.status.success(), "{edit}: {}", String::from_utf8_lossy(&output.stderr));
     }
     let refused = patch(r#"{"spec":{"workGroup":"another"}}"#, &[])?;
-    ensure!(!refused.status.success() && String::from_utf8_lossy(&refused.stderr).contains("is immutable"), "{refused:?}");
+    ensure!(
+        !refused.status.success() && String::from_utf8_lossy(&refused.stderr).contains("is immutable"),
+        "{refused:?}"
+    );
     Ok(())
 }

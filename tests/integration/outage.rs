@@ -36,8 +36,11 @@ const AWAY: Duration = Duration::from_secs(20);
 /// How many calls one object may make meanwhile: one at once, then 0.5 s after it at the soonest, then 1, 2, 4 and 8; to end a session, a call and looks.
 const TRIES: usize = 7;
 
-async fn athena_away_is_asked_at_a_bounded_rate_and_all_converges_when_it_is_back(world: World) -> anyhow::Result<()> {
-    let flags = [&format!("--athena-rate={RATE}"), &format!("--athena-burst={BURST}"), "--observe-interval=2s"];
+async fn athena_away_is_asked_at_a_bounded_rate_and_all_converges_when_it_is_back(
+    world: World,
+) -> anyhow::Result<()> {
+    let flags =
+        [&format!("--athena-rate={RATE}"), &format!("--athena-burst={BURST}"), "--observe-interval=2s"];
     let _operator = world.operator_with(&flags, &[])?;
     let names = |what: &str| (0..15).map(|number| format!("{what}-{number}")).collect::<Vec<_>>();
     let (living, ending, starting) = (names("living"), names("ending"), names("starting"));
@@ -48,8 +51,11 @@ async fn athena_away_is_asked_at_a_bounded_rate_and_all_converges_when_it_is_bac
         world.until_reason(name, "SessionIdle").await?;
     }
 
-    let unavailable = FaultKind::Fail { status: 503, code: "ServiceUnavailable".into(), message: String::new() };
-    world.emulator.set_faults(vec![Fault::new("*", FaultKind::DropBefore).chance(0.5), Fault::new("*", unavailable)]);
+    let unavailable =
+        FaultKind::Fail { status: 503, code: "ServiceUnavailable".into(), message: String::new() };
+    world
+        .emulator
+        .set_faults(vec![Fault::new("*", FaultKind::DropBefore).chance(0.5), Fault::new("*", unavailable)]);
     let before = world.emulator.calls().len();
     for name in &starting {
         world.create(name).await?;
@@ -61,7 +67,11 @@ async fn athena_away_is_asked_at_a_bounded_rate_and_all_converges_when_it_is_bac
     let away = world.emulator.calls().split_off(before);
     world.emulator.set_faults(vec![]);
 
-    ensure!(away.iter().all(|call| !call.outcome.is_ok()) && away.len() >= 60, "{} calls while Athena was away", away.len());
+    ensure!(
+        away.iter().all(|call| !call.outcome.is_ok()) && away.len() >= 60,
+        "{} calls while Athena was away",
+        away.len()
+    );
     let mut tries: BTreeMap<String, usize> = BTreeMap::new();
     for call in &away {
         if let Some(whose) = call.token.clone().or(call.session_id.clone()) {
@@ -79,7 +89,10 @@ async fn athena_away_is_asked_at_a_bounded_rate_and_all_converges_when_it_is_bac
         world.until_gone(name).await?;
     }
     until("only what is wanted lives", || world.live().len() == living.len() + starting.len()).await?;
-    ensure!(world.emulator.sessions().len() == living.len() + ending.len() + starting.len(), "something was started twice");
+    ensure!(
+        world.emulator.sessions().len() == living.len() + ending.len() + starting.len(),
+        "something was started twice"
+    );
     let calls = world.emulator.calls();
     let most = (0..calls.len()).map(|first| within_a_second(&calls[first..])).max().unwrap_or_default();
     // What was sent within a second may arrive a little closer together.
@@ -91,7 +104,9 @@ fn within_a_second(calls: &[Call]) -> usize {
     calls.iter().take_while(|call| call.time.duration_since(calls[0].time).as_secs_f64() < 1.0).count()
 }
 
-async fn the_api_server_away_is_asked_at_a_bounded_rate_and_all_converges_when_it_is_back(world: World) -> anyhow::Result<()> {
+async fn the_api_server_away_is_asked_at_a_bounded_rate_and_all_converges_when_it_is_back(
+    world: World,
+) -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
     let own = world.stage().operator_kubeconfig(Scope::Namespace(&world.namespace))?;
     let mut kubeconfig: Value = serde_json::from_str(&std::fs::read_to_string(own)?)?;
@@ -100,9 +115,11 @@ async fn the_api_server_away_is_asked_at_a_bounded_rate_and_all_converges_when_i
     kubeconfig["clusters"][0]["cluster"]["server"] = json!(format!("https://127.0.0.1:{}", relay.port));
     let file = folder.path().join("kubeconfig");
     std::fs::write(&file, kubeconfig.to_string())?;
-    let operator = world.operator_with(&["--observe-interval=2s"], &[("KUBECONFIG", &file.display().to_string())])?;
+    let operator =
+        world.operator_with(&["--observe-interval=2s"], &[("KUBECONFIG", &file.display().to_string())])?;
     let names = |what: &str| (0..10).map(|number| format!("{what}-{number}")).collect::<Vec<_>>();
-    let (living, failing, deleted, created) = (names("living"), names("failing"), names("deleted"), names("created"));
+    let (living, failing, deleted, created) =
+        (names("living"), names("failing"), names("deleted"), names("created"));
     let mut ids = BTreeMap::new();
     for name in living.iter().chain(&failing).chain(&deleted) {
         world.create(name).await?;
@@ -127,7 +144,10 @@ async fn the_api_server_away_is_asked_at_a_bounded_rate_and_all_converges_when_i
     let asked = relay.asked() - before;
     ensure!(world.emulator.sessions().len() == ids.len(), "a session was started that could not be recorded");
     // The watch, all events together, and one status for each that has failed: each after 0.5 s at the soonest, then 1, 2, 4 and 8.
-    ensure!(asked >= failing.len() && asked <= (2 + failing.len()) * TRIES, "the API server was asked {asked} times");
+    ensure!(
+        asked >= failing.len() && asked <= (2 + failing.len()) * TRIES,
+        "the API server was asked {asked} times"
+    );
     ensure!(operator.exit_status().is_none(), "{}", operator.raw_log());
 
     relay.join();
@@ -142,12 +162,18 @@ async fn the_api_server_away_is_asked_at_a_bounded_rate_and_all_converges_when_i
     }
     ensure!(world.emulator.sessions().len() == ids.len() + created.len(), "something was started twice");
     ensure!(world.live().len() == living.len() + created.len());
-    let ended: Vec<_> = world.calls("TerminateSession").into_iter().filter_map(|call| call.session_id).collect();
-    ensure!(deleted.iter().all(|name| ended.contains(&ids[name])) && ended.len() == deleted.len(), "{ended:?}");
+    let ended: Vec<_> =
+        world.calls("TerminateSession").into_iter().filter_map(|call| call.session_id).collect();
+    ensure!(
+        deleted.iter().all(|name| ended.contains(&ids[name])) && ended.len() == deleted.len(),
+        "{ended:?}"
+    );
     Ok(())
 }
 
-async fn a_write_that_is_answered_with_404_is_tried_again_as_long_as_the_object_is_there(world: World) -> anyhow::Result<()> {
+async fn a_write_that_is_answered_with_404_is_tried_again_as_long_as_the_object_is_there(
+    world: World,
+) -> anyhow::Result<()> {
     // Writes of the status: attempt, session, IDLE, cause of the end, end.
     const STATUS: usize = 5;
     let (proxy, operator, _folder) = world.proxied(vec![], &[]).await?;
@@ -163,7 +189,11 @@ async fn a_write_that_is_answered_with_404_is_tried_again_as_long_as_the_object_
         world.create_with(&name, spec.clone()).await?;
         world.until_reason(&name, "DeadlineExceeded").await?;
         world.until(&name, "over", |object| status(object).end_time.is_some()).await?;
-        let failed = proxy.requests().iter().filter(|request| request.outcome == fault_proxy::Outcome::Failed(404)).count();
+        let failed = proxy
+            .requests()
+            .iter()
+            .filter(|request| request.outcome == fault_proxy::Outcome::Failed(404))
+            .count();
         ensure!(failed == number + 1, "{failed} writes were answered with 404");
     }
     for name in ["added", "removed"] {
@@ -173,7 +203,11 @@ async fn a_write_that_is_answered_with_404_is_tried_again_as_long_as_the_object_
         world.delete(name).await?;
         world.until_gone(name).await?;
     }
-    ensure!(world.live().is_empty() && world.emulator.sessions().len() == STATUS + 2, "{:?}", world.emulator.sessions());
+    ensure!(
+        world.live().is_empty() && world.emulator.sessions().len() == STATUS + 2,
+        "{:?}",
+        world.emulator.sessions()
+    );
     Ok(())
 }
 
@@ -197,19 +231,27 @@ async fn a_start_that_is_not_answered_is_told_in_one_event(world: World) -> anyh
     Ok(())
 }
 
-async fn a_start_that_is_not_answered_is_told_though_the_status_could_not_be_written(world: World) -> anyhow::Result<()> {
+async fn a_start_that_is_not_answered_is_told_though_the_status_could_not_be_written(
+    world: World,
+) -> anyhow::Result<()> {
     world.emulator.set_faults(vec![Fault::new("StartSession", FaultKind::DropBefore)]);
     let (proxy, operator, _folder) = world.proxied(vec![], &[]).await?;
     operator.wait_until_ready()?;
     for code in [409, 500] {
         // The second write says why the session does not start yet.
         let kind = fault_proxy::FaultKind::Fail { code, retry_after: None };
-        proxy.set_faults(vec![fault_proxy::Fault::new("update", "athenasessions/status", kind).after(1).times(1)]);
+        proxy.set_faults(vec![
+            fault_proxy::Fault::new("update", "athenasessions/status", kind).after(1).times(1),
+        ]);
         let name = format!("after-{code}");
         world.create(&name).await?;
         let tells_of = |event: &Value| event["involvedObject"]["name"] == name.as_str();
         until("it is told", || unavailable(&world).is_ok_and(|events| events.iter().any(tells_of))).await?;
-        let failed = proxy.requests().iter().filter(|request| request.outcome == fault_proxy::Outcome::Failed(code)).count();
+        let failed = proxy
+            .requests()
+            .iter()
+            .filter(|request| request.outcome == fault_proxy::Outcome::Failed(code))
+            .count();
         ensure!(failed == 1, "{failed} writes failed with {code}");
     }
     world.emulator.set_faults(vec![]);
@@ -227,7 +269,9 @@ async fn writes_that_conflict_for_ever_are_tried_less_and_less_often(world: Worl
     let kind = fault_proxy::FaultKind::Fail { code: 409, retry_after: None };
     proxy.set_faults(vec![fault_proxy::Fault::new("update", "athenasessions/status", kind)]);
     world.create("one").await?;
-    let tries = || proxy.requests().iter().filter(|request| request.outcome == fault_proxy::Outcome::Failed(409)).count();
+    let tries = || {
+        proxy.requests().iter().filter(|request| request.outcome == fault_proxy::Outcome::Failed(409)).count()
+    };
     until("the first is tried", || tries() > 0).await?;
     let start = Instant::now();
     until("it is tried again and again", || tries() > TRIES).await?;
@@ -297,7 +341,9 @@ impl Drop for Relay {
 /// An Athena of its own, and an operator that has read the work group there. STS stays when it goes.
 async fn own_athena(world: &World) -> anyhow::Result<(Emulator, Operator)> {
     let brief = Duration::from_millis(50);
-    let athena = Emulator::start(Config { creating: brief, created: brief, terminating: brief, ..Config::default() }).await?;
+    let athena =
+        Emulator::start(Config { creating: brief, created: brief, terminating: brief, ..Config::default() })
+            .await?;
     let operator = world.operator_with(&[], &[("AWS_ENDPOINT_URL_ATHENA", &athena.url())])?;
     world.create("first").await?;
     world.until_reason("first", "SessionIdle").await?;
@@ -305,8 +351,16 @@ async fn own_athena(world: &World) -> anyhow::Result<(Emulator, Operator)> {
 }
 
 async fn is_tried(world: &World, name: &str, address: &str) -> anyhow::Result<()> {
-    let told = |message: &str| message.starts_with("StartSession ") && message.contains(address) && message != "StartSession is to be called";
-    world.until(name, "tried", |object| ready_condition(object).is_some_and(|ready| ready.reason == "Starting" && told(&ready.message))).await?;
+    let told = |message: &str| {
+        message.starts_with("StartSession ")
+            && message.contains(address)
+            && message != "StartSession is to be called"
+    };
+    world
+        .until(name, "tried", |object| {
+            ready_condition(object).is_some_and(|ready| ready.reason == "Starting" && told(&ready.message))
+        })
+        .await?;
     Ok(())
 }
 
@@ -324,7 +378,9 @@ async fn deleting_after_a_start_that_could_not_be_sent_needs_no_proof(world: Wor
     is_tried(&world, "third", &address).await
 }
 
-async fn deleting_after_one_start_that_was_not_answered_and_others_that_were_not_sent_waits_for_proof(world: World) -> anyhow::Result<()> {
+async fn deleting_after_one_start_that_was_not_answered_and_others_that_were_not_sent_waits_for_proof(
+    world: World,
+) -> anyhow::Result<()> {
     let (athena, _operator) = own_athena(&world).await?;
     athena.set_faults(vec![Fault::new("StartSession", FaultKind::DropAfter)]);
     world.create("second").await?;
@@ -332,7 +388,15 @@ async fn deleting_after_one_start_that_was_not_answered_and_others_that_were_not
     drop(athena);
     is_tried(&world, "second", "cannot be sent").await?;
     world.delete("second").await?;
-    let object = world.until("second", "waiting", |object| ready_condition(object).is_some_and(|ready| ready.reason == "Deleting")).await?;
-    ensure!(ready_condition(&object).is_some_and(|ready| ready.message.contains("proof that StartSession started nothing")), "{object:?}");
+    let object = world
+        .until("second", "waiting", |object| {
+            ready_condition(object).is_some_and(|ready| ready.reason == "Deleting")
+        })
+        .await?;
+    ensure!(
+        ready_condition(&object)
+            .is_some_and(|ready| ready.message.contains("proof that StartSession started nothing")),
+        "{object:?}"
+    );
     Ok(())
 }

@@ -70,7 +70,13 @@ impl World {
     }
 
     /// Waits until the outcome is as wanted.
-    pub async fn until_outcome(&self, name: &str, uid: &str, wanted: impl Fn(&Outcome) -> bool, what: &Outcome) -> anyhow::Result<()> {
+    pub async fn until_outcome(
+        &self,
+        name: &str,
+        uid: &str,
+        wanted: impl Fn(&Outcome) -> bool,
+        what: &Outcome,
+    ) -> anyhow::Result<()> {
         let start = Instant::now();
         loop {
             let found = self.outcome(name, uid).await?;
@@ -86,12 +92,21 @@ impl World {
 
     /// The sessions that were started for an object, oldest first.
     pub fn sessions_of(&self, uid: &str) -> Vec<SessionRecord> {
-        self.emulator.sessions().into_iter().filter(|session| number_in(session.token.as_deref(), uid).is_some()).collect()
+        self.emulator
+            .sessions()
+            .into_iter()
+            .filter(|session| number_in(session.token.as_deref(), uid).is_some())
+            .collect()
     }
 
     fn calls_of(&self, uid: &str) -> String {
         let sessions = self.sessions_of(uid);
-        let token = |id: Option<&str>| sessions.iter().find(|session| Some(&*session.session_id) == id).and_then(|session| session.token.clone());
+        let token = |id: Option<&str>| {
+            sessions
+                .iter()
+                .find(|session| Some(&*session.session_id) == id)
+                .and_then(|session| session.token.clone())
+        };
         let mut calls: Vec<String> = Vec::new();
         for call in self.emulator.calls() {
             let (verb, token) = match call.operation.as_str() {
@@ -116,11 +131,21 @@ impl World {
     /// `endTime` is there when the attempt is over, and is Athena's.
     fn check_end_time(&self, object: &AthenaSession) -> anyhow::Result<()> {
         let status = status(object);
-        ensure!(status.end_reason.is_some() == status.end_time.is_some(), "endReason and endTime do not come together: {status:?}");
-        let session = self.emulator.sessions().into_iter().find(|session| Some(&session.session_id) == status.session_id.as_ref());
+        ensure!(
+            status.end_reason.is_some() == status.end_time.is_some(),
+            "endReason and endTime do not come together: {status:?}"
+        );
+        let session = self
+            .emulator
+            .sessions()
+            .into_iter()
+            .find(|session| Some(&session.session_id) == status.session_id.as_ref());
         if let (Some(end), Some(session)) = (status.end_time, session.filter(|session| !session.vanished)) {
             let last = session.states.last().map(|(state, time)| (state.clone(), time.as_second()));
-            ensure!(last == Some((session.state, end.0.as_second())), "endTime {end:?} is not Athena's: {last:?}");
+            ensure!(
+                last == Some((session.state, end.0.as_second())),
+                "endTime {end:?} is not Athena's: {last:?}"
+            );
         }
         Ok(())
     }
@@ -138,18 +163,37 @@ fn number_in(token: Option<&str>, uid: &str) -> Option<u32> {
 fn row_of(object: &AthenaSession) -> anyhow::Result<String> {
     let generation = object.metadata.generation;
     let conditions = status(object).conditions.unwrap_or_default();
-    let Some(ready) = conditions.iter().find(|condition| condition.type_ == "Ready") else { return Ok("none".into()) };
+    let Some(ready) = conditions.iter().find(|condition| condition.type_ == "Ready") else {
+        return Ok("none".into());
+    };
     let observed = status(object).observed_generation;
     for condition in &conditions {
-        ensure!((&condition.reason, &condition.message) == (&ready.reason, &ready.message), "the conditions differ: {conditions:?}");
-        ensure!(condition.observed_generation == observed, "a condition is of another generation: {conditions:?}");
+        ensure!(
+            (&condition.reason, &condition.message) == (&ready.reason, &ready.message),
+            "the conditions differ: {conditions:?}"
+        );
+        ensure!(
+            condition.observed_generation == observed,
+            "a condition is of another generation: {conditions:?}"
+        );
     }
     if observed != generation {
         return Ok(format!("{} of generation {observed:?}, not {generation:?}", ready.reason));
     }
-    let of = |type_: &str| conditions.iter().find(|condition| condition.type_ == type_).map_or("absent", |condition| condition.status.as_str());
-    let others: Vec<_> = conditions.iter().filter(|condition| !matches!(condition.type_.as_str(), "Ready" | "Available")).collect();
-    ensure!(others.iter().all(|condition| condition.status == "True"), "a condition is present though it is not True: {others:?}");
+    let of = |type_: &str| {
+        conditions
+            .iter()
+            .find(|condition| condition.type_ == type_)
+            .map_or("absent", |condition| condition.status.as_str())
+    };
+    let others: Vec<_> = conditions
+        .iter()
+        .filter(|condition| !matches!(condition.type_.as_str(), "Ready" | "Available"))
+        .collect();
+    ensure!(
+        others.iter().all(|condition| condition.status == "True"),
+        "a condition is present though it is not True: {others:?}"
+    );
     let others: Vec<&str> = others.iter().map(|condition| condition.type_.as_str()).collect();
     let others = if others.is_empty() { "–".to_owned() } else { others.join(" ") };
     Ok(format!("{} | {} | {} | {others}", ready.reason, ready.status, of("Available")))
@@ -158,8 +202,10 @@ fn row_of(object: &AthenaSession) -> anyhow::Result<String> {
 fn attempt_of(object: &AthenaSession) -> String {
     let status = status(object);
     let Some(number) = status.attempt else { return "none".into() };
-    let ended = |reason: &Option<EndReason>| reason.as_ref().map_or("nothing known", EndReason::as_str).to_owned();
-    let before: Vec<String> = status.previous_attempts.iter().flatten().map(|attempt| ended(&attempt.end_reason)).collect();
+    let ended =
+        |reason: &Option<EndReason>| reason.as_ref().map_or("nothing known", EndReason::as_str).to_owned();
+    let before: Vec<String> =
+        status.previous_attempts.iter().flatten().map(|attempt| ended(&attempt.end_reason)).collect();
     [
         Some(format!("attempt {number}")),
         status.state,

@@ -39,13 +39,19 @@ pub(crate) async fn enforce_with(world: &World, values: Value) -> anyhow::Result
     });
     merge(&mut all, values);
     apply_template(world, "templates/policy.yaml", &all)?;
-    let tried = serde_json::from_value(object("tried", &json!({ "workGroup": "of-no-rule", "deletionPolicy": "Retain" })))?;
+    let tried = serde_json::from_value(object(
+        "tried",
+        &json!({ "workGroup": "of-no-rule", "deletionPolicy": "Retain" }),
+    ))?;
     let dry_run = PostParams { dry_run: true, ..PostParams::default() };
     eventually("the policy holds", || async { world.sessions.create(&dry_run, &tried).await.is_err() }).await
 }
 
 /// Waits until something is so: the API server takes up a changed policy some moments later.
-async fn eventually<F: Future<Output = bool> + Send>(what: &str, so: impl Fn() -> F + Send) -> anyhow::Result<()> {
+async fn eventually<F: Future<Output = bool> + Send>(
+    what: &str,
+    so: impl Fn() -> F + Send,
+) -> anyhow::Result<()> {
     let begun = std::time::Instant::now();
     while !so().await {
         ensure!(begun.elapsed() < PATIENCE, "it did not come to be that {what}");
@@ -102,11 +108,18 @@ async fn what_no_rule_allows_is_refused_and_no_call_is_made(world: World) -> any
     ] {
         let mut spec = allowed.clone();
         *spec.pointer_mut(at).expect("part of the spec that is allowed") = value;
-        let refusal = refusal(world.create_with("refused", spec.clone()).await).with_context(|| spec.to_string())?;
+        let refusal =
+            refusal(world.create_with("refused", spec.clone()).await).with_context(|| spec.to_string())?;
         ensure!(refusal.message.contains(&format!("`{field}` must ")), "{spec}: {refusal:?}");
     }
-    let least = object("tried", &json!({ "workGroup": "team-a", "activeDeadlineSeconds": 60, "sessionIdleTimeoutInMinutes": 1 }));
-    world.sessions.create(&PostParams { dry_run: true, ..PostParams::default() }, &serde_json::from_value(least)?).await?;
+    let least = object(
+        "tried",
+        &json!({ "workGroup": "team-a", "activeDeadlineSeconds": 60, "sessionIdleTimeoutInMinutes": 1 }),
+    );
+    world
+        .sessions
+        .create(&PostParams { dry_run: true, ..PostParams::default() }, &serde_json::from_value(least)?)
+        .await?;
 
     world.create_with("allowed", allowed).await?;
     world.until_reason("allowed", "SessionIdle").await?;
@@ -124,7 +137,9 @@ async fn a_namespace_without_a_rule_has_no_session(world: World) -> anyhow::Resu
     Ok(())
 }
 
-async fn an_object_that_is_older_than_the_rules_can_be_suspended_and_deleted_but_not_resumed(world: World) -> anyhow::Result<()> {
+async fn an_object_that_is_older_than_the_rules_can_be_suspended_and_deleted_but_not_resumed(
+    world: World,
+) -> anyhow::Result<()> {
     let _operator = world.operator()?;
     world.create("older").await?;
     world.until_reason("older", "SessionIdle").await?;
@@ -142,7 +157,9 @@ async fn an_object_that_is_older_than_the_rules_can_be_suspended_and_deleted_but
 
 fn merge(into: &mut Value, from: Value) {
     match (into, from) {
-        (Value::Object(into), Value::Object(from)) => from.into_iter().for_each(|(key, value)| merge(into.entry(key).or_insert(Value::Null), value)),
+        (Value::Object(into), Value::Object(from)) => {
+            from.into_iter().for_each(|(key, value)| merge(into.entry(key).or_insert(Value::Null), value))
+        }
         (into, from) => *into = from,
     }
 }
@@ -167,7 +184,10 @@ fn rule(world: &World, more: Value) -> Value {
 /// Fails unless the policy refuses with this field, and says that an administrator may have to do it.
 fn ensure_refused(asked: anyhow::Result<AthenaSession>, must: &str) -> anyhow::Result<()> {
     let refusal = refusal(asked)?;
-    ensure!(refusal.message.contains(must) && refusal.message.contains("an administrator may have to do it"), "{refusal:?}");
+    ensure!(
+        refusal.message.contains(must) && refusal.message.contains("an administrator may have to do it"),
+        "{refusal:?}"
+    );
     Ok(())
 }
 
@@ -188,22 +208,32 @@ async fn dpus_are_bounded(world: World) -> anyhow::Result<()> {
     create(asking(Some(20))).await?;
     for spec in [asking(Some(21)), asking(None), json!({ "workGroup": "spark-35" })] {
         let refusal = refusal(create(spec.clone()).await).with_context(|| spec.to_string())?;
-        ensure!(refusal.message.contains("`spec.engineConfiguration.maxConcurrentDpus` must be set to at most 20"), "{spec}: {refusal:?}");
+        ensure!(
+            refusal
+                .message
+                .contains("`spec.engineConfiguration.maxConcurrentDpus` must be set to at most 20"),
+            "{spec}: {refusal:?}"
+        );
     }
     enforce(&world, &json!([rule(&world, json!({ "requireMaxConcurrentDpus": true }))])).await?;
     eventually("there is no largest number", || async { create(asking(Some(5000))).await.is_ok() }).await?;
     let refusal = refusal(create(json!({ "workGroup": "spark-35" })).await)?;
-    ensure!(refusal.message.contains("`spec.engineConfiguration.maxConcurrentDpus` must be set in"), "{refusal:?}");
+    ensure!(
+        refusal.message.contains("`spec.engineConfiguration.maxConcurrentDpus` must be set in"),
+        "{refusal:?}"
+    );
     Ok(())
 }
 
 async fn retain_is_refused_wherever_it_is_turned_on(world: World) -> anyhow::Result<()> {
     let _operator = world.operator()?;
     enforce(&world, &json!([rule(&world, json!({ "retainExemptions": { "users": ["carol"] } }))])).await?;
-    let [users, administrator] = [world.sessions_of_user("dave", &[]).await?, world.sessions_of_user("carol", &[]).await?];
+    let [users, administrator] =
+        [world.sessions_of_user("dave", &[]).await?, world.sessions_of_user("carol", &[]).await?];
     for suspend in [false, true] {
         let spec = json!({ "workGroup": "spark-35", "deletionPolicy": "Retain", "suspend": suspend });
-        let created = users.create(&PostParams::default(), &serde_json::from_value(object("kept", &spec))?).await;
+        let created =
+            users.create(&PostParams::default(), &serde_json::from_value(object("kept", &spec))?).await;
         ensure_refused(created.map_err(Into::into), NO_RETAIN)?;
     }
     for name in ["live", "suspended", "deleting"] {
@@ -223,26 +253,42 @@ async fn retain_is_refused_wherever_it_is_turned_on(world: World) -> anyhow::Res
         let mut whole = users.get(name).await?;
         whole.spec.deletion_policy = DeletionPolicy::Retain;
         whole.metadata.managed_fields = None;
-        ensure_refused(users.replace(name, &PostParams::default(), &whole).await.map_err(Into::into), NO_RETAIN).context(name)?;
+        ensure_refused(
+            users.replace(name, &PostParams::default(), &whole).await.map_err(Into::into),
+            NO_RETAIN,
+        )
+        .context(name)?;
         let applied = json!({ "apiVersion": "athena-operator.io/v1alpha1", "kind": "AthenaSession", "spec": { "deletionPolicy": "Retain" } });
         let forced = PatchParams::apply("somebody").force();
-        ensure_refused(users.patch(name, &forced, &Patch::Apply(applied)).await.map_err(Into::into), NO_RETAIN).context(name)?;
+        ensure_refused(
+            users.patch(name, &forced, &Patch::Apply(applied)).await.map_err(Into::into),
+            NO_RETAIN,
+        )
+        .context(name)?;
     }
     ensure!(world.emulator.sessions().len() == 3 && world.live().len() == 2, "{:?}", world.live());
     patch_as(&administrator, "deleting", &retain()).await?;
     world.until_gone("deleting").await
 }
 
-async fn an_object_that_is_older_than_the_rules_and_retained_can_be_edited_and_deleted(world: World) -> anyhow::Result<()> {
+async fn an_object_that_is_older_than_the_rules_and_retained_can_be_edited_and_deleted(
+    world: World,
+) -> anyhow::Result<()> {
     let _operator = world.operator()?;
     world.create_with("older", json!({ "workGroup": "spark-35", "deletionPolicy": "Retain" })).await?;
     world.until_reason("older", "SessionIdle").await?;
     enforce(&world, &json!([rule(&world, json!({}))])).await?;
     let users = world.sessions_of_user("dave", &[]).await?;
-    patch_as(&users, "older", &json!({ "metadata": { "labels": { "team": "a" } }, "spec": { "ttlSecondsAfterFinished": 3600 } })).await?;
+    patch_as(
+        &users,
+        "older",
+        &json!({ "metadata": { "labels": { "team": "a" } }, "spec": { "ttlSecondsAfterFinished": 3600 } }),
+    )
+    .await?;
     // A deadline is looked at by the rule, and Retain is not: the edit leaves it as it was.
     patch_as(&users, "older", &json!({ "spec": { "activeDeadlineSeconds": 3600 } })).await?;
-    patch_as(&users, "older", &json!({ "metadata": { "finalizers": [FINALIZER, "example.org/held"] } })).await?;
+    patch_as(&users, "older", &json!({ "metadata": { "finalizers": [FINALIZER, "example.org/held"] } }))
+        .await?;
     users.delete("older", &kube::api::DeleteParams::default()).await?;
     world.until("older", "released by the operator", |object| !is_held(object)).await?;
     patch_as(&users, "older", &json!({ "metadata": { "finalizers": null } })).await?;
@@ -252,7 +298,8 @@ async fn an_object_that_is_older_than_the_rules_and_retained_can_be_edited_and_d
     // Once it is turned off, it is off.
     let kept = json!({ "workGroup": "spark-35", "deletionPolicy": "Retain", "suspend": true });
     enforce(&world, &json!([rule(&world, json!({ "allowRetain": true }))])).await?;
-    eventually("Retain is allowed", || async { world.create_with("again", kept.clone()).await.is_ok() }).await?;
+    eventually("Retain is allowed", || async { world.create_with("again", kept.clone()).await.is_ok() })
+        .await?;
     enforce(&world, &json!([rule(&world, json!({}))])).await?;
     let tried: AthenaSession = serde_json::from_value(object("tried", &kept))?;
     let dry_run = PostParams { dry_run: true, ..PostParams::default() };
@@ -264,8 +311,13 @@ async fn an_object_that_is_older_than_the_rules_and_retained_can_be_edited_and_d
 async fn the_operators_finalizer_stays_until_the_operator_removes_it(world: World) -> anyhow::Result<()> {
     let _operator = world.operator()?;
     // Not even where everybody may retain: the operator would not know of it.
-    enforce(&world, &json!([rule(&world, json!({ "allowRetain": true, "retainExemptions": { "users": ["carol"] } }))])).await?;
-    let [users, administrator] = [world.sessions_of_user("dave", &[]).await?, world.sessions_of_user("carol", &[]).await?];
+    enforce(
+        &world,
+        &json!([rule(&world, json!({ "allowRetain": true, "retainExemptions": { "users": ["carol"] } }))]),
+    )
+    .await?;
+    let [users, administrator] =
+        [world.sessions_of_user("dave", &[]).await?, world.sessions_of_user("carol", &[]).await?];
     for name in ["live", "deleting", "freed"] {
         world.create(name).await?;
         world.until_reason(name, "SessionIdle").await?;
@@ -284,12 +336,15 @@ async fn the_operators_finalizer_stays_until_the_operator_removes_it(world: Worl
                 continue;
             }
             let patch = json!({ "metadata": { "finalizers": finalizers } });
-            ensure_refused(patch_as(&users, name, &patch).await, KEEP_FINALIZER).with_context(|| format!("{name}: {patch}"))?;
+            ensure_refused(patch_as(&users, name, &patch).await, KEEP_FINALIZER)
+                .with_context(|| format!("{name}: {patch}"))?;
         }
         for path in ["/metadata/finalizers", "/metadata/finalizers/0"] {
             let patch = json!([{ "op": "remove", "path": path }]).to_string();
             let user = ["--as=dave", "--as-group=system:masters"];
-            let refused = world.kubectl(&[&["patch", "athenasession", name, "--type=json", "-p", &patch], &user[..]].concat());
+            let refused = world.kubectl(
+                &[&["patch", "athenasession", name, "--type=json", "-p", &patch], &user[..]].concat(),
+            );
             let text = format!("{:#}", refused.err().context("it is not refused")?);
             ensure!(text.contains(KEEP_FINALIZER), "{name}: {path}: {text}");
         }
@@ -299,17 +354,25 @@ async fn the_operators_finalizer_stays_until_the_operator_removes_it(world: Worl
             let metadata = whole["metadata"].as_object_mut().context("metadata")?;
             metadata.remove("finalizers");
             metadata.extend(finalizers.map(|finalizers| ("finalizers".to_owned(), finalizers)));
-            let url = format!("/apis/athena-operator.io/v1alpha1/namespaces/{}/athenasessions/{name}", world.namespace);
-            let request = http::Request::put(url).header("content-type", "application/json").body(serde_json::to_vec(&whole)?)?;
+            let url = format!(
+                "/apis/athena-operator.io/v1alpha1/namespaces/{}/athenasessions/{name}",
+                world.namespace
+            );
+            let request = http::Request::put(url)
+                .header("content-type", "application/json")
+                .body(serde_json::to_vec(&whole)?)?;
             let asked = users.clone().into_client().request::<AthenaSession>(request).await;
-            ensure_refused(asked.map_err(Into::into), KEEP_FINALIZER).with_context(|| format!("{name}: replaced"))?;
+            ensure_refused(asked.map_err(Into::into), KEEP_FINALIZER)
+                .with_context(|| format!("{name}: replaced"))?;
         }
         // The status is no way around.
         let patch = json!({ "metadata": { "finalizers": null }, "status": { "restarts": 1 } });
         let left = users.patch_status(name, &PatchParams::default(), &Patch::Merge(patch)).await?;
         ensure!(is_held(&left), "{left:?}");
     }
-    patch_as(&users, "live", &json!({ "metadata": { "finalizers": [FINALIZER] } })).await.context("a finalizer of another")?;
+    patch_as(&users, "live", &json!({ "metadata": { "finalizers": [FINALIZER] } }))
+        .await
+        .context("a finalizer of another")?;
     patch_as(&administrator, "freed", &json!({ "metadata": { "finalizers": null } })).await?;
     world.until_gone("freed").await?;
     world.emulator.configure(|config| config.deny = Vec::new());
@@ -333,7 +396,10 @@ async fn those_whom_a_rule_exempts_may_retain_a_session(world: World) -> anyhow:
         (&format!("system:serviceaccount:{}:athena-operator", world.namespace), vec![], false),
     ] {
         let api = world.sessions_of_user(user, &groups).await?;
-        let mut kept: AthenaSession = serde_json::from_value(object("kept", &json!({ "workGroup": "spark-35", "deletionPolicy": "Retain" })))?;
+        let mut kept: AthenaSession = serde_json::from_value(object(
+            "kept",
+            &json!({ "workGroup": "spark-35", "deletionPolicy": "Retain" }),
+        ))?;
         kept.metadata.finalizers = Some(vec![FINALIZER.to_owned()]);
         kept.spec.suspend = true;
         let created = api.create(&PostParams::default(), &kept).await;
@@ -342,7 +408,9 @@ async fn those_whom_a_rule_exempts_may_retain_a_session(world: World) -> anyhow:
             continue;
         }
         created.context(user.to_owned())?;
-        patch_as(&api, "kept", &json!({ "metadata": { "finalizers": null } })).await.context(user.to_owned())?;
+        patch_as(&api, "kept", &json!({ "metadata": { "finalizers": null } }))
+            .await
+            .context(user.to_owned())?;
         world.delete("kept").await?;
         world.until_gone("kept").await?;
     }
@@ -355,12 +423,16 @@ async fn without_a_rule_everybody_or_nobody_may_retain_a_session(world: World) -
     let rules = json!([{ "namespaces": ["somewhere-else"], "workGroups": ["*"], "allowRetain": true }]);
     enforce(&world, &rules).await?;
     ensure_refused(patch_as(&world.sessions, "older", &retain()).await, NO_RETAIN)?;
-    ensure_refused(patch_as(&world.sessions, "older", &json!({ "metadata": { "finalizers": null } })).await, KEEP_FINALIZER)?;
+    ensure_refused(
+        patch_as(&world.sessions, "older", &json!({ "metadata": { "finalizers": null } })).await,
+        KEEP_FINALIZER,
+    )?;
 
     let values = json!({ "aws": { "region": "eu-west-1" }, "watch": { "namespaces": [world.namespace] },
         "policy": { "enabled": true, "defaultAction": "Allow", "rules": rules } });
     apply_template(&world, "templates/policy.yaml", &values)?;
-    eventually("Retain is allowed", || async { patch_as(&world.sessions, "older", &retain()).await.is_ok() }).await?;
+    eventually("Retain is allowed", || async { patch_as(&world.sessions, "older", &retain()).await.is_ok() })
+        .await?;
     patch_as(&world.sessions, "older", &json!({ "metadata": { "finalizers": null } })).await?;
     Ok(())
 }
@@ -369,7 +441,11 @@ async fn a_namespace_with_a_policy_goes(world: World) -> anyhow::Result<()> {
     let _operator = world.lasting_operator()?;
     world.stage().start_controller_manager()?;
     // The account of an operator for all namespaces, in a namespace of its own.
-    enforce_with(&world, json!({ "namespaceOverride": "athena-operator", "policy": { "rules": [rule(&world, json!({}))] } })).await?;
+    enforce_with(
+        &world,
+        json!({ "namespaceOverride": "athena-operator", "policy": { "rules": [rule(&world, json!({}))] } }),
+    )
+    .await?;
     world.create("ended").await?;
     world.until_reason("ended", "SessionIdle").await?;
     // The garbage collector adds a finalizer of its own and removes it, beside the operator's.

@@ -40,33 +40,56 @@ async fn a_wrong_value_of_a_profile_is_refused_at_the_start(world: World) -> any
         std::fs::write(&file, format!("[profile spark]\n{line}\n"))?;
         let (output, printed) = ended(&world, &check, &env)?;
         let key = line.split(' ').next().unwrap_or_default();
-        let sentence = format!("cannot use the AWS profile: `{key}` of profile spark in {} {problem}", file.display());
-        ensure!(output.status.code() == Some(1) && printed.contains(&sentence) && !printed.contains(CANARY), "{line}: {printed}");
+        let sentence =
+            format!("cannot use the AWS profile: `{key}` of profile spark in {} {problem}", file.display());
+        ensure!(
+            output.status.code() == Some(1) && printed.contains(&sentence) && !printed.contains(CANARY),
+            "{line}: {printed}"
+        );
     }
-    std::fs::write(&file, "[profile spark]\nmax_attempts =\nretry_mode =\nregion =\nendpoint_url =\n[profile other]\nmax_attempts = 0\n")?;
+    std::fs::write(
+        &file,
+        "[profile spark]\nmax_attempts =\nretry_mode =\nregion =\nendpoint_url =\n[profile other]\nmax_attempts = 0\n",
+    )?;
     let (output, printed) = ended(&world, &check, &env)?;
     ensure!(output.status.success(), "{printed}");
     Ok(())
 }
 
-async fn a_profile_that_becomes_wrong_while_the_operator_runs_is_reported_and_heals(world: World) -> anyhow::Result<()> {
+async fn a_profile_that_becomes_wrong_while_the_operator_runs_is_reported_and_heals(
+    world: World,
+) -> anyhow::Result<()> {
     accept(&world, &["one"]);
     let profile = Profile::with("one")?;
     let _operator = profile.operator(&world)?;
-    for (number, lines) in ["max_attempts = 0", "aws_session_token = canary\u{7}-value"].into_iter().enumerate() {
+    for (number, lines) in
+        ["max_attempts = 0", "aws_session_token = canary\u{7}-value"].into_iter().enumerate()
+    {
         let (good, next) = (format!("good-{number}"), format!("next-{number}"));
         world.create(&good).await?;
         world.until_reason(&good, "SessionIdle").await?;
-        profile.write_lines(&format!("aws_access_key_id = {next}\naws_secret_access_key = secret-of-{next}\n{lines}"))?;
+        profile.write_lines(&format!(
+            "aws_access_key_id = {next}\naws_secret_access_key = secret-of-{next}\n{lines}"
+        ))?;
         // What was used so far is not accepted any more, so that the file is read again.
-        world.emulator.configure(|config| config.credentials = vec![Credential { expired: true, ..credential("one") }, credential(&next)]);
+        world.emulator.configure(|config| {
+            config.credentials = vec![Credential { expired: true, ..credential("one") }, credential(&next)]
+        });
         let name = format!("wrong-{number}");
         world.create(&name).await?;
         let key = lines.split(' ').next().unwrap_or_default();
-        let sentence = format!("the operator's AWS credentials cannot be used: `{key}` of profile spark in {} ", profile.file().display());
-        let is_told = |object: &AthenaSession| condition(object, "Reconciling").is_some_and(|told| told.message.contains(&sentence));
+        let sentence = format!(
+            "the operator's AWS credentials cannot be used: `{key}` of profile spark in {} ",
+            profile.file().display()
+        );
+        let is_told = |object: &AthenaSession| {
+            condition(object, "Reconciling").is_some_and(|told| told.message.contains(&sentence))
+        };
         let object = world.until(&name, "told what is wrong", is_told).await?;
-        ensure!(ready_condition(&object).is_some_and(|ready| ready.reason == "CredentialsInvalid"), "{object:?}");
+        ensure!(
+            ready_condition(&object).is_some_and(|ready| ready.reason == "CredentialsInvalid"),
+            "{object:?}"
+        );
         ensure!(!serde_json::to_string(&object)?.contains("canary"), "{object:?}");
         accept(&world, &["one"]);
         profile.write("one")?;
@@ -82,7 +105,13 @@ async fn a_key_of_pod_identity_that_cannot_be_sent_is_reported_and_heals(world: 
         let name = format!("pod-{number}");
         world.create(&name).await?;
         let told = refused(&world, &name, "CredentialsInvalid").await?;
-        ensure!(told.message.contains("the operator's AWS credentials cannot be used: the access key id that was issued "), "{}", told.message);
+        ensure!(
+            told.message.contains(
+                "the operator's AWS credentials cannot be used: the access key id that was issued "
+            ),
+            "{}",
+            told.message
+        );
         issue(&world, "one", Duration::from_hours(6));
         world.until_reason(&name, "SessionIdle").await?;
         drop(operator);
@@ -90,14 +119,19 @@ async fn a_key_of_pod_identity_that_cannot_be_sent_is_reported_and_heals(world: 
     Ok(())
 }
 
-async fn a_key_that_cannot_sign_the_call_for_another_is_reported_and_heals(world: World) -> anyhow::Result<()> {
+async fn a_key_that_cannot_sign_the_call_for_another_is_reported_and_heals(
+    world: World,
+) -> anyhow::Result<()> {
     issue(&world, "one\n", Duration::from_hours(6));
     let folder = tempfile::tempdir()?;
     let (config, token) = (folder.path().join("config"), folder.path().join("token"));
     std::fs::write(&token, "pod")?;
     let profile = "[profile spark]\ncredential_source = EcsContainer\nrole_arn = arn:aws:iam::000000000000:role/spark\n";
     std::fs::write(&config, profile)?;
-    let (url, none) = (format!("{}/v1/credentials", world.emulator.url()), folder.path().join("none").display().to_string());
+    let (url, none) = (
+        format!("{}/v1/credentials", world.emulator.url()),
+        folder.path().join("none").display().to_string(),
+    );
     let (config, token) = (config.display().to_string(), token.display().to_string());
     let env = [
         ("AWS_CONFIG_FILE", config.as_str()),
@@ -109,7 +143,11 @@ async fn a_key_that_cannot_sign_the_call_for_another_is_reported_and_heals(world
     let _operator = world.operator_with(&[], &[&NO_KEYS[..], &env].concat())?;
     world.create("chain").await?;
     let told = refused(&world, "chain", "CredentialsInvalid").await?;
-    ensure!(told.message.contains("cannot be used: the access key id that was issued ends in a newline"), "{}", told.message);
+    ensure!(
+        told.message.contains("cannot be used: the access key id that was issued ends in a newline"),
+        "{}",
+        told.message
+    );
     // Without a role to assume, the credentials of the container are used as they are.
     issue(&world, "one", Duration::from_hours(6));
     std::fs::write(&config, "[profile spark]\ncredential_source = EcsContainer\n")?;
@@ -129,7 +167,9 @@ async fn metadata(role: Arc<Mutex<String>>) -> anyhow::Result<String> {
             let path = request.split(' ').nth(1).unwrap_or_default();
             let (body, header) = match path {
                 "/latest/api/token" => ("token".to_owned(), "x-aws-ec2-metadata-token-ttl-seconds: 600\r\n"),
-                "/latest/meta-data/iam/security-credentials/" => (role.lock().map(|role| role.clone()).unwrap_or_default(), ""),
+                "/latest/meta-data/iam/security-credentials/" => {
+                    (role.lock().map(|role| role.clone()).unwrap_or_default(), "")
+                }
                 "/latest/meta-data/iam/security-credentials/spark" => {
                     let credentials = json!({
                         "Code": "Success", "Type": "AWS-HMAC", "LastUpdated": "2024-01-01T00:00:00Z", "AccessKeyId": "one", "SecretAccessKey": "secret-of-one",
@@ -139,14 +179,19 @@ async fn metadata(role: Arc<Mutex<String>>) -> anyhow::Result<String> {
                 }
                 _ => (String::new(), ""),
             };
-            let head = format!("HTTP/1.1 200 OK\r\n{header}connection: close\r\ncontent-length: {}\r\n\r\n", body.len());
+            let head = format!(
+                "HTTP/1.1 200 OK\r\n{header}connection: close\r\ncontent-length: {}\r\n\r\n",
+                body.len()
+            );
             let _ = connection.write_all(format!("{head}{body}").as_bytes()).await;
         }
     });
     Ok(url)
 }
 
-async fn a_role_of_the_instances_metadata_that_ends_in_a_newline_is_reported_and_heals(world: World) -> anyhow::Result<()> {
+async fn a_role_of_the_instances_metadata_that_ends_in_a_newline_is_reported_and_heals(
+    world: World,
+) -> anyhow::Result<()> {
     issue(&world, "one", Duration::from_hours(6));
     let role = Arc::new(Mutex::new("spark\n".to_owned()));
     let url = metadata(role.clone()).await?;
@@ -161,13 +206,19 @@ async fn a_role_of_the_instances_metadata_that_ends_in_a_newline_is_reported_and
     let _operator = world.operator_with(&[], &[&NO_KEYS[..], &env].concat())?;
     world.create("instance").await?;
     let told = refused(&world, "instance", "CredentialsInvalid").await?;
-    ensure!(told.message.contains("the name of the role in the instance's metadata ends in a newline"), "{}", told.message);
+    ensure!(
+        told.message.contains("the name of the role in the instance's metadata ends in a newline"),
+        "{}",
+        told.message
+    );
     *role.lock().map_err(|_| anyhow::anyhow!("poisoned"))? = "spark".into();
     world.until_reason("instance", "SessionIdle").await?;
     Ok(())
 }
 
-async fn a_token_of_pod_identity_that_ends_in_a_newline_is_reported_and_heals(world: World) -> anyhow::Result<()> {
+async fn a_token_of_pod_identity_that_ends_in_a_newline_is_reported_and_heals(
+    world: World,
+) -> anyhow::Result<()> {
     issue(&world, "one", Duration::from_hours(6));
     let (_operator, folder) = under_pod_identity(&world, "canary-value\n")?;
     world.create("pod").await?;

@@ -45,8 +45,12 @@ async fn a_name_with_a_hash_of_the_file_makes_another_session_of_an_edit(world: 
 /// Builds and applies a folder of Kustomize, and waits until its session is idle. Returns the name of it.
 async fn apply(world: &World, folder: &Path) -> anyhow::Result<String> {
     let folder = folder.display().to_string();
-    let objects: Vec<Value> = serde_saphyr::from_multiple(&world.stage().kubectl_ok(&["kustomize", &folder])?)?;
-    ensure!(objects.len() == 1 && objects[0]["kind"] == "AthenaSession", "the AthenaSession is the only object: {objects:?}");
+    let objects: Vec<Value> =
+        serde_saphyr::from_multiple(&world.stage().kubectl_ok(&["kustomize", &folder])?)?;
+    ensure!(
+        objects.len() == 1 && objects[0]["kind"] == "AthenaSession",
+        "the AthenaSession is the only object: {objects:?}"
+    );
     let name = objects[0]["metadata"]["name"].as_str().context("no name")?.to_owned();
     world.kubectl(&["apply", "-k", &folder])?;
     world.until_reason(&name, "SessionIdle").await?;

@@ -28,14 +28,24 @@ fn refuse(world: &World, operation: &str, code: &str, message: &str) {
     world.emulator.set_faults(vec![Fault::new(operation, kind)]);
 }
 
-async fn a_request_that_is_refused_for_good_is_stalled_and_not_sent_again(world: World) -> anyhow::Result<()> {
-    refuse(&world, "StartSession", "InvalidRequestException", "1 validation error detected: Value at 'x' failed to satisfy constraint");
+async fn a_request_that_is_refused_for_good_is_stalled_and_not_sent_again(
+    world: World,
+) -> anyhow::Result<()> {
+    refuse(
+        &world,
+        "StartSession",
+        "InvalidRequestException",
+        "1 validation error detected: Value at 'x' failed to satisfy constraint",
+    );
     let operator = world.operator()?;
     world.create("rejected").await?;
     let object = world.until_reason("rejected", "InvalidRequest").await?;
     ensure!(condition(&object, "Stalled").is_some_and(|stalled| stalled.message.contains("Value at 'x'")));
     ensure!(condition(&object, "Reconciling").is_none());
-    until("the event carries the request id", || world.kubectl(&["events"]).is_ok_and(|events| events.contains("AWS request id"))).await?;
+    until("the event carries the request id", || {
+        world.kubectl(&["events"]).is_ok_and(|events| events.contains("AWS request id"))
+    })
+    .await?;
 
     world.create_with("other", json!({ "workGroup": "spark-35" })).await?;
     world.until_reason("other", "InvalidRequest").await?;
@@ -63,7 +73,8 @@ async fn a_quota_is_waited_for(world: World) -> anyhow::Result<()> {
 }
 
 async fn throttling_and_server_errors_are_ridden_out(world: World) -> anyhow::Result<()> {
-    let failed = FaultKind::Fail { status: 500, code: "InternalServerException".into(), message: "try again".into() };
+    let failed =
+        FaultKind::Fail { status: 500, code: "InternalServerException".into(), message: "try again".into() };
     world.emulator.set_faults(vec![
         Fault::new("StartSession", FaultKind::Throttle).times(1),
         Fault::new("StartSession", failed.clone()).times(1),
@@ -83,7 +94,10 @@ async fn denied_access_heals_by_itself(world: World) -> anyhow::Result<()> {
     let _operator = world.operator()?;
     world.create("denied").await?;
     let object = world.until_reason("denied", "AccessDenied").await?;
-    ensure!(condition(&object, "Reconciling").is_some_and(|condition| condition.message.contains("athena:StartSession")));
+    ensure!(
+        condition(&object, "Reconciling")
+            .is_some_and(|condition| condition.message.contains("athena:StartSession"))
+    );
     world.emulator.configure(|config| config.deny.clear());
     world.until_reason("denied", "SessionIdle").await?;
     Ok(())
@@ -95,7 +109,8 @@ async fn a_missing_work_group_is_in_progress_and_heals(world: World) -> anyhow::
     let object = world.until_reason("early", "WorkGroupNotFound").await?;
     ensure!(ready_condition(&object).is_some_and(|ready| ready.status == "Unknown"));
     world.emulator.configure(|config| {
-        let group = athena_emulator::WorkGroup { name: "to-come".into(), ..athena_emulator::WorkGroup::default() };
+        let group =
+            athena_emulator::WorkGroup { name: "to-come".into(), ..athena_emulator::WorkGroup::default() };
         config.work_groups.push(group);
     });
     world.until_reason("early", "SessionIdle").await?;
@@ -116,8 +131,16 @@ async fn a_used_token_is_stalled_and_no_second_session_starts(world: World) -> a
         ("exists", TokenMismatch::SessionAlreadyExists, "SessionAlreadyExists"),
     ] {
         world.emulator.configure(|config| config.token_mismatch = mismatch);
-        let code = if reason == "TokenMismatch" { "InvalidRequestException" } else { "SessionAlreadyExistsException" };
-        let message = if reason == "TokenMismatch" { "Idempotent parameters do not match" } else { "The specified session already exists." };
+        let code = if reason == "TokenMismatch" {
+            "InvalidRequestException"
+        } else {
+            "SessionAlreadyExistsException"
+        };
+        let message = if reason == "TokenMismatch" {
+            "Idempotent parameters do not match"
+        } else {
+            "The specified session already exists."
+        };
         refuse(&world, "StartSession", code, message);
         let operator = world.operator_with(&["--uncertainty=2s"], &[])?;
         world.create(name).await?;
@@ -153,9 +176,15 @@ async fn an_unknown_state_is_mirrored_as_it_is(world: World) -> anyhow::Result<(
 async fn a_failed_session_is_stalled_with_athenas_reason(world: World) -> anyhow::Result<()> {
     let _operator = world.operator()?;
     let id = started(&world, "failed").await?;
-    world.emulator.set_state(&id, Change::State { state: "FAILED".into(), reason: Some("the coordinator is gone".into()) })?;
+    world.emulator.set_state(
+        &id,
+        Change::State { state: "FAILED".into(), reason: Some("the coordinator is gone".into()) },
+    )?;
     let object = world.until_reason("failed", "SessionFailed").await?;
-    ensure!(condition(&object, "Stalled").is_some_and(|stalled| stalled.message.contains("the coordinator is gone")));
+    ensure!(
+        condition(&object, "Stalled")
+            .is_some_and(|stalled| stalled.message.contains("the coordinator is gone"))
+    );
     Ok(())
 }
 
@@ -172,7 +201,9 @@ async fn a_degraded_session_is_ended(world: World) -> anyhow::Result<()> {
 async fn an_idle_timeout_is_no_failure(world: World) -> anyhow::Result<()> {
     world.emulator.configure(|config| config.idle_minute = Duration::from_secs(6));
     let _operator = world.operator()?;
-    world.create_with("timed-out", json!({ "workGroup": "spark-35", "sessionIdleTimeoutInMinutes": 1 })).await?;
+    world
+        .create_with("timed-out", json!({ "workGroup": "spark-35", "sessionIdleTimeoutInMinutes": 1 }))
+        .await?;
     let object = world.until_reason("timed-out", "IdleTimeout").await?;
     ensure!(ready_condition(&object).is_some_and(|ready| ready.status == "True"));
     ensure!(condition(&object, "Available").is_some_and(|available| available.status == "False"));

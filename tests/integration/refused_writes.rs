@@ -31,7 +31,10 @@ struct ForNamespace<'a> {
 impl<'a> ForNamespace<'a> {
     fn apply(world: &'a World, items: &[Value]) -> anyhow::Result<Self> {
         let file = tempfile::NamedTempFile::new()?;
-        std::fs::write(file.path(), json!({ "apiVersion": "v1", "kind": "List", "items": items }).to_string())?;
+        std::fs::write(
+            file.path(),
+            json!({ "apiVersion": "v1", "kind": "List", "items": items }).to_string(),
+        )?;
         let made = Self { world, file };
         world.stage().kubectl_ok(&["apply", "-f", &made.path()])?;
         Ok(made)
@@ -93,7 +96,10 @@ fn mutating_policy(world: &World, condition: &str, mutation: &Value) -> [Value; 
 }
 
 /// Waits until `asked`, a dry run, fails with `text`: the API server takes up a policy some moments after it was made.
-async fn in_force<T, F: Future<Output = kube::Result<T>> + Send>(text: &str, asked: impl Fn() -> F + Send) -> anyhow::Result<()> {
+async fn in_force<T, F: Future<Output = kube::Result<T>> + Send>(
+    text: &str,
+    asked: impl Fn() -> F + Send,
+) -> anyhow::Result<()> {
     let begun = std::time::Instant::now();
     while asked().await.err().is_none_or(|error| !error.to_string().contains(text)) {
         ensure!(begun.elapsed() < PATIENCE, "the policy does not hold");
@@ -105,7 +111,10 @@ async fn in_force<T, F: Future<Output = kube::Result<T>> + Send>(text: &str, ask
 /// Waits until an update of the object `name`, or of its status, is refused with `text`.
 async fn updates_refused(world: &World, name: &str, is_status: bool, text: &str) -> anyhow::Result<()> {
     let dry_run = PatchParams { dry_run: true, ..PatchParams::default() };
-    let (update, of_status) = (json!({ "metadata": { "annotations": { "tried": "yes" } } }), json!({ "status": { "restarts": 1 } }));
+    let (update, of_status) = (
+        json!({ "metadata": { "annotations": { "tried": "yes" } } }),
+        json!({ "status": { "restarts": 1 } }),
+    );
     in_force(text, || async {
         if is_status {
             world.sessions.patch_status(name, &dry_run, &Patch::Merge(&of_status)).await
@@ -121,13 +130,19 @@ async fn until_told(world: &World, name: &str, text: &str) -> anyhow::Result<()>
     let object = world.until_reason(name, REASON).await?;
     let ready = ready_condition(&object).context("Ready")?;
     ensure!(ready.status == "Unknown" && ready.message.contains(text), "{ready:?}");
-    ensure!(condition(&object, "Reconciling").is_some() && condition(&object, "Stalled").is_none(), "{:?}", status(&object).conditions);
+    ensure!(
+        condition(&object, "Reconciling").is_some() && condition(&object, "Stalled").is_none(),
+        "{:?}",
+        status(&object).conditions
+    );
     Ok(())
 }
 
 async fn until_an_event_says(world: &World, text: &str) -> anyhow::Result<()> {
     until("an event says so", || {
-        world.kubectl(&["get", "events", "--field-selector", &format!("reason={REASON}"), "-o", "json"]).is_ok_and(|events| events.contains(text))
+        world
+            .kubectl(&["get", "events", "--field-selector", &format!("reason={REASON}"), "-o", "json"])
+            .is_ok_and(|events| events.contains(text))
     })
     .await
 }
@@ -139,7 +154,9 @@ fn counted(operator: &Operator, write: &str) -> anyhow::Result<f64> {
     Ok(metrics.lines().find_map(|line| line.strip_prefix(&series)?.parse().ok()).unwrap_or_default())
 }
 
-async fn a_finalizer_that_a_policy_refuses_is_told_and_the_session_starts_once_the_object_is_mended(world: World) -> anyhow::Result<()> {
+async fn a_finalizer_that_a_policy_refuses_is_told_and_the_session_starts_once_the_object_is_mended(
+    world: World,
+) -> anyhow::Result<()> {
     let labelled = policy(
         &world,
         &matched(&world, "UPDATE", "athenasessions"),
@@ -163,13 +180,14 @@ async fn a_finalizer_that_a_policy_refuses_is_told_and_the_session_starts_once_t
     Ok(())
 }
 
-async fn a_finalizer_that_cannot_be_removed_is_told_while_the_object_is_being_deleted(world: World) -> anyhow::Result<()> {
+async fn a_finalizer_that_cannot_be_removed_is_told_while_the_object_is_being_deleted(
+    world: World,
+) -> anyhow::Result<()> {
     let operator = world.operator()?;
     world.create("etl").await?;
     world.until_reason("etl", "SessionIdle").await?;
     // What it sets cannot be changed, so that every update fails, and for a reason that nobody who deletes an object thinks of.
-    let mutation =
-        json!({ "patchType": "ApplyConfiguration", "applyConfiguration": { "expression": "Object{spec: Object.spec{workGroup: 'mutated'}}" } });
+    let mutation = json!({ "patchType": "ApplyConfiguration", "applyConfiguration": { "expression": "Object{spec: Object.spec{workGroup: 'mutated'}}" } });
     let mutating = mutating_policy(&world, "true", &mutation);
     let policy = ForNamespace::apply(&world, &mutating)?;
     updates_refused(&world, "etl", false, "workGroup").await?;
@@ -190,12 +208,17 @@ async fn a_finalizer_that_cannot_be_removed_is_told_while_the_object_is_being_de
     Ok(())
 }
 
-async fn a_finalizer_that_a_policy_takes_off_again_is_told_and_tried_again(world: World) -> anyhow::Result<()> {
+async fn a_finalizer_that_a_policy_takes_off_again_is_told_and_tried_again(
+    world: World,
+) -> anyhow::Result<()> {
     let mutation = json!({ "patchType": "JSONPatch", "jsonPatch": { "expression": "[JSONPatch{op: 'remove', path: '/metadata/finalizers'}]" } });
     let undoing = mutating_policy(&world, "has(object.metadata.finalizers)", &mutation);
     world.create_with("tried", json!({ "workGroup": "spark-35", "suspend": true })).await?;
     let policy = ForNamespace::apply(&world, &undoing)?;
-    let (dry_run, held) = (PatchParams { dry_run: true, ..PatchParams::default() }, json!({ "metadata": { "finalizers": ["example.com/tried"] } }));
+    let (dry_run, held) = (
+        PatchParams { dry_run: true, ..PatchParams::default() },
+        json!({ "metadata": { "finalizers": ["example.com/tried"] } }),
+    );
     let begun = std::time::Instant::now();
     while world.sessions.patch("tried", &dry_run, &Patch::Merge(&held)).await?.metadata.finalizers.is_some() {
         ensure!(begun.elapsed() < PATIENCE, "the policy does not hold");
@@ -215,7 +238,8 @@ async fn a_finalizer_that_a_policy_takes_off_again_is_told_and_tried_again(world
 
 /// An object whose session has ended and whose time after that is over, in a namespace where nothing can be deleted.
 async fn kept_by_a_policy(world: &World) -> anyhow::Result<ForNamespace<'_>> {
-    let kept = policy(world, &matched(world, "DELETE", "athenasessions"), "false", "'nothing is deleted ' + 'here'");
+    let kept =
+        policy(world, &matched(world, "DELETE", "athenasessions"), "false", "'nothing is deleted ' + 'here'");
     let id = status(&world.until_reason("etl", "SessionIdle").await?).session_id.context("an id")?;
     let policy = ForNamespace::apply(world, &kept)?;
     let dry_run = DeleteParams { dry_run: true, ..DeleteParams::default() };
@@ -244,17 +268,27 @@ async fn a_deletion_that_is_not_wanted_any_more_is_not_told(world: World) -> any
     Ok(())
 }
 
-async fn a_status_that_a_policy_refuses_is_told_by_an_event_the_log_and_a_metric(world: World) -> anyhow::Result<()> {
+async fn a_status_that_a_policy_refuses_is_told_by_an_event_the_log_and_a_metric(
+    world: World,
+) -> anyhow::Result<()> {
     let operator = world.operator()?;
     world.create("etl").await?;
     let id = status(&world.until_reason("etl", "SessionIdle").await?).session_id.context("an id")?;
-    let refusing = policy(&world, &matched(&world, "UPDATE", "athenasessions/status"), "false", "'no status ' + 'today'");
+    let refusing = policy(
+        &world,
+        &matched(&world, "UPDATE", "athenasessions/status"),
+        "false",
+        "'no status ' + 'today'",
+    );
     let policy = ForNamespace::apply(&world, &refusing)?;
     updates_refused(&world, "etl", true, "no status today").await?;
     world.emulator.set_state(&id, athena_emulator::Change::State { state: "FAILED".into(), reason: None })?;
     until_an_event_says(&world, "refuses to let the operator write the status: ").await?;
     until_an_event_says(&world, "no status today").await?;
-    ensure!(operator.raw_log().contains("no status today") && counted(&operator, "status")? >= 1.0, "neither log nor metric say so");
+    ensure!(
+        operator.raw_log().contains("no status today") && counted(&operator, "status")? >= 1.0,
+        "neither log nor metric say so"
+    );
     // Nothing is started that could not be recorded.
     world.create("other").await?;
     until("both are tried", || counted(&operator, "status").is_ok_and(|count| count >= 3.0)).await?;
@@ -267,7 +301,10 @@ async fn a_status_that_a_policy_refuses_is_told_by_an_event_the_log_and_a_metric
 
 async fn a_webhook_that_is_not_there_is_told(world: World) -> anyhow::Result<()> {
     let certificate = kube::config::Kubeconfig::read_from(world.stage().kubeconfig())?;
-    let authority = certificate.clusters.first().and_then(|named| named.cluster.as_ref()?.certificate_authority_data.clone());
+    let authority = certificate
+        .clusters
+        .first()
+        .and_then(|named| named.cluster.as_ref()?.certificate_authority_data.clone());
     let mut rules = matched(&world, "UPDATE", "athenasessions");
     let rules = rules["resourceRules"].take();
     // Nothing listens there.
@@ -292,24 +329,36 @@ async fn a_webhook_that_is_not_there_is_told(world: World) -> anyhow::Result<()>
     Ok(())
 }
 
-async fn a_full_storage_is_logged_and_counted_and_all_goes_on_when_there_is_space(world: World) -> anyhow::Result<()> {
+async fn a_full_storage_is_logged_and_counted_and_all_goes_on_when_there_is_space(
+    world: World,
+) -> anyhow::Result<()> {
     let (proxy, operator, _folder) = world.proxied(vec![], &[]).await?;
     operator.wait_until_ready()?;
     world.create("living").await?;
     let id = status(&world.until_reason("living", "SessionIdle").await?).session_id.context("an id")?;
     // As the API server answers writes while etcd has no space: reads go on.
-    let full = |(verb, resource)| Fault::new(verb, resource, FaultKind::Fail { code: 500, retry_after: None });
-    let writes =
-        [("patch", "athenasessions"), ("update", "athenasessions/status"), ("delete", "athenasessions"), ("create", "events"), ("patch", "events")];
+    let full =
+        |(verb, resource)| Fault::new(verb, resource, FaultKind::Fail { code: 500, retry_after: None });
+    let writes = [
+        ("patch", "athenasessions"),
+        ("update", "athenasessions/status"),
+        ("delete", "athenasessions"),
+        ("create", "events"),
+        ("patch", "events"),
+    ];
     proxy.set_faults(writes.into_iter().map(full).collect());
     world.emulator.set_state(&id, athena_emulator::Change::State { state: "FAILED".into(), reason: None })?;
     world.create("new").await?;
     until("writes are counted", || {
-        counted(&operator, "finalizer").is_ok_and(|count| count >= 2.0) && counted(&operator, "status").is_ok_and(|count| count >= 2.0)
+        counted(&operator, "finalizer").is_ok_and(|count| count >= 2.0)
+            && counted(&operator, "status").is_ok_and(|count| count >= 2.0)
     })
     .await?;
-    until("it is logged", || operator.raw_log().contains("cannot add the finalizer") && operator.raw_log().contains("cannot write the status"))
-        .await?;
+    until("it is logged", || {
+        operator.raw_log().contains("cannot add the finalizer")
+            && operator.raw_log().contains("cannot write the status")
+    })
+    .await?;
     ensure!(world.calls("StartSession").len() == 1, "{:?}", world.calls("StartSession"));
     proxy.set_faults(vec![]);
     world.until_reason("living", "SessionFailed").await?;
@@ -321,8 +370,12 @@ async fn a_full_storage_is_logged_and_counted_and_all_goes_on_when_there_is_spac
 async fn the_servers_words_are_told_without_secrets(world: World) -> anyhow::Result<()> {
     const SECRET: &str = "hunter2-and-more";
     let value = "object.spec.engineConfiguration.sparkProperties['spark.secret']";
-    let repeating =
-        policy(&world, &matched(&world, "UPDATE", "athenasessions"), "!has(object.spec.engineConfiguration)", &format!("'no ' + {value}"));
+    let repeating = policy(
+        &world,
+        &matched(&world, "UPDATE", "athenasessions"),
+        "!has(object.spec.engineConfiguration)",
+        &format!("'no ' + {value}"),
+    );
     let spec = json!({ "workGroup": "spark-35", "suspend": true, "engineConfiguration": { "sparkProperties": { "spark.secret": SECRET } } });
     world.create_with("tried", spec.clone()).await?;
     let _policy = ForNamespace::apply(&world, &repeating)?;
@@ -333,9 +386,14 @@ async fn the_servers_words_are_told_without_secrets(world: World) -> anyhow::Res
     world.create_with("etl", wanted).await?;
     until_told(&world, "etl", "no ***").await?;
     until_an_event_says(&world, "no ***").await?;
-    let (events, object) = (world.kubectl(&["get", "events", "-o", "json"])?, serde_json::to_string(&status(&world.sessions.get("etl").await?))?);
+    let (events, object) = (
+        world.kubectl(&["get", "events", "-o", "json"])?,
+        serde_json::to_string(&status(&world.sessions.get("etl").await?))?,
+    );
     let (_, metrics) = operator.get("/metrics")?;
-    for (place, text) in [("the log", operator.raw_log()), ("an event", events), ("the status", object), ("a metric", metrics)] {
+    for (place, text) in
+        [("the log", operator.raw_log()), ("an event", events), ("the status", object), ("a metric", metrics)]
+    {
         ensure!(!text.contains(SECRET), "{place} holds the value");
     }
     Ok(())

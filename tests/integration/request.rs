@@ -17,7 +17,8 @@ async fn compare(world: World, name: &str) -> anyhow::Result<()> {
     let call = world.calls("StartSession").into_iter().next().context("a call")?;
     let uid = uid(&world.sessions.get(name).await?);
     let golden = std::fs::read_to_string(world.stage().file(format!("tests/golden/{name}.json")))?;
-    let expected: Value = serde_json::from_str(&golden.replace("<uid>", &uid).replace("<namespace>", &world.namespace))?;
+    let expected: Value =
+        serde_json::from_str(&golden.replace("<uid>", &uid).replace("<namespace>", &world.namespace))?;
     ensure!(call.request == expected, "{:#}", call.request);
     Ok(())
 }

@@ -33,7 +33,9 @@ const PAGE: usize = 100;
 /// Longest wait for all of so many objects.
 const PATIENCE: Duration = Duration::from_mins(10);
 
-async fn a_thousand_sessions_at_rest_cost_the_pages_of_their_work_group_and_nothing_else(world: World) -> anyhow::Result<()> {
+async fn a_thousand_sessions_at_rest_cost_the_pages_of_their_work_group_and_nothing_else(
+    world: World,
+) -> anyhow::Result<()> {
     for _ in 0..FOREIGN {
         world.emulator.create_foreign("spark-35", None);
     }
@@ -48,9 +50,13 @@ async fn a_thousand_sessions_at_rest_cost_the_pages_of_their_work_group_and_noth
     let calls = world.emulator.calls().len();
     let operator = world.operator_with(&["--observe-interval=1s"], &[])?;
     rest(&world, &operator, pages).await?;
-    let others = operations(&world.emulator.calls_after(calls), |operation| !matches!(operation, "ListSessions" | "GetCallerIdentity"));
+    let others = operations(&world.emulator.calls_after(calls), |operation| {
+        !matches!(operation, "ListSessions" | "GetCallerIdentity")
+    });
     ensure!(others.is_empty(), "after a restart: {others:?}");
-    ensure!(world.calls("StartSession").len() == OBJECTS && world.emulator.sessions().len() == OBJECTS + FOREIGN);
+    ensure!(
+        world.calls("StartSession").len() == OBJECTS && world.emulator.sessions().len() == OBJECTS + FOREIGN
+    );
 
     // Among so many, a change shows.
     let id = status(&world.sessions.get("s-500").await?).session_id.unwrap_or_default();
@@ -79,7 +85,12 @@ async fn rest(world: &World, operator: &Operator, pages: usize) -> anyhow::Resul
     let first = made.iter().position(begins_a_list).context("no list was begun")?;
     let last = made.iter().rposition(begins_a_list).context("no list was begun")?;
     ensure!(made.iter().all(|call| call.operation == "ListSessions"), "{:?}", operations(&made, |_| true));
-    ensure!((last - first) == (sweeps(&made) - 1) * pages, "{} calls for {} sweeps", last - first, sweeps(&made) - 1);
+    ensure!(
+        (last - first) == (sweeps(&made) - 1) * pages,
+        "{} calls for {} sweeps",
+        last - first,
+        sweeps(&made) - 1
+    );
     Ok(())
 }
 
@@ -92,7 +103,8 @@ fn told(world: &World, operator: &Operator) -> anyhow::Result<(usize, u64)> {
     let user = format!("system:serviceaccount:{}:", world.namespace);
     let requests = world.stage().requests()?;
     let is_change = |verb: &str| !matches!(verb, "get" | "list" | "watch");
-    let changes = requests.iter().filter(|request| request.user.starts_with(&user) && is_change(&request.verb)).count();
+    let changes =
+        requests.iter().filter(|request| request.user.starts_with(&user) && is_change(&request.verb)).count();
     let metrics = operator.get("/metrics")?.1;
     let counts = metrics.lines().filter(|line| line.starts_with("controller_runtime_reconcile_total"));
     Ok((changes, counts.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).sum()))
@@ -131,7 +143,10 @@ async fn until_all(world: &World, count: usize, reason: &str) -> anyhow::Result<
     let start = Instant::now();
     loop {
         let objects = world.sessions.list(&ListParams::default()).await?.items;
-        let there = objects.iter().filter(|object| ready_condition(object).is_some_and(|ready| ready.reason == reason)).count();
+        let there = objects
+            .iter()
+            .filter(|object| ready_condition(object).is_some_and(|ready| ready.reason == reason))
+            .count();
         if there == count {
             return Ok(());
         }
@@ -155,9 +170,15 @@ async fn objects_that_have_ended_cost_no_call(world: World) -> anyhow::Result<()
     // Another operator meets them all, and starts one session in another work group, so that time is seen to pass.
     let calls = world.emulator.calls().len();
     let _operator = world.operator()?;
-    world.create_with("other", json!({ "workGroup": "pyspark-3", "engineConfiguration": { "maxConcurrentDpus": 2 } })).await?;
+    world
+        .create_with(
+            "other",
+            json!({ "workGroup": "pyspark-3", "engineConfiguration": { "maxConcurrentDpus": 2 } }),
+        )
+        .await?;
     world.until_reason("other", "SessionIdle").await?;
-    let sweeps = || world.emulator.calls_after(calls).iter().filter(|call| call.operation == "ListSessions").count();
+    let sweeps =
+        || world.emulator.calls_after(calls).iter().filter(|call| call.operation == "ListSessions").count();
     until("ten sweeps are made", || sweeps() > 10).await?;
     let other = status(&world.sessions.get("other").await?).session_id;
     let is_other = |call: &Call| {
@@ -166,7 +187,11 @@ async fn objects_that_have_ended_cost_no_call(world: World) -> anyhow::Result<()
             || call.request.to_string().contains("pyspark-3")
     };
     let made = world.emulator.calls_after(calls);
-    ensure!(made.iter().all(is_other), "{:?}", made.iter().filter(|call| !is_other(call)).collect::<Vec<_>>());
+    ensure!(
+        made.iter().all(is_other),
+        "{:?}",
+        made.iter().filter(|call| !is_other(call)).collect::<Vec<_>>()
+    );
     Ok(())
 }
 
@@ -176,29 +201,35 @@ async fn a_namespace_does_not_wait_for_the_starts_of_another(world: World) -> an
     let other = format!("{}-b", world.namespace);
     world.stage().kubectl_ok(&["create", "namespace", &other])?;
     create(&world, "a", QUEUED)?;
-    let (namespaces, rate) = (format!("--namespaces={},{other}", world.namespace), format!("--athena-rate={RATE}"));
+    let (namespaces, rate) =
+        (format!("--namespaces={},{other}", world.namespace), format!("--athena-rate={RATE}"));
     let operator = world.operator_in(Scope::Everywhere, &[&namespaces, &rate, "--athena-burst=1"])?;
     // All of them wait for their turn once they are held and nothing waits for a reconcile any more.
     let start = Instant::now();
-    let held = |objects: &[AthenaSession]| objects.iter().filter(|object| !object.finalizers().is_empty()).count();
+    let held =
+        |objects: &[AthenaSession]| objects.iter().filter(|object| !object.finalizers().is_empty()).count();
     while held(&world.sessions.list(&ListParams::default()).await?.items) < QUEUED {
         ensure!(start.elapsed() < PATIENCE, "not all objects are held");
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
     let empty = |line: &str| line.starts_with("workqueue_depth") && line.ends_with(" 0");
-    until("no reconcile waits", || operator.get("/metrics").is_ok_and(|(_, text)| text.lines().any(empty))).await?;
+    until("no reconcile waits", || operator.get("/metrics").is_ok_and(|(_, text)| text.lines().any(empty)))
+        .await?;
     until("two sessions are started", || world.calls("StartSession").len() >= 2).await?;
 
     let before = world.calls("StartSession").len();
     let object = list("b", 1)["items"][0].clone();
-    let created =
-        Api::<AthenaSession>::namespaced(world.client.clone(), &other).create(&PostParams::default(), &serde_json::from_value(object)?).await?;
+    let created = Api::<AthenaSession>::namespaced(world.client.clone(), &other)
+        .create(&PostParams::default(), &serde_json::from_value(object)?)
+        .await?;
     let token = Some(uid(&created));
-    until("its session is started", || world.calls("StartSession").iter().any(|call| call.token == token)).await?;
+    until("its session is started", || world.calls("StartSession").iter().any(|call| call.token == token))
+        .await?;
     let starts = world.calls("StartSession");
     let place = starts.iter().skip(before).position(|call| call.token == token).context("it was started")?;
     ensure!(place < 2, "{place} starts came before it");
-    let calls: Vec<Call> = world.emulator.calls().into_iter().filter(|call| call.operation != "GetCallerIdentity").collect();
+    let calls: Vec<Call> =
+        world.emulator.calls().into_iter().filter(|call| call.operation != "GetCallerIdentity").collect();
     let ahead = environment::load::ahead(&calls, RATE, 1).context("there were calls")?;
     ensure!(ahead < environment::load::JITTER, "calls came {ahead:?} ahead of the limiter");
     Ok(())
@@ -228,7 +259,8 @@ async fn sessions_that_cannot_be_ended_hold_up_no_start(world: World) -> anyhow:
     create(&world, "s", STUCK)?;
     until_all(&world, STUCK, "SessionIdle").await?;
     operator.end(Signal::TERM)?;
-    let failed = FaultKind::Fail { status: 500, code: "InternalServerException".into(), message: "no".into() };
+    let failed =
+        FaultKind::Fail { status: 500, code: "InternalServerException".into(), message: "no".into() };
     world.emulator.set_faults(vec![Fault::new("TerminateSession", failed)]);
     for object in world.sessions.list(&ListParams::default()).await? {
         world.delete(&object.name_any()).await?;
@@ -241,7 +273,9 @@ async fn sessions_that_cannot_be_ended_hold_up_no_start(world: World) -> anyhow:
     Ok(())
 }
 
-async fn starts_that_wait_for_an_answer_about_their_work_group_hold_up_no_other_call(world: World) -> anyhow::Result<()> {
+async fn starts_that_wait_for_an_answer_about_their_work_group_hold_up_no_other_call(
+    world: World,
+) -> anyhow::Result<()> {
     const WAITING: usize = 30;
     let operator = world.operator()?;
     world.create("living").await?;
@@ -251,17 +285,20 @@ async fn starts_that_wait_for_an_answer_about_their_work_group_hold_up_no_other_
     let asked = || world.calls("GetWorkGroup").len() - before;
     world.emulator.set_faults(vec![Fault::new("GetWorkGroup", FaultKind::Hang { effect: false })]);
     create(&world, "s", WAITING)?;
-    let operator = world.operator_with(&["--athena-rate=5", "--athena-burst=5", "--athena-timeout=20s"], &[])?;
+    let operator =
+        world.operator_with(&["--athena-rate=5", "--athena-burst=5", "--athena-timeout=20s"], &[])?;
     until("the work group is asked for", || asked() > 0).await?;
     let start = Instant::now();
-    let held = |objects: &[AthenaSession]| objects.iter().filter(|object| !object.finalizers().is_empty()).count();
+    let held =
+        |objects: &[AthenaSession]| objects.iter().filter(|object| !object.finalizers().is_empty()).count();
     while held(&world.sessions.list(&ListParams::default()).await?.items) <= WAITING {
         ensure!(start.elapsed() < PATIENCE, "not all objects are held");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     // Each has come so far as to want to know of the work group.
     let empty = |line: &str| line.starts_with("workqueue_depth") && line.ends_with(" 0");
-    until("no reconcile waits", || operator.get("/metrics").is_ok_and(|(_, text)| text.lines().any(empty))).await?;
+    until("no reconcile waits", || operator.get("/metrics").is_ok_and(|(_, text)| text.lines().any(empty)))
+        .await?;
     world.emulator.set_faults(vec![]);
     world.patch("living", json!({ "spec": { "suspend": true } })).await?;
     world.until_reason("living", "Suspended").await?;
@@ -301,13 +338,16 @@ pub(crate) fn reconciles(operator: &Operator) -> anyhow::Result<u64> {
     Ok(counts.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).sum())
 }
 
-async fn waiting_for_the_rate_limiter_costs_no_reconciles_and_holds_up_no_deletion(world: World) -> anyhow::Result<()> {
+async fn waiting_for_the_rate_limiter_costs_no_reconciles_and_holds_up_no_deletion(
+    world: World,
+) -> anyhow::Result<()> {
     const WAITING: usize = 50;
     suspended(&world, WAITING).await?;
     let unrelated = {
         let operator = world.operator()?;
         world.create("finished").await?;
-        let id = status(&world.until_reason("finished", "SessionIdle").await?).session_id.context("a session")?;
+        let id =
+            status(&world.until_reason("finished", "SessionIdle").await?).session_id.context("a session")?;
         world.emulator.set_state(&id, Change::Terminate)?;
         world.until("finished", "finished", |object| status(object).end_time.is_some()).await?;
         operator.end(Signal::TERM)?;
@@ -316,11 +356,15 @@ async fn waiting_for_the_rate_limiter_costs_no_reconciles_and_holds_up_no_deleti
     let operator = world.operator_with(&["--athena-rate=0.5", "--athena-burst=1"], &[])?;
     let (before, calls) = (reconciles(&operator)?, world.emulator.calls().len());
     suspend(&world, WAITING, false).await?;
-    let starts = || world.emulator.calls_after(calls).iter().filter(|call| call.operation == "StartSession").count();
+    let starts =
+        || world.emulator.calls_after(calls).iter().filter(|call| call.operation == "StartSession").count();
     until("four of them are started", || starts() >= 4).await?;
     let (reconciles, made) = (reconciles(&operator)? - before, world.emulator.calls_after(calls).len());
     // Each is resumed; whoever has a turn is triggered, records, starts and is looked at.
-    ensure!(reconciles <= (2 * WAITING + 6 * made) as u64, "{reconciles} reconciles of {WAITING} objects for {made} calls");
+    ensure!(
+        reconciles <= (2 * WAITING + 6 * made) as u64,
+        "{reconciles} reconciles of {WAITING} objects for {made} calls"
+    );
 
     let calls = world.emulator.calls().len();
     world.delete(unrelated).await?;
@@ -334,7 +378,8 @@ async fn a_page_of_a_list_serves_as_the_first_look_of_many_sessions(world: World
     const STARTED: usize = 60;
     suspended(&world, STARTED).await?;
     // As often as by default.
-    let flags = ["--athena-rate=5", "--athena-burst=10", "--observe-interval=20s", "--transition-interval=2s"];
+    let flags =
+        ["--athena-rate=5", "--athena-burst=10", "--observe-interval=20s", "--transition-interval=2s"];
     let operator = world.operator_with(&flags, &[])?;
     let (before, calls) = (reconciles(&operator)?, world.emulator.calls().len());
     suspend(&world, STARTED, false).await?;
@@ -345,7 +390,10 @@ async fn a_page_of_a_list_serves_as_the_first_look_of_many_sessions(world: World
     let looks = made.iter().filter(|call| call.operation.starts_with("GetSession")).count();
     ensure!(looks < STARTED, "{:?}", operations(&made, |_| true));
     for object in world.sessions.list(&ListParams::default()).await?.items {
-        let (start, ready) = (status(&object).start_time.context("a start")?, ready_condition(&object).context("a look")?.last_transition_time);
+        let (start, ready) = (
+            status(&object).start_time.context("a start")?,
+            ready_condition(&object).context("a look")?.last_transition_time,
+        );
         let unseen = ready.0.duration_since(start.0).as_secs_f64();
         ensure!(unseen <= 15.0, "{} was billed for {unseen} s before anybody looked", object.name_any());
     }
@@ -354,15 +402,21 @@ async fn a_page_of_a_list_serves_as_the_first_look_of_many_sessions(world: World
     Ok(())
 }
 
-async fn sessions_that_are_missing_from_a_list_are_looked_at_though_looks_have_to_wait(world: World) -> anyhow::Result<()> {
+async fn sessions_that_are_missing_from_a_list_are_looked_at_though_looks_have_to_wait(
+    world: World,
+) -> anyhow::Result<()> {
     const ENDED: usize = 8;
     let operator = world.operator()?;
     create(&world, "s", ENDED)?;
     until_all(&world, ENDED, "SessionIdle").await?;
     operator.end(Signal::TERM)?;
-    let _operator = world.operator_with(&["--athena-rate=2", "--athena-burst=1", "--observe-interval=1s"], &[])?;
+    let _operator =
+        world.operator_with(&["--athena-rate=2", "--athena-burst=1", "--observe-interval=1s"], &[])?;
     let calls = world.emulator.calls().len();
-    until("a sweep is made", || world.emulator.calls_after(calls).iter().filter(|call| begins_a_list(call)).count() > 1).await?;
+    until("a sweep is made", || {
+        world.emulator.calls_after(calls).iter().filter(|call| begins_a_list(call)).count() > 1
+    })
+    .await?;
     for session in world.emulator.sessions() {
         world.emulator.set_state(&session.session_id, Change::Terminate)?;
     }
@@ -372,7 +426,9 @@ async fn sessions_that_are_missing_from_a_list_are_looked_at_though_looks_have_t
     Ok(())
 }
 
-async fn an_object_that_waits_for_the_rate_limiter_and_is_deleted_or_suspended_leaves_its_turn_to_the_others(world: World) -> anyhow::Result<()> {
+async fn an_object_that_waits_for_the_rate_limiter_and_is_deleted_or_suspended_leaves_its_turn_to_the_others(
+    world: World,
+) -> anyhow::Result<()> {
     const WAITING: usize = 8;
     suspended(&world, WAITING).await?;
     let calls = world.emulator.calls().len();
@@ -381,7 +437,9 @@ async fn an_object_that_waits_for_the_rate_limiter_and_is_deleted_or_suspended_l
     let started = |number: usize| {
         let token = format!("s-{number}");
         let calls = world.emulator.calls_after(calls);
-        calls.iter().any(|call| call.operation == "StartSession" && call.request.to_string().contains(&format!("/{token}")))
+        calls.iter().any(|call| {
+            call.operation == "StartSession" && call.request.to_string().contains(&format!("/{token}"))
+        })
     };
     until("one is started", || (0..WAITING).any(started)).await?;
     let last = WAITING - 1;

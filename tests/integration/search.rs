@@ -42,10 +42,15 @@ fn strangers(world: &World, count: usize) {
 fn searches(calls: &[Call]) -> Vec<&Call> {
     let is_first_page = |call: &Call| call.request.get("NextToken").is_none();
     let is_degraded = |call: &Call| call.request.get("StateFilter") == Some(&json!("DEGRADED"));
-    calls.iter().filter(|call| call.operation == "ListSessions" && is_degraded(call) && is_first_page(call)).collect()
+    calls
+        .iter()
+        .filter(|call| call.operation == "ListSessions" && is_degraded(call) && is_first_page(call))
+        .collect()
 }
 
-async fn thirty_starts_without_an_answer_are_searched_for_in_the_same_lists(world: World) -> anyhow::Result<()> {
+async fn thirty_starts_without_an_answer_are_searched_for_in_the_same_lists(
+    world: World,
+) -> anyhow::Result<()> {
     strangers(&world, 250);
     for name in names(OBJECTS) {
         create_unknown(&world, &name, json!({})).await?;
@@ -56,7 +61,11 @@ async fn thirty_starts_without_an_answer_are_searched_for_in_the_same_lists(worl
     }
     let (calls, searches) = (world.emulator.calls(), searches(&world.emulator.calls()).len());
     // Two for those that come first, two for those that come during these, and some in reserve for a slow machine.
-    ensure!((2..=OBJECTS / 3).contains(&searches), "{searches} searches for {OBJECTS} objects, {} calls", calls.len());
+    ensure!(
+        (2..=OBJECTS / 3).contains(&searches),
+        "{searches} searches for {OBJECTS} objects, {} calls",
+        calls.len()
+    );
     Ok(())
 }
 
@@ -65,12 +74,17 @@ async fn a_list_tells_each_object_of_its_own_session(world: World) -> anyhow::Re
     let mut expected = Vec::new();
     for name in names(10) {
         let uid = create_unknown(&world, &name, json!({})).await?;
-        expected.push((name, world.emulator.create_foreign("spark-35", Some(&format!("x [athena-operator/{uid}]")))));
+        expected.push((
+            name,
+            world.emulator.create_foreign("spark-35", Some(&format!("x [athena-operator/{uid}]"))),
+        ));
     }
     strangers(&world, 150);
     let _operator = world.operator_with(&["--uncertainty=1s", "--observe-interval=2s"], &[])?;
     for (name, id) in expected {
-        world.until(&name, "with its session", |object| status(object).session_id.as_deref() == Some(&id)).await?;
+        world
+            .until(&name, "with its session", |object| status(object).session_id.as_deref() == Some(&id))
+            .await?;
     }
     ensure!(world.calls("StartSession").is_empty());
     let searches = searches(&world.emulator.calls()).len();
@@ -87,7 +101,10 @@ async fn a_new_start_needs_two_lists_and_a_deletion_one(world: World) -> anyhow:
     let calls = world.emulator.calls();
     let start = calls.iter().position(|call| call.operation == "StartSession").context("a start")?;
     let times: Vec<Timestamp> = searches(&calls[..start]).iter().map(|call| call.time).collect();
-    ensure!(times.len() == 2 && times[1].duration_since(times[0]) >= minute * 9 / 10, "searches before the start: {times:?}");
+    ensure!(
+        times.len() == 2 && times[1].duration_since(times[0]) >= minute * 9 / 10,
+        "searches before the start: {times:?}"
+    );
     drop(operator);
 
     create_unknown(&world, "deleted", json!({ "suspend": true })).await?;
@@ -101,7 +118,8 @@ async fn a_new_start_needs_two_lists_and_a_deletion_one(world: World) -> anyhow:
 }
 
 async fn a_termination_does_not_wait_for_the_lists_of_others(world: World) -> anyhow::Result<()> {
-    let _operator = world.operator_with(&["--athena-rate=5", "--athena-burst=5", "--observe-interval=30s"], &[])?;
+    let _operator =
+        world.operator_with(&["--athena-rate=5", "--athena-burst=5", "--observe-interval=30s"], &[])?;
     // In a work group of its own, whose sweeps are short.
     world.create_with("running", json!({ "workGroup": "pyspark-3" })).await?;
     let running = world.until_reason("running", "SessionIdle").await?;
@@ -110,14 +128,17 @@ async fn a_termination_does_not_wait_for_the_lists_of_others(world: World) -> an
     for name in names(OBJECTS) {
         create_unknown(&world, &name, json!({ "suspend": true })).await?;
     }
-    let pages = || world.calls("ListSessions").iter().filter(|call| call.request.get("NextToken").is_some()).count();
+    let pages =
+        || world.calls("ListSessions").iter().filter(|call| call.request.get("NextToken").is_some()).count();
     let before = pages();
     until("a list is under way", || pages() > before + 5).await?;
     let before = world.emulator.call_count();
     world.delete("running").await?;
     world.until_gone("running").await?;
     let calls = world.emulator.calls_after(before);
-    let ended = calls.iter().position(|call| call.operation == "TerminateSession" && call.session_id == status(&running).session_id);
+    let ended = calls.iter().position(|call| {
+        call.operation == "TerminateSession" && call.session_id == status(&running).session_id
+    });
     let ended = ended.context("no TerminateSession")?;
     ensure!(ended <= 10, "{ended} calls came before it");
     Ok(())
@@ -141,13 +162,23 @@ async fn a_list_that_is_refused_is_tried_again_for_all_and_not_by_each(world: Wo
     Ok(())
 }
 
-async fn a_work_group_that_is_not_found_proves_nothing_while_get_work_group_knows_it(world: World) -> anyhow::Result<()> {
+async fn a_work_group_that_is_not_found_proves_nothing_while_get_work_group_knows_it(
+    world: World,
+) -> anyhow::Result<()> {
     let uid = create_unknown(&world, "lagging", json!({ "suspend": true })).await?;
     let id = world.emulator.create_foreign("spark-35", Some(&format!("x [athena-operator/{uid}]")));
-    let not_found = FaultKind::Fail { status: 400, code: "InvalidRequestException".into(), message: "WorkGroup is not found.".into() };
+    let not_found = FaultKind::Fail {
+        status: 400,
+        code: "InvalidRequestException".into(),
+        message: "WorkGroup is not found.".into(),
+    };
     world.emulator.set_faults(vec![Fault::new("ListSessions", not_found).times(2)]);
     let _operator = world.operator_with(&["--uncertainty=1s"], &[])?;
     let object = world.until_reason("lagging", "Suspended").await?;
-    ensure!(status(&object).session_id.as_deref() == Some(&id) && world.live().is_empty(), "{:?}", world.emulator.sessions());
+    ensure!(
+        status(&object).session_id.as_deref() == Some(&id) && world.live().is_empty(),
+        "{:?}",
+        world.emulator.sessions()
+    );
     Ok(())
 }

@@ -30,12 +30,19 @@ async fn no_secret_is_in_logs_events_or_metrics(world: World) -> anyhow::Result<
         session_token: Some(secret("session")),
         ..Credential::default()
     };
-    let issue = Issue { token: secret("token"), access_key_id: secret("key"), lifetime: Duration::from_hours(1) };
-    world.emulator.configure(|config| (config.credentials, config.issue) = (vec![credential.clone()], Some(issue)));
+    let issue =
+        Issue { token: secret("token"), access_key_id: secret("key"), lifetime: Duration::from_hours(1) };
+    world
+        .emulator
+        .configure(|config| (config.credentials, config.issue) = (vec![credential.clone()], Some(issue)));
     let folder = tempfile::tempdir()?;
     let file = folder.path().join("token");
     std::fs::write(&file, secret("token"))?;
-    let (url, file, none) = (format!("{}/v1/credentials", world.emulator.url()), file.display().to_string(), folder.path().join("none"));
+    let (url, file, none) = (
+        format!("{}/v1/credentials", world.emulator.url()),
+        file.display().to_string(),
+        folder.path().join("none"),
+    );
     let none = none.display().to_string();
     let env = [
         ("AWS_ACCESS_KEY_ID", ""),
@@ -69,9 +76,16 @@ async fn no_secret_is_in_logs_events_or_metrics(world: World) -> anyhow::Result<
     world.create_with("fails", spark.clone()).await?;
     let object = world.until_reason("fails", "SessionIdle").await?;
     let reason = format!("the value {} of spark.property cannot be used", secret("property"));
-    world.emulator.set_state(&status(&object).session_id.context("an id")?, Change::State { state: "FAILED".into(), reason: Some(reason) })?;
+    world.emulator.set_state(
+        &status(&object).session_id.context("an id")?,
+        Change::State { state: "FAILED".into(), reason: Some(reason) },
+    )?;
     let object = world.until_reason("fails", "RestartingAfterFailure").await?;
-    ensure!(status(&object).state_change_reason.as_deref() == Some("the value *** of spark.property cannot be used"), "{object:?}");
+    ensure!(
+        status(&object).state_change_reason.as_deref()
+            == Some("the value *** of spark.property cannot be used"),
+        "{object:?}"
+    );
 
     // Refusals of each kind, one of which repeats what was sent.
     let text = format!(
@@ -81,15 +95,29 @@ async fn no_secret_is_in_logs_events_or_metrics(world: World) -> anyhow::Result<
     for (name, code, text, reason) in [
         ("rejected", "InvalidRequestException", text.as_str(), "InvalidRequest"),
         ("unknown", "InvalidRequestException", &format!("{} is no good", secret("property")), "Refused"),
-        ("denied", "AccessDeniedException", "User: x is not authorized to perform: athena:StartSession", "AccessDenied"),
-        ("expired", "ExpiredTokenException", "The security token included in the request is expired", "CredentialsInvalid"),
+        (
+            "denied",
+            "AccessDeniedException",
+            "User: x is not authorized to perform: athena:StartSession",
+            "AccessDenied",
+        ),
+        (
+            "expired",
+            "ExpiredTokenException",
+            "The security token included in the request is expired",
+            "CredentialsInvalid",
+        ),
     ] {
         let kind = FaultKind::Fail { status: 400, code: code.into(), message: text.into() };
         world.emulator.set_faults(vec![Fault::new("StartSession", kind)]);
         world.create_with(name, pyspark.clone()).await?;
         let object = world.until_reason(name, reason).await?;
         let message = condition(&object, "Ready").map(|ready| ready.message).unwrap_or_default();
-        ensure!(name != "rejected" || message.contains("Value '***' at 'engineConfiguration.sparkProperties' failed"), "{message}");
+        ensure!(
+            name != "rejected"
+                || message.contains("Value '***' at 'engineConfiguration.sparkProperties' failed"),
+            "{message}"
+        );
     }
     world.emulator.set_faults(vec![]);
     // A token that is refused, and credentials that are.
@@ -97,10 +125,17 @@ async fn no_secret_is_in_logs_events_or_metrics(world: World) -> anyhow::Result<
     world.create_with("revoked", pyspark).await?;
     world.until_reason("revoked", "CredentialsInvalid").await?;
     world.emulator.configure(|config| config.issue = None);
-    until("there are no credentials any more", || operator.raw_log().contains("the operator has no AWS credentials")).await?;
+    until("there are no credentials any more", || {
+        operator.raw_log().contains("the operator has no AWS credentials")
+    })
+    .await?;
     world.emulator.configure(|config| config.credentials = vec![credential]);
     world.emulator.configure(|config| {
-        config.issue = Some(Issue { token: secret("token"), access_key_id: secret("key"), lifetime: Duration::from_hours(1) });
+        config.issue = Some(Issue {
+            token: secret("token"),
+            access_key_id: secret("key"),
+            lifetime: Duration::from_hours(1),
+        });
     });
     world.kubectl(&["delete", "athenasessions", "--all", "--timeout=60s"])?;
 
@@ -108,10 +143,22 @@ async fn no_secret_is_in_logs_events_or_metrics(world: World) -> anyhow::Result<
     for what in ["key", "property", "notebook"] {
         ensure!(sent.contains(&secret(what)), "{what} was not sent at all");
     }
-    until("events are told", || world.kubectl(&["get", "events", "-o", "yaml"]).is_ok_and(|events| events.contains("reason: SessionEnded"))).await?;
-    let (log, events, (_, metrics)) = (operator.raw_log(), world.kubectl(&["get", "events", "-o", "yaml"])?, operator.get("/metrics")?);
-    ensure!(log.contains("\"level\":\"DEBUG\"") && log.contains("Mirror("), "the log is not that of the finest level");
-    ensure!(events.contains("'***'") && metrics.contains("ExpiredTokenException"), "the refusals are not told");
+    until("events are told", || {
+        world
+            .kubectl(&["get", "events", "-o", "yaml"])
+            .is_ok_and(|events| events.contains("reason: SessionEnded"))
+    })
+    .await?;
+    let (log, events, (_, metrics)) =
+        (operator.raw_log(), world.kubectl(&["get", "events", "-o", "yaml"])?, operator.get("/metrics")?);
+    ensure!(
+        log.contains("\"level\":\"DEBUG\"") && log.contains("Mirror("),
+        "the log is not that of the finest level"
+    );
+    ensure!(
+        events.contains("'***'") && metrics.contains("ExpiredTokenException"),
+        "the refusals are not told"
+    );
     for (place, text) in [("log", log), ("events", events), ("metrics", metrics)] {
         let line = text.lines().find(|line| line.contains(CANARY));
         ensure!(line.is_none(), "the {place} hold a secret: {}", line.unwrap_or_default());
@@ -150,7 +197,8 @@ impl Refusing {
         let tried = json!({ "status": { "restarts": 1 } });
         let begun = Instant::now();
         loop {
-            let reply = world.sessions.patch_status(object, &PatchParams::default(), &Patch::Merge(&tried)).await;
+            let reply =
+                world.sessions.patch_status(object, &PatchParams::default(), &Patch::Merge(&tried)).await;
             if reply.is_err_and(|error| error.to_string().contains("no status with ")) {
                 return Ok(Self(file));
             }
@@ -180,12 +228,34 @@ async fn a_secret_is_shown_in_no_writing_and_an_arn_is(world: World) -> anyhow::
     let object = world.until_reason("fails", "SessionIdle").await?;
     let json = |text: &str| serde_json::to_string(text).map(|text| text.trim_matches('"').to_owned());
     let url: String =
-        secret.bytes().map(|byte| if byte.is_ascii_alphanumeric() { char::from(byte).to_string() } else { format!("%{byte:02x}") }).collect();
+        secret
+            .bytes()
+            .map(|byte| {
+                if byte.is_ascii_alphanumeric() {
+                    char::from(byte).to_string()
+                } else {
+                    format!("%{byte:02x}")
+                }
+            })
+            .collect();
     let (once, twice) = (json(&secret)?, json(&json(&secret)?)?);
-    let writings = [secret.clone(), once.clone(), twice, once.replace('é', "\\u00e9"), url.clone(), url.replace("%20", "+")];
+    let writings = [
+        secret.clone(),
+        once.clone(),
+        twice,
+        once.replace('é', "\\u00e9"),
+        url.clone(),
+        url.replace("%20", "+"),
+    ];
 
     // A session that fails and says why; the API server takes the text.
-    let reason = |shown: &[&str]| format!("{ARN} may not use the role: it is true of etl and roles. {}; and {}", shown.join("; "), shown[1]);
+    let reason = |shown: &[&str]| {
+        format!(
+            "{ARN} may not use the role: it is true of etl and roles. {}; and {}",
+            shown.join("; "),
+            shown[1]
+        )
+    };
     let said: Vec<&str> = writings.iter().map(String::as_str).collect();
     // The last one was cut off within an escape.
     let text = reason(&said);
@@ -203,12 +273,23 @@ async fn a_secret_is_shown_in_no_writing_and_an_arn_is(world: World) -> anyhow::
     let refusing = Refusing::statuses(&world, &message, "fails").await?;
     world.create_with("denied", spec).await?;
     let expected = format!("no status with {ARN} for the ***: ***; ***; ***; ***; ***; ***");
-    until("the refusal is logged", || operator.log().iter().any(|line| line["message"].as_str().is_some_and(|text| text.ends_with(&expected))))
-        .await?;
+    until("the refusal is logged", || {
+        operator
+            .log()
+            .iter()
+            .any(|line| line["message"].as_str().is_some_and(|text| text.ends_with(&expected)))
+    })
+    .await?;
     refusing.end(&world)?;
     world.until_reason("denied", "SessionIdle").await?;
-    until("events are told", || world.kubectl(&["get", "events", "-o", "yaml"]).is_ok_and(|events| events.contains("reason: SessionFailed"))).await?;
-    let (log, events, (_, metrics)) = (operator.raw_log(), world.kubectl(&["get", "events", "-o", "yaml"])?, operator.get("/metrics")?);
+    until("events are told", || {
+        world
+            .kubectl(&["get", "events", "-o", "yaml"])
+            .is_ok_and(|events| events.contains("reason: SessionFailed"))
+    })
+    .await?;
+    let (log, events, (_, metrics)) =
+        (operator.raw_log(), world.kubectl(&["get", "events", "-o", "yaml"])?, operator.get("/metrics")?);
     for (place, text) in [("log", log), ("events", events), ("metrics", metrics)] {
         let line = text.lines().find(|line| line.contains(CANARY));
         ensure!(line.is_none(), "the {place} hold a secret: {}", line.unwrap_or_default());
@@ -218,7 +299,10 @@ async fn a_secret_is_shown_in_no_writing_and_an_arn_is(world: World) -> anyhow::
 
 /// Sees that the log of the finest level says that there are no credentials, and holds none of `secrets`.
 async fn none_of(operator: &environment::Operator, secrets: &[String]) -> anyhow::Result<()> {
-    until("it is told that there are no credentials", || operator.raw_log().contains("the operator has no AWS credentials")).await?;
+    until("it is told that there are no credentials", || {
+        operator.raw_log().contains("the operator has no AWS credentials")
+    })
+    .await?;
     let log = operator.raw_log();
     let line = log.lines().find(|line| secrets.iter().any(|secret| line.contains(secret.as_str())));
     ensure!(line.is_none(), "the log holds a secret: {}", line.unwrap_or_default());
@@ -227,18 +311,26 @@ async fn none_of(operator: &environment::Operator, secrets: &[String]) -> anyhow
 
 async fn credentials_that_athena_repeats_are_in_no_status_or_event(world: World) -> anyhow::Result<()> {
     let secret = format!("{CANARY}-of-one");
-    let credential = Credential { access_key_id: "one".into(), secret_access_key: secret.clone(), ..Credential::default() };
+    let credential = Credential {
+        access_key_id: "one".into(),
+        secret_access_key: secret.clone(),
+        ..Credential::default()
+    };
     world.emulator.configure(|config| config.credentials = vec![credential]);
     let message = format!("The security token that was signed with {secret} is not known");
     let refusal = FaultKind::Fail { status: 400, code: "UnrecognizedClientException".into(), message };
     world.emulator.set_faults(vec![Fault::new("StartSession", refusal)]);
-    let operator = world.operator_with(&[], &[("AWS_ACCESS_KEY_ID", "one"), ("AWS_SECRET_ACCESS_KEY", &secret)])?;
+    let operator =
+        world.operator_with(&[], &[("AWS_ACCESS_KEY_ID", "one"), ("AWS_SECRET_ACCESS_KEY", &secret)])?;
     world.create("etl").await?;
     let object = world.until_reason("etl", "CredentialsInvalid").await?;
     let told = |text: &str| text.contains("that was signed with ***") && !text.contains(CANARY);
     let shown = serde_json::to_string(&status(&object).conditions)?;
     ensure!(told(&shown), "{shown}");
-    until("an event tells it", || world.kubectl(&["events"]).is_ok_and(|events| events.contains("that was signed with"))).await?;
+    until("an event tells it", || {
+        world.kubectl(&["events"]).is_ok_and(|events| events.contains("that was signed with"))
+    })
+    .await?;
     let events = world.kubectl(&["events"])?;
     ensure!(told(&events) && told(&operator.raw_log()), "{events}");
     Ok(())
@@ -252,7 +344,10 @@ async fn a_reply_with_credentials_that_cannot_be_read_is_not_in_the_log(world: W
          <SecretAccessKey>{secret}</SecretAccessKey><SessionToken>{secret}-token</SessionToken><Expiration>soon</Expiration>"
     );
     for status in [200, 502] {
-        world.emulator.set_faults(vec![Fault::new("AssumeRoleWithWebIdentity", FaultKind::Malformed { status, body: body.clone() })]);
+        world.emulator.set_faults(vec![Fault::new(
+            "AssumeRoleWithWebIdentity",
+            FaultKind::Malformed { status, body: body.clone() },
+        )]);
         let identity = WebIdentity::with(&format!("{secret}-identity"))?;
         let operator = world.operator_with(&["--log=trace"], &identity.env())?;
         none_of(&operator, std::slice::from_ref(&secret)).await?;
@@ -265,7 +360,12 @@ async fn a_credentials_file_that_cannot_be_read_is_not_in_the_log(world: World) 
     let folder = tempfile::tempdir()?;
     let (file, none) = (folder.path().join("credentials"), folder.path().join("none").display().to_string());
     // A comment in Latin-1.
-    let text = [b"# M\xfcller\n[default]\naws_access_key_id = AKIAEXAMPLE\naws_secret_access_key = ".as_slice(), secret.as_bytes(), b"\n"].concat();
+    let text = [
+        b"# M\xfcller\n[default]\naws_access_key_id = AKIAEXAMPLE\naws_secret_access_key = ".as_slice(),
+        secret.as_bytes(),
+        b"\n",
+    ]
+    .concat();
     std::fs::write(&file, text)?;
     let file = file.display().to_string();
     let env = [("AWS_SHARED_CREDENTIALS_FILE", file.as_str()), ("AWS_CONFIG_FILE", &none)];
@@ -293,9 +393,14 @@ async fn nothing_that_the_process_prints_holds_a_password(world: World) -> anyho
     ];
     for (arguments, env) in runs {
         let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_athena-operator"));
-        command.args(arguments).env_clear().envs([("AWS_EC2_METADATA_DISABLED", "true"), ("AWS_REGION", "eu-west-1")]).envs(env.iter().copied());
+        command
+            .args(arguments)
+            .env_clear()
+            .envs([("AWS_EC2_METADATA_DISABLED", "true"), ("AWS_REGION", "eu-west-1")])
+            .envs(env.iter().copied());
         let output = command.output().context("cannot run the operator")?;
-        let printed = [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned()).concat();
+        let printed =
+            [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned()).concat();
         ensure!(!printed.is_empty(), "{arguments:?} prints nothing");
         ensure!(!printed.contains(CANARY), "{arguments:?} prints a password: {printed}");
     }

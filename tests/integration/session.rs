@@ -32,9 +32,14 @@ async fn a_session_starts_with_the_uid_as_token_and_ends_with_its_object(world: 
     ensure!(status(&idle).observed_generation == Some(1));
     ensure!(condition(&idle, "Available").is_some_and(|available| available.status == "True"));
 
-    world.emulator.set_state(&sessions[0].session_id, Change::State { state: "BUSY".into(), reason: None })?;
+    world
+        .emulator
+        .set_state(&sessions[0].session_id, Change::State { state: "BUSY".into(), reason: None })?;
     let busy = world.until_reason("etl", "SessionBusy").await?;
-    ensure!(ready_condition(&busy).map(|ready| ready.last_transition_time) == ready_condition(&idle).map(|ready| ready.last_transition_time));
+    ensure!(
+        ready_condition(&busy).map(|ready| ready.last_transition_time)
+            == ready_condition(&idle).map(|ready| ready.last_transition_time)
+    );
 
     world.delete("etl").await?;
     world.until_gone("etl").await?;
@@ -50,10 +55,15 @@ async fn ended_sessions_are_never_asked_about_again(world: World) -> anyhow::Res
     let id = world.emulator.sessions()[0].session_id.clone();
     world.emulator.set_state(&id, Change::Terminate)?;
     let ended = world.until_reason("ended", "StoppedOutside").await?;
-    ensure!(status(&ended).state.as_deref() == Some("TERMINATED") && status(&ended).dpu_execution_in_millis.is_some());
+    ensure!(
+        status(&ended).state.as_deref() == Some("TERMINATED")
+            && status(&ended).dpu_execution_in_millis.is_some()
+    );
 
     // Another session is swept meanwhile, so that time is seen to pass.
-    let calls = |id: &str| world.emulator.calls().into_iter().filter(|call| call.session_id.as_deref() == Some(id)).count();
+    let calls = |id: &str| {
+        world.emulator.calls().into_iter().filter(|call| call.session_id.as_deref() == Some(id)).count()
+    };
     let before = calls(&id);
     world.create("other").await?;
     world.until_reason("other", "SessionIdle").await?;
@@ -73,7 +83,11 @@ async fn an_unchanged_session_is_swept_without_a_look_or_a_write(world: World) -
     sweeps(&world, 20).await?;
     let after = world.sessions.get("quiet").await?;
     ensure!(after.metadata.resource_version == idle.metadata.resource_version);
-    ensure!(self::looks(&world) == looks && self::reconciles(&operator)? == reconciles, "{:?}", world.emulator.calls());
+    ensure!(
+        self::looks(&world) == looks && self::reconciles(&operator)? == reconciles,
+        "{:?}",
+        world.emulator.calls()
+    );
     Ok(())
 }
 
@@ -94,7 +108,9 @@ fn reconciles(operator: &Operator) -> anyhow::Result<u64> {
     Ok(counts.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).sum())
 }
 
-async fn a_settled_session_is_swept_and_not_looked_at_after_a_restart_too(world: World) -> anyhow::Result<()> {
+async fn a_settled_session_is_swept_and_not_looked_at_after_a_restart_too(
+    world: World,
+) -> anyhow::Result<()> {
     let operator = world.operator()?;
     for number in 0..5 {
         world.create(&format!("s-{number}")).await?;
@@ -137,9 +153,17 @@ async fn nothing_is_called_once_nothing_lives(world: World) -> anyhow::Result<()
     world.patch("one", json!({ "spec": { "suspend": true } })).await?;
     world.until_reason("one", "Suspended").await?;
     // Another session in another work group, so that time is seen to pass.
-    until("the last sweep is over", || operator.raw_log().contains("nothing in the work group is looked out for")).await?;
+    until("the last sweep is over", || {
+        operator.raw_log().contains("nothing in the work group is looked out for")
+    })
+    .await?;
     let calls = world.emulator.calls().len();
-    world.create_with("other", json!({ "workGroup": "pyspark-3", "engineConfiguration": { "maxConcurrentDpus": 2 } })).await?;
+    world
+        .create_with(
+            "other",
+            json!({ "workGroup": "pyspark-3", "engineConfiguration": { "maxConcurrentDpus": 2 } }),
+        )
+        .await?;
     world.until_reason("other", "SessionIdle").await?;
     sweeps(&world, 5).await?;
     let of_first = |call: &athena_emulator::Call| call.request.to_string().contains("spark-35");
@@ -159,36 +183,49 @@ async fn a_degraded_session_that_leaves_the_list_is_found(world: World) -> anyho
     Ok(())
 }
 
-async fn work_is_written_once_in_three_sweeps_and_every_other_change_at_once(world: World) -> anyhow::Result<()> {
+async fn work_is_written_once_in_three_sweeps_and_every_other_change_at_once(
+    world: World,
+) -> anyhow::Result<()> {
     const INTERVAL: Duration = Duration::from_secs(2);
     const FLIPS: usize = 12;
     let operator = world.operator_with(&["--observe-interval=2s"], &[])?;
     world.create("one").await?;
     let id = status(&world.until_reason("one", "SessionIdle").await?).session_id.unwrap_or_default();
-    let set = |state: &str| world.emulator.set_state(&id, Change::State { state: state.into(), reason: None });
+    let set =
+        |state: &str| world.emulator.set_state(&id, Change::State { state: state.into(), reason: None });
     set("BUSY")?;
-    world.until("one", "at work for the first time", |object| status(object).last_busy_time.is_some()).await?;
+    world
+        .until("one", "at work for the first time", |object| status(object).last_busy_time.is_some())
+        .await?;
 
     let writes = || -> anyhow::Result<u32> {
         let metrics = operator.get("/metrics")?.1;
-        let counts = metrics.lines().filter(|line| line.starts_with("athena_operator_writes_total") && line.contains(r#"write="status""#));
+        let counts = metrics.lines().filter(|line| {
+            line.starts_with("athena_operator_writes_total") && line.contains(r#"write="status""#)
+        });
         counts.map(|line| Ok(line.rsplit(' ').next().unwrap_or_default().parse::<u32>()?)).sum()
     };
     let (begun, before) = (Instant::now(), writes()?);
     for flip in 0..FLIPS {
         set(["IDLE", "BUSY"][flip % 2])?;
         let sweeps = world.calls("ListSessions").len();
-        until("two sweeps have begun, so that one has shown it", || world.calls("ListSessions").len() >= sweeps + 2).await?;
+        until("two sweeps have begun, so that one has shown it", || {
+            world.calls("ListSessions").len() >= sweeps + 2
+        })
+        .await?;
     }
     let (took, written) = (begun.elapsed(), writes()? - before);
     let most = u32::try_from(took.as_millis() / (3 * INTERVAL).as_millis())? + 2;
     ensure!(written <= most, "{written} writes in {took:?}");
     ensure!(written >= 2, "the status did not follow: {written} writes in {took:?}");
-    world.until("one", "BUSY, as it was last", |object| status(object).state.as_deref() == Some("BUSY")).await?;
+    world
+        .until("one", "BUSY, as it was last", |object| status(object).state.as_deref() == Some("BUSY"))
+        .await?;
 
     // What waits goes with what does not.
     set("IDLE")?;
-    let since = world.emulator.sessions()[0].states.last().map(|(state, time)| (state.clone(), time.as_second()));
+    let since =
+        world.emulator.sessions()[0].states.last().map(|(state, time)| (state.clone(), time.as_second()));
     let sweeps = world.calls("ListSessions").len();
     until("two sweeps have begun", || world.calls("ListSessions").len() >= sweeps + 2).await?;
     world.patch("one", json!({ "spec": { "suspend": true } })).await?;

@@ -26,11 +26,14 @@ pub(crate) const CANARY: &str = "canary-value";
 
 /// Subcommand and arguments of a process that reads a variable.
 fn reader(variable: &Variable) -> &'static [&'static str] {
-    const OF_CHECK: [&str; 3] = ["ATHENA_OPERATOR_EXECUTION_ROLE", "ATHENA_OPERATOR_OUTPUT", "ATHENA_OPERATOR_WORK_GROUPS"];
+    const OF_CHECK: [&str; 3] =
+        ["ATHENA_OPERATOR_EXECUTION_ROLE", "ATHENA_OPERATOR_OUTPUT", "ATHENA_OPERATOR_WORK_GROUPS"];
     match variable.name {
         "ATHENA_OPERATOR_WORK_GROUPS" => &["check"],
         "ATHENA_OPERATOR_LISTEN" => &["run"],
-        name if variable.of_cluster || (variable.kind == Kind::Flag && !OF_CHECK.contains(&name)) => &["run", "--listen=127.0.0.1:0"],
+        name if variable.of_cluster || (variable.kind == Kind::Flag && !OF_CHECK.contains(&name)) => {
+            &["run", "--listen=127.0.0.1:0"]
+        }
         _ => &["check", "--work-group=spark-35"],
     }
 }
@@ -39,17 +42,29 @@ fn reader(variable: &Variable) -> &'static [&'static str] {
 fn command(world: &World, arguments: &[&str], env: &[(&str, OsString)]) -> Command {
     let mut command = Command::new(operator_binary());
     command.args(arguments).env_clear();
-    command.envs([("AWS_REGION", "eu-west-1"), ("AWS_DEFAULT_REGION", "eu-west-1"), ("AWS_EC2_METADATA_DISABLED", "true")]);
+    command.envs([
+        ("AWS_REGION", "eu-west-1"),
+        ("AWS_DEFAULT_REGION", "eu-west-1"),
+        ("AWS_EC2_METADATA_DISABLED", "true"),
+    ]);
     command.envs([("AWS_ACCESS_KEY_ID", "test"), ("AWS_SECRET_ACCESS_KEY", "test")]);
-    command.envs(["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_ATHENA", "AWS_ENDPOINT_URL_STS"].map(|name| (name, world.emulator.url())));
+    command.envs(
+        ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_ATHENA", "AWS_ENDPOINT_URL_STS"]
+            .map(|name| (name, world.emulator.url())),
+    );
     command.envs(env.iter().map(|(name, value)| (name, value)));
     command
 }
 
 /// What a process prints that ends by itself.
-pub(crate) fn ended(world: &World, arguments: &[&str], env: &[(&str, OsString)]) -> anyhow::Result<(Output, String)> {
+pub(crate) fn ended(
+    world: &World,
+    arguments: &[&str],
+    env: &[(&str, OsString)],
+) -> anyhow::Result<(Output, String)> {
     let output = command(world, arguments, env).output().context("cannot run the operator")?;
-    let printed = [&output.stdout, &output.stderr].map(|text| String::from_utf8_lossy(text).into_owned()).concat();
+    let printed =
+        [&output.stdout, &output.stderr].map(|text| String::from_utf8_lossy(text).into_owned()).concat();
     ensure!(!printed.contains("panic") && !printed.contains("stack backtrace"), "{env:?}: {printed}");
     Ok((output, printed))
 }
@@ -80,17 +95,27 @@ async fn a_wrong_value_of_any_variable_is_refused_by_its_name(world: World) -> a
     Ok(())
 }
 
-async fn a_word_where_something_else_is_expected_is_refused_by_the_name_of_its_variable(world: World) -> anyhow::Result<()> {
+async fn a_word_where_something_else_is_expected_is_refused_by_the_name_of_its_variable(
+    world: World,
+) -> anyhow::Result<()> {
     /// Flags that take a word.
     const WORDS: [&str; 4] = ["LEASE_NAME", "LEASE_NAMESPACE", "NAMESPACES", "WORK_GROUPS"];
     let takes_a_word = |variable: &Variable| match variable.kind {
         Kind::Flag => WORDS.iter().any(|flag| variable.name == format!("ATHENA_OPERATOR_{flag}")),
-        Kind::Text | Kind::Header | Kind::Key | Kind::SecretKey | Kind::SecretHeader | Kind::Region | Kind::RoleSession => true,
+        Kind::Text
+        | Kind::Header
+        | Kind::Key
+        | Kind::SecretKey
+        | Kind::SecretHeader
+        | Kind::Region
+        | Kind::RoleSession => true,
         Kind::AppName | Kind::Proxy | Kind::Host | Kind::Regions => true,
         _ => false,
     };
     let mut refused = 0;
-    for variable in VARIABLES.iter().filter(|variable| is_looked_at(variable)).filter(|variable| !takes_a_word(variable)) {
+    for variable in
+        VARIABLES.iter().filter(|variable| is_looked_at(variable)).filter(|variable| !takes_a_word(variable))
+    {
         is_refused(&world, variable, CANARY)?;
         refused += 1;
     }
@@ -126,7 +151,11 @@ async fn an_empty_value_of_any_variable_is_none(world: World) -> anyhow::Result<
             "ATHENA_OPERATOR_WORK_GROUPS" => (2, "--work-group"),
             _ => (0, "eu-west-1"),
         };
-        ensure!(output.status.code() == Some(status) && printed.contains(told), "{name}: {} {printed}", output.status);
+        ensure!(
+            output.status.code() == Some(status) && printed.contains(told),
+            "{name}: {} {printed}",
+            output.status
+        );
     }
     let none = [("AWS_REGION", "".into()), ("AWS_DEFAULT_REGION", "".into())];
     let (output, printed) = ended(&world, &["check", "--work-group=spark-35"], &none)?;
@@ -159,8 +188,13 @@ async fn an_empty_variable_of_run_is_none(world: World) -> anyhow::Result<()> {
         let env = [home, ("KUBECONFIG", kubeconfig.clone()), (variable.name, "".into())];
         let process = world.stage().spawn("athena-operator", command(&world, reader(variable), &env))?;
         // The default is taken, whether or not it is free on this machine.
-        let is_started = |log: &str| log.contains("\"message\":\"starting\"") || log.contains("cannot listen on 0.0.0.0:8080");
-        until(&format!("{} is unset", variable.name), || is_started(&process.log()) || process.exit_status().is_some()).await?;
+        let is_started = |log: &str| {
+            log.contains("\"message\":\"starting\"") || log.contains("cannot listen on 0.0.0.0:8080")
+        };
+        until(&format!("{} is unset", variable.name), || {
+            is_started(&process.log()) || process.exit_status().is_some()
+        })
+        .await?;
         ensure!(is_started(&process.log()), "{}: {}", variable.name, process.log());
     }
     Ok(())
@@ -173,11 +207,16 @@ async fn a_variable_that_is_not_read_is_not_looked_at(world: World) -> anyhow::R
         ensure!(output.status.success() && !printed.contains(CANARY), "{}: {printed}", variable.name);
     }
     for arguments in [&["crd"][..], &["run", "--help"], &["--version"]] {
-        let env = [("AWS_MAX_ATTEMPTS", "0".into()), ("AWS_ENDPOINT_URL", "".into()), ("ATHENA_OPERATOR_CONCURRENCY", "many".into())];
+        let env = [
+            ("AWS_MAX_ATTEMPTS", "0".into()),
+            ("AWS_ENDPOINT_URL", "".into()),
+            ("ATHENA_OPERATOR_CONCURRENCY", "many".into()),
+        ];
         let (output, printed) = ended(&world, arguments, &env)?;
         ensure!(output.status.success(), "{arguments:?}: {printed}");
     }
-    let of_cluster = [("KUBERNETES_SERVICE_PORT", "many".into()), ("ATHENA_OPERATOR_CONCURRENCY", "many".into())];
+    let of_cluster =
+        [("KUBERNETES_SERVICE_PORT", "many".into()), ("ATHENA_OPERATOR_CONCURRENCY", "many".into())];
     let (output, printed) = ended(&world, &["check", "--work-group=spark-35"], &of_cluster)?;
     ensure!(output.status.success(), "{printed}");
     let flag = [("ATHENA_OPERATOR_OUTPUT", "\n".into())];
@@ -186,20 +225,37 @@ async fn a_variable_that_is_not_read_is_not_looked_at(world: World) -> anyhow::R
     Ok(())
 }
 
-async fn the_process_that_starts_again_without_empty_variables_is_the_same(world: World) -> anyhow::Result<()> {
+async fn the_process_that_starts_again_without_empty_variables_is_the_same(
+    world: World,
+) -> anyhow::Result<()> {
     let (_folder, kubeconfig) = without_api_server()?;
     let arguments = ["run", "--listen=127.0.0.1:0", "--log=warn,athena_operator=info", "--namespaces=a"];
-    let env = [("KUBECONFIG", kubeconfig), ("AWS_PROFILE", "".into()), ("SOMETHING_ELSE", "".into()), ("ATHENA_OPERATOR_LEASE_NAMESPACE", "".into())];
+    let env = [
+        ("KUBECONFIG", kubeconfig),
+        ("AWS_PROFILE", "".into()),
+        ("SOMETHING_ELSE", "".into()),
+        ("ATHENA_OPERATOR_LEASE_NAMESPACE", "".into()),
+    ];
     let mut command = command(&world, &arguments, &env);
     command.arg0("a name");
     let process = world.stage().spawn("athena-operator", command)?;
-    until("it has started", || process.log().contains("\"message\":\"starting\"") || process.exit_status().is_some()).await?;
-    let of_process = |file: &str| std::fs::read_to_string(format!("/proc/{}/{file}", process.pid())).context(process.log());
-    let expected: String = [&["a name"], &arguments[..]].concat().iter().flat_map(|argument| [*argument, "\0"]).collect();
+    until("it has started", || {
+        process.log().contains("\"message\":\"starting\"") || process.exit_status().is_some()
+    })
+    .await?;
+    let of_process = |file: &str| {
+        std::fs::read_to_string(format!("/proc/{}/{file}", process.pid())).context(process.log())
+    };
+    let expected: String =
+        [&["a name"], &arguments[..]].concat().iter().flat_map(|argument| [*argument, "\0"]).collect();
     ensure!(of_process("cmdline")? == expected, "{:?}", of_process("cmdline")?);
     let environment = of_process("environ")?;
-    let names: Vec<&str> = environment.split('\0').filter_map(|variable| Some(variable.split_once('=')?.0)).collect();
-    ensure!(!names.contains(&"AWS_PROFILE") && !names.contains(&"ATHENA_OPERATOR_LEASE_NAMESPACE"), "{names:?}");
+    let names: Vec<&str> =
+        environment.split('\0').filter_map(|variable| Some(variable.split_once('=')?.0)).collect();
+    ensure!(
+        !names.contains(&"AWS_PROFILE") && !names.contains(&"ATHENA_OPERATOR_LEASE_NAMESPACE"),
+        "{names:?}"
+    );
     ensure!(names.contains(&"SOMETHING_ELSE") && names.contains(&"AWS_REGION"), "{names:?}");
     Ok(())
 }
@@ -207,16 +263,25 @@ async fn the_process_that_starts_again_without_empty_variables_is_the_same(world
 async fn a_kubeconfig_that_cannot_be_used_shows_no_secret(world: World) -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
     let file = folder.path().join("kubeconfig");
-    let cluster =
-        "clusters: [{name: a, cluster: {server: 'http://127.0.0.1:9'}}]\ncontexts: [{name: a, context: {cluster: a, user: a}}]\ncurrent-context: a\n";
+    let cluster = "clusters: [{name: a, cluster: {server: 'http://127.0.0.1:9'}}]\ncontexts: [{name: a, context: {cluster: a, user: a}}]\ncurrent-context: a\n";
     for (user, problem) in [
         ("    token: canary-value\n   password: canary-value\n", "cannot find a Kubernetes cluster: "),
         ("    token: [canary-value]\n", "cannot find a Kubernetes cluster: "),
         ("    token: \"canary-value\\n\"\n", "the token of the kubeconfig's user ends in a newline"),
-        ("    token: \"canary-value\\a\"\n", "the token of the kubeconfig's user has a control character in it"),
+        (
+            "    token: \"canary-value\\a\"\n",
+            "the token of the kubeconfig's user has a control character in it",
+        ),
     ] {
-        std::fs::write(&file, format!("apiVersion: v1\nkind: Config\n{cluster}users:\n- name: a\n  user:\n{user}"))?;
-        let (output, printed) = ended(&world, &["run", "--listen=127.0.0.1:0"], &[("KUBECONFIG", file.clone().into_os_string())])?;
+        std::fs::write(
+            &file,
+            format!("apiVersion: v1\nkind: Config\n{cluster}users:\n- name: a\n  user:\n{user}"),
+        )?;
+        let (output, printed) = ended(
+            &world,
+            &["run", "--listen=127.0.0.1:0"],
+            &[("KUBECONFIG", file.clone().into_os_string())],
+        )?;
         ensure!(output.status.code() == Some(1) && printed.contains(problem), "{printed}");
         ensure!(!printed.contains(CANARY), "{printed}");
     }

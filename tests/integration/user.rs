@@ -20,7 +20,8 @@ async fn every_example_is_accepted_and_becomes_available(world: World) -> anyhow
     let folder = world.stage().file("examples");
     world.kubectl(&["apply", "-f", &folder.display().to_string()])?;
     // As kubectl does, without the folders in it.
-    let examples = std::fs::read_dir(folder)?.filter_map(Result::ok).filter(|entry| entry.path().is_file()).count();
+    let examples =
+        std::fs::read_dir(folder)?.filter_map(Result::ok).filter(|entry| entry.path().is_file()).count();
     let created = world.kubectl(&["get", "athenasessions", "-o", "name"])?;
     ensure!(created.lines().count() == examples && examples > 0, "{created}");
     world.kubectl(&["wait", "--for=condition=Available", "athenasessions", "--all", "--timeout=60s"])?;
@@ -31,14 +32,18 @@ async fn every_example_is_accepted_and_becomes_available(world: World) -> anyhow
 
 async fn get_shows_the_columns(world: World) -> anyhow::Result<()> {
     world.create("shown").await?;
-    let columns = |text: &str| text.lines().next().unwrap_or_default().split_whitespace().collect::<Vec<_>>().join(" ");
+    let columns =
+        |text: &str| text.lines().next().unwrap_or_default().split_whitespace().collect::<Vec<_>>().join(" ");
     let fresh = world.kubectl(&["get", "asess"])?;
     ensure!(columns(&fresh) == "NAME READY STATE REASON WORKGROUP AGE", "{fresh}");
     let _operator = world.operator()?;
     world.until_reason("shown", "SessionIdle").await?;
     let id = world.emulator.sessions()[0].session_id.clone();
     let wide = world.kubectl(&["get", "athena", "-o", "wide"])?;
-    ensure!(columns(&wide) == "NAME READY STATE REASON WORKGROUP SESSION-ID RESTARTS IDLE-SINCE AGE", "{wide}");
+    ensure!(
+        columns(&wide) == "NAME READY STATE REASON WORKGROUP SESSION-ID RESTARTS IDLE-SINCE AGE",
+        "{wide}"
+    );
     let row: Vec<_> = wide.lines().nth(1).unwrap_or_default().split_whitespace().collect();
     ensure!(row[..6] == ["shown", "True", "IDLE", "SessionIdle", "spark-35", &id], "{wide}");
     Ok(())
@@ -50,7 +55,10 @@ async fn wait_for_available_returns_when_the_session_can_take_work(world: World)
     world.create("awaited").await?;
     world.until_reason("awaited", "SessionCreated").await?;
     let wait = ["wait", "--for=condition=Available", "athenasession/awaited"];
-    ensure!(world.kubectl(&[&wait[..], &["--timeout=1s"]].concat()).is_err(), "it returned for a session in CREATED");
+    ensure!(
+        world.kubectl(&[&wait[..], &["--timeout=1s"]].concat()).is_err(),
+        "it returned for a session in CREATED"
+    );
     world.emulator.configure(|config| config.stick_in = None);
     world.kubectl(&[&wait[..], &["--timeout=60s"]].concat())?;
     Ok(())
@@ -62,9 +70,10 @@ async fn a_field_selector_finds_sessions_by_state_and_work_group(world: World) -
     world.until_reason("idle", "SessionIdle").await?;
     world.create_with("other", serde_json::json!({ "workGroup": "sql" })).await?;
     world.until_reason("other", "WorkGroupNotSpark").await?;
-    for (selector, expected) in
-        [("status.state=IDLE", "athenasession.athena-operator.io/idle"), ("spec.workGroup=sql", "athenasession.athena-operator.io/other")]
-    {
+    for (selector, expected) in [
+        ("status.state=IDLE", "athenasession.athena-operator.io/idle"),
+        ("spec.workGroup=sql", "athenasession.athena-operator.io/other"),
+    ] {
         let found = world.kubectl(&["get", "athenasessions", "-o", "name", "--field-selector", selector])?;
         ensure!(found.trim() == expected, "{selector}: {found}");
     }
@@ -73,7 +82,13 @@ async fn a_field_selector_finds_sessions_by_state_and_work_group(world: World) -
 
 async fn explain_has_a_text_for_every_field(world: World) -> anyhow::Result<()> {
     let spec = world.kubectl(&["explain", "athenasession.spec", "--recursive"])?;
-    for field in ["engineConfiguration", "maxConcurrentDpus", "classifications", "logStreamNamePrefix", "deletionPolicy"] {
+    for field in [
+        "engineConfiguration",
+        "maxConcurrentDpus",
+        "classifications",
+        "logStreamNamePrefix",
+        "deletionPolicy",
+    ] {
         ensure!(spec.contains(field), "{field} is missing: {spec}");
     }
     let field = world.kubectl(&["explain", "athenasession.spec.sessionIdleTimeoutInMinutes"])?;
@@ -82,14 +97,20 @@ async fn explain_has_a_text_for_every_field(world: World) -> anyhow::Result<()> 
 }
 
 async fn describe_shows_conditions_and_events(world: World) -> anyhow::Result<()> {
-    let refused = FaultKind::Fail { status: 400, code: "InvalidRequestException".into(), message: "1 validation error detected: no".into() };
+    let refused = FaultKind::Fail {
+        status: 400,
+        code: "InvalidRequestException".into(),
+        message: "1 validation error detected: no".into(),
+    };
     world.emulator.set_faults(vec![Fault::new("StartSession", refused)]);
     let _operator = world.operator()?;
     world.create("described").await?;
     world.until_reason("described", "InvalidRequest").await?;
     let complete = || {
         let text = world.kubectl(&["describe", "athenasession", "described"]).unwrap_or_default();
-        ["Stalled", "1 validation error detected: no", "AWS request id", "Warning"].iter().all(|part| text.contains(part))
+        ["Stalled", "1 validation error detected: no", "AWS request id", "Warning"]
+            .iter()
+            .all(|part| text.contains(part))
     };
     until("describe tells of the refusal", complete).await
 }

@@ -17,7 +17,9 @@ tests![
 
 const WRONG: [(&str, &str); 1] = [("AWS_REGION", "us-east-1")];
 
-async fn a_work_group_that_is_missing_in_a_wrong_region_leaves_no_attempt_there(world: World) -> anyhow::Result<()> {
+async fn a_work_group_that_is_missing_in_a_wrong_region_leaves_no_attempt_there(
+    world: World,
+) -> anyhow::Result<()> {
     world.emulator.configure(|config| config.work_groups.clear());
     let operator = world.operator_with(&[], &WRONG)?;
     let object = world.create("etl").await?;
@@ -31,18 +33,30 @@ async fn a_work_group_that_is_missing_in_a_wrong_region_leaves_no_attempt_there(
     Ok(())
 }
 
-async fn a_start_that_was_denied_in_a_wrong_region_is_made_in_the_right_one(world: World) -> anyhow::Result<()> {
+async fn a_start_that_was_denied_in_a_wrong_region_is_made_in_the_right_one(
+    world: World,
+) -> anyhow::Result<()> {
     world.emulator.configure(|config| config.deny = vec!["StartSession".into()]);
     let operator = world.operator_with(&[], &WRONG)?;
     let object = world.create("etl").await?;
     let denied = world.until_reason("etl", "AccessDenied").await?;
     let before = status(&denied);
-    ensure!(before.attempt == Some(0) && before.region.is_none() && before.account_id.is_none() && before.attempt_time.is_none(), "{before:?}");
+    ensure!(
+        before.attempt == Some(0)
+            && before.region.is_none()
+            && before.account_id.is_none()
+            && before.attempt_time.is_none(),
+        "{before:?}"
+    );
     operator.end(Signal::TERM)?;
     world.emulator.configure(|config| config.deny.clear());
     let _operator = world.operator()?;
     let idle = world.until_reason("etl", "SessionIdle").await?;
-    ensure!(status(&idle).region.as_deref() == Some("eu-west-1") && status(&idle).attempt == Some(0), "{:?}", status(&idle));
+    ensure!(
+        status(&idle).region.as_deref() == Some("eu-west-1") && status(&idle).attempt == Some(0),
+        "{:?}",
+        status(&idle)
+    );
     ensure!(world.emulator.sessions().len() == 1 && world.emulator.sessions()[0].token == Some(uid(&object)));
     Ok(())
 }
@@ -63,7 +77,11 @@ async fn a_start_without_credentials_leaves_no_attempt(world: World) -> anyhow::
     world.create("etl").await?;
     let object = world.until_reason("etl", "CredentialsInvalid").await?;
     ensure!(condition(&object, "Reconciling").is_some());
-    ensure!(status(&object).region.is_none() && world.calls("StartSession").is_empty(), "{:?}", status(&object));
+    ensure!(
+        status(&object).region.is_none() && world.calls("StartSession").is_empty(),
+        "{:?}",
+        status(&object)
+    );
     // It was never tried.
     world.delete("etl").await?;
     world.until_gone("etl").await
@@ -74,13 +92,22 @@ async fn a_start_that_a_quota_refuses_stays_recorded(world: World) -> anyhow::Re
     let _operator = world.operator()?;
     world.create("etl").await?;
     let object = world.until_reason("etl", "QuotaExceeded").await?;
-    ensure!(status(&object).region.as_deref() == Some("eu-west-1") && status(&object).attempt_time.is_some(), "{:?}", status(&object));
+    ensure!(
+        status(&object).region.as_deref() == Some("eu-west-1") && status(&object).attempt_time.is_some(),
+        "{:?}",
+        status(&object)
+    );
     Ok(())
 }
 
-async fn a_start_that_was_not_answered_before_it_was_denied_stays_recorded(world: World) -> anyhow::Result<()> {
+async fn a_start_that_was_not_answered_before_it_was_denied_stays_recorded(
+    world: World,
+) -> anyhow::Result<()> {
     let denied = FaultKind::Fail { status: 400, code: "AccessDeniedException".into(), message: "no".into() };
-    world.emulator.set_faults(vec![Fault::new("StartSession", FaultKind::DropAfter).times(1), Fault::new("StartSession", denied)]);
+    world.emulator.set_faults(vec![
+        Fault::new("StartSession", FaultKind::DropAfter).times(1),
+        Fault::new("StartSession", denied),
+    ]);
     let _operator = world.operator()?;
     world.create("etl").await?;
     until("it was denied", || world.calls("StartSession").len() >= 2).await?;

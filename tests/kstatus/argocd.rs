@@ -19,16 +19,23 @@ fn text<'a>(value: &'a Value, member: &str) -> &'a str {
 
 #[test]
 fn every_tool_gives_the_verdict_of_the_matrix() {
-    let objects: Vec<Value> = MATRIX.iter().map(|row| yaml(&format!("testdata/{}.yaml", row.file()))).collect();
+    let objects: Vec<Value> =
+        MATRIX.iter().map(|row| yaml(&format!("testdata/{}.yaml", row.file()))).collect();
     for (row, object) in MATRIX.iter().zip(&objects) {
         let conditions = object["status"]["conditions"].as_array();
-        let ready = conditions.and_then(|conditions| conditions.iter().find(|condition| condition["type"] == "Ready"));
+        let ready = conditions
+            .and_then(|conditions| conditions.iter().find(|condition| condition["type"] == "Ready"));
         assert_eq!(ready.map_or("", |ready| text(ready, "status")), row.ready, "{}", row.file());
     }
     let lines: Vec<String> = objects.iter().map(Value::to_string).collect();
     let judged = verdicts(&lines.iter().map(String::as_str).collect::<Vec<_>>());
     for (row, verdicts) in MATRIX.iter().zip(judged) {
-        assert_eq!((verdicts.kstatus.as_str(), verdicts.fork.as_str()), (row.kstatus, row.kstatus), "{}", row.file());
+        assert_eq!(
+            (verdicts.kstatus.as_str(), verdicts.fork.as_str()),
+            (row.kstatus, row.kstatus),
+            "{}",
+            row.file()
+        );
         assert_eq!(verdicts.argo.status, row.argo, "{}", row.file());
         // Expressions know of no deletion.
         let exprs = if row.kstatus == "Terminating" { "InProgress" } else { row.kstatus };
@@ -50,9 +57,11 @@ fn the_health_tests_pass() {
 
 #[test]
 fn an_object_without_a_status_is_progressing() {
-    let object =
-        r#"{"apiVersion":"athena-operator.io/v1alpha1","kind":"AthenaSession","metadata":{"name":"etl","generation":1},"spec":{"workGroup":"etl"}}"#;
-    let health: Vec<Health> = lua("health.lua", &[object]).into_iter().map(|health| serde_json::from_value(health).expect("a health")).collect();
+    let object = r#"{"apiVersion":"athena-operator.io/v1alpha1","kind":"AthenaSession","metadata":{"name":"etl","generation":1},"spec":{"workGroup":"etl"}}"#;
+    let health: Vec<Health> = lua("health.lua", &[object])
+        .into_iter()
+        .map(|health| serde_json::from_value(health).expect("a health"))
+        .collect();
     assert_eq!(health[0].status, "Progressing");
 }
 
@@ -87,7 +96,9 @@ fn the_actions_do_what_their_tests_say() {
     let actions = tests["actionTests"].as_array().expect("tests of actions");
     for test in actions {
         let of = |member| yaml(&format!("actions/{}", text(test, member)));
-        let changed = lua(&format!("actions/{}/action.lua", text(test, "action")), &[&of("inputPath").to_string()]).remove(0);
+        let changed =
+            lua(&format!("actions/{}/action.lua", text(test, "action")), &[&of("inputPath").to_string()])
+                .remove(0);
         assert_eq!(whole_numbers(changed), whole_numbers(of("expectedOutputPath")), "{test}");
     }
     assert_eq!((discoveries.len(), actions.len()), (2, 2));
@@ -98,7 +109,9 @@ fn whole_numbers(value: Value) -> Value {
     match value {
         Value::Number(number) => number.as_f64().into(),
         Value::Array(list) => list.into_iter().map(whole_numbers).collect(),
-        Value::Object(members) => members.into_iter().map(|(name, member)| (name, whole_numbers(member))).collect(),
+        Value::Object(members) => {
+            members.into_iter().map(|(name, member)| (name, whole_numbers(member))).collect()
+        }
         other => other,
     }
 }

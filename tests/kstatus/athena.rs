@@ -50,8 +50,18 @@ impl Athena {
     /// Some time passes; what became of it, for people.
     pub(crate) fn live(&mut self, now: Timestamp) -> String {
         if self.rng.u8(..3) == 0 {
-            let call =
-                self.rng.choice([Call::WorkGroup, Call::Start, Call::Start, Call::Start, Call::Look, Call::Search, Call::Terminate]).expect("a call");
+            let call = self
+                .rng
+                .choice([
+                    Call::WorkGroup,
+                    Call::Start,
+                    Call::Start,
+                    Call::Start,
+                    Call::Look,
+                    Call::Search,
+                    Call::Terminate,
+                ])
+                .expect("a call");
             self.refusals.retain(|(refused, _)| *refused != call);
             if self.rng.bool() {
                 let (class, reason) = self.rng.choice(REFUSALS).expect("a refusal");
@@ -67,14 +77,21 @@ impl Athena {
         if self.rng.u8(..50) == 0 {
             self.sessions.pop();
         }
-        let refusals: Vec<_> = self.refusals.iter().map(|(call, refusal)| format!("{call:?} {}", refusal.reason)).collect();
-        format!("Athena has {:?}, refuses {refusals:?}", self.sessions.iter().map(|session| &session.state).collect::<Vec<_>>())
+        let refusals: Vec<_> =
+            self.refusals.iter().map(|(call, refusal)| format!("{call:?} {}", refusal.reason)).collect();
+        format!(
+            "Athena has {:?}, refuses {refusals:?}",
+            self.sessions.iter().map(|session| &session.state).collect::<Vec<_>>()
+        )
     }
 
     fn change(&mut self, index: usize, now: Timestamp) {
         let reason = self.text();
         let session = &mut self.sessions[index];
-        let timed_out = session.idle_since_time.map(|since| since + IDLE_TIMEOUT).filter(|end| session.state == "IDLE" && *end <= now);
+        let timed_out = session
+            .idle_since_time
+            .map(|since| since + IDLE_TIMEOUT)
+            .filter(|end| session.state == "IDLE" && *end <= now);
         let states: &[&str] = match session.state.as_str() {
             "IDLE" if timed_out.is_some() => &["TERMINATED"],
             "IDLE" if self.rng.u8(..4) > 0 => &["BUSY"],
@@ -82,7 +99,19 @@ impl Athena {
             "IDLE" | "BUSY" => &["TERMINATING", "TERMINATED", "FAILED", "DEGRADED", "HIBERNATING"],
             "TERMINATING" => &["TERMINATING", "TERMINATED"],
             "DEGRADED" => &["DEGRADED", "DEGRADED", "IDLE", "FAILED"],
-            _ => &["CREATING", "CREATED", "CREATED", "IDLE", "IDLE", "IDLE", "BUSY", "FAILED", "TERMINATED", "DEGRADED", "ÄÖÜ"],
+            _ => &[
+                "CREATING",
+                "CREATED",
+                "CREATED",
+                "IDLE",
+                "IDLE",
+                "IDLE",
+                "BUSY",
+                "FAILED",
+                "TERMINATED",
+                "DEGRADED",
+                "ÄÖÜ",
+            ],
         };
         let state = self.rng.choice(states).expect("a state");
         session.state = if *state == "ÄÖÜ" { state.repeat(30) } else { (*state).to_owned() };
@@ -113,7 +142,12 @@ impl Athena {
         self.refusal(Call::WorkGroup).filter(|refusal| refusal.reason != "AccessDenied").map_or(Ok(()), Err)
     }
 
-    pub(crate) fn start(&mut self, description: String, spec: &AthenaSessionSpec, now: Timestamp) -> Result<(String, String), Refusal> {
+    pub(crate) fn start(
+        &mut self,
+        description: String,
+        spec: &AthenaSessionSpec,
+        now: Timestamp,
+    ) -> Result<(String, String), Refusal> {
         let refusal = self.refusal(Call::Start);
         // A call that was not answered may have had its effect.
         if let Some(refusal) = &refusal
@@ -122,10 +156,15 @@ impl Athena {
             return Err(refusal.clone());
         }
         let role = if self.rng.u8(..4) == 0 { "arn:aws:iam::111122223333:role/other" } else { ROLE };
-        let replayed = |session: &&Session| session.details.as_ref().is_some_and(|details| details.description.as_ref() == Some(&description));
+        let replayed = |session: &&Session| {
+            session.details.as_ref().is_some_and(|details| details.description.as_ref() == Some(&description))
+        };
         let (id, state) = match self.sessions.iter().find(replayed) {
             Some(session) => (session.id.clone(), session.state.clone()),
-            None => (format!("s-{:08x}", self.rng.u32(..)), self.rng.choice(["CREATING", "CREATING", "IDLE", ""]).expect("a state").to_owned()),
+            None => (
+                format!("s-{:08x}", self.rng.u32(..)),
+                self.rng.choice(["CREATING", "CREATING", "IDLE", ""]).expect("a state").to_owned(),
+            ),
         };
         if !self.sessions.iter().any(|session| session.id == id) {
             let details = Details {
@@ -138,7 +177,13 @@ impl Athena {
                 ..Details::default()
             };
             let (start_time, details) = (Some(now), Some(Box::new(details)));
-            self.sessions.push(Session { id: id.clone(), state: state.clone(), start_time, details, ..Session::default() });
+            self.sessions.push(Session {
+                id: id.clone(),
+                state: state.clone(),
+                start_time,
+                details,
+                ..Session::default()
+            });
         }
         refusal.map_or(Ok((id, state)), Err)
     }
@@ -150,12 +195,17 @@ impl Athena {
             (None, Some(session)) => {
                 let details = session.details.clone().filter(|_| full || session.ended());
                 // Now and then an old reply is late.
-                let last_modified_time = session.last_modified_time.map(|time| if self.rng.u8(..30) == 0 { time - IDLE_TIMEOUT } else { time });
+                let last_modified_time = session
+                    .last_modified_time
+                    .map(|time| if self.rng.u8(..30) == 0 { time - IDLE_TIMEOUT } else { time });
                 Look::Seen(Session { details, last_modified_time, ..session.clone() })
             }
-            (None, None) if id == FOREIGN => {
-                Look::Seen(Session { id: id.into(), state: "IDLE".into(), details: Some(Box::default()), ..Session::default() })
-            }
+            (None, None) if id == FOREIGN => Look::Seen(Session {
+                id: id.into(),
+                state: "IDLE".into(),
+                details: Some(Box::default()),
+                ..Session::default()
+            }),
             (None, None) => Look::NotFound { named: true },
         }
     }
@@ -165,7 +215,10 @@ impl Athena {
             let description = session.details.as_ref().and_then(|details| details.description.as_deref());
             description.is_some_and(|text| marker::attempt_of(text, uid).is_some())
         };
-        self.refusal(Call::Search).map_or_else(|| Ok(self.sessions.iter().filter(|session| !session.ended()).filter(marked).cloned().collect()), Err)
+        self.refusal(Call::Search).map_or_else(
+            || Ok(self.sessions.iter().filter(|session| !session.ended()).filter(marked).cloned().collect()),
+            Err,
+        )
     }
 
     pub(crate) fn terminate(&mut self, id: &str, now: Timestamp) -> Result<(), Refusal> {

@@ -14,7 +14,8 @@ fn objects() -> Vec<(String, Value)> {
     for entry in fs::read_dir(folder).expect("a folder") {
         let path = entry.expect("a file").path();
         let text = fs::read_to_string(&path).expect("text");
-        let documents: Vec<Value> = serde_saphyr::from_multiple(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        let documents: Vec<Value> =
+            serde_saphyr::from_multiple(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         objects.extend(documents.into_iter().map(|document| (path.display().to_string(), document)));
     }
     objects
@@ -42,9 +43,10 @@ fn missing(object: &Value, typed: &Value) -> Option<String> {
             let other = others.get(name).unwrap_or(&Value::Null);
             missing(member, other).map(|path| format!(".{name}{path}"))
         }),
-        (Value::Array(items), Value::Array(others)) if items.len() == others.len() => {
-            items.iter().zip(others).find_map(|(item, other)| missing(item, other).map(|path| format!("[]{path}")))
-        }
+        (Value::Array(items), Value::Array(others)) if items.len() == others.len() => items
+            .iter()
+            .zip(others)
+            .find_map(|(item, other)| missing(item, other).map(|path| format!("[]{path}"))),
         // Go leaves out what has the value of nothing.
         (_, Value::Null) if *object == 0 || *object == false || *object == "" => None,
         _ => (object != typed && !same_duration(object, typed)).then(|| format!(": {object} is {typed}")),

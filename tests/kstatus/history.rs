@@ -2,7 +2,9 @@
 
 use std::ops::ControlFlow;
 
-use athena_operator::api::{AthenaSession, AthenaSessionSpec, AthenaSessionStatus, DeletionPolicy, FINALIZER, RestartPolicy};
+use athena_operator::api::{
+    AthenaSession, AthenaSessionSpec, AthenaSessionStatus, DeletionPolicy, FINALIZER, RestartPolicy,
+};
 use athena_operator::session::environment::{Environment, Identity, Limits};
 use athena_operator::session::lifecycle::wake_time;
 use athena_operator::session::local_state::LocalState;
@@ -103,8 +105,16 @@ impl World {
         object.status = Some(default_status());
         let athena = Athena::new(rng.fork());
         let policy = Policy { rng: Rng::with_seed(!seed), refuses: false, newest: None };
-        let mut world =
-            Self { rng, now, identity: identity(u8::MAX), athena, known: LocalState::met(now), policy, object: None, moments: Vec::new() };
+        let mut world = Self {
+            rng,
+            now,
+            identity: identity(u8::MAX),
+            athena,
+            known: LocalState::met(now),
+            policy,
+            object: None,
+            moments: Vec::new(),
+        };
         world.store("created", object, Vec::new());
         world
     }
@@ -137,7 +147,8 @@ impl World {
             faults.push("it does not come back from the API server as it was written".into());
         }
         let what = format!("{} {what}", self.now);
-        let let_go = object.metadata.deletion_timestamp.is_some() && object.metadata.finalizers.iter().flatten().next().is_none();
+        let let_go = object.metadata.deletion_timestamp.is_some()
+            && object.metadata.finalizers.iter().flatten().next().is_none();
         self.object = Some(stored).filter(|_| !let_go);
         self.moments.push(Moment { what, object, line, faults });
     }
@@ -151,7 +162,8 @@ impl World {
         // A policy may refuse what it wrote.
         if let Some(what) = self.policy.newest.take() {
             let env = Environment { jitter: self.policy.rng.f64(), ..self.at() };
-            let (pass, _) = Pass::after_refused_write(Own, &object, None, state, (what, "a policy says no"), &env);
+            let (pass, _) =
+                Pass::after_refused_write(Own, &object, None, state, (what, "a policy says no"), &env);
             let (pass, _) = self.perform_all(pass);
             (state, _) = pass.finish();
             changed = true;
@@ -198,18 +210,23 @@ impl World {
             Request::ReadWorkGroup => Answer::WorkGroup(self.athena.work_group()),
             Request::ReadAgain => Answer::Found(Found::Same),
             Request::Start(number) => {
-                let description = marker::description(&object.spec, "team", "etl", &marker::token(UID, number));
+                let description =
+                    marker::description(&object.spec, "team", "etl", &marker::token(UID, number));
                 match self.athena.start(description, &object.spec, now) {
                     Ok((id, state)) => Answer::Started(id, state),
                     Err(refusal) => Answer::Refused(refusal),
                 }
             }
-            Request::Terminate { id, .. } => self.athena.terminate(&id, now).map_or_else(Answer::Refused, |()| Answer::Done),
+            Request::Terminate { id, .. } => {
+                self.athena.terminate(&id, now).map_or_else(Answer::Refused, |()| Answer::Done)
+            }
             Request::EndLeaked { id, .. } => {
                 let _ = self.athena.terminate(&id, now);
                 Answer::Done
             }
-            Request::AskTime | Request::Turn(_) | Request::AwaitTime { .. } | Request::Write(_) => Answer::Done,
+            Request::AskTime | Request::Turn(_) | Request::AwaitTime { .. } | Request::Write(_) => {
+                Answer::Done
+            }
         }
     }
 
@@ -273,7 +290,9 @@ impl World {
     fn rest(&mut self, at_rest: bool) {
         let (object, mut at) = (self.object(), self.at());
         let wake = wake_time(&object, &self.known, &at);
-        at.now = wake.map_or(at.now + MOST, |wake| wake - SignedDuration::from_millis(1)).clamp(at.now, at.now + MOST);
+        at.now = wake
+            .map_or(at.now + MOST, |wake| wake - SignedDuration::from_millis(1))
+            .clamp(at.now, at.now + MOST);
         let held = object.finalizers().iter().any(|name| name == FINALIZER);
         let done = object.metadata.deletion_timestamp.is_some() && !held;
         let Some(moment) = self.moments.last_mut().filter(|_| !done) else { return };
@@ -281,17 +300,25 @@ impl World {
             moment.faults.push("the operator does not come to rest".into());
         }
         let later = status_after(&object, &self.known, &Step::Wait, &Outcome::Nothing, &at);
-        if object.status.as_ref() != Some(&later) && !may_wait(object.status.as_ref(), &later, &self.known, &at) {
-            let ready = condition(&later, "Ready").map(|ready| format!("{} {} {}", ready.status, ready.reason, ready.message));
-            moment
-                .faults
-                .push(rules::short(&format!("the report changes while the operator sleeps until {wake:?}, at {} to {ready:?}", at.now), 300));
+        if object.status.as_ref() != Some(&later)
+            && !may_wait(object.status.as_ref(), &later, &self.known, &at)
+        {
+            let ready = condition(&later, "Ready")
+                .map(|ready| format!("{} {} {}", ready.status, ready.reason, ready.message));
+            moment.faults.push(rules::short(
+                &format!(
+                    "the report changes while the operator sleeps until {wake:?}, at {} to {ready:?}",
+                    at.now
+                ),
+                300,
+            ));
         }
     }
 
     /// The clock goes on: to when the operator wants to wake, or to when it happens to be woken.
     fn advance(&mut self) {
-        let wake = wake_time(&self.object(), &self.known, &self.at()).map(|time| time.duration_since(self.now).as_millis());
+        let wake = wake_time(&self.object(), &self.known, &self.at())
+            .map(|time| time.duration_since(self.now).as_millis());
         let most = i64::try_from(MOST.as_millis()).expect("minutes");
         let jump = match (self.rng.u8(..4), wake.and_then(|wake| i64::try_from(wake).ok())) {
             (0 | 1, Some(wake)) => wake.clamp(10, most),
@@ -359,7 +386,8 @@ fn edit(rng: &mut Rng, spec: &mut AthenaSessionSpec) -> &'static str {
     let seconds = rng.choice([None, Some(1), Some(60), Some(900), Some(86_400)]).flatten();
     match rng.u8(..16) {
         0 => {
-            spec.deletion_policy = if rng.bool() { DeletionPolicy::Retain } else { DeletionPolicy::Terminate };
+            spec.deletion_policy =
+                if rng.bool() { DeletionPolicy::Retain } else { DeletionPolicy::Terminate };
             "deletionPolicy edited"
         }
         1 | 2 => {

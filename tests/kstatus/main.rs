@@ -54,10 +54,15 @@ fn every_tool_reads_every_moment_as_ready_tells_it() {
         };
         let given = [&verdicts.kstatus, &verdicts.fork, &verdicts.argo.status, &verdicts.exprs];
         if given != [expected, expected, argo, exprs] {
-            faults.push((*seed, *index, format!("Ready means {expected}, but the verdicts are {verdicts:?}")));
+            faults.push((
+                *seed,
+                *index,
+                format!("Ready means {expected}, but the verdicts are {verdicts:?}"),
+            ));
         }
     }
-    let seen: BTreeSet<_> = verdicts.iter().map(|verdicts| [&verdicts.kstatus, &verdicts.argo.status, &verdicts.exprs]).collect();
+    let seen: BTreeSet<_> =
+        verdicts.iter().map(|verdicts| [&verdicts.kstatus, &verdicts.argo.status, &verdicts.exprs]).collect();
     println!("{} objects; verdicts of kstatus, Argo CD and Flux's expressions: {seen:?}", moments.len());
     assert_none(faults);
     assert_eq!(seen.len(), 4, "{seen:?}");
@@ -71,11 +76,20 @@ fn every_report_keeps_the_rules_of_conditions() {
 
 #[test]
 fn work_that_comes_and_goes_leaves_the_time_of_ready_alone() {
-    let since =
-        |object: &AthenaSession| object.status.as_ref().and_then(|status| condition(status, "Ready")).map(|ready| ready.last_transition_time.clone());
+    let since = |object: &AthenaSession| {
+        object
+            .status
+            .as_ref()
+            .and_then(|status| condition(status, "Ready"))
+            .map(|ready| ready.last_transition_time.clone())
+    };
     let (mut flips, mut faults) = (0, Vec::new());
     for (seed, history) in HISTORIES.iter().enumerate() {
-        for (index, pair) in history.windows(2).enumerate().filter(|(_, pair)| rules::is_flip(&pair[0].object, &pair[1].object)) {
+        for (index, pair) in history
+            .windows(2)
+            .enumerate()
+            .filter(|(_, pair)| rules::is_flip(&pair[0].object, &pair[1].object))
+        {
             flips += 1;
             if since(&pair[0].object) != since(&pair[1].object) {
                 faults.push((seed, index + 1, "the time of Ready has changed".to_owned()));
@@ -103,7 +117,9 @@ fn the_histories_reach_every_row_of_the_matrix() {
 
 /// All moments, with the seed of their history and their place in it.
 fn moments() -> impl Iterator<Item = (usize, usize, &'static Moment)> {
-    HISTORIES.iter().enumerate().flat_map(|(seed, history)| history.iter().enumerate().map(move |(index, moment)| (seed, index, moment)))
+    HISTORIES.iter().enumerate().flat_map(|(seed, history)| {
+        history.iter().enumerate().map(move |(index, moment)| (seed, index, moment))
+    })
 }
 
 /// Fails with the history that comes to a fault soonest.
@@ -112,5 +128,9 @@ fn assert_none(faults: Vec<(usize, usize, String)>) {
     let Some((seed, index, fault)) = faults.into_iter().min_by_key(|(_, index, _)| *index) else { return };
     let history = &HISTORIES[seed][..=index];
     let events: Vec<&str> = history.iter().map(|moment| moment.what.as_str()).collect();
-    panic!("{count} faults; the first of seed {seed}: {fault}\n{}\n{}", events.join("\n"), rules::short(&history[index].line, 5000));
+    panic!(
+        "{count} faults; the first of seed {seed}: {fault}\n{}\n{}",
+        events.join("\n"),
+        rules::short(&history[index].line, 5000)
+    );
 }

@@ -19,7 +19,9 @@ pub(crate) fn expected_verdict(object: &AthenaSession) -> &'static str {
     let ready = status.and_then(|status| condition(status, "Ready")).map(|ready| ready.status.as_str());
     match ready {
         _ if object.metadata.deletion_timestamp.is_some() => "Terminating",
-        _ if status.and_then(|status| status.observed_generation) != object.metadata.generation => "InProgress",
+        _ if status.and_then(|status| status.observed_generation) != object.metadata.generation => {
+            "InProgress"
+        }
         Some("True") => "Current",
         Some("Unknown") => "InProgress",
         Some("False") => "Failed",
@@ -43,22 +45,42 @@ pub(crate) fn broken(before: &AthenaSession, status: &AthenaSessionStatus, now: 
     rule(types.len() == conditions.len(), "a type of condition is there twice");
     rule(has("Ready").is_some() && has("Available").is_some(), "Ready or Available is missing");
     rule(has("Reconciling").is_none() || has("Stalled").is_none(), "Reconciling and Stalled stand together");
-    rule(["Reconciling", "Stalled"].into_iter().all(|flag| has(flag).is_none_or(|status| status == "True")), "a flag is there and not True");
+    rule(
+        ["Reconciling", "Stalled"].into_iter().all(|flag| has(flag).is_none_or(|status| status == "True")),
+        "a flag is there and not True",
+    );
     rule(has("Stalled").is_none() || has("Ready") == Some("False"), "Stalled without Ready False");
-    rule((has("Ready") == Some("Unknown")) == has("Reconciling").is_some(), "Reconciling without Ready Unknown, or the other way round");
+    rule(
+        (has("Ready") == Some("Unknown")) == has("Reconciling").is_some(),
+        "Reconciling without Ready Unknown, or the other way round",
+    );
     let deleting = before.metadata.deletion_timestamp.is_some();
     rule(!deleting || has("Ready") == Some("False"), "being deleted without Ready False");
-    rule(status.observed_generation == before.metadata.generation, "observedGeneration is not the generation");
+    rule(
+        status.observed_generation == before.metadata.generation,
+        "observedGeneration is not the generation",
+    );
 
     for after in conditions {
         let type_ = &after.type_;
-        let unchanged = before.status.as_ref().and_then(|status| condition(status, type_)).filter(|before| before.status == after.status);
+        let unchanged = before
+            .status
+            .as_ref()
+            .and_then(|status| condition(status, type_))
+            .filter(|before| before.status == after.status);
         let time = unchanged.map_or_else(|| seconds(now), |before| before.last_transition_time.clone());
-        rule(after.last_transition_time == time, &format!("lastTransitionTime of {type_} does not tell when its status changed"));
-        rule(after.observed_generation == status.observed_generation, &format!("observedGeneration of {type_} is not that of the status"));
+        rule(
+            after.last_transition_time == time,
+            &format!("lastTransitionTime of {type_} does not tell when its status changed"),
+        );
+        rule(
+            after.observed_generation == status.observed_generation,
+            &format!("observedGeneration of {type_} is not that of the status"),
+        );
         let mut letters = after.reason.bytes();
-        let camel_case =
-            letters.next().is_some_and(|first| first.is_ascii_uppercase()) && letters.len() > 0 && letters.all(|c| c.is_ascii_alphabetic());
+        let camel_case = letters.next().is_some_and(|first| first.is_ascii_uppercase())
+            && letters.len() > 0
+            && letters.all(|c| c.is_ascii_alphabetic());
         rule(camel_case, &format!("the reason of {type_} is not ^[A-Z][A-Za-z]+$"));
         rule(!after.message.is_empty(), &format!("{type_} has no message"));
     }
@@ -68,7 +90,9 @@ pub(crate) fn broken(before: &AthenaSession, status: &AthenaSessionStatus, now: 
 
 /// Whether one report says IDLE and the other BUSY, and nothing but that has changed.
 pub(crate) fn is_flip(before: &AthenaSession, after: &AthenaSession) -> bool {
-    let reason = |object: &AthenaSession| condition(object.status.as_ref()?, "Ready").map(|ready| ready.reason.clone());
+    let reason = |object: &AthenaSession| {
+        condition(object.status.as_ref()?, "Ready").map(|ready| ready.reason.clone())
+    };
     let mut reasons = [reason(before), reason(after)];
     reasons.sort_unstable();
     reasons == [Some("SessionBusy".into()), Some("SessionIdle".into())]
@@ -85,14 +109,18 @@ fn beyond(schema: &Value, value: &Value, path: &str, broken: &mut Vec<String>) {
     };
     let number = value.as_f64().map(|number| ("imum", number));
     for (what, size) in size.into_iter().chain(number) {
-        if limit(&format!("max{what}")).is_some_and(|most| size > most) || limit(&format!("min{what}")).is_some_and(|least| size < least) {
+        if limit(&format!("max{what}")).is_some_and(|most| size > most)
+            || limit(&format!("min{what}")).is_some_and(|least| size < least)
+        {
             broken.push(format!("{path} is out of bounds: {size}"));
         }
     }
     if schema.get("enum").and_then(Value::as_array).is_some_and(|values| !values.contains(value)) {
         broken.push(format!("{path} must not be {value}"));
     }
-    for name in schema.get("required").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str) {
+    for name in
+        schema.get("required").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str)
+    {
         if value.get(name).is_none() {
             broken.push(format!("{path}.{name} is missing"));
         }

@@ -12,9 +12,13 @@ use serde_json::Value;
 use tools::{GoMod, Program};
 
 /// What people give to Argo CD.
-pub(crate) const CUSTOMIZATION: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/gitops/argocd/resource_customizations/athena-operator.io/AthenaSession");
+pub(crate) const CUSTOMIZATION: &str = concat!(
+    env!("CARGO_MANIFEST_DIR"),
+    "/gitops/argocd/resource_customizations/athena-operator.io/AthenaSession"
+);
 /// The Kustomization of Flux that people copy the expressions from.
-const EXPRESSIONS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/gitops/flux/sessions-with-health-check-exprs.yaml");
+const EXPRESSIONS: &str =
+    concat!(env!("CARGO_MANIFEST_DIR"), "/gitops/flux/sessions-with-health-check-exprs.yaml");
 
 /// What the tools make of an object.
 #[derive(Debug, PartialEq, Deserialize)]
@@ -66,11 +70,18 @@ fn answers<T: DeserializeOwned + Send>(arguments: &[&str], objects: &[&str]) -> 
     let from = BufReader::new(judge.stdout.take().expect("stdout is a pipe"));
     let answers: Vec<T> = thread::scope(|scope| {
         // A program that ends early breaks the pipe; its exit status says so below.
-        scope.spawn(move || objects.iter().try_for_each(|object| writeln!(to, "{object}")).and_then(|()| to.flush()));
+        scope.spawn(move || {
+            objects.iter().try_for_each(|object| writeln!(to, "{object}")).and_then(|()| to.flush())
+        });
         from.lines().map(|line| serde_json::from_str(&line.expect("a line")).expect("an answer")).collect()
     });
     let status = judge.wait().expect("it ends");
-    assert!(status.success(), "{arguments:?} answered {} of {} objects and ended with {status}", answers.len(), objects.len());
+    assert!(
+        status.success(),
+        "{arguments:?} answered {} of {} objects and ended with {status}",
+        answers.len(),
+        objects.len()
+    );
     assert_eq!(answers.len(), objects.len());
     answers
 }
@@ -81,7 +92,12 @@ fn program() -> PathBuf {
         package: ".",
         module: concat!(env!("CARGO_MANIFEST_DIR"), "/tests/kstatus/go"),
         go_mod: GoMod(include_str!("go/go.mod")),
-        sources: &[include_str!("go/go.sum"), include_str!("go/main.go"), include_str!("go/argo.go"), include_str!("go/flux.go")],
+        sources: &[
+            include_str!("go/go.sum"),
+            include_str!("go/main.go"),
+            include_str!("go/argo.go"),
+            include_str!("go/flux.go"),
+        ],
         linker_flags: "",
         usual_build_time: "2 min",
     };

@@ -70,14 +70,20 @@ impl Controller {
         let Some(cache) = &self.cache else { return false };
         let object = cache.get();
         let now = world.clock(self.heard.is_told());
-        let before = Environment { now: now - SignedDuration::from_mins(if world.now > 0 { TICK } else { 0 }), ..world.at(self.heard.is_told()) };
+        let before = Environment {
+            now: now - SignedDuration::from_mins(if world.now > 0 { TICK } else { 0 }),
+            ..world.at(self.heard.is_told())
+        };
         let come = |time: Timestamp| time <= now;
         match next_step(object, &self.known, &Seen::default(), &before) {
             // Only a change of the object triggers it.
             Step::Done | Step::Rest => false,
             Step::Search if world.lists.is_some() => false,
             Step::Search => come(search_time(object, &self.known, &before)),
-            _ => self.known.next_time().is_some_and(come) || Deciding(mutant).wake_time(object, &self.known, &before).is_some_and(come),
+            _ => {
+                self.known.next_time().is_some_and(come)
+                    || Deciding(mutant).wake_time(object, &self.known, &before).is_some_and(come)
+            }
         }
     }
 }
@@ -102,7 +108,9 @@ impl Pending {
             Write::AddFinalizer => (Some(base.with_finalizer(true)), None),
             Write::RemoveFinalizer => (Some(base.with_finalizer(false)), None),
             Write::Delete => (None, None),
-            Write::Status { status, records } => (Some(base.edited(|object| object.status = Some((**status).clone()))), *records),
+            Write::Status { status, records } => {
+                (Some(base.edited(|object| object.status = Some((**status).clone()))), *records)
+            }
         };
         // The refusal of another status is as a write that is not made yet.
         let may_be_refused = !matches!(write, Write::Status { .. }) || matches!(step, Step::Stop(..));
@@ -116,7 +124,10 @@ impl Pending {
             None => Write::Delete,
             Some(next) if next.has_finalizer() && !self.base.has_finalizer() => Write::AddFinalizer,
             Some(next) if !next.has_finalizer() && self.base.has_finalizer() => Write::RemoveFinalizer,
-            Some(next) => Write::Status { status: Box::new(next.get().status.clone().unwrap_or_default()), records: self.records },
+            Some(next) => Write::Status {
+                status: Box::new(next.get().status.clone().unwrap_or_default()),
+                records: self.records,
+            },
         }
     }
 }
@@ -130,20 +141,33 @@ impl Decisions for Deciding {
         broken_step(object, state, seen, self.0, next_step(object, state, seen, env))
     }
 
-    fn status_after(&self, object: &AthenaSession, state: &LocalState, step: &Step, outcome: &Outcome, env: &Environment) -> AthenaSessionStatus {
+    fn status_after(
+        &self,
+        object: &AthenaSession,
+        state: &LocalState,
+        step: &Step,
+        outcome: &Outcome,
+        env: &Environment,
+    ) -> AthenaSessionStatus {
         let mut status = status_after(object, state, step, outcome, env);
         break_status(object, &mut status, step, self.0);
         status
     }
 
     fn awaits_write(&self, state: &LocalState, step: &Step, version: Option<u64>, now: Timestamp) -> bool {
-        let is_given_up = self.0 == Mutant::NeverWritesAgain && state.refused_write.is_some() && refused_write::name(step).is_some();
+        let is_given_up = self.0 == Mutant::NeverWritesAgain
+            && state.refused_write.is_some()
+            && refused_write::name(step).is_some();
         is_given_up || state.awaits_write(step, version, now)
     }
 
     fn wake_time(&self, object: &AthenaSession, state: &LocalState, env: &Environment) -> Option<Timestamp> {
         match (self.0, attempt(object, state)) {
-            (Mutant::WakesInThePast, Attempt::Over(..)) if let AfterEnd::Attempt { time, .. } = after_end(object, env) => Some(time),
+            (Mutant::WakesInThePast, Attempt::Over(..))
+                if let AfterEnd::Attempt { time, .. } = after_end(object, env) =>
+            {
+                Some(time)
+            }
             (Mutant::ForgetsTimes, Attempt::Over(..)) => None,
             _ => wake_time(object, state, env),
         }
@@ -180,8 +204,16 @@ pub fn reconcile(before: &World, index: usize, reply: Reply, mutant: Mutant) -> 
     }
     let base = controller.cache.clone()?;
     let side = UIDS.iter().position(|uid| *uid == before.uid)?;
-    let mut surroundings = Surroundings { world: before.clone(), side, reply, mutant, heard: controller.heard, called: None };
-    let mut pass = Pass::with(Deciding(mutant), base.get(), None, controller.known.clone(), Seen::default(), &surroundings.env());
+    let mut surroundings =
+        Surroundings { world: before.clone(), side, reply, mutant, heard: controller.heard, called: None };
+    let mut pass = Pass::with(
+        Deciding(mutant),
+        base.get(),
+        None,
+        controller.known.clone(),
+        Seen::default(),
+        &surroundings.env(),
+    );
     let mut steps = Vec::new();
     let pending = loop {
         let next = pass.next(&surroundings.env());
@@ -191,7 +223,10 @@ pub fn reconcile(before: &World, index: usize, reply: Reply, mutant: Mutant) -> 
         match next {
             ControlFlow::Continue(Request::Write(write)) => break Pending::of(&base, pass.step(), &write),
             ControlFlow::Continue(request) => {
-                if matches!(request, Request::AskTime | Request::Look { .. } | Request::Search(_) | Request::ReadWorkGroup) {
+                if matches!(
+                    request,
+                    Request::AskTime | Request::Look { .. } | Request::Search(_) | Request::ReadWorkGroup
+                ) {
                     steps.push(pass.step().clone());
                 }
                 let answer = surroundings.answer(&mut pass, &request, before, &base)?;
@@ -211,7 +246,9 @@ pub fn reconcile(before: &World, index: usize, reply: Reply, mutant: Mutant) -> 
     if base.is_deleting() {
         check_unsent(&mut world, steps.last()?);
     }
-    if pending.is_none() && Deciding(mutant).wake_time(base.get(), &known, &at).is_some_and(|time| time <= at.now) {
+    if pending.is_none()
+        && Deciding(mutant).wake_time(base.get(), &known, &at).is_some_and(|time| time <= at.now)
+    {
         world.violate("rule 11: an object is to be reconciled again at a time that has passed");
     }
     let controller = &mut world.controllers[index];
@@ -237,7 +274,10 @@ struct Surroundings {
 impl Surroundings {
     fn env(&self) -> Environment {
         let is_told = self.heard.is_told();
-        Environment { is_time_certain: is_told || self.mutant == Mutant::TrustsNodeClock, ..self.world.at(is_told) }
+        Environment {
+            is_time_certain: is_told || self.mutant == Mutant::TrustsNodeClock,
+            ..self.world.at(is_told)
+        }
     }
 
     /// Returns what the call of `step` gets.
@@ -247,7 +287,13 @@ impl Surroundings {
     }
 
     /// Answers `request`. Returns nothing where the reconcile cannot be made: its object is not in the API server any more as it was read.
-    fn answer(&mut self, pass: &mut Pass<'_, Deciding>, request: &Request, before: &World, base: &Object) -> Option<Answer> {
+    fn answer(
+        &mut self,
+        pass: &mut Pass<'_, Deciding>,
+        request: &Request,
+        before: &World,
+        base: &Object,
+    ) -> Option<Answer> {
         if !matches!(request, Request::Search(_) | Request::EndLeaked { .. })
             && !pass.is_queued()
             && let Some(lists) = &mut self.world.lists
@@ -281,7 +327,11 @@ impl Surroundings {
             Request::Search(from) => self.search(pass, &step, *from),
             Request::Turn(_) | Request::AwaitTime { .. } => Answer::Done,
             // After a restart the list may have lagged. What has no record is none of that.
-            Request::ReadAgain if self.mutant == Mutant::StartBeforeRecord || before.object.as_ref() == Some(base) => Answer::Found(Found::Same),
+            Request::ReadAgain
+                if self.mutant == Mutant::StartBeforeRecord || before.object.as_ref() == Some(base) =>
+            {
+                Answer::Found(Found::Same)
+            }
             Request::ReadAgain => return None,
             Request::Start(number) => self.start(pass.object(), &step, *number),
             Request::Terminate { id, .. } => self.terminate(pass, &step, id),
@@ -316,10 +366,12 @@ impl Surroundings {
             _ if let Reply::ListRefused(class) = self.reply => Answer::Refused(refusal(class)),
             Reply::Lost | Reply::Dropped => Answer::Refused(refusal(ErrorClass::Unanswered)),
             Reply::Refused(class) => Answer::Refused(refusal(class)),
-            _ if self.world.lists.is_some() => match ask(&mut self.world, self.side, pass.object(), pass.state(), from) {
-                Some(answer) => answer,
-                None => return Answer::Wait,
-            },
+            _ if self.world.lists.is_some() => {
+                match ask(&mut self.world, self.side, pass.object(), pass.state(), from) {
+                    Some(answer) => answer,
+                    None => return Answer::Wait,
+                }
+            }
             _ => Answer::Listed(self.listed(reply == Reply::Lagging), env.now),
         };
         self.heard.hear(reply.tells_time() && !matches!(self.reply, Reply::ListRefused(_)));
@@ -331,9 +383,12 @@ impl Surroundings {
 
     fn listed(&self, lagging: bool) -> Vec<Session> {
         let mut sessions = self.world.listed(lagging);
-        for description in sessions.iter_mut().filter_map(|session| session.details.as_mut()?.description.as_mut()) {
+        for description in
+            sessions.iter_mut().filter_map(|session| session.details.as_mut()?.description.as_mut())
+        {
             if self.mutant == Mutant::AnyMarker {
-                *description = UIDS.iter().fold(description.clone(), |text, uid| text.replace(uid, self.world.uid));
+                *description =
+                    UIDS.iter().fold(description.clone(), |text, uid| text.replace(uid, self.world.uid));
             }
         }
         sessions
@@ -350,7 +405,9 @@ impl Surroundings {
         let (reply, full) = (self.reply_to(step), self.world.is_full_for(&token));
         self.heard.hear(reply.tells_time());
         let class = match reply {
-            Reply::Refused(ErrorClass::NotSent) if self.mutant == Mutant::UnsentIsInDoubt => Some(ErrorClass::Unanswered),
+            Reply::Refused(ErrorClass::NotSent) if self.mutant == Mutant::UnsentIsInDoubt => {
+                Some(ErrorClass::Unanswered)
+            }
             Reply::Refused(class) => Some(class),
             Reply::Dropped => Some(ErrorClass::Unanswered),
             Reply::Lost if full => Some(ErrorClass::Unanswered),
@@ -376,7 +433,9 @@ impl Surroundings {
         }
         match reply {
             Reply::Lost | Reply::Dropped => Answer::Refused(refusal(ErrorClass::Unanswered)),
-            Reply::Refused(_) if self.mutant == Mutant::ThrottlingFails => Answer::Refused(refusal(ErrorClass::MayHeal)),
+            Reply::Refused(_) if self.mutant == Mutant::ThrottlingFails => {
+                Answer::Refused(refusal(ErrorClass::MayHeal))
+            }
             Reply::Refused(class) => Answer::Refused(refusal(class)),
             _ => Answer::Done,
         }
@@ -411,7 +470,8 @@ pub fn refuse(world: &mut World, index: usize, mutant: Mutant) -> Option<()> {
     // What fails is tried again.
     controller.triggered |= what == Some(STATUS);
     let known = std::mem::take(&mut controller.known);
-    let (mut pass, _) = Pass::after_refused_write(Deciding(mutant), base.get(), None, known, (what?, "no"), &env);
+    let (mut pass, _) =
+        Pass::after_refused_write(Deciding(mutant), base.get(), None, known, (what?, "no"), &env);
     let write = finish(world, &mut pass, &env, mutant);
     let pending = write.and_then(|write| Pending::of(&base, pass.step(), &write));
     let controller = &mut world.controllers[index];
@@ -421,7 +481,12 @@ pub fn refuse(world: &mut World, index: usize, mutant: Mutant) -> Option<()> {
 }
 
 /// Performs what a pass asks for after its write. Returns another write, if it asks for one.
-fn finish(world: &mut World, pass: &mut Pass<'_, Deciding>, env: &Environment, mutant: Mutant) -> Option<Write> {
+fn finish(
+    world: &mut World,
+    pass: &mut Pass<'_, Deciding>,
+    env: &Environment,
+    mutant: Mutant,
+) -> Option<Write> {
     loop {
         let answer = match pass.next(env) {
             ControlFlow::Continue(Request::EndLeaked { id, .. }) => {
@@ -430,7 +495,9 @@ fn finish(world: &mut World, pass: &mut Pass<'_, Deciding>, env: &Environment, m
                 }
                 Answer::Done
             }
-            ControlFlow::Continue(Request::ReadAgain) => Answer::Found(if world.object.is_some() { Found::Changed } else { Found::Gone }),
+            ControlFlow::Continue(Request::ReadAgain) => {
+                Answer::Found(if world.object.is_some() { Found::Changed } else { Found::Gone })
+            }
             ControlFlow::Continue(Request::Write(write)) => return Some(write),
             ControlFlow::Continue(request) => panic!("nothing else is asked for after a write: {request:?}"),
             ControlFlow::Break(_) => return None,
@@ -440,7 +507,13 @@ fn finish(world: &mut World, pass: &mut Pass<'_, Deciding>, env: &Environment, m
 }
 
 /// What a list that serves both objects shows of `object`, once it has been read.
-fn ask(world: &mut World, side: usize, object: &AthenaSession, known: &LocalState, from: Timestamp) -> Option<Answer> {
+fn ask(
+    world: &mut World,
+    side: usize,
+    object: &AthenaSession,
+    known: &LocalState,
+    from: Timestamp,
+) -> Option<Answer> {
     let (recorded, session_id) = match attempt(object, known) {
         Attempt::Unknown(made) => (Some(made.number), None),
         Attempt::Live(made, id) => (Some(made.number), Some(id.to_owned())),
@@ -452,10 +525,13 @@ fn ask(world: &mut World, side: usize, object: &AthenaSession, known: &LocalStat
     world.lists.as_mut()?.cancel(side);
     Some(match answer {
         ListAnswer::Failed(refusal) => Answer::Refused(refusal),
-        ListAnswer::Complete { contains_session: true, marked, .. } if marked.is_empty() => Answer::Refused(refusal(ErrorClass::Unanswered)),
+        ListAnswer::Complete { contains_session: true, marked, .. } if marked.is_empty() => {
+            Answer::Refused(refusal(ErrorClass::Unanswered))
+        }
         ListAnswer::Complete { begun, marked, .. } => {
             let looked = marked.into_iter().filter_map(|marked| World::index_of(&marked.id?));
-            let sessions = looked.filter_map(|index| Some(world.sessions.get(index)?.seen(index, false))).collect();
+            let sessions =
+                looked.filter_map(|index| Some(world.sessions.get(index)?.seen(index, false))).collect();
             Answer::Listed(sessions, time(0) + begun)
         }
     })
@@ -466,7 +542,10 @@ fn check_untold(world: &mut World, step: &Step) {
     let by_time = match step {
         Step::Record(_) | Step::Reject(..) | Step::Start(_) | Step::Delete => true,
         Step::Stop(cause, _) => matches!(cause, StopCause::ActiveDeadline | StopCause::StartupDeadline),
-        Step::Conclude(reason) => matches!(reason, EndReason::SessionVanished | EndReason::SessionLost | EndReason::DeadlineExceeded),
+        Step::Conclude(reason) => matches!(
+            reason,
+            EndReason::SessionVanished | EndReason::SessionLost | EndReason::DeadlineExceeded
+        ),
         _ => false,
     };
     if by_time {
@@ -476,7 +555,8 @@ fn check_untold(world: &mut World, step: &Step) {
 
 /// Rule 15: an object of which all calls were refused or never sent goes without a proof.
 fn check_unsent(world: &mut World, step: &Step) {
-    if world.facts.no_call_is_lost && world.sessions.is_empty() && !matches!(step, Step::Release | Step::Done) {
+    if world.facts.no_call_is_lost && world.sessions.is_empty() && !matches!(step, Step::Release | Step::Done)
+    {
         world.violate("rule 15: a deletion waits though no call can have started anything");
     }
 }
@@ -496,7 +576,12 @@ fn look(world: &World, id: &str, reply: Reply) -> Look {
 /// Rules 2 and 3, at the moment of a call: its attempt is in the server's status, and the finalizer on the object.
 fn check_recorded(world: &mut World, number: i32) {
     let Some(object) = world.object.clone() else { return };
-    let recorded = object.get().status.as_ref().filter(|status| status.attempt_time.is_some()).and_then(|status| status.attempt);
+    let recorded = object
+        .get()
+        .status
+        .as_ref()
+        .filter(|status| status.attempt_time.is_some())
+        .and_then(|status| status.attempt);
     if recorded.is_none_or(|recorded| recorded < number) && world.budget_is_sound() {
         world.violate("rule 2: an attempt was tried before it was recorded");
     }
@@ -508,8 +593,9 @@ fn check_recorded(world: &mut World, number: i32) {
 /// Rule 2, at the moment of a termination.
 fn check_cause(world: &mut World, known: &LocalState) {
     let Some(object) = world.object.clone() else { return };
-    let caused =
-        object.get().status.as_ref().is_some_and(|status| status.stop_cause.is_some() || status.end_reason.is_some() || status.attempt.is_none());
+    let caused = object.get().status.as_ref().is_some_and(|status| {
+        status.stop_cause.is_some() || status.end_reason.is_some() || status.attempt.is_none()
+    });
     if !object.is_deleting() && !caused && known.unrecorded_cause().is_none() && world.budget_is_sound() {
         world.violate("rule 2: a session was ended before the cause was recorded");
     }
@@ -522,16 +608,30 @@ fn broken_step(object: &AthenaSession, known: &LocalState, seen: &Seen, mutant: 
     match (mutant, &step) {
         (Mutant::StartBeforeRecord, Step::Record(0)) if known.unrecorded.is_some() => step,
         (Mutant::StartBeforeRecord, Step::Record(0)) => Step::Start(0),
-        (Mutant::TerminateBeforeCause, Step::Stop(..)) if matches!(kind, Attempt::Live(..)) => Step::Terminate,
+        (Mutant::TerminateBeforeCause, Step::Stop(..)) if matches!(kind, Attempt::Live(..)) => {
+            Step::Terminate
+        }
         (Mutant::RecordBeforeFinalizer, Step::AddFinalizer) if kind == Attempt::None => Step::Record(0),
         (Mutant::RecordBeforeFinalizer, Step::AddFinalizer) => match kind {
             Attempt::Unknown(made) => Step::Start(made.number),
             _ => step,
         },
-        (Mutant::ReleaseOnNotFound, _) if deleting && seen.look == Some(Look::NotFound { named: true }) => Step::Release,
-        (Mutant::ReleaseOnRefusal, _) if deleting && known.refused.is_some() && matches!(kind, Attempt::Unknown(_)) => Step::Release,
-        (Mutant::TrustEarlyList, Step::Search) if matches!(seen.search, Some(Search::Absent { .. })) && deleting => Step::Release,
-        (Mutant::FailedLookIsAnEnd, _) if matches!(seen.look, Some(Look::Failed(_))) && matches!(kind, Attempt::Live(..)) => {
+        (Mutant::ReleaseOnNotFound, _) if deleting && seen.look == Some(Look::NotFound { named: true }) => {
+            Step::Release
+        }
+        (Mutant::ReleaseOnRefusal, _)
+            if deleting && known.refused.is_some() && matches!(kind, Attempt::Unknown(_)) =>
+        {
+            Step::Release
+        }
+        (Mutant::TrustEarlyList, Step::Search)
+            if matches!(seen.search, Some(Search::Absent { .. })) && deleting =>
+        {
+            Step::Release
+        }
+        (Mutant::FailedLookIsAnEnd, _)
+            if matches!(seen.look, Some(Look::Failed(_))) && matches!(kind, Attempt::Live(..)) =>
+        {
             Step::Conclude(EndReason::SessionVanished)
         }
         (Mutant::NoSearch, Step::Search) => Step::Wait,
@@ -543,11 +643,15 @@ fn broken_step(object: &AthenaSession, known: &LocalState, seen: &Seen, mutant: 
 /// The status of a broken variant.
 fn break_status(object: &AthenaSession, status: &mut AthenaSessionStatus, step: &Step, mutant: Mutant) {
     match (mutant, step) {
-        (Mutant::BackFromTerminating, Step::Mirror(session)) if !session.ended() => status.state = Some(session.state.clone()),
+        (Mutant::BackFromTerminating, Step::Mirror(session)) if !session.ended() => {
+            status.state = Some(session.state.clone())
+        }
         (Mutant::LateIsStopped, Step::Mirror(_)) if status.end_reason == Some(EndReason::IdleTimeout) => {
             // By two minutes or more.
             let late = status.idle_since_time.as_ref().zip(status.end_time.as_ref());
-            if late.is_none_or(|(since, end)| end.0.duration_since(since.0) > SignedDuration::from_mins(TICK + 2)) {
+            if late.is_none_or(|(since, end)| {
+                end.0.duration_since(since.0) > SignedDuration::from_mins(TICK + 2)
+            }) {
                 status.end_reason = Some(EndReason::StoppedOutside);
             }
         }

@@ -23,7 +23,12 @@ const PAUSE: Duration = Duration::from_secs(20);
 impl Lists {
     /// No list, with so many plans.
     pub fn new(plans: usize) -> Self {
-        Self { groups: vec![Group::default(); plans], readings: vec![None; plans], waiting: [None; 2], answered: [false; 2] }
+        Self {
+            groups: vec![Group::default(); plans],
+            readings: vec![None; plans],
+            waiting: [None; 2],
+            answered: [false; 2],
+        }
     }
 
     /// How many plans there are.
@@ -80,7 +85,12 @@ impl Lists {
     pub fn finish(&mut self, plan: usize, sessions: Vec<Session>, now: Duration) -> Option<()> {
         let mut reading = self.readings[plan].take()?;
         let description = |session: &Session| session.details.as_ref()?.description.clone();
-        reading.take(sessions.into_iter().map(|session| Summary { description: description(&session), id: Some(session.id) }).collect());
+        reading.take(
+            sessions
+                .into_iter()
+                .map(|session| Summary { description: description(&session), id: Some(session.id) })
+                .collect(),
+        );
         for side in self.groups[plan].finish(reading, &Read::Complete, now, PAUSE, 0.5) {
             (self.waiting[side], self.answered[side]) = (None, true);
         }

@@ -46,7 +46,13 @@ pub enum Reply {
 impl Reply {
     /// Whether the reply carries Athena's time.
     pub fn tells_time(self) -> bool {
-        !matches!(self, Self::Lost | Self::Dropped | Self::Undated | Self::Refused(ErrorClass::Unanswered | ErrorClass::NotSent))
+        !matches!(
+            self,
+            Self::Lost
+                | Self::Dropped
+                | Self::Undated
+                | Self::Refused(ErrorClass::Unanswered | ErrorClass::NotSent)
+        )
     }
 }
 
@@ -174,20 +180,40 @@ impl World {
     /// A process of the operator that starts now.
     fn begun_anew(&self, cache: Option<Object>) -> Controller {
         let heard = self.facts.heard();
-        Controller { cache, known: LocalState::met(self.clock(heard.is_told())), heard, triggered: true, ..Controller::default() }
+        Controller {
+            cache,
+            known: LocalState::met(self.clock(heard.is_told())),
+            heard,
+            triggered: true,
+            ..Controller::default()
+        }
     }
 }
 
 impl Exploration {
     /// The world in the beginning, with the object `uid`.
     pub fn begun(&self, uid: &'static str) -> World {
-        let stranger =
-            Running { token: None, state: "IDLE", before: "IDLE", started: 0, ended: None, idle_since: Some(0), token_known: true, timed_out: false };
+        let stranger = Running {
+            token: None,
+            state: "IDLE",
+            before: "IDLE",
+            started: 0,
+            ended: None,
+            idle_since: Some(0),
+            token_known: true,
+            timed_out: false,
+        };
         let object = Object::created(uid, &self.spec);
         let facts = self.facts();
         let heard = facts.heard();
         let met = time(facts.node_ahead.unwrap_or_default());
-        let controller = Controller { cache: Some(object.clone()), known: LocalState::met(met), heard, triggered: true, ..Controller::default() };
+        let controller = Controller {
+            cache: Some(object.clone()),
+            known: LocalState::met(met),
+            heard,
+            triggered: true,
+            ..Controller::default()
+        };
         let world = World {
             uid,
             now: 0,
@@ -228,20 +254,23 @@ impl Exploration {
         self.deliver(&mut world, 0);
         // The times that came meanwhile have woken it.
         world.controllers[0].triggered = true;
-        (world.now, world.lists) = (ticks, Some(Lists::new(if self.mutant == Mutant::ListsForEach { 2 } else { 1 })));
+        (world.now, world.lists) =
+            (ticks, Some(Lists::new(if self.mutant == Mutant::ListsForEach { 2 } else { 1 })));
         world
     }
 
     /// What holds all the way.
     fn facts(&self) -> Facts {
-        let (node_ahead, api_server_ahead) = self.clocks_ahead.map_or((None, 0), |(node, api_server)| (Some(node), api_server));
+        let (node_ahead, api_server_ahead) =
+            self.clocks_ahead.map_or((None, 0), |(node, api_server)| (Some(node), api_server));
         let is_sound = self.damage.is_empty() && self.controllers == 1 && self.clocks_ahead.is_none();
-        let is_certain =
-            |reply: &Reply| matches!(reply, Reply::Refused(class) if !matches!(class, ErrorClass::Unanswered | ErrorClass::TokenConflict));
+        let is_certain = |reply: &Reply| matches!(reply, Reply::Refused(class) if !matches!(class, ErrorClass::Unanswered | ErrorClass::TokenConflict));
         let passes = |reply: &Reply| match reply {
             Reply::Refused(class) => passes(*class),
             Reply::ListRefused(_) => false,
-            Reply::Answer | Reply::Late | Reply::Lagging | Reply::Lost | Reply::Dropped | Reply::Undated => true,
+            Reply::Answer | Reply::Late | Reply::Lagging | Reply::Lost | Reply::Dropped | Reply::Undated => {
+                true
+            }
         };
         Facts {
             work_group_refuses: self.work_group_refuses,
@@ -252,7 +281,10 @@ impl Exploration {
                 && self.budget.crashes == 0
                 && self.quota.is_none()
                 && self.replies.iter().all(is_certain),
-            all_passes: is_sound && !self.refuses_writes && self.upsets.is_empty() && self.replies.iter().all(passes),
+            all_passes: is_sound
+                && !self.refuses_writes
+                && self.upsets.is_empty()
+                && self.replies.iter().all(passes),
         }
     }
 
@@ -278,7 +310,11 @@ impl Exploration {
     fn note_reason(&self, object: &Object) {
         let conditions = object.get().status.as_ref().and_then(|status| status.conditions.as_ref());
         if let Some(ready) = conditions.into_iter().flatten().find(|condition| condition.type_ == "Ready") {
-            self.reached.lock().expect("no holder panics").names.insert(format!("Ready {} {}", ready.status, ready.reason));
+            self.reached
+                .lock()
+                .expect("no holder panics")
+                .names
+                .insert(format!("Ready {} {}", ready.status, ready.reason));
         }
     }
 
@@ -299,7 +335,8 @@ impl Exploration {
                 object.metadata.finalizers.clone_from(&next.get().metadata.finalizers);
             }),
             (Some(next), _) => next.clone(),
-            (None, _) => current.edited(|object| object.metadata.deletion_timestamp = Some(Time(world.api_server_clock()))),
+            (None, _) => current
+                .edited(|object| object.metadata.deletion_timestamp = Some(Time(world.api_server_clock()))),
         };
         if pending.next.is_none() && current.get().spec.suspend {
             world.violate("rule 5: an object that was suspended meanwhile deleted itself");
@@ -327,15 +364,20 @@ impl Exploration {
             if before.end_reason.is_some() && after.end_reason.is_none() {
                 world.violate("rule 6: an end was taken back");
             }
-            let ending = |state: Option<&str>| matches!(state, Some("TERMINATING" | "TERMINATED" | "FAILED") | None);
-            if before.state.as_deref() == Some("TERMINATING") && !ending(after.state.as_deref()) && !world.damaged {
+            let ending =
+                |state: Option<&str>| matches!(state, Some("TERMINATING" | "TERMINATED" | "FAILED") | None);
+            if before.state.as_deref() == Some("TERMINATING")
+                && !ending(after.state.as_deref())
+                && !world.damaged
+            {
                 world.violate("rule 6: a session came back from TERMINATING");
             }
         }
         if after.attempt < before.attempt && !world.damaged {
             world.violate("rule 6: an attempt was taken back");
         }
-        let named = after.session_id.as_deref().and_then(World::index_of).and_then(|index| world.sessions.get(index));
+        let named =
+            after.session_id.as_deref().and_then(World::index_of).and_then(|index| world.sessions.get(index));
         let named = named.map(|session| (session.is_of(world.uid), session.is_live()));
         if after.end_reason.is_some() && named == Some((true, true)) {
             world.violate("rule 7: an end was written of a session that lives");
@@ -347,7 +389,11 @@ impl Exploration {
 
     /// Rule 16: what passes by itself fails no object. A session that is not ready in time is another thing.
     fn check_passing(world: &mut World, after: &Object) {
-        let is_late = after.get().status.as_ref().is_some_and(|status| status.stop_cause == Some(StopCause::StartupDeadline));
+        let is_late = after
+            .get()
+            .status
+            .as_ref()
+            .is_some_and(|status| status.stop_cause == Some(StopCause::StartupDeadline));
         if world.facts.all_passes && has_condition(after, "Stalled") && !is_late {
             world.violate("rule 16: throttling or a missing answer failed an object");
         }
@@ -381,7 +427,10 @@ impl Exploration {
             Edit::Suspend => spec.suspend || object.is_deleting(),
             Edit::Resume => !spec.suspend || object.is_deleting(),
             Edit::Retain => spec.deletion_policy == athena_operator::api::DeletionPolicy::Retain,
-            Edit::Hold => object.get().metadata.finalizers.iter().flatten().any(|name| name == OTHER) || object.is_deleting(),
+            Edit::Hold => {
+                object.get().metadata.finalizers.iter().flatten().any(|name| name == OTHER)
+                    || object.is_deleting()
+            }
             Edit::Deadline => spec.active_deadline_seconds.is_some() || object.is_deleting(),
         };
         if useless {
@@ -420,12 +469,17 @@ impl Exploration {
             }
             Damage::Wipe => {
                 object.get().status.as_ref()?.attempt?;
-                world.put(object.edited(|object| object.status = Some(serde_json::from_str(r#"{"observedGeneration":-1}"#).expect("a status"))));
+                world.put(object.edited(|object| {
+                    object.status =
+                        Some(serde_json::from_str(r#"{"observedGeneration":-1}"#).expect("a status"))
+                }));
             }
             Damage::Forge => {
                 let stranger = world.sessions.iter().position(|session| !session.is_of(world.uid))?;
                 object.get().status.as_ref()?.session_id.as_ref()?;
-                world.put(object.edited(|object| object.status.get_or_insert_default().session_id = Some(format!("s{stranger}"))));
+                world.put(object.edited(|object| {
+                    object.status.get_or_insert_default().session_id = Some(format!("s{stranger}"))
+                }));
             }
             Damage::Force => {
                 // Outside of the promise but for a session that is being started: whatever is recorded is the user's to end.
@@ -470,7 +524,9 @@ impl Exploration {
                 for index in 0..worlds[side].controllers.len() {
                     self.deliver(&mut worlds[side], index);
                     let is_woken = worlds[side].controllers[index].is_woken(&worlds[side], self.mutant);
-                    if is_woken && let Some(done) = reconcile(&worlds[side], index, Reply::Answer, self.mutant) {
+                    if is_woken
+                        && let Some(done) = reconcile(&worlds[side], index, Reply::Answer, self.mutant)
+                    {
                         worlds[side] = done.world;
                     }
                     self.write(&mut worlds[side], index);
@@ -497,7 +553,9 @@ impl Exploration {
                 return self.remember(way);
             }
             // A start that a quota refuses is recorded anew for as long as it does.
-            let changed = |(world, before): (&World, &World)| world.object != before.object && !world.is_full() || world.sessions != before.sessions;
+            let changed = |(world, before): (&World, &World)| {
+                world.object != before.object && !world.is_full() || world.sessions != before.sessions
+            };
             let changed = worlds.iter().zip(&before).any(changed);
             quiet = if changed { 0 } else { quiet + 1 };
             // At rest for longer than anything waits.
@@ -518,16 +576,23 @@ impl Exploration {
     }
 
     fn is_as_asked(world: &World) -> bool {
-        let live: Vec<usize> =
-            (0..world.sessions.len()).filter(|&index| world.sessions[index].is_of(world.uid) && world.sessions[index].is_live()).collect();
+        let live: Vec<usize> = (0..world.sessions.len())
+            .filter(|&index| world.sessions[index].is_of(world.uid) && world.sessions[index].is_live())
+            .collect();
         let Some(object) = &world.object else { return live.is_empty() || world.let_go };
         let status = object.get().status.clone().unwrap_or_default();
         // After a suspension something follows, unless the object is still suspended.
-        let suspended = status.stop_cause == Some(StopCause::Suspended) || status.end_reason == Some(EndReason::Suspended);
+        let suspended = status.stop_cause == Some(StopCause::Suspended)
+            || status.end_reason == Some(EndReason::Suspended);
         let finished = status.end_reason.is_some() && !suspended;
         match live[..] {
             // An attempt in another region is nobody's to touch.
-            _ if world.elsewhere && status.region.is_some_and(|region| region == "eu-west-1") && !finished => true,
+            _ if world.elsewhere
+                && status.region.is_some_and(|region| region == "eu-west-1")
+                && !finished =>
+            {
+                true
+            }
             // Of this attempt, nothing but its session tells in which account it was made.
             [] if world.is_account_unknown() => object.is_deleting() || has_condition(object, "Stalled"),
             _ if object.is_deleting() && object.has_finalizer() => false,
@@ -541,7 +606,9 @@ impl Exploration {
             }
             [] if object.is_deleting() => true,
             [] => object.get().spec.suspend || finished || world.is_full(),
-            [index] => !object.get().spec.suspend && !finished && status.session_id == Some(format!("s{index}")),
+            [index] => {
+                !object.get().spec.suspend && !finished && status.session_id == Some(format!("s{index}"))
+            }
             _ => false,
         }
     }
@@ -571,8 +638,13 @@ fn teaches_nothing(before: &World, after: &World, index: usize) -> bool {
     let lesson = |world: &World| {
         let controller = &world.controllers[index];
         let known = &controller.known;
-        let id = controller.cache.as_ref().and_then(|object| object.get().status.as_ref()?.session_id.clone()).unwrap_or_default();
-        let refused = (known.refused.clone(), known.look_refused.is_some(), known.not_found(), known.absence());
+        let id = controller
+            .cache
+            .as_ref()
+            .and_then(|object| object.get().status.as_ref()?.session_id.clone())
+            .unwrap_or_default();
+        let refused =
+            (known.refused.clone(), known.look_refused.is_some(), known.not_found(), known.absence());
         (
             controller.pending.clone(),
             controller.heard,
@@ -584,7 +656,10 @@ fn teaches_nothing(before: &World, after: &World, index: usize) -> bool {
             known.is_due(time(world.now)),
         )
     };
-    before.sessions == after.sessions && before.bodies == after.bodies && before.lists == after.lists && lesson(before) == lesson(after)
+    before.sessions == after.sessions
+        && before.bodies == after.bodies
+        && before.lists == after.lists
+        && lesson(before) == lesson(after)
 }
 
 impl Model for Exploration {
@@ -610,10 +685,22 @@ impl Model for Exploration {
             } else if stale || controller.behind {
                 moves.push(Move::Deliver(index));
             }
-            if controller.pending.is_none() && !controller.behind && controller.cache.is_some() && (!stale || budget.lags > 0) {
+            if controller.pending.is_none()
+                && !controller.behind
+                && controller.cache.is_some()
+                && (!stale || budget.lags > 0)
+            {
                 moves.push(Move::Reconcile(index, Reply::Answer));
-                moves.extend(self.replies.iter().filter(|_| budget.faults > 0).map(|reply| Move::Reconcile(index, *reply)));
-                let young = world.sessions.iter().any(|session| session.is_young(world.now) && session.is_of(world.uid));
+                moves.extend(
+                    self.replies
+                        .iter()
+                        .filter(|_| budget.faults > 0)
+                        .map(|reply| Move::Reconcile(index, *reply)),
+                );
+                let young = world
+                    .sessions
+                    .iter()
+                    .any(|session| session.is_young(world.now) && session.is_of(world.uid));
                 // Two are as good as more.
                 if young && controller.known.not_found() < 2 {
                     moves.push(Move::Reconcile(index, Reply::Lagging));
@@ -629,10 +716,17 @@ impl Model for Exploration {
         if budget.edits > 0 {
             moves.extend(self.edits.iter().map(|edit| Move::Edit(*edit)));
         }
-        for (index, session) in world.sessions.iter().enumerate().filter(|(_, session)| session.is_of(world.uid)) {
+        for (index, session) in
+            world.sessions.iter().enumerate().filter(|(_, session)| session.is_of(world.uid))
+        {
             moves.extend(Self::natural(session.state).map(|state| Move::Session(index, state)));
             if budget.upsets > 0 && session.is_live() {
-                moves.extend(self.upsets.iter().filter(|state| **state != session.state).map(|state| Move::Session(index, state)));
+                moves.extend(
+                    self.upsets
+                        .iter()
+                        .filter(|state| **state != session.state)
+                        .map(|state| Move::Session(index, state)),
+                );
                 if session.token_known && world.now >= session.started.saturating_add(2) {
                     moves.push(Move::ForgetToken(index));
                 }
@@ -664,7 +758,10 @@ impl Model for Exploration {
                 self.note(before, index, &done.steps);
                 world = done.world;
                 let is_sound = world.violated.is_none();
-                if is_sound && matches!(reply, Reply::Answer | Reply::Lagging) && teaches_nothing(before, &world, index) {
+                if is_sound
+                    && matches!(reply, Reply::Answer | Reply::Lagging)
+                    && teaches_nothing(before, &world, index)
+                {
                     return None;
                 }
                 if !matches!(reply, Reply::Answer | Reply::Lagging) {
@@ -694,16 +791,23 @@ impl Model for Exploration {
                 let now = world.now;
                 let status = world.object.as_ref().and_then(|object| object.get().status.as_ref());
                 // What the operator is about to end, it ends for its own reason.
-                let versions = world.controllers.iter().filter_map(|controller| controller.pending.as_ref()?.next.as_ref());
-                let is_stopped = |object: &Object| object.get().status.as_ref().is_some_and(|status| status.stop_cause.is_some());
+                let versions = world
+                    .controllers
+                    .iter()
+                    .filter_map(|controller| controller.pending.as_ref()?.next.as_ref());
+                let is_stopped = |object: &Object| {
+                    object.get().status.as_ref().is_some_and(|status| status.stop_cause.is_some())
+                };
                 let is_to_end = world.object.iter().chain(versions).any(is_stopped);
-                let is_wanted = status.is_some_and(|status| status.session_id == Some(format!("s{index}"))) && !is_to_end;
+                let is_wanted =
+                    status.is_some_and(|status| status.session_id == Some(format!("s{index}"))) && !is_to_end;
                 let session = &mut world.sessions[index];
                 let natural = Self::natural(session.state) == Some(state);
                 let was_idle = session.state == "IDLE" && session.idle_since.is_some_and(|since| since < now);
                 if matches!(
                     (session.state, state),
-                    ("TERMINATING", "DEGRADED" | "FAILED" | "BUSY" | "HIBERNATING") | ("CREATING", "DEGRADED" | "BUSY")
+                    ("TERMINATING", "DEGRADED" | "FAILED" | "BUSY" | "HIBERNATING")
+                        | ("CREATING", "DEGRADED" | "BUSY")
                 ) {
                     return None;
                 }
@@ -734,8 +838,16 @@ impl Model for Exploration {
                 world.budget.ticks -= 1;
                 world.tick();
                 // It stays so, however many follow.
-                let is_woken: Vec<bool> = world.controllers.iter().map(|controller| controller.is_woken(&world, self.mutant)).collect();
-                world.controllers.iter_mut().zip(is_woken).for_each(|(controller, is_woken)| controller.triggered = is_woken);
+                let is_woken: Vec<bool> = world
+                    .controllers
+                    .iter()
+                    .map(|controller| controller.is_woken(&world, self.mutant))
+                    .collect();
+                world
+                    .controllers
+                    .iter_mut()
+                    .zip(is_woken)
+                    .for_each(|(controller, is_woken)| controller.triggered = is_woken);
             }
         }
         world.check_ownerless();
@@ -746,11 +858,15 @@ impl Model for Exploration {
     fn properties(&self) -> Vec<Property<Self>> {
         vec![
             Property::always("the rules hold", |_, world: &World| world.violated.is_none()),
-            Property::always("rule 10: every object comes to rest where its spec asks", |exploration: &Exploration, world: &World| {
-                let quiet =
-                    world.budget.spent() && world.violated.is_none() && world.controllers.iter().all(|controller| controller.pending.is_none());
-                !quiet || exploration.comes_to_rest(std::slice::from_ref(world))
-            }),
+            Property::always(
+                "rule 10: every object comes to rest where its spec asks",
+                |exploration: &Exploration, world: &World| {
+                    let quiet = world.budget.spent()
+                        && world.violated.is_none()
+                        && world.controllers.iter().all(|controller| controller.pending.is_none());
+                    !quiet || exploration.comes_to_rest(std::slice::from_ref(world))
+                },
+            ),
         ]
     }
 }

@@ -43,7 +43,10 @@ impl Object {
             "metadata": { "name": "etl", "namespace": "team", "uid": uid, "generation": 1 },
             "spec": { "workGroup": "etl" }, "status": { "observedGeneration": -1 },
         });
-        object["spec"].as_object_mut().expect("an object").extend(spec.as_object().expect("an object").clone());
+        object["spec"]
+            .as_object_mut()
+            .expect("an object")
+            .extend(spec.as_object().expect("an object").clone());
         Self::new(serde_json::from_value(object).expect("an AthenaSession"))
     }
 
@@ -68,7 +71,8 @@ impl Object {
     /// The same with our finalizer or without it; others stay.
     pub fn with_finalizer(&self, present: bool) -> Self {
         self.edited(|object| {
-            let others = object.metadata.finalizers.take().into_iter().flatten().filter(|name| name != FINALIZER);
+            let others =
+                object.metadata.finalizers.take().into_iter().flatten().filter(|name| name != FINALIZER);
             let all: Vec<String> = others.chain(present.then(|| FINALIZER.to_owned())).collect();
             object.metadata.finalizers = (!all.is_empty()).then_some(all);
         })

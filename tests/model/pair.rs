@@ -26,8 +26,11 @@ impl Model for Pair {
             let mut own = Vec::new();
             self.0.actions(world, &mut own);
             // There is one clock, and the lists are of both.
-            let is_common = |next: &Move| matches!(next, Move::Tick | Move::ListBegins(_) | Move::ListEnds(_));
-            moves.extend(own.into_iter().filter(|next| side == 0 || !is_common(next)).map(|next| (side, next)));
+            let is_common =
+                |next: &Move| matches!(next, Move::Tick | Move::ListBegins(_) | Move::ListEnds(_));
+            moves.extend(
+                own.into_iter().filter(|next| side == 0 || !is_common(next)).map(|next| (side, next)),
+            );
         }
     }
 
@@ -41,12 +44,20 @@ impl Model for Pair {
 
     fn properties(&self) -> Vec<Property<Self>> {
         vec![
-            Property::always("the rules hold", |_, worlds: &[World; 2]| worlds.iter().all(|world| world.violated.is_none())),
-            Property::always("rule 10: every object comes to rest where its spec asks", |pair: &Pair, worlds: &[World; 2]| {
-                let pending = |world: &World| world.controllers.iter().any(|controller| controller.pending.is_some());
-                let quiet = worlds[0].budget.spent() && worlds.iter().all(|world| world.violated.is_none() && !pending(world));
-                !quiet || pair.0.comes_to_rest(worlds)
+            Property::always("the rules hold", |_, worlds: &[World; 2]| {
+                worlds.iter().all(|world| world.violated.is_none())
             }),
+            Property::always(
+                "rule 10: every object comes to rest where its spec asks",
+                |pair: &Pair, worlds: &[World; 2]| {
+                    let pending = |world: &World| {
+                        world.controllers.iter().any(|controller| controller.pending.is_some())
+                    };
+                    let quiet = worlds[0].budget.spent()
+                        && worlds.iter().all(|world| world.violated.is_none() && !pending(world));
+                    !quiet || pair.0.comes_to_rest(worlds)
+                },
+            ),
         ]
     }
 }

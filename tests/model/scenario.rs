@@ -71,11 +71,19 @@ fn scenarios() -> Vec<(&'static str, Exploration)> {
         }),
         ("suspended and resumed at any moment", {
             let budget = Budget { ticks: 1, edits: 3, faults: 1, ..budget };
-            Exploration { edits: vec![Edit::Suspend, Edit::Resume, Edit::Delete], replies: vec![Reply::Lost, Reply::Late], ..base(budget) }
+            Exploration {
+                edits: vec![Edit::Suspend, Edit::Resume, Edit::Delete],
+                replies: vec![Reply::Lost, Reply::Late],
+                ..base(budget)
+            }
         }),
         ("terminations that are refused", {
             let budget = Budget { ticks: 2, edits: 1, faults: 3, ..budget };
-            Exploration { edits: vec![Edit::Suspend], replies: vec![Reply::Refused(ErrorClass::MayHeal)], ..base(budget) }
+            Exploration {
+                edits: vec![Edit::Suspend],
+                replies: vec![Reply::Refused(ErrorClass::MayHeal)],
+                ..base(budget)
+            }
         }),
         ("sessions that fail and are restarted", {
             let budget = Budget { ticks: 2, upsets: 2, ..budget };
@@ -84,7 +92,10 @@ fn scenarios() -> Vec<(&'static str, Exploration)> {
         }),
         ("sessions that end for good", {
             let budget = Budget { ticks: 3, upsets: 1, ..budget };
-            Exploration { upsets: vec!["CREATED", "FAILED", "DEGRADED", "TERMINATING", "VANISHED"], ..base(budget) }
+            Exploration {
+                upsets: vec!["CREATED", "FAILED", "DEGRADED", "TERMINATING", "VANISHED"],
+                ..base(budget)
+            }
         }),
         ("an operator that is moved to another region", {
             let budget = Budget { ticks: 1, edits: 2, faults: 1, damage: 1, ..budget };
@@ -94,16 +105,31 @@ fn scenarios() -> Vec<(&'static str, Exploration)> {
         ("sessions that fail, suspended or deleted at any moment", {
             let budget = Budget { ticks: 1, edits: 2, upsets: 1, ..budget };
             let edits = vec![Edit::Suspend, Edit::Resume, Edit::Delete];
-            Exploration { spec: restarting, edits, upsets: vec!["FAILED", "DEGRADED", "TERMINATING", "VANISHED"], ..base(budget) }
+            Exploration {
+                spec: restarting,
+                edits,
+                upsets: vec!["FAILED", "DEGRADED", "TERMINATING", "VANISHED"],
+                ..base(budget)
+            }
         }),
         ("deadlines, and a time after the end", {
             let budget = Budget { ticks: 3, edits: 1, upsets: 1, ..budget };
             let edits = vec![Edit::Deadline, Edit::Suspend, Edit::Resume];
-            Exploration { spec: json!({ "ttlSecondsAfterFinished": 300 }), edits, upsets: vec!["FAILED", "TERMINATING"], ..base(budget) }
+            Exploration {
+                spec: json!({ "ttlSecondsAfterFinished": 300 }),
+                edits,
+                upsets: vec!["FAILED", "TERMINATING"],
+                ..base(budget)
+            }
         }),
         ("a wiped or forged status, with a crash", {
             let budget = Budget { ticks: 1, edits: 1, crashes: 1, damage: 1, ..budget };
-            Exploration { edits: vec![Edit::Delete], damage: vec![Damage::Wipe, Damage::Forge], stranger: true, ..base(budget) }
+            Exploration {
+                edits: vec![Edit::Delete],
+                damage: vec![Damage::Wipe, Damage::Forge],
+                stranger: true,
+                ..base(budget)
+            }
         }),
         ("a finalizer removed by force during the start", {
             let budget = Budget { ticks: 1, damage: 1, lags: 2, ..budget };
@@ -119,20 +145,40 @@ fn scenarios() -> Vec<(&'static str, Exploration)> {
         }),
         ("starts that are rejected after one that was not answered", {
             let budget = Budget { ticks: 2, edits: 1, faults: 2, ..budget };
-            Exploration { edits: vec![Edit::Delete], replies: vec![Reply::Lost, Reply::Refused(ErrorClass::Rejected)], ..base(budget) }
+            Exploration {
+                edits: vec![Edit::Delete],
+                replies: vec![Reply::Lost, Reply::Refused(ErrorClass::Rejected)],
+                ..base(budget)
+            }
         }),
         ("an operator that does not know its account yet", {
             let budget = Budget { ticks: 2, edits: 1, faults: 1, damage: 1, ..budget };
-            Exploration { edits: vec![Edit::Delete], replies: vec![Reply::Lost], damage: vec![Damage::Account], ..base(budget) }
+            Exploration {
+                edits: vec![Edit::Delete],
+                replies: vec![Reply::Lost],
+                damage: vec![Damage::Account],
+                ..base(budget)
+            }
         }),
         ("an operator that is started again and finds an attempt of which nothing tells the account", {
             let budget = Budget { ticks: 1, edits: 1, faults: 1, crashes: 1, damage: 1, ..budget };
-            Exploration { edits: vec![Edit::Delete], replies: LOST.into(), damage: vec![Damage::Account], ..base(budget) }
+            Exploration {
+                edits: vec![Edit::Delete],
+                replies: LOST.into(),
+                damage: vec![Damage::Account],
+                ..base(budget)
+            }
         }),
         ("finalizers of others, and one that is removed while nothing lives", {
             let budget = Budget { ticks: 1, edits: 2, upsets: 1, damage: 1, ..budget };
             let spec = json!({ "restartPolicy": "OnFailure" });
-            Exploration { spec, edits: vec![Edit::Delete, Edit::Hold], upsets: vec!["FAILED"], damage: vec![Damage::Strip], ..base(budget) }
+            Exploration {
+                spec,
+                edits: vec![Edit::Delete, Edit::Hold],
+                upsets: vec!["FAILED"],
+                damage: vec![Damage::Strip],
+                ..base(budget)
+            }
         }),
         ("Retain as the way out", {
             let budget = Budget { ticks: 1, edits: 2, faults: 1, crashes: 1, ..budget };
@@ -144,35 +190,61 @@ fn scenarios() -> Vec<(&'static str, Exploration)> {
         }),
         ("work groups that take no session, at first and at a restart", {
             let budget = Budget { ticks: 1, edits: 1, faults: 2, upsets: 1, ..budget };
-            let replies = vec![Reply::Refused(ErrorClass::MayHeal), Reply::Refused(ErrorClass::Rejected), Reply::Dropped];
-            let (spec, edits, upsets) = (json!({ "restartPolicy": "OnFailure" }), vec![Edit::Suspend, Edit::Delete], vec!["FAILED"]);
+            let replies = vec![
+                Reply::Refused(ErrorClass::MayHeal),
+                Reply::Refused(ErrorClass::Rejected),
+                Reply::Dropped,
+            ];
+            let (spec, edits, upsets) =
+                (json!({ "restartPolicy": "OnFailure" }), vec![Edit::Suspend, Edit::Delete], vec!["FAILED"]);
             Exploration { spec, edits, replies, upsets, work_group_refuses: true, ..base(budget) }
         }),
         ("calls that cannot be sent, suspended or deleted at any moment", {
             let budget = Budget { ticks: 1, edits: 2, faults: 2, ..budget };
             let edits = vec![Edit::Suspend, Edit::Delete];
-            Exploration { edits, replies: vec![Reply::Refused(ErrorClass::NotSent), Reply::Refused(ErrorClass::Throttled)], ..base(budget) }
+            Exploration {
+                edits,
+                replies: vec![Reply::Refused(ErrorClass::NotSent), Reply::Refused(ErrorClass::Throttled)],
+                ..base(budget)
+            }
         }),
         ("a call that cannot be sent after one that was not answered", {
             let budget = Budget { ticks: 2, edits: 1, faults: 2, ..budget };
-            Exploration { edits: vec![Edit::Delete], replies: vec![Reply::Lost, Reply::Refused(ErrorClass::NotSent)], ..base(budget) }
+            Exploration {
+                edits: vec![Edit::Delete],
+                replies: vec![Reply::Lost, Reply::Refused(ErrorClass::NotSent)],
+                ..base(budget)
+            }
         }),
         ("terminations that are throttled or not answered for long", {
             let budget = Budget { ticks: 2, edits: 1, faults: 2, ..budget };
-            let replies = vec![Reply::Refused(ErrorClass::Throttled), Reply::Refused(ErrorClass::NotSent), Reply::Dropped];
+            let replies = vec![
+                Reply::Refused(ErrorClass::Throttled),
+                Reply::Refused(ErrorClass::NotSent),
+                Reply::Dropped,
+            ];
             Exploration { edits: vec![Edit::Suspend, Edit::Deadline], replies, ..base(budget) }
         }),
         ("sessions that are idle for their timeout while the operator is down", {
             let budget = Budget { ticks: 3, crashes: 1, upsets: 1, ..budget };
-            Exploration { spec: json!({ "restartPolicy": "OnFailure" }), upsets: vec!["TERMINATING", "VANISHED"], ..base(budget) }
+            Exploration {
+                spec: json!({ "restartPolicy": "OnFailure" }),
+                upsets: vec!["TERMINATING", "VANISHED"],
+                ..base(budget)
+            }
         }),
         ("sessions that are at work and then idle for their timeout", {
             let budget = Budget { ticks: 3, upsets: 2, ..budget };
-            Exploration { spec: json!({ "restartPolicy": "OnFailure" }), upsets: vec!["BUSY", "TERMINATING", "VANISHED"], ..base(budget) }
+            Exploration {
+                spec: json!({ "restartPolicy": "OnFailure" }),
+                upsets: vec!["BUSY", "TERMINATING", "VANISHED"],
+                ..base(budget)
+            }
         }),
         ("sessions that nobody finds, in lists that are refused", {
             let budget = Budget { ticks: 3, faults: 2, upsets: 1, ..budget };
-            let replies = vec![Reply::ListRefused(ErrorClass::Throttled), Reply::ListRefused(ErrorClass::MayHeal)];
+            let replies =
+                vec![Reply::ListRefused(ErrorClass::Throttled), Reply::ListRefused(ErrorClass::MayHeal)];
             Exploration { replies, upsets: vec!["VANISHED"], ..base(budget) }
         }),
         ("an operator on a node whose clock is 25 minutes ahead, with crashes and a lost reply", {
@@ -186,25 +258,50 @@ fn scenarios() -> Vec<(&'static str, Exploration)> {
         }),
         ("restarts, deadlines and deletions on clocks that disagree", {
             let budget = Budget { ticks: 2, edits: 1, crashes: 1, upsets: 1, ..budget };
-            let spec = json!({ "restartPolicy": "OnFailure", "maxRestarts": 1, "ttlSecondsAfterFinished": 300 });
+            let spec =
+                json!({ "restartPolicy": "OnFailure", "maxRestarts": 1, "ttlSecondsAfterFinished": 300 });
             let edits = vec![Edit::Deadline, Edit::Delete];
-            Exploration { spec, edits, upsets: vec!["FAILED", "TERMINATING"], clocks_ahead: Some((5, 2)), ..base(budget) }
+            Exploration {
+                spec,
+                edits,
+                upsets: vec!["FAILED", "TERMINATING"],
+                clocks_ahead: Some((5, 2)),
+                ..base(budget)
+            }
         }),
         ("writes that the API server refuses, suspended or deleted at any moment", {
             let budget = Budget { ticks: 2, edits: 2, faults: 2, upsets: 1, ..budget };
             let spec = json!({ "ttlSecondsAfterFinished": 300 });
             let edits = vec![Edit::Suspend, Edit::Delete];
-            Exploration { spec, edits, upsets: vec!["FAILED"], damage: vec![Damage::Strip], refuses_writes: true, ..base(budget) }
+            Exploration {
+                spec,
+                edits,
+                upsets: vec!["FAILED"],
+                damage: vec![Damage::Strip],
+                refuses_writes: true,
+                ..base(budget)
+            }
         }),
         ("a status that cannot say why the session is to end", {
             let budget = Budget { ticks: 2, edits: 1, faults: 1, crashes: 1, ..budget };
             let spec = json!({ "restartPolicy": "OnFailure" });
-            Exploration { spec, edits: vec![Edit::Suspend, Edit::Deadline], refuses_writes: true, ..base(budget) }
+            Exploration {
+                spec,
+                edits: vec![Edit::Suspend, Edit::Deadline],
+                refuses_writes: true,
+                ..base(budget)
+            }
         }),
         ("two controllers at once, with sessions that fail", {
             let budget = Budget { faults: 1, upsets: 1, lags: 1, ..budget };
             let spec = json!({ "restartPolicy": "OnFailure" });
-            Exploration { spec, controllers: 2, replies: vec![Reply::Lost], upsets: vec!["FAILED"], ..base(budget) }
+            Exploration {
+                spec,
+                controllers: 2,
+                replies: vec![Reply::Lost],
+                upsets: vec!["FAILED"],
+                ..base(budget)
+            }
         }),
         ("two controllers at once and a deletion, but for the rule that needs one", {
             let budget = Budget { edits: 1, ..budget };
@@ -241,12 +338,24 @@ fn broken() -> Vec<(Mutant, &'static str, Exploration)> {
         (Mutant::FreshTokens, "rule 1", lost(Budget { ticks: 1, faults: 1, ..budget })),
         (Mutant::BodyWithTime, "rule 1", lost(Budget { ticks: 1, faults: 1, ..budget })),
         (Mutant::StartBeforeRecord, "rule 2", base(budget)),
-        (Mutant::TerminateBeforeCause, "rule 2", Exploration { edits: vec![Edit::Suspend], ..base(Budget { edits: 1, ..budget }) }),
+        (
+            Mutant::TerminateBeforeCause,
+            "rule 2",
+            Exploration { edits: vec![Edit::Suspend], ..base(Budget { edits: 1, ..budget }) },
+        ),
         (Mutant::RecordBeforeFinalizer, "rule 3", base(budget)),
-        (Mutant::ReleaseOnNotFound, "rule 3", Exploration { edits: delete.clone(), ..base(Budget { edits: 1, ..budget }) }),
+        (
+            Mutant::ReleaseOnNotFound,
+            "rule 3",
+            Exploration { edits: delete.clone(), ..base(Budget { edits: 1, ..budget }) },
+        ),
         (Mutant::ReleaseOnRefusal, "rule 3", {
             let budget = Budget { ticks: 1, edits: 1, faults: 2, ..budget };
-            Exploration { edits: delete.clone(), replies: vec![Reply::Lost, Reply::Refused(ErrorClass::MayHeal)], ..base(budget) }
+            Exploration {
+                edits: delete.clone(),
+                replies: vec![Reply::Lost, Reply::Refused(ErrorClass::MayHeal)],
+                ..base(budget)
+            }
         }),
         (Mutant::TrustEarlyList, "rule 3", {
             let budget = Budget { ticks: 2, edits: 1, faults: 2, ..budget };
@@ -267,12 +376,21 @@ fn broken() -> Vec<(Mutant, &'static str, Exploration)> {
             let budget = Budget { edits: 1, crashes: 1, damage: 1, ..budget };
             Exploration { edits: delete.clone(), damage: vec![Damage::Forge], stranger: true, ..base(budget) }
         }),
-        (Mutant::ForgetOrphans, "rule 9", Exploration { damage: vec![Damage::Force], ..base(Budget { damage: 1, lags: 2, ..budget }) }),
+        (
+            Mutant::ForgetOrphans,
+            "rule 9",
+            Exploration { damage: vec![Damage::Force], ..base(Budget { damage: 1, lags: 2, ..budget }) },
+        ),
         (Mutant::NoSearch, "rule 10", lost(Budget { ticks: 2, faults: 1, crashes: 1, ..budget })),
-        (Mutant::NeverWritesAgain, "rule 10", Exploration { refuses_writes: true, ..base(Budget { ticks: 1, faults: 1, ..budget }) }),
+        (
+            Mutant::NeverWritesAgain,
+            "rule 10",
+            Exploration { refuses_writes: true, ..base(Budget { ticks: 1, faults: 1, ..budget }) },
+        ),
         (Mutant::WakesInThePast, "rule 11", {
             let budget = Budget { ticks: 2, faults: 2, upsets: 1, ..budget };
-            let (spec, replies) = (json!({ "restartPolicy": "OnFailure" }), vec![Reply::Refused(ErrorClass::MayHeal)]);
+            let (spec, replies) =
+                (json!({ "restartPolicy": "OnFailure" }), vec![Reply::Refused(ErrorClass::MayHeal)]);
             Exploration { spec, replies, upsets: vec!["FAILED"], work_group_refuses: true, ..base(budget) }
         }),
         (Mutant::ForgetsTimes, "rule 10", {
@@ -281,7 +399,11 @@ fn broken() -> Vec<(Mutant, &'static str, Exploration)> {
         }),
         (Mutant::LateIsStopped, "rule 12", {
             let spec = json!({ "restartPolicy": "OnFailure" });
-            Exploration { spec, upsets: vec!["TERMINATING"], ..base(Budget { ticks: 3, upsets: 1, ..budget }) }
+            Exploration {
+                spec,
+                upsets: vec!["TERMINATING"],
+                ..base(Budget { ticks: 3, upsets: 1, ..budget })
+            }
         }),
         (Mutant::TrustsNodeClock, "rule 14", {
             let spec = json!({ "activeDeadlineSeconds": 600 });
@@ -289,27 +411,49 @@ fn broken() -> Vec<(Mutant, &'static str, Exploration)> {
         }),
         (Mutant::UnsentIsInDoubt, "rule 15", {
             let budget = Budget { edits: 1, faults: 1, ..budget };
-            Exploration { edits: delete.clone(), replies: vec![Reply::Refused(ErrorClass::NotSent)], ..base(budget) }
+            Exploration {
+                edits: delete.clone(),
+                replies: vec![Reply::Refused(ErrorClass::NotSent)],
+                ..base(budget)
+            }
         }),
         (Mutant::ThrottlingFails, "rule 16", {
             let budget = Budget { ticks: 2, edits: 1, faults: 1, ..budget };
-            Exploration { edits: vec![Edit::Suspend], replies: vec![Reply::Refused(ErrorClass::Throttled)], ..base(budget) }
+            Exploration {
+                edits: vec![Edit::Suspend],
+                replies: vec![Reply::Refused(ErrorClass::Throttled)],
+                ..base(budget)
+            }
         }),
-        (Mutant::NoResume, "rule 10", Exploration { edits: vec![Edit::Suspend, Edit::Resume], ..base(Budget { edits: 2, ..budget }) }),
+        (
+            Mutant::NoResume,
+            "rule 10",
+            Exploration { edits: vec![Edit::Suspend, Edit::Resume], ..base(Budget { edits: 2, ..budget }) },
+        ),
     ]
 }
 
 /// How many states there are, and what is wrong in one of them, with the shortest way to it.
 fn explore<M>(model: M, worlds: fn(&M::State) -> &[World]) -> (usize, Option<String>)
 where
-    M: Model<State: Clone + Debug + Hash + PartialEq + Send + Sync, Action: Clone + Debug + PartialEq + Send + Sync> + Send + Sync + 'static,
+    M: Model<
+            State: Clone + Debug + Hash + PartialEq + Send + Sync,
+            Action: Clone + Debug + PartialEq + Send + Sync,
+        > + Send
+        + Sync
+        + 'static,
 {
     let checker = model.checker().threads(2).finish_when(HasDiscoveries::Any).spawn_bfs().join();
     let found = checker.discoveries().into_iter().next().map(|(property, path)| {
         let last = path.last_state().clone();
         let worlds = worlds(&last);
         let rule = worlds.iter().find_map(|world| world.violated).unwrap_or(property);
-        let moves: Vec<String> = path.into_actions().iter().enumerate().map(|(number, action)| format!("{:>4}. {action:?}", number + 1)).collect();
+        let moves: Vec<String> = path
+            .into_actions()
+            .iter()
+            .enumerate()
+            .map(|(number, action)| format!("{:>4}. {action:?}", number + 1))
+            .collect();
         format!("{rule}\n{}\n{}", moves.join("\n"), worlds.iter().map(summary).collect::<Vec<_>>().join("\n"))
     });
     (checker.unique_state_count(), found)
@@ -324,8 +468,11 @@ fn explore_pair(exploration: &Exploration) -> (usize, Option<String>) {
 }
 
 fn summary(world: &World) -> String {
-    let sessions: Vec<String> =
-        world.sessions.iter().map(|session| format!("{} {}", session.token.as_deref().unwrap_or("a stranger's"), session.state)).collect();
+    let sessions: Vec<String> = world
+        .sessions
+        .iter()
+        .map(|session| format!("{} {}", session.token.as_deref().unwrap_or("a stranger's"), session.state))
+        .collect();
     let status = world.object.as_ref().and_then(|object| object.get().status.clone());
     format!("sessions: {sessions:?}\nstatus: {}", serde_json::to_string(&status).unwrap_or_default())
 }
@@ -434,11 +581,13 @@ fn every_scenario_keeps_every_rule() -> Result<(), Failed> {
         reached.arms |= here.arms;
     }
     println!("model: {total} states");
-    let arms = NAMES.iter().enumerate().filter(|(number, _)| reached.arms >> number & 1 == 0).map(|(_, name)| name);
+    let arms =
+        NAMES.iter().enumerate().filter(|(number, _)| reached.arms >> number & 1 == 0).map(|(_, name)| name);
     if !part.is_empty() {
         return Ok(());
     }
-    let missing: Vec<&&str> = REACHED.iter().filter(|wanted| !reached.names.contains(**wanted)).chain(arms).collect();
+    let missing: Vec<&&str> =
+        REACHED.iter().filter(|wanted| !reached.names.contains(**wanted)).chain(arms).collect();
     println!("model: {} arms of the table and of the condition matrix", reached.arms.count_ones());
     if missing.is_empty() { Ok(()) } else { Err(Failed::from(format!("not reached: {missing:#?}"))) }
 }
@@ -464,7 +613,11 @@ fn two_controllers_break_one_rule() -> Result<(), Failed> {
 fn another_objects_marker_does_not_count() -> Result<(), Failed> {
     let mutant = Mutant::AnyMarker;
     let budget = Budget { damage: 1, ..Budget::default() };
-    caught(mutant, "rule 8", explore_pair(&Exploration { damage: vec![Damage::Wipe], mutant, ..base(budget) }))
+    caught(
+        mutant,
+        "rule 8",
+        explore_pair(&Exploration { damage: vec![Damage::Wipe], mutant, ..base(budget) }),
+    )
 }
 
 fn a_list_for_each_object_is_caught() -> Result<(), Failed> {
@@ -482,7 +635,10 @@ pub fn trials() -> Vec<Trial> {
         .chain([
             Trial::test("AnyMarker is caught", another_objects_marker_does_not_count),
             Trial::test("ListsForEach is caught", a_list_for_each_object_is_caught),
-            Trial::test("two controllers at once let a session outlive its object", two_controllers_break_one_rule),
+            Trial::test(
+                "two controllers at once let a session outlive its object",
+                two_controllers_break_one_rule,
+            ),
             Trial::test("every scenario keeps every rule", every_scenario_keeps_every_rule),
         ])
         .collect()

@@ -188,7 +188,11 @@ impl World {
                 region: if self.elsewhere { "us-east-1" } else { "eu-west-1" }.into(),
                 account: (!self.accountless).then(|| "000000000000".into()),
             },
-            limits: Limits { transition_interval: SignedDuration::ZERO, observe_interval: SignedDuration::ZERO, ..Limits::default() },
+            limits: Limits {
+                transition_interval: SignedDuration::ZERO,
+                observe_interval: SignedDuration::ZERO,
+                ..Limits::default()
+            },
             clock_origin: self.clock_origin(told),
             jitter: 0.0,
         }
@@ -217,8 +221,11 @@ impl World {
     /// No money without an owner: when the object has gone by itself, or has been let go, nothing of it lives.
     pub fn check_ownerless(&mut self) {
         // Lists do not show what is ending, so after a wiped status the object may go just before its session has.
-        let lives = |session: &Running| session.is_of(self.uid) && session.is_live() && !(self.damaged && session.state == "TERMINATING");
-        let owned = self.object.as_ref().is_some_and(|object| !object.is_deleting() || object.has_finalizer());
+        let lives = |session: &Running| {
+            session.is_of(self.uid) && session.is_live() && !(self.damaged && session.state == "TERMINATING")
+        };
+        let owned =
+            self.object.as_ref().is_some_and(|object| !object.is_deleting() || object.has_finalizer());
         if !owned && !self.let_go && self.sessions.iter().any(lives) {
             self.violate("rule 3: a session lives without its object");
         }
@@ -226,8 +233,13 @@ impl World {
 
     /// Rule 9: once every controller knows that the object is gone, what it was starting is being ended.
     pub fn check_orphans(&mut self) {
-        let known = self.controllers.iter().all(|controller| controller.pending.is_none() && controller.cache.is_none());
-        let runs = |session: &Running| session.is_of(self.uid) && session.is_live() && session.state != "TERMINATING";
+        let known = self
+            .controllers
+            .iter()
+            .all(|controller| controller.pending.is_none() && controller.cache.is_none());
+        let runs = |session: &Running| {
+            session.is_of(self.uid) && session.is_live() && session.state != "TERMINATING"
+        };
         if self.forced && known && self.sessions.iter().any(runs) {
             self.violate("rule 9: a session whose object vanished runs on");
         }
@@ -240,12 +252,16 @@ impl World {
 
     /// Whether the quota keeps StartSession with this token from starting anything.
     pub fn is_full_for(&self, token: &str) -> bool {
-        let replayed = self.sessions.iter().any(|session| session.token_known && session.token.as_deref() == Some(token));
+        let replayed = self
+            .sessions
+            .iter()
+            .any(|session| session.token_known && session.token.as_deref() == Some(token));
         !replayed && self.is_full()
     }
 
     pub fn is_full(&self) -> bool {
-        self.quota.is_some_and(|quota| self.sessions.iter().filter(|session| session.is_live()).count() >= quota)
+        self.quota
+            .is_some_and(|quota| self.sessions.iter().filter(|session| session.is_live()).count() >= quota)
     }
 
     /// StartSession with this token: the session behind it.
@@ -258,7 +274,11 @@ impl World {
                 self.bodies.sort();
             }
         }
-        if let Some(index) = self.sessions.iter().position(|session| session.token_known && session.token.as_deref() == Some(token)) {
+        if let Some(index) = self
+            .sessions
+            .iter()
+            .position(|session| session.token_known && session.token.as_deref() == Some(token))
+        {
             return index;
         }
         if self.sessions.iter().any(|session| session.token.as_deref() == Some(token)) {
@@ -267,7 +287,11 @@ impl World {
         if self.object.is_none() && !self.let_go {
             self.violate("rule 3: a session was started without its object");
         }
-        if self.sessions.iter().any(|session| session.is_of(self.uid) && session.is_live() && session.state != "TERMINATING") {
+        if self
+            .sessions
+            .iter()
+            .any(|session| session.is_of(self.uid) && session.is_live() && session.state != "TERMINATING")
+        {
             self.violate("rule 1: a session was started beside a live one");
         }
         if self.sessions.iter().any(|session| session.is_of(self.uid) && session.timed_out) && !self.damaged {
@@ -299,9 +323,12 @@ impl World {
 
     /// What ListSessions and a list of the degraded show; sessions of this very tick may lag.
     pub fn listed(&self, lagging: bool) -> Vec<Session> {
-        let shown = |session: &Running| matches!(session.state, "CREATING" | "CREATED" | "IDLE" | "BUSY" | "DEGRADED");
+        let shown = |session: &Running| {
+            matches!(session.state, "CREATING" | "CREATED" | "IDLE" | "BUSY" | "DEGRADED")
+        };
         let sessions = self.sessions.iter().enumerate();
-        let listed = sessions.filter(|(_, session)| shown(session) && !(lagging && session.is_young(self.now)));
+        let listed =
+            sessions.filter(|(_, session)| shown(session) && !(lagging && session.is_young(self.now)));
         listed.map(|(index, session)| session.seen(index, false)).collect()
     }
 }

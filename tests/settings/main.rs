@@ -62,24 +62,52 @@ fn all() -> (Readers, Readers, BTreeSet<String>) {
 #[test]
 fn the_tables_hold_what_the_sources_read() {
     let (variables, keys, unknown) = all();
-    let missing: Readers = variables.clone().into_iter().filter(|(name, _)| Variable::named(name).is_none()).collect();
-    assert_eq!(missing, Readers::new(), "these are read, by these packages, and missing in VARIABLES of src/env_vars/table.rs");
+    let missing: Readers =
+        variables.clone().into_iter().filter(|(name, _)| Variable::named(name).is_none()).collect();
+    assert_eq!(
+        missing,
+        Readers::new(),
+        "these are read, by these packages, and missing in VARIABLES of src/env_vars/table.rs"
+    );
     let is_read = |variable: &&Variable| match variable.name.strip_suffix('*') {
         Some(beginning) => variables.keys().any(|name| name.starts_with(beginning)),
         None => variables.contains_key(variable.name) || STANDARD_LIBRARY.contains(&variable.name),
     };
     // Those of the flags are compared with the flags where these are.
-    let unread: Vec<_> =
-        VARIABLES.iter().filter(|variable| variable.kind != Kind::Flag && !is_read(variable)).map(|variable| variable.name).collect();
-    assert_eq!(unread, <[&str; 0]>::default(), "these are in VARIABLES of src/env_vars/table.rs, and nothing reads them");
+    let unread: Vec<_> = VARIABLES
+        .iter()
+        .filter(|variable| variable.kind != Kind::Flag && !is_read(variable))
+        .map(|variable| variable.name)
+        .collect();
+    assert_eq!(
+        unread,
+        <[&str; 0]>::default(),
+        "these are in VARIABLES of src/env_vars/table.rs, and nothing reads them"
+    );
 
-    let missing: Readers = keys.clone().into_iter().filter(|(name, _)| !PROFILE_KEYS.iter().any(|key| key.name == *name)).collect();
-    assert_eq!(missing, Readers::new(), "these are read, by these packages, and missing in PROFILE_KEYS of src/env_vars/table.rs");
-    let unread: Vec<_> = PROFILE_KEYS.iter().map(|key| key.name).filter(|name| !keys.contains_key(*name)).collect();
-    assert_eq!(unread, <[&str; 0]>::default(), "these are in PROFILE_KEYS of src/env_vars/table.rs, and nothing reads them");
+    let missing: Readers = keys
+        .clone()
+        .into_iter()
+        .filter(|(name, _)| !PROFILE_KEYS.iter().any(|key| key.name == *name))
+        .collect();
+    assert_eq!(
+        missing,
+        Readers::new(),
+        "these are read, by these packages, and missing in PROFILE_KEYS of src/env_vars/table.rs"
+    );
+    let unread: Vec<_> =
+        PROFILE_KEYS.iter().map(|key| key.name).filter(|name| !keys.contains_key(*name)).collect();
+    assert_eq!(
+        unread,
+        <[&str; 0]>::default(),
+        "these are in PROFILE_KEYS of src/env_vars/table.rs, and nothing reads them"
+    );
 
     let known: BTreeSet<String> = NAMED_BY_OTHERS.map(str::to_owned).into();
-    assert_eq!(unknown, known, "files that read a variable whose name they do not hold: see what they read, and list them here");
+    assert_eq!(
+        unknown, known,
+        "files that read a variable whose name they do not hold: see what they read, and list them here"
+    );
 }
 
 #[test]

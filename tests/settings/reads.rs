@@ -33,8 +33,10 @@ pub(crate) fn of_rust(files: &[(String, String)]) -> Reads {
 /// Returns whether a file may be one that reads, by words that such a file has.
 fn may_read(text: &str) -> bool {
     let has = |words: &[&str]| words.iter().any(|word| text.contains(word));
-    let is_of_sdk = has(&["os_shim_internal", "EnvConfigValue", "EnvConfigSections", "ProviderConfig", "ProfileSet"]);
-    has(&["env::var", "env::{", "service_config_key("]) || (is_of_sdk && has(&[".env(", ".get(", ".profile("]))
+    let is_of_sdk =
+        has(&["os_shim_internal", "EnvConfigValue", "EnvConfigSections", "ProviderConfig", "ProfileSet"]);
+    has(&["env::var", "env::{", "service_config_key("])
+        || (is_of_sdk && has(&[".env(", ".get(", ".profile("]))
 }
 
 /// What files in C read.
@@ -42,12 +44,18 @@ pub(crate) fn of_c(files: &[(String, String)]) -> Reads {
     let mut reads = Reads::default();
     for (path, text) in files {
         // mimalloc makes the names of its variables from those of its options.
-        let options =
-            text.split("MI_OPTION").skip(1).filter_map(|rest| rest.trim_start_matches("_LEGACY").strip_prefix('(')?.split([')', ',']).next());
-        reads.variables.extend(options.filter(|option| is_key(option)).map(|option| format!("MIMALLOC_{}", option.to_ascii_uppercase())));
+        let options = text.split("MI_OPTION").skip(1).filter_map(|rest| {
+            rest.trim_start_matches("_LEGACY").strip_prefix('(')?.split([')', ',']).next()
+        });
+        reads.variables.extend(
+            options
+                .filter(|option| is_key(option))
+                .map(|option| format!("MIMALLOC_{}", option.to_ascii_uppercase())),
+        );
         let calls: Vec<&str> = text.split("getenv(").collect();
         for (before, after) in calls.iter().zip(calls.iter().skip(1)) {
-            let is_call = !before.ends_with(|letter: char| letter.is_ascii_alphanumeric() || letter == '_') || before.ends_with("secure_");
+            let is_call = !before.ends_with(|letter: char| letter.is_ascii_alphanumeric() || letter == '_')
+                || before.ends_with("secure_");
             let is_comment = before.lines().next_back().is_some_and(|line| line.contains("//"));
             let name = after.strip_prefix('"').and_then(|rest| rest.split('"').next());
             if is_call && !is_comment {
@@ -61,7 +69,9 @@ pub(crate) fn of_c(files: &[(String, String)]) -> Reads {
 
 /// The tokens of a file but for attributes, documentation and tests.
 fn tokens(text: &str) -> Vec<TokenTree> {
-    let stream: TokenStream = text.parse().unwrap_or_else(|error| panic!("{error}: {}", text.chars().take(200).collect::<String>()));
+    let stream: TokenStream = text
+        .parse()
+        .unwrap_or_else(|error| panic!("{error}: {}", text.chars().take(200).collect::<String>()));
     without_tests(stream)
 }
 
@@ -71,17 +81,25 @@ fn without_tests(stream: TokenStream) -> Vec<TokenTree> {
     while let Some(token) = rest.next() {
         if !is_mark(&token, '#') {
             kept.push(match token {
-                TokenTree::Group(group) => TokenTree::Group(Group::new(group.delimiter(), without_tests(group.stream()).into_iter().collect())),
+                TokenTree::Group(group) => TokenTree::Group(Group::new(
+                    group.delimiter(),
+                    without_tests(group.stream()).into_iter().collect(),
+                )),
                 token => token,
             });
             continue;
         }
         let is_of_file = rest.next_if(|token| is_mark(token, '!')).is_some();
-        let Some(TokenTree::Group(attribute)) = rest.next_if(|token| matches!(token, TokenTree::Group(_))) else { continue };
+        let Some(TokenTree::Group(attribute)) = rest.next_if(|token| matches!(token, TokenTree::Group(_)))
+        else {
+            continue;
+        };
         let attribute = attribute.stream().to_string().replace(' ', "");
         let is_test = attribute == "test"
             || attribute.split('(').next().is_some_and(|path| path.ends_with("::test"))
-            || (attribute.starts_with("cfg(") && !attribute.contains("not(") && attribute.replace("test-util", "").contains("test"));
+            || (attribute.starts_with("cfg(")
+                && !attribute.contains("not(")
+                && attribute.replace("test-util", "").contains("test"));
         if is_test && is_of_file {
             return Vec::new();
         }
@@ -113,11 +131,13 @@ fn literal(token: &TokenTree) -> Option<String> {
 
 fn is_variable(name: &str) -> bool {
     let allowed = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_';
-    (name.len() > 1 && name.bytes().all(allowed) && !name.as_bytes()[0].is_ascii_digit()) || name.ends_with("_proxy")
+    (name.len() > 1 && name.bytes().all(allowed) && !name.as_bytes()[0].is_ascii_digit())
+        || name.ends_with("_proxy")
 }
 
 fn is_key(name: &str) -> bool {
-    !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_')
+    !name.is_empty()
+        && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_')
 }
 
 /// The files of one package.
@@ -135,15 +155,23 @@ impl<'a> Package<'a> {
     fn values(&self, path: &str, module: Option<&str>, name: &str) -> Vec<String> {
         let mut all = Vec::new();
         for (own, text) in self.files.iter().filter(|(_, text)| text.contains(&format!("const {name}:"))) {
-            constants(&self.tokens(own, text), "", name, &mut |module, value| all.push((own.as_str(), module.to_owned(), value)));
+            constants(&self.tokens(own, text), "", name, &mut |module, value| {
+                all.push((own.as_str(), module.to_owned(), value))
+            });
         }
         let choose = |in_file: bool, in_module: bool| {
-            let chosen = all
-                .iter()
-                .filter(|(own, own_module, _)| (!in_file || *own == path) && (!in_module || module.is_some_and(|module| module == own_module)));
-            Some(chosen.map(|(_, _, value)| value.clone()).collect::<Vec<_>>()).filter(|values| !values.is_empty())
+            let chosen = all.iter().filter(|(own, own_module, _)| {
+                (!in_file || *own == path)
+                    && (!in_module || module.is_some_and(|module| module == own_module))
+            });
+            Some(chosen.map(|(_, _, value)| value.clone()).collect::<Vec<_>>())
+                .filter(|values| !values.is_empty())
         };
-        choose(true, true).or_else(|| choose(false, true)).or_else(|| choose(true, false)).or_else(|| choose(false, false)).unwrap_or_default()
+        choose(true, true)
+            .or_else(|| choose(false, true))
+            .or_else(|| choose(true, false))
+            .or_else(|| choose(false, false))
+            .unwrap_or_default()
     }
 
     /// The names of variables in the functions of this name.
@@ -161,7 +189,9 @@ impl<'a> Package<'a> {
         for token in tokens {
             match token {
                 TokenTree::Group(group) => found.extend(self.variables(path, &list(group))),
-                TokenTree::Ident(name) if is_variable(&name.to_string()) => found.extend(self.values(path, None, &name.to_string())),
+                TokenTree::Ident(name) if is_variable(&name.to_string()) => {
+                    found.extend(self.values(path, None, &name.to_string()))
+                }
                 token => found.extend(literal(token)),
             }
         }
@@ -180,7 +210,8 @@ fn constants(tokens: &[TokenTree], module: &str, name: &str, told: &mut dyn FnMu
         let before = number.checked_sub(1).map(|number| tokens[number].to_string()).unwrap_or_default();
         match token {
             TokenTree::Ident(own) if before == "const" && own == name => {
-                let rest: Vec<_> = tokens[number + 1..].iter().take_while(|token| !is_mark(token, ';')).collect();
+                let rest: Vec<_> =
+                    tokens[number + 1..].iter().take_while(|token| !is_mark(token, ';')).collect();
                 if let [.., equals, value] = &rest[..]
                     && is_mark(equals, '=')
                     && let Some(value) = literal(value)
@@ -202,7 +233,9 @@ fn bodies(tokens: &[TokenTree], name: &str, told: &mut dyn FnMut(Vec<TokenTree>)
     for (number, token) in tokens.iter().enumerate() {
         if let TokenTree::Group(group) = token {
             bodies(&list(group), name, told);
-        } else if token.to_string() == name && number.checked_sub(1).is_some_and(|number| tokens[number].to_string() == "fn") {
+        } else if token.to_string() == name
+            && number.checked_sub(1).is_some_and(|number| tokens[number].to_string() == "fn")
+        {
             let body = |token: &TokenTree| match token {
                 TokenTree::Group(group) if group.delimiter() == Delimiter::Brace => Some(list(group)),
                 _ => None,
@@ -223,7 +256,9 @@ struct File<'a, 'p> {
 
 impl File<'_, '_> {
     fn look(&mut self, tokens: &[TokenTree]) {
-        let text = |number: Option<usize>| number.and_then(|number| tokens.get(number)).map(ToString::to_string).unwrap_or_default();
+        let text = |number: Option<usize>| {
+            number.and_then(|number| tokens.get(number)).map(ToString::to_string).unwrap_or_default()
+        };
         for (number, token) in tokens.iter().enumerate() {
             if let TokenTree::Group(group) = token {
                 self.look(&list(group));
@@ -231,13 +266,17 @@ impl File<'_, '_> {
             }
             let TokenTree::Ident(name) = token else { continue };
             let arguments = match tokens.get(number + 1) {
-                Some(TokenTree::Group(group)) if group.delimiter() == Delimiter::Parenthesis => split(group.stream()),
+                Some(TokenTree::Group(group)) if group.delimiter() == Delimiter::Parenthesis => {
+                    split(group.stream())
+                }
                 _ => Vec::new(),
             };
             let (before, owner) = (text(number.checked_sub(1)), text(number.checked_sub(2)));
             let is_of_env = before == ":" && text(number.checked_sub(3)) == "env";
             match (name.to_string().as_str(), &arguments[..]) {
-                ("var" | "var_os", [argument]) if is_of_env || (self.is_imported && ![".", ":", "fn"].contains(&before.as_str())) => {
+                ("var" | "var_os", [argument])
+                    if is_of_env || (self.is_imported && ![".", ":", "fn"].contains(&before.as_str())) =>
+                {
                     self.variable(argument);
                 }
                 // Not the end of an import.
@@ -253,14 +292,16 @@ impl File<'_, '_> {
                     self.reads.keys.extend(names.into_iter().filter(|name| is_key(name)));
                 }
                 ("get", [argument]) if before == "." => {
-                    let is_environment =
-                        ENVIRONMENTS.contains(&owner.as_str()) || (owner == "()" && ENVIRONMENTS.contains(&text(number.checked_sub(3)).as_str()));
+                    let is_environment = ENVIRONMENTS.contains(&owner.as_str())
+                        || (owner == "()" && ENVIRONMENTS.contains(&text(number.checked_sub(3)).as_str()));
                     self.got(argument, is_environment);
                 }
                 ("service_config_key", [service, variable, key]) => {
                     let (services, keys) = (self.values(service), self.values(key));
                     for variable in self.values(variable) {
-                        let of_service = |service: &String| format!("{variable}_{}", service.to_uppercase().replace(' ', "_"));
+                        let of_service = |service: &String| {
+                            format!("{variable}_{}", service.to_uppercase().replace(' ', "_"))
+                        };
                         self.reads.variables.extend(services.iter().map(of_service));
                         self.reads.variables.insert(variable);
                     }
@@ -305,7 +346,8 @@ impl File<'_, '_> {
 
     /// The texts that an argument may be: a literal, or a constant.
     fn values(&self, argument: &[TokenTree]) -> Vec<String> {
-        let path: Vec<_> = argument.iter().filter(|token| !is_mark(token, '&') && !is_mark(token, ':')).collect();
+        let path: Vec<_> =
+            argument.iter().filter(|token| !is_mark(token, '&') && !is_mark(token, ':')).collect();
         match &path[..] {
             [only] if literal(only).is_some() => literal(only).into_iter().collect(),
             [.., TokenTree::Ident(name)] if path.iter().all(|token| matches!(token, TokenTree::Ident(_))) => {

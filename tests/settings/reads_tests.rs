@@ -36,7 +36,10 @@ fn a_variable_is_found_however_it_is_read() {
 #[test]
 fn a_constant_of_another_file_is_found() {
     let text = "use aws_types::os_shim_internal::Env; fn a(&self) { self.env.get(super::env::NAME); }";
-    let reads = reads_of(&[("src/a/b.rs", text), ("src/a/mod.rs", "mod env { pub const NAME: &str = \"NEW_ONE\"; }")]);
+    let reads = reads_of(&[
+        ("src/a/b.rs", text),
+        ("src/a/mod.rs", "mod env { pub const NAME: &str = \"NEW_ONE\"; }"),
+    ]);
     assert_eq!(reads.variables.into_iter().collect::<Vec<_>>(), ["NEW_ONE"]);
 }
 
@@ -55,7 +58,10 @@ fn a_profile_key_is_found_however_it_is_read() {
 #[test]
 fn the_endpoint_of_a_service_is_found() {
     let text = r#"fn a() { conf.load_config(service_config_key("New Service", "AWS_ENDPOINT_URL", "endpoint_url")); }"#;
-    assert_eq!(found(text), (vec!["AWS_ENDPOINT_URL".into(), "AWS_ENDPOINT_URL_NEW_SERVICE".into()], vec!["endpoint_url".into()]));
+    assert_eq!(
+        found(text),
+        (vec!["AWS_ENDPOINT_URL".into(), "AWS_ENDPOINT_URL_NEW_SERVICE".into()], vec!["endpoint_url".into()])
+    );
 }
 
 #[test]
@@ -76,8 +82,16 @@ fn tests_and_documentation_read_nothing() {
 
 #[test]
 fn a_file_that_gets_the_name_from_elsewhere_is_told() {
-    for text in ["fn a(name: &str) { std::env::var(name); }", "fn a() { std::env::vars_os(); }", "fn a() { names.map(std::env::var); }"] {
-        assert_eq!(reads_of(&[("src/a.rs", text)]).unknown.into_iter().collect::<Vec<_>>(), ["src/a.rs"], "{text}");
+    for text in [
+        "fn a(name: &str) { std::env::var(name); }",
+        "fn a() { std::env::vars_os(); }",
+        "fn a() { names.map(std::env::var); }",
+    ] {
+        assert_eq!(
+            reads_of(&[("src/a.rs", text)]).unknown.into_iter().collect::<Vec<_>>(),
+            ["src/a.rs"],
+            "{text}"
+        );
     }
 }
 
@@ -85,6 +99,9 @@ fn a_file_that_gets_the_name_from_elsewhere_is_told() {
 fn variables_of_c_are_found() {
     let text = "char *a = getenv(\"NEW_ONE\");\nb = secure_getenv(\"NEW_TWO\"); // getenv(\"OTHER\")\nc = my_getenv(\"OTHER\");\n{ 0, MI_OPTION(show_errors) }, MI_OPTION_LEGACY(purge_delay,old)";
     let reads = of_c(&[("a.c".into(), text.into()), ("b.c".into(), "getenv(name)".into())]);
-    assert_eq!(reads.variables.into_iter().collect::<Vec<_>>(), ["MIMALLOC_PURGE_DELAY", "MIMALLOC_SHOW_ERRORS", "NEW_ONE", "NEW_TWO"]);
+    assert_eq!(
+        reads.variables.into_iter().collect::<Vec<_>>(),
+        ["MIMALLOC_PURGE_DELAY", "MIMALLOC_SHOW_ERRORS", "NEW_ONE", "NEW_TWO"]
+    );
     assert_eq!(reads.unknown.into_iter().collect::<Vec<_>>(), ["b.c"]);
 }

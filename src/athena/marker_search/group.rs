@@ -133,7 +133,9 @@ impl<K: Clone + Ord, T> Reading<K, T> {
                 for (key, asked) in self.uids.get(uid).into_iter().flatten() {
                     let marked = Marked { attempt, id: id.clone() };
                     let found = self.marked.get(key);
-                    if asked.is_none_or(|asked| asked == attempt) && found.is_none_or(|found| !found.contains(&marked)) {
+                    if asked.is_none_or(|asked| asked == attempt)
+                        && found.is_none_or(|found| !found.contains(&marked))
+                    {
                         self.marked.entry(key.clone()).or_default().push(marked);
                     }
                 }
@@ -194,7 +196,8 @@ impl<K: Clone + Ord, T: Copy + Ord + Add<Duration, Output = T> + Sub<Output = Du
 
     /// Returns the next action at `now`, while no list is being read.
     pub fn next(&mut self, now: T) -> Next<K, T> {
-        let earliest = self.askers.values().filter(|asker| asker.answer.is_none()).map(|asker| asker.ask.from).min();
+        let earliest =
+            self.askers.values().filter(|asker| asker.answer.is_none()).map(|asker| asker.ask.from).min();
         let begin = match earliest {
             Some(earliest) => self.next.map_or(earliest, |next| next.max(earliest)),
             None if !self.askers.is_empty() => return Next::Wait(None),
@@ -215,7 +218,14 @@ impl<K: Clone + Ord, T: Copy + Ord + Add<Duration, Output = T> + Sub<Output = Du
                 session_ids.entry(id.clone()).or_default().push(key.clone());
             }
         }
-        Next::List(Reading { number, begun: now, uids, session_ids, marked: BTreeMap::new(), contained: BTreeSet::new() })
+        Next::List(Reading {
+            number,
+            begun: now,
+            uids,
+            session_ids,
+            marked: BTreeMap::new(),
+            contained: BTreeSet::new(),
+        })
     }
 
     /// Returns whether any object still waits for `reading`.
@@ -224,18 +234,35 @@ impl<K: Clone + Ord, T: Copy + Ord + Add<Duration, Output = T> + Sub<Output = Du
     }
 
     /// Answers the objects that `reading` serves, and plans the next list no sooner than `pause` after it. Returns the answered objects.
-    pub fn finish(&mut self, mut reading: Reading<K, T>, read: &Read, now: T, pause: Duration, jitter: f64) -> Vec<K> {
+    pub fn finish(
+        &mut self,
+        mut reading: Reading<K, T>,
+        read: &Read,
+        now: T,
+        pause: Duration,
+        jitter: f64,
+    ) -> Vec<K> {
         let lasted = (now - reading.begun) * PAUSE_FACTOR;
         self.next = Some(now + pause.max(lasted));
         match read {
             Read::Complete => self.failing = None,
             Read::Abandoned => {}
             Read::Failed(refusal) => {
-                let failing = self.failing.take().filter(|failing| (failing.class, failing.reason) == (refusal.class, refusal.reason));
-                let failing = failing.map(|failing| Failing { count: failing.count.saturating_add(1), ..failing });
-                let first = || Failing { class: refusal.class, reason: refusal.reason, count: 0, told: BTreeSet::new() };
+                let failing = self
+                    .failing
+                    .take()
+                    .filter(|failing| (failing.class, failing.reason) == (refusal.class, refusal.reason));
+                let failing =
+                    failing.map(|failing| Failing { count: failing.count.saturating_add(1), ..failing });
+                let first = || Failing {
+                    class: refusal.class,
+                    reason: refusal.reason,
+                    count: 0,
+                    told: BTreeSet::new(),
+                };
                 let failing = self.failing.insert(failing.unwrap_or_else(first));
-                self.next = Some(now + backoff(refusal.class, failing.count, jitter).unsigned_abs().max(lasted));
+                self.next =
+                    Some(now + backoff(refusal.class, failing.count, jitter).unsigned_abs().max(lasted));
             }
         }
         let mut answered = Vec::new();
@@ -244,16 +271,26 @@ impl<K: Clone + Ord, T: Copy + Ord + Add<Duration, Output = T> + Sub<Output = Du
             let is_due = asker.ask.from <= reading.begun;
             asker.answer = match &read {
                 Read::Complete => {
-                    let (marked, contains_session) = (reading.marked.remove(key).unwrap_or_default(), reading.contained.contains(key));
+                    let (marked, contains_session) =
+                        (reading.marked.remove(key).unwrap_or_default(), reading.contained.contains(key));
                     let is_found = !marked.is_empty() || contains_session;
-                    (is_due || is_found).then_some(Answer::Complete { begun: reading.begun, marked, contains_session })
+                    (is_due || is_found).then_some(Answer::Complete {
+                        begun: reading.begun,
+                        marked,
+                        contains_session,
+                    })
                 }
                 Read::Abandoned => None,
                 // A refusal that an object knows already is no answer: the object still waits. For an object that misses its session it may be a part
                 // of the proof.
                 Read::Failed(refusal) => {
-                    let is_news = is_due && self.failing.as_mut().is_some_and(|failing| failing.told.insert(asker.ask.uid.clone()));
-                    (is_news || is_due && asker.ask.session_id.is_some()).then(|| Answer::Failed(refusal.clone()))
+                    let is_news = is_due
+                        && self
+                            .failing
+                            .as_mut()
+                            .is_some_and(|failing| failing.told.insert(asker.ask.uid.clone()));
+                    (is_news || is_due && asker.ask.session_id.is_some())
+                        .then(|| Answer::Failed(refusal.clone()))
                 }
             };
             if asker.answer.is_some() {

@@ -75,7 +75,8 @@ pub struct Statement {
 impl Statement {
     /// Returns a statement that allows `action` on `resource`; a role may be passed to Athena only.
     pub fn allow(action: &str, resource: Vec<String>) -> Self {
-        let condition = (action == PASS_ROLE).then(|| json!({ "StringEquals": { "iam:PassedToService": "athena.amazonaws.com" } }));
+        let condition = (action == PASS_ROLE)
+            .then(|| json!({ "StringEquals": { "iam:PassedToService": "athena.amazonaws.com" } }));
         Self { effect: "Allow", action: vec![action.to_owned()], resource, condition }
     }
 
@@ -83,7 +84,10 @@ impl Statement {
     pub fn merged<'a>(statements: impl IntoIterator<Item = &'a Self>) -> Vec<Self> {
         let mut merged: Vec<Self> = Vec::new();
         for statement in statements {
-            match merged.iter_mut().find(|other| other.resource == statement.resource && other.condition == statement.condition) {
+            match merged
+                .iter_mut()
+                .find(|other| other.resource == statement.resource && other.condition == statement.condition)
+            {
                 Some(other) => other.action.extend(statement.action.iter().cloned()),
                 None => merged.push(statement.clone()),
             }
@@ -103,7 +107,10 @@ pub struct Resources {
 impl Resources {
     /// Returns the ARNs in the account of `caller` in `region`. An unknown account becomes `*`.
     pub fn of(caller: Option<&Caller>, region: &str) -> Self {
-        let partition = caller.and_then(|caller| caller.arn.split(':').nth(1)).filter(|partition| !partition.is_empty()).unwrap_or("aws");
+        let partition = caller
+            .and_then(|caller| caller.arn.split(':').nth(1))
+            .filter(|partition| !partition.is_empty())
+            .unwrap_or("aws");
         let account = caller.map_or("*", |caller| &caller.account);
         Self { partition: partition.to_owned(), region: region.to_owned(), account: account.to_owned() }
     }
@@ -159,11 +166,16 @@ pub(super) fn judge(action: &str, answer: Result<(), Refusal>) -> Judgement {
         "AccessDenied" => match denied(&message) {
             Some((other, resource)) if other != action => {
                 let detail = format!("{other} was denied in its place");
-                Judgement { denied: Some((other.to_owned(), resource.to_owned(), message.clone())), ..Judgement::new(Verdict::Unknown, detail) }
+                Judgement {
+                    denied: Some((other.to_owned(), resource.to_owned(), message.clone())),
+                    ..Judgement::new(Verdict::Unknown, detail)
+                }
             }
             _ => Judgement::new(Verdict::Missing, message),
         },
-        "CredentialsInvalid" | "ClockSkew" | "WrongRegion" => Judgement { problem: Some(message.clone()), ..Judgement::not_checked(&message) },
+        "CredentialsInvalid" | "ClockSkew" | "WrongRegion" => {
+            Judgement { problem: Some(message.clone()), ..Judgement::not_checked(&message) }
+        }
         _ if matches!(class, ErrorClass::Throttled | ErrorClass::Unanswered | ErrorClass::NotSent) => {
             let problem = format!("no answer to {}: {message}", action.trim_start_matches("athena:"));
             Judgement { problem: Some(problem), ..Judgement::not_checked(&message) }
@@ -223,23 +235,37 @@ mod tests {
         let other = denied("athena:StartSession");
         assert_eq!(other.verdict, Verdict::Unknown);
         assert_eq!(other.denied, Some(("iam:PassRole".into(), "arn:aws:iam::0:role/r".into(), text.into())));
-        assert_eq!(judge("athena:GetSession", Err(refusal(ErrorClass::MayHeal, "AccessDenied", "no"))).verdict, Verdict::Missing);
+        assert_eq!(
+            judge("athena:GetSession", Err(refusal(ErrorClass::MayHeal, "AccessDenied", "no"))).verdict,
+            Verdict::Missing
+        );
     }
 
     #[test]
     fn statements_name_the_partition_region_and_account_of_the_caller() {
-        let caller = Caller { account: "123456789012".into(), arn: "arn:aws-cn:sts::123456789012:assumed-role/o/x".into() };
+        let caller = Caller {
+            account: "123456789012".into(),
+            arn: "arn:aws-cn:sts::123456789012:assumed-role/o/x".into(),
+        };
         let resources = Resources::of(Some(&caller), "cn-north-1");
         let group = "arn:aws-cn:athena:cn-north-1:123456789012:workgroup/etl";
         assert_eq!(resources.with_sessions(&["etl"]), [group.to_owned(), format!("{group}/session/*")]);
         assert_eq!(resources.role("r"), "arn:aws-cn:iam::123456789012:role/r");
-        assert_eq!(Resources::of(None, "eu-west-1").work_group("etl"), "arn:aws:athena:eu-west-1:*:workgroup/etl");
+        assert_eq!(
+            Resources::of(None, "eu-west-1").work_group("etl"),
+            "arn:aws:athena:eu-west-1:*:workgroup/etl"
+        );
     }
 
     #[test]
     fn statements_on_the_same_resources_are_one() {
         let on = |action: &str, resource: &str| Statement::allow(action, vec![resource.to_owned()]);
-        let all = [on("athena:GetSession", "a"), on("iam:PassRole", "a"), on("athena:TerminateSession", "a"), on("athena:GetSession", "b")];
+        let all = [
+            on("athena:GetSession", "a"),
+            on("iam:PassRole", "a"),
+            on("athena:TerminateSession", "a"),
+            on("athena:GetSession", "b"),
+        ];
         let policy = serde_json::to_value(Statement::merged(&all)).expect("JSON");
         let condition = json!({ "StringEquals": { "iam:PassedToService": "athena.amazonaws.com" } });
         let expected = json!([

@@ -53,7 +53,8 @@ impl WorkGroupReport {
 impl Report {
     /// Returns whether no permission is missing and there is no problem. A permission that no call shows is not missing.
     pub fn is_ok(&self) -> bool {
-        self.problems.is_empty() && self.permissions.iter().all(|permission| permission.verdict != Verdict::Missing)
+        self.problems.is_empty()
+            && self.permissions.iter().all(|permission| permission.verdict != Verdict::Missing)
     }
 
     /// Adds a problem, once.
@@ -79,32 +80,67 @@ impl Report {
             ["account".into(), caller.map_or_else(unknown, |caller| caller.account.clone())],
             ["region".into(), self.region.clone()],
         ];
-        head.extend(self.athena_url.iter().map(|url| ["Athena".into(), if self.fips { format!("{url} (FIPS)") } else { url.clone() }]));
-        head.extend(self.endpoint.iter().map(|endpoint| ["endpoint".into(), format!("{endpoint} in place of AWS's own")]));
+        head.extend(
+            self.athena_url
+                .iter()
+                .map(|url| ["Athena".into(), if self.fips { format!("{url} (FIPS)") } else { url.clone() }]),
+        );
+        head.extend(
+            self.endpoint
+                .iter()
+                .map(|endpoint| ["endpoint".into(), format!("{endpoint} in place of AWS's own")]),
+        );
         let mut text = table(head);
         if !self.work_groups.is_empty() {
-            let row = |group: &WorkGroupReport| [group.name.clone(), group.state.into(), group.engine_version.clone().unwrap_or_else(unknown)];
+            let row = |group: &WorkGroupReport| {
+                [group.name.clone(), group.state.into(), group.engine_version.clone().unwrap_or_else(unknown)]
+            };
             text += "\n";
-            text += &table([["WORK GROUP", "STATE", "ENGINE"].map(str::to_owned)].into_iter().chain(self.work_groups.iter().map(row)));
+            text += &table(
+                [["WORK GROUP", "STATE", "ENGINE"].map(str::to_owned)]
+                    .into_iter()
+                    .chain(self.work_groups.iter().map(row)),
+            );
         }
         let row = |permission: &Permission| {
             let work_group = permission.work_group.clone().unwrap_or_else(|| "all".into());
-            [permission.action.clone(), work_group, permission.verdict.words().into(), permission.detail.clone()]
+            [
+                permission.action.clone(),
+                work_group,
+                permission.verdict.words().into(),
+                permission.detail.clone(),
+            ]
         };
         text += "\n";
-        text += &table([["PERMISSION", "WORK GROUP", "VERDICT", ""].map(str::to_owned)].into_iter().chain(self.permissions.iter().map(row)));
+        text += &table(
+            [["PERMISSION", "WORK GROUP", "VERDICT", ""].map(str::to_owned)]
+                .into_iter()
+                .chain(self.permissions.iter().map(row)),
+        );
         if !self.problems.is_empty() {
             text += "\nIn the way:\n";
             text.extend(self.problems.iter().map(|problem| format!("- {problem}\n")));
         }
-        self.add_policy(&mut text, "Missing; add to the caller's policy:", |verdict| verdict == Verdict::Missing);
-        self.add_policy(&mut text, "Not known to be there; this grants it:", |verdict| matches!(verdict, Verdict::Unknown | Verdict::NotChecked));
-        text += if self.is_ok() { "\nNothing that was checked is missing.\n" } else { "\nThe operator cannot work like this.\n" };
+        self.add_policy(&mut text, "Missing; add to the caller's policy:", |verdict| {
+            verdict == Verdict::Missing
+        });
+        self.add_policy(&mut text, "Not known to be there; this grants it:", |verdict| {
+            matches!(verdict, Verdict::Unknown | Verdict::NotChecked)
+        });
+        text += if self.is_ok() {
+            "\nNothing that was checked is missing.\n"
+        } else {
+            "\nThe operator cannot work like this.\n"
+        };
         text
     }
 
     fn add_policy(&self, text: &mut String, title: &str, of: impl Fn(Verdict) -> bool) {
-        let statements = self.permissions.iter().filter(|permission| of(permission.verdict)).filter_map(|permission| permission.statement.as_ref());
+        let statements = self
+            .permissions
+            .iter()
+            .filter(|permission| of(permission.verdict))
+            .filter_map(|permission| permission.statement.as_ref());
         let statements = Statement::merged(statements);
         if !statements.is_empty() {
             let policy: Value = json!({ "Version": "2012-10-17", "Statement": statements });
@@ -117,9 +153,15 @@ impl Report {
 /// Returns the rows as text, with aligned columns.
 fn table<const N: usize>(rows: impl IntoIterator<Item = [String; N]>) -> String {
     let rows: Vec<[String; N]> = rows.into_iter().collect();
-    let widths: [usize; N] = std::array::from_fn(|column| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0));
+    let widths: [usize; N] =
+        std::array::from_fn(|column| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0));
     let line = |row: &[String; N]| {
-        let cells = row.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}")).collect::<Vec<_>>().join("  ");
+        let cells = row
+            .iter()
+            .zip(widths)
+            .map(|(cell, width)| format!("{cell:width$}"))
+            .collect::<Vec<_>>()
+            .join("  ");
         cells.trim_end().to_owned() + "\n"
     };
     rows.iter().map(line).collect()
@@ -130,16 +172,29 @@ mod tests {
     use super::*;
 
     fn report(verdict: Verdict) -> Report {
-        let statement = Some(Statement::allow("athena:StartSession", vec!["arn:x".into()])).filter(|_| verdict != Verdict::Allowed);
-        let permission =
-            Permission { action: "athena:StartSession".into(), work_group: Some("etl".into()), verdict, detail: "said so".into(), statement };
+        let statement = Some(Statement::allow("athena:StartSession", vec!["arn:x".into()]))
+            .filter(|_| verdict != Verdict::Allowed);
+        let permission = Permission {
+            action: "athena:StartSession".into(),
+            work_group: Some("etl".into()),
+            verdict,
+            detail: "said so".into(),
+            statement,
+        };
         Report {
-            caller: Some(Caller { account: "000000000000".into(), arn: "arn:aws:sts::000000000000:assumed-role/o/x".into() }),
+            caller: Some(Caller {
+                account: "000000000000".into(),
+                arn: "arn:aws:sts::000000000000:assumed-role/o/x".into(),
+            }),
             region: "eu-west-1".into(),
             endpoint: None,
             athena_url: Some("https://athena.eu-west-1.amazonaws.com".into()),
             fips: false,
-            work_groups: vec![WorkGroupReport { name: "etl".into(), state: "ENABLED", engine_version: Some("Apache Spark version 3.5".into()) }],
+            work_groups: vec![WorkGroupReport {
+                name: "etl".into(),
+                state: "ENABLED",
+                engine_version: Some("Apache Spark version 3.5".into()),
+            }],
             permissions: vec![permission],
             problems: Vec::new(),
         }
@@ -179,12 +234,22 @@ The operator cannot work like this.
         assert_eq!(report(Verdict::Missing).text(), expected);
         assert!(report(Verdict::Unknown).text().contains("Not known to be there"));
         let allowed = report(Verdict::Allowed).text();
-        assert!(allowed.ends_with("athena:StartSession  etl         allowed  said so\n\nNothing that was checked is missing.\n"), "{allowed}");
+        assert!(
+            allowed.ends_with(
+                "athena:StartSession  etl         allowed  said so\n\nNothing that was checked is missing.\n"
+            ),
+            "{allowed}"
+        );
     }
 
     #[test]
     fn only_what_is_missing_or_in_the_way_makes_it_fail() {
-        for (verdict, ok) in [(Verdict::Allowed, true), (Verdict::Unknown, true), (Verdict::NotChecked, true), (Verdict::Missing, false)] {
+        for (verdict, ok) in [
+            (Verdict::Allowed, true),
+            (Verdict::Unknown, true),
+            (Verdict::NotChecked, true),
+            (Verdict::Missing, false),
+        ] {
             assert_eq!(report(verdict).is_ok(), ok, "{verdict:?}");
             let json: Value = serde_json::from_str(&report(verdict).json()).expect("JSON");
             assert_eq!((&json["ok"], &json["permissions"][0]["verdict"]), (&json!(ok), &json!(verdict)));

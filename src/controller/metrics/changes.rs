@@ -46,7 +46,9 @@ pub fn changes(object: &AthenaSession, after: &AthenaSessionStatus, ahead: Signe
 pub fn changes_of_release(object: &AthenaSession, known: &LocalState, look: Option<&Look>) -> Changes {
     let live = matches!(attempt(object, known), Attempt::Live(..));
     let millis = match look.filter(|_| live) {
-        Some(Look::Seen(session)) if session.ended() => session.details.as_ref().and_then(|details| details.dpu_execution_in_millis),
+        Some(Look::Seen(session)) if session.ended() => {
+            session.details.as_ref().and_then(|details| details.dpu_execution_in_millis)
+        }
         Some(Look::NotFound { .. }) if object.spec.deletion_policy != DeletionPolicy::Retain => None,
         _ => return Changes::default(),
     };
@@ -78,7 +80,11 @@ fn start_duration(
 
 /// Returns the time since which `object` has waited for a session, on Athena's clock. A spec that was never changed was never suspended or resumed;
 /// else Ready has been Unknown since then.
-fn wait_begun(object: &AthenaSession, before: &AthenaSessionStatus, ahead: SignedDuration) -> Option<Timestamp> {
+fn wait_begun(
+    object: &AthenaSession,
+    before: &AthenaSessionStatus,
+    ahead: SignedDuration,
+) -> Option<Timestamp> {
     if object.metadata.generation == Some(1) {
         return object.creation_timestamp().and_then(|time| time.0.checked_sub(ahead).ok());
     }

@@ -20,12 +20,21 @@ pub(super) const ROWS: &[Row] = &[
     WRITES.row(),
 ];
 
-pub(super) static OBJECTS: Definition<3> =
-    gauge("athena_operator_athenasessions", ["namespace", "ready", "reason"], "AthenaSessions by status and reason of Ready");
-pub(super) static SESSIONS: Definition<2> =
-    gauge("athena_operator_sessions", ["work_group", "state"], "Sessions of AthenaSessions that have not ended, by the state that Athena gives");
-pub(super) static SESSION_AGE: Definition<2> =
-    gauge("athena_operator_session_age_seconds", ["namespace", "work_group"], "Age of the oldest session that has not ended");
+pub(super) static OBJECTS: Definition<3> = gauge(
+    "athena_operator_athenasessions",
+    ["namespace", "ready", "reason"],
+    "AthenaSessions by status and reason of Ready",
+);
+pub(super) static SESSIONS: Definition<2> = gauge(
+    "athena_operator_sessions",
+    ["work_group", "state"],
+    "Sessions of AthenaSessions that have not ended, by the state that Athena gives",
+);
+pub(super) static SESSION_AGE: Definition<2> = gauge(
+    "athena_operator_session_age_seconds",
+    ["namespace", "work_group"],
+    "Age of the oldest session that has not ended",
+);
 pub(super) static DELETION_AGE: Definition<1> = gauge(
     "athena_operator_deletion_age_seconds",
     ["namespace"],
@@ -36,10 +45,16 @@ pub(super) static START_DURATION: Definition<1> = histogram(
     ["work_group"],
     "Time from the creation or resume of an AthenaSession until its first session was IDLE or BUSY",
 );
-pub(super) static RESTARTS: Definition<1> =
-    counter("athena_operator_restarts_total", ["reason"], "Attempts recorded after another, by the endReason of that");
-pub(super) static ENDS: Definition<1> =
-    counter("athena_operator_ends_total", ["reason"], "Attempts that are over, by their endReason, or Deleted with their object");
+pub(super) static RESTARTS: Definition<1> = counter(
+    "athena_operator_restarts_total",
+    ["reason"],
+    "Attempts recorded after another, by the endReason of that",
+);
+pub(super) static ENDS: Definition<1> = counter(
+    "athena_operator_ends_total",
+    ["reason"],
+    "Attempts that are over, by their endReason, or Deleted with their object",
+);
 pub(super) static DPU: Definition<2> = counter(
     "athena_operator_dpu_milliseconds_total",
     ["namespace", "work_group"],

@@ -39,7 +39,15 @@ const CONTROLLER: &str = "athenasession";
 
 /// Returns every metric of `athena-operator run`, in the order of the documentation.
 pub fn table() -> Vec<Row> {
-    [definitions::ROWS, athena_metrics::ROWS, reconciles::ROWS, workqueue::ROWS, rest_client::ROWS, process::ROWS].concat()
+    [
+        definitions::ROWS,
+        athena_metrics::ROWS,
+        reconciles::ROWS,
+        workqueue::ROWS,
+        rest_client::ROWS,
+        process::ROWS,
+    ]
+    .concat()
 }
 
 /// The operator's metrics. Every label takes its values from a fixed set, or from a bounded number of names.
@@ -106,7 +114,9 @@ pub struct Scraped<'a> {
 }
 
 fn long_times() -> Histogram {
-    Histogram::new([1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 45.0, 60.0, 90.0, 120.0, 180.0, 300.0, 600.0, 1800.0, 3600.0])
+    Histogram::new([
+        1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 45.0, 60.0, 90.0, 120.0, 180.0, 300.0, 600.0, 1800.0, 3600.0,
+    ])
 }
 
 impl Default for Metrics {
@@ -212,11 +222,15 @@ impl Metrics {
         let objects = &scraped.objects;
         self.objects.clear();
         for (&(namespace, ready, reason), count) in &objects.counts {
-            self.objects.of([named.namespaces.label(namespace, now), ready.into(), named.words.label(reason, now)]).inc_by(*count);
+            self.objects
+                .of([named.namespaces.label(namespace, now), ready.into(), named.words.label(reason, now)])
+                .inc_by(*count);
         }
         self.sessions.clear();
         for (&(work_group, state), count) in &objects.sessions {
-            self.sessions.of([named.work_groups.label(work_group, now), named.words.label(state, now)]).inc_by(*count);
+            self.sessions
+                .of([named.work_groups.label(work_group, now), named.words.label(state, now)])
+                .inc_by(*count);
         }
         self.session_age.clear();
         for (&(namespace, work_group), age) in &objects.session_ages {
@@ -237,9 +251,13 @@ impl Metrics {
         self.foreign_sessions.clear();
         for seen in &scraped.observations {
             let label = named.work_groups.label(&seen.work_group, now);
-            raise(&self.observation_age.of([label.clone()]), SignedDuration::try_from(seen.age).unwrap_or(SignedDuration::MAX));
+            raise(
+                &self.observation_age.of([label.clone()]),
+                SignedDuration::try_from(seen.age).unwrap_or(SignedDuration::MAX),
+            );
             if let Some(unclaimed) = &seen.unclaimed {
-                let foreign = unclaimed.iter().filter(|id| !objects.session_ids.contains(id.as_str())).count();
+                let foreign =
+                    unclaimed.iter().filter(|id| !objects.session_ids.contains(id.as_str())).count();
                 self.foreign_sessions.of([label]).inc_by(i64::try_from(foreign).unwrap_or(i64::MAX));
             }
         }
@@ -262,10 +280,16 @@ impl Metrics {
         named.work_groups.expire(now);
         named.words.expire(now);
         let (namespaces, work_groups) = (&named.namespaces, &named.work_groups);
-        for labels in named.dpu.extract_if(|[namespace, work_group]| !namespaces.has(namespace) || !work_groups.has(work_group)) {
+        for labels in named
+            .dpu
+            .extract_if(|[namespace, work_group]| !namespaces.has(namespace) || !work_groups.has(work_group))
+        {
             self.dpu.remove(labels);
         }
-        for labels in named.retained.extract_if(|[namespace, work_group]| !namespaces.has(namespace) || !work_groups.has(work_group)) {
+        for labels in named
+            .retained
+            .extract_if(|[namespace, work_group]| !namespaces.has(namespace) || !work_groups.has(work_group))
+        {
             self.retained.remove(labels);
         }
         for label in named.started.extract_if(|work_group| !work_groups.has(work_group)) {

@@ -33,7 +33,11 @@ pub struct Objects<'a> {
 pub const UNTOLD: &str = "Unknown";
 
 /// Returns the numbers and ages of `objects` at `now` of Athena's clock, which is `api_server_now` of the API server's.
-pub fn tally<'a>(objects: impl IntoIterator<Item = Object<'a>>, now: Timestamp, api_server_now: Timestamp) -> Objects<'a> {
+pub fn tally<'a>(
+    objects: impl IntoIterator<Item = Object<'a>>,
+    now: Timestamp,
+    api_server_now: Timestamp,
+) -> Objects<'a> {
     let mut all = Objects::default();
     for object in objects {
         let meta = object.map_or_else(|meta| meta, |object| &object.metadata);
@@ -52,7 +56,10 @@ pub fn tally<'a>(objects: impl IntoIterator<Item = Object<'a>>, now: Timestamp, 
         let Ok(object) = object else { continue };
         let work_group = object.spec.work_group.as_str();
         all.work_groups.insert(work_group);
-        let Some((id, status)) = status.and_then(|status| Some((status.session_id.as_deref()?, status))) else { continue };
+        let Some((id, status)) = status.and_then(|status| Some((status.session_id.as_deref()?, status)))
+        else {
+            continue;
+        };
         all.session_ids.insert(id);
         if status.end_reason.is_some() {
             continue;

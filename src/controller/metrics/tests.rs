@@ -62,7 +62,9 @@ fn scraped(objects: Objects<'_>) -> Scraped<'_> {
 
 /// Returns the samples of a text, by name and labels.
 fn samples(text: &str) -> BTreeMap<String, f64> {
-    let sample = |line: &str| line.rsplit_once(' ').map(|(name, value)| (name.to_owned(), value.parse().expect("a number")));
+    let sample = |line: &str| {
+        line.rsplit_once(' ').map(|(name, value)| (name.to_owned(), value.parse().expect("a number")))
+    };
     text.lines().filter(|line| !line.starts_with('#')).filter_map(sample).collect()
 }
 
@@ -74,16 +76,25 @@ fn full() -> (Metrics, String) {
     metrics.rest_client.requested(&Method::GET, None, HOUR);
     metrics.reconciles.set_max_concurrent(32);
     metrics.written("status", "ok");
-    let changes = Changes { start: Some(SignedDuration::from_secs(7)), restart: None, end: Some("SessionFailed"), dpu_millis: 5 };
+    let changes = Changes {
+        start: Some(SignedDuration::from_secs(7)),
+        restart: None,
+        end: Some("SessionFailed"),
+        dpu_millis: 5,
+    };
     metrics.changed(&changes, "team", "etl");
     metrics.retained("team", "adhoc");
     let deleting = object(&json!({
         "metadata": { "name": "d", "namespace": "team", "deletionTimestamp": "2026-01-01T11:59:00Z", "finalizers": [crate::api::FINALIZER] },
     }));
     let objects = [idle("team", "etl", "s", "2026-01-01T11:00:00Z"), deleting];
-    let observation =
-        Observation { work_group: "etl".into(), age: Duration::from_secs(9), unclaimed: Some(["s", "foreign", "strange"].map(str::to_owned).into()) };
-    let scraped = Scraped { observations: vec![observation], ..scraped(tally(objects.iter().map(Ok), noon(), noon())) };
+    let observation = Observation {
+        work_group: "etl".into(),
+        age: Duration::from_secs(9),
+        unclaimed: Some(["s", "foreign", "strange"].map(str::to_owned).into()),
+    };
+    let scraped =
+        Scraped { observations: vec![observation], ..scraped(tally(objects.iter().map(Ok), noon(), noon())) };
     let text = metrics.encode(&scraped, Instant::now());
     (metrics, text)
 }
@@ -92,20 +103,34 @@ fn full() -> (Metrics, String) {
 fn the_table_is_what_is_shown() {
     let (_, text) = full();
     let told = |word: &str| -> BTreeMap<String, String> {
-        let line = |line: &str| line.strip_prefix(word)?.split_once(' ').map(|(name, rest)| (name.to_owned(), rest.to_owned()));
+        let line = |line: &str| {
+            line.strip_prefix(word)?.split_once(' ').map(|(name, rest)| (name.to_owned(), rest.to_owned()))
+        };
         text.lines().filter_map(line).collect()
     };
     let (kinds, helps) = (told("# TYPE "), told("# HELP "));
     assert_eq!(kinds.len(), table().len());
     for row in table() {
-        let family = if row.kind == Kind::Counter { row.name.strip_suffix("_total").expect(row.name) } else { row.name };
+        let family = if row.kind == Kind::Counter {
+            row.name.strip_suffix("_total").expect(row.name)
+        } else {
+            row.name
+        };
         assert_eq!(kinds.get(family).map(String::as_str), Some(row.kind.word()), "{}", row.name);
         assert_eq!(helps.get(family), Some(&format!("{}.", row.help)));
-        let name = if row.kind == Kind::Histogram { format!("{}_count", row.name) } else { row.name.to_owned() };
+        let name =
+            if row.kind == Kind::Histogram { format!("{}_count", row.name) } else { row.name.to_owned() };
         let samples = samples(&text);
-        let sample = samples.keys().find(|sample| sample.split('{').next() == Some(&name)).unwrap_or_else(|| panic!("{name} has no sample"));
+        let sample = samples
+            .keys()
+            .find(|sample| sample.split('{').next() == Some(&name))
+            .unwrap_or_else(|| panic!("{name} has no sample"));
         let labels = sample.trim_end_matches('}').split_once('{').map_or("", |(_, labels)| labels);
-        let labels: Vec<&str> = labels.split(',').filter_map(|label| label.split('=').next()).filter(|label| !label.is_empty()).collect();
+        let labels: Vec<&str> = labels
+            .split(',')
+            .filter_map(|label| label.split('=').next())
+            .filter(|label| !label.is_empty())
+            .collect();
         assert_eq!(labels, row.labels, "{name}");
     }
 }
@@ -150,7 +175,9 @@ fn values_are_those_that_were_counted_and_found() {
 #[test]
 fn a_reconcile_is_active_until_it_is_counted() {
     let metrics = Metrics::default();
-    let shown = |name: &str| samples(&metrics.encode(&scraped(Objects::default()), Instant::now())).get(name).copied();
+    let shown = |name: &str| {
+        samples(&metrics.encode(&scraped(Objects::default()), Instant::now())).get(name).copied()
+    };
     let active = "controller_runtime_active_workers{controller=\"athenasession\"}";
     assert_eq!(shown(active), Some(0.0));
     metrics.reconciles.begun();
@@ -159,8 +186,14 @@ fn a_reconcile_is_active_until_it_is_counted() {
     metrics.reconciles.ended(true, Duration::ZERO);
     metrics.reconciles.ended(false, Duration::ZERO);
     assert_eq!(shown(active), Some(0.0));
-    assert_eq!(shown("controller_runtime_reconcile_total{controller=\"athenasession\",result=\"success\"}"), Some(1.0));
-    assert_eq!(shown("controller_runtime_reconcile_total{controller=\"athenasession\",result=\"error\"}"), Some(1.0));
+    assert_eq!(
+        shown("controller_runtime_reconcile_total{controller=\"athenasession\",result=\"success\"}"),
+        Some(1.0)
+    );
+    assert_eq!(
+        shown("controller_runtime_reconcile_total{controller=\"athenasession\",result=\"error\"}"),
+        Some(1.0)
+    );
     assert_eq!(shown("controller_runtime_reconcile_errors_total{controller=\"athenasession\"}"), Some(1.0));
 }
 
@@ -170,11 +203,17 @@ fn what_is_gone_is_shown_no_more_and_counters_an_hour_later() {
     let shown = |after: Duration| metrics.encode(&scraped(Objects::default()), Instant::now() + after);
     for (after, counted) in [(HOUR / 2, true), (HOUR * 2, false)] {
         let text = shown(after);
-        for gauge in ["athena_operator_athenasessions{", "_sessions{work_group", "_age_seconds{", "athena_operator_foreign_sessions{"] {
+        for gauge in [
+            "athena_operator_athenasessions{",
+            "_sessions{work_group",
+            "_age_seconds{",
+            "athena_operator_foreign_sessions{",
+        ] {
             assert!(!text.contains(gauge), "{text}");
         }
         for counter in
-            ["dpu_milliseconds_total{", "retained_sessions_total{", "start_duration_seconds_count{"].map(|name| format!("athena_operator_{name}"))
+            ["dpu_milliseconds_total{", "retained_sessions_total{", "start_duration_seconds_count{"]
+                .map(|name| format!("athena_operator_{name}"))
         {
             assert_eq!(text.contains(&counter), counted, "{text}");
         }
@@ -187,7 +226,9 @@ fn names_beyond_the_bound_are_summed_and_their_oldest_is_shown() {
     let number = MOST_NAMES + 3;
     let objects: Vec<AthenaSession> = (0..number)
         .map(|number| {
-            let started = Timestamp::from_second(noon().as_second() - i64::try_from(number).expect("a few")).expect("a time").to_string();
+            let started = Timestamp::from_second(noon().as_second() - i64::try_from(number).expect("a few"))
+                .expect("a time")
+                .to_string();
             idle(&format!("n-{number:03}"), &format!("w-{number:03}"), &format!("s-{number}"), &started)
         })
         .collect();
@@ -198,21 +239,47 @@ fn names_beyond_the_bound_are_summed_and_their_oldest_is_shown() {
         metrics.changed(&changes, namespace, &object.spec.work_group);
         metrics.retained(namespace, &object.spec.work_group);
     }
-    let samples = samples(&metrics.encode(&scraped(tally(objects.iter().map(Ok), noon(), noon())), Instant::now()));
+    let samples =
+        samples(&metrics.encode(&scraped(tally(objects.iter().map(Ok), noon(), noon())), Instant::now()));
     for (sample, value) in [
-        (format!("athena_operator_athenasessions{{namespace=\"{OTHERS}\",ready=\"True\",reason=\"SessionIdle\"}}"), 3.0),
+        (
+            format!(
+                "athena_operator_athenasessions{{namespace=\"{OTHERS}\",ready=\"True\",reason=\"SessionIdle\"}}"
+            ),
+            3.0,
+        ),
         (format!("athena_operator_sessions{{work_group=\"{OTHERS}\",state=\"IDLE\"}}"), 3.0),
-        (format!("athena_operator_session_age_seconds{{namespace=\"{OTHERS}\",work_group=\"{OTHERS}\"}}"), 202.0),
-        (format!("athena_operator_dpu_milliseconds_total{{namespace=\"{OTHERS}\",work_group=\"{OTHERS}\"}}"), 3.0),
-        (format!("athena_operator_retained_sessions_total{{namespace=\"{OTHERS}\",work_group=\"{OTHERS}\"}}"), 3.0),
+        (
+            format!("athena_operator_session_age_seconds{{namespace=\"{OTHERS}\",work_group=\"{OTHERS}\"}}"),
+            202.0,
+        ),
+        (
+            format!(
+                "athena_operator_dpu_milliseconds_total{{namespace=\"{OTHERS}\",work_group=\"{OTHERS}\"}}"
+            ),
+            3.0,
+        ),
+        (
+            format!(
+                "athena_operator_retained_sessions_total{{namespace=\"{OTHERS}\",work_group=\"{OTHERS}\"}}"
+            ),
+            3.0,
+        ),
         (format!("athena_operator_start_duration_seconds_count{{work_group=\"{OTHERS}\"}}"), 3.0),
     ] {
         assert_eq!(samples.get(&sample), Some(&value), "{sample}");
         let metric = sample.split('{').next().expect("a name");
-        assert_eq!(samples.keys().filter(|sample| sample.split('{').next() == Some(metric)).count(), MOST_NAMES + 1, "{metric}");
+        assert_eq!(
+            samples.keys().filter(|sample| sample.split('{').next() == Some(metric)).count(),
+            MOST_NAMES + 1,
+            "{metric}"
+        );
     }
     let states: BTreeSet<_> = (0..number).map(|number| format!("STATE_{number}")).collect();
-    let objects: Vec<_> = states.iter().map(|state| object(&json!({ "metadata": {}, "status": { "sessionId": state, "state": state } }))).collect();
+    let objects: Vec<_> = states
+        .iter()
+        .map(|state| object(&json!({ "metadata": {}, "status": { "sessionId": state, "state": state } })))
+        .collect();
     let text = metrics.encode(&scraped(tally(objects.iter().map(Ok), noon(), noon())), Instant::now());
     assert!(text.lines().filter(|line| line.contains("state=\"STATE_")).count() < MOST_NAMES, "{text}");
 }
@@ -224,18 +291,26 @@ fn objects_come_to_counts_and_ages() {
     let mut over = idle("b", "adhoc", "s-3", "2026-01-01T01:00:00Z");
     over.status.get_or_insert_default().end_reason = Some(EndReason::IdleTimeout);
     let fresh = object(&json!({ "metadata": { "namespace": "b" } }));
-    let started = object(&json!({ "metadata": { "namespace": "b" }, "status": { "sessionId": "s-4", "attemptTime": "2026-01-01T11:59:59Z" } }));
+    let started = object(
+        &json!({ "metadata": { "namespace": "b" }, "status": { "sessionId": "s-4", "attemptTime": "2026-01-01T11:59:59Z" } }),
+    );
     let finalizers = [crate::api::FINALIZER];
     let deleting = |held: bool, time: &str| {
         let finalizers = if held { &finalizers[..] } else { &[] };
-        object(&json!({ "metadata": { "namespace": "c", "deletionTimestamp": time, "finalizers": finalizers } }))
+        object(
+            &json!({ "metadata": { "namespace": "c", "deletionTimestamp": time, "finalizers": finalizers } }),
+        )
     };
     // A deletion that only another finalizer holds up does not wait for the operator.
-    let deletions = [("2026-01-01T11:59:50Z", true), ("2026-01-01T11:59:55Z", true), ("2026-01-01T11:00:00Z", false)];
+    let deletions =
+        [("2026-01-01T11:59:50Z", true), ("2026-01-01T11:59:55Z", true), ("2026-01-01T11:00:00Z", false)];
     let deletions = deletions.map(|(time, held)| deleting(held, time));
     let unreadable = deleting(true, "2026-01-01T11:59:00Z").metadata;
-    let strange = object(&json!({ "metadata": { "namespace": "d" }, "status": { "conditions": ready("Perhaps", "Why", "2026-01-01T00:00:00Z") } }));
-    let readable = [&running, &older, &over, &fresh, &started, &strange].into_iter().chain(&deletions).map(Ok);
+    let strange = object(
+        &json!({ "metadata": { "namespace": "d" }, "status": { "conditions": ready("Perhaps", "Why", "2026-01-01T00:00:00Z") } }),
+    );
+    let readable =
+        [&running, &older, &over, &fresh, &started, &strange].into_iter().chain(&deletions).map(Ok);
     let all = tally(readable.chain([Err(&unreadable)]), noon(), noon());
 
     let counts = [
@@ -257,7 +332,9 @@ fn objects_come_to_counts_and_ages() {
 
 /// Creates an object with this status and generation, created at 10:00.
 fn with(generation: i64, status: &Value) -> AthenaSession {
-    object(&json!({ "metadata": { "creationTimestamp": "2026-01-01T10:00:00Z", "generation": generation }, "status": status }))
+    object(
+        &json!({ "metadata": { "creationTimestamp": "2026-01-01T10:00:00Z", "generation": generation }, "status": status }),
+    )
 }
 
 /// Returns the changes when the status of `before` has become that of `after`.
@@ -270,11 +347,15 @@ fn a_start_is_counted_once_from_creation_or_resume() {
     let (first, later, was_ready) = ("2026-01-01T10:00:05Z", "2026-01-01T11:00:05Z", "2026-01-01T11:00:20Z");
     let creating = |generation, ready_since: &str, first: &str| {
         let conditions = ready("Unknown", "SessionCreated", ready_since);
-        with(generation, &json!({ "attempt": 1, "sessionId": "s", "startTime": later, "firstStartTime": first, "conditions": conditions }))
+        with(
+            generation,
+            &json!({ "attempt": 1, "sessionId": "s", "startTime": later, "firstStartTime": first, "conditions": conditions }),
+        )
     };
     let is_idle = |before: &AthenaSession| {
         let mut after = before.clone();
-        after.status.get_or_insert_default().ready_time = Some(serde_json::from_value(json!(was_ready)).expect("a time"));
+        after.status.get_or_insert_default().ready_time =
+            Some(serde_json::from_value(json!(was_ready)).expect("a time"));
         after
     };
     let started = |seconds| Changes { start: Some(SignedDuration::from_secs(seconds)), ..Changes::default() };
@@ -293,7 +374,8 @@ fn a_start_is_counted_once_from_creation_or_resume() {
 fn an_end_and_its_dpu_time_are_counted_once() {
     let live = with(1, &json!({ "attempt": 0, "sessionId": "s", "state": "IDLE" }));
     let over = |reason: &str, millis: Value| {
-        let mut status = json!({ "attempt": 0, "sessionId": "s", "state": "TERMINATED", "endReason": reason });
+        let mut status =
+            json!({ "attempt": 0, "sessionId": "s", "state": "TERMINATED", "endReason": reason });
         if !millis.is_null() {
             status["dpuExecutionInMillis"] = millis;
         }
@@ -312,12 +394,23 @@ fn an_end_and_its_dpu_time_are_counted_once() {
 
 #[test]
 fn a_restart_is_counted_with_the_end_before_it() {
-    let over = with(1, &json!({ "attempt": 0, "sessionId": "s", "endReason": "SessionFailed", "dpuExecutionInMillis": 7 }));
+    let over = with(
+        1,
+        &json!({ "attempt": 0, "sessionId": "s", "endReason": "SessionFailed", "dpuExecutionInMillis": 7 }),
+    );
     let next = with(1, &json!({ "attempt": 1 }));
     assert_eq!(new(&over, &next), Changes { restart: Some("SessionFailed"), ..Changes::default() });
     let unstarted = with(2, &json!({ "attempt": 0, "endReason": "Suspended" }));
-    assert_eq!(new(&unstarted, &with(2, &json!({ "attempt": 0 }))), Changes::default(), "the same attempt again");
-    assert_eq!(new(&with(1, &json!({})), &with(1, &json!({ "attempt": 0 }))), Changes::default(), "the first");
+    assert_eq!(
+        new(&unstarted, &with(2, &json!({ "attempt": 0 }))),
+        Changes::default(),
+        "the same attempt again"
+    );
+    assert_eq!(
+        new(&with(1, &json!({})), &with(1, &json!({ "attempt": 0 }))),
+        Changes::default(),
+        "the first"
+    );
 }
 
 #[test]
@@ -326,10 +419,17 @@ fn a_session_that_ends_with_its_object_is_counted_when_that_is_let_go() {
     let live = with(1, &recorded);
     let seen = |state: &str, millis| {
         let details = Details { dpu_execution_in_millis: millis, ..Details::default() };
-        Look::Seen(Session { id: "s".into(), state: state.into(), details: Some(Box::new(details)), ..Session::default() })
+        Look::Seen(Session {
+            id: "s".into(),
+            state: state.into(),
+            details: Some(Box::new(details)),
+            ..Session::default()
+        })
     };
     let deleted = |dpu_millis| Changes { end: Some(DELETED), dpu_millis, ..Changes::default() };
-    let new = |object: &AthenaSession, look: Option<Look>| changes_of_release(object, &LocalState::default(), look.as_ref());
+    let new = |object: &AthenaSession, look: Option<Look>| {
+        changes_of_release(object, &LocalState::default(), look.as_ref())
+    };
     assert_eq!(new(&live, Some(seen("TERMINATED", Some(9)))), deleted(9));
     assert_eq!(new(&live, Some(seen("FAILED", None))), deleted(0));
     assert_eq!(new(&live, Some(Look::NotFound { named: true })), deleted(0), "it has vanished");

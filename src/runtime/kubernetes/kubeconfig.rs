@@ -15,7 +15,9 @@ pub(super) fn message(error: &KubeconfigError) -> String {
 /// Returns an error's `text`, if it is about the credential plugin of the kubeconfig, without what kube shows of it: command line, environment and output.
 pub(super) fn plugin_failure(text: &str) -> Option<String> {
     let (before, _) = text.split_once("auth exec")?;
-    Some(format!("{before}the `exec` credential plugin of the kubeconfig's user fails: run its command by itself to see why"))
+    Some(format!(
+        "{before}the `exec` credential plugin of the kubeconfig's user fails: run its command by itself to see why"
+    ))
 }
 
 fn without_excerpt(text: &str) -> &str {
@@ -35,13 +37,18 @@ mod tests {
     #[test]
     fn lines_of_a_kubeconfig_are_not_shown() {
         let shown = "failed to parse kubeconfig YAML: error: line 7 column 4: did not find expected key\n --> <input>:7:4\n6 | token: secret\n";
-        assert_eq!(without_excerpt(shown), "failed to parse kubeconfig YAML: error: line 7 column 4: did not find expected key");
+        assert_eq!(
+            without_excerpt(shown),
+            "failed to parse kubeconfig YAML: error: line 7 column 4: did not find expected key"
+        );
         assert_eq!(without_excerpt("one line"), "one line");
     }
 
     #[test]
     fn nothing_that_a_credential_plugin_prints_is_shown() {
-        let shown = plugin_failure("no client: auth exec command '\"plugin\" \"--password=a\"' failed with status 3: Output { stderr: \"secret\" }");
+        let shown = plugin_failure(
+            "no client: auth exec command '\"plugin\" \"--password=a\"' failed with status 3: Output { stderr: \"secret\" }",
+        );
         let expected = "no client: the `exec` credential plugin of the kubeconfig's user fails: run its command by itself to see why";
         assert_eq!(shown.as_deref(), Some(expected));
         assert_eq!(plugin_failure("another error"), None);
@@ -53,6 +60,10 @@ mod tests {
         assert_eq!(problem(&user("a.b.c")), None);
         assert_eq!(problem(&AuthInfo::default()), None);
         let problem = problem(&user("canary\n")).expect("it ends in a newline");
-        assert!(problem.starts_with("the token of the kubeconfig's user ends in a newline") && !problem.contains("canary"), "{problem}");
+        assert!(
+            problem.starts_with("the token of the kubeconfig's user ends in a newline")
+                && !problem.contains("canary"),
+            "{problem}"
+        );
     }
 }

@@ -10,7 +10,8 @@ pub(super) fn is_direct(no_proxy: &str, host: &str, port: u16) -> bool {
     let host = host.trim_start_matches('[').trim_end_matches(']').to_ascii_lowercase();
     let address = host.parse::<IpAddr>().ok().map(|address| address.to_canonical());
     let is_own = host == "localhost" || address.is_some_and(|address| address.is_loopback());
-    is_own || no_proxy.split(',').any(|entry| matches(&entry.trim().to_ascii_lowercase(), &host, address, port))
+    is_own
+        || no_proxy.split(',').any(|entry| matches(&entry.trim().to_ascii_lowercase(), &host, address, port))
 }
 
 /// Returns whether `entry` names a host, which is either a name or an `address`.

@@ -48,17 +48,28 @@ struct Unconnected {
 impl Proxy {
     /// Returns the proxy to the API server of `cluster`: its `proxy-url`, whatever else is set; otherwise `HTTPS_PROXY` (`HTTP_PROXY` for a server
     /// without TLS), unless the server is the own machine or `NO_PROXY` names it. If a variable is unset or empty, the one in lower case counts.
-    pub(super) fn of(cluster: &Cluster, variable: impl Fn(&str) -> Option<String>) -> Result<Option<Self>, InvalidProxy> {
-        let value = |name: &'static str| variable(name).filter(|value| !value.is_empty()).map(|value| (name, value));
+    pub(super) fn of(
+        cluster: &Cluster,
+        variable: impl Fn(&str) -> Option<String>,
+    ) -> Result<Option<Self>, InvalidProxy> {
+        let value =
+            |name: &'static str| variable(name).filter(|value| !value.is_empty()).map(|value| (name, value));
         if let Some(url) = cluster.proxy_url.as_ref().filter(|url| !url.is_empty()) {
-            return Self::new(PROXY_URL, url).filter(|_| url.contains("://")).map(Some).ok_or(InvalidProxy(PROXY_URL));
+            return Self::new(PROXY_URL, url)
+                .filter(|_| url.contains("://"))
+                .map(Some)
+                .ok_or(InvalidProxy(PROXY_URL));
         }
         // kube reports a wrong URL of the server.
-        let Some(server) = cluster.server.as_ref().and_then(|url| url.parse::<Uri>().ok()) else { return Ok(None) };
-        let names = if is_plain(&server) { ["HTTP_PROXY", "http_proxy"] } else { ["HTTPS_PROXY", "https_proxy"] };
+        let Some(server) = cluster.server.as_ref().and_then(|url| url.parse::<Uri>().ok()) else {
+            return Ok(None);
+        };
+        let names =
+            if is_plain(&server) { ["HTTP_PROXY", "http_proxy"] } else { ["HTTPS_PROXY", "https_proxy"] };
         let Some((name, url)) = names.into_iter().find_map(value) else { return Ok(None) };
         let proxy = Self::new(name, &url).ok_or(InvalidProxy(name))?;
-        let no_proxy = ["NO_PROXY", "no_proxy"].into_iter().find_map(value).map(|(_, list)| list).unwrap_or_default();
+        let no_proxy =
+            ["NO_PROXY", "no_proxy"].into_iter().find_map(value).map(|(_, list)| list).unwrap_or_default();
         let is_direct = server.host().is_none_or(|host| is_direct(&no_proxy, host, port(&server)));
         Ok((!is_direct).then_some(proxy))
     }
@@ -128,7 +139,11 @@ pub(super) enum Connector {
 
 impl Connector {
     /// Creates a connector by `tcp`, or through `proxy`, to which `to_proxy` connects, with TLS if the proxy has an `https://` URL.
-    pub(super) fn new(tcp: HttpConnector, proxy: Option<&Proxy>, to_proxy: HttpsConnector<HttpConnector>) -> Self {
+    pub(super) fn new(
+        tcp: HttpConnector,
+        proxy: Option<&Proxy>,
+        to_proxy: HttpsConnector<HttpConnector>,
+    ) -> Self {
         let Some(proxy) = proxy.cloned() else { return Self::Direct(tcp) };
         let url = proxy.intercept.uri().clone();
         if url.scheme_str().is_some_and(|scheme| scheme.starts_with("socks5")) {
@@ -164,8 +179,13 @@ impl Service<Uri> for Connector {
         async move {
             let (connected, proxy) = match connector {
                 Self::Direct(tcp) => return Ok(MaybeHttpsStream::Http(tcp.oneshot(server).await?)),
-                Self::Tunnel(tunnel, proxy) => (tunnel.oneshot(target.clone()).await.map_err(BoxError::from), proxy),
-                Self::Socks(socks, proxy) => (socks.oneshot(target.clone()).await.map(MaybeHttpsStream::Http).map_err(BoxError::from), proxy),
+                Self::Tunnel(tunnel, proxy) => {
+                    (tunnel.oneshot(target.clone()).await.map_err(BoxError::from), proxy)
+                }
+                Self::Socks(socks, proxy) => (
+                    socks.oneshot(target.clone()).await.map(MaybeHttpsStream::Http).map_err(BoxError::from),
+                    proxy,
+                ),
             };
             connected.map_err(|source| {
                 let target = target.authority().map(ToString::to_string).unwrap_or_default();

@@ -5,8 +5,16 @@ use std::collections::HashMap;
 use super::*;
 
 /// Returns the proxy to the server of a kubeconfig under these variables, as messages name it.
-fn proxy(server: &str, proxy_url: Option<&str>, variables: &[(&str, &str)]) -> Result<Option<String>, String> {
-    let cluster = Cluster { server: Some(server.into()), proxy_url: proxy_url.map(str::to_owned), ..Cluster::default() };
+fn proxy(
+    server: &str,
+    proxy_url: Option<&str>,
+    variables: &[(&str, &str)],
+) -> Result<Option<String>, String> {
+    let cluster = Cluster {
+        server: Some(server.into()),
+        proxy_url: proxy_url.map(str::to_owned),
+        ..Cluster::default()
+    };
     let variables: HashMap<&str, &str> = variables.iter().copied().collect();
     let found = Proxy::of(&cluster, |name| variables.get(name).map(|value| (*value).to_owned()));
     found.map(|proxy| proxy.map(|proxy| proxy.to_string())).map_err(|error| error.to_string())
@@ -16,7 +24,11 @@ fn proxy(server: &str, proxy_url: Option<&str>, variables: &[(&str, &str)]) -> R
 fn proxy_url_comes_before_variables_and_holds_for_every_server() {
     for server in ["https://api.example:6443", "https://127.0.0.1:6443", "http://localhost:8001"] {
         let variables = [("HTTPS_PROXY", "http://other:1"), ("NO_PROXY", "*")];
-        for (url, named) in [("http://proxy:3128", "proxy:3128"), ("https://proxy", "proxy"), ("socks5://user:secret@proxy:1080/", "proxy:1080")] {
+        for (url, named) in [
+            ("http://proxy:3128", "proxy:3128"),
+            ("https://proxy", "proxy"),
+            ("socks5://user:secret@proxy:1080/", "proxy:1080"),
+        ] {
             let expected = format!("the proxy {named} of proxy-url in the kubeconfig");
             assert_eq!(proxy(server, Some(url), &variables), Ok(Some(expected)), "{server} {url}");
         }
@@ -31,16 +43,32 @@ fn without_proxy_url_the_variable_of_the_servers_scheme_counts_less_no_proxy() {
         (https, &[][..], None),
         (https, &[("HTTPS_PROXY", "http://proxy:3128")], Some("the proxy proxy:3128 of HTTPS_PROXY")),
         (https, &[("HTTPS_PROXY", "proxy:3128")], Some("the proxy proxy:3128 of HTTPS_PROXY")),
-        (https, &[("HTTPS_PROXY", ""), ("https_proxy", "http://lower:1")], Some("the proxy lower:1 of https_proxy")),
-        (https, &[("HTTPS_PROXY", "http://upper:1"), ("https_proxy", "http://lower:1")], Some("the proxy upper:1 of HTTPS_PROXY")),
+        (
+            https,
+            &[("HTTPS_PROXY", ""), ("https_proxy", "http://lower:1")],
+            Some("the proxy lower:1 of https_proxy"),
+        ),
+        (
+            https,
+            &[("HTTPS_PROXY", "http://upper:1"), ("https_proxy", "http://lower:1")],
+            Some("the proxy upper:1 of HTTPS_PROXY"),
+        ),
         (https, &[("HTTP_PROXY", "http://proxy:3128"), ("ALL_PROXY", "http://proxy:3128")], None),
         (http, &[("HTTPS_PROXY", "http://proxy:3128")], None),
         (http, &[("HTTP_PROXY", "http://proxy:3128")], Some("the proxy proxy:3128 of HTTP_PROXY")),
-        (https, &[("HTTPS_PROXY", "http://proxy:3128"), ("NO_PROXY", "api.example:443")], Some("the proxy proxy:3128 of HTTPS_PROXY")),
+        (
+            https,
+            &[("HTTPS_PROXY", "http://proxy:3128"), ("NO_PROXY", "api.example:443")],
+            Some("the proxy proxy:3128 of HTTPS_PROXY"),
+        ),
         (https, &[("HTTPS_PROXY", "http://proxy:3128"), ("NO_PROXY", "api.example:6443")], None),
         (https, &[("HTTPS_PROXY", "http://proxy:3128"), ("NO_PROXY", ""), ("no_proxy", "example")], None),
         // A proxy that NO_PROXY names is used all the same: NO_PROXY names servers.
-        (https, &[("HTTPS_PROXY", "http://proxy:3128"), ("NO_PROXY", "proxy")], Some("the proxy proxy:3128 of HTTPS_PROXY")),
+        (
+            https,
+            &[("HTTPS_PROXY", "http://proxy:3128"), ("NO_PROXY", "proxy")],
+            Some("the proxy proxy:3128 of HTTPS_PROXY"),
+        ),
         (http, &[("HTTP_PROXY", "http://proxy:3128"), ("NO_PROXY", "api.example:80")], None),
         ("https://127.0.0.1:6443", &[("HTTPS_PROXY", "http://proxy:3128")], None),
         ("https://[::1]:6443", &[("HTTPS_PROXY", "http://proxy:3128")], None),
@@ -74,7 +102,9 @@ fn what_is_not_the_url_of_a_proxy_is_an_error_that_names_the_setting_and_not_the
         ] {
             let error = error.expect_err(url);
             assert!(
-                error.starts_with(&format!("{setting} is not the URL of a proxy: ")) && !error.contains("ret") && !error.contains("12"),
+                error.starts_with(&format!("{setting} is not the URL of a proxy: "))
+                    && !error.contains("ret")
+                    && !error.contains("12"),
                 "{error}"
             );
         }

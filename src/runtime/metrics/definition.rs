@@ -52,16 +52,28 @@ impl<const N: usize> Definition<N> {
 }
 
 /// Defines a counter.
-pub const fn counter<const N: usize>(name: &'static str, labels: [&'static str; N], help: &'static str) -> Definition<N> {
+pub const fn counter<const N: usize>(
+    name: &'static str,
+    labels: [&'static str; N],
+    help: &'static str,
+) -> Definition<N> {
     Definition { name, labels, kind: Kind::Counter, help }
 }
 
 /// Defines a gauge.
-pub const fn gauge<const N: usize>(name: &'static str, labels: [&'static str; N], help: &'static str) -> Definition<N> {
+pub const fn gauge<const N: usize>(
+    name: &'static str,
+    labels: [&'static str; N],
+    help: &'static str,
+) -> Definition<N> {
     Definition { name, labels, kind: Kind::Gauge, help }
 }
 
 /// Defines a histogram.
-pub const fn histogram<const N: usize>(name: &'static str, labels: [&'static str; N], help: &'static str) -> Definition<N> {
+pub const fn histogram<const N: usize>(
+    name: &'static str,
+    labels: [&'static str; N],
+    help: &'static str,
+) -> Definition<N> {
     Definition { name, labels, kind: Kind::Histogram, help }
 }

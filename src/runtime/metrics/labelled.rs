@@ -22,14 +22,22 @@ pub(crate) struct Labelled<const N: usize, M> {
     family: Family<[(&'static str, Label); N], M>,
 }
 
-impl<const N: usize, M: Clone + EncodeMetric + TypedMetric + Send + Sync + std::fmt::Debug + 'static> Labelled<N, M> {
+impl<const N: usize, M: Clone + EncodeMetric + TypedMetric + Send + Sync + std::fmt::Debug + 'static>
+    Labelled<N, M>
+{
     /// Registers the metric of `definition` in `registry`.
-    pub(crate) fn register(registry: &mut Registry, definition: &'static Definition<N>, new: fn() -> M) -> Self {
+    pub(crate) fn register(
+        registry: &mut Registry,
+        definition: &'static Definition<N>,
+        new: fn() -> M,
+    ) -> Self {
         let family = Family::new_with_constructor(new);
         let row = definition.row();
         // The encoder appends these endings again.
         match (row.kind, row.name.strip_suffix("_seconds")) {
-            (Kind::Counter, _) => registry.register(row.name.trim_end_matches("_total"), row.help, family.clone()),
+            (Kind::Counter, _) => {
+                registry.register(row.name.trim_end_matches("_total"), row.help, family.clone())
+            }
             (_, Some(name)) => registry.register_with_unit(name, row.help, Unit::Seconds, family.clone()),
             (_, None) => registry.register(row.name, row.help, family.clone()),
         }

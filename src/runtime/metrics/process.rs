@@ -6,8 +6,11 @@ use prometheus_client::registry::Registry;
 use super::definition::{Definition, Row, gauge};
 use super::labelled::{Labelled, clamped};
 
-static MASTER_STATUS: Definition<1> =
-    gauge("leader_election_master_status", ["name"], "1 where the process holds the Lease of this name, or runs without leader election");
+static MASTER_STATUS: Definition<1> = gauge(
+    "leader_election_master_status",
+    ["name"],
+    "1 where the process holds the Lease of this name, or runs without leader election",
+);
 static TASKS: Definition<0> = gauge("athena_operator_tasks", [], "Asynchronous tasks of the process");
 
 /// The metrics, for the documentation.

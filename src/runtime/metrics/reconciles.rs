@@ -10,16 +10,31 @@ use prometheus_client::registry::Registry;
 use super::definition::{Definition, Row, counter, gauge, histogram};
 use super::labelled::{Labelled, clamped, short_times};
 
-static RECONCILES: Definition<2> = counter("controller_runtime_reconcile_total", ["controller", "result"], "Reconciles by result");
-static RECONCILE_ERRORS: Definition<1> =
-    counter("controller_runtime_reconcile_errors_total", ["controller"], "Reconciles that failed at the API server");
-static RECONCILE_TIME: Definition<1> = histogram("controller_runtime_reconcile_time_seconds", ["controller"], "Duration of reconciles");
-static MAX_CONCURRENT_RECONCILES: Definition<1> =
-    gauge("controller_runtime_max_concurrent_reconciles", ["controller"], "How many reconciles may run at a time, over all watched scopes");
-static ACTIVE_WORKERS: Definition<1> = gauge("controller_runtime_active_workers", ["controller"], "Reconciles that run");
+static RECONCILES: Definition<2> =
+    counter("controller_runtime_reconcile_total", ["controller", "result"], "Reconciles by result");
+static RECONCILE_ERRORS: Definition<1> = counter(
+    "controller_runtime_reconcile_errors_total",
+    ["controller"],
+    "Reconciles that failed at the API server",
+);
+static RECONCILE_TIME: Definition<1> =
+    histogram("controller_runtime_reconcile_time_seconds", ["controller"], "Duration of reconciles");
+static MAX_CONCURRENT_RECONCILES: Definition<1> = gauge(
+    "controller_runtime_max_concurrent_reconciles",
+    ["controller"],
+    "How many reconciles may run at a time, over all watched scopes",
+);
+static ACTIVE_WORKERS: Definition<1> =
+    gauge("controller_runtime_active_workers", ["controller"], "Reconciles that run");
 
 /// The metrics, for the documentation.
-pub const ROWS: &[Row] = &[RECONCILES.row(), RECONCILE_ERRORS.row(), RECONCILE_TIME.row(), MAX_CONCURRENT_RECONCILES.row(), ACTIVE_WORKERS.row()];
+pub const ROWS: &[Row] = &[
+    RECONCILES.row(),
+    RECONCILE_ERRORS.row(),
+    RECONCILE_TIME.row(),
+    MAX_CONCURRENT_RECONCILES.row(),
+    ACTIVE_WORKERS.row(),
+];
 
 /// The metrics of the reconciles of one controller.
 #[derive(Debug)]

@@ -15,8 +15,11 @@ static REST_REQUESTS: Definition<2> = counter(
     ["code", "method"],
     "Requests to the API server by status and method; the code is <error> where no reply came",
 );
-static REST_REQUEST_DURATION: Definition<1> =
-    histogram("rest_client_request_duration_seconds", ["verb"], "Time from a request to the API server to the head of its reply");
+static REST_REQUEST_DURATION: Definition<1> = histogram(
+    "rest_client_request_duration_seconds",
+    ["verb"],
+    "Time from a request to the API server to the head of its reply",
+);
 
 /// The metrics, for the documentation.
 pub const ROWS: &[Row] = &[REST_REQUESTS.row(), REST_REQUEST_DURATION.row()];

@@ -2,7 +2,9 @@
 
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
-use super::{Absence, Call, LONGEST_AFTER, LocalState, Missed, NOT_FOUND_OFTEN_ENOUGH, Refused, Swept, growing, scaled};
+use super::{
+    Absence, Call, LONGEST_AFTER, LocalState, Missed, NOT_FOUND_OFTEN_ENOUGH, Refused, Swept, growing, scaled,
+};
 use crate::session::backoff::backoff;
 use crate::session::environment::{Environment, Limits};
 use crate::session::marker;
@@ -76,7 +78,14 @@ impl LocalState {
     }
 
     /// Records that a list, requested at `asked`, showed the session. Returns the session as a look, unless an older reply must be ignored.
-    pub fn sighted(&mut self, session: Session, uid: &str, id: &str, asked: Timestamp, limits: &Limits) -> Option<Look> {
+    pub fn sighted(
+        &mut self,
+        session: Session,
+        uid: &str,
+        id: &str,
+        asked: Timestamp,
+        limits: &Limits,
+    ) -> Option<Look> {
         let older = matches!((session.last_modified_time, self.last_modified_time), (Some(time), Some(newest)) if time < newest);
         let look = (!older).then(|| self.looked(Look::Seen(session), uid, id, asked, limits, 0.5));
         // The next list shows later changes.
@@ -104,7 +113,9 @@ impl LocalState {
     /// Returns whether looks do not find the session, twice in a row and the newest time not before `earliest`. A list cannot replace that look: it
     /// does not show a session that is ending.
     pub fn is_missing(&self, earliest: Timestamp) -> bool {
-        self.missed.as_ref().is_some_and(|missed| missed.count >= NOT_FOUND_OFTEN_ENOUGH && missed.last >= earliest)
+        self.missed
+            .as_ref()
+            .is_some_and(|missed| missed.count >= NOT_FOUND_OFTEN_ENOUGH && missed.last >= earliest)
     }
 
     /// Returns whether `search` proves that the session, which looks do not find, is gone. It must have begun after the first look that missed the
@@ -112,27 +123,43 @@ impl LocalState {
     /// proof.
     pub fn is_proved_gone(&self, search: &Search, earliest: Timestamp) -> bool {
         match search {
-            Search::Absent { begun } => *begun >= earliest && self.missed.as_ref().is_some_and(|missed| *begun >= missed.first),
+            Search::Absent { begun } => {
+                *begun >= earliest && self.missed.as_ref().is_some_and(|missed| *begun >= missed.first)
+            }
             Search::Failed(refusal) => {
-                refusal.reason == "AccessDenied" && self.missed.as_ref().is_some_and(|missed| missed.named >= NOT_FOUND_OFTEN_ENOUGH)
+                refusal.reason == "AccessDenied"
+                    && self.missed.as_ref().is_some_and(|missed| missed.named >= NOT_FOUND_OFTEN_ENOUGH)
             }
             Search::Found { .. } => false,
         }
     }
 
     /// Records the result of a look. Returns the look, or a failure if the reply is older than an earlier one.
-    pub fn looked(&mut self, look: Look, uid: &str, id: &str, now: Timestamp, limits: &Limits, jitter: f64) -> Look {
+    pub fn looked(
+        &mut self,
+        look: Look,
+        uid: &str,
+        id: &str,
+        now: Timestamp,
+        limits: &Limits,
+        jitter: f64,
+    ) -> Look {
         match look {
             Look::Seen(session) => {
                 if let Some(details) = &session.details {
-                    if details.description.as_deref().is_some_and(|text| marker::attempt_of(text, uid).is_some()) {
+                    if details
+                        .description
+                        .as_deref()
+                        .is_some_and(|text| marker::attempt_of(text, uid).is_some())
+                    {
                         self.trust(id);
                     } else if !self.trusts(id) {
                         self.disowned = Some(id.into());
                         self.wait = None;
                         return Look::Seen(session);
                     }
-                    let shown = details.idle_timeout.and_then(|timeout| i32::try_from(timeout.as_secs()).ok());
+                    let shown =
+                        details.idle_timeout.and_then(|timeout| i32::try_from(timeout.as_secs()).ok());
                     self.idle_timeout = shown.or(self.idle_timeout);
                 }
                 self.is_found();
@@ -150,7 +177,12 @@ impl LocalState {
                 if older && !session.ended() {
                     self.schedule_look(&session, now, limits, jitter);
                     let message = "the reply is older than what was seen before".into();
-                    return Look::Failed(Refusal { class: ErrorClass::Unanswered, reason: "ReplyOutdated", message, request_id: None });
+                    return Look::Failed(Refusal {
+                        class: ErrorClass::Unanswered,
+                        reason: "ReplyOutdated",
+                        message,
+                        request_id: None,
+                    });
                 }
                 if session.last_modified_time != self.last_modified_time {
                     self.looks = 0;
@@ -161,7 +193,9 @@ impl LocalState {
             }
             Look::NotFound { named } => {
                 self.unsettle_but(None);
-                let missed = self.missed.get_or_insert_with(|| Box::new(Missed { count: 0, named: 0, first: now, last: now }));
+                let missed = self
+                    .missed
+                    .get_or_insert_with(|| Box::new(Missed { count: 0, named: 0, first: now, last: now }));
                 missed.count = (missed.count + 1).min(NOT_FOUND_OFTEN_ENOUGH);
                 missed.named = (missed.named + u32::from(named)).min(NOT_FOUND_OFTEN_ENOUGH);
                 missed.last = now;
@@ -174,7 +208,13 @@ impl LocalState {
                 let count = self.look_refused.as_ref().map_or(0, |before| before.count.saturating_add(1));
                 let since = self.look_refused.as_ref().map_or(now, |before| before.since);
                 self.wait_until(now, now + backoff(refusal.class, count, jitter));
-                self.look_refused = Some(Box::new(Refused { call: Call::Look, refusal: refusal.clone(), since, count, told: 0 }));
+                self.look_refused = Some(Box::new(Refused {
+                    call: Call::Look,
+                    refusal: refusal.clone(),
+                    since,
+                    count,
+                    told: 0,
+                }));
                 Look::Failed(refusal)
             }
         }
@@ -188,7 +228,9 @@ impl LocalState {
                 self.is_found();
                 self.wait_until(now, now + growing(limits.transition_interval, self.looks, jitter));
             }
-            Search::Failed(refusal) if self.missed.is_some() => self.wait_until(now, now + backoff(refusal.class, 3, jitter)),
+            Search::Failed(refusal) if self.missed.is_some() => {
+                self.wait_until(now, now + backoff(refusal.class, 3, jitter))
+            }
             Search::Found { session, .. } => {
                 self.trust(&session.id);
                 self.answered_search();
@@ -198,7 +240,8 @@ impl LocalState {
                 self.answered_search();
                 let earlier = self.absence().filter(|absence| absence.newest <= *begun);
                 let is_apart = |time: &Timestamp| *time + limits.list_interval() <= *begun;
-                let before = earlier.and_then(|absence| Some(absence.newest).filter(is_apart).or(absence.before));
+                let before =
+                    earlier.and_then(|absence| Some(absence.newest).filter(is_apart).or(absence.before));
                 self.absence = Some(Box::new(Absence { newest: *begun, before }));
                 if self.missed.is_some() {
                     // If the list does not prove that the session is gone, looks go on.
@@ -206,7 +249,9 @@ impl LocalState {
                 }
             }
             // Athena's answer about the token stays the reason to report.
-            Search::Failed(refusal) if self.has_conflict() => self.wait_until(now, now + backoff(refusal.class, 3, jitter)),
+            Search::Failed(refusal) if self.has_conflict() => {
+                self.wait_until(now, now + backoff(refusal.class, 3, jitter))
+            }
             Search::Failed(refusal) => self.refused(Call::Search, refusal.clone(), now, jitter),
         }
     }

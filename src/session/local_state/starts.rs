@@ -12,7 +12,9 @@ impl LocalState {
     /// Returns whether StartSession was refused for something that somebody has to fix, or that takes its time.
     pub fn was_refused(&self) -> bool {
         let lasting = |refused: &Refused| !passes(refused.refusal.class);
-        self.refused.as_ref().is_some_and(|refused| matches!(refused.call, Call::WorkGroup | Call::Start) && lasting(refused))
+        self.refused
+            .as_ref()
+            .is_some_and(|refused| matches!(refused.call, Call::WorkGroup | Call::Start) && lasting(refused))
     }
 
     /// Returns whether nothing can have been started for this attempt: this process recorded it, made all of its calls, and each was answered with a
@@ -49,7 +51,9 @@ impl LocalState {
     /// Returns the end reason of an attempt of which no session was found.
     pub fn lost_reason(&self) -> EndReason {
         match self.refused.as_deref() {
-            Some(Refused { refusal: Refusal { class: ErrorClass::TokenConflict, reason, .. }, .. }) => EndReason::from((*reason).to_owned()),
+            Some(Refused { refusal: Refusal { class: ErrorClass::TokenConflict, reason, .. }, .. }) => {
+                EndReason::from((*reason).to_owned())
+            }
             _ => EndReason::SessionLost,
         }
     }
@@ -58,11 +62,19 @@ impl LocalState {
     /// a finalizer of unknown origin: that may have been recorded before, and tried, and its status wiped. `withdrawn` is true if the attempt was
     /// withdrawn before, which proves that nothing was started for it.
     pub fn recorded(&mut self, number: i32, time: Timestamp, withdrawn: bool) {
-        let again = self.is_first_record && self.recorded.is_some_and(|(own, _)| own == number) && !self.in_doubt;
+        let again =
+            self.is_first_record && self.recorded.is_some_and(|(own, _)| own == number) && !self.in_doubt;
         let is_first_record = again || withdrawn || number > 0 || self.finalizer_added;
         let refused = self.refused.take().filter(|_| again);
         let clock_origin = self.clock_origin;
-        *self = Self { is_first_record, recorded: Some((number, time)), met_time: Some(time), clock_origin, refused, ..Self::default() };
+        *self = Self {
+            is_first_record,
+            recorded: Some((number, time)),
+            met_time: Some(time),
+            clock_origin,
+            refused,
+            ..Self::default()
+        };
     }
 
     /// Records that StartSession is about to be called. Returns whether its outcome was in doubt before.
@@ -103,7 +115,9 @@ impl LocalState {
     /// session.
     pub fn work_group_read(&mut self, result: Result<(), &Refusal>, now: Timestamp, jitter: f64) {
         match result {
-            Ok(()) if self.refused.as_ref().is_some_and(|refused| refused.call == Call::WorkGroup) => self.refused = None,
+            Ok(()) if self.refused.as_ref().is_some_and(|refused| refused.call == Call::WorkGroup) => {
+                self.refused = None
+            }
             Ok(()) => {}
             Err(refusal) => self.refused(Call::WorkGroup, refusal.clone(), now, jitter),
         }
@@ -112,7 +126,8 @@ impl LocalState {
     /// Records that StartSession was refused. `doubted` is the result of [`LocalState::starting`].
     pub fn start_refused(&mut self, refusal: Refusal, doubted: bool, now: Timestamp, jitter: f64) {
         // A conflict means that the token was used: a session may live behind it. A call that was not sent started nothing; those before it may have.
-        self.in_doubt = doubted || matches!(refusal.class, ErrorClass::Unanswered | ErrorClass::TokenConflict);
+        self.in_doubt =
+            doubted || matches!(refusal.class, ErrorClass::Unanswered | ErrorClass::TokenConflict);
         self.refused(Call::Start, refusal, now, jitter);
     }
 
@@ -126,7 +141,9 @@ impl LocalState {
 
     /// Records that Athena's time is known.
     pub fn time_told(&mut self) {
-        if std::mem::replace(&mut self.lacks_time, false) && self.refused.as_ref().is_some_and(|refused| refused.call == Call::WorkGroup) {
+        if std::mem::replace(&mut self.lacks_time, false)
+            && self.refused.as_ref().is_some_and(|refused| refused.call == Call::WorkGroup)
+        {
             (self.refused, self.wait) = (None, None);
         }
     }
@@ -153,7 +170,8 @@ impl LocalState {
     /// Returns the missing answer to a call for a start, if an event about it is due: once when the missing answers begin, and once more when they
     /// have lasted for `limits.healing`.
     pub fn missing_answer_to_tell(&self, at: &Environment) -> Option<&Refusal> {
-        let is_news = |refused: &&Refused| refused.is_missing_start() && refused.told < refused.to_be_told(at);
+        let is_news =
+            |refused: &&Refused| refused.is_missing_start() && refused.told < refused.to_be_told(at);
         self.refused.as_deref().filter(is_news).map(|refused| &refused.refusal)
     }
 

@@ -57,7 +57,9 @@ impl LocalState {
 
     /// Returns whether TerminateSession was accepted, and no look has shown since that the session lives on.
     pub fn awaits_end(&self) -> bool {
-        self.terminated.is_some() && !self.lives_on && self.refused.as_ref().is_none_or(|refused| refused.call != Call::Terminate)
+        self.terminated.is_some()
+            && !self.lives_on
+            && self.refused.as_ref().is_none_or(|refused| refused.call != Call::Terminate)
     }
 
     /// Returns whether TerminateSession was accepted before and a session still lives.

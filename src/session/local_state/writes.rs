@@ -17,12 +17,29 @@ const LONGEST: usize = 1024;
 impl LocalState {
     /// Records that the API server has refused the write `what` with `text`, which has no secrets. Returns whether the refusal is new: texts that
     /// differ in numbers only, such as ports, are the same.
-    pub fn write_refused(&mut self, what: &'static str, text: &str, version: Option<u64>, now: Timestamp, jitter: f64) -> bool {
+    pub fn write_refused(
+        &mut self,
+        what: &'static str,
+        text: &str,
+        version: Option<u64>,
+        now: Timestamp,
+        jitter: f64,
+    ) -> bool {
         let text = &text[..text.floor_char_boundary(LONGEST)];
         let standing = self.refused_write.take().filter(|before| before.what == what);
-        let is_same = standing.as_ref().is_some_and(|before| without_digits(&before.text).eq(without_digits(text)));
-        let mut refused = standing
-            .unwrap_or_else(|| Box::new(RefusedWrite { what, text: Box::default(), since: now, count: 0, next_time: now, version: None, told: 0 }));
+        let is_same =
+            standing.as_ref().is_some_and(|before| without_digits(&before.text).eq(without_digits(text)));
+        let mut refused = standing.unwrap_or_else(|| {
+            Box::new(RefusedWrite {
+                what,
+                text: Box::default(),
+                since: now,
+                count: 0,
+                next_time: now,
+                version: None,
+                told: 0,
+            })
+        });
         if !is_same {
             refused.text = text.into();
         }
@@ -66,7 +83,9 @@ impl LocalState {
 
     /// Returns the time until the next try of the refused write.
     pub(crate) fn write_wait(&self, now: Timestamp) -> Duration {
-        self.refused_write.as_ref().map_or(Duration::ZERO, |refused| Duration::try_from(refused.next_time.duration_since(now)).unwrap_or_default())
+        self.refused_write.as_ref().map_or(Duration::ZERO, |refused| {
+            Duration::try_from(refused.next_time.duration_since(now)).unwrap_or_default()
+        })
     }
 
     /// Returns the refusal that the status is to report: not a refusal of the status itself, which has ended once the status can report it.
@@ -123,7 +142,12 @@ mod tests {
         assert!(refused(&mut known, ADD_FINALIZER, "read tcp 10.0.0.1:4001: timeout", 2));
         assert!(!refused(&mut known, ADD_FINALIZER, "read tcp 10.0.0.1:58102: timeout", 3));
         let told = known.refused_write.as_ref().map(|refused| refused.message());
-        assert_eq!(told.as_deref(), Some("the API server refuses to let the operator add the finalizer: read tcp 10.0.0.1:4001: timeout"));
+        assert_eq!(
+            told.as_deref(),
+            Some(
+                "the API server refuses to let the operator add the finalizer: read tcp 10.0.0.1:4001: timeout"
+            )
+        );
         assert!(refused(&mut known, DELETE, "read tcp 10.0.0.1:4001: timeout", 4), "another write");
     }
 
@@ -131,11 +155,24 @@ mod tests {
     fn people_are_told_at_its_begin_when_it_lasts_and_every_half_hour() {
         let mut known = LocalState::met(at(0).now);
         assert_eq!(known.refused_write_to_tell(&at(0)), None);
-        for (minutes, is_told) in
-            [(0, true), (1, false), (4, false), (5, true), (6, false), (34, false), (35, true), (64, false), (600, true), (601, false)]
-        {
+        for (minutes, is_told) in [
+            (0, true),
+            (1, false),
+            (4, false),
+            (5, true),
+            (6, false),
+            (34, false),
+            (35, true),
+            (64, false),
+            (600, true),
+            (601, false),
+        ] {
             refused(&mut known, STATUS, "no", minutes);
-            assert_eq!(known.refused_write_to_tell(&at(minutes)).is_some(), is_told, "after {minutes} minutes");
+            assert_eq!(
+                known.refused_write_to_tell(&at(minutes)).is_some(),
+                is_told,
+                "after {minutes} minutes"
+            );
         }
     }
 
@@ -151,11 +188,21 @@ mod tests {
             (Step::Delete, Some(7), 2, false),
             (Step::Terminate, Some(7), 2, false),
         ] {
-            assert_eq!(known.awaits_write(&step, version, later(seconds)), waits, "{step:?} at {version:?} after {seconds} s");
+            assert_eq!(
+                known.awaits_write(&step, version, later(seconds)),
+                waits,
+                "{step:?} at {version:?} after {seconds} s"
+            );
         }
         known.status_accepted(Some(8));
-        assert!(known.awaits_write(&Step::Release, Some(8), later(2)), "the operator's own write mends nothing");
-        assert_eq!(known.write_times(&at(0)), [Some(later(0) + SignedDuration::from_millis(2500)), Some(at(5).now)]);
+        assert!(
+            known.awaits_write(&Step::Release, Some(8), later(2)),
+            "the operator's own write mends nothing"
+        );
+        assert_eq!(
+            known.write_times(&at(0)),
+            [Some(later(0) + SignedDuration::from_millis(2500)), Some(at(5).now)]
+        );
     }
 
     #[test]

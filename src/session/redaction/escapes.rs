@@ -111,24 +111,45 @@ mod tests {
         ] {
             let mut decoded = Vec::new();
             let length = json(text.as_bytes(), &mut decoded);
-            assert_eq!(length.map(|length| (std::str::from_utf8(&decoded).expect("UTF-8"), length)), expected, "{text}");
+            assert_eq!(
+                length.map(|length| (std::str::from_utf8(&decoded).expect("UTF-8"), length)),
+                expected,
+                "{text}"
+            );
         }
-        for (text, expected) in
-            [("%2fx", Some((b"/", 3))), ("%2Fx", Some((b"/", 3))), ("%c3", Some((b"\xc3", 3))), ("%+f", None), ("%2", None), ("+", None)]
-        {
+        for (text, expected) in [
+            ("%2fx", Some((b"/", 3))),
+            ("%2Fx", Some((b"/", 3))),
+            ("%c3", Some((b"\xc3", 3))),
+            ("%+f", None),
+            ("%2", None),
+            ("+", None),
+        ] {
             let mut decoded = Vec::new();
             let length = url(text.as_bytes(), &mut decoded);
-            assert_eq!(length.map(|length| (decoded.as_slice(), length)), expected.map(|(bytes, length)| (bytes.as_slice(), length)), "{text}");
+            assert_eq!(
+                length.map(|length| (decoded.as_slice(), length)),
+                expected.map(|(bytes, length)| (bytes.as_slice(), length)),
+                "{text}"
+            );
         }
     }
 
     #[test]
     fn every_beginning_of_an_escape_is_one_that_was_cut() {
-        for (whole, decode) in [(r"\n", json as Decode), (r"\u00e9", json), (r"\x1b", json), (r"\U0001f980", json), ("%c3", url)] {
+        for (whole, decode) in
+            [(r"\n", json as Decode), (r"\u00e9", json), (r"\x1b", json), (r"\U0001f980", json), ("%c3", url)]
+        {
             for length in 1..whole.len() {
-                assert!(is_cut(&whole.as_bytes()[..length]) && length <= LONGEST_CUT, "{whole} cut after {length}");
+                assert!(
+                    is_cut(&whole.as_bytes()[..length]) && length <= LONGEST_CUT,
+                    "{whole} cut after {length}"
+                );
             }
-            assert!(!is_cut(whole.as_bytes()) && decode(whole.as_bytes(), &mut Vec::new()) == Some(whole.len()), "{whole}");
+            assert!(
+                !is_cut(whole.as_bytes()) && decode(whole.as_bytes(), &mut Vec::new()) == Some(whole.len()),
+                "{whole}"
+            );
         }
         assert!(is_cut(br"\ud83e") && !is_cut(br"\udd80"));
         for other in ["", "n", r"\e", "%x", r"\u00x"] {

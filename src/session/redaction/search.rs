@@ -49,9 +49,14 @@ impl Form {
                 _ if rest.starts_with("\u{fffd}".as_bytes()) => "\u{fffd}".len(),
                 _ => 0,
             };
-            let escape = (1..=LONGEST_CUT.min(rest.len())).find_map(|length| cuts[place + length].filter(|_| is_cut(&rest[..length])));
+            let escape = (1..=LONGEST_CUT.min(rest.len()))
+                .find_map(|length| cuts[place + length].filter(|_| is_cut(&rest[..length])));
             let is_end = ["...", "\u{2026}"].iter().any(|dots| rest.starts_with(dots.as_bytes()));
-            cuts[place] = if is_end || escape.is_none() && ignored > 0 && cuts[place + ignored].is_some() { Some(place) } else { escape };
+            cuts[place] = if is_end || escape.is_none() && ignored > 0 && cuts[place + ignored].is_some() {
+                Some(place)
+            } else {
+                escape
+            };
         }
         cuts
     }
@@ -64,7 +69,10 @@ fn forms(text: &str) -> Vec<Form> {
     for _ in 0..MOST_ESCAPES {
         let end = forms.len();
         for (number, decode) in (begin..end).flat_map(|number| [(number, json as Decode), (number, url)]) {
-            if let Some(form) = forms[number].decoded(decode).filter(|form| forms.iter().all(|other| other.bytes != form.bytes)) {
+            if let Some(form) = forms[number]
+                .decoded(decode)
+                .filter(|form| forms.iter().all(|other| other.bytes != form.bytes))
+            {
                 forms.push(form);
             }
         }
@@ -102,7 +110,9 @@ impl<'a> Search<'a> {
                 last = upto.map_or(last, |upto| (bytes.len() + place, form.places[upto]));
                 cuts.push(last);
             }
-            found.extend(arns(&form.bytes).into_iter().map(|arn| form.places[arn.start]..form.places[arn.end]));
+            found.extend(
+                arns(&form.bytes).into_iter().map(|arn| form.places[arn.start]..form.places[arn.end]),
+            );
             bytes.extend(form.bytes.iter().copied().map(folded).chain([END]));
             places.extend(form.places);
         }
@@ -114,7 +124,16 @@ impl<'a> Search<'a> {
                 None => arns.push(arn),
             }
         }
-        Self { text, bytes, places, cuts, arns, hidden: vec![0; text.len()], joined: Vec::new(), common: Vec::new() }
+        Self {
+            text,
+            bytes,
+            places,
+            cuts,
+            arns,
+            hidden: vec![0; text.len()],
+            joined: Vec::new(),
+            common: Vec::new(),
+        }
     }
 
     /// Hides `value` wherever it stands as a whole word or more, and not within an ARN; and each beginning of it at which the text may have been cut,
@@ -150,7 +169,10 @@ impl<'a> Search<'a> {
     /// Returns whether an ARN contains `start..end`, and more.
     fn is_within_arn(&self, start: usize, end: usize) -> bool {
         let before = self.arns.partition_point(|arn| arn.start <= start);
-        before.checked_sub(1).map(|last| &self.arns[last]).is_some_and(|arn| end <= arn.end && *arn != (start..end))
+        before
+            .checked_sub(1)
+            .map(|last| &self.arns[last])
+            .is_some_and(|arn| end <= arn.end && *arn != (start..end))
     }
 
     /// Returns the text without the hidden values.
@@ -184,7 +206,8 @@ fn folded(byte: u8) -> u8 {
 /// Returns whether a word continues at `place`. Other letters than those of ASCII end a word, since not every script has spaces.
 fn is_within_word(text: &[u8], place: usize) -> bool {
     let is_part = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'_';
-    place.checked_sub(1).and_then(|before| text.get(before)).is_some_and(is_part) && text.get(place).is_some_and(is_part)
+    place.checked_sub(1).and_then(|before| text.get(before)).is_some_and(is_part)
+        && text.get(place).is_some_and(is_part)
 }
 
 /// Finds how much of the beginning of `text` stands at each of its places but the first, in time linear in its length: the Z algorithm.
@@ -214,7 +237,9 @@ fn arns(text: &[u8]) -> Vec<Range<usize>> {
     while place < text.len() {
         let mut end = place + text[place..].iter().take_while(|byte| is_part(byte)).count();
         let next = end + 1;
-        let begins = |at: &usize| text[*at..end].starts_with(BEGIN) && !is_within_word(text, *at) && is_arn(&text[*at..end]);
+        let begins = |at: &usize| {
+            text[*at..end].starts_with(BEGIN) && !is_within_word(text, *at) && is_arn(&text[*at..end])
+        };
         if let Some(start) = (place..end).find(begins) {
             while matches!(text[end - 1], b'.' | b':') {
                 end -= 1;
@@ -229,7 +254,8 @@ fn arns(text: &[u8]) -> Vec<Range<usize>> {
 /// Returns whether `text` has the parts of an ARN: `arn:partition:service:region:account:resource`.
 fn is_arn(text: &[u8]) -> bool {
     let parts: Vec<&[u8]> = text.splitn(6, |byte| *byte == b':').collect();
-    let is_name = |part: &&[u8]| part.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'*'));
+    let is_name =
+        |part: &&[u8]| part.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'*'));
     matches!(parts.as_slice(), [_, scope @ .., resource] if scope.len() == 4 && scope.iter().all(is_name) && resource.iter().any(u8::is_ascii_alphanumeric))
 }
 
@@ -239,9 +265,13 @@ mod tests {
 
     #[test]
     fn what_a_text_has_in_common_with_its_beginning_is_found_at_each_place() {
-        for (text, expected) in
-            [("abab", &[0, 0, 2, 0][..]), ("aaaab", &[0, 3, 2, 1, 0]), ("aabaaab", &[0, 1, 0, 2, 3, 1, 0]), ("xyz", &[0, 0, 0]), ("", &[])]
-        {
+        for (text, expected) in [
+            ("abab", &[0, 0, 2, 0][..]),
+            ("aaaab", &[0, 3, 2, 1, 0]),
+            ("aabaaab", &[0, 1, 0, 2, 3, 1, 0]),
+            ("xyz", &[0, 0, 0]),
+            ("", &[]),
+        ] {
             let mut lengths = vec![7];
             common(text.as_bytes(), &mut lengths);
             assert_eq!(lengths, expected, "{text}");
@@ -251,9 +281,15 @@ mod tests {
     #[test]
     fn an_arn_ends_where_something_else_begins() {
         for (text, expected) in [
-            ("User: arn:aws:sts::123456789012:assumed-role/etl/x is not", &["arn:aws:sts::123456789012:assumed-role/etl/x"][..]),
+            (
+                "User: arn:aws:sts::123456789012:assumed-role/etl/x is not",
+                &["arn:aws:sts::123456789012:assumed-role/etl/x"][..],
+            ),
             ("on arn:aws-cn:s3:::bucket/key.", &["arn:aws-cn:s3:::bucket/key"]),
-            ("\"arn:aws:iam::1:role/a\",\"arn:aws:iam::1:role/b\"", &["arn:aws:iam::1:role/a", "arn:aws:iam::1:role/b"]),
+            (
+                "\"arn:aws:iam::1:role/a\",\"arn:aws:iam::1:role/b\"",
+                &["arn:aws:iam::1:role/a", "arn:aws:iam::1:role/b"],
+            ),
             ("role=arn:aws:iam::1:role/a,password=b", &["arn:aws:iam::1:role/a"]),
             ("resource:arn:aws:athena:*:*:workgroup/*", &["arn:aws:athena:*:*:workgroup/*"]),
             ("an arn:aws:iam::1 of three, learn:aws:a:b:c:d, arn:other:a:b:c:d, arn:aws:a/b:c:d:e", &[]),
@@ -268,7 +304,12 @@ mod tests {
     #[test]
     fn a_text_may_have_been_cut_at_its_end_and_before_dots() {
         let cuts = |text: &str| -> Vec<(usize, usize)> {
-            forms(text)[0].cuts().into_iter().enumerate().filter_map(|(place, upto)| Some((place, upto?))).collect()
+            forms(text)[0]
+                .cuts()
+                .into_iter()
+                .enumerate()
+                .filter_map(|(place, upto)| Some((place, upto?)))
+                .collect()
         };
         assert_eq!(cuts("a \"b"), [(4, 4)]);
         assert_eq!(cuts("a \"b' \""), [(4, 4), (5, 5), (6, 6), (7, 7)]);
@@ -280,7 +321,9 @@ mod tests {
 
     #[test]
     fn each_form_of_a_text_is_there_once() {
-        let read = |text: &str| -> Vec<String> { forms(text).into_iter().map(|form| String::from_utf8(form.bytes).expect("UTF-8")).collect() };
+        let read = |text: &str| -> Vec<String> {
+            forms(text).into_iter().map(|form| String::from_utf8(form.bytes).expect("UTF-8")).collect()
+        };
         assert_eq!(read("plain + text"), ["plain + text"]);
         assert_eq!(read(r#"\\\"%20"#), [r#"\\\"%20"#, r#"\"%20"#, r#"\\\" "#, "\"%20", r#"\" "#]);
         assert_eq!(read("%255C"), ["%255C", "%5C", "\\"]);

@@ -117,7 +117,12 @@ pub fn condition<'a>(status: &'a AthenaSessionStatus, type_: &str) -> Option<&'a
 }
 
 /// Returns the conditions of `row`, each with the time of its transition.
-pub(crate) fn conditions(before: &[Condition], row: &Row, generation: Option<i64>, now: Timestamp) -> Vec<Condition> {
+pub(crate) fn conditions(
+    before: &[Condition],
+    row: &Row,
+    generation: Option<i64>,
+    now: Timestamp,
+) -> Vec<Condition> {
     let flag = |flag, type_| (row.flag() == Some(flag)).then_some((type_, "True"));
     [
         Some(("Ready", row.ready_word())),
@@ -128,8 +133,10 @@ pub(crate) fn conditions(before: &[Condition], row: &Row, generation: Option<i64
     .into_iter()
     .flatten()
     .map(|(type_, status)| {
-        let unchanged = before.iter().find(|condition| condition.type_ == type_ && condition.status == status);
-        let since = unchanged.and_then(|condition| storable::time(Some(condition.last_transition_time.clone())));
+        let unchanged =
+            before.iter().find(|condition| condition.type_ == type_ && condition.status == status);
+        let since =
+            unchanged.and_then(|condition| storable::time(Some(condition.last_transition_time.clone())));
         Condition {
             type_: type_.to_owned(),
             status: status.to_owned(),

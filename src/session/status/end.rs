@@ -43,15 +43,18 @@ pub(super) fn end_reason(
         return EndReason::SessionFailed;
     }
     let end = Moment { time: session.end_time.unwrap_or(now), is_own: session.end_time.is_none() };
-    let was_ready = before.ready_time.is_some() || session.idle_since_time.is_some() || before.idle_since_time.is_some();
+    let was_ready =
+        before.ready_time.is_some() || session.idle_since_time.is_some() || before.idle_since_time.is_some();
     let early = if was_ready { EndReason::StoppedOutside } else { EndReason::SessionFailed };
     if !leaves_open(session.state_change_reason.as_deref()) {
         return early;
     }
-    let timeout = session.details.as_ref().and_then(|details| details.idle_timeout).or(known.idle_timeout()).or(asked);
+    let timeout =
+        session.details.as_ref().and_then(|details| details.idle_timeout).or(known.idle_timeout()).or(asked);
     // A session that was never seen to be ready may have been ready, but not within the shortest timeout.
     let timeout = timeout.or(Some(SHORTEST_TIMEOUT).filter(|_| !was_ready));
-    let shown = [session.start_time, session.idle_since_time].map(|time| time.map(|time| Moment { time, is_own: false }));
+    let shown = [session.start_time, session.idle_since_time]
+        .map(|time| time.map(|time| Moment { time, is_own: false }));
     let last = shown.into_iter().flatten().chain(last_at_work(before, known)).max();
     if can_be_idle_timeout(end, last, timeout) { EndReason::IdleTimeout } else { early }
 }
@@ -63,7 +66,12 @@ pub(super) fn leaves_open(reason: Option<&str>) -> bool {
 
 /// Returns the reason for the end of a session that Athena no longer knows. `before` is the status so far, and `asked` the idle timeout in the spec.
 /// Looks before `since` may have missed the session because Athena's reads lag behind its start: they prove nothing about its end.
-pub(super) fn vanished_reason(before: &AthenaSessionStatus, asked: Option<SignedDuration>, known: &LocalState, since: Timestamp) -> EndReason {
+pub(super) fn vanished_reason(
+    before: &AthenaSessionStatus,
+    asked: Option<SignedDuration>,
+    known: &LocalState,
+    since: Timestamp,
+) -> EndReason {
     if let Some(cause) = &before.stop_cause {
         // The recorded cause explains the end, however the operator found the end.
         return end_of(cause);
@@ -71,7 +79,11 @@ pub(super) fn vanished_reason(before: &AthenaSessionStatus, asked: Option<Signed
     let end = Moment { time: known.missed_time().map_or(since, |missed| missed.max(since)), is_own: true };
     let was_ready = before.ready_time.is_some() || before.idle_since_time.is_some();
     let timeout = known.idle_timeout().or(asked).or(Some(SHORTEST_TIMEOUT).filter(|_| !was_ready));
-    if can_be_idle_timeout(end, last_at_work(before, known).max(), timeout) { EndReason::IdleTimeout } else { EndReason::SessionVanished }
+    if can_be_idle_timeout(end, last_at_work(before, known).max(), timeout) {
+        EndReason::IdleTimeout
+    } else {
+        EndReason::SessionVanished
+    }
 }
 
 /// Returns the latest time at which the session certainly was not idle, or had just become idle, according to `status`.

@@ -50,10 +50,20 @@ fn what_can_have_been_the_idle_timeout_counts_as_it() {
         ("too early by Athena's clock", ready(), ended(Some(20 * minute - 31)), EndReason::StoppedOutside),
         ("idle since an unknown time, started long before", ready(), ended(None), EndReason::IdleTimeout),
         ("seen at work long before", busy(40), ended(None), EndReason::IdleTimeout),
-        ("seen at work a little too late for the operator's clock", busy(42), ended(None), EndReason::IdleTimeout),
+        (
+            "seen at work a little too late for the operator's clock",
+            busy(42),
+            ended(None),
+            EndReason::IdleTimeout,
+        ),
         ("seen at work too late", busy(43), ended(None), EndReason::StoppedOutside),
         ("the timeout is not known", busy(59), without_timeout(ended(Some(0))), EndReason::IdleTimeout),
-        ("never seen ready, long after its start", AthenaSessionStatus::default(), ended(None), EndReason::IdleTimeout),
+        (
+            "never seen ready, long after its start",
+            AthenaSessionStatus::default(),
+            ended(None),
+            EndReason::IdleTimeout,
+        ),
     ] {
         assert_eq!(reason(&before, &session), expected, "{case}");
     }
@@ -73,14 +83,22 @@ fn an_end_with_another_reason_is_none_of_the_idle_timeout() {
 fn an_end_before_the_session_was_ever_ready_is_a_failure() {
     let soon = Session { end_time: Some(at(18).now), ..ended(None) };
     assert_eq!(reason(&AthenaSessionStatus::default(), &soon), EndReason::SessionFailed);
-    let sooner = Session { end_time: Some(at(0).now + SignedDuration::from_secs(40)), ..without_timeout(ended(None)) };
-    assert_eq!(reason(&AthenaSessionStatus::default(), &sooner), EndReason::SessionFailed, "Athena takes no timeout of less than a minute");
+    let sooner =
+        Session { end_time: Some(at(0).now + SignedDuration::from_secs(40)), ..without_timeout(ended(None)) };
+    assert_eq!(
+        reason(&AthenaSessionStatus::default(), &sooner),
+        EndReason::SessionFailed,
+        "Athena takes no timeout of less than a minute"
+    );
 }
 
 #[test]
 fn the_tolerance_is_never_more_than_a_quarter_of_the_timeout() {
     let minute = SignedDuration::from_mins(1);
-    let short = |idle_for| Session { details: Some(Box::new(Details { idle_timeout: Some(minute), ..Details::default() })), ..ended(Some(idle_for)) };
+    let short = |idle_for| Session {
+        details: Some(Box::new(Details { idle_timeout: Some(minute), ..Details::default() })),
+        ..ended(Some(idle_for))
+    };
     assert_eq!(reason(&ready(), &short(45)), EndReason::IdleTimeout);
     assert_eq!(reason(&ready(), &short(44)), EndReason::StoppedOutside);
 }
@@ -113,7 +131,9 @@ fn a_session_that_vanished_counts_by_the_first_look_that_missed_it() {
         );
         known
     };
-    let gone = |before: &AthenaSessionStatus, asked, minutes| vanished_reason(before, asked, &missed(minutes), at(10).now);
+    let gone = |before: &AthenaSessionStatus, asked, minutes| {
+        vanished_reason(before, asked, &missed(minutes), at(10).now)
+    };
     assert_eq!(gone(&busy(40), Some(TIMEOUT), 57), EndReason::SessionVanished);
     assert_eq!(gone(&busy(40), Some(TIMEOUT), 58), EndReason::IdleTimeout);
     assert_eq!(gone(&busy(40), None, 41), EndReason::IdleTimeout, "the timeout is not known");
@@ -125,9 +145,18 @@ fn a_session_that_vanished_counts_by_the_first_look_that_missed_it() {
 #[test]
 fn a_look_that_may_have_been_late_says_nothing_of_when_a_session_vanished() {
     let mut known = LocalState::met(at(0).now);
-    known.looked(crate::session::reply::Look::NotFound { named: true }, UID, "s", at(1).now, &crate::session::environment::Limits::default(), 0.0);
-    let started = AthenaSessionStatus { start_time: Some(seconds(at(0).now)), ..AthenaSessionStatus::default() };
-    let gone = |minutes| vanished_reason(&started, Some(SignedDuration::from_mins(minutes)), &known, at(10).now);
+    known.looked(
+        crate::session::reply::Look::NotFound { named: true },
+        UID,
+        "s",
+        at(1).now,
+        &crate::session::environment::Limits::default(),
+        0.0,
+    );
+    let started =
+        AthenaSessionStatus { start_time: Some(seconds(at(0).now)), ..AthenaSessionStatus::default() };
+    let gone =
+        |minutes| vanished_reason(&started, Some(SignedDuration::from_mins(minutes)), &known, at(10).now);
     assert_eq!(gone(5), EndReason::IdleTimeout, "it may have been idle until just before the tenth minute");
     assert_eq!(gone(20), EndReason::SessionVanished);
 }

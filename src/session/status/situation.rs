@@ -51,13 +51,27 @@ impl Situation {
             Self::Starting { message } => Row::progressing("Starting", Available::False, message),
             Self::Session { state } => match state.as_str() {
                 // StartSession returns these states for a session that it started long ago; a look shows the current one.
-                "" | "TERMINATED" | "FAILED" => Row::progressing("Starting", Available::False, "the session is being looked at"),
-                "DEGRADED" => Row::progressing("ReplacingSession", Available::False, "the session is degraded"),
-                "CREATING" => Row::progressing("SessionCreating", Available::False, "Athena is creating the session"),
-                "CREATED" => Row::progressing("SessionCreated", Available::False, "the session is created and not idle yet"),
+                "" | "TERMINATED" | "FAILED" => {
+                    Row::progressing("Starting", Available::False, "the session is being looked at")
+                }
+                "DEGRADED" => {
+                    Row::progressing("ReplacingSession", Available::False, "the session is degraded")
+                }
+                "CREATING" => {
+                    Row::progressing("SessionCreating", Available::False, "Athena is creating the session")
+                }
+                "CREATED" => Row::progressing(
+                    "SessionCreated",
+                    Available::False,
+                    "the session is created and not idle yet",
+                ),
                 "IDLE" => Row::ready("SessionIdle", Available::True, "the session waits for work"),
                 "BUSY" => Row::ready("SessionBusy", Available::True, "the session is at work"),
-                "TERMINATING" => Row::progressing("SessionTerminating", Available::False, "the session is being ended from outside"),
+                "TERMINATING" => Row::progressing(
+                    "SessionTerminating",
+                    Available::False,
+                    "the session is being ended from outside",
+                ),
                 _ => Row::progressing(
                     "UnknownState",
                     Available::Unknown,
@@ -72,24 +86,48 @@ impl Situation {
                     StopCause::Degraded | StopCause::Other(_) => ("ReplacingSession", "it is degraded"),
                 };
                 let hindrance = hindrance.as_deref().map(|text| format!("; {text}")).unwrap_or_default();
-                Row::progressing(reason, Available::False, format!("the session is being ended: {why}{hindrance}"))
+                Row::progressing(
+                    reason,
+                    Available::False,
+                    format!("the session is being ended: {why}{hindrance}"),
+                )
             }
-            Self::Suspended => Row::ready("Suspended", Available::False, "suspended: nothing lives; set suspend to false to start a session"),
-            Self::Restarting { message } => Row::progressing("RestartingAfterFailure", Available::False, message),
-            Self::TerminateRefused { available, message } => {
-                Row::stalled("TerminateRefused", if *available { Available::True } else { Available::False }, message)
+            Self::Suspended => Row::ready(
+                "Suspended",
+                Available::False,
+                "suspended: nothing lives; set suspend to false to start a session",
+            ),
+            Self::Restarting { message } => {
+                Row::progressing("RestartingAfterFailure", Available::False, message)
             }
+            Self::TerminateRefused { available, message } => Row::stalled(
+                "TerminateRefused",
+                if *available { Available::True } else { Available::False },
+                message,
+            ),
             Self::Deleting { message } => Row::deleting(message),
-            Self::Over { reason: EndReason::IdleTimeout, message } => Row::ready("IdleTimeout", Available::False, message),
-            Self::Over { reason: EndReason::DeadlineExceeded, message } => Row::ready("DeadlineExceeded", Available::False, message),
+            Self::Over { reason: EndReason::IdleTimeout, message } => {
+                Row::ready("IdleTimeout", Available::False, message)
+            }
+            Self::Over { reason: EndReason::DeadlineExceeded, message } => {
+                Row::ready("DeadlineExceeded", Available::False, message)
+            }
             Self::Over { reason, message } => Row::stalled(reason_word(reason), Available::False, message),
             Self::Queued { reason, message } => Row::progressing(reason, Available::False, message),
-            Self::Refused { reason, message, stalled: false } => Row::progressing(reason, Available::False, message),
-            Self::Refused { reason, message, stalled: true } => Row::stalled(reason, Available::False, message),
+            Self::Refused { reason, message, stalled: false } => {
+                Row::progressing(reason, Available::False, message)
+            }
+            Self::Refused { reason, message, stalled: true } => {
+                Row::stalled(reason, Available::False, message)
+            }
             Self::Stale { message } => Row::progressing("ObservationStale", Available::Unknown, message),
             Self::IdentityChanged { message } => Row::stalled("IdentityChanged", Available::Unknown, message),
-            Self::WriteRefused { available, message, stalled: false } => Row::progressing(refused_write::REASON, *available, message),
-            Self::WriteRefused { available, message, stalled: true } => Row::stalled(refused_write::REASON, *available, message),
+            Self::WriteRefused { available, message, stalled: false } => {
+                Row::progressing(refused_write::REASON, *available, message)
+            }
+            Self::WriteRefused { available, message, stalled: true } => {
+                Row::stalled(refused_write::REASON, *available, message)
+            }
         }
     }
 }
@@ -105,8 +143,11 @@ pub(crate) fn situation(object: &AthenaSession, known: &LocalState, at: &Environ
         }
         (Some(refused), situation) => {
             // After a restart of the operator the row continues where it stood.
-            let was_stalled =
-                object.status.as_ref().and_then(|status| condition(status, "Stalled")).is_some_and(|stalled| stalled.reason == refused_write::REASON);
+            let was_stalled = object
+                .status
+                .as_ref()
+                .and_then(|status| condition(status, "Stalled"))
+                .is_some_and(|stalled| stalled.reason == refused_write::REASON);
             Situation::WriteRefused {
                 available: situation.row().available(),
                 message: refused.message(),
@@ -124,27 +165,38 @@ fn situation_at_athena(object: &AthenaSession, known: &LocalState, at: &Environm
         return Situation::Deleting { message: awaited(object, &attempt, known, at) };
     }
     match &attempt {
-        Attempt::Unknown(made) | Attempt::Live(made, _) if in_other_account_or_region(made, &at.identity) => Situation::IdentityChanged {
-            message: format!(
-                "the attempt was made in region {}{}, and the operator now works in {}{}: run it there again, or delete this object with deletionPolicy Retain, \
+        Attempt::Unknown(made) | Attempt::Live(made, _) if in_other_account_or_region(made, &at.identity) => {
+            Situation::IdentityChanged {
+                message: format!(
+                    "the attempt was made in region {}{}, and the operator now works in {}{}: run it there again, or delete this object with deletionPolicy Retain, \
                  which an administrator may have to set",
-                made.region,
-                account(made.account),
-                at.identity.region,
-                account(at.identity.account.as_deref()),
-            ),
-        },
-        Attempt::Unknown(made) if known.absence().is_some() && is_account_unknown(made, known, &at.identity) => Situation::IdentityChanged {
-            message: format!(
-                "the attempt was recorded before AWS had told the operator's account, and the operator{} does not find its session: find and end it yourself if \
+                    made.region,
+                    account(made.account),
+                    at.identity.region,
+                    account(at.identity.account.as_deref()),
+                ),
+            }
+        }
+        Attempt::Unknown(made)
+            if known.absence().is_some() && is_account_unknown(made, known, &at.identity) =>
+        {
+            Situation::IdentityChanged {
+                message: format!(
+                    "the attempt was recorded before AWS had told the operator's account, and the operator{} does not find its session: find and end it yourself if \
                  there is one, then delete this object with deletionPolicy Retain, which an administrator may have to set",
-                account(at.identity.account.as_deref()).replacen(',', " of", 1),
-            ),
-        },
-        Attempt::None | Attempt::Withdrawn(_) | Attempt::Over(..) if object.spec.suspend => Situation::Suspended,
+                    account(at.identity.account.as_deref()).replacen(',', " of", 1),
+                ),
+            }
+        }
+        Attempt::None | Attempt::Withdrawn(_) | Attempt::Over(..) if object.spec.suspend => {
+            Situation::Suspended
+        }
         Attempt::Unknown(made) if object.spec.suspend => {
             let account = awaited_account(made, &at.identity).map(|account| format!("waiting for {account}"));
-            Situation::Stopping { cause: StopCause::Suspended, hindrance: account.or(known.refused.as_deref().map(Refused::message)) }
+            Situation::Stopping {
+                cause: StopCause::Suspended,
+                hindrance: account.or(known.refused.as_deref().map(Refused::message)),
+            }
         }
         Attempt::Unknown(made) if let Some(account) = awaited_account(made, &at.identity) => {
             Situation::Starting { message: format!("waiting for {account}") }
@@ -153,23 +205,29 @@ fn situation_at_athena(object: &AthenaSession, known: &LocalState, at: &Environm
         Attempt::Live(_, id) => live(&status, id, known, at),
         Attempt::Over(_, reason) => match after_end(object, at) {
             // The next attempt is due, and the work group does not take it.
-            AfterEnd::Attempt { time, .. } if time <= at.now && known.refused.as_ref().is_some_and(|refused| refused.call == Call::WorkGroup) => {
+            AfterEnd::Attempt { time, .. }
+                if time <= at.now
+                    && known.refused.as_ref().is_some_and(|refused| refused.call == Call::WorkGroup) =>
+            {
                 waiting_for_start(&status, known, at)
             }
-            AfterEnd::Attempt { restarts, time, resumed: false, .. } if reason.is_failure() => Situation::Restarting {
-                // The reason of the row announces the restart; the message gives the end of the last attempt.
-                message: format!(
-                    "{}: {}; restart {restarts} of {} follows at {}",
-                    reason.as_str(),
-                    over(&status, reason),
-                    object.spec.max_restarts(),
-                    seconds(time).0
-                ),
-            },
-            AfterEnd::Attempt { .. } => Situation::Starting { message: over(&status, reason) },
-            AfterEnd::Deletion { .. } | AfterEnd::None => {
-                Situation::Over { reason: (*reason).clone(), message: format!("{}{}", over(&status, reason), cure(reason)) }
+            AfterEnd::Attempt { restarts, time, resumed: false, .. } if reason.is_failure() => {
+                Situation::Restarting {
+                    // The reason of the row announces the restart; the message gives the end of the last attempt.
+                    message: format!(
+                        "{}: {}; restart {restarts} of {} follows at {}",
+                        reason.as_str(),
+                        over(&status, reason),
+                        object.spec.max_restarts(),
+                        seconds(time).0
+                    ),
+                }
             }
+            AfterEnd::Attempt { .. } => Situation::Starting { message: over(&status, reason) },
+            AfterEnd::Deletion { .. } | AfterEnd::None => Situation::Over {
+                reason: (*reason).clone(),
+                message: format!("{}{}", over(&status, reason), cure(reason)),
+            },
         },
     }
 }
@@ -181,11 +239,19 @@ fn live(status: &AthenaSessionStatus, id: &str, known: &LocalState, at: &Environ
     let was_stale = condition(status, "Ready").is_some_and(|ready| ready.reason == "ObservationStale");
     match (&known.refused, &known.look_refused) {
         // A refusal because of the rate and a missing answer pass, however long they last.
-        (Some(refused), _) if refused.call == Call::Terminate && !passes(refused.refusal.class) && at.now >= refused.since + at.limits.healing => {
-            Situation::TerminateRefused { available, message: format!("session {id} lives on: {}", refused.message()) }
+        (Some(refused), _)
+            if refused.call == Call::Terminate
+                && !passes(refused.refusal.class)
+                && at.now >= refused.since + at.limits.healing =>
+        {
+            Situation::TerminateRefused {
+                available,
+                message: format!("session {id} lives on: {}", refused.message()),
+            }
         }
         (_, refused) if known.is_stale(at) || (refused.is_some() && was_stale) => {
-            let why = refused.as_deref().map_or_else(|| "Athena does not find it".to_owned(), Refused::message);
+            let why =
+                refused.as_deref().map_or_else(|| "Athena does not find it".to_owned(), Refused::message);
             let seen = known.seen_time.map(|time| format!(" since {}", seconds(time).0)).unwrap_or_default();
             Situation::Stale { message: format!("session {id} has not been seen{seen}: {why}") }
         }
@@ -208,11 +274,15 @@ fn waiting_for_start(status: &AthenaSessionStatus, known: &LocalState, at: &Envi
     match class {
         ErrorClass::Unanswered | ErrorClass::NotSent => Situation::Starting { message },
         ErrorClass::Throttled | ErrorClass::Capacity => Situation::Queued { reason, message },
-        ErrorClass::MayHeal | ErrorClass::NotFound => {
-            Situation::Refused { reason, message, stalled: was_stalled || at.now >= refused.since + at.limits.healing }
-        }
+        ErrorClass::MayHeal | ErrorClass::NotFound => Situation::Refused {
+            reason,
+            message,
+            stalled: was_stalled || at.now >= refused.since + at.limits.healing,
+        },
         // Its session may be found yet.
-        ErrorClass::TokenConflict => Situation::Refused { reason, message, stalled: known.absence().is_some() || was_stalled },
+        ErrorClass::TokenConflict => {
+            Situation::Refused { reason, message, stalled: known.absence().is_some() || was_stalled }
+        }
         ErrorClass::Rejected => Situation::Refused { reason, message, stalled: true },
     }
 }
@@ -222,22 +292,36 @@ fn over(status: &AthenaSessionStatus, reason: &EndReason) -> String {
     let id = status.session_id.as_deref().unwrap_or("of this attempt");
     let end = status.end_time.as_ref().map(|end| format!(" at {}", end.0)).unwrap_or_default();
     let work = last_time_at_work(status);
-    let work = work.map(|time| format!(" (known to have been at work, or to have just become idle, until {})", seconds(time).0)).unwrap_or_default();
+    let work = work
+        .map(|time| {
+            format!(" (known to have been at work, or to have just become idle, until {})", seconds(time).0)
+        })
+        .unwrap_or_default();
     match reason {
         EndReason::Suspended => "suspended before; starting again".into(),
         EndReason::DeadlineExceeded => format!("session {id} was ended when the active deadline was over"),
         EndReason::IdleTimeout => format!("session {id}{work} ended{end}: this counts as its idle timeout"),
         EndReason::StoppedOutside if leaves_open(status.state_change_reason.as_deref()) => {
-            format!("session {id}{work} ended{end}, too early for its idle timeout: it was ended from outside{athena}")
+            format!(
+                "session {id}{work} ended{end}, too early for its idle timeout: it was ended from outside{athena}"
+            )
         }
         EndReason::StoppedOutside => format!("session {id} was ended from outside{athena}"),
         EndReason::SessionFailed => format!("session {id} failed{athena}"),
         EndReason::SessionDegraded => format!("session {id} was degraded and was ended"),
-        EndReason::StartupDeadlineExceeded => format!("session {id} was not ready within its startup deadline and was ended"),
-        EndReason::SessionVanished => format!("Athena does not know session {id}{work} any more, too early for its idle timeout"),
-        EndReason::SessionLost => "what became of StartSession is not known and nothing of it lives: starting again".into(),
+        EndReason::StartupDeadlineExceeded => {
+            format!("session {id} was not ready within its startup deadline and was ended")
+        }
+        EndReason::SessionVanished => {
+            format!("Athena does not know session {id}{work} any more, too early for its idle timeout")
+        }
+        EndReason::SessionLost => {
+            "what became of StartSession is not known and nothing of it lives: starting again".into()
+        }
         EndReason::InvalidRequest => format!("no session can be started as the object asks{athena}"),
-        EndReason::TokenMismatch | EndReason::SessionAlreadyExists => format!("StartSession refuses the request{athena}"),
+        EndReason::TokenMismatch | EndReason::SessionAlreadyExists => {
+            format!("StartSession refuses the request{athena}")
+        }
         EndReason::Other(word) => format!("session {id} ended: {word}{athena}"),
     }
 }
@@ -245,7 +329,8 @@ fn over(status: &AthenaSessionStatus, reason: &EndReason) -> String {
 /// Returns a reason that conditions accept; a status written by hand may hold any text.
 fn reason_word(reason: &EndReason) -> &str {
     let word = reason.as_str();
-    let letters = word.starts_with(|letter: char| letter.is_ascii_alphabetic()) && word.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    let letters = word.starts_with(|letter: char| letter.is_ascii_alphabetic())
+        && word.bytes().all(|byte| byte.is_ascii_alphanumeric());
     let fits = letters && word.len() <= 64;
     if fits { word } else { "SessionEnded" }
 }
@@ -262,12 +347,16 @@ fn cure(reason: &EndReason) -> &'static str {
 /// Returns the message about the cause for which a deletion waits, and the command that releases the object at once.
 fn awaited(object: &AthenaSession, attempt: &Attempt<'_>, known: &LocalState, at: &Environment) -> String {
     let awaited = match (attempt, &known.refused) {
-        (Attempt::Unknown(made) | Attempt::Live(made, _), _) if in_other_account_or_region(made, &at.identity) => {
+        (Attempt::Unknown(made) | Attempt::Live(made, _), _)
+            if in_other_account_or_region(made, &at.identity) =>
+        {
             format!("an operator that works in region {}{}", made.region, account(made.account))
         }
         (Attempt::Unknown(made), _) if let Some(account) = awaited_account(made, &at.identity) => account,
         (Attempt::Live(_, id), Some(refused)) => format!("session {id} to end; {}", refused.message()),
-        (Attempt::Live(_, id), None) if let Some(refused) = &known.look_refused => format!("session {id} to end; {}", refused.message()),
+        (Attempt::Live(_, id), None) if let Some(refused) = &known.look_refused => {
+            format!("session {id} to end; {}", refused.message())
+        }
         (Attempt::Live(_, id), None) if known.terminated_without_effect() => {
             format!("session {id} to end; TerminateSession has had no effect so far")
         }
@@ -276,7 +365,9 @@ fn awaited(object: &AthenaSession, attempt: &Attempt<'_>, known: &LocalState, at
             format!("proof that StartSession started nothing; {}", refused.message())
         }
         (Attempt::Unknown(_), None) => "the outcome of StartSession".into(),
-        (Attempt::None, Some(refused)) => format!("proof that nothing was started before the status was lost; {}", refused.message()),
+        (Attempt::None, Some(refused)) => {
+            format!("proof that nothing was started before the status was lost; {}", refused.message())
+        }
         (Attempt::None, None) => "proof that nothing was started before the status was lost".into(),
         (Attempt::Withdrawn(_) | Attempt::Over(..), _) => return "nothing of the session lives".into(),
     };
@@ -295,7 +386,9 @@ pub(crate) fn way_out(name: &str, namespace: &str) -> String {
 /// Returns the account that an attempt waits for if it was made when the account was known, while the account is not known.
 fn awaited_account(made: &Recorded<'_>, here: &Identity) -> Option<String> {
     let account = made.account.filter(|_| here.account.is_none())?;
-    Some(format!("STS to tell in which account the operator works: the attempt was made in account {account}, and no call is made for it before"))
+    Some(format!(
+        "STS to tell in which account the operator works: the attempt was made in account {account}, and no call is made for it before"
+    ))
 }
 
 fn account(id: Option<&str>) -> String {

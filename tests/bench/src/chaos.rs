@@ -86,9 +86,14 @@ impl fmt::Display for Report {
 impl Report {
     /// What must not be.
     pub fn broken(&self) -> Vec<String> {
-        let mut broken: Vec<String> = [&self.duplicates, &self.leaks, &self.unsettled].into_iter().flatten().cloned().collect();
+        let mut broken: Vec<String> =
+            [&self.duplicates, &self.leaks, &self.unsettled].into_iter().flatten().cloned().collect();
         if self.rest > self.chaos.patience {
-            broken.push(format!("it came to rest after {} s and not within {} s", self.rest.as_secs(), self.chaos.patience.as_secs()));
+            broken.push(format!(
+                "it came to rest after {} s and not within {} s",
+                self.rest.as_secs(),
+                self.chaos.patience.as_secs()
+            ));
         }
         broken
     }
@@ -125,9 +130,18 @@ impl Chaos {
     /// When something cannot be started, a replica panics, or the API server does not answer.
     pub async fn run(self, binary: &Path) -> anyhow::Result<Report> {
         let latency = Duration::from_millis(50);
-        let ground = Ground::at(binary.to_owned(), Config { latency, seed: self.seed, ..Config::default() }).await?;
+        let ground =
+            Ground::at(binary.to_owned(), Config { latency, seed: self.seed, ..Config::default() }).await?;
         let random = Rng::with_seed(self.seed);
-        let mut run = Run { chaos: self, ground: &ground, binary, random, replicas: Vec::new(), deleted: HashSet::new(), done: BTreeMap::new() };
+        let mut run = Run {
+            chaos: self,
+            ground: &ground,
+            binary,
+            random,
+            replicas: Vec::new(),
+            deleted: HashSet::new(),
+            done: BTreeMap::new(),
+        };
         for _ in 0..REPLICAS {
             let replica = run.replica()?;
             run.replicas.push(replica);
@@ -187,7 +201,12 @@ impl Run<'_> {
                 _ => {}
             }
             let body = manifest.to_string().into();
-            async move { client.ok(Ask { body, accept: METADATA, ..Ask::bare(Method::POST, object.collection()) }).await.map(drop) }
+            async move {
+                client
+                    .ok(Ask { body, accept: METADATA, ..Ask::bare(Method::POST, object.collection()) })
+                    .await
+                    .map(drop)
+            }
         })
         .await
     }
@@ -238,7 +257,12 @@ impl Run<'_> {
         let suspend = self.random.bool();
         let Some(object) = self.any_object() else { return Ok("nothing") };
         let body = json!({ "spec": { "suspend": suspend } }).to_string().into();
-        let patch = Ask { content_type: "application/merge-patch+json", accept: METADATA, body, ..Ask::bare(Method::PATCH, object.path()) };
+        let patch = Ask {
+            content_type: "application/merge-patch+json",
+            accept: METADATA,
+            body,
+            ..Ask::bare(Method::PATCH, object.path())
+        };
         self.ground.client.ok(patch).await?;
         Ok(if suspend { "suspends" } else { "resumes" })
     }
@@ -248,14 +272,19 @@ impl Run<'_> {
         if self.deleted.len() * 3 >= self.chaos.objects || !self.deleted.insert(number) {
             return Ok("nothing");
         }
-        self.ground.client.ok(Ask { accept: METADATA, ..Ask::bare(Method::DELETE, Object::new(ROUND, number).path()) }).await?;
+        self.ground
+            .client
+            .ok(Ask { accept: METADATA, ..Ask::bare(Method::DELETE, Object::new(ROUND, number).path()) })
+            .await?;
         Ok("deletions")
     }
 
     fn fail(&mut self) -> anyhow::Result<&'static str> {
-        let live: Vec<SessionRecord> = self.ground.emulator.sessions().into_iter().filter(|session| session.live).collect();
+        let live: Vec<SessionRecord> =
+            self.ground.emulator.sessions().into_iter().filter(|session| session.live).collect();
         let Some(session) = self.random.choice(&live) else { return Ok("nothing") };
-        let named = |state: &str| Change::State { state: state.to_owned(), reason: Some("it was so".to_owned()) };
+        let named =
+            |state: &str| Change::State { state: state.to_owned(), reason: Some("it was so".to_owned()) };
         let change = match self.random.u32(0..4) {
             0 => named(state::FAILED),
             1 => named("DEGRADED"),
@@ -289,18 +318,49 @@ impl Run<'_> {
     }
 
     fn set_faults(&mut self) -> &'static str {
-        let internal = FaultKind::Fail { status: 500, code: "InternalServerException".into(), message: "an internal error".into() };
-        let quota = FaultKind::Fail { status: 400, code: "TooManyRequestsException".into(), message: "Maximum allowed sessions exceeded".into() };
-        let refusal = FaultKind::Fail { status: 400, code: "InvalidRequestException".into(), message: "KMS key k does not exist".into() };
-        let (late, hang) = (FaultKind::Delay { duration: Duration::from_secs(3) }, FaultKind::Hang { effect: self.random.bool() });
-        let kinds = [FaultKind::Throttle, internal, FaultKind::DropBefore, FaultKind::DropAfter, late, hang, FaultKind::malformed(), quota, refusal];
+        let internal = FaultKind::Fail {
+            status: 500,
+            code: "InternalServerException".into(),
+            message: "an internal error".into(),
+        };
+        let quota = FaultKind::Fail {
+            status: 400,
+            code: "TooManyRequestsException".into(),
+            message: "Maximum allowed sessions exceeded".into(),
+        };
+        let refusal = FaultKind::Fail {
+            status: 400,
+            code: "InvalidRequestException".into(),
+            message: "KMS key k does not exist".into(),
+        };
+        let (late, hang) = (
+            FaultKind::Delay { duration: Duration::from_secs(3) },
+            FaultKind::Hang { effect: self.random.bool() },
+        );
+        let kinds = [
+            FaultKind::Throttle,
+            internal,
+            FaultKind::DropBefore,
+            FaultKind::DropAfter,
+            late,
+            hang,
+            FaultKind::malformed(),
+            quota,
+            refusal,
+        ];
         let chance = self.random.f64() * 0.05;
-        self.ground.emulator.set_faults(kinds.into_iter().map(|kind| Fault::new("*", kind).chance(chance)).collect());
+        self.ground
+            .emulator
+            .set_faults(kinds.into_iter().map(|kind| Fault::new("*", kind).chance(chance)).collect());
         "fault_changes"
     }
 
     async fn list(&self) -> anyhow::Result<Vec<Value>> {
-        let text = self.ground.client.ok(Ask::bare(Method::GET, "/apis/athena-operator.io/v1alpha1/athenasessions")).await?;
+        let text = self
+            .ground
+            .client
+            .ok(Ask::bare(Method::GET, "/apis/athena-operator.io/v1alpha1/athenasessions"))
+            .await?;
         let mut list: Value = serde_json::from_slice(&text)?;
         Ok(list["items"].as_array_mut().map(std::mem::take).unwrap_or_default())
     }
@@ -314,9 +374,11 @@ impl Run<'_> {
             tokio::time::sleep(Duration::from_secs(2)).await;
             self.mend()?;
             let objects = self.list().await?;
-            let versions: Vec<Value> = objects.iter().map(|object| object["metadata"]["resourceVersion"].clone()).collect();
+            let versions: Vec<Value> =
+                objects.iter().map(|object| object["metadata"]["resourceVersion"].clone()).collect();
             let sessions = self.ground.emulator.sessions();
-            let lives: Vec<(String, String)> = sessions.iter().map(|session| (session.session_id.clone(), session.state.clone())).collect();
+            let lives: Vec<(String, String)> =
+                sessions.iter().map(|session| (session.session_id.clone(), session.state.clone())).collect();
             let now = Some((versions, lives));
             if before != now {
                 (last_change, before) = (Instant::now(), now);
@@ -333,17 +395,24 @@ impl Run<'_> {
 /// Why an object is not where its spec asks.
 fn unsettled(object: &Value, sessions: &[SessionRecord]) -> Option<String> {
     let name = &object["metadata"]["name"];
-    let ready = object["status"]["conditions"].as_array()?.iter().find(|condition| condition["type"] == "Ready");
-    let shown = ready.map(|ready| format!("{} {}: {}", ready["status"], ready["reason"], ready["message"])).unwrap_or_default();
+    let ready =
+        object["status"]["conditions"].as_array()?.iter().find(|condition| condition["type"] == "Ready");
+    let shown = ready
+        .map(|ready| format!("{} {}: {}", ready["status"], ready["reason"], ready["message"]))
+        .unwrap_or_default();
     let id = object["status"]["sessionId"].as_str().unwrap_or_default();
     let live = sessions.iter().any(|session| session.session_id == id && session.live);
     let reason = ready.map(|ready| ready["reason"].clone()).unwrap_or_default();
-    let is_at_rest =
-        ready.is_some_and(|ready| ready["status"] != "Unknown") && object["metadata"]["generation"] == object["status"]["observedGeneration"];
+    let is_at_rest = ready.is_some_and(|ready| ready["status"] != "Unknown")
+        && object["metadata"]["generation"] == object["status"]["observedGeneration"];
     let wants = object["spec"]["suspend"] != true;
     let works = reason == "SessionIdle" || reason == "SessionBusy";
-    let is_right = object["metadata"]["deletionTimestamp"].is_null() && is_at_rest && works == live && (wants || reason == "Suspended");
-    (!is_right).then(|| format!("{name} is not at rest: suspend {}, session {id} live {live}, {shown}", !wants))
+    let is_right = object["metadata"]["deletionTimestamp"].is_null()
+        && is_at_rest
+        && works == live
+        && (wants || reason == "Suspended");
+    (!is_right)
+        .then(|| format!("{name} is not at rest: suspend {}, session {id} live {live}, {shown}", !wants))
 }
 
 /// Attempts and objects that had more than one session at a time.
@@ -356,7 +425,11 @@ fn duplicates(sessions: &[SessionRecord]) -> Vec<String> {
         objects.entry(token.get(..UID).unwrap_or(token)).or_default().push(session);
     }
     let ending = |session: &SessionRecord| {
-        session.states.iter().find(|(name, _)| matches!(name.as_str(), "TERMINATING" | "TERMINATED" | "FAILED")).map(|(_, time)| *time)
+        session
+            .states
+            .iter()
+            .find(|(name, _)| matches!(name.as_str(), "TERMINATING" | "TERMINATED" | "FAILED"))
+            .map(|(_, time)| *time)
     };
     let begin = |session: &SessionRecord| session.states.first().map_or(Timestamp::MAX, |(_, time)| *time);
     let twice = attempts
@@ -365,17 +438,28 @@ fn duplicates(sessions: &[SessionRecord]) -> Vec<String> {
         .map(|(token, sessions)| format!("{} sessions have token {token}", sessions.len()));
     let beside = objects.into_iter().filter_map(|(uid, mut sessions)| {
         sessions.sort_by_key(|session| begin(session));
-        let overlap = sessions.windows(2).find(|pair| ending(pair[0]).is_none_or(|end| end > begin(pair[1])))?;
-        Some(format!("sessions {} and {} of {uid} lived at a time", overlap[0].session_id, overlap[1].session_id))
+        let overlap =
+            sessions.windows(2).find(|pair| ending(pair[0]).is_none_or(|end| end > begin(pair[1])))?;
+        Some(format!(
+            "sessions {} and {} of {uid} lived at a time",
+            overlap[0].session_id, overlap[1].session_id
+        ))
     });
     twice.chain(beside).collect()
 }
 
 /// Live sessions that no object has.
 fn leaks(sessions: &[SessionRecord], objects: &[Value]) -> Vec<String> {
-    let named: HashSet<&str> = objects.iter().filter_map(|object| object["status"]["sessionId"].as_str()).collect();
+    let named: HashSet<&str> =
+        objects.iter().filter_map(|object| object["status"]["sessionId"].as_str()).collect();
     let left = sessions.iter().filter(|session| session.live && !named.contains(session.session_id.as_str()));
-    left.map(|session| format!("session {} lives in {} without an object: {:?}", session.session_id, session.state, session.token)).collect()
+    left.map(|session| {
+        format!(
+            "session {} lives in {} without an object: {:?}",
+            session.session_id, session.state, session.token
+        )
+    })
+    .collect()
 }
 
 /// The time that it may take to come to rest at so many calls a second.

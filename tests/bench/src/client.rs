@@ -74,15 +74,22 @@ impl Client {
     pub async fn new(kubeconfig: &Path, protocol: Protocol, connections: usize) -> anyhow::Result<Self> {
         let file = Kubeconfig::read_from(kubeconfig).context("cannot read the kubeconfig")?;
         // kube keeps the token to itself; a kubeconfig of the test cluster is JSON.
-        let text: serde_json::Value = serde_json::from_slice(&std::fs::read(kubeconfig)?).context("the kubeconfig is not JSON")?;
-        let token = text.pointer("/users/0/user/token").and_then(serde_json::Value::as_str).context("the kubeconfig has no token")?;
-        let config = kube::Config::from_custom_kubeconfig(file, &KubeConfigOptions::default()).await.context("cannot use the kubeconfig")?;
+        let text: serde_json::Value =
+            serde_json::from_slice(&std::fs::read(kubeconfig)?).context("the kubeconfig is not JSON")?;
+        let token = text
+            .pointer("/users/0/user/token")
+            .and_then(serde_json::Value::as_str)
+            .context("the kubeconfig has no token")?;
+        let config = kube::Config::from_custom_kubeconfig(file, &KubeConfigOptions::default())
+            .await
+            .context("cannot use the kubeconfig")?;
         let pool = || {
             let mut connector = HttpConnector::new();
             connector.enforce_http(false);
             // Small writes that wait for each other's replies would wait for Nagle's algorithm, too.
             connector.set_nodelay(true);
-            let builder = HttpsConnectorBuilder::new().with_tls_config(config.rustls_client_config()?).https_only();
+            let builder =
+                HttpsConnectorBuilder::new().with_tls_config(config.rustls_client_config()?).https_only();
             let connector = match protocol {
                 Protocol::Http2 => builder.enable_all_versions().wrap_connector(connector),
                 Protocol::Http1 => builder.enable_http1().wrap_connector(connector),

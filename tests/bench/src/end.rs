@@ -43,7 +43,12 @@ pub async fn start(ground: &Ground, objects: usize) -> anyhow::Result<(Operator,
     let ready = begin.elapsed();
     ground.quiet(&operator, QUIET, patience(objects)).await?;
     let quiet = begin.elapsed().saturating_sub(QUIET);
-    let start = Start { ready, quiet, calls: by_operation(&ground.emulator.calls_after(calls)), memory: process::memory(operator.pid())? };
+    let start = Start {
+        ready,
+        quiet,
+        calls: by_operation(&ground.emulator.calls_after(calls)),
+        memory: process::memory(operator.pid())?,
+    };
     Ok((operator, start))
 }
 
@@ -62,11 +67,15 @@ pub struct Work {
 /// When one does not.
 pub async fn finish(ground: &Ground, operator: &Operator, objects: usize) -> anyhow::Result<Work> {
     let (calls, begin) = (ground.emulator.call_count(), Instant::now());
-    for session in ground.emulator.sessions().iter().filter(|session| session.live && session.token.is_some()) {
+    for session in ground.emulator.sessions().iter().filter(|session| session.live && session.token.is_some())
+    {
         ground.emulator.set_state(&session.session_id, Change::Terminate)?;
     }
     let ended = || ground.watch.table().ended() == objects;
-    until("all objects show the end of their session", patience(objects), ended, || format!("{} do", ground.watch.table().ended())).await?;
+    until("all objects show the end of their session", patience(objects), ended, || {
+        format!("{} do", ground.watch.table().ended())
+    })
+    .await?;
     let time = begin.elapsed();
     ground.quiet(operator, QUIET, patience(objects)).await?;
     Ok(Work { time, calls: by_operation(&ground.emulator.calls_after(calls)) })
@@ -81,10 +90,14 @@ pub async fn delete(ground: &Ground, round: &str, objects: usize) -> anyhow::Res
     let (client, round) = (ground.client.clone(), round.to_owned());
     let deletion = for_each(objects, 16, move |number| {
         let (client, object) = (client.clone(), Object::new(&round, number));
-        async move { client.ok(Ask { accept: METADATA, ..Ask::bare(Method::DELETE, object.path()) }).await.map(drop) }
+        async move {
+            client.ok(Ask { accept: METADATA, ..Ask::bare(Method::DELETE, object.path()) }).await.map(drop)
+        }
     });
     let gone = || ground.watch.table().present() == 0;
-    let gone = until("all objects are gone", patience(objects), gone, || format!("{} are there", ground.watch.table().present()));
+    let gone = until("all objects are gone", patience(objects), gone, || {
+        format!("{} are there", ground.watch.table().present())
+    });
     tokio::try_join!(deletion, gone)?;
     Ok(Work { time: begin.elapsed(), calls: by_operation(&ground.emulator.calls_after(calls)) })
 }

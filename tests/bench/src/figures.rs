@@ -6,7 +6,12 @@ use std::time::Duration;
 pub fn percentile(values: &[Duration], part: f64) -> Option<Duration> {
     let mut sorted = values.to_vec();
     sorted.sort_unstable();
-    #[allow(clippy::cast_possible_truncation, clippy::cast_precision_loss, clippy::cast_sign_loss, reason = "counts are small")]
+    #[allow(
+        clippy::cast_possible_truncation,
+        clippy::cast_precision_loss,
+        clippy::cast_sign_loss,
+        reason = "counts are small"
+    )]
     let rank = (part * sorted.len() as f64).ceil() as usize;
     sorted.get(rank.saturating_sub(1).min(sorted.len().checked_sub(1)?)).copied()
 }

@@ -78,11 +78,24 @@ pub async fn run(binary: &Path, objects: usize) -> anyhow::Result<Flips> {
     let operator = ground.limited_operator(&[])?;
     ground.quiet(&operator, Duration::from_secs(5), Duration::from_mins(2)).await?;
     ground.say("the sessions begin to work and to rest in turn");
-    let sessions: Vec<String> = ground.emulator.sessions().into_iter().filter(|session| session.live).map(|session| session.session_id).collect();
+    let sessions: Vec<String> = ground
+        .emulator
+        .sessions()
+        .into_iter()
+        .filter(|session| session.live)
+        .map(|session| session.session_id)
+        .collect();
     ensure!(sessions.len() == objects, "{} sessions of {objects} live", sessions.len());
     // Their first work is recorded at once.
     change(&ground, &sessions, state::BUSY)?;
-    let shown = || ground.watch.table().objects().filter(|(_, seen)| seen.states.last().is_some_and(|(last, _)| last == state::BUSY)).count();
+    let shown = || {
+        ground
+            .watch
+            .table()
+            .objects()
+            .filter(|(_, seen)| seen.states.last().is_some_and(|(last, _)| last == state::BUSY))
+            .count()
+    };
     until("all are busy", SWEEP * 6, || shown() == objects, || format!("{} are", shown())).await?;
     let before = ground.counts(&operator).await?;
     let mut clock = tokio::time::interval(PERIOD);

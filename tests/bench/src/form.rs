@@ -32,12 +32,23 @@ pub enum Form {
 
 impl Form {
     /// All of them.
-    pub const ALL: [Self; 7] =
-        [Self::Merge, Self::MergeMetadata, Self::JsonPatch, Self::JsonPatchMetadata, Self::Put, Self::PutMetadata, Self::Apply];
+    pub const ALL: [Self; 7] = [
+        Self::Merge,
+        Self::MergeMetadata,
+        Self::JsonPatch,
+        Self::JsonPatchMetadata,
+        Self::Put,
+        Self::PutMetadata,
+        Self::Apply,
+    ];
 
     /// What it wants as a reply.
     pub fn accept(self) -> &'static str {
-        if matches!(self, Self::MergeMetadata | Self::JsonPatchMetadata | Self::PutMetadata) { METADATA } else { JSON }
+        if matches!(self, Self::MergeMetadata | Self::JsonPatchMetadata | Self::PutMetadata) {
+            METADATA
+        } else {
+            JSON
+        }
     }
 }
 
@@ -72,7 +83,12 @@ pub struct Write {
 
 /// The writes of a life in a form.
 pub fn writes(changes: &[Change], form: Form) -> Vec<Write> {
-    let write = |change: &Change| Write { form, status: change.status, body: body(change, form).to_string(), patch: change.patch.clone() };
+    let write = |change: &Change| Write {
+        form,
+        status: change.status,
+        body: body(change, form).to_string(),
+        patch: change.patch.clone(),
+    };
     changes.iter().map(write).collect()
 }
 
@@ -143,7 +159,10 @@ impl Write {
             merge(&mut whole, &self.patch);
             whole.to_string()
         } else {
-            self.body.replace(VERSION, &version(reply)?).replace(NAME, &object.name).replace(WORK_GROUP, &object.work_group)
+            self.body
+                .replace(VERSION, &version(reply)?)
+                .replace(NAME, &object.name)
+                .replace(WORK_GROUP, &object.work_group)
         };
         let subresource = if self.status { "/status" } else { "" };
         let force = if self.form == Form::Apply { "&force=true" } else { "" };
@@ -185,7 +204,8 @@ mod tests {
         for form in Form::ALL {
             let ask = writes(std::slice::from_ref(&change), form)[0].ask(&object, reply)?;
             let body: Value = serde_json::from_slice(&ask.body)?;
-            let version = if body.is_array() { &body[0]["value"] } else { &body["metadata"]["resourceVersion"] };
+            let version =
+                if body.is_array() { &body[0]["value"] } else { &body["metadata"]["resourceVersion"] };
             assert_eq!(version, "41", "{form}");
             assert!(ask.path.contains("/bench-0/athenasessions/x-0/status?"), "{}", ask.path);
         }
@@ -201,6 +221,9 @@ mod tests {
             json!({ "status": { "a": { "x": 2, "y": 1 } } }),
             json!({ "status": { "a": { "x": 2 } } }),
         );
-        assert_eq!(json_patch(&changed)[1], json!({ "op": "add", "path": "/status/a", "value": { "x": 2, "y": 1 } }));
+        assert_eq!(
+            json_patch(&changed)[1],
+            json!({ "op": "add", "path": "/status/a", "value": { "x": 2, "y": 1 } })
+        );
     }
 }

@@ -66,7 +66,9 @@ pub async fn run(binary: &Path, objects: usize) -> anyhow::Result<Vec<Cost>> {
     for round in 0..ROUNDS {
         ground.say(&format!("round {} of {ROUNDS}", round + 1));
         for (number, (writer, cost)) in writers.iter().zip(&mut costs).enumerate() {
-            cost.rounds.push(writer.round(&ground, &format!("form-{round}-{number}"), &life.changes, objects).await?);
+            cost.rounds.push(
+                writer.round(&ground, &format!("form-{round}-{number}"), &life.changes, objects).await?,
+            );
         }
     }
     costs.sort_by(|one, other| one.server_cpu().total_cmp(&other.server_cpu()));
@@ -75,7 +77,8 @@ pub async fn run(binary: &Path, objects: usize) -> anyhow::Result<Vec<Cost>> {
 
 /// The costs as a table.
 pub fn table(costs: &[Cost]) -> Vec<Vec<String>> {
-    let mut rows = vec![["form", "protocol", "objects/s", "API server CPU per object, ms"].map(str::to_owned).to_vec()];
+    let mut rows =
+        vec![["form", "protocol", "objects/s", "API server CPU per object, ms"].map(str::to_owned).to_vec()];
     for cost in costs {
         let protocol = match cost.protocol {
             Protocol::Http2 => "HTTP/2",

@@ -45,7 +45,11 @@ impl Ground {
     /// When something cannot be started.
     pub async fn start(binary: PathBuf) -> anyhow::Result<Self> {
         let (creating, created) = (Duration::from_millis(300), Duration::ZERO);
-        Self::at(binary, Config { latency: Duration::from_millis(50), creating, created, ..Config::default() }).await
+        Self::at(
+            binary,
+            Config { latency: Duration::from_millis(50), creating, created, ..Config::default() },
+        )
+        .await
     }
 
     /// The same at another Athena, whose work groups are the bench's.
@@ -54,8 +58,10 @@ impl Ground {
     /// When something cannot be started.
     pub async fn at(binary: PathBuf, athena: Config) -> anyhow::Result<Self> {
         // Nothing is to end by being idle while it is measured.
-        let group = |number| WorkGroup { name: work_group(number), idle_minutes: 480, ..WorkGroup::default() };
-        let emulator = Emulator::start(Config { work_groups: (0..WORK_GROUPS).map(group).collect(), ..athena }).await?;
+        let group =
+            |number| WorkGroup { name: work_group(number), idle_minutes: 480, ..WorkGroup::default() };
+        let emulator =
+            Emulator::start(Config { work_groups: (0..WORK_GROUPS).map(group).collect(), ..athena }).await?;
         let stage = tokio::task::block_in_place(|| {
             let stage = Stage::start_without_audit()?;
             for number in 0..NAMESPACES {
@@ -100,7 +106,8 @@ impl Ground {
     /// When it is not.
     pub fn limited_operator(&self, flags: &[&str]) -> anyhow::Result<Operator> {
         let url = self.emulator.url();
-        let options = OperatorOptions { binary: &self.binary, scope: Scope::Everywhere, athena: &url, flags, env: &[] };
+        let options =
+            OperatorOptions { binary: &self.binary, scope: Scope::Everywhere, athena: &url, flags, env: &[] };
         tokio::task::block_in_place(|| {
             let operator = Operator::start(&self.stage, &options)?;
             operator.wait_until_ready()?;
@@ -151,7 +158,12 @@ impl Ground {
     ///
     /// # Errors
     /// When that does not come to be within `patience`.
-    pub async fn quiet(&self, operator: &Operator, so_long: Duration, patience: Duration) -> anyhow::Result<()> {
+    pub async fn quiet(
+        &self,
+        operator: &Operator,
+        so_long: Duration,
+        patience: Duration,
+    ) -> anyhow::Result<()> {
         let begin = Instant::now();
         let mut since = begin;
         let mut calls = self.emulator.call_count();

@@ -54,9 +54,20 @@ pub async fn record(ground: &Ground, operator: &Operator) -> anyhow::Result<Life
     let told: Vec<String> = all.iter().map(|change| change.patch.to_string()).collect();
     let surplus = (all.len() != CHANGES).then(|| told.clone());
     let changes = folded(all);
-    ensure!(changes.len() == CHANGES, "a start took {} changes and not {CHANGES}:\n{}", told.len(), told.join("\n"));
+    ensure!(
+        changes.len() == CHANGES,
+        "a start took {} changes and not {CHANGES}:\n{}",
+        told.len(),
+        told.join("\n")
+    );
     ground.client.ok(Ask::bare(Method::DELETE, object.path())).await?;
-    until("the first object is gone", Duration::from_mins(1), || ground.watch.table().present() == 0, || operator.raw_log()).await?;
+    until(
+        "the first object is gone",
+        Duration::from_mins(1),
+        || ground.watch.table().present() == 0,
+        || operator.raw_log(),
+    )
+    .await?;
     Ok(Life { changes, surplus })
 }
 
@@ -65,7 +76,9 @@ fn folded(changes: Vec<Change>) -> Vec<Change> {
     let mut folded: Vec<Change> = Vec::new();
     for change in changes {
         match folded.last_mut() {
-            Some(last) if last.status && change.status && last.patch["status"].get("conditions").is_none() => {
+            Some(last)
+                if last.status && change.status && last.patch["status"].get("conditions").is_none() =>
+            {
                 last.patch = difference(&last.before, &change.after);
                 last.after = change.after;
             }
@@ -157,7 +170,12 @@ mod tests {
 
     #[test]
     fn a_change_without_conditions_is_a_part_of_the_next() {
-        let change = |before: Value, after: Value| Change { status: true, patch: difference(&before, &after), before, after };
+        let change = |before: Value, after: Value| Change {
+            status: true,
+            patch: difference(&before, &after),
+            before,
+            after,
+        };
         let versions = [
             json!({}),
             json!({ "status": { "conditions": [1] } }),
@@ -166,13 +184,20 @@ mod tests {
         ];
         let all = versions.windows(2).map(|pair| change(pair[0].clone(), pair[1].clone())).collect();
         let patches: Vec<Value> = folded(all).into_iter().map(|change| change.patch).collect();
-        assert_eq!(patches, [json!({ "status": { "conditions": [1] } }), json!({ "status": { "conditions": [2], "x": 1 } })]);
+        assert_eq!(
+            patches,
+            [json!({ "status": { "conditions": [1] } }), json!({ "status": { "conditions": [2], "x": 1 } })]
+        );
     }
 
     #[test]
     fn a_change_is_of_the_status_or_of_the_rest() -> anyhow::Result<()> {
         let version = |number: u32, finalizers: Value, status: Value| json!({ "metadata": { "resourceVersion": number.to_string(), "managedFields": [number], "finalizers": finalizers }, "status": status });
-        let versions = [version(1, json!([]), json!({})), version(2, json!(["f"]), json!({})), version(3, json!(["f"]), json!({ "attempt": 0 }))];
+        let versions = [
+            version(1, json!([]), json!({})),
+            version(2, json!(["f"]), json!({})),
+            version(3, json!(["f"]), json!({ "attempt": 0 })),
+        ];
         let changes = changes(&versions)?;
         assert_eq!(changes.iter().map(|change| change.status).collect::<Vec<_>>(), [false, true]);
         assert_eq!(changes[0].patch, json!({ "metadata": { "finalizers": ["f"] } }));

@@ -64,11 +64,22 @@ impl Limited {
     /// Returns the bounds that are broken.
     pub fn broken(&self) -> Vec<String> {
         let mut broken = Vec::new();
-        let mut check = |holds: bool, what: String| broken.extend((!holds).then_some(format!("waiting for the limiter: {what}")));
-        check(self.reconciles_per_object() <= RECONCILES, format!("{:.1} reconciles per object and not {RECONCILES}", self.reconciles_per_object()));
+        let mut check = |holds: bool, what: String| {
+            broken.extend((!holds).then_some(format!("waiting for the limiter: {what}")))
+        };
+        check(
+            self.reconciles_per_object() <= RECONCILES,
+            format!("{:.1} reconciles per object and not {RECONCILES}", self.reconciles_per_object()),
+        );
         check(self.core() <= CORE, format!("{:.3} of a core and not {CORE}", self.core()));
-        check(self.deletion() <= DELETION, format!("a deletion that needs no call took {:?} and not {DELETION:?}", self.deletion()));
-        check(self.first_look() <= FIRST_LOOK, format!("the first look came after {:?} and not {FIRST_LOOK:?}", self.first_look()));
+        check(
+            self.deletion() <= DELETION,
+            format!("a deletion that needs no call took {:?} and not {DELETION:?}", self.deletion()),
+        );
+        check(
+            self.first_look() <= FIRST_LOOK,
+            format!("the first look came after {:?} and not {FIRST_LOOK:?}", self.first_look()),
+        );
         broken
     }
 }
@@ -118,7 +129,8 @@ pub async fn run(binary: &Path, objects: usize) -> anyhow::Result<Limited> {
         anyhow::Ok(times)
     };
     let resumed = suspend(&ground, objects, false);
-    let idle = until("all objects are idle", patience, all, || format!("{} of {objects} are", table().ready()));
+    let idle =
+        until("all objects are idle", patience, all, || format!("{} of {objects} are", table().ready()));
     let ((), (), deletions) = tokio::try_join!(resumed, idle, deleted)?;
     ensure!(operator.exit_status().is_none(), "the operator ended:\n{}", operator.raw_log());
     let time = begin.elapsed();
@@ -127,32 +139,57 @@ pub async fn run(binary: &Path, objects: usize) -> anyhow::Result<Limited> {
     let first_looks = first_looks(&ground);
     ensure!(first_looks.len() == objects, "{} first looks of {objects} were seen", first_looks.len());
     ground.stop(&operator)?;
-    Ok(Limited { objects, time, reconciles: counted.reconciles, cpu: counted.operator_cpu, deletions, first_looks, calls: made.len() })
+    Ok(Limited {
+        objects,
+        time,
+        reconciles: counted.reconciles,
+        cpu: counted.operator_cpu,
+        deletions,
+        first_looks,
+        calls: made.len(),
+    })
 }
 
 /// Makes objects whose sessions have ended since they are suspended, and a few that have finished, which are returned.
 async fn prepare(ground: &Ground, objects: usize) -> anyhow::Result<Vec<Object>> {
     let operator = ground.operator(&[])?;
     let finished: Vec<Object> = (0..5).map(|number| Object::new("finished", number)).collect();
-    let all: Vec<Object> = (0..objects).map(|number| Object::new(ROUND, number)).chain(finished.iter().cloned()).collect();
+    let all: Vec<Object> =
+        (0..objects).map(|number| Object::new(ROUND, number)).chain(finished.iter().cloned()).collect();
     let (client, created) = (ground.client.clone(), all.clone());
     let patience = Duration::from_mins(2) + Duration::from_millis(200) * u32::try_from(objects)?;
     for_each(all.len(), 16, move |number| {
         let (client, object) = (client.clone(), created[number].clone());
         async move {
             let body = object.manifest().to_string().into();
-            client.ok(Ask { body, accept: METADATA, ..Ask::bare(Method::POST, object.collection()) }).await.map(drop)
+            client
+                .ok(Ask { body, accept: METADATA, ..Ask::bare(Method::POST, object.collection()) })
+                .await
+                .map(drop)
         }
     })
     .await?;
     let table = || ground.watch.table();
-    until("all objects are Ready", patience, || table().ready() == all.len(), || format!("{} are", table().ready())).await?;
+    until(
+        "all objects are Ready",
+        patience,
+        || table().ready() == all.len(),
+        || format!("{} are", table().ready()),
+    )
+    .await?;
     for object in &finished {
-        let session = table().object(&object.key()).and_then(|seen| seen.session_id.clone()).context("a session")?;
+        let session =
+            table().object(&object.key()).and_then(|seen| seen.session_id.clone()).context("a session")?;
         ground.emulator.set_state(&session, Change::Terminate)?;
     }
     suspend(ground, objects, true).await?;
-    until("all sessions have ended", patience, || table().ended() == all.len(), || format!("{} have", table().ended())).await?;
+    until(
+        "all sessions have ended",
+        patience,
+        || table().ended() == all.len(),
+        || format!("{} have", table().ended()),
+    )
+    .await?;
     ground.quiet(&operator, Duration::from_secs(3), patience).await?;
     ground.stop(&operator)?;
     Ok(finished)
@@ -163,7 +200,12 @@ async fn suspend(ground: &Ground, objects: usize, suspend: bool) -> anyhow::Resu
     for_each(objects, 16, move |number| {
         let (client, object) = (client.clone(), Object::new(ROUND, number));
         let body = json!({ "spec": { "suspend": suspend } }).to_string().into();
-        let patch = Ask { content_type: "application/merge-patch+json", accept: METADATA, body, ..Ask::bare(Method::PATCH, object.path()) };
+        let patch = Ask {
+            content_type: "application/merge-patch+json",
+            accept: METADATA,
+            body,
+            ..Ask::bare(Method::PATCH, object.path())
+        };
         async move { client.ok(patch).await.map(drop) }
     })
     .await
@@ -175,9 +217,19 @@ fn first_looks(ground: &Ground) -> Vec<Duration> {
     let idle: HashMap<&str, Timestamp> = sessions
         .iter()
         .filter(|session| session.live)
-        .filter_map(|session| Some((session.session_id.as_str(), session.states.iter().find(|(name, _)| name == state::IDLE)?.1)))
+        .filter_map(|session| {
+            Some((
+                session.session_id.as_str(),
+                session.states.iter().find(|(name, _)| name == state::IDLE)?.1,
+            ))
+        })
         .collect();
     let table = ground.watch.table();
-    let shown = |seen: &crate::watch::Seen| seen.states.iter().rev().find(|(name, _)| name == state::IDLE).map(|(_, time)| *time);
-    table.objects().filter_map(|(_, seen)| Some(between(*idle.get(seen.session_id.as_deref()?)?, shown(seen)?))).collect()
+    let shown = |seen: &crate::watch::Seen| {
+        seen.states.iter().rev().find(|(name, _)| name == state::IDLE).map(|(_, time)| *time)
+    };
+    table
+        .objects()
+        .filter_map(|(_, seen)| Some(between(*idle.get(seen.session_id.as_deref()?)?, shown(seen)?)))
+        .collect()
 }

@@ -39,8 +39,15 @@ pub async fn run(ground: &Ground) -> anyhow::Result<Vec<Duration>> {
         ground.emulator.set_state(&session, Change::State { state: state::BUSY.to_owned(), reason: None })?;
         tokio::time::sleep(SWEEP / SESSIONS).await;
     }
-    let shown = |key: &str| ground.watch.table().object(key).and_then(|seen| first(&seen.states, state::BUSY));
+    let shown =
+        |key: &str| ground.watch.table().object(key).and_then(|seen| first(&seen.states, state::BUSY));
     let missing = || changed.iter().filter(|(key, _)| shown(key).is_none()).count();
-    until("the changed sessions are BUSY in their status", SWEEP * 6, || missing() == 0, || format!("{} are not", missing())).await?;
+    until(
+        "the changed sessions are BUSY in their status",
+        SWEEP * 6,
+        || missing() == 0,
+        || format!("{} are not", missing()),
+    )
+    .await?;
     changed.iter().map(|(key, time)| Ok(between(*time, shown(key).context("an object is gone")?))).collect()
 }

@@ -31,7 +31,11 @@ pub struct Object {
 impl Object {
     /// The object of a `number` in a `round`.
     pub fn new(round: &str, number: usize) -> Self {
-        Self { namespace: namespace(number % NAMESPACES), name: format!("{round}-{number}"), work_group: work_group(number % WORK_GROUPS) }
+        Self {
+            namespace: namespace(number % NAMESPACES),
+            name: format!("{round}-{number}"),
+            work_group: work_group(number % WORK_GROUPS),
+        }
     }
 
     /// The key under which the watch has it.

@@ -21,7 +21,10 @@ const PLOT: &str = "docs/benchmarks.svg";
 pub fn write_sizes(reports: &[Report], machine: &str) -> anyhow::Result<()> {
     let lines: Vec<String> = reports.iter().map(Report::line).collect();
     let table = report::markdown(&report::table(reports));
-    let section = format!("{machine}\n\n{table}\n```text\n{}\n```\n\n![Cost against the number of objects](benchmarks.svg)\n", lines.join("\n"));
+    let section = format!(
+        "{machine}\n\n{table}\n```text\n{}\n```\n\n![Cost against the number of objects](benchmarks.svg)\n",
+        lines.join("\n")
+    );
     let file = repository().join(PLOT);
     std::fs::write(&file, plot::svg(&panels(reports))).with_context(|| format!("cannot write {PLOT}"))?;
     write("sizes", &section)
@@ -55,8 +58,14 @@ fn panels(reports: &[Report]) -> Vec<Panel> {
     vec![
         panel("API writes per object", vec![line("", Report::writes_per_object)]),
         panel("Athena calls per object", vec![line("", Report::calls_per_object)]),
-        panel("CPU seconds per object", vec![line("operator", Report::cpu_per_object), line("API server", Report::server_cpu_per_object)]),
-        panel("RSS of the operator, MiB", vec![line("peak", |report| report.peak), line("at rest", Report::rest_memory)]),
+        panel(
+            "CPU seconds per object",
+            vec![line("operator", Report::cpu_per_object), line("API server", Report::server_cpu_per_object)],
+        ),
+        panel(
+            "RSS of the operator, MiB",
+            vec![line("peak", |report| report.peak), line("at rest", Report::rest_memory)],
+        ),
     ]
 }
 
@@ -66,10 +75,18 @@ fn panels(reports: &[Report]) -> Vec<Panel> {
 /// When something does not tell.
 pub fn machine() -> anyhow::Result<String> {
     process::check()?;
-    let read = |file: &str| std::fs::read_to_string(Path::new("/proc").join(file)).with_context(|| format!("cannot read /proc/{file}"));
-    let value = |text: &str, name: &str| Some(text.lines().find(|line| line.starts_with(name))?.split_once(':')?.1.trim().to_owned());
-    let cpu = value(&read("cpuinfo")?, "model name").unwrap_or_else(|| "a CPU that does not tell its model".to_owned());
-    let memory: f64 = value(&read("meminfo")?, "MemTotal").and_then(|text| text.split_whitespace().next()?.parse().ok()).context("no MemTotal")?;
+    let read = |file: &str| {
+        std::fs::read_to_string(Path::new("/proc").join(file))
+            .with_context(|| format!("cannot read /proc/{file}"))
+    };
+    let value = |text: &str, name: &str| {
+        Some(text.lines().find(|line| line.starts_with(name))?.split_once(':')?.1.trim().to_owned())
+    };
+    let cpu = value(&read("cpuinfo")?, "model name")
+        .unwrap_or_else(|| "a CPU that does not tell its model".to_owned());
+    let memory: f64 = value(&read("meminfo")?, "MemTotal")
+        .and_then(|text| text.split_whitespace().next()?.parse().ok())
+        .context("no MemTotal")?;
     let kernel = read("sys/kernel/osrelease")?;
     let load = read("loadavg")?.split_whitespace().next().unwrap_or_default().to_owned();
     let cores = std::thread::available_parallelism()?;
@@ -89,7 +106,10 @@ fn kubernetes() -> anyhow::Result<String> {
     let modules = repository().join("tests/cluster");
     let text = find_module(&modules)?;
     let version = |module: &str| {
-        let line = text.lines().map(str::trim).find(|line| line.trim_start_matches("require ").starts_with(module))?;
+        let line = text
+            .lines()
+            .map(str::trim)
+            .find(|line| line.trim_start_matches("require ").starts_with(module))?;
         line.split_whitespace().find(|word| word.starts_with('v')).map(str::to_owned)
     };
     let known = |module| version(module).unwrap_or_else(|| "of an unknown version".to_owned());
@@ -111,8 +131,17 @@ fn find_module(folder: &Path) -> anyhow::Result<String> {
 }
 
 fn output(program: &str, arguments: &[&str]) -> anyhow::Result<String> {
-    let output = Command::new(program).args(arguments).current_dir(repository()).output().with_context(|| format!("cannot run {program}"))?;
-    anyhow::ensure!(output.status.success(), "{program} {}: {}", arguments.join(" "), String::from_utf8_lossy(&output.stderr));
+    let output = Command::new(program)
+        .args(arguments)
+        .current_dir(repository())
+        .output()
+        .with_context(|| format!("cannot run {program}"))?;
+    anyhow::ensure!(
+        output.status.success(),
+        "{program} {}: {}",
+        arguments.join(" "),
+        String::from_utf8_lossy(&output.stderr)
+    );
     Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 

@@ -61,14 +61,22 @@ impl World<'_> {
         let mut manifest = object.manifest();
         crate::life::merge(&mut manifest["spec"], spec);
         let body = manifest.to_string().into();
-        self.client.ok(Ask { body, accept: METADATA, ..Ask::bare(Method::POST, object.collection()) }).await.map(drop)
+        self.client
+            .ok(Ask { body, accept: METADATA, ..Ask::bare(Method::POST, object.collection()) })
+            .await
+            .map(drop)
     }
 
     /// Waits until what is seen of an object is as `so` has it.
     ///
     /// # Errors
     /// When it does not come to that.
-    pub async fn until(self, object: &Object, what: &str, so: impl Fn(Option<&Seen>) -> bool) -> anyhow::Result<()> {
+    pub async fn until(
+        self,
+        object: &Object,
+        what: &str,
+        so: impl Fn(Option<&Seen>) -> bool,
+    ) -> anyhow::Result<()> {
         let start = Instant::now();
         while !so(self.watch.table().object(&object.key())) {
             if start.elapsed() > PATIENCE {
@@ -81,12 +89,20 @@ impl World<'_> {
 
     fn session(self, object: &Object) -> anyhow::Result<String> {
         let table = self.watch.table();
-        table.object(&object.key()).and_then(|seen| seen.session_id.clone()).with_context(|| format!("{} has no session", object.key()))
+        table
+            .object(&object.key())
+            .and_then(|seen| seen.session_id.clone())
+            .with_context(|| format!("{} has no session", object.key()))
     }
 
     async fn suspend(self, object: &Object, suspend: bool) -> anyhow::Result<()> {
         let body = json!({ "spec": { "suspend": suspend } }).to_string().into();
-        let patch = Ask { content_type: "application/merge-patch+json", accept: METADATA, body, ..Ask::bare(Method::PATCH, object.path()) };
+        let patch = Ask {
+            content_type: "application/merge-patch+json",
+            accept: METADATA,
+            body,
+            ..Ask::bare(Method::PATCH, object.path())
+        };
         self.client.ok(patch).await.map(drop)
     }
 
@@ -143,7 +159,9 @@ impl World<'_> {
         loop {
             for object in objects {
                 let session = self.session(object)?;
-                let enter = |state: &str| self.emulator.set_state(&session, Change::State { state: state.to_owned(), reason: None });
+                let enter = |state: &str| {
+                    self.emulator.set_state(&session, Change::State { state: state.to_owned(), reason: None })
+                };
                 enter(state::IDLE)?;
                 tokio::time::sleep(pause).await;
                 enter(state::BUSY)?;

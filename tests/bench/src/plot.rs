@@ -39,27 +39,48 @@ pub fn svg(panels: &[Panel]) -> String {
 
 fn draw(text: &mut String, panel: &Panel) {
     let points = || panel.lines.iter().flat_map(|(_, points)| points.iter().copied());
-    let (least, most) = points().fold((f64::INFINITY, 1.0_f64), |(least, most), (x, _)| (least.min(x), most.max(x)));
+    let (least, most) =
+        points().fold((f64::INFINITY, 1.0_f64), |(least, most), (x, _)| (least.min(x), most.max(x)));
     let top = scale_end(points().map(|(_, y)| y).fold(0.0, f64::max));
-    let across = |x: f64| if most > least { (x / least).ln() / (most / least).ln() * PANEL.0 } else { PANEL.0 / 2.0 };
+    let across =
+        |x: f64| if most > least { (x / least).ln() / (most / least).ln() * PANEL.0 } else { PANEL.0 / 2.0 };
     let up = |y: f64| PANEL.1 * (1.0 - y / top);
-    let _ = writeln!(text, "<text x=\"0\" y=\"-14\" font-size=\"13\" font-weight=\"bold\">{}</text>", panel.title);
+    let _ = writeln!(
+        text,
+        "<text x=\"0\" y=\"-14\" font-size=\"13\" font-weight=\"bold\">{}</text>",
+        panel.title
+    );
     for step in 0..=4 {
         let value = top * f64::from(step) / 4.0;
         let y = up(value);
-        let _ = writeln!(text, "<line x1=\"0\" x2=\"{:.0}\" y1=\"{y:.1}\" y2=\"{y:.1}\" stroke=\"#d8dee4\"/>", PANEL.0);
-        let _ = writeln!(text, "<text x=\"-6\" y=\"{:.1}\" text-anchor=\"end\">{}</text>", y + 4.0, short(value));
+        let _ = writeln!(
+            text,
+            "<line x1=\"0\" x2=\"{:.0}\" y1=\"{y:.1}\" y2=\"{y:.1}\" stroke=\"#d8dee4\"/>",
+            PANEL.0
+        );
+        let _ =
+            writeln!(text, "<text x=\"-6\" y=\"{:.1}\" text-anchor=\"end\">{}</text>", y + 4.0, short(value));
     }
     let mut sizes: Vec<f64> = points().map(|(x, _)| x).collect();
     sizes.sort_by(f64::total_cmp);
     sizes.dedup();
     for size in sizes {
-        let _ = writeln!(text, "<text x=\"{:.1}\" y=\"{:.0}\" text-anchor=\"middle\">{size:.0}</text>", across(size), PANEL.1 + 18.0);
+        let _ = writeln!(
+            text,
+            "<text x=\"{:.1}\" y=\"{:.0}\" text-anchor=\"middle\">{size:.0}</text>",
+            across(size),
+            PANEL.1 + 18.0
+        );
     }
     for (number, (name, points)) in panel.lines.iter().enumerate() {
         let colour = COLOURS[number % COLOURS.len()];
-        let path: Vec<String> = points.iter().map(|(x, y)| format!("{:.1},{:.1}", across(*x), up(*y))).collect();
-        let _ = writeln!(text, "<polyline points=\"{}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"2\"/>", path.join(" "));
+        let path: Vec<String> =
+            points.iter().map(|(x, y)| format!("{:.1},{:.1}", across(*x), up(*y))).collect();
+        let _ = writeln!(
+            text,
+            "<polyline points=\"{}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"2\"/>",
+            path.join(" ")
+        );
         for point in &path {
             let (x, y) = point.split_once(',').unwrap_or_default();
             let _ = writeln!(text, "<circle cx=\"{x}\" cy=\"{y}\" r=\"3\" fill=\"{colour}\"/>");
@@ -67,7 +88,11 @@ fn draw(text: &mut String, panel: &Panel) {
         if !name.is_empty() {
             #[allow(clippy::cast_precision_loss, reason = "a handful of lines")]
             let y = 12.0 + 15.0 * number as f64;
-            let _ = writeln!(text, "<text x=\"{:.0}\" y=\"{y:.0}\" text-anchor=\"end\" fill=\"{colour}\">{name}</text>", PANEL.0 - 4.0);
+            let _ = writeln!(
+                text,
+                "<text x=\"{:.0}\" y=\"{y:.0}\" text-anchor=\"end\" fill=\"{colour}\">{name}</text>",
+                PANEL.0 - 4.0
+            );
         }
     }
 }
@@ -78,7 +103,11 @@ fn scale_end(value: f64) -> f64 {
         return 1.0;
     }
     let power = 10.0_f64.powf(value.log10().floor());
-    [1.0, 2.0, 4.0, 6.0, 8.0, 10.0].into_iter().map(|step| step * power).find(|end| *end >= value).unwrap_or(value)
+    [1.0, 2.0, 4.0, 6.0, 8.0, 10.0]
+        .into_iter()
+        .map(|step| step * power)
+        .find(|end| *end >= value)
+        .unwrap_or(value)
 }
 
 fn short(value: f64) -> String {
@@ -99,7 +128,10 @@ mod tests {
     #[test]
     fn every_point_is_inside_its_panel() {
         let points = vec![(100.0, 1.0), (1_000.0, 2.0), (10_000.0, 4.0)];
-        let text = svg(&[Panel { title: "t".to_owned(), lines: vec![("a".to_owned(), points.clone()), ("b".to_owned(), points)] }]);
+        let text = svg(&[Panel {
+            title: "t".to_owned(),
+            lines: vec![("a".to_owned(), points.clone()), ("b".to_owned(), points)],
+        }]);
         assert_eq!(text.matches("<circle").count(), 6);
         assert!(text.contains("points=\"0.0,150.0 170.0,100.0 340.0,0.0\""), "{text}");
         assert_eq!(svg(&[]).matches("<g ").count(), 0);

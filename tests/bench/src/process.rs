@@ -21,7 +21,10 @@ pub struct Memory {
 /// # Errors
 /// On anything but Linux.
 pub fn check() -> anyhow::Result<()> {
-    anyhow::ensure!(Path::new("/proc/self/stat").exists(), "there is no /proc here: memory and CPU time of processes are measured on Linux only");
+    anyhow::ensure!(
+        Path::new("/proc/self/stat").exists(),
+        "there is no /proc here: memory and CPU time of processes are measured on Linux only"
+    );
     Ok(())
 }
 
@@ -46,7 +49,9 @@ pub fn memory(pid: u32) -> anyhow::Result<Memory> {
 /// # Errors
 /// When it has ended.
 pub fn files(pid: u32) -> anyhow::Result<usize> {
-    Ok(std::fs::read_dir(format!("/proc/{pid}/fd")).with_context(|| format!("process {pid} has ended"))?.count())
+    Ok(std::fs::read_dir(format!("/proc/{pid}/fd"))
+        .with_context(|| format!("process {pid} has ended"))?
+        .count())
 }
 
 fn read(pid: u32, file: &str) -> anyhow::Result<String> {

@@ -45,21 +45,36 @@ impl Writer {
     ///
     /// # Errors
     /// When a write fails.
-    pub async fn round(&self, ground: &Ground, name: &str, changes: &[Change], count: usize) -> anyhow::Result<Round> {
+    pub async fn round(
+        &self,
+        ground: &Ground,
+        name: &str,
+        changes: &[Change],
+        count: usize,
+    ) -> anyhow::Result<Round> {
         let before = ground.watch.table().ready();
         let server = ground.api_server();
         let cpu = process::cpu(server)?;
         let begin = Instant::now();
         let (client, form, round) = (self.client.clone(), self.form, name.to_owned());
         let life: Arc<[Write]> = writes(changes, self.form).into();
-        for_each(count, self.width, move |number| live(client.clone(), Object::new(&round, number), life.clone(), form)).await?;
+        for_each(count, self.width, move |number| {
+            live(client.clone(), Object::new(&round, number), life.clone(), form)
+        })
+        .await?;
         let ready = || ground.watch.table().ready() == before + count;
-        until("the raw objects are Ready", Duration::from_mins(1), ready, || format!("{} are", ground.watch.table().ready())).await?;
+        until("the raw objects are Ready", Duration::from_mins(1), ready, || {
+            format!("{} are", ground.watch.table().ready())
+        })
+        .await?;
         let end = ground.watch.table().ready_at.context("nothing was ever Ready")?;
         let spent = process::cpu(server)? - cpu;
         #[allow(clippy::cast_precision_loss, reason = "counts are small")]
         let objects = count as f64;
-        let round = Round { per_second: objects / end.duration_since(begin).as_secs_f64(), server_cpu: spent / objects };
+        let round = Round {
+            per_second: objects / end.duration_since(begin).as_secs_f64(),
+            server_cpu: spent / objects,
+        };
         self.remove(ground, name, count).await?;
         Ok(round)
     }
@@ -69,14 +84,22 @@ impl Writer {
         let (client, round) = (ground.client.clone(), name.to_owned());
         for_each(count, 32, move |number| remove(client.clone(), Object::new(&round, number))).await?;
         let gone = || ground.watch.table().present() + count == before;
-        until("the raw objects are gone", Duration::from_mins(2), gone, || format!("{} are there", ground.watch.table().present())).await
+        until("the raw objects are gone", Duration::from_mins(2), gone, || {
+            format!("{} are there", ground.watch.table().present())
+        })
+        .await
     }
 
     /// The writer that was the fastest in short rounds, of the forms that cost the server about as little as any, each with so many objects at a time.
     ///
     /// # Errors
     /// When a write fails.
-    pub async fn fastest(client: Arc<Client>, ground: &Ground, changes: &[Change], count: usize) -> anyhow::Result<Self> {
+    pub async fn fastest(
+        client: Arc<Client>,
+        ground: &Ground,
+        changes: &[Change],
+        count: usize,
+    ) -> anyhow::Result<Self> {
         let writer = |form, width| Self { client: client.clone(), form, width };
         // The first round of a server is slower than those that follow.
         writer(FORMS[0], WIDTHS[1]).round(ground, "first", changes, count).await?;
@@ -120,7 +143,8 @@ async fn remove(client: Arc<Client>, object: Object) -> anyhow::Result<()> {
         ..Ask::bare(Method::PATCH, object.path())
     };
     client.ok(patch).await?;
-    let (status, _) = client.send(Ask { accept: METADATA, ..Ask::bare(Method::DELETE, object.path()) }).await?;
+    let (status, _) =
+        client.send(Ask { accept: METADATA, ..Ask::bare(Method::DELETE, object.path()) }).await?;
     ensure!(status.is_success(), "cannot delete {}: {status}", object.key());
     Ok(())
 }

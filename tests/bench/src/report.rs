@@ -94,57 +94,104 @@ impl Report {
 
     /// The table's column: what is told, and the figure.
     pub fn rows(&self) -> Vec<(&'static str, String)> {
-        let mirror = |part| percentile(&self.mirrors, part).map_or_else(String::new, |time| format!("{:.1}", time.as_secs_f64()));
+        let mirror = |part| {
+            percentile(&self.mirrors, part)
+                .map_or_else(String::new, |time| format!("{:.1}", time.as_secs_f64()))
+        };
         let rest = |rest: &crate::rest::Rest| {
             let Writes { objects, events, reconciles } = Writes::of(&rest.counted);
             format!("{objects} / {events} / {reconciles}")
         };
         vec![
-            ("yardstick: raw objects/s", format!("{:.1} ({})", self.raw_per_second(), each(&self.raw, |round| round.per_second))),
+            (
+                "yardstick: raw objects/s",
+                format!("{:.1} ({})", self.raw_per_second(), each(&self.raw, |round| round.per_second)),
+            ),
             ("yardstick: form, objects at a time", format!("{}, {}", self.writer.0, self.writer.1)),
-            ("yardstick: API server CPU per object, ms", format!("{:.1}", middle(&self.raw, |round| round.server_cpu * 1000.0))),
-            ("all Ready: objects/s", format!("{:.1} ({})", self.per_second(), each(&self.waves, Wave::per_second))),
+            (
+                "yardstick: API server CPU per object, ms",
+                format!("{:.1}", middle(&self.raw, |round| round.server_cpu * 1000.0)),
+            ),
+            (
+                "all Ready: objects/s",
+                format!("{:.1} ({})", self.per_second(), each(&self.waves, Wave::per_second)),
+            ),
             ("all Ready: time, s", format!("{:.1}", middle(&self.waves, |wave| wave.time.as_secs_f64()))),
             ("ratio to the yardstick", format!("{:.3}", self.ratio())),
             (
                 "creation to StartSession, p50 / p99, ms",
-                format!("{:.0} / {:.0}", self.delay(|wave| &wave.starts, 0.5), self.delay(|wave| &wave.starts, 0.99)),
+                format!(
+                    "{:.0} / {:.0}",
+                    self.delay(|wave| &wave.starts, 0.5),
+                    self.delay(|wave| &wave.starts, 0.99)
+                ),
             ),
             (
                 "IDLE in Athena to status, p50 / p99, ms",
-                format!("{:.0} / {:.0}", self.delay(|wave| &wave.mirrors, 0.5), self.delay(|wave| &wave.mirrors, 0.99)),
+                format!(
+                    "{:.0} / {:.0}",
+                    self.delay(|wave| &wave.mirrors, 0.5),
+                    self.delay(|wave| &wave.mirrors, 0.99)
+                ),
             ),
             ("writes of the object", format!("{:.2}", self.per_object(|wave| wave.counted.object_writes))),
-            ("writes of events per object", format!("{:.2}", self.per_object(|wave| wave.counted.event_writes))),
+            (
+                "writes of events per object",
+                format!("{:.2}", self.per_object(|wave| wave.counted.event_writes)),
+            ),
             ("writes refused with 409", format!("{:.0}", self.conflicts)),
             ("reconciles per object", format!("{:.2}", self.per_object(|wave| wave.counted.reconciles))),
             (
                 "Athena calls per object",
-                format!("{:.2} ({})", self.calls_per_object(), self.waves.last().map_or_else(String::new, |wave| told(&wave.calls))),
+                format!(
+                    "{:.2} ({})",
+                    self.calls_per_object(),
+                    self.waves.last().map_or_else(String::new, |wave| told(&wave.calls))
+                ),
             ),
             ("operator CPU per object, ms", format!("{:.2}", self.cpu_per_object() * 1000.0)),
             ("API server CPU per object, ms", format!("{:.1}", self.server_cpu_per_object() * 1000.0)),
-            ("etcd CPU per object, ms", format!("{:.1}", self.per_object(|wave| wave.counted.etcd_cpu) * 1000.0)),
+            (
+                "etcd CPU per object, ms",
+                format!("{:.1}", self.per_object(|wave| wave.counted.etcd_cpu) * 1000.0),
+            ),
             ("peak RSS, MiB", format!("{:.1}", self.peak)),
             ("RSS at rest, MiB", format!("{:.1}", self.rest_memory())),
             ("RSS at rest after a restart, MiB", format!("{:.1}", self.restart.memory.now)),
             ("at rest, 60 s: writes of objects / events / reconciles", rest(&self.rest)),
             ("at rest, 60 s: Athena calls", told(&self.rest.calls)),
-            ("at rest: calls per sweep / pages", format!("{:.1} / {}", self.rest.calls_per_sweep(), self.rest.pages())),
-            ("BUSY in Athena to status at rest, p50 / p99 / most, s", format!("{} / {} / {}", mirror(0.5), mirror(0.99), mirror(1.0))),
+            (
+                "at rest: calls per sweep / pages",
+                format!("{:.1} / {}", self.rest.calls_per_sweep(), self.rest.pages()),
+            ),
+            (
+                "BUSY in Athena to status at rest, p50 / p99 / most, s",
+                format!("{} / {} / {}", mirror(0.5), mirror(0.99), mirror(1.0)),
+            ),
             ("restart: end after SIGTERM, s", format!("{:.2}", self.stop.as_secs_f64())),
-            ("restart: ready / quiet, s", format!("{:.1} / {:.1}", self.restart.ready.as_secs_f64(), self.restart.quiet.as_secs_f64())),
+            (
+                "restart: ready / quiet, s",
+                format!("{:.1} / {:.1}", self.restart.ready.as_secs_f64(), self.restart.quiet.as_secs_f64()),
+            ),
             ("restart: Athena calls", told(&self.restart.calls)),
-            ("all sessions end in Athena: time until shown, s", format!("{:.1}", self.finish.time.as_secs_f64())),
+            (
+                "all sessions end in Athena: time until shown, s",
+                format!("{:.1}", self.finish.time.as_secs_f64()),
+            ),
             ("all sessions end in Athena: calls", told(&self.finish.calls)),
             ("finished, 60 s: writes of objects / events / reconciles", rest(&self.finished)),
             ("finished, 60 s: Athena calls", told(&self.finished.calls)),
             ("finished, restart: Athena calls", told(&self.finished_start.calls)),
             (
                 "deletion of all, sessions alive: time, s",
-                self.deletions.last().map_or_else(|| "-".to_owned(), |work| format!("{:.1}", work.time.as_secs_f64())),
+                self.deletions
+                    .last()
+                    .map_or_else(|| "-".to_owned(), |work| format!("{:.1}", work.time.as_secs_f64())),
             ),
-            ("deletion of all, sessions alive: Athena calls", self.deletions.last().map_or_else(|| "-".to_owned(), |work| told(&work.calls))),
+            (
+                "deletion of all, sessions alive: Athena calls",
+                self.deletions.last().map_or_else(|| "-".to_owned(), |work| told(&work.calls)),
+            ),
             ("deletion of all, finished: time, s", format!("{:.1}", self.deletion.time.as_secs_f64())),
             ("deletion of all, finished: Athena calls", told(&self.deletion.calls)),
             ("sessions started twice", self.surplus_sessions.to_string()),
@@ -160,10 +207,20 @@ impl Report {
             }
         };
         if let Some(told) = &self.life.surplus {
-            check(false, format!("a start takes {} changes of the object and not four:\n  {}", told.len(), told.join("\n  ")));
+            check(
+                false,
+                format!(
+                    "a start takes {} changes of the object and not four:\n  {}",
+                    told.len(),
+                    told.join("\n  ")
+                ),
+            );
         }
         if self.objects == 1_000 {
-            check(self.ratio() >= LEAST_RATIO, format!("the ratio to the yardstick is {:.3} and not {LEAST_RATIO}", self.ratio()));
+            check(
+                self.ratio() >= LEAST_RATIO,
+                format!("the ratio to the yardstick is {:.3} and not {LEAST_RATIO}", self.ratio()),
+            );
         }
         check(self.conflicts == 0.0, format!("{:.0} writes were refused with 409", self.conflicts));
         if let Some((_, most)) = MEMORY.iter().find(|(objects, _)| self.objects <= *objects) {
@@ -173,20 +230,43 @@ impl Report {
             let Writes { objects, events, reconciles } = Writes::of(&rest.counted);
             check(
                 objects + events + reconciles == 0,
-                format!("{when} there are {objects} writes of objects, {events} of events and {reconciles} reconciles"),
+                format!(
+                    "{when} there are {objects} writes of objects, {events} of events and {reconciles} reconciles"
+                ),
             );
         }
         check(
             self.rest.calls_are_pages(),
-            format!("at rest the calls are not the pages: {}; sweeps {:?}, pages {:?}", told(&self.rest.calls), self.rest.sweeps, self.rest.pages),
+            format!(
+                "at rest the calls are not the pages: {}; sweeps {:?}, pages {:?}",
+                told(&self.rest.calls),
+                self.rest.sweeps,
+                self.rest.pages
+            ),
         );
-        check(self.finished.calls() == 0, format!("with finished objects there are calls: {}", told(&self.finished.calls)));
-        check(self.finished_start.calls.is_empty(), format!("a start with finished objects makes calls: {}", told(&self.finished_start.calls)));
+        check(
+            self.finished.calls() == 0,
+            format!("with finished objects there are calls: {}", told(&self.finished.calls)),
+        );
+        check(
+            self.finished_start.calls.is_empty(),
+            format!("a start with finished objects makes calls: {}", told(&self.finished_start.calls)),
+        );
         let bound = mirror::bound(self.rest.pages.values().copied().max().unwrap_or(1));
         let most = percentile(&self.mirrors, 1.0).unwrap_or_default();
-        check(most <= bound, format!("a change took {:.1} s to the status and not {:.1} s", most.as_secs_f64(), bound.as_secs_f64()));
+        check(
+            most <= bound,
+            format!(
+                "a change took {:.1} s to the status and not {:.1} s",
+                most.as_secs_f64(),
+                bound.as_secs_f64()
+            ),
+        );
         check(!self.restart.calls.contains_key("StartSession"), "a restart starts sessions".to_owned());
-        check(self.surplus_sessions == 0, format!("{} sessions too many were started", self.surplus_sessions));
+        check(
+            self.surplus_sessions == 0,
+            format!("{} sessions too many were started", self.surplus_sessions),
+        );
         broken
     }
 }
@@ -198,7 +278,9 @@ pub fn broken(reports: &[Report]) -> Vec<String> {
     if let (Some(small), Some(large)) = (ratio(1_000), ratio(10_000))
         && large < small * 0.9
     {
-        broken.push(format!("N=10000: the ratio {large:.3} is more than 10 % lower than with 1,000 objects, {small:.3}"));
+        broken.push(format!(
+            "N=10000: the ratio {large:.3} is more than 10 % lower than with 1,000 objects, {small:.3}"
+        ));
     }
     broken
 }
@@ -220,9 +302,15 @@ pub fn table(reports: &[Report]) -> Vec<Vec<String>> {
 
 /// A table in columns.
 pub fn aligned(rows: &[Vec<String>]) -> String {
-    let width = |column: usize| rows.iter().filter_map(|row| row.get(column)).map(String::len).max().unwrap_or_default();
+    let width = |column: usize| {
+        rows.iter().filter_map(|row| row.get(column)).map(String::len).max().unwrap_or_default()
+    };
     let line = |row: &Vec<String>| {
-        let cells: Vec<String> = row.iter().enumerate().map(|(column, cell)| format!("{cell:width$}", width = width(column))).collect();
+        let cells: Vec<String> = row
+            .iter()
+            .enumerate()
+            .map(|(column, cell)| format!("{cell:width$}", width = width(column)))
+            .collect();
         cells.join("  ").trim_end().to_owned() + "\n"
     };
     rows.iter().map(line).collect()
@@ -247,7 +335,11 @@ impl Writes {
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "differences of counters")]
     fn of(counted: &crate::ground::Difference) -> Self {
         let whole = |value: f64| value.max(0.0) as u64;
-        Self { objects: whole(counted.object_writes), events: whole(counted.event_writes), reconciles: whole(counted.reconciles) }
+        Self {
+            objects: whole(counted.object_writes),
+            events: whole(counted.event_writes),
+            reconciles: whole(counted.reconciles),
+        }
     }
 }
 

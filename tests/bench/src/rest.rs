@@ -53,8 +53,11 @@ impl Rest {
 
     /// Whether the only calls were those of lists, and as many as they have pages.
     pub fn calls_are_pages(&self) -> bool {
-        let swept =
-            |(group, pages): (&String, &usize)| self.sweeps.get(group).is_some_and(|seen| !seen.is_empty() && seen.iter().all(|seen| seen == pages));
+        let swept = |(group, pages): (&String, &usize)| {
+            self.sweeps
+                .get(group)
+                .is_some_and(|seen| !seen.is_empty() && seen.iter().all(|seen| seen == pages))
+        };
         self.calls.keys().all(|operation| operation == "ListSessions") && self.pages.iter().all(swept)
     }
 }
@@ -69,7 +72,13 @@ pub async fn run(ground: &Ground, operator: &Operator) -> anyhow::Result<Rest> {
     let after = ground.counts(operator).await?;
     let calls = ground.emulator.calls_after(before.calls);
     let sessions = ground.emulator.sessions();
-    Ok(Rest { counted: after.since(&before), calls: by_operation(&calls), sweeps: sweeps(&calls), pages: pages(&sessions), memory: after.memory })
+    Ok(Rest {
+        counted: after.since(&before),
+        calls: by_operation(&calls),
+        sweeps: sweeps(&calls),
+        pages: pages(&sessions),
+        memory: after.memory,
+    })
 }
 
 /// Adds sessions of somebody else to all work groups.
@@ -83,7 +92,10 @@ pub fn add_foreign(ground: &Ground, sessions: usize) {
 fn pages(sessions: &[SessionRecord]) -> BTreeMap<String, usize> {
     let mut listed = BTreeMap::new();
     // Those that are being ended are not listed.
-    for session in sessions.iter().filter(|session| session.live && session.state != "TERMINATING" && session.state != "DEGRADED") {
+    for session in sessions
+        .iter()
+        .filter(|session| session.live && session.state != "TERMINATING" && session.state != "DEGRADED")
+    {
         *listed.entry(session.work_group.clone()).or_default() += 1;
     }
     listed.into_iter().map(|(group, count): (String, usize)| (group, count.div_ceil(PAGE))).collect()

@@ -74,7 +74,13 @@ pub async fn run(binary: &Path, objects: usize) -> anyhow::Result<Report> {
     let operator = ground.operator(&[])?;
     let life = life::record(&ground, &operator).await?;
     ground.stop(&operator)?;
-    let writer = Writer::fastest(ground.client(Protocol::Http2).await?, &ground, &life.changes, objects.min(CALIBRATION)).await?;
+    let writer = Writer::fastest(
+        ground.client(Protocol::Http2).await?,
+        &ground,
+        &life.changes,
+        objects.min(CALIBRATION),
+    )
+    .await?;
 
     let (mut raw, mut waves, mut deletions) = (Vec::new(), Vec::new(), Vec::new());
     let few = objects <= RAW;
@@ -113,20 +119,34 @@ pub async fn run(binary: &Path, objects: usize) -> anyhow::Result<Report> {
         restart.calls
     ));
     let finish = end::finish(&ground, &operator, objects).await?;
-    ground.say(&format!("all sessions have ended: {:.1} s, calls {:?}", finish.time.as_secs_f64(), finish.calls));
+    ground.say(&format!(
+        "all sessions have ended: {:.1} s, calls {:?}",
+        finish.time.as_secs_f64(),
+        finish.calls
+    ));
     let finished = rest::run(&ground, &operator).await?;
-    ground.say(&format!("at rest: {:.0} reconciles, calls {:?}", finished.counted.reconciles, finished.calls));
+    ground
+        .say(&format!("at rest: {:.0} reconciles, calls {:?}", finished.counted.reconciles, finished.calls));
     peak = peak.max(stopped(&ground, &operator)?.0);
 
     let (operator, finished_start) = end::start(&ground, objects).await?;
-    ground.say(&format!("restarted: quiet after {:.1} s, calls {:?}", finished_start.quiet.as_secs_f64(), finished_start.calls));
+    ground.say(&format!(
+        "restarted: quiet after {:.1} s, calls {:?}",
+        finished_start.quiet.as_secs_f64(),
+        finished_start.calls
+    ));
     let deletion = end::delete(&ground, LAST, objects).await?;
-    ground.say(&format!("all objects are deleted: {:.1} s, calls {:?}", deletion.time.as_secs_f64(), deletion.calls));
+    ground.say(&format!(
+        "all objects are deleted: {:.1} s, calls {:?}",
+        deletion.time.as_secs_f64(),
+        deletion.calls
+    ));
     peak = peak.max(stopped(&ground, &operator)?.0);
 
     let conflicts = ground.requests().await?.conflicts;
     let started = ground.emulator.sessions().iter().filter(|session| session.token.is_some()).count();
-    let surplus_sessions = started.checked_sub(1 + waves.len() * objects).context("fewer sessions than objects")?;
+    let surplus_sessions =
+        started.checked_sub(1 + waves.len() * objects).context("fewer sessions than objects")?;
     let writer = (writer.form, writer.width);
     Ok(Report {
         objects,
@@ -158,7 +178,13 @@ async fn wave(ground: &Ground, operator: &Operator, name: &str, objects: usize) 
     Ok(wave)
 }
 
-async fn round(ground: &Ground, writer: &Writer, name: &str, life: &Life, objects: usize) -> anyhow::Result<Round> {
+async fn round(
+    ground: &Ground,
+    writer: &Writer,
+    name: &str,
+    life: &Life,
+    objects: usize,
+) -> anyhow::Result<Round> {
     let round = writer.round(ground, name, &life.changes, objects.min(RAW)).await?;
     ground.say(&format!("raw:  {:.1} objects/s", round.per_second));
     Ok(round)

@@ -69,7 +69,10 @@ impl fmt::Display for Sample {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { day, memory, tasks, files, reconciles, calls } = self;
         let tasks = tasks.map_or_else(|| "-".to_owned(), |tasks| tasks.to_string());
-        write!(formatter, "day={day:.3} rss_mib={memory:.2} tasks={tasks} files={files} reconciles={reconciles} calls={calls}")
+        write!(
+            formatter,
+            "day={day:.3} rss_mib={memory:.2} tasks={tasks} files={files} reconciles={reconciles} calls={calls}"
+        )
     }
 }
 
@@ -123,7 +126,10 @@ impl Soak {
         }
         // At work they have no idle timeout.
         for session in ground.emulator.sessions() {
-            ground.emulator.set_state(&session.session_id, Change::State { state: state::BUSY.to_owned(), reason: None })?;
+            ground.emulator.set_state(
+                &session.session_id,
+                Change::State { state: state::BUSY.to_owned(), reason: None },
+            )?;
         }
         let life = self.quick(Duration::from_hours(1));
         let lives = try_join_all((0..self.people).map(|person| world.lives(person, self.people, life)));
@@ -141,7 +147,12 @@ impl Soak {
         Ok(samples)
     }
 
-    async fn samples(&self, ground: &Ground, operator: &Operator, tell: impl Fn(&Sample)) -> anyhow::Result<Vec<Sample>> {
+    async fn samples(
+        &self,
+        ground: &Ground,
+        operator: &Operator,
+        tell: impl Fn(&Sample),
+    ) -> anyhow::Result<Vec<Sample>> {
         let day = self.quick(DAY);
         let (begin, mut samples) = (Instant::now(), Vec::new());
         loop {
@@ -211,7 +222,14 @@ mod tests {
     fn samples(memory: impl Fn(f64) -> f64, tasks: impl Fn(f64) -> f64) -> Vec<Sample> {
         let sample = |number: u32| {
             let day = f64::from(number) / 10.0;
-            Sample { day, memory: memory(day), tasks: Some(tasks(day)), files: 9.0, reconciles: 0.0, calls: 0 }
+            Sample {
+                day,
+                memory: memory(day),
+                tasks: Some(tasks(day)),
+                files: 9.0,
+                reconciles: 0.0,
+                calls: 0,
+            }
         };
         (0..=20).map(sample).collect()
     }
@@ -245,6 +263,14 @@ mod tests {
 
     #[test]
     fn intervals_are_as_short_as_the_clock_is_fast() {
-        assert_eq!(SOAK.flags(), ["--observe-interval=100ms", "--transition-interval=10ms", "--uncertainty=3000ms", "--athena-rate=10"]);
+        assert_eq!(
+            SOAK.flags(),
+            [
+                "--observe-interval=100ms",
+                "--transition-interval=10ms",
+                "--uncertainty=3000ms",
+                "--athena-rate=10"
+            ]
+        );
     }
 }

@@ -11,7 +11,11 @@ use tokio::task::JoinSet;
 ///
 /// # Errors
 /// The first one; what is under way then is given up.
-pub async fn for_each<F>(count: usize, width: usize, act: impl Fn(usize) -> F + Clone + Send + 'static) -> anyhow::Result<()>
+pub async fn for_each<F>(
+    count: usize,
+    width: usize,
+    act: impl Fn(usize) -> F + Clone + Send + 'static,
+) -> anyhow::Result<()>
 where
     F: Future<Output = anyhow::Result<()>> + Send,
 {
@@ -39,7 +43,12 @@ where
 ///
 /// # Errors
 /// When it does not after `patience`; `what` says what was waited for, `state` how it stands.
-pub async fn until(what: &str, patience: Duration, mut so: impl FnMut() -> bool, state: impl Fn() -> String) -> anyhow::Result<()> {
+pub async fn until(
+    what: &str,
+    patience: Duration,
+    mut so: impl FnMut() -> bool,
+    state: impl Fn() -> String,
+) -> anyhow::Result<()> {
     let start = Instant::now();
     while !so() {
         if start.elapsed() > patience {

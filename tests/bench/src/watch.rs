@@ -114,7 +114,11 @@ impl Table {
     /// Takes in an event.
     fn take(&mut self, line: &[u8]) -> anyhow::Result<String> {
         // Its object is no AthenaSession.
-        ensure!(!line.starts_with(br#"{"type":"ERROR""#), "the watch has failed: {}", String::from_utf8_lossy(line));
+        ensure!(
+            !line.starts_with(br#"{"type":"ERROR""#),
+            "the watch has failed: {}",
+            String::from_utf8_lossy(line)
+        );
         let Event { kind, object } = serde_json::from_slice(line).context("not an event of a watch")?;
         let Metadata { namespace, name, uid, resource_version } = object.metadata;
         if kind == "BOOKMARK" {
@@ -135,7 +139,11 @@ impl Table {
             self.count(before, (false, false), now);
             return Ok(resource_version);
         }
-        let ready = object.status.conditions.iter().any(|condition| condition.kind == "Ready" && condition.status == "True");
+        let ready = object
+            .status
+            .conditions
+            .iter()
+            .any(|condition| condition.kind == "Ready" && condition.status == "True");
         let ended = object.status.end_time.is_some();
         let seen = self.objects.entry(key).or_default();
         (seen.uid, seen.ready, seen.ended) = (uid, ready, ended);
@@ -183,7 +191,10 @@ impl Watch {
         };
         let list: Value = serde_json::from_slice(&body)?;
         ensure!(list["items"].as_array().is_some_and(Vec::is_empty), "there are AthenaSessions already");
-        let version = list["metadata"]["resourceVersion"].as_str().context("a list without a resourceVersion")?.to_owned();
+        let version = list["metadata"]["resourceVersion"]
+            .as_str()
+            .context("a list without a resourceVersion")?
+            .to_owned();
         let table = Arc::new(Mutex::new(Table::default()));
         let shared = table.clone();
         let task = tokio::spawn(async move {
@@ -229,7 +240,8 @@ fn lock(table: &Mutex<Table>) -> MutexGuard<'_, Table> {
 
 async fn follow(client: &Client, table: &Mutex<Table>, mut version: String) -> anyhow::Result<()> {
     loop {
-        let path = format!("{ALL}?watch=1&allowWatchBookmarks=true&timeoutSeconds=7200&resourceVersion={version}");
+        let path =
+            format!("{ALL}?watch=1&allowWatchBookmarks=true&timeoutSeconds=7200&resourceVersion={version}");
         let reply = client.open(Ask::bare(Method::GET, path)).await?;
         ensure!(reply.status().is_success(), "the watch is refused with {}", reply.status());
         let (mut body, mut rest) = (reply.into_body(), Vec::new());
@@ -266,7 +278,8 @@ mod tests {
         assert_eq!(table.take(&event("MODIFIED", "IDLE", "True"))?, "7");
         table.take(&event("MODIFIED", "IDLE", "True"))?;
         assert_eq!(table.ready(), 1);
-        let states: Vec<&str> = table.object("n/s").expect("seen").states.iter().map(|(state, _)| state.as_str()).collect();
+        let states: Vec<&str> =
+            table.object("n/s").expect("seen").states.iter().map(|(state, _)| state.as_str()).collect();
         assert_eq!(states, ["CREATING", "IDLE"]);
         table.take(&event("DELETED", "IDLE", "True"))?;
         assert_eq!((table.present(), table.ready()), (0, 0));
@@ -275,7 +288,8 @@ mod tests {
 
     #[test]
     fn an_error_ends_the_watch() {
-        let error = br#"{"type":"ERROR","object":{"kind":"Status","metadata":{},"status":"Failure","code":410}}"#;
+        let error =
+            br#"{"type":"ERROR","object":{"kind":"Status","metadata":{},"status":"Failure","code":410}}"#;
         assert!(Table::default().take(error).is_err());
     }
 }

@@ -55,7 +55,13 @@ impl Wave {
 ///
 /// # Errors
 /// When they do not become Ready in time.
-pub async fn run(ground: &Ground, operator: &Operator, name: &str, objects: usize, accept: &'static str) -> anyhow::Result<Wave> {
+pub async fn run(
+    ground: &Ground,
+    operator: &Operator,
+    name: &str,
+    objects: usize,
+    accept: &'static str,
+) -> anyhow::Result<Wave> {
     let patience = Duration::from_mins(1) + Duration::from_millis(200) * u32::try_from(objects)?;
     ensure!(ground.watch.table().present() == 0, "there are objects of another round");
     let before = ground.counts(operator).await?;
@@ -80,18 +86,41 @@ pub async fn run(ground: &Ground, operator: &Operator, name: &str, objects: usiz
     ground.quiet(operator, QUIET, patience).await?;
     let after = ground.counts(operator).await?;
     let (starts, mirrors) = delays(ground, name, &created, &calls);
-    ensure!(starts.len() == objects && mirrors.len() == objects, "{} starts and {} states of {objects} were seen", starts.len(), mirrors.len());
-    Ok(Wave { objects, time, starts, mirrors, counted: after.since(&before), calls: by_operation(&calls), memory: after.memory })
+    ensure!(
+        starts.len() == objects && mirrors.len() == objects,
+        "{} starts and {} states of {objects} were seen",
+        starts.len(),
+        mirrors.len()
+    );
+    Ok(Wave {
+        objects,
+        time,
+        starts,
+        mirrors,
+        counted: after.since(&before),
+        calls: by_operation(&calls),
+        memory: after.memory,
+    })
 }
 
 /// How long each object waited for its start, and its status for IDLE.
-fn delays(ground: &Ground, name: &str, created: &[OnceLock<Timestamp>], calls: &[Call]) -> (Vec<Duration>, Vec<Duration>) {
+fn delays(
+    ground: &Ground,
+    name: &str,
+    created: &[OnceLock<Timestamp>],
+    calls: &[Call],
+) -> (Vec<Duration>, Vec<Duration>) {
     // An object's first session has its UID as the token.
-    let started: HashMap<&str, Timestamp> =
-        calls.iter().filter(|call| call.operation == "StartSession").filter_map(|call| Some((call.token.as_deref()?, call.time))).collect();
+    let started: HashMap<&str, Timestamp> = calls
+        .iter()
+        .filter(|call| call.operation == "StartSession")
+        .filter_map(|call| Some((call.token.as_deref()?, call.time)))
+        .collect();
     let sessions = ground.emulator.sessions();
-    let idle: HashMap<&str, Timestamp> =
-        sessions.iter().filter_map(|session| Some((session.token.as_deref()?, first(&session.states, state::IDLE)?))).collect();
+    let idle: HashMap<&str, Timestamp> = sessions
+        .iter()
+        .filter_map(|session| Some((session.token.as_deref()?, first(&session.states, state::IDLE)?)))
+        .collect();
     let table = ground.watch.table();
     let (mut starts, mut mirrors) = (Vec::new(), Vec::new());
     for (number, created) in created.iter().enumerate() {
@@ -118,10 +147,13 @@ pub fn between(from: Timestamp, to: Timestamp) -> Duration {
 
 /// Calls to Athena by operation.
 pub fn by_operation(calls: &[Call]) -> BTreeMap<String, usize> {
-    calls.iter().filter(|call| call.operation != "GetCallerIdentity").fold(BTreeMap::new(), |mut counts, call| {
-        *counts.entry(call.operation.clone()).or_default() += 1;
-        counts
-    })
+    calls.iter().filter(|call| call.operation != "GetCallerIdentity").fold(
+        BTreeMap::new(),
+        |mut counts, call| {
+            *counts.entry(call.operation.clone()).or_default() += 1;
+            counts
+        },
+    )
 }
 
 /// A count, to reckon with.

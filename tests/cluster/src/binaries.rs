@@ -90,7 +90,12 @@ enum Source {
     Missing(PathBuf),
 }
 
-fn source(binary: Binary, assets: Option<&Path>, cache: Option<&Path>, is_file: impl Fn(&Path) -> bool) -> Result<Source, Error> {
+fn source(
+    binary: Binary,
+    assets: Option<&Path>,
+    cache: Option<&Path>,
+    is_file: impl Fn(&Path) -> bool,
+) -> Result<Source, Error> {
     if let Some(folder) = assets {
         let program = folder.join(binary.name());
         if is_file(&program) {
@@ -116,7 +121,10 @@ pub(crate) struct Versions<'a> {
 
 impl<'a> Versions<'a> {
     fn of(go_mod: GoMod<'a>) -> Option<Self> {
-        Some(Self { kubernetes: go_mod.version("k8s.io/kubernetes")?, etcd: go_mod.version("go.etcd.io/etcd/server/v3")? })
+        Some(Self {
+            kubernetes: go_mod.version("k8s.io/kubernetes")?,
+            etcd: go_mod.version("go.etcd.io/etcd/server/v3")?,
+        })
     }
 
     fn folder_name(&self) -> String {
@@ -137,20 +145,28 @@ fn stamp(versions: &Versions<'_>) -> String {
 mod tests {
     use super::*;
 
-    fn looked_up(binary: Binary, assets: Option<&str>, cache: Option<&str>, files: &[&str]) -> Result<Source, String> {
+    fn looked_up(
+        binary: Binary,
+        assets: Option<&str>,
+        cache: Option<&str>,
+        files: &[&str],
+    ) -> Result<Source, String> {
         let is_file = |path: &Path| files.iter().any(|file| Path::new(file) == path);
-        source(binary, assets.map(Path::new), cache.map(Path::new), is_file).map_err(|error| error.to_string())
+        source(binary, assets.map(Path::new), cache.map(Path::new), is_file)
+            .map_err(|error| error.to_string())
     }
 
     #[test]
     fn assets_win_over_the_cache() {
-        let found = looked_up(Binary::Etcd, Some("/assets"), Some("/cache"), &["/assets/etcd", "/cache/etcd"]);
+        let found =
+            looked_up(Binary::Etcd, Some("/assets"), Some("/cache"), &["/assets/etcd", "/cache/etcd"]);
         assert_eq!(found, Ok(Source::Found("/assets/etcd".into())));
     }
 
     #[test]
     fn assets_must_hold_the_program_even_if_the_cache_does() {
-        let error = looked_up(Binary::ApiServer, Some("/assets"), Some("/cache"), &["/cache/kube-apiserver"]).unwrap_err();
+        let error = looked_up(Binary::ApiServer, Some("/assets"), Some("/cache"), &["/cache/kube-apiserver"])
+            .unwrap_err();
         assert_eq!(
             error,
             "cannot take kube-apiserver from KUBEBUILDER_ASSETS: /assets holds no such file; put it there, or unset the variable to have it built"
@@ -159,7 +175,12 @@ mod tests {
 
     #[test]
     fn the_controller_manager_may_be_lacking_from_assets() {
-        let cached = looked_up(Binary::ControllerManager, Some("/assets"), Some("/cache"), &["/cache/kube-controller-manager"]);
+        let cached = looked_up(
+            Binary::ControllerManager,
+            Some("/assets"),
+            Some("/cache"),
+            &["/cache/kube-controller-manager"],
+        );
         assert_eq!(cached, Ok(Source::Found("/cache/kube-controller-manager".into())));
         let missing = looked_up(Binary::ControllerManager, Some("/assets"), Some("/cache"), &[]);
         assert_eq!(missing, Ok(Source::Missing("/cache/kube-controller-manager".into())));
@@ -167,8 +188,14 @@ mod tests {
 
     #[test]
     fn what_is_neither_in_assets_nor_in_the_cache_is_built_into_the_cache() {
-        assert_eq!(looked_up(Binary::Kubectl, None, Some("/cache"), &["/cache/kubectl"]), Ok(Source::Found("/cache/kubectl".into())));
-        assert_eq!(looked_up(Binary::Kubectl, None, Some("/cache"), &["/cache/etcd"]), Ok(Source::Missing("/cache/kubectl".into())));
+        assert_eq!(
+            looked_up(Binary::Kubectl, None, Some("/cache"), &["/cache/kubectl"]),
+            Ok(Source::Found("/cache/kubectl".into()))
+        );
+        assert_eq!(
+            looked_up(Binary::Kubectl, None, Some("/cache"), &["/cache/etcd"]),
+            Ok(Source::Missing("/cache/kubectl".into()))
+        );
     }
 
     #[test]

@@ -92,7 +92,9 @@ impl Cluster {
         if running.is_none() {
             let program = binaries::path(Binary::ControllerManager)?;
             let (access, folder) = (&self.servers.access, self.folder.path());
-            *running = Some(with_free_ports(|| servers::start_controller_manager(&program, access, &self.spawner, folder))?);
+            *running = Some(with_free_ports(|| {
+                servers::start_controller_manager(&program, access, &self.spawner, folder)
+            })?);
         }
         Ok(())
     }

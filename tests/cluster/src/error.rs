@@ -8,7 +8,9 @@ use std::path::{Path, PathBuf};
 #[non_exhaustive]
 pub enum Error {
     /// `KUBEBUILDER_ASSETS` is set, and the program is not there.
-    #[error("cannot take {binary} from KUBEBUILDER_ASSETS: {folder} holds no such file; put it there, or unset the variable to have it built")]
+    #[error(
+        "cannot take {binary} from KUBEBUILDER_ASSETS: {folder} holds no such file; put it there, or unset the variable to have it built"
+    )]
     NotInAssets {
         /// The program's file name.
         binary: &'static str,
@@ -16,7 +18,9 @@ pub enum Error {
         folder: PathBuf,
     },
     /// Neither `XDG_CACHE_HOME` nor `HOME` is set.
-    #[error("cannot tell the user's cache folder: set HOME or XDG_CACHE_HOME, or KUBEBUILDER_ASSETS to a folder with the programs")]
+    #[error(
+        "cannot tell the user's cache folder: set HOME or XDG_CACHE_HOME, or KUBEBUILDER_ASSETS to a folder with the programs"
+    )]
     NoCacheFolder,
     /// The program could not be built.
     #[error("{source}\nor set KUBEBUILDER_ASSETS to a folder with {binary} to do without the build")]

@@ -23,7 +23,11 @@ impl Folder {
         remove_abandoned(&parent);
         let in_parent = Error::on("create a folder in", &parent);
         // Under another name until it is locked, so that nobody takes it for abandoned.
-        let unlocked = tempfile::Builder::new().prefix(&format!(".{PREFIX}")).tempdir_in(&parent).map_err(in_parent)?.keep();
+        let unlocked = tempfile::Builder::new()
+            .prefix(&format!(".{PREFIX}"))
+            .tempdir_in(&parent)
+            .map_err(in_parent)?
+            .keep();
         let lock = lock(&unlocked)?;
         let name = unlocked.file_name().unwrap_or_default().to_string_lossy();
         let path = unlocked.with_file_name(name.trim_start_matches('.'));
@@ -69,7 +73,8 @@ fn lock(folder: &Path) -> Result<File, Error> {
 /// Removes the folders of killed processes: each holds over 100 MB.
 fn remove_abandoned(parent: &Path) {
     for entry in fs::read_dir(parent).into_iter().flatten().flatten() {
-        let is_ours = entry.file_name().to_string_lossy().starts_with(PREFIX) && entry.file_type().is_ok_and(|kind| kind.is_dir());
+        let is_ours = entry.file_name().to_string_lossy().starts_with(PREFIX)
+            && entry.file_type().is_ok_and(|kind| kind.is_dir());
         if is_ours && let Ok(_lock) = lock(&entry.path()) {
             let _ = fs::remove_dir_all(entry.path());
         }
@@ -92,7 +97,8 @@ mod tests {
     #[test]
     fn an_abandoned_folder_is_removed_and_a_used_one_is_not() {
         let parent = tempfile::tempdir().unwrap();
-        let [abandoned, used, other] = [format!("{PREFIX}a"), format!("{PREFIX}b"), "other".to_owned()].map(|name| parent.path().join(name));
+        let [abandoned, used, other] = [format!("{PREFIX}a"), format!("{PREFIX}b"), "other".to_owned()]
+            .map(|name| parent.path().join(name));
         drop(Folder::lasting(&abandoned).unwrap());
         let _used = Folder::lasting(&used).unwrap();
         fs::create_dir(&other).unwrap();

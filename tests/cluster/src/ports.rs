@@ -12,7 +12,8 @@ pub(crate) fn free_ports<const N: usize>() -> Result<[u16; N], Error> {
     let port = |listener: &TcpListener| listener.local_addr().map(|address| address.port());
     let find = || {
         // All are held until the last is known, so that they differ.
-        let listeners = (0..N).map(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0))).collect::<io::Result<Vec<_>>>()?;
+        let listeners =
+            (0..N).map(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0))).collect::<io::Result<Vec<_>>>()?;
         let mut ports = [0; N];
         for (slot, listener) in ports.iter_mut().zip(&listeners) {
             *slot = port(listener)?;
@@ -45,7 +46,12 @@ mod tests {
     use super::*;
 
     fn ended(tail: &str) -> Error {
-        Error::Ended { component: "etcd", status: std::process::ExitStatus::from_raw(256), log: "etcd.log".into(), tail: tail.to_owned() }
+        Error::Ended {
+            component: "etcd",
+            status: std::process::ExitStatus::from_raw(256),
+            log: "etcd.log".into(),
+            tail: tail.to_owned(),
+        }
     }
 
     #[test]

@@ -60,13 +60,20 @@ impl Process {
     ///
     /// # Errors
     /// [`Error::System`] if it cannot be run or the file cannot be written.
-    pub fn start(spawner: &Spawner, name: &'static str, mut command: Command, log: PathBuf) -> Result<Self, Error> {
+    pub fn start(
+        spawner: &Spawner,
+        name: &'static str,
+        mut command: Command,
+        log: PathBuf,
+    ) -> Result<Self, Error> {
         let file = File::create(&log).map_err(Error::on("create", &log))?;
         let copy = file.try_clone().map_err(Error::on("write", &log))?;
         command.stdin(Stdio::null()).stdout(file).stderr(copy);
         #[cfg(target_os = "linux")]
         die_with_parent(&mut command);
-        let child = spawner.spawn(command).map_err(|source| Error::System { action: format!("run {name}"), source })?;
+        let child = spawner
+            .spawn(command)
+            .map_err(|source| Error::System { action: format!("run {name}"), source })?;
         Ok(Self { name, pid: child.id(), child: Mutex::new(child), log })
     }
 
@@ -104,7 +111,12 @@ impl Process {
     pub(crate) fn check(&self) -> Result<(), Error> {
         match self.exit_status() {
             None => Ok(()),
-            Some(status) => Err(Error::Ended { component: self.name, status, log: self.log.clone(), tail: self.log_tail() }),
+            Some(status) => Err(Error::Ended {
+                component: self.name,
+                status,
+                log: self.log.clone(),
+                tail: self.log_tail(),
+            }),
         }
     }
 
@@ -118,7 +130,12 @@ impl Process {
             self.check()?;
             if start.elapsed() > timeout {
                 let seconds = timeout.as_secs();
-                return Err(Error::NotReady { component: self.name, seconds, log: self.log.clone(), tail: self.log_tail() });
+                return Err(Error::NotReady {
+                    component: self.name,
+                    seconds,
+                    log: self.log.clone(),
+                    tail: self.log_tail(),
+                });
             }
             thread::sleep(POLL);
         }
@@ -162,7 +179,11 @@ fn die_with_parent(command: &mut Command) {
         command.pre_exec(move || {
             rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
             // The parent may have died before the call above.
-            if rustix::process::getppid() == Some(parent) { Ok(()) } else { Err(rustix::io::Errno::SRCH.into()) }
+            if rustix::process::getppid() == Some(parent) {
+                Ok(())
+            } else {
+                Err(rustix::io::Errno::SRCH.into())
+            }
         });
     }
 }

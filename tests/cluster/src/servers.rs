@@ -41,7 +41,12 @@ const AUDIT_POLICY: &str = r#"{"apiVersion":"audit.k8s.io/v1","kind":"Policy","o
 "rules":[{"level":"Metadata","userGroups":["system:serviceaccounts"]},{"level":"None"}]}"#;
 
 /// Starts etcd and kube-apiserver, which serves requests when this returns.
-pub(crate) fn start(programs: &Programs, spawner: &Spawner, folder: &Path, audit: bool) -> Result<Servers, Error> {
+pub(crate) fn start(
+    programs: &Programs,
+    spawner: &Spawner,
+    folder: &Path,
+    audit: bool,
+) -> Result<Servers, Error> {
     let [client_port, peer_port, port] = free_ports()?;
     let etcd = start_etcd(&programs.etcd, spawner, folder, client_port, peer_port)?;
 
@@ -98,7 +103,13 @@ pub(crate) fn start(programs: &Programs, spawner: &Spawner, folder: &Path, audit
     Ok(Servers { api_server, etcd, access })
 }
 
-fn start_etcd(program: &Path, spawner: &Spawner, folder: &Path, client_port: u16, peer_port: u16) -> Result<Process, Error> {
+fn start_etcd(
+    program: &Path,
+    spawner: &Spawner,
+    folder: &Path,
+    client_port: u16,
+    peer_port: u16,
+) -> Result<Process, Error> {
     let client = format!("http://127.0.0.1:{client_port}");
     let peer = format!("http://127.0.0.1:{peer_port}");
     let mut command = Command::new(program);
@@ -114,7 +125,12 @@ fn start_etcd(program: &Path, spawner: &Spawner, folder: &Path, client_port: u16
 }
 
 /// Starts kube-controller-manager, whose controllers run when this returns.
-pub(crate) fn start_controller_manager(program: &Path, access: &Access, spawner: &Spawner, folder: &Path) -> Result<Process, Error> {
+pub(crate) fn start_controller_manager(
+    program: &Path,
+    access: &Access,
+    spawner: &Spawner,
+    folder: &Path,
+) -> Result<Process, Error> {
     let [port] = free_ports()?;
     let certificates = folder.join("controller-manager-certificates");
     let mut command = Command::new(program);
@@ -133,7 +149,9 @@ pub(crate) fn start_controller_manager(program: &Path, access: &Access, spawner:
     let certificate = certificates.join("kube-controller-manager.crt");
     process.wait_until(TIMEOUT, || {
         let mut kubectl = access.kubectl_command();
-        kubectl.arg(format!("--server=https://127.0.0.1:{port}")).arg(flag("certificate-authority", &certificate));
+        kubectl
+            .arg(format!("--server=https://127.0.0.1:{port}"))
+            .arg(flag("certificate-authority", &certificate));
         answers(kubectl, "/healthz")
     })?;
     Ok(process)

@@ -35,7 +35,9 @@ fn is_gone(pid: u32) -> bool {
 
 #[test]
 fn two_clusters_run_side_by_side_and_leave_nothing_when_stopped() {
-    let [one, other] = [(); 2].map(|()| std::thread::spawn(|| Cluster::start(Options::default()).unwrap())).map(|start| start.join().unwrap());
+    let [one, other] = [(); 2]
+        .map(|()| std::thread::spawn(|| Cluster::start(Options::default()).unwrap()))
+        .map(|start| start.join().unwrap());
     assert_ne!(one.url(), other.url());
 
     kubectl(&one, &["create", "namespace", "only-in-one"]);
@@ -65,10 +67,16 @@ fn a_service_account_may_do_only_what_its_roles_allow() {
     };
 
     let refused = String::from_utf8(list().stderr).unwrap();
-    assert!(refused.contains(r#"User "system:serviceaccount:fresh:robot" cannot list resource "secrets""#), "{refused}");
+    assert!(
+        refused.contains(r#"User "system:serviceaccount:fresh:robot" cannot list resource "secrets""#),
+        "{refused}"
+    );
 
     kubectl(&cluster, &["create", "role", "reader", "-n=fresh", "--verb=list", "--resource=secrets"]);
-    kubectl(&cluster, &["create", "rolebinding", "robot", "-n=fresh", "--role=reader", "--serviceaccount=fresh:robot"]);
+    kubectl(
+        &cluster,
+        &["create", "rolebinding", "robot", "-n=fresh", "--role=reader", "--serviceaccount=fresh:robot"],
+    );
     until("the role takes effect", Duration::from_secs(10), || list().status.success());
 }
 
@@ -95,16 +103,23 @@ fn the_controller_manager_empties_namespaces_and_follows_owner_references() {
     });
     assert_eq!(cluster.pids().len(), 3);
 
-    let create =
-        |name: &str, extra: &[&str]| kubectl(&cluster, &[&["create", "configmap", name, "-n=fresh", "-o=jsonpath={.metadata.uid}"], extra].concat());
+    let create = |name: &str, extra: &[&str]| {
+        kubectl(
+            &cluster,
+            &[&["create", "configmap", name, "-n=fresh", "-o=jsonpath={.metadata.uid}"], extra].concat(),
+        )
+    };
     kubectl(&cluster, &["create", "namespace", "fresh"]);
     let uid = create("owner", &[]);
     create("owned", &[]);
-    let owner = format!(r#"{{"metadata":{{"ownerReferences":[{{"apiVersion":"v1","kind":"ConfigMap","name":"owner","uid":"{uid}"}}]}}}}"#);
+    let owner = format!(
+        r#"{{"metadata":{{"ownerReferences":[{{"apiVersion":"v1","kind":"ConfigMap","name":"owner","uid":"{uid}"}}]}}}}"#
+    );
     kubectl(&cluster, &["patch", "configmap", "owned", "-n=fresh", "-p", &owner]);
     kubectl(&cluster, &["delete", "configmap", "owner", "-n=fresh"]);
     until("what has lost its owner is removed", Duration::from_mins(1), || {
-        kubectl(&cluster, &["get", "configmap", "owned", "-n=fresh", "-o=name", "--ignore-not-found"]).is_empty()
+        kubectl(&cluster, &["get", "configmap", "owned", "-n=fresh", "-o=name", "--ignore-not-found"])
+            .is_empty()
     });
 
     create("left", &[]);
@@ -149,8 +164,14 @@ fn holds_a_cluster_until_killed() {
 fn a_failing_start_shows_the_log() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("etcd"), "not a folder").unwrap();
-    let error = Cluster::start(Options { directory: Some(folder.path().to_owned()), ..Options::default() }).err().unwrap().to_string();
+    let error = Cluster::start(Options { directory: Some(folder.path().to_owned()), ..Options::default() })
+        .err()
+        .unwrap()
+        .to_string();
     assert!(error.starts_with("cannot start etcd: it ended with exit status"), "{error}");
-    assert!(error.contains(&format!("the end of {}", Path::new(folder.path()).join("etcd.log").display())), "{error}");
+    assert!(
+        error.contains(&format!("the end of {}", Path::new(folder.path()).join("etcd.log").display())),
+        "{error}"
+    );
     assert!(error.contains("not a directory"), "{error}");
 }

@@ -42,7 +42,8 @@ struct Request {
 impl Request {
     fn new(parts: Parts, body: Bytes) -> Self {
         let text = |name: &str| parts.headers.get(name).and_then(|value| value.to_str().ok());
-        let is_form = text("content-type").is_some_and(|kind| kind.starts_with("application/x-www-form-urlencoded"));
+        let is_form =
+            text("content-type").is_some_and(|kind| kind.starts_with("application/x-www-form-urlencoded"));
         let (protocol, operation, input) = if is_form {
             let form = sts::form(&body);
             let action = form.get("Action").and_then(Value::as_str).unwrap_or_default().to_owned();
@@ -149,7 +150,9 @@ fn dated(shared: &Shared, mut answer: Answer, ahead: i64) -> Answer {
     let now = Timestamp::now().saturating_add(SignedDuration::from_secs(ahead)).unwrap_or(Timestamp::MAX);
     let config = &shared.world().config;
     let clock = if ahead == 0 { config.wrong_clock(now) } else { Some(config.clock(now)) };
-    let date = clock.and_then(|clock| HeaderValue::from_str(&clock.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string()).ok());
+    let date = clock.and_then(|clock| {
+        HeaderValue::from_str(&clock.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string()).ok()
+    });
     if let Some(date) = date {
         answer.headers_mut().insert(DATE, date);
     }
@@ -157,7 +160,12 @@ fn dated(shared: &Shared, mut answer: Answer, ahead: i64) -> Answer {
 }
 
 /// Performs a call and notes what became of it.
-fn effect(world: &mut World, request: &Request, number: u64, fault: Option<&FaultKind>) -> Result<Done, Refusal> {
+fn effect(
+    world: &mut World,
+    request: &Request,
+    number: u64,
+    fault: Option<&FaultKind>,
+) -> Result<Done, Refusal> {
     let result = perform(world, request, Timestamp::now());
     let session_id = result.as_ref().ok().and_then(|done| done.session_id.clone());
     let outcome = match (fault, &result) {
@@ -186,7 +194,8 @@ fn perform(world: &mut World, request: &Request, now: Timestamp) -> Result<Done,
             Protocol::Query => "sts",
         };
         let clock = world.config.clock(now);
-        signature::check(&request.parts, &request.body, service, &world.config, clock).map_err(|reason| unauthentic(&reason, request.protocol))?;
+        signature::check(&request.parts, &request.body, service, &world.config, clock)
+            .map_err(|reason| unauthentic(&reason, request.protocol))?;
     }
     match request.protocol {
         Protocol::Json => athena(world, request, now),
@@ -194,7 +203,10 @@ fn perform(world: &mut World, request: &Request, now: Timestamp) -> Result<Done,
             let key = signature::access_key_id(&request.parts);
             Ok(Done { body: sts::caller_identity(&world.config, key, &request.id), session_id: None })
         }
-        Protocol::Query => Err(Refusal::new("InvalidAction", format!("Could not find operation {} for version 2011-06-15", request.operation))),
+        Protocol::Query => Err(Refusal::new(
+            "InvalidAction",
+            format!("Could not find operation {} for version 2011-06-15", request.operation),
+        )),
     }
 }
 
@@ -202,8 +214,12 @@ fn athena(world: &mut World, request: &Request, now: Timestamp) -> Result<Done, 
     if let Some(rate) = world.config.rate {
         world.bucket.take(rate, now)?;
     }
-    let members = shapes::input(&request.operation).ok_or_else(|| Refusal::without_message("UnknownOperationException"))?;
-    let input = request.input.as_ref().ok_or_else(|| Refusal::new("SerializationException", "The body is not a JSON object"))?;
+    let members = shapes::input(&request.operation)
+        .ok_or_else(|| Refusal::without_message("UnknownOperationException"))?;
+    let input = request
+        .input
+        .as_ref()
+        .ok_or_else(|| Refusal::new("SerializationException", "The body is not a JSON object"))?;
     if world.config.validate_first {
         validate(input, members)?;
     }
@@ -230,7 +246,13 @@ fn athena(world: &mut World, request: &Request, now: Timestamp) -> Result<Done, 
 }
 
 fn check_permission(world: &World, operation: &str, input: &Map<String, Value>) -> Result<(), Refusal> {
-    let named = |group: &str| world.config.allowed_work_groups.as_ref().is_none_or(|groups| groups.iter().any(|named| named == group));
+    let named = |group: &str| {
+        world
+            .config
+            .allowed_work_groups
+            .as_ref()
+            .is_none_or(|groups| groups.iter().any(|named| named == group))
+    };
     let elsewhere = input.get("WorkGroup").and_then(Value::as_str).is_some_and(|group| !named(group));
     if !elsewhere && !world.config.deny.iter().any(|denied| denied == operation) {
         return Ok(());
@@ -260,9 +282,15 @@ fn denied(world: &World, action: &str, resource: &str) -> Refusal {
 /// The two front ends have different names for the same refusals.
 fn unauthentic(reason: &Unauthentic, protocol: Protocol) -> Refusal {
     let (json, query, query_status) = match reason {
-        Unauthentic::Missing => ("MissingAuthenticationTokenException", "MissingAuthenticationToken", StatusCode::FORBIDDEN),
-        Unauthentic::Incomplete(_) => ("IncompleteSignatureException", "IncompleteSignature", StatusCode::BAD_REQUEST),
-        Unauthentic::UnknownKey => ("UnrecognizedClientException", "InvalidClientTokenId", StatusCode::FORBIDDEN),
+        Unauthentic::Missing => {
+            ("MissingAuthenticationTokenException", "MissingAuthenticationToken", StatusCode::FORBIDDEN)
+        }
+        Unauthentic::Incomplete(_) => {
+            ("IncompleteSignatureException", "IncompleteSignature", StatusCode::BAD_REQUEST)
+        }
+        Unauthentic::UnknownKey => {
+            ("UnrecognizedClientException", "InvalidClientTokenId", StatusCode::FORBIDDEN)
+        }
         Unauthentic::Expired => ("ExpiredTokenException", "ExpiredToken", StatusCode::FORBIDDEN),
         Unauthentic::Mismatch | Unauthentic::Scope(_) | Unauthentic::Skewed(_) => {
             ("InvalidSignatureException", "SignatureDoesNotMatch", StatusCode::FORBIDDEN)

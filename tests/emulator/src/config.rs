@@ -103,7 +103,11 @@ pub struct Config {
 
 impl Default for Config {
     fn default() -> Self {
-        let group = |name: &str, engine: &str| WorkGroup { name: name.to_owned(), engine: engine.to_owned(), ..WorkGroup::default() };
+        let group = |name: &str, engine: &str| WorkGroup {
+            name: name.to_owned(),
+            engine: engine.to_owned(),
+            ..WorkGroup::default()
+        };
         Self {
             region: None,
             account: "000000000000".to_owned(),
@@ -174,7 +178,10 @@ impl Config {
 
     /// The account of an access key.
     pub(crate) fn account_of(&self, access_key_id: Option<&str>) -> &str {
-        let credential = self.credentials.iter().find(|credential| Some(credential.access_key_id.as_str()) == access_key_id);
+        let credential = self
+            .credentials
+            .iter()
+            .find(|credential| Some(credential.access_key_id.as_str()) == access_key_id);
         credential.and_then(|credential| credential.account.as_deref()).unwrap_or(&self.account)
     }
 
@@ -245,7 +252,13 @@ pub struct Credential {
 impl Default for Credential {
     /// Access key `test`, secret `test`.
     fn default() -> Self {
-        Self { access_key_id: "test".to_owned(), secret_access_key: "test".to_owned(), session_token: None, expired: false, account: None }
+        Self {
+            access_key_id: "test".to_owned(),
+            secret_access_key: "test".to_owned(),
+            session_token: None,
+            expired: false,
+            account: None,
+        }
     }
 }
 

@@ -37,7 +37,8 @@ impl From<Set> for Change {
 
 /// Answers a request to `/_emulator/{path}`.
 pub(crate) fn answer(shared: &Shared, method: &Method, path: &str, body: &[u8]) -> Answer {
-    respond(shared, method, path, body).unwrap_or_else(|(status, error)| reply(status, &json!({ "error": error })))
+    respond(shared, method, path, body)
+        .unwrap_or_else(|(status, error)| reply(status, &json!({ "error": error })))
 }
 
 type Failure = (StatusCode, String);
@@ -89,6 +90,8 @@ fn read<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Failure> {
 fn reply(status: StatusCode, body: &impl Serialize) -> Answer {
     match serde_json::to_string(body) {
         Ok(body) => server::answer(status, "application/json", None, body + "\n"),
-        Err(error) => server::answer(StatusCode::INTERNAL_SERVER_ERROR, "text/plain", None, error.to_string()),
+        Err(error) => {
+            server::answer(StatusCode::INTERNAL_SERVER_ERROR, "text/plain", None, error.to_string())
+        }
     }
 }

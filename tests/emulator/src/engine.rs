@@ -41,27 +41,49 @@ impl Engine {
         let configuration = request.get("EngineConfiguration").and_then(Value::as_object).unwrap_or(&nothing);
         self.refuse_foreign_members(request, configuration)?;
         refuse_sql_classifications(configuration)?;
-        let asked = configuration.get("MaxConcurrentDpus").and_then(Value::as_u64).and_then(|dpus| u32::try_from(dpus).ok());
+        let asked = configuration
+            .get("MaxConcurrentDpus")
+            .and_then(Value::as_u64)
+            .and_then(|dpus| u32::try_from(dpus).ok());
         match self {
             // Without a number, Spark 3.5 begins with the driver and one executor.
-            Self::Spark35 => Ok(Plan { engine_configuration: Value::Object(configuration.clone()), dpus: asked.unwrap_or(2), doom: None }),
+            Self::Spark35 => Ok(Plan {
+                engine_configuration: Value::Object(configuration.clone()),
+                dpus: asked.unwrap_or(2),
+                doom: None,
+            }),
             Self::PySpark3 => {
                 check_notebook(request, configuration)?;
                 let dpus = asked.unwrap_or(20);
                 if dpus > MAX_SESSION_DPUS {
-                    return Err(Refusal::invalid_input(format!("MaxConcurrentDpus must be less than or equal to {MAX_SESSION_DPUS}.")));
+                    return Err(Refusal::invalid_input(format!(
+                        "MaxConcurrentDpus must be less than or equal to {MAX_SESSION_DPUS}."
+                    )));
                 }
-                Ok(Plan { engine_configuration: with_defaults(configuration), dpus, doom: reserved_property(configuration) })
+                Ok(Plan {
+                    engine_configuration: with_defaults(configuration),
+                    dpus,
+                    doom: reserved_property(configuration),
+                })
             }
         }
     }
 
-    fn refuse_foreign_members(self, request: &Map<String, Value>, configuration: &Map<String, Value>) -> Result<(), Refusal> {
+    fn refuse_foreign_members(
+        self,
+        request: &Map<String, Value>,
+        configuration: &Map<String, Value>,
+    ) -> Result<(), Refusal> {
         let (version, of_request, of_configuration): (_, &[&str], &[&str]) = match self {
             Self::PySpark3 => (WorkGroup::PYSPARK_3, &["MonitoringConfiguration"], &[]),
-            Self::Spark35 => (WorkGroup::SPARK_3_5, &["NotebookVersion"], &["CoordinatorDpuSize", "DefaultExecutorDpuSize", "SparkProperties"]),
+            Self::Spark35 => (
+                WorkGroup::SPARK_3_5,
+                &["NotebookVersion"],
+                &["CoordinatorDpuSize", "DefaultExecutorDpuSize", "SparkProperties"],
+            ),
         };
-        let given = |map: &Map<String, Value>, name: &str| map.get(name).is_some_and(|value| !value.is_null());
+        let given =
+            |map: &Map<String, Value>, name: &str| map.get(name).is_some_and(|value| !value.is_null());
         let foreign = of_request.iter().find(|name| given(request, name));
         match foreign.or_else(|| of_configuration.iter().find(|name| given(configuration, name))) {
             Some(name) => Err(Refusal::invalid_input(format!("{name} is not supported for {version}."))),
@@ -123,7 +145,8 @@ fn check_notebook(request: &Map<String, Value>, configuration: &Map<String, Valu
 
 fn with_defaults(configuration: &Map<String, Value>) -> Value {
     let mut configuration = configuration.clone();
-    for (name, value) in [("CoordinatorDpuSize", 1), ("DefaultExecutorDpuSize", 1), ("MaxConcurrentDpus", 20)] {
+    for (name, value) in [("CoordinatorDpuSize", 1), ("DefaultExecutorDpuSize", 1), ("MaxConcurrentDpus", 20)]
+    {
         configuration.entry(name).or_insert(json!(value));
     }
     Value::Object(configuration)
@@ -147,11 +170,16 @@ mod tests {
 
     #[test]
     fn spark_3_5_refuses_what_only_notebooks_have() {
-        for (name, value) in [("CoordinatorDpuSize", json!(1)), ("DefaultExecutorDpuSize", json!(1)), ("SparkProperties", json!({}))] {
+        for (name, value) in [
+            ("CoordinatorDpuSize", json!(1)),
+            ("DefaultExecutorDpuSize", json!(1)),
+            ("SparkProperties", json!({})),
+        ] {
             let error = plan(Engine::Spark35, &json!({"EngineConfiguration": {name: value}}));
             assert_eq!(error, Err(format!("{name} is not supported for Apache Spark version 3.5.")));
         }
-        let error = plan(Engine::Spark35, &json!({"EngineConfiguration": {}, "NotebookVersion": NOTEBOOK_VERSION}));
+        let error =
+            plan(Engine::Spark35, &json!({"EngineConfiguration": {}, "NotebookVersion": NOTEBOOK_VERSION}));
         assert!(error.is_err_and(|message| message.starts_with("NotebookVersion is not supported")));
         let plan = plan(Engine::Spark35, &json!({"EngineConfiguration": {"MaxConcurrentDpus": 4000}}));
         assert_eq!(plan.map(|plan| plan.dpus), Ok(4000));
@@ -159,9 +187,12 @@ mod tests {
 
     #[test]
     fn engine_3_refuses_monitoring_and_more_than_60_dpus() {
-        let error = plan(Engine::PySpark3, &json!({"EngineConfiguration": {}, "MonitoringConfiguration": {}}));
+        let error =
+            plan(Engine::PySpark3, &json!({"EngineConfiguration": {}, "MonitoringConfiguration": {}}));
         assert!(error.is_err_and(|message| message.starts_with("MonitoringConfiguration is not supported")));
-        let dpus = |dpus| plan(Engine::PySpark3, &json!({"EngineConfiguration": {"MaxConcurrentDpus": dpus}})).is_ok();
+        let dpus = |dpus| {
+            plan(Engine::PySpark3, &json!({"EngineConfiguration": {"MaxConcurrentDpus": dpus}})).is_ok()
+        };
         assert!(dpus(60));
         assert!(!dpus(61));
     }
@@ -185,7 +216,8 @@ mod tests {
 
     #[test]
     fn no_spark_engine_takes_the_settings_of_sql() {
-        let request = json!({"EngineConfiguration": {"Classifications": [{"Name": "athena-query-engine-properties"}]}});
+        let request =
+            json!({"EngineConfiguration": {"Classifications": [{"Name": "athena-query-engine-properties"}]}});
         assert!(plan(Engine::Spark35, &request).is_err());
         assert!(plan(Engine::PySpark3, &request).is_err());
     }

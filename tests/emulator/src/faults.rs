@@ -111,7 +111,11 @@ fn html() -> String {
 }
 
 /// Takes the fault of a call from the rules, counting it. A rule that is used up is removed. `dice` throws a number from 0 to 1, less than 1.
-pub(crate) fn take(rules: &mut Vec<Fault>, operation: &str, mut dice: impl FnMut() -> f64) -> Option<FaultKind> {
+pub(crate) fn take(
+    rules: &mut Vec<Fault>,
+    operation: &str,
+    mut dice: impl FnMut() -> f64,
+) -> Option<FaultKind> {
     rules.retain(|rule| rule.times != Some(0));
     for rule in rules.iter_mut().filter(|rule| rule.operation == "*" || rule.operation == operation) {
         if rule.after > 0 {
@@ -141,7 +145,10 @@ mod tests {
 
     #[test]
     fn rules_apply_in_turn_and_are_used_up() {
-        let mut rules = vec![Fault::new("StartSession", FaultKind::Throttle).times(2).after(1), Fault::new("*", FaultKind::DropBefore).times(2)];
+        let mut rules = vec![
+            Fault::new("StartSession", FaultKind::Throttle).times(2).after(1),
+            Fault::new("*", FaultKind::DropBefore).times(2),
+        ];
         assert_eq!(take(&mut rules, "StartSession", never), Some(FaultKind::DropBefore));
         assert_eq!(take(&mut rules, "StartSession", never), Some(FaultKind::Throttle));
         assert_eq!(take(&mut rules, "GetSession", never), Some(FaultKind::DropBefore));
@@ -152,7 +159,10 @@ mod tests {
 
     #[test]
     fn a_rule_without_times_stays() {
-        let mut rules = vec![Fault::new("ListSessions", FaultKind::Throttle), Fault::new("*", FaultKind::Throttle).times(0)];
+        let mut rules = vec![
+            Fault::new("ListSessions", FaultKind::Throttle),
+            Fault::new("*", FaultKind::Throttle).times(0),
+        ];
         for _ in 0..5 {
             assert!(take(&mut rules, "ListSessions", never).is_some());
             assert!(take(&mut rules, "GetSession", never).is_none());
@@ -161,7 +171,10 @@ mod tests {
 
     #[test]
     fn a_rule_with_a_chance_strikes_as_the_dice_fall_and_is_used_up_by_its_strikes() {
-        let mut rules = vec![Fault::new("*", FaultKind::Throttle).chance(0.25).times(1), Fault::new("*", FaultKind::DropAfter)];
+        let mut rules = vec![
+            Fault::new("*", FaultKind::Throttle).chance(0.25).times(1),
+            Fault::new("*", FaultKind::DropAfter),
+        ];
         assert_eq!(take(&mut rules, "GetSession", || 0.25), Some(FaultKind::DropAfter));
         assert_eq!(take(&mut rules, "GetSession", || 0.2), Some(FaultKind::Throttle));
         assert_eq!(rules.len(), 1);

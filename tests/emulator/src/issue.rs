@@ -15,9 +15,15 @@ use crate::sts::escaped;
 pub(crate) const AGENT: &str = "/v1/credentials";
 
 /// What is issued to whoever shows `token`, and until when it is valid.
-fn issued<'a>(config: &'a Config, token: Option<&str>, now: Timestamp) -> Option<(&'a Credential, Timestamp)> {
-    let Issue { access_key_id, lifetime, .. } = config.issue.as_ref().filter(|issue| Some(issue.token.as_str()) == token)?;
-    let credential = config.credentials.iter().find(|credential| credential.access_key_id == *access_key_id)?;
+fn issued<'a>(
+    config: &'a Config,
+    token: Option<&str>,
+    now: Timestamp,
+) -> Option<(&'a Credential, Timestamp)> {
+    let Issue { access_key_id, lifetime, .. } =
+        config.issue.as_ref().filter(|issue| Some(issue.token.as_str()) == token)?;
+    let credential =
+        config.credentials.iter().find(|credential| credential.access_key_id == *access_key_id)?;
     let end = now.saturating_add(*lifetime).unwrap_or(Timestamp::MAX);
     Some((credential, end.round(Unit::Second).unwrap_or(end)))
 }
@@ -44,7 +50,11 @@ pub(crate) fn agent(shared: &Shared, parts: &Parts) -> Answer {
         (StatusCode::OK, body, Outcome::Ok)
     } else {
         let code = "AccessDeniedException";
-        (StatusCode::FORBIDDEN, json!({ "code": code, "message": "the token is not known" }), Outcome::Error(code.to_owned()))
+        (
+            StatusCode::FORBIDDEN,
+            json!({ "code": code, "message": "the token is not known" }),
+            Outcome::Error(code.to_owned()),
+        )
     };
     let call = Call {
         number: 0,
@@ -62,10 +72,19 @@ pub(crate) fn agent(shared: &Shared, parts: &Parts) -> Answer {
 }
 
 /// The reply of `AssumeRoleWithWebIdentity`.
-pub(crate) fn web_identity(config: &Config, input: &Map<String, Value>, request_id: &str, now: Timestamp) -> Result<String, Refusal> {
+pub(crate) fn web_identity(
+    config: &Config,
+    input: &Map<String, Value>,
+    request_id: &str,
+    now: Timestamp,
+) -> Result<String, Refusal> {
     let text = |name: &str| input.get(name).and_then(Value::as_str);
-    let (credential, end) = issued(config, text("WebIdentityToken"), now)
-        .ok_or_else(|| Refusal::new("InvalidIdentityToken", "No OpenIDConnect provider found in your account for the issuer of the token"))?;
+    let (credential, end) = issued(config, text("WebIdentityToken"), now).ok_or_else(|| {
+        Refusal::new(
+            "InvalidIdentityToken",
+            "No OpenIDConnect provider found in your account for the issuer of the token",
+        )
+    })?;
     let role = text("RoleArn").and_then(|arn| arn.rsplit('/').next()).unwrap_or_default();
     let session = text("RoleSessionName").unwrap_or_default();
     let account = config.account_of(Some(&credential.access_key_id));

@@ -84,7 +84,15 @@ impl FromStr for Outcome {
     type Err = Infallible;
 
     fn from_str(text: &str) -> Result<Self, Infallible> {
-        let named = [Self::Pending, Self::Ok, Self::DroppedBefore, Self::DroppedAfter, Self::HungBefore, Self::HungAfter, Self::Malformed];
+        let named = [
+            Self::Pending,
+            Self::Ok,
+            Self::DroppedBefore,
+            Self::DroppedAfter,
+            Self::HungBefore,
+            Self::HungAfter,
+            Self::Malformed,
+        ];
         let named = named.into_iter().find(|outcome| outcome.text() == text);
         Ok(named.unwrap_or_else(|| Self::Error(text.to_owned())))
     }

@@ -49,7 +49,10 @@ use jiff::Timestamp;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
-pub use config::{Classification, Config, Credential, Issue, Rate, TokenMismatch, UnknownSessionError, WorkGroup, WorkGroupState};
+pub use config::{
+    Classification, Config, Credential, Issue, Rate, TokenMismatch, UnknownSessionError, WorkGroup,
+    WorkGroupState,
+};
 pub use faults::{Fault, FaultKind};
 pub use journal::{Call, Outcome};
 pub use record::{Change, SessionRecord, UnknownSession};

@@ -33,7 +33,11 @@ impl Bucket {
 }
 
 /// Whether one more session of so many DPUs fits in the account.
-pub(crate) fn check_quotas<'a>(config: &Config, live: impl Iterator<Item = &'a Session>, dpus: u32) -> Result<(), Refusal> {
+pub(crate) fn check_quotas<'a>(
+    config: &Config,
+    live: impl Iterator<Item = &'a Session>,
+    dpus: u32,
+) -> Result<(), Refusal> {
     let (mut sessions, mut used) = (0, 0_u32);
     for session in live {
         sessions += 1;
@@ -43,7 +47,9 @@ pub(crate) fn check_quotas<'a>(config: &Config, live: impl Iterator<Item = &'a S
         return Err(Refusal::invalid_input("Maximum allowed sessions reached"));
     }
     if config.max_dpus.is_some_and(|max| used.saturating_add(dpus) > max) {
-        return Err(Refusal::invalid_input("Failed to Provision session due to required capacity not being available for the account"));
+        return Err(Refusal::invalid_input(
+            "Failed to Provision session due to required capacity not being available for the account",
+        ));
     }
     Ok(())
 }

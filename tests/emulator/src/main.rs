@@ -28,19 +28,28 @@ struct Arguments {
 async fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
     if !arguments.listen.ip().is_loopback() && !arguments.allow_remote {
-        bail!("will not listen on {}: others can reach it, and whoever does can drive the emulator; --allow-remote permits it", arguments.listen);
+        bail!(
+            "will not listen on {}: others can reach it, and whoever does can drive the emulator; --allow-remote permits it",
+            arguments.listen
+        );
     }
     let config = match &arguments.config {
         None => Config::default(),
         Some(path) => {
-            let text = std::fs::read_to_string(path).with_context(|| format!("cannot read the configuration {}", path.display()))?;
-            Config::parse(&text).map_err(|error| anyhow::anyhow!("the configuration {} is wrong: {error}", path.display()))?
+            let text = std::fs::read_to_string(path)
+                .with_context(|| format!("cannot read the configuration {}", path.display()))?;
+            Config::parse(&text)
+                .map_err(|error| anyhow::anyhow!("the configuration {} is wrong: {error}", path.display()))?
         }
     };
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    let emulator = Emulator::listen(arguments.listen, config).await.with_context(|| format!("cannot listen on {}", arguments.listen))?;
+    let emulator = Emulator::listen(arguments.listen, config)
+        .await
+        .with_context(|| format!("cannot listen on {}", arguments.listen))?;
     let mut stdout = std::io::stdout();
-    writeln!(stdout, "listening on {}", emulator.url()).and_then(|()| stdout.flush()).context("cannot write to stdout")?;
+    writeln!(stdout, "listening on {}", emulator.url())
+        .and_then(|()| stdout.flush())
+        .context("cannot write to stdout")?;
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}

@@ -28,7 +28,8 @@ pub(crate) struct Done {
 
 impl Done {
     fn new(reply: &impl Serialize, session_id: Option<&str>) -> Result<Self, Refusal> {
-        let body = serde_json::to_string(reply).map_err(|error| Refusal::new("InternalServerException", error.to_string()))?;
+        let body = serde_json::to_string(reply)
+            .map_err(|error| Refusal::new("InternalServerException", error.to_string()))?;
         Ok(Self { body, session_id: session_id.map(str::to_owned) })
     }
 }
@@ -43,7 +44,8 @@ pub(crate) fn start_session(world: &mut World, input: &Input, now: Timestamp) ->
     }
 
     let group = work_group(&world.config, input)?;
-    let engine = Engine::of(group).ok_or_else(|| Refusal::invalid_input("Workgroup EngineVersion is not Spark."))?;
+    let engine =
+        Engine::of(group).ok_or_else(|| Refusal::invalid_input("Workgroup EngineVersion is not Spark."))?;
     if group.state == WorkGroupState::Disabled {
         return Err(Refusal::invalid_input("WorkGroup is disabled."));
     }
@@ -57,9 +59,17 @@ pub(crate) fn start_session(world: &mut World, input: &Input, now: Timestamp) ->
         work_group: group.name.clone(),
         engine_version: group.engine.clone(),
         description: text(input, "Description").map(str::to_owned),
-        engine_configuration: in_work_group(plan.engine_configuration, group, world.config.reorder_classifications),
-        execution_role: text(input, "ExecutionRole").map(str::to_owned).or_else(|| group.execution_role.clone()),
-        idle_minutes: number(input, "SessionIdleTimeoutInMinutes").and_then(|minutes| u32::try_from(minutes).ok()).unwrap_or(group.idle_minutes),
+        engine_configuration: in_work_group(
+            plan.engine_configuration,
+            group,
+            world.config.reorder_classifications,
+        ),
+        execution_role: text(input, "ExecutionRole")
+            .map(str::to_owned)
+            .or_else(|| group.execution_role.clone()),
+        idle_minutes: number(input, "SessionIdleTimeoutInMinutes")
+            .and_then(|minutes| u32::try_from(minutes).ok())
+            .unwrap_or(group.idle_minutes),
         dpus: plan.dpus,
         doom: plan.doom,
         request: request.clone(),
@@ -80,7 +90,12 @@ pub(crate) fn start_session(world: &mut World, input: &Input, now: Timestamp) ->
 }
 
 /// The session that this token has started already.
-fn replayed(world: &World, token: Option<&str>, request: &Value, now: Timestamp) -> Result<Option<String>, Refusal> {
+fn replayed(
+    world: &World,
+    token: Option<&str>,
+    request: &Value,
+    now: Timestamp,
+) -> Result<Option<String>, Refusal> {
     let Some(token) = token.filter(|_| !world.config.ignore_token) else {
         return Ok(None);
     };
@@ -88,10 +103,13 @@ fn replayed(world: &World, token: Option<&str>, request: &Value, now: Timestamp)
         Token::New => Ok(None),
         Token::Replay(session_id) => Ok(Some(session_id.to_owned())),
         Token::Mismatch => Err(match world.config.token_mismatch {
-            TokenMismatch::IdempotentParameterMismatch => {
-                Refusal::invalid_request("IDEMPOTENT_PARAMETER_MISMATCH", "Idempotent parameters do not match")
+            TokenMismatch::IdempotentParameterMismatch => Refusal::invalid_request(
+                "IDEMPOTENT_PARAMETER_MISMATCH",
+                "Idempotent parameters do not match",
+            ),
+            TokenMismatch::SessionAlreadyExists => {
+                Refusal::new("SessionAlreadyExistsException", "The specified session already exists.")
             }
-            TokenMismatch::SessionAlreadyExists => Refusal::new("SessionAlreadyExistsException", "The specified session already exists."),
         }),
     }
 }
@@ -146,7 +164,8 @@ pub(crate) fn list_sessions(world: &mut World, input: &Input, now: Timestamp) ->
             && filter.is_none_or(|state| state == session.state())
             && later(session.started(), world.config.list_lag) <= now
     };
-    let mut found = world.sessions().enumerate().rev().filter(|(place, _)| before.is_none_or(|before| *place < before));
+    let mut found =
+        world.sessions().enumerate().rev().filter(|(place, _)| before.is_none_or(|before| *place < before));
     let times = world.config.times();
     let mut page = Page { next_token: None, sessions: Vec::new() };
     let mut last = None;

@@ -34,7 +34,14 @@ struct Body<'a> {
 
 impl Refusal {
     pub(crate) fn new(code: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { status: StatusCode::BAD_REQUEST, code: code.into(), message: message.into(), athena_code: None, resource: None, front_end: false }
+        Self {
+            status: StatusCode::BAD_REQUEST,
+            code: code.into(),
+            message: message.into(),
+            athena_code: None,
+            resource: None,
+            front_end: false,
+        }
     }
 
     pub(crate) fn without_message(code: &str) -> Self {
@@ -67,7 +74,8 @@ impl Refusal {
     pub(crate) fn ordered(status: u16, code: &str, message: &str) -> Self {
         Self {
             athena_code: (code == "InvalidRequestException").then_some("INVALID_INPUT"),
-            ..Self::new(code, message).with_status(StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR))
+            ..Self::new(code, message)
+                .with_status(StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR))
         }
     }
 

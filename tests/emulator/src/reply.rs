@@ -151,7 +151,9 @@ impl<'a> FullSession<'a> {
                 session_idle_timeout_in_minutes: start.idle_minutes,
             },
             status: Status::of(session, times),
-            statistics: Statistics { dpu_execution_in_millis: i64::try_from(session.billed(now).as_millis()).unwrap_or(i64::MAX) },
+            statistics: Statistics {
+                dpu_execution_in_millis: i64::try_from(session.billed(now).as_millis()).unwrap_or(i64::MAX),
+            },
         }
     }
 }

@@ -79,7 +79,8 @@ async fn serve_connection(stream: TcpStream, shared: Shared) {
 
 async fn route(shared: &Shared, request: Request<Incoming>) -> Result<Answer, Closed> {
     let (parts, body) = request.into_parts();
-    let Ok(body) = Limited::new(body, MAX_BODY).collect().await.map(http_body_util::Collected::to_bytes) else {
+    let Ok(body) = Limited::new(body, MAX_BODY).collect().await.map(http_body_util::Collected::to_bytes)
+    else {
         return Ok(answer(StatusCode::PAYLOAD_TOO_LARGE, "text/plain", None, String::new()));
     };
     if let Some(path) = parts.uri.path().strip_prefix("/_emulator/") {
@@ -91,11 +92,21 @@ async fn route(shared: &Shared, request: Request<Incoming>) -> Result<Answer, Cl
     if parts.uri.path() == "/" && parts.method == Method::POST {
         return call::call(shared, parts, body).await;
     }
-    Ok(answer(StatusCode::NOT_FOUND, "text/plain", None, "POST /, GET /v1/credentials or /_emulator/\n".to_owned()))
+    Ok(answer(
+        StatusCode::NOT_FOUND,
+        "text/plain",
+        None,
+        "POST /, GET /v1/credentials or /_emulator/\n".to_owned(),
+    ))
 }
 
 /// A reply with an optional request id.
-pub(crate) fn answer(status: StatusCode, kind: &'static str, request_id: Option<&str>, body: String) -> Answer {
+pub(crate) fn answer(
+    status: StatusCode,
+    kind: &'static str,
+    request_id: Option<&str>,
+    body: String,
+) -> Answer {
     let mut answer = Response::new(Full::new(Bytes::from(body)));
     *answer.status_mut() = status;
     answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));

@@ -52,7 +52,8 @@ pub(crate) struct Session {
 
 impl Session {
     pub(crate) fn new(start: Start, state: &str, now: Timestamp) -> Self {
-        let mut session = Self { start, states: Vec::new(), settled: now, vanished: None, shown: false, stepping: false };
+        let mut session =
+            Self { start, states: Vec::new(), settled: now, vanished: None, shown: false, stepping: false };
         session.enter(state, now, None);
         session
     }
@@ -132,12 +133,18 @@ impl Session {
         }
         let waiting = |after| if self.stepping { Duration::ZERO } else { after };
         let (after, state, reason) = match current.state.as_str() {
-            CREATING if self.start.doom.is_some() => (waiting(config.creating), FAILED, self.start.doom.clone()),
+            CREATING if self.start.doom.is_some() => {
+                (waiting(config.creating), FAILED, self.start.doom.clone())
+            }
             CREATING => (waiting(config.creating), CREATED, None),
             CREATED => (waiting(config.created), IDLE, None),
             IDLE => {
                 let timeout = config.idle_minute.saturating_mul(self.start.idle_minutes);
-                (timeout.saturating_add(config.idle_late), TERMINATING, Some(TERMINATED_PER_REQUEST.to_owned()))
+                (
+                    timeout.saturating_add(config.idle_late),
+                    TERMINATING,
+                    Some(TERMINATED_PER_REQUEST.to_owned()),
+                )
             }
             TERMINATING => (waiting(config.terminating), TERMINATED, current.reason.clone()),
             _ => return None,

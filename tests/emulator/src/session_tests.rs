@@ -30,7 +30,8 @@ fn states(session: &Session) -> Vec<(&str, Timestamp)> {
 fn a_session_nobody_looked_at_has_entered_each_state_in_time() {
     let mut session = session(None);
     session.settle(&Config::default(), at(1000));
-    let expected = [(CREATING, at(0)), (CREATED, at(1)), (IDLE, at(2)), (TERMINATING, at(122)), (TERMINATED, at(123))];
+    let expected =
+        [(CREATING, at(0)), (CREATED, at(1)), (IDLE, at(2)), (TERMINATING, at(122)), (TERMINATED, at(123))];
     assert_eq!(states(&session), expected);
     assert_eq!(session.reason(), Some(TERMINATED_PER_REQUEST));
     assert_eq!(session.ended(), Some(at(123)));

@@ -50,7 +50,10 @@ impl Pattern {
     }
 
     pub(crate) fn matches(&self, value: &str) -> bool {
-        self.compiled.get_or_init(|| Regex::new(&format!("^(?:{})$", self.source)).ok()).as_ref().is_some_and(|regex| regex.is_match(value))
+        self.compiled
+            .get_or_init(|| Regex::new(&format!("^(?:{})$", self.source)).ok())
+            .as_ref()
+            .is_some_and(|regex| regex.is_match(value))
     }
 }
 
@@ -76,8 +79,10 @@ static KMS_KEY: Pattern = Pattern::new(concat!(
     r"|alias/[a-zA-Z0-9/_-]+|[a-f0-9]{8}-[a-f0-9]{4}-[a-f0-9]{4}-[a-f0-9]{4}-[a-f0-9]{12})$"
 ));
 // The model counts in UTF-16: its surrogate ranges are the characters beyond the basic plane.
-static PROPERTY_KEY: Pattern =
-    Pattern::translated(r"[\u0020-\uD7FF\uE000-\uFFFD\uD800\uDC00-\uDBFF\uDFFF\t]*", r"[\x{20}-\x{D7FF}\x{E000}-\x{FFFD}\x{10000}-\x{10FFFF}\t]*");
+static PROPERTY_KEY: Pattern = Pattern::translated(
+    r"[\u0020-\uD7FF\uE000-\uFFFD\uD800\uDC00-\uDBFF\uDFFF\t]*",
+    r"[\x{20}-\x{D7FF}\x{E000}-\x{FFFD}\x{10000}-\x{10FFFF}\t]*",
+);
 
 const ANY: usize = usize::MAX;
 
@@ -119,7 +124,8 @@ static PROPERTY_NAME: Text = Text { pattern: Some(&PROPERTY_KEY), ..bounded(1, 2
 static PROPERTY_VALUE: Shape = text(0, 51200);
 static PROPERTIES: Shape = Shape::Map { key: &PROPERTY_NAME, value: &PROPERTY_VALUE };
 
-static CLASSIFICATIONS: Shape = Shape::List(&Shape::Structure(&[optional("Name", &SHORT), optional("Properties", &PROPERTIES)]));
+static CLASSIFICATIONS: Shape =
+    Shape::List(&Shape::Structure(&[optional("Name", &SHORT), optional("Properties", &PROPERTIES)]));
 
 static ENGINE_CONFIGURATION: Shape = Shape::Structure(&[
     optional("CoordinatorDpuSize", &ONE_DPU),
@@ -144,14 +150,22 @@ static MONITORING: Shape = Shape::Structure(&[
             optional("LogTypes", &LOG_TYPES),
         ]),
     ),
-    optional("ManagedLoggingConfiguration", &Shape::Structure(&[required("Enabled", &BOOLEAN), optional("KmsKey", &KEY)])),
+    optional(
+        "ManagedLoggingConfiguration",
+        &Shape::Structure(&[required("Enabled", &BOOLEAN), optional("KmsKey", &KEY)]),
+    ),
     optional(
         "S3LoggingConfiguration",
-        &Shape::Structure(&[required("Enabled", &BOOLEAN), optional("KmsKey", &KEY), optional("LogLocation", &matching(0, 1024, &LOG_LOCATION))]),
+        &Shape::Structure(&[
+            required("Enabled", &BOOLEAN),
+            optional("KmsKey", &KEY),
+            optional("LogLocation", &matching(0, 1024, &LOG_LOCATION)),
+        ]),
     ),
 ]);
 
-static TAGS: Shape = Shape::List(&Shape::Structure(&[optional("Key", &SHORT), optional("Value", &text(0, 256))]));
+static TAGS: Shape =
+    Shape::List(&Shape::Structure(&[optional("Key", &SHORT), optional("Value", &text(0, 256))]));
 
 static START_SESSION: &[Member] = &[
     optional("Description", &DESCRIPTION),
@@ -170,7 +184,11 @@ static TAG_RESOURCE: &[Member] = &[required("ResourceARN", &text(1, 1011)), requ
 
 static SESSION: &[Member] = &[required("SessionId", &SESSION_ID)];
 
-static LIST_SESSIONS: &[Member] =
-    &[required("WorkGroup", &WORK_GROUP), optional("StateFilter", &STATE), optional("MaxResults", &PAGE), optional("NextToken", &NEXT_TOKEN)];
+static LIST_SESSIONS: &[Member] = &[
+    required("WorkGroup", &WORK_GROUP),
+    optional("StateFilter", &STATE),
+    optional("MaxResults", &PAGE),
+    optional("NextToken", &NEXT_TOKEN),
+];
 
 static GET_WORK_GROUP: &[Member] = &[required("WorkGroup", &WORK_GROUP)];

@@ -47,12 +47,21 @@ struct Authorization<'a> {
 impl<'a> Authorization<'a> {
     fn parse(header: &'a str) -> Option<Self> {
         let fields = header.strip_prefix("AWS4-HMAC-SHA256")?;
-        let field = |name: &str| fields.split(',').find_map(|field| field.trim().strip_prefix(name)?.strip_prefix('='));
+        let field = |name: &str| {
+            fields.split(',').find_map(|field| field.trim().strip_prefix(name)?.strip_prefix('='))
+        };
         let scope: Vec<&str> = field("Credential")?.split('/').collect();
         let [key, date, region, service, "aws4_request"] = scope[..] else {
             return None;
         };
-        Some(Self { key, date, region, service, signed: field("SignedHeaders")?.split(';').collect(), signature: field("Signature")? })
+        Some(Self {
+            key,
+            date,
+            region,
+            service,
+            signed: field("SignedHeaders")?.split(';').collect(),
+            signature: field("Signature")?,
+        })
     }
 }
 
@@ -62,16 +71,26 @@ pub(crate) fn access_key_id(request: &Parts) -> Option<&str> {
 }
 
 /// Checks that a request comes from one of the configured credentials, now, for this service, unchanged.
-pub(crate) fn check(request: &Parts, body: &[u8], service: &str, config: &Config, now: Timestamp) -> Result<(), Unauthentic> {
+pub(crate) fn check(
+    request: &Parts,
+    body: &[u8],
+    service: &str,
+    config: &Config,
+    now: Timestamp,
+) -> Result<(), Unauthentic> {
     let header_value = header(request, "authorization").ok_or(Unauthentic::Missing)?;
     let incomplete = |what: &str| Unauthentic::Incomplete(format!("Authorization header requires {what}."));
-    let authorization = Authorization::parse(header_value)
-        .ok_or_else(|| incomplete("'Credential', 'SignedHeaders' and 'Signature' parameters of AWS4-HMAC-SHA256"))?;
-    let date = header(request, "x-amz-date").ok_or_else(|| incomplete("existence of either a 'X-Amz-Date' or a 'Date' header"))?;
+    let authorization = Authorization::parse(header_value).ok_or_else(|| {
+        incomplete("'Credential', 'SignedHeaders' and 'Signature' parameters of AWS4-HMAC-SHA256")
+    })?;
+    let date = header(request, "x-amz-date")
+        .ok_or_else(|| incomplete("existence of either a 'X-Amz-Date' or a 'Date' header"))?;
 
     let found = config.credentials.iter().find(|credential| credential.access_key_id == authorization.key);
     let credential = found.ok_or(Unauthentic::UnknownKey)?;
-    if credential.session_token.is_some() && credential.session_token.as_deref() != header(request, "x-amz-security-token") {
+    if credential.session_token.is_some()
+        && credential.session_token.as_deref() != header(request, "x-amz-security-token")
+    {
         return Err(Unauthentic::UnknownKey);
     }
     if credential.expired {
@@ -88,32 +107,43 @@ pub(crate) fn check(request: &Parts, body: &[u8], service: &str, config: &Config
 
 fn check_scope(authorization: &Authorization, service: &str, config: &Config) -> Result<(), Unauthentic> {
     if authorization.service != service {
-        return Err(Unauthentic::Scope(format!("Credential should be scoped to correct service: '{service}'.")));
+        return Err(Unauthentic::Scope(format!(
+            "Credential should be scoped to correct service: '{service}'."
+        )));
     }
     match &config.region {
-        Some(region) if region != authorization.region => {
-            Err(Unauthentic::Scope(format!("Credential should be scoped to a valid region, not '{}'.", authorization.region)))
-        }
+        Some(region) if region != authorization.region => Err(Unauthentic::Scope(format!(
+            "Credential should be scoped to a valid region, not '{}'.",
+            authorization.region
+        ))),
         _ => Ok(()),
     }
 }
 
 fn check_date(authorization: &Authorization, date: &str, now: Timestamp) -> Result<(), Unauthentic> {
-    let incomplete = || Unauthentic::Incomplete(format!("Date must be in ISO-8601 'basic format'. Got '{date}'."));
+    let incomplete =
+        || Unauthentic::Incomplete(format!("Date must be in ISO-8601 'basic format'. Got '{date}'."));
     let civil = DateTime::strptime(DATE_FORMAT, date).map_err(|_| incomplete())?;
     let signed = civil.to_zoned(TimeZone::UTC).map_err(|_| incomplete())?.timestamp();
     if !date.starts_with(authorization.date) {
-        return Err(Unauthentic::Scope("Date in Credential scope does not match YYYYMMDD from ISO-8601 version of date from HTTP.".to_owned()));
+        return Err(Unauthentic::Scope(
+            "Date in Credential scope does not match YYYYMMDD from ISO-8601 version of date from HTTP."
+                .to_owned(),
+        ));
     }
     let basic = |at: Timestamp| at.strftime(DATE_FORMAT).to_string();
     let skew = now.duration_since(signed);
     if skew > ALLOWED_SKEW {
         let (earliest, now) = (basic(now.saturating_sub(ALLOWED_SKEW).unwrap_or(now)), basic(now));
-        return Err(Unauthentic::Skewed(format!("Signature expired: {date} is now earlier than {earliest} ({now} - 5 min.)")));
+        return Err(Unauthentic::Skewed(format!(
+            "Signature expired: {date} is now earlier than {earliest} ({now} - 5 min.)"
+        )));
     }
     if -skew > ALLOWED_SKEW {
         let (latest, now) = (basic(now.saturating_add(ALLOWED_SKEW).unwrap_or(now)), basic(now));
-        return Err(Unauthentic::Skewed(format!("Signature not yet current: {date} is still later than {latest} ({now} + 5 min.)")));
+        return Err(Unauthentic::Skewed(format!(
+            "Signature not yet current: {date} is still later than {latest} ({now} + 5 min.)"
+        )));
     }
     Ok(())
 }
@@ -135,7 +165,8 @@ fn canonical_request(request: &Parts, signed: &[&str], body: &[u8]) -> Option<St
         }
         headers.extend([*name, ":", &values.join(","), "\n"]);
     }
-    let mut query: Vec<String> = request.uri.query().unwrap_or_default().split('&').map(with_equals).collect();
+    let mut query: Vec<String> =
+        request.uri.query().unwrap_or_default().split('&').map(with_equals).collect();
     query.sort();
     Some(format!(
         "{}\n{}\n{}\n{headers}\n{}\n{}",
@@ -151,7 +182,12 @@ fn with_equals(pair: &str) -> String {
     if pair.is_empty() || pair.contains('=') { pair.to_owned() } else { format!("{pair}=") }
 }
 
-fn signature_of(credential: &Credential, authorization: &Authorization, date: &str, canonical: &str) -> Option<Hmac<Sha256>> {
+fn signature_of(
+    credential: &Credential,
+    authorization: &Authorization,
+    date: &str,
+    canonical: &str,
+) -> Option<Hmac<Sha256>> {
     let Authorization { date: day, region, service, .. } = authorization;
     let mut key = format!("AWS4{}", credential.secret_access_key).into_bytes();
     for part in [*day, *region, *service, "aws4_request"] {

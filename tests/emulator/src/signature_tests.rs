@@ -12,14 +12,19 @@ fn now() -> Timestamp {
 
 fn config() -> Config {
     Config {
-        credentials: vec![Credential { access_key_id: KEY.to_owned(), secret_access_key: SECRET.to_owned(), ..Credential::default() }],
+        credentials: vec![Credential {
+            access_key_id: KEY.to_owned(),
+            secret_access_key: SECRET.to_owned(),
+            ..Credential::default()
+        }],
         ..Config::default()
     }
 }
 
 fn request(method: &str, date: &str, signature: &str) -> Parts {
-    let authorization =
-        format!("AWS4-HMAC-SHA256 Credential={KEY}/20150830/us-east-1/service/aws4_request, SignedHeaders=host;x-amz-date, Signature={signature}");
+    let authorization = format!(
+        "AWS4-HMAC-SHA256 Credential={KEY}/20150830/us-east-1/service/aws4_request, SignedHeaders=host;x-amz-date, Signature={signature}"
+    );
     let request = Request::builder()
         .method(method)
         .uri("/")
@@ -51,7 +56,10 @@ fn the_signatures_of_the_test_suite_are_accepted() {
 fn a_changed_body_method_or_secret_is_refused() {
     let post = request("POST", DATE, POST_VANILLA);
     assert_eq!(check(&post, b"{}", "service", &config(), now()), Err(Unauthentic::Mismatch));
-    assert_eq!(check(&request("GET", DATE, POST_VANILLA), b"", "service", &config(), now()), Err(Unauthentic::Mismatch));
+    assert_eq!(
+        check(&request("GET", DATE, POST_VANILLA), b"", "service", &config(), now()),
+        Err(Unauthentic::Mismatch)
+    );
     let mut other = config();
     other.credentials[0].secret_access_key = "other".to_owned();
     assert_eq!(vanilla(&other, now()), Err(Unauthentic::Mismatch));
@@ -98,13 +106,23 @@ fn a_required_session_token_must_come_and_an_expired_one_is_told_apart() {
 #[test]
 fn a_broken_header_is_refused_and_no_header_is_missing() {
     let mut post = request("POST", DATE, POST_VANILLA);
-    for broken in
-        ["", "AWS4-HMAC-SHA256", "AWS4-HMAC-SHA256 Credential=a/b", "Basic dGVzdA==", "AWS4-HMAC-SHA256 Credential=////,SignedHeaders=,Signature="]
-    {
+    for broken in [
+        "",
+        "AWS4-HMAC-SHA256",
+        "AWS4-HMAC-SHA256 Credential=a/b",
+        "Basic dGVzdA==",
+        "AWS4-HMAC-SHA256 Credential=////,SignedHeaders=,Signature=",
+    ] {
         post.headers.insert("authorization", broken.parse().expect("a header"));
-        assert!(matches!(check(&post, b"", "service", &config(), now()), Err(Unauthentic::Incomplete(_))), "{broken}");
+        assert!(
+            matches!(check(&post, b"", "service", &config(), now()), Err(Unauthentic::Incomplete(_))),
+            "{broken}"
+        );
     }
     post.headers.remove("authorization");
     assert_eq!(check(&post, b"", "service", &config(), now()), Err(Unauthentic::Missing));
-    assert!(matches!(check(&request("POST", "yesterday", POST_VANILLA), b"", "service", &config(), now()), Err(Unauthentic::Incomplete(_))));
+    assert!(matches!(
+        check(&request("POST", "yesterday", POST_VANILLA), b"", "service", &config(), now()),
+        Err(Unauthentic::Incomplete(_))
+    ));
 }

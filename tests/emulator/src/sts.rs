@@ -43,7 +43,9 @@ pub(crate) fn error(refusal: &Refusal, request_id: &str) -> String {
 
 /// A form as a JSON object.
 pub(crate) fn form(body: &[u8]) -> Map<String, Value> {
-    form_urlencoded::parse(body).map(|(name, value)| (name.into_owned(), Value::String(value.into_owned()))).collect()
+    form_urlencoded::parse(body)
+        .map(|(name, value)| (name.into_owned(), Value::String(value.into_owned())))
+        .collect()
 }
 
 pub(crate) fn escaped(text: &str) -> String {

@@ -16,11 +16,18 @@ pub(crate) fn validate(input: &Map<String, Value>, members: &[Member]) -> Result
     Err(Refusal::invalid_input(format!("{count} validation {noun} detected: {}", violations.join("; "))))
 }
 
-fn structure(input: &Map<String, Value>, members: &[Member], path: &str, violations: &mut Vec<String>) -> Result<(), Refusal> {
+fn structure(
+    input: &Map<String, Value>,
+    members: &[Member],
+    path: &str,
+    violations: &mut Vec<String>,
+) -> Result<(), Refusal> {
     for member in members {
         let path = join(path, &lower_camel(member.name));
         match input.get(member.name) {
-            None | Some(Value::Null) if member.required => violations.push(violation(&path, "Member must not be null")),
+            None | Some(Value::Null) if member.required => {
+                violations.push(violation(&path, "Member must not be null"))
+            }
             None | Some(Value::Null) => {}
             Some(found) => value(found, member.shape, &path, violations)?,
         }
@@ -36,10 +43,12 @@ fn value(found: &Value, shape: &Shape, path: &str, violations: &mut Vec<String>)
         (Shape::Integer { min, max }, Value::Number(number)) => {
             let number = number.as_i64().ok_or_else(|| wrong_type(found, "an Integer"))?;
             if number > *max {
-                violations.push(violation(path, &format!("Member must have value less than or equal to {max}")));
+                violations
+                    .push(violation(path, &format!("Member must have value less than or equal to {max}")));
             }
             if number < *min {
-                violations.push(violation(path, &format!("Member must have value greater than or equal to {min}")));
+                violations
+                    .push(violation(path, &format!("Member must have value greater than or equal to {min}")));
             }
         }
         (Shape::Boolean, Value::Bool(_)) => {}
@@ -50,7 +59,8 @@ fn value(found: &Value, shape: &Shape, path: &str, violations: &mut Vec<String>)
         }
         (Shape::Map { key, value: element }, Value::Object(entries)) => {
             if entries.keys().any(|name| broken(name, key).next().is_some()) {
-                violations.push(violation(path, &format!("Map keys must satisfy constraint: [{}]", all(key))));
+                violations
+                    .push(violation(path, &format!("Map keys must satisfy constraint: [{}]", all(key))));
             }
             map_values(entries, element, path, violations)?;
         }
@@ -65,14 +75,20 @@ fn value(found: &Value, shape: &Shape, path: &str, violations: &mut Vec<String>)
     Ok(())
 }
 
-fn map_values(entries: &Map<String, Value>, shape: &Shape, path: &str, violations: &mut Vec<String>) -> Result<(), Refusal> {
+fn map_values(
+    entries: &Map<String, Value>,
+    shape: &Shape,
+    path: &str,
+    violations: &mut Vec<String>,
+) -> Result<(), Refusal> {
     let mut inner = Vec::new();
     for (name, found) in entries {
         value(found, shape, &join(path, name), &mut inner)?;
     }
     match shape {
         Shape::Text(bounds) if !inner.is_empty() => {
-            violations.push(violation(path, &format!("Map value must satisfy constraint: [{}]", all(bounds))));
+            violations
+                .push(violation(path, &format!("Map value must satisfy constraint: [{}]", all(bounds))));
         }
         _ => violations.append(&mut inner),
     }
@@ -88,7 +104,10 @@ fn broken<'a>(text: &'a str, bounds: &'a Text) -> impl Iterator<Item = String> +
         bounds.pattern.is_some_and(|pattern| !pattern.matches(text)),
         !bounds.values.is_empty() && !bounds.values.contains(&text),
     ];
-    constraints(bounds).into_iter().zip(checks).filter_map(|(constraint, broken)| constraint.filter(|_| broken))
+    constraints(bounds)
+        .into_iter()
+        .zip(checks)
+        .filter_map(|(constraint, broken)| constraint.filter(|_| broken))
 }
 
 fn all(bounds: &Text) -> String {
@@ -115,7 +134,10 @@ fn join(path: &str, name: &str) -> String {
 
 fn lower_camel(name: &str) -> String {
     let mut characters = name.chars();
-    characters.next().map(|first| first.to_ascii_lowercase().to_string() + characters.as_str()).unwrap_or_default()
+    characters
+        .next()
+        .map(|first| first.to_ascii_lowercase().to_string() + characters.as_str())
+        .unwrap_or_default()
 }
 
 fn wrong_type(found: &Value, expected: &str) -> Refusal {

@@ -14,7 +14,8 @@ fn message(operation: &str, input: &Value) -> String {
 
 /// A `StartSession` with one member set, by its path (`a.b`).
 fn start(path: &str, value: Value) -> Value {
-    let mut input = json!({"WorkGroup": "spark-35", "EngineConfiguration": {}, "ClientRequestToken": "t".repeat(36)});
+    let mut input =
+        json!({"WorkGroup": "spark-35", "EngineConfiguration": {}, "ClientRequestToken": "t".repeat(36)});
     let mut place = &mut input;
     for name in path.split('.') {
         place = &mut place[name];
@@ -38,19 +39,36 @@ type Bounds = Vec<(&'static str, Vec<Value>, Vec<Value>)>;
 fn plain_bounds() -> Bounds {
     vec![
         ("Description", vec![text(1), text(1024), json!("ü".repeat(1024))], vec![text(0), text(1025)]),
-        ("WorkGroup", vec![text(1), text(128), json!("a.B_9-")], vec![text(0), text(129), json!("a b"), json!("ä"), json!("a\n")]),
+        (
+            "WorkGroup",
+            vec![text(1), text(128), json!("a.B_9-")],
+            vec![text(0), text(129), json!("a b"), json!("ä"), json!("a\n")],
+        ),
         (
             "ExecutionRole",
             vec![role(33), role(2048), json!("arn:aws-cn:iam::123456789012:role/path/name")],
-            vec![text(19), role(2049), json!("arn:aws:iam::12345678901:role/name"), json!("arn:aws:iam::123456789012:user/name")],
+            vec![
+                text(19),
+                role(2049),
+                json!("arn:aws:iam::12345678901:role/name"),
+                json!("arn:aws:iam::123456789012:user/name"),
+            ],
         ),
         ("NotebookVersion", vec![text(1), text(128)], vec![text(0), text(129)]),
         ("SessionIdleTimeoutInMinutes", vec![json!(1), json!(480)], vec![json!(0), json!(481)]),
         ("ClientRequestToken", vec![text(32), text(128)], vec![text(31), text(129)]),
         (
             "Tags",
-            vec![json!([]), json!([{"Key": "a".repeat(128), "Value": "a".repeat(256)}]), json!([{"Key": "a", "Value": ""}])],
-            vec![json!([{"Key": "", "Value": ""}]), json!([{"Key": "a".repeat(129)}]), json!([{"Key": "a", "Value": "a".repeat(257)}])],
+            vec![
+                json!([]),
+                json!([{"Key": "a".repeat(128), "Value": "a".repeat(256)}]),
+                json!([{"Key": "a", "Value": ""}]),
+            ],
+            vec![
+                json!([{"Key": "", "Value": ""}]),
+                json!([{"Key": "a".repeat(129)}]),
+                json!([{"Key": "a", "Value": "a".repeat(257)}]),
+            ],
         ),
         ("CopyWorkGroupTags", vec![json!(true), json!(false)], vec![]),
     ]
@@ -60,17 +78,39 @@ fn engine_bounds() -> Bounds {
     vec![
         ("EngineConfiguration.CoordinatorDpuSize", vec![json!(1)], vec![json!(0), json!(2)]),
         ("EngineConfiguration.DefaultExecutorDpuSize", vec![json!(1)], vec![json!(0), json!(2)]),
-        ("EngineConfiguration.MaxConcurrentDpus", vec![json!(2), json!(5000)], vec![json!(1), json!(5001), json!(-20)]),
+        (
+            "EngineConfiguration.MaxConcurrentDpus",
+            vec![json!(2), json!(5000)],
+            vec![json!(1), json!(5001), json!(-20)],
+        ),
         (
             "EngineConfiguration.SparkProperties",
-            vec![json!({}), json!({"a".repeat(255): "a".repeat(51200)}), json!({"spark.x\t": ""}), json!({"😀": ""})],
-            vec![json!({"": "x"}), json!({"a".repeat(256): "x"}), json!({"a": "a".repeat(51201)}), json!({"a\u{1}": "x"})],
+            vec![
+                json!({}),
+                json!({"a".repeat(255): "a".repeat(51200)}),
+                json!({"spark.x\t": ""}),
+                json!({"😀": ""}),
+            ],
+            vec![
+                json!({"": "x"}),
+                json!({"a".repeat(256): "x"}),
+                json!({"a": "a".repeat(51201)}),
+                json!({"a\u{1}": "x"}),
+            ],
         ),
-        ("EngineConfiguration.AdditionalConfigs", vec![json!({"NotebookId": "n"})], vec![json!({"": "x"}), json!({"a": "a".repeat(51201)})]),
+        (
+            "EngineConfiguration.AdditionalConfigs",
+            vec![json!({"NotebookId": "n"})],
+            vec![json!({"": "x"}), json!({"a": "a".repeat(51201)})],
+        ),
         (
             "EngineConfiguration.Classifications",
             vec![json!([]), json!([{"Name": "a".repeat(128), "Properties": {"a": "b"}}])],
-            vec![json!([{"Name": ""}]), json!([{"Name": "a".repeat(129)}]), json!([{"Name": "a", "Properties": {"": "b"}}])],
+            vec![
+                json!([{"Name": ""}]),
+                json!([{"Name": "a".repeat(129)}]),
+                json!([{"Name": "a", "Properties": {"": "b"}}]),
+            ],
         ),
     ]
 }
@@ -102,12 +142,25 @@ fn monitoring_bounds() -> Bounds {
         ),
         (
             "MonitoringConfiguration.ManagedLoggingConfiguration",
-            vec![key("alias/a"), key("12345678-1234-1234-1234-123456789abc"), key("arn:aws:kms:eu-west-1:123456789012:key/a")],
-            vec![json!({"KmsKey": "alias/a"}), key(""), key("key"), key("arn:aws:kms:eu-west-1:12345678901:key/a")],
+            vec![
+                key("alias/a"),
+                key("12345678-1234-1234-1234-123456789abc"),
+                key("arn:aws:kms:eu-west-1:123456789012:key/a"),
+            ],
+            vec![
+                json!({"KmsKey": "alias/a"}),
+                key(""),
+                key("key"),
+                key("arn:aws:kms:eu-west-1:12345678901:key/a"),
+            ],
         ),
         (
             "MonitoringConfiguration.S3LoggingConfiguration",
-            vec![json!({"Enabled": true, "LogLocation": location(1024)}), json!({"Enabled": true, "LogLocation": "s3://b1"}), key("alias/a")],
+            vec![
+                json!({"Enabled": true, "LogLocation": location(1024)}),
+                json!({"Enabled": true, "LogLocation": "s3://b1"}),
+                key("alias/a"),
+            ],
             vec![
                 json!({"LogLocation": "s3://b1"}),
                 json!({"Enabled": true, "LogLocation": location(1025)}),
@@ -136,7 +189,9 @@ fn a_start_is_accepted_at_the_edge_of_every_bound_and_refused_past_it() {
 #[test]
 fn the_other_operations_have_their_bounds() {
     for operation in ["GetSession", "GetSessionStatus", "TerminateSession"] {
-        for (value, accepted) in [(text(1), true), (text(256), true), (text(0), false), (text(257), false), (Value::Null, false)] {
+        for (value, accepted) in
+            [(text(1), true), (text(256), true), (text(0), false), (text(257), false), (Value::Null, false)]
+        {
             assert_eq!(check(operation, &json!({"SessionId": value})).is_ok(), accepted, "{operation}");
         }
     }
@@ -178,7 +233,10 @@ fn messages_have_the_shape_of_athenas() {
          Member must have length greater than or equal to 1"
     );
     assert_eq!(
-        message("StartSession", &start("EngineConfiguration.SparkProperties", json!({"a": "a".repeat(51201)}))),
+        message(
+            "StartSession",
+            &start("EngineConfiguration.SparkProperties", json!({"a": "a".repeat(51201)}))
+        ),
         "1 validation error detected: Value at 'engineConfiguration.sparkProperties' failed to satisfy constraint: \
          Map value must satisfy constraint: [Member must have length less than or equal to 51200]"
     );

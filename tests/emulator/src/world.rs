@@ -91,8 +91,17 @@ impl World {
     }
 
     /// Starts a session as somebody else would, past every rule and quota.
-    pub(crate) fn add_foreign(&mut self, work_group: &str, description: Option<&str>, now: Timestamp) -> &Session {
-        let group = self.config.work_group(work_group).cloned().unwrap_or_else(|| WorkGroup { name: work_group.to_owned(), ..WorkGroup::default() });
+    pub(crate) fn add_foreign(
+        &mut self,
+        work_group: &str,
+        description: Option<&str>,
+        now: Timestamp,
+    ) -> &Session {
+        let group = self
+            .config
+            .work_group(work_group)
+            .cloned()
+            .unwrap_or_else(|| WorkGroup { name: work_group.to_owned(), ..WorkGroup::default() });
         let start = Start {
             id: uuid::Uuid::new_v4().to_string(),
             token: None,
@@ -110,7 +119,12 @@ impl World {
         self.add(session)
     }
 
-    pub(crate) fn change(&mut self, session_id: &str, change: Change, now: Timestamp) -> Result<(), UnknownSession> {
+    pub(crate) fn change(
+        &mut self,
+        session_id: &str,
+        change: Change,
+        now: Timestamp,
+    ) -> Result<(), UnknownSession> {
         let session = self.session(session_id, now).ok_or_else(|| UnknownSession(session_id.to_owned()))?;
         session.change(change, now);
         Ok(())

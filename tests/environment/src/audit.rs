@@ -29,7 +29,14 @@ pub(crate) fn requests(log: &Path) -> anyhow::Result<Vec<Request>> {
     let text = std::fs::read_to_string(log).with_context(|| format!("cannot read {}", log.display()))?;
     // The server may be writing the last line.
     let whole = text.rsplit_once('\n').map_or("", |(lines, _)| lines);
-    whole.lines().map(|line| Ok(request(&serde_json::from_str(line).with_context(|| format!("not a line of an audit log: {line}"))?))).collect()
+    whole
+        .lines()
+        .map(|line| {
+            Ok(request(
+                &serde_json::from_str(line).with_context(|| format!("not a line of an audit log: {line}"))?,
+            ))
+        })
+        .collect()
 }
 
 fn request(event: &Value) -> Request {
@@ -46,7 +53,9 @@ fn request(event: &Value) -> Request {
         resource,
         name: text("/objectRef/name"),
         namespace: text("/objectRef/namespace"),
-        is_allowed: event.pointer("/annotations/authorization.k8s.io~1decision").is_some_and(|decision| decision == "allow"),
+        is_allowed: event
+            .pointer("/annotations/authorization.k8s.io~1decision")
+            .is_some_and(|decision| decision == "allow"),
     }
 }
 
@@ -63,7 +72,13 @@ mod tests {
             "annotations": { "authorization.k8s.io/decision": "forbid" },
         });
         let told = request(&event);
-        assert_eq!((told.resource.as_str(), told.verb.as_str(), told.is_allowed), ("athenasessions/status", "patch", false));
-        assert!(request(&serde_json::json!({ "annotations": { "authorization.k8s.io/decision": "allow" } })).is_allowed);
+        assert_eq!(
+            (told.resource.as_str(), told.verb.as_str(), told.is_allowed),
+            ("athenasessions/status", "patch", false)
+        );
+        assert!(
+            request(&serde_json::json!({ "annotations": { "authorization.k8s.io/decision": "allow" } }))
+                .is_allowed
+        );
     }
 }

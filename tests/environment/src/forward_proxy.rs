@@ -63,7 +63,11 @@ impl ForwardProxy {
     pub async fn start() -> io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let address = listener.local_addr()?;
-        let state = Arc::new(Mutex::new(State { asked: Vec::new(), answer: ProxyAnswer::Pass, addresses: HashMap::new() }));
+        let state = Arc::new(Mutex::new(State {
+            asked: Vec::new(),
+            answer: ProxyAnswer::Pass,
+            addresses: HashMap::new(),
+        }));
         let shared = state.clone();
         let server = tokio::spawn(async move {
             let mut connections = JoinSet::new();
@@ -131,10 +135,16 @@ async fn serve_http(mut client: TcpStream, state: &Mutex<State>) -> io::Result<(
     let text = String::from_utf8_lossy(&head).into_owned();
     let mut words = text.split_whitespace();
     let (method, url) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
-    let authorization = text.lines().find_map(|line| line.split_once(": ").filter(|(name, _)| name.eq_ignore_ascii_case("proxy-authorization")));
+    let authorization = text.lines().find_map(|line| {
+        line.split_once(": ").filter(|(name, _)| name.eq_ignore_ascii_case("proxy-authorization"))
+    });
     let authorization = authorization.map(|(_, value)| value.to_owned());
     let is_connect = method == "CONNECT";
-    let target = if is_connect { url.to_owned() } else { url.trim_start_matches("http://").split('/').next().unwrap_or_default().to_owned() };
+    let target = if is_connect {
+        url.to_owned()
+    } else {
+        url.trim_start_matches("http://").split('/').next().unwrap_or_default().to_owned()
+    };
     let protocol = if is_connect { ProxyProtocol::Connect } else { ProxyProtocol::Plain };
     let server = match note(state, Asked { protocol, target, authorization }) {
         (ProxyAnswer::Pass, address) => TcpStream::connect(address).await.map_err(|_| 502),
@@ -143,7 +153,11 @@ async fn serve_http(mut client: TcpStream, state: &Mutex<State>) -> io::Result<(
     };
     let mut server = match server {
         Ok(server) => server,
-        Err(status) => return client.write_all(format!("HTTP/1.1 {status} Refused\r\ncontent-length: 0\r\n\r\n").as_bytes()).await,
+        Err(status) => {
+            return client
+                .write_all(format!("HTTP/1.1 {status} Refused\r\ncontent-length: 0\r\n\r\n").as_bytes())
+                .await;
+        }
     };
     if is_connect {
         client.write_all(b"HTTP/1.1 200 Connection established\r\n\r\n").await?;

@@ -80,7 +80,10 @@ impl Report {
         let healthy = (self.load.objects - self.load.refused) as usize;
         let mut broken = Vec::new();
         if self.time > self.limit() * 2 + LAST {
-            broken.push(format!("the healthy objects took more than twice the time that the limiter needs, and {} s", LAST.as_secs()));
+            broken.push(format!(
+                "the healthy objects took more than twice the time that the limiter needs, and {} s",
+                LAST.as_secs()
+            ));
         }
         if self.ahead > JITTER {
             broken.push("calls came faster than the limiter allows".to_owned());
@@ -116,7 +119,13 @@ impl fmt::Display for Report {
 ///
 /// # Errors
 /// When something cannot be started, or the objects do not get there in ten times the time that the limiter needs.
-pub fn run(stage: &Stage, emulator: &Emulator, binary: &Path, load: &Load, flags: &[&str]) -> anyhow::Result<Report> {
+pub fn run(
+    stage: &Stage,
+    emulator: &Emulator,
+    binary: &Path,
+    load: &Load,
+    flags: &[&str],
+) -> anyhow::Result<Report> {
     ensure!(load.refused <= load.objects, "more objects are refused than there are");
     ensure!(load.rate > 0.0 && load.work_groups > 0, "there is no rate or no work group");
     emulator.configure(|config| configure(config, load));
@@ -134,7 +143,10 @@ pub fn run(stage: &Stage, emulator: &Emulator, binary: &Path, load: &Load, flags
     let flags = [&[rate.as_str(), &burst, &watched], flags].concat();
     let url = emulator.url();
     emulator.set_faults(faults(load.errors));
-    let operator = Operator::start(stage, &OperatorOptions { binary, scope: Scope::Everywhere, athena: &url, flags: &flags, env: &[] })?;
+    let operator = Operator::start(
+        stage,
+        &OperatorOptions { binary, scope: Scope::Everywhere, athena: &url, flags: &flags, env: &[] },
+    )?;
     let healthy = (load.objects - load.refused) as usize;
     let patience = Duration::from_secs_f64(f64::from(load.objects) / load.rate) * 10;
     let mut start = Instant::now();
@@ -146,11 +158,16 @@ pub fn run(stage: &Stage, emulator: &Emulator, binary: &Path, load: &Load, flags
         if let Some(status) = operator.exit_status() {
             bail!("the operator ended with {status}:\n{}", operator.raw_log());
         }
-        ensure!(start.elapsed() < patience, "after {patience:?} there are {} sessions of {healthy}", emulator.sessions().len());
+        ensure!(
+            start.elapsed() < patience,
+            "after {patience:?} there are {} sessions of {healthy}",
+            emulator.sessions().len()
+        );
         std::thread::sleep(Duration::from_millis(100));
     }
     let time = start.elapsed();
-    let calls: Vec<Call> = emulator.calls().into_iter().filter(|call| call.operation != "GetCallerIdentity").collect();
+    let calls: Vec<Call> =
+        emulator.calls().into_iter().filter(|call| call.operation != "GetCallerIdentity").collect();
     drop(operator);
     emulator.set_faults(Vec::new());
     Ok(Report {
@@ -172,7 +189,9 @@ fn configure(config: &mut Config, load: &Load) {
     config.seed = load.seed;
     config.latency = Duration::from_millis(50);
     config.deny_roles = vec![DENIED_ROLE.to_owned()];
-    config.work_groups = (0..load.work_groups).map(|number| WorkGroup { name: work_group(number), ..WorkGroup::default() }).collect();
+    config.work_groups = (0..load.work_groups)
+        .map(|number| WorkGroup { name: work_group(number), ..WorkGroup::default() })
+        .collect();
 }
 
 fn work_group(number: u32) -> String {
@@ -180,8 +199,14 @@ fn work_group(number: u32) -> String {
 }
 
 fn faults(errors: f64) -> Vec<Fault> {
-    let broken = FaultKind::Fail { status: 500, code: "InternalServerException".to_owned(), message: "an internal error".to_owned() };
-    [FaultKind::Throttle, broken, FaultKind::DropBefore, FaultKind::DropAfter].map(|kind| Fault::new("*", kind).chance(errors / 4.0)).to_vec()
+    let broken = FaultKind::Fail {
+        status: 500,
+        code: "InternalServerException".to_owned(),
+        message: "an internal error".to_owned(),
+    };
+    [FaultKind::Throttle, broken, FaultKind::DropBefore, FaultKind::DropAfter]
+        .map(|kind| Fault::new("*", kind).chance(errors / 4.0))
+        .to_vec()
 }
 
 /// The objects, the refused ones among the others.
@@ -190,7 +215,9 @@ fn objects(load: &Load, namespaces: &[String]) -> Value {
     let object = |number: u32| {
         let mut spec = json!({ "workGroup": work_group(number % load.work_groups) });
         // The first refused object comes with the first, the last with the last.
-        if refused < load.refused && u64::from(number) * u64::from(load.refused) >= u64::from(refused) * u64::from(load.objects) {
+        if refused < load.refused
+            && u64::from(number) * u64::from(load.refused) >= u64::from(refused) * u64::from(load.objects)
+        {
             match refused % 2 {
                 0 => spec["workGroup"] = json!(format!("{MISSING}{refused}")),
                 _ => spec["executionRole"] = json!(DENIED_ROLE),
@@ -214,7 +241,17 @@ fn idle(stage: &Stage, emulator: &Emulator, name: &str, healthy: usize) -> anyho
         return Ok(0);
     }
     let (label, state) = (format!("load={name}"), "status.state=IDLE");
-    let list = stage.kubectl_ok(&["get", "athenasessions", "--all-namespaces", "-l", &label, "--field-selector", state, "-o", "name"])?;
+    let list = stage.kubectl_ok(&[
+        "get",
+        "athenasessions",
+        "--all-namespaces",
+        "-l",
+        &label,
+        "--field-selector",
+        state,
+        "-o",
+        "name",
+    ])?;
     Ok(list.lines().count())
 }
 
@@ -229,7 +266,9 @@ pub fn ahead(calls: &[Call], rate: f64, burst: u32) -> Option<Duration> {
     let mut before = calls.first()?.time;
     let mut least = 0.0_f64;
     for call in calls {
-        level = (level + call.time.duration_since(before).as_secs_f64().max(0.0) * rate).min(f64::from(burst)) - 1.0;
+        level = (level + call.time.duration_since(before).as_secs_f64().max(0.0) * rate)
+            .min(f64::from(burst))
+            - 1.0;
         (before, least) = (call.time, least.min(level));
     }
     Some(Duration::from_secs_f64(-least / rate))

@@ -121,7 +121,8 @@ impl Operator {
         let mut reply = String::new();
         connection.read_to_string(&mut reply)?;
         let (head, body) = reply.split_once("\r\n\r\n").context("no reply")?;
-        let status = head.split_whitespace().nth(1).and_then(|status| status.parse().ok()).context("no status")?;
+        let status =
+            head.split_whitespace().nth(1).and_then(|status| status.parse().ok()).context("no status")?;
         Ok((status, body.to_owned()))
     }
 

@@ -81,12 +81,29 @@ impl Stage {
 
     fn installed(server: Server, kubectl: PathBuf, kubeconfig: PathBuf) -> anyhow::Result<Self> {
         let folder = tempfile::tempdir()?;
-        let stage = Self { server, kubectl, kubeconfig, spawner: Spawner::new(), spawned: AtomicU32::new(0), everywhere: OnceLock::new(), folder };
+        let stage = Self {
+            server,
+            kubectl,
+            kubeconfig,
+            spawner: Spawner::new(),
+            spawned: AtomicU32::new(0),
+            everywhere: OnceLock::new(),
+            folder,
+        };
         let repository = repository();
         stage.kubectl_ok(&["apply", "-f", &repository.join("crds").display().to_string()])?;
-        let rights = ["Namespace", "ServiceAccount", "ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding"];
-        stage.apply("rights", &installed(|manifest| rights.iter().any(|kind| has_line(manifest, &format!("kind: {kind}"))))?)?;
-        stage.kubectl_ok(&["wait", "--for=condition=Established", "crd/athenasessions.athena-operator.io", "--timeout=60s"])?;
+        let rights =
+            ["Namespace", "ServiceAccount", "ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding"];
+        stage.apply(
+            "rights",
+            &installed(|manifest| rights.iter().any(|kind| has_line(manifest, &format!("kind: {kind}"))))?,
+        )?;
+        stage.kubectl_ok(&[
+            "wait",
+            "--for=condition=Established",
+            "crd/athenasessions.athena-operator.io",
+            "--timeout=60s",
+        ])?;
         Ok(stage)
     }
 
@@ -128,7 +145,10 @@ impl Stage {
     /// kubectl as the administrator.
     pub fn kubectl(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(&self.kubectl);
-        command.env("KUBECONFIG", &self.kubeconfig).env("KUBECACHEDIR", self.folder.path().join("kubectl")).args(arguments);
+        command
+            .env("KUBECONFIG", &self.kubeconfig)
+            .env("KUBECACHEDIR", self.folder.path().join("kubectl"))
+            .args(arguments);
         command
     }
 
@@ -158,7 +178,12 @@ impl Stage {
     /// When it cannot be run.
     pub fn spawn(&self, name: &'static str, command: Command) -> anyhow::Result<Process> {
         let number = self.spawned.fetch_add(1, Ordering::Relaxed);
-        Ok(Process::start(&self.spawner, name, command, self.folder.path().join(format!("{name}-{number}.log")))?)
+        Ok(Process::start(
+            &self.spawner,
+            name,
+            command,
+            self.folder.path().join(format!("{name}-{number}.log")),
+        )?)
     }
 
     /// A kubeconfig of the operator's service account, with the rights of the role `athena-operator` in `scope` and no others.
@@ -173,10 +198,22 @@ impl Stage {
             Scope::Everywhere => ACCOUNT,
             Scope::Given(namespace) => namespace,
             Scope::Namespace(namespace) => {
-                if !self.kubectl_output(&["get", "serviceaccount", ACCOUNT, "-n", namespace])?.status.success() {
+                if !self
+                    .kubectl_output(&["get", "serviceaccount", ACCOUNT, "-n", namespace])?
+                    .status
+                    .success()
+                {
                     let subject = format!("--serviceaccount={namespace}:{ACCOUNT}");
                     self.kubectl_ok(&["create", "serviceaccount", ACCOUNT, "-n", namespace])?;
-                    self.kubectl_ok(&["create", "rolebinding", ACCOUNT, &format!("--clusterrole={ROLE}"), &subject, "-n", namespace])?;
+                    self.kubectl_ok(&[
+                        "create",
+                        "rolebinding",
+                        ACCOUNT,
+                        &format!("--clusterrole={ROLE}"),
+                        &subject,
+                        "-n",
+                        namespace,
+                    ])?;
                     self.grant_lease(namespace)?;
                 }
                 namespace
@@ -184,7 +221,8 @@ impl Stage {
         };
         let token = self.kubectl_ok(&["create", "token", ACCOUNT, "-n", namespace, "--duration=24h"])?;
         let file = self.folder.path().join(format!("operator-{namespace}.kubeconfig"));
-        std::fs::write(&file, self.with_token(token.trim())?.to_string()).with_context(|| format!("cannot write {}", file.display()))?;
+        std::fs::write(&file, self.with_token(token.trim())?.to_string())
+            .with_context(|| format!("cannot write {}", file.display()))?;
         if scope == Scope::Everywhere {
             let _ = self.everywhere.set(file.clone());
         }
@@ -194,7 +232,10 @@ impl Stage {
     /// Gives the account of a namespace the rights to its lease that `deploy/install.yaml` gives to the operator in its own.
     fn grant_lease(&self, namespace: &str) -> anyhow::Result<()> {
         let own = installed(|manifest| has_line(manifest, &format!("  name: {LEASE_ROLE}")))?;
-        self.apply(&format!("lease-{namespace}"), &own.replace("namespace: athena-operator", &format!("namespace: {namespace}")))
+        self.apply(
+            &format!("lease-{namespace}"),
+            &own.replace("namespace: athena-operator", &format!("namespace: {namespace}")),
+        )
     }
 
     /// Applies manifests.
@@ -210,16 +251,28 @@ impl Stage {
     /// # Errors
     /// When the API server is somebody else's or writes no log, or the log cannot be read.
     pub fn requests(&self) -> anyhow::Result<Vec<Request>> {
-        let Server::Own(cluster) = &self.server else { bail!("only an API server of its own tells what it was asked") };
+        let Server::Own(cluster) = &self.server else {
+            bail!("only an API server of its own tells what it was asked")
+        };
         audit::requests(&cluster.audit_log())
     }
 
     /// The administrator's kubeconfig, with a token in place of the administrator.
     fn with_token(&self, token: &str) -> anyhow::Result<Value> {
-        let mut config: Value = serde_json::from_str(&self.kubectl_ok(&["config", "view", "--raw", "--minify", "--flatten", "-o", "json"])?)?;
+        let mut config: Value = serde_json::from_str(&self.kubectl_ok(&[
+            "config",
+            "view",
+            "--raw",
+            "--minify",
+            "--flatten",
+            "-o",
+            "json",
+        ])?)?;
         let context = config["current-context"].clone();
         config["users"] = json!([{ "name": ACCOUNT, "user": { "token": token } }]);
-        for entry in config["contexts"].as_array_mut().into_iter().flatten().filter(|entry| entry["name"] == context) {
+        for entry in
+            config["contexts"].as_array_mut().into_iter().flatten().filter(|entry| entry["name"] == context)
+        {
             entry["context"]["user"] = json!(ACCOUNT);
         }
         Ok(config)

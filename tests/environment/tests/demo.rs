@@ -7,7 +7,9 @@ use environment::Stage;
 
 /// The operator's binary, built if it is not: this package cannot depend on it.
 fn operator() -> PathBuf {
-    let built = Command::new(env!("CARGO")).args(["build", "--locked", "--package", "athena-operator", "--bin", "athena-operator"]).status();
+    let built = Command::new(env!("CARGO"))
+        .args(["build", "--locked", "--package", "athena-operator", "--bin", "athena-operator"])
+        .status();
     assert!(built.is_ok_and(|status| status.success()), "the operator cannot be built");
     PathBuf::from(env!("CARGO_BIN_EXE_demo")).with_file_name("athena-operator")
 }
@@ -17,9 +19,16 @@ fn demo(stage: &Stage, emulator: &str) -> (Output, String) {
     let config = folder.path().join("emulator.yaml");
     std::fs::write(&config, emulator).expect("a file");
     let mut command = Command::new(env!("CARGO_BIN_EXE_demo"));
-    command.arg("--operator").arg(operator()).arg("--kubeconfig").arg(stage.kubeconfig()).arg("--emulator-config").arg(&config);
+    command
+        .arg("--operator")
+        .arg(operator())
+        .arg("--kubeconfig")
+        .arg(stage.kubeconfig())
+        .arg("--emulator-config")
+        .arg(&config);
     let output = command.output().expect("the demo runs");
-    let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    let text =
+        format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     (output, text)
 }
 
@@ -36,6 +45,8 @@ fn the_demo_succeeds_and_fails_where_it_must() {
         let (output, text) = demo(&stage, emulator);
         assert!(!output.status.success() && text.contains(complaint), "{emulator}: {text}");
     }
-    let left = stage.kubectl_ok(&["get", "athenasessions", "--all-namespaces", "-o", "name"]).unwrap_or_else(|error| panic!("{error:#}"));
+    let left = stage
+        .kubectl_ok(&["get", "athenasessions", "--all-namespaces", "-o", "name"])
+        .unwrap_or_else(|error| panic!("{error:#}"));
     assert!(left.is_empty(), "the demo has left {left}");
 }

@@ -16,14 +16,19 @@ pub(crate) fn circumstances(u: &mut Unstructured<'_>) -> Result<Environment> {
     /// Until the end of the century.
     const LAST: u32 = 4_102_444_799;
     let seconds = if u.ratio(7, 8)? { 1_800_000_000 } else { u.int_in_range(0..=LAST)? };
-    let now = Timestamp::new(i64::from(seconds), i32::from(u.arbitrary::<u8>()?) * 3_000_000).unwrap_or(Timestamp::UNIX_EPOCH);
+    let now = Timestamp::new(i64::from(seconds), i32::from(u.arbitrary::<u8>()?) * 3_000_000)
+        .unwrap_or(Timestamp::UNIX_EPOCH);
     let account = match u.int_in_range(0..=7)? {
         0 => None,
         1 => Some("111111111111".to_owned()),
         _ => Some(ACCOUNT.to_owned()),
     };
     let limits = match u.int_in_range(0..=3)? {
-        0 => Limits { uncertainty: SignedDuration::from_secs(1), transition_interval: SignedDuration::from_nanos(1), ..Limits::default() },
+        0 => Limits {
+            uncertainty: SignedDuration::from_secs(1),
+            transition_interval: SignedDuration::from_nanos(1),
+            ..Limits::default()
+        },
         1 => {
             let day = SignedDuration::from_hours(24);
             Limits { uncertainty: day, transition_interval: day, observe_interval: day, ..Limits::default() }
@@ -65,7 +70,11 @@ pub(crate) fn message(u: &mut Unstructured<'_>) -> Result<String> {
             1 => message.extend([" ", secrets::PROPERTY, " "]),
             2 => message.extend([" ", secrets::LONGER_PROPERTY, " "]),
             4 => message.extend([" ", &escaped(u, secrets::ESCAPED_PROPERTY)?, " "]),
-            3 => message.extend(["Value '{spark.x=", secrets::PROPERTY, "}' at 'engineConfiguration' failed to satisfy constraint: y"]),
+            3 => message.extend([
+                "Value '{spark.x=",
+                secrets::PROPERTY,
+                "}' at 'engineConfiguration' failed to satisfy constraint: y",
+            ]),
             5 => message += &"x".repeat(usize::from(u.arbitrary::<u16>()? % 4200)),
             6 => message += &"\u{20ac}".repeat(usize::from(u.arbitrary::<u16>()? % 1400)),
             _ => message += &text(u)?,
@@ -81,7 +90,15 @@ fn escaped(u: &mut Unstructured<'_>, value: &str) -> Result<String> {
         quoted[1..quoted.len() - 1].to_owned()
     };
     let url = |text: &str| -> String {
-        text.bytes().map(|byte| if byte.is_ascii_alphanumeric() { char::from(byte).to_string() } else { format!("%{byte:02x}") }).collect()
+        text.bytes()
+            .map(|byte| {
+                if byte.is_ascii_alphanumeric() {
+                    char::from(byte).to_string()
+                } else {
+                    format!("%{byte:02x}")
+                }
+            })
+            .collect()
     };
     Ok(match u.int_in_range(0..=4)? {
         0 => value.to_owned(),
@@ -98,7 +115,10 @@ fn time(u: &mut Unstructured<'_>, now: Timestamp) -> Result<Option<Timestamp>> {
         1 => Some(Timestamp::UNIX_EPOCH),
         2 => Some(Timestamp::MAX),
         3 => Some(now + SignedDuration::from_millis(i64::from(u.arbitrary::<u16>()?))),
-        _ => now.checked_sub(SignedDuration::from_secs(i64::from(u.arbitrary::<u16>()?))).ok().filter(|time| *time >= Timestamp::UNIX_EPOCH),
+        _ => now
+            .checked_sub(SignedDuration::from_secs(i64::from(u.arbitrary::<u16>()?)))
+            .ok()
+            .filter(|time| *time >= Timestamp::UNIX_EPOCH),
     })
 }
 
@@ -138,8 +158,16 @@ fn details(u: &mut Unstructured<'_>, spec: &AthenaSessionSpec) -> Result<Details
         work_group: if own { None } else { Some(text(u)?) },
         engine_version: if u.arbitrary()? { Some(text(u)?.repeat(20)) } else { None },
         execution_role: if own { spec.execution_role.clone() } else { None },
-        engine_configuration: if own { spec.engine_configuration.clone().unwrap_or_default() } else { EngineConfiguration::default() },
-        idle_timeout: if u.arbitrary()? { Some(SignedDuration::from_secs(u.arbitrary::<i64>()?.saturating_abs().max(1))) } else { None },
+        engine_configuration: if own {
+            spec.engine_configuration.clone().unwrap_or_default()
+        } else {
+            EngineConfiguration::default()
+        },
+        idle_timeout: if u.arbitrary()? {
+            Some(SignedDuration::from_secs(u.arbitrary::<i64>()?.saturating_abs().max(1)))
+        } else {
+            None
+        },
         dpu_execution_in_millis: if u.arbitrary()? { Some(u.arbitrary()?) } else { None },
         satisfies: None,
     })
@@ -156,6 +184,11 @@ pub(crate) fn look(u: &mut Unstructured<'_>, object: &AthenaSession, now: Timest
 
 /// A work group.
 pub(crate) fn work_group(u: &mut Unstructured<'_>) -> Result<WorkGroup> {
-    let engines = [Some("Apache Spark version 3.5"), Some("PySpark engine version 3"), Some("Athena engine version 3"), None];
+    let engines = [
+        Some("Apache Spark version 3.5"),
+        Some("PySpark engine version 3"),
+        Some("Athena engine version 3"),
+        None,
+    ];
     Ok(WorkGroup { enabled: u.ratio(7, 8)?, engine_version: u.choose(&engines)?.map(str::to_owned) })
 }

@@ -24,7 +24,9 @@ use crate::secrets::{self, Lines};
 static FLAGS: LazyLock<Vec<(String, String)>> = LazyLock::new(|| {
     let command = Cli::command();
     let run = command.find_subcommand("run").expect("run");
-    let told = |argument: &clap::Arg| Some((argument.get_long()?.to_owned(), argument.get_env()?.to_str()?.to_owned()));
+    let told = |argument: &clap::Arg| {
+        Some((argument.get_long()?.to_owned(), argument.get_env()?.to_str()?.to_owned()))
+    };
     run.get_arguments().filter_map(told).collect()
 });
 
@@ -86,8 +88,13 @@ const VALUES: &[&str] = &[
 
 /// For each flag, those of the values that it takes: what is accepted goes further than what is refused.
 static ACCEPTED: LazyLock<Vec<Vec<&'static str>>> = LazyLock::new(|| {
-    let accepts = |flag: &str, value: &str| Cli::try_parse_from(["athena-operator", "run", &format!("--{flag}={value}")]).is_ok();
-    FLAGS.iter().map(|(flag, _)| VALUES.iter().copied().filter(|value| accepts(flag, value)).collect()).collect()
+    let accepts = |flag: &str, value: &str| {
+        Cli::try_parse_from(["athena-operator", "run", &format!("--{flag}={value}")]).is_ok()
+    };
+    FLAGS
+        .iter()
+        .map(|(flag, _)| VALUES.iter().copied().filter(|value| accepts(flag, value)).collect())
+        .collect()
 });
 
 /// Text is one argument a line, and those like `ATHENA_OPERATOR_LOG=debug` are variables; what begins with a control character says what is made.
@@ -106,7 +113,9 @@ pub fn flags(data: &[u8]) {
     });
     let secret = [("AWS_SECRET_ACCESS_KEY".to_owned(), Some(OsString::from(secrets::SECRET)))];
     let variables: Vec<_> = given.chain(secret).collect();
-    let parsed = temp_env::with_vars(variables, || Cli::try_parse_from(std::iter::once("athena-operator".into()).chain(arguments)));
+    let parsed = temp_env::with_vars(variables, || {
+        Cli::try_parse_from(std::iter::once("athena-operator".into()).chain(arguments))
+    });
     match parsed {
         Ok(Cli { command: Command::Run(run) }) => check(&run),
         Ok(Cli { command: Command::Check(options) }) => check_check(&options),
@@ -119,11 +128,16 @@ type Given = (Vec<OsString>, Vec<(String, OsString)>);
 
 fn read(data: &[u8]) -> Given {
     // What is left out where a flag is told could make a secret of two parts.
-    let plain: Vec<u8> = data.iter().map(|byte| if byte.is_ascii_control() && *byte != b'\n' { b' ' } else { *byte }).collect();
+    let plain: Vec<u8> = data
+        .iter()
+        .map(|byte| if byte.is_ascii_control() && *byte != b'\n' { b' ' } else { *byte })
+        .collect();
     let data = secrets::scrubbed(&plain);
     let (mut arguments, mut variables) = (Vec::new(), Vec::new());
     for line in data.split(|byte| *byte == b'\n').filter(|line| !line.contains(&0)).take(64) {
-        let variable = FLAGS.iter().find_map(|(_, name)| Some((name, line.strip_prefix(name.as_bytes())?.strip_prefix(b"=")?)));
+        let variable = FLAGS
+            .iter()
+            .find_map(|(_, name)| Some((name, line.strip_prefix(name.as_bytes())?.strip_prefix(b"=")?)));
         match variable {
             Some((name, value)) => variables.push((name.clone(), OsString::from_vec(value.to_vec()))),
             None => arguments.push(OsString::from_vec(line.to_vec())),
@@ -143,7 +157,8 @@ fn made(u: &mut Unstructured<'_>) -> Result<Given> {
             OsString::from(*u.choose(VALUES)?)
         } else {
             let length = usize::from(u.arbitrary::<u8>()?).min(u.len());
-            let plain: Vec<u8> = u.bytes(length)?.iter().copied().filter(|byte| !byte.is_ascii_control()).collect();
+            let plain: Vec<u8> =
+                u.bytes(length)?.iter().copied().filter(|byte| !byte.is_ascii_control()).collect();
             OsString::from_vec(secrets::scrubbed(&plain))
         };
         match u.int_in_range(0..=2)? {
@@ -176,11 +191,18 @@ fn check(run: &Run) {
     ] {
         assert!(!duration.is_zero() && duration <= DAY, "{duration:?}");
     }
-    assert!(run.lease.lease_duration.subsec_nanos() == 0 && i32::try_from(run.lease.lease_duration.as_secs()).is_ok());
+    assert!(
+        run.lease.lease_duration.subsec_nanos() == 0
+            && i32::try_from(run.lease.lease_duration.as_secs()).is_ok()
+    );
     // Times of attempts are in whole seconds.
     assert!(run.controller.concurrency > 0 && run.controller.uncertainty >= Duration::from_secs(1));
     let limits = run.controller.limits();
-    let observer = Observer::<u8>::new(limits.observe_interval.unsigned_abs(), limits.stale.unsigned_abs(), Clock::new("Athena"));
+    let observer = Observer::<u8>::new(
+        limits.observe_interval.unsigned_abs(),
+        limits.stale.unsigned_abs(),
+        Clock::new("Athena"),
+    );
     observer.forget(&0);
     let want = Want { priority: Priority::Start, ahead: false, large: true, later: false };
     let limiter = RateLimiter::new(run.athena.rate(), run.controller.bounds(), Arc::default());
@@ -201,14 +223,27 @@ fn check(run: &Run) {
 /// Panics where a check that was accepted cannot be made.
 fn check_check(options: &Check) {
     assert!(!options.athena_timeout.is_zero() && !options.work_groups.is_empty());
-    assert!(options.work_groups.iter().all(|name| (1..=128).contains(&name.len())), "{:?}", options.work_groups);
+    assert!(
+        options.work_groups.iter().all(|name| (1..=128).contains(&name.len())),
+        "{:?}",
+        options.work_groups
+    );
 }
 
 /// Panics where no request can be made for this lease, or it is one for something else.
 fn check_path(namespace: &str, name: &str) {
     let request = Request::new(Lease::url_path(&(), Some(namespace))).get(name, &GetParams::default());
-    let request = request.unwrap_or_else(|error| panic!("no request can be made for {namespace:?} and {name:?}: {error}"));
+    let request = request
+        .unwrap_or_else(|error| panic!("no request can be made for {namespace:?} and {name:?}: {error}"));
     let path = format!("/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases/{name}");
-    let plain = |text: &str| text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.')) && text != "." && text != "..";
-    assert!(request.uri().path() == path && plain(namespace) && plain(name), "another request than it should be: {}", request.uri());
+    let plain = |text: &str| {
+        text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.'))
+            && text != "."
+            && text != ".."
+    };
+    assert!(
+        request.uri().path() == path && plain(namespace) && plain(name),
+        "another request than it should be: {}",
+        request.uri()
+    );
 }

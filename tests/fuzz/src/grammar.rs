@@ -18,8 +18,19 @@ pub(crate) const ACCOUNT: &str = "000000000000";
 pub(crate) const ID: &str = "5b954529-b4a1-453e-b4a3-f9f34401e4ce";
 
 /// Athena's states, and others.
-pub(crate) const STATES: [&str; 11] =
-    ["CREATING", "CREATED", "IDLE", "BUSY", "TERMINATING", "TERMINATED", "DEGRADED", "FAILED", "", "HIBERNATING", "idle"];
+pub(crate) const STATES: [&str; 11] = [
+    "CREATING",
+    "CREATED",
+    "IDLE",
+    "BUSY",
+    "TERMINATING",
+    "TERMINATED",
+    "DEGRADED",
+    "FAILED",
+    "",
+    "HIBERNATING",
+    "idle",
+];
 
 const END_REASONS: [&str; 14] = [
     "Suspended",
@@ -50,13 +61,16 @@ fn words(name: &str) -> &'static [&'static str] {
         "stopCause" => &["Suspended", "ActiveDeadline", "StartupDeadline", "Degraded", "Other"],
         "engineVersion" => &["Apache Spark version 3.5", "PySpark engine version 3"],
         "type" => &["Ready", "Available", "Reconciling", "Stalled", "other/Type"],
-        "reason" => &["SessionIdle", "ObservationStale", "Starting", "Refused", "ObjectInvalid", "WorkGroupNotFound"],
+        "reason" => {
+            &["SessionIdle", "ObservationStale", "Starting", "Refused", "ObjectInvalid", "WorkGroupNotFound"]
+        }
         _ => &[],
     }
 }
 
 /// Keys of maps.
-const KEYS: [&str; 6] = ["spark.driver.memory", "spark.password", "NotebookId", "team", "SPARK_DRIVER", "a.b/c"];
+const KEYS: [&str; 6] =
+    ["spark.driver.memory", "spark.password", "NotebookId", "team", "SPARK_DRIVER", "a.b/c"];
 
 /// An object as somebody may have stored it, seen at `now`. Its metadata is what every API server makes sure of.
 pub(crate) fn object(u: &mut Unstructured<'_>, now: Timestamp) -> Result<Value> {
@@ -74,7 +88,8 @@ pub(crate) fn object(u: &mut Unstructured<'_>, now: Timestamp) -> Result<Value> 
     // What makes an attempt: without it most of the rest is not looked at.
     if u.ratio(3, 4)? && object["status"].is_object() {
         let status = &mut object["status"];
-        (status["attempt"], status["region"], status["attemptTime"]) = (json!(u.int_in_range(0..=3)?), json!(REGION), json!(time(u, now)?));
+        (status["attempt"], status["region"], status["attemptTime"]) =
+            (json!(u.int_in_range(0..=3)?), json!(REGION), json!(time(u, now)?));
     }
     Ok(with_secrets(object))
 }
@@ -129,10 +144,12 @@ pub(crate) fn value(u: &mut Unstructured<'_>, schema: &Value, name: &str, now: T
     }
     Ok(match schema["type"].as_str().unwrap_or_default() {
         "object" if schema["properties"].is_object() => {
-            let required: Vec<&str> = schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+            let required: Vec<&str> =
+                schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
             let mut members = Map::new();
             for (name, schema) in schema["properties"].as_object().into_iter().flatten() {
-                let present = if required.contains(&name.as_str()) { u.ratio(63, 64)? } else { u.ratio(1, 3)? };
+                let present =
+                    if required.contains(&name.as_str()) { u.ratio(63, 64)? } else { u.ratio(1, 3)? };
                 if present {
                     members.insert(name.clone(), value(u, schema, name, now)?);
                 }

@@ -49,10 +49,16 @@ fn play(text: Option<&[u8]>, u: &mut Unstructured<'_>) -> Result<()> {
     };
     let Ok(received) = serde_json::from_str::<Received>(&raw.to_string()) else { return Ok(()) };
     // As the operator reads what the watch could not.
-    let read = serde_json::from_value::<DynamicObject>(raw.clone()).ok().and_then(|object| serde_json::to_value(object).ok());
+    let read = serde_json::from_value::<DynamicObject>(raw.clone())
+        .ok()
+        .and_then(|object| serde_json::to_value(object).ok());
     let Some(read) = read else { return Ok(()) };
     let field = unreadable_field(&read);
-    assert_eq!(received.0.is_err(), field.is_some(), "the watch and the operator do not agree whether it can be read: {field:?} {read}");
+    assert_eq!(
+        received.0.is_err(),
+        field.is_some(),
+        "the watch and the operator do not agree whether it can be read: {field:?} {read}"
+    );
     match received.0 {
         Err(_) => check_unreadable(&read, at.now),
         // A list can be read as if it were an object with these members in order; the API server takes none.
@@ -72,7 +78,9 @@ fn with_metadata(mut raw: Value) -> Value {
         .as_object()
         .into_iter()
         .flatten()
-        .filter(|(name, _)| matches!(name.as_str(), "finalizers" | "deletionTimestamp" | "labels" | "annotations"))
+        .filter(|(name, _)| {
+            matches!(name.as_str(), "finalizers" | "deletionTimestamp" | "labels" | "annotations")
+        })
         .map(|(name, value)| (name.clone(), value.clone()))
         .collect();
     let own = json!({ "name": "nightly", "namespace": "team", "uid": UID, "resourceVersion": "7", "generation": 2 });
@@ -104,10 +112,16 @@ fn check_unreadable(raw: &Value, now: Timestamp) {
     };
     match unreadable_field(&next) {
         Some(again) if again == field => {
-            assert_eq!(plan(&next, &again, now + SignedDuration::from_hours(1)), Action::Nothing, "it is told again");
+            assert_eq!(
+                plan(&next, &again, now + SignedDuration::from_hours(1)),
+                Action::Nothing,
+                "it is told again"
+            );
         }
         // The report itself has mended what it writes, and another member is in the way.
-        Some(_) if field == "status" || REPORTED.iter().any(|member| field.starts_with(member)) => check_unreadable(&next, now),
+        Some(_) if field == "status" || REPORTED.iter().any(|member| field.starts_with(member)) => {
+            check_unreadable(&next, now)
+        }
         Some(another) => panic!("{field} was in the way, and now {another}"),
         // The report itself may have mended a status that was none.
         None => assert_ne!(raw["status"], next["status"]),
@@ -139,7 +153,12 @@ impl Play<'_, '_> {
             if matches!(step, Step::Done | Step::Rest | Step::Wait | Step::Release) {
                 return Ok(());
             }
-            assert!(passes < 20, "it does not come to rest after {step:?}: {} {:?}", self.raw["status"], self.known);
+            assert!(
+                passes < 20,
+                "it does not come to rest after {step:?}: {} {:?}",
+                self.raw["status"],
+                self.known
+            );
         }
         Ok(())
     }
@@ -148,7 +167,8 @@ impl Play<'_, '_> {
     fn happen(&mut self) -> Result<()> {
         const PASSED: [i64; 14] = [0, 1, 3, 10, 31, 61, 300, 301, 600, 601, 1201, 3600, 100_000, -3600];
         let now = self.at.now + SignedDuration::from_secs(*self.u.choose(&PASSED)?);
-        self.at.now = now.clamp(Timestamp::UNIX_EPOCH, Timestamp::new(4_200_000_000, 0).unwrap_or(Timestamp::MAX));
+        self.at.now =
+            now.clamp(Timestamp::UNIX_EPOCH, Timestamp::new(4_200_000_000, 0).unwrap_or(Timestamp::MAX));
         match self.u.int_in_range(0..=11)? {
             1 => {
                 let suspend = self.u.arbitrary::<bool>()?;
@@ -159,7 +179,8 @@ impl Play<'_, '_> {
                 self.edit(&json!({ "deletionPolicy": policy }));
             }
             3 => {
-                let (policy, restarts) = (*self.u.choose(&["OnFailure", "Never"])?, self.u.arbitrary::<i32>()?);
+                let (policy, restarts) =
+                    (*self.u.choose(&["OnFailure", "Never"])?, self.u.arbitrary::<i32>()?);
                 self.edit(&json!({ "restartPolicy": policy, "maxRestarts": restarts }));
             }
             4 => {
@@ -171,11 +192,17 @@ impl Play<'_, '_> {
             6 => self.known = LocalState::met(self.at.now),
             7 => self.known.missed(Some(self.at.now), self.at.now.as_second() % 2 == 0),
             8 => {
-                if let (true, Some(id)) = (self.known.trusts(ID), self.object.status.as_ref().and_then(|status| status.session_id.clone())) {
+                if let (true, Some(id)) = (
+                    self.known.trusts(ID),
+                    self.object.status.as_ref().and_then(|status| status.session_id.clone()),
+                ) {
                     self.known.settle(&id);
                 }
             }
-            9 => self.at.identity.account = if self.u.arbitrary()? { None } else { Some("111111111111".into()) },
+            9 => {
+                self.at.identity.account =
+                    if self.u.arbitrary()? { None } else { Some("111111111111".into()) }
+            }
             _ => {}
         }
         Ok(())
@@ -193,8 +220,8 @@ impl Play<'_, '_> {
     }
 
     fn reread(&mut self) {
-        self.object =
-            serde_json::from_value(self.raw.clone()).unwrap_or_else(|error| panic!("what was written cannot be read: {error}: {}", self.raw));
+        self.object = serde_json::from_value(self.raw.clone())
+            .unwrap_or_else(|error| panic!("what was written cannot be read: {error}: {}", self.raw));
     }
 
     /// One reconcile, without its effects on Athena. Unless it is `answered`, no call is.
@@ -254,14 +281,24 @@ impl Play<'_, '_> {
                 if !effective {
                     return Written::Conflict;
                 }
-                let others = object.metadata.finalizers.iter().flatten().filter(|name| *name != FINALIZER).map(String::as_str);
+                let others = object
+                    .metadata
+                    .finalizers
+                    .iter()
+                    .flatten()
+                    .filter(|name| *name != FINALIZER)
+                    .map(String::as_str);
                 let finalizers: Vec<&str> = others.chain([FINALIZER]).collect();
                 self.replace(&json!({ "metadata": { "finalizers": finalizers } }));
             }
-            Write::Delete => self.replace(&json!({ "metadata": { "deletionTimestamp": seconds(self.at.now) } })),
+            Write::Delete => {
+                self.replace(&json!({ "metadata": { "deletionTimestamp": seconds(self.at.now) } }))
+            }
             Write::RemoveFinalizer => {
                 let retained = Retained::of(object, pass.state());
-                rules::check_event(&retained.map_or_else(|| events::release(object), |retained| events::retained(&retained)));
+                rules::check_event(
+                    &retained.map_or_else(|| events::release(object), |retained| events::retained(&retained)),
+                );
             }
             Write::Status { status, .. } => {
                 rules::check_conditions(object, status);
@@ -301,10 +338,14 @@ impl Play<'_, '_> {
             }),
             Request::ReadAgain => Answer::Found(Found::Same),
             Request::EndLeaked { .. } | Request::Turn(_) | Request::AwaitTime { .. } => Answer::Done,
-            Request::Start(_) | Request::Terminate { .. } | Request::Search(_) if !answered => Answer::Refused(unanswered()),
+            Request::Start(_) | Request::Terminate { .. } | Request::Search(_) if !answered => {
+                Answer::Refused(unanswered())
+            }
             Request::Start(_) => self.start(object)?,
             Request::Terminate { .. } if self.u.arbitrary()? => Answer::Done,
-            Request::Terminate { .. } | Request::Search(_) => Answer::Refused(refusal(self.u)?.redacted(&object.spec)),
+            Request::Terminate { .. } | Request::Search(_) => {
+                Answer::Refused(refusal(self.u)?.redacted(&object.spec))
+            }
             Request::Write(_) => Answer::Written(Written::Conflict),
         })
     }
@@ -315,7 +356,9 @@ impl Play<'_, '_> {
             return Ok(Answer::Refused(refusal(self.u)?.redacted(&object.spec)));
         }
         let count = self.u.int_in_range(0..=3)?;
-        let sessions = (0..count).map(|_| Ok(session(self.u, &object.spec, now)?.redacted(&object.spec))).collect::<Result<_>>()?;
+        let sessions = (0..count)
+            .map(|_| Ok(session(self.u, &object.spec, now)?.redacted(&object.spec)))
+            .collect::<Result<_>>()?;
         Ok(Answer::Listed(sessions, now))
     }
 
@@ -327,7 +370,8 @@ impl Play<'_, '_> {
             return Ok(Answer::Refused(refusal(self.u)?.redacted(&object.spec)));
         }
         let id = if self.u.ratio(7, 8)? { ID.to_owned() } else { "x".to_owned() + &text(self.u)? };
-        let state = if self.u.ratio(7, 8)? { (*self.u.choose(&STATES)?).to_owned() } else { message(self.u)? };
+        let state =
+            if self.u.ratio(7, 8)? { (*self.u.choose(&STATES)?).to_owned() } else { message(self.u)? };
         Ok(Answer::Started(id, athena_operator::session::redaction::redacted(&state, &object.spec)))
     }
 
@@ -346,10 +390,13 @@ impl Play<'_, '_> {
         // Once the account is known, all objects are triggered.
         let is_told = self.at.identity.account.is_some();
         // Where nothing tells whose an attempt is, and no list has its session, it waits for a person.
-        let is_unknown =
-            matches!(attempt(&self.object, &self.known), Attempt::Unknown(made) if is_account_unknown(&made, &self.known, &self.at.identity));
+        let is_unknown = matches!(attempt(&self.object, &self.known), Attempt::Unknown(made) if is_account_unknown(&made, &self.known, &self.at.identity));
         let is_for_a_person = is_unknown && self.known.next_time().is_none();
-        if next_step(&self.object, &self.known, &Seen::default(), &self.at) == Step::Wait && !swept && is_told && !is_for_a_person {
+        if next_step(&self.object, &self.known, &Seen::default(), &self.at) == Step::Wait
+            && !swept
+            && is_told
+            && !is_for_a_person
+        {
             let time = wake_time(&self.object, &self.known, &self.at);
             assert!(
                 time.is_some_and(|time| time > self.at.now),
@@ -363,5 +410,10 @@ impl Play<'_, '_> {
 }
 
 fn unanswered() -> Refusal {
-    Refusal { class: ErrorClass::Unanswered, reason: "AthenaUnavailable", message: "no answer".into(), request_id: None }
+    Refusal {
+        class: ErrorClass::Unanswered,
+        reason: "AthenaUnavailable",
+        message: "no answer".into(),
+        request_id: None,
+    }
 }

@@ -59,7 +59,10 @@ pub fn planted(file: &str, text: &str) -> Result<Option<String>, String> {
     for planted in PLANTED.iter().filter(|planted| planted.file == file) {
         let found = changed.matches(planted.place).count();
         if found != 1 {
-            return Err(format!("the place of the panic for {} is {found} times in {file}: `{}`", planted.target, planted.place));
+            return Err(format!(
+                "the place of the panic for {} is {found} times in {file}: `{}`",
+                planted.target, planted.place
+            ));
         }
         changed = changed.replace(planted.place, &format!("{}{}", planted.panic, planted.place));
     }

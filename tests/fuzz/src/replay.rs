@@ -4,7 +4,9 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arbitrary::Unstructured;
-use aws_smithy_runtime_api::client::http::{HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector};
+use aws_smithy_runtime_api::client::http::{
+    HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector,
+};
 use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
 use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
@@ -66,7 +68,11 @@ impl Replay {
             Source::Made { data, at } => {
                 let left = &data[*at..];
                 let mut u = Unstructured::new(left);
-                let reply = if u.is_empty() { Reply::Io } else { made::reply(&mut u, operation, Timestamp::now()).unwrap_or(Reply::Io) };
+                let reply = if u.is_empty() {
+                    Reply::Io
+                } else {
+                    made::reply(&mut u, operation, Timestamp::now()).unwrap_or(Reply::Io)
+                };
                 *at += left.len() - u.len();
                 reply
             }
@@ -90,7 +96,8 @@ fn response(reply: Reply) -> Result<HttpResponse, ConnectorError> {
     };
     let other = |error: &dyn std::fmt::Display| ConnectorError::other(error.to_string().into(), None);
     let body = if broken {
-        let frames = [Ok(Frame::data(Bytes::from(body))), Err(std::io::Error::other("the connection was reset"))];
+        let frames =
+            [Ok(Frame::data(Bytes::from(body))), Err(std::io::Error::other("the connection was reset"))];
         SdkBody::from_body_1_x(StreamBody::new(stream::iter(frames)))
     } else {
         SdkBody::from(body)
@@ -100,7 +107,9 @@ fn response(reply: Reply) -> Result<HttpResponse, ConnectorError> {
     *response.status_mut() = http::StatusCode::from_u16(status).map_err(|error| other(&error))?;
     for (name, value) in headers {
         let name = http::HeaderName::try_from(name).map_err(|error| other(&error))?;
-        response.headers_mut().append(name, http::HeaderValue::try_from(value).map_err(|error| other(&error))?);
+        response
+            .headers_mut()
+            .append(name, http::HeaderValue::try_from(value).map_err(|error| other(&error))?);
     }
     HttpResponse::try_from(response).map_err(|error| other(&error))
 }

@@ -44,7 +44,17 @@ use crate::secrets::{self, Lines};
 use crate::server::Server;
 
 /// A thing to do with replies.
-const DOINGS: [&str; 9] = ["Account", "StartSession", "Look", "LookInFull", "Search", "List", "WorkGroup", "TerminateSession", "Reconcile"];
+const DOINGS: [&str; 9] = [
+    "Account",
+    "StartSession",
+    "Look",
+    "LookInFull",
+    "Search",
+    "List",
+    "WorkGroup",
+    "TerminateSession",
+    "Reconcile",
+];
 
 /// No input leads to more calls: two lists that do not end, and what is found in them.
 const MOST_CALLS: usize = 20_000;
@@ -67,8 +77,14 @@ pub fn reply(data: &[u8]) {
     let u = &mut Unstructured::new(rest);
     let metrics = Arc::new(Metrics::default());
     runtime.block_on(async {
-        let limiter = RateLimiter::new(Rate { per_second: 1e9, burst: u32::MAX }, Bounds { in_flight: 32, large: 32 }, metrics.athena.clone());
-        let athena = Athena::new(config(replay.clone()), Leadership::unbounded(), limiter, metrics.athena.clone()).expect("a client");
+        let limiter = RateLimiter::new(
+            Rate { per_second: 1e9, burst: u32::MAX },
+            Bounds { in_flight: 32, large: 32 },
+            metrics.athena.clone(),
+        );
+        let athena =
+            Athena::new(config(replay.clone()), Leadership::unbounded(), limiter, metrics.athena.clone())
+                .expect("a client");
         if doing == "Reconcile" {
             // Too short an input for what is to be made ends it.
             let _ = reconciles(u, &athena, &metrics).await;
@@ -107,7 +123,8 @@ impl AsyncSleep for NoSleep {
 
 /// The configuration that the environment would give, with credentials that are secret.
 fn config(replay: Replay) -> SdkConfig {
-    let credentials = Credentials::new(secrets::KEY, secrets::SECRET, Some(secrets::TOKEN.into()), None, "fuzz");
+    let credentials =
+        Credentials::new(secrets::KEY, secrets::SECRET, Some(secrets::TOKEN.into()), None, "fuzz");
     SdkConfig::builder()
         .behavior_version(BehaviorVersion::latest())
         .region(Region::from_static(REGION))
@@ -133,8 +150,16 @@ fn read_reply(text: &str) -> Option<Reply> {
     let (head, body) = text.split_once("\n\n").unwrap_or((text, ""));
     let mut lines = head.lines();
     let status = lines.next()?.strip_prefix("HTTP ")?.trim().parse().ok()?;
-    let headers = lines.filter_map(|line| line.split_once(": ")).map(|(name, value)| (name.to_owned(), value.as_bytes().to_vec())).collect();
-    Some(Reply::Http { status, headers, body: body.trim_end_matches('\n').as_bytes().to_vec(), broken: false })
+    let headers = lines
+        .filter_map(|line| line.split_once(": "))
+        .map(|(name, value)| (name.to_owned(), value.as_bytes().to_vec()))
+        .collect();
+    Some(Reply::Http {
+        status,
+        headers,
+        body: body.trim_end_matches('\n').as_bytes().to_vec(),
+        broken: false,
+    })
 }
 
 /// An object whose session lives, with secrets in its spec.
@@ -179,7 +204,10 @@ async fn call(u: &mut Unstructured<'_>, doing: &str, athena: &Athena) -> Result<
                 (status.session_id, status.account_id) = (None, None);
             }
             let doubted = known.starting();
-            let outcome = match athena.start_session(&object.spec.work_group, start_session(&object, 0).1, permit).await {
+            let outcome = match athena
+                .start_session(&object.spec.work_group, start_session(&object, 0).1, permit)
+                .await
+            {
                 Ok((id, state)) => {
                     known.started(0, &id, &state, at.now, &at.limits);
                     Outcome::Started { id, state }
@@ -203,9 +231,12 @@ async fn call(u: &mut Unstructured<'_>, doing: &str, athena: &Athena) -> Result<
                 status.session_id = None;
             }
             let search = match search(athena, permit).await {
-                Ok(sessions) => {
-                    match_marked_sessions(sessions.into_iter().map(|session| session.redacted(&object.spec)).collect(), &object, &known, at.now)
-                }
+                Ok(sessions) => match_marked_sessions(
+                    sessions.into_iter().map(|session| session.redacted(&object.spec)).collect(),
+                    &object,
+                    &known,
+                    at.now,
+                ),
                 Err(refusal) => Search::Failed(refusal.redacted(&object.spec)),
             };
             known.searched(&search, at.now, &at.limits, 0.5);
@@ -215,12 +246,16 @@ async fn call(u: &mut Unstructured<'_>, doing: &str, athena: &Athena) -> Result<
         "List" => {
             let page = athena.list("spark-35", None, permit).await.unwrap_or_default();
             let session = page.sessions.into_iter().find(|session| session.id == ID);
-            seen.look = session.and_then(|session| known.sighted(session.redacted(&object.spec), UID, ID, at.now, &at.limits));
+            seen.look = session.and_then(|session| {
+                known.sighted(session.redacted(&object.spec), UID, ID, at.now, &at.limits)
+            });
             (next_step(&object, &known, &seen, &at), Outcome::Nothing)
         }
         "WorkGroup" => {
             let refusal = athena.work_group("spark-35", &Key::new("team", "one"), permit, |_| {}).await;
-            let refusal = refusal.unwrap_or_else(|| Ok(WorkGroup::default())).map_or_else(Some, |group| group.refuses(&object.spec));
+            let refusal = refusal
+                .unwrap_or_else(|| Ok(WorkGroup::default()))
+                .map_or_else(Some, |group| group.refuses(&object.spec));
             let Some(refusal) = refusal.map(|refusal| refusal.redacted(&object.spec)) else { return Ok(()) };
             known.start_refused(refusal.clone(), false, at.now, 0.5);
             (Step::Start(0), Outcome::Refused(refusal))
@@ -257,8 +292,9 @@ async fn search(athena: &Athena, permit: Permit) -> std::result::Result<Vec<Sess
         let (mut pages, mut next) = (Pages::default(), None);
         loop {
             let page = athena.page("spark-35", part, next).await?;
-            let marked =
-                page.sessions.into_iter().filter(|session| session.description.as_deref().is_some_and(|text| attempt_of(text, UID).is_some()));
+            let marked = page.sessions.into_iter().filter(|session| {
+                session.description.as_deref().is_some_and(|text| attempt_of(text, UID).is_some())
+            });
             for id in marked.filter_map(|session| session.id) {
                 match athena.look(&id, true, athena.limiter().acquire(Priority::Look).await).await {
                     Look::Seen(session) => sessions.push(session),
@@ -285,7 +321,15 @@ async fn reconciles(u: &mut Unstructured<'_>, athena: &Athena, metrics: &Arc<Met
     };
     let raw = if u.arbitrary()? { grammar::object(u, Timestamp::now())? } else { living().0 };
     let server = Server::new(raw);
-    let start = || Arc::new(Operator::new(server.client(), Clock::new("the API server"), athena.clone(), limits, metrics.clone()));
+    let start = || {
+        Arc::new(Operator::new(
+            server.client(),
+            Clock::new("the API server"),
+            athena.clone(),
+            limits,
+            metrics.clone(),
+        ))
+    };
     let mut operator = start();
     for round in 0..u.int_in_range(3..=12)? {
         let Some(raw) = server.object() else { break };

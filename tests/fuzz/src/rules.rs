@@ -10,9 +10,14 @@ use crate::secrets;
 
 /// The members of the status that change, as the operator writes them: null removes one.
 pub(crate) fn difference(before: &Value, after: &Value) -> Value {
-    let (before, after) = (before.as_object().cloned().unwrap_or_default(), after.as_object().cloned().unwrap_or_default());
-    let removed = before.keys().filter(|name| !after.contains_key(*name)).map(|name| (name.clone(), Value::Null));
-    let changed = after.iter().filter(|(name, value)| before.get(*name) != Some(*value)).map(|(name, value)| (name.clone(), value.clone()));
+    let (before, after) =
+        (before.as_object().cloned().unwrap_or_default(), after.as_object().cloned().unwrap_or_default());
+    let removed =
+        before.keys().filter(|name| !after.contains_key(*name)).map(|name| (name.clone(), Value::Null));
+    let changed = after
+        .iter()
+        .filter(|(name, value)| before.get(*name) != Some(*value))
+        .map(|(name, value)| (name.clone(), value.clone()));
     Value::Object(changed.chain(removed).collect())
 }
 
@@ -47,18 +52,26 @@ fn stored(raw: &Value, changed: Value, written: &Value) -> Value {
 
 /// Panics where `status`, of an object as it is in `object`, breaks what conditions promise.
 pub(crate) fn check_conditions(object: &AthenaSession, status: &AthenaSessionStatus) {
-    let types: Vec<&str> = status.conditions.iter().flatten().map(|condition| condition.type_.as_str()).collect();
+    let types: Vec<&str> =
+        status.conditions.iter().flatten().map(|condition| condition.type_.as_str()).collect();
     let flag = match types.as_slice() {
         ["Ready", "Available"] => None,
         ["Ready", "Available", flag @ ("Reconciling" | "Stalled")] => Some(*flag),
         other => panic!("the conditions are {other:?}"),
     };
-    assert_eq!(status.observed_generation, object.metadata.generation, "observedGeneration is not the generation");
+    assert_eq!(
+        status.observed_generation, object.metadata.generation,
+        "observedGeneration is not the generation"
+    );
     let ready = condition(status, "Ready").expect("Ready");
     for other in status.conditions.iter().flatten() {
-        let same = (&other.reason, &other.message, other.observed_generation) == (&ready.reason, &ready.message, object.metadata.generation);
+        let same = (&other.reason, &other.message, other.observed_generation)
+            == (&ready.reason, &ready.message, object.metadata.generation);
         assert!(same, "{} differs from Ready: {other:?}", other.type_);
-        assert!(!matches!(other.type_.as_str(), "Reconciling" | "Stalled") || other.status == "True", "{other:?}");
+        assert!(
+            !matches!(other.type_.as_str(), "Reconciling" | "Stalled") || other.status == "True",
+            "{other:?}"
+        );
     }
     let deleting = object.metadata.deletion_timestamp.is_some();
     // Ready and kstatus say the same.
@@ -88,6 +101,9 @@ pub(crate) fn check_event(event: &Event) {
 pub(crate) fn check_event_fields(reason: &str, note: &str, action: &str) {
     assert!(note.len() <= 1024, "a note of {} bytes", note.len());
     for word in [reason, action] {
-        assert!(!word.is_empty() && word.len() <= 128 && word.bytes().all(|byte| byte.is_ascii_alphanumeric()), "not a word: {word:?}");
+        assert!(
+            !word.is_empty() && word.len() <= 128 && word.bytes().all(|byte| byte.is_ascii_alphanumeric()),
+            "not a word: {word:?}"
+        );
     }
 }

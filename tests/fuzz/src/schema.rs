@@ -23,19 +23,28 @@ pub(crate) fn fault(schema: &Value, value: &Value, path: &str) -> Option<String>
         bound(least).is_some_and(|least| count < least) || bound(most).is_some_and(|most| count > most)
     };
     match (schema["type"].as_str().unwrap_or_default(), value) {
-        ("object", Value::Object(members)) if beyond(members.len(), "minProperties", "maxProperties") => told("so many members"),
-        ("object", Value::Object(members)) => fault_of_members(schema, members, path),
-        ("array", Value::Array(items)) if beyond(items.len(), "minItems", "maxItems") => told("so many items"),
-        ("array", Value::Array(items)) => {
-            items.iter().enumerate().find_map(|(index, item)| fault(&schema["items"], item, &format!("{path}[{index}]")))
+        ("object", Value::Object(members)) if beyond(members.len(), "minProperties", "maxProperties") => {
+            told("so many members")
         }
-        ("string", Value::String(text)) => match (schema.get("enum").and_then(Value::as_array), schema["pattern"].as_str()) {
-            _ if beyond(text.chars().count(), "minLength", "maxLength") => told("its length"),
-            (Some(words), _) if !words.contains(value) => told("not in the enumeration"),
-            (_, Some(pattern)) if !matches(pattern, text) => told("its pattern"),
-            _ if schema["format"] == "date-time" && !is_time(text) => told(&format!("{text} is not a time")),
-            _ => None,
-        },
+        ("object", Value::Object(members)) => fault_of_members(schema, members, path),
+        ("array", Value::Array(items)) if beyond(items.len(), "minItems", "maxItems") => {
+            told("so many items")
+        }
+        ("array", Value::Array(items)) => items
+            .iter()
+            .enumerate()
+            .find_map(|(index, item)| fault(&schema["items"], item, &format!("{path}[{index}]"))),
+        ("string", Value::String(text)) => {
+            match (schema.get("enum").and_then(Value::as_array), schema["pattern"].as_str()) {
+                _ if beyond(text.chars().count(), "minLength", "maxLength") => told("its length"),
+                (Some(words), _) if !words.contains(value) => told("not in the enumeration"),
+                (_, Some(pattern)) if !matches(pattern, text) => told("its pattern"),
+                _ if schema["format"] == "date-time" && !is_time(text) => {
+                    told(&format!("{text} is not a time"))
+                }
+                _ => None,
+            }
+        }
         ("integer", Value::Number(number)) => match number.as_f64().filter(|_| number.is_i64()) {
             None => told("not an integer"),
             Some(number) if bound("minimum").is_some_and(|least| number < least) => told("too small"),
@@ -64,7 +73,10 @@ fn fault_of_members(schema: &Value, members: &Map<String, Value>, path: &str) ->
 fn matches(pattern: &str, text: &str) -> bool {
     static KNOWN: LazyLock<Mutex<HashMap<String, Regex>>> = LazyLock::new(Mutex::default);
     let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
-    known.entry(pattern.to_owned()).or_insert_with(|| Regex::new(pattern).expect("a pattern of the schema")).is_match(text)
+    known
+        .entry(pattern.to_owned())
+        .or_insert_with(|| Regex::new(pattern).expect("a pattern of the schema"))
+        .is_match(text)
 }
 
 /// Whether the API server takes `text` for a `date-time`.
@@ -126,7 +138,10 @@ mod tests {
             (json!({ "dpuExecutionInMillis": 1.5 }), "not an integer"),
             (json!({ "endTime": "-000001-01-01T00:00:00Z" }), "is not a time"),
             (json!({ "endTime": "2026-01-01" }), "is not a time"),
-            (json!({ "previousAttempts": [{ "sessionId": "x" }] }), "status.previousAttempts[0].attempt: is missing"),
+            (
+                json!({ "previousAttempts": [{ "sessionId": "x" }] }),
+                "status.previousAttempts[0].attempt: is missing",
+            ),
             (json!({ "previousAttempts": vec![json!({ "attempt": 1 }); 6] }), "so many items"),
             (with("reason", json!("")), "its length"),
             (with("reason", json!("no word")), "its pattern"),

@@ -28,7 +28,12 @@ pub(crate) const TOKEN: &str = "c4n4ry+token+c4n4ry+token+c4n4ry==";
 /// `data` without secrets: in what comes from outside they stand only where a target puts them.
 pub(crate) fn scrubbed(data: &[u8]) -> Vec<u8> {
     let mut data = data.to_vec();
-    let found: Vec<usize> = data.windows(CANARY.len()).enumerate().filter(|(_, bytes)| *bytes == CANARY.as_bytes()).map(|(at, _)| at).collect();
+    let found: Vec<usize> = data
+        .windows(CANARY.len())
+        .enumerate()
+        .filter(|(_, bytes)| *bytes == CANARY.as_bytes())
+        .map(|(at, _)| at)
+        .collect();
     for at in found {
         data[at] = b'x';
     }

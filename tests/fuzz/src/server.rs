@@ -74,9 +74,15 @@ impl Server {
         state.writes += 1;
         if method == Method::DELETE {
             state.object = None;
-            return (StatusCode::OK, json!({ "kind": "Status", "apiVersion": "v1", "status": "Success", "metadata": {} }));
+            return (
+                StatusCode::OK,
+                json!({ "kind": "Status", "apiVersion": "v1", "status": "Success", "metadata": {} }),
+            );
         }
-        assert!(*method == Method::PATCH || *method == Method::PUT && path.ends_with("/status"), "{method} {path}");
+        assert!(
+            *method == Method::PATCH || *method == Method::PUT && path.ends_with("/status"),
+            "{method} {path}"
+        );
         if body["metadata"]["resourceVersion"] != object["metadata"]["resourceVersion"] {
             return failure(StatusCode::CONFLICT, "Conflict");
         }
@@ -86,12 +92,16 @@ impl Server {
             rules::apply(&object, &json!({ "status": body["status"] }))
         } else {
             let mut changed = object.clone();
-            schema::merge(&mut changed, &json!({ "metadata": { "finalizers": body["metadata"]["finalizers"] } }));
+            schema::merge(
+                &mut changed,
+                &json!({ "metadata": { "finalizers": body["metadata"]["finalizers"] } }),
+            );
             changed
         };
         state.version += 1;
         changed["metadata"]["resourceVersion"] = state.version.to_string().into();
-        let gone = changed["metadata"]["deletionTimestamp"].is_string() && changed["metadata"]["finalizers"].as_array().is_none_or(Vec::is_empty);
+        let gone = changed["metadata"]["deletionTimestamp"].is_string()
+            && changed["metadata"]["finalizers"].as_array().is_none_or(Vec::is_empty);
         state.object = (!gone).then(|| changed.clone());
         (StatusCode::OK, changed)
     }
@@ -109,5 +119,8 @@ fn event(method: &Method, mut event: Value) -> Value {
 
 fn failure(status: StatusCode, reason: &str) -> (StatusCode, Value) {
     let code = status.as_u16();
-    (status, json!({ "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "message": reason, "reason": reason, "code": code }))
+    (
+        status,
+        json!({ "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "message": reason, "reason": reason, "code": code }),
+    )
 }

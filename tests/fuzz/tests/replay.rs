@@ -7,7 +7,8 @@ use fuzz_targets::{MOST_BYTES, MOST_INPUTS, flags, object, reply};
 
 fn inputs(target: &str) -> Vec<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus").join(target);
-    let mut paths: Vec<PathBuf> = std::fs::read_dir(folder).expect("inputs").map(|entry| entry.expect("an input").path()).collect();
+    let mut paths: Vec<PathBuf> =
+        std::fs::read_dir(folder).expect("inputs").map(|entry| entry.expect("an input").path()).collect();
     paths.sort();
     paths
 }
@@ -42,14 +43,19 @@ fn few_inputs_are_kept() {
     for target in PLANTED.iter().map(|planted| planted.target) {
         let paths = inputs(target);
         let bytes: u64 = paths.iter().map(|path| path.metadata().expect("an input").len()).sum();
-        assert!(paths.len() <= MOST_INPUTS && bytes <= MOST_BYTES, "{target}: {} inputs of {bytes} bytes", paths.len());
+        assert!(
+            paths.len() <= MOST_INPUTS && bytes <= MOST_BYTES,
+            "{target}: {} inputs of {bytes} bytes",
+            paths.len()
+        );
     }
 }
 
 #[test]
 fn each_place_of_a_planted_panic_is_in_the_sources_once() {
     for file in PLANTED.iter().map(|planted| planted.file) {
-        let text = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(file)).expect(file);
+        let text = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(file))
+            .expect(file);
         planted(file, &text).expect("every place").expect("a panic");
     }
 }

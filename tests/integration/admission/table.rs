@@ -182,15 +182,23 @@ pub(crate) fn fields() -> Vec<Field> {
 /// Specs that lack what a field needs elsewhere, and the field.
 pub(super) fn incomplete() -> Vec<(&'static str, Value)> {
     let spec = |engine| json!({ "workGroup": "etl", "notebookVersion": "Athena notebook version 1", "engineConfiguration": engine });
-    let engines = [json!({}), json!({ "additionalConfigs": {} }), json!({ "additionalConfigs": { "notebookId": "notebook" } })];
+    let engines = [
+        json!({}),
+        json!({ "additionalConfigs": {} }),
+        json!({ "additionalConfigs": { "notebookId": "notebook" } }),
+    ];
     let mut specs: Vec<_> = engines.map(|engine| ("notebookVersion", spec(engine))).into();
-    specs.push(("notebookVersion", json!({ "workGroup": "etl", "notebookVersion": "Athena notebook version 1" })));
+    specs.push((
+        "notebookVersion",
+        json!({ "workGroup": "etl", "notebookVersion": "Athena notebook version 1" }),
+    ));
     specs
 }
 
 /// Keys that Spark's rule for names allows and refuses.
 const SPARK: &[&str] = &["spark.athena", "spark.athenax.a", "spark.x.spark.athena.a"];
-const NOT_SPARK: &[&str] = &["a", "spark", "sparkx.a", "Spark.a", "x.spark.a", "spark.athena.", "spark.athena.a"];
+const NOT_SPARK: &[&str] =
+    &["a", "spark", "sparkx.a", "Spark.a", "x.spark.a", "spark.athena.", "spark.athena.a"];
 
 /// Maps of properties at their bounds, whose keys start with a prefix, and maps of other keys.
 fn properties(prefix: &str, keys: &[&str]) -> Value {
@@ -254,7 +262,14 @@ fn not_kms_keys() -> Value {
 }
 
 fn field(path: &'static str, valid: Value, invalid: Value) -> Field {
-    Field { path, required: false, structure: false, valid: list(valid), invalid: list(invalid), beside: json!({}) }
+    Field {
+        path,
+        required: false,
+        structure: false,
+        valid: list(valid),
+        invalid: list(invalid),
+        beside: json!({}),
+    }
 }
 
 fn list(values: Value) -> Vec<Value> {

@@ -34,7 +34,8 @@ pub struct Release<'a> {
 impl<'a> Release<'a> {
     /// Installs the chart, and makes the pod of its Deployment.
     pub async fn install(world: &'a World) -> anyhow::Result<Self> {
-        let release = Self { world, namespace: format!("{}-operator", world.namespace), folder: tempfile::tempdir()? };
+        let release =
+            Self { world, namespace: format!("{}-operator", world.namespace), folder: tempfile::tempdir()? };
         world.stage().kubectl_ok(&["create", "namespace", &release.namespace])?;
         release.lay_out()?;
         let values = json!({
@@ -43,14 +44,19 @@ impl<'a> Release<'a> {
         });
         fs::write(release.file("values.json"), values.to_string())?;
         let values = release.file("values.json").display().to_string();
-        release.succeed(&format!("helm install athena-operator charts/athena-operator -n athena-operator --values {values}")).await?;
+        release
+            .succeed(&format!(
+                "helm install athena-operator charts/athena-operator -n athena-operator --values {values}"
+            ))
+            .await?;
         release.make_pod()?;
         Ok(release)
     }
 
     /// Upgrades the release to the same chart and values.
     pub async fn upgrade(&self) -> anyhow::Result<()> {
-        self.succeed("helm upgrade athena-operator charts/athena-operator -n athena-operator --reuse-values").await
+        self.succeed("helm upgrade athena-operator charts/athena-operator -n athena-operator --reuse-values")
+            .await
     }
 
     /// Has the Deployment say that it is rolled out.
@@ -62,7 +68,10 @@ impl<'a> Release<'a> {
 
     /// The value of a variable of the Deployment's container.
     pub fn variable(&self, name: &str) -> anyhow::Result<Option<String>> {
-        Ok(self.env_of_deployment()?.into_iter().find_map(|(variable, value)| (variable == name).then_some(value)))
+        Ok(self
+            .env_of_deployment()?
+            .into_iter()
+            .find_map(|(variable, value)| (variable == name).then_some(value)))
     }
 
     /// Applies objects.
@@ -89,7 +98,13 @@ impl<'a> Release<'a> {
         let (binary, athena) = (operator_binary(), self.world.emulator.url());
         Operator::start(
             self.world.stage(),
-            &OperatorOptions { binary: &binary, scope: Scope::Given(&self.namespace), athena: &athena, flags: &[], env: &all },
+            &OperatorOptions {
+                binary: &binary,
+                scope: Scope::Given(&self.namespace),
+                athena: &athena,
+                flags: &[],
+                env: &all,
+            },
         )
     }
 
@@ -110,7 +125,12 @@ impl<'a> Release<'a> {
     pub async fn run(&self, operator: Option<&Operator>, command: &str) -> anyhow::Result<Said> {
         fs::write(self.file("operator.log"), operator.map(Operator::raw_log).unwrap_or_default())?;
         let (output, errors) = (self.file("output"), self.file("errors"));
-        let mut child = self.shell(operator)?.arg(self.here(command)).stdout(File::create(&output)?).stderr(File::create(&errors)?).spawn()?;
+        let mut child = self
+            .shell(operator)?
+            .arg(self.here(command))
+            .stdout(File::create(&output)?)
+            .stderr(File::create(&errors)?)
+            .spawn()?;
         if let Err(error) = until("it ends", || child.try_wait().is_ok_and(|status| status.is_some())).await {
             child.kill()?;
             return Err(error);
@@ -140,38 +160,73 @@ impl<'a> Release<'a> {
         fs::write(self.file("previous.log"), "")?;
         fs::copy(self.world.stage().kubeconfig(), self.file("kubeconfig"))?;
         let kubeconfig = format!("--kubeconfig={}", self.file("kubeconfig").display());
-        self.world.stage().kubectl_ok(&["config", "set-context", "--current", "--namespace", &self.world.namespace, &kubeconfig])?;
+        self.world.stage().kubectl_ok(&[
+            "config",
+            "set-context",
+            "--current",
+            "--namespace",
+            &self.world.namespace,
+            &kubeconfig,
+        ])?;
         Ok(())
     }
 
     fn shell(&self, operator: Option<&Operator>) -> anyhow::Result<Command> {
         let path = std::env::var_os("PATH").context("there is no PATH")?;
-        let path = std::env::join_paths([self.file("programs")].into_iter().chain(std::env::split_paths(&path)))?;
+        let path =
+            std::env::join_paths([self.file("programs")].into_iter().chain(std::env::split_paths(&path)))?;
         let mut shell = Command::new("sh");
         shell.arg("-c").current_dir(repository()).env("PATH", path).env("LC_ALL", "C");
         shell.env("KUBECONFIG", self.file("kubeconfig")).env("KUBECACHEDIR", self.file("cache"));
         // Not the user's plugins.
         shell.env("HELM_PLUGINS", "/nonexistent");
-        let url = operator.and_then(Operator::address).map(|address| format!("http://{address}")).unwrap_or_default();
-        shell.env("REAL_KUBECTL", self.world.stage().kubectl_program()).env("OPERATOR", operator_binary()).env("OPERATOR_URL", url);
+        let url = operator
+            .and_then(Operator::address)
+            .map(|address| format!("http://{address}"))
+            .unwrap_or_default();
+        shell
+            .env("REAL_KUBECTL", self.world.stage().kubectl_program())
+            .env("OPERATOR", operator_binary())
+            .env("OPERATOR_URL", url);
         shell.env("OPERATOR_LOG", self.file("operator.log")).env("PREVIOUS_LOG", self.file("previous.log"));
         // What the operator's container has, for what is executed in it.
-        shell.env_remove("AWS_PROFILE").env("AWS_EC2_METADATA_DISABLED", "true").env("AWS_ENDPOINT_URL", self.world.emulator.url());
-        shell.envs([("AWS_REGION", "eu-west-1"), ("AWS_ACCESS_KEY_ID", "test"), ("AWS_SECRET_ACCESS_KEY", "test")]);
+        shell
+            .env_remove("AWS_PROFILE")
+            .env("AWS_EC2_METADATA_DISABLED", "true")
+            .env("AWS_ENDPOINT_URL", self.world.emulator.url());
+        shell.envs([
+            ("AWS_REGION", "eu-west-1"),
+            ("AWS_ACCESS_KEY_ID", "test"),
+            ("AWS_SECRET_ACCESS_KEY", "test"),
+        ]);
         Ok(shell)
     }
 
     fn deployment(&self) -> anyhow::Result<Value> {
-        let text = self.world.stage().kubectl_ok(&["get", "deployment", "athena-operator", "-n", &self.namespace, "-o", "json"])?;
+        let text = self.world.stage().kubectl_ok(&[
+            "get",
+            "deployment",
+            "athena-operator",
+            "-n",
+            &self.namespace,
+            "-o",
+            "json",
+        ])?;
         Ok(serde_json::from_str(&text)?)
     }
 
     /// The environment of the Deployment's container.
     fn env_of_deployment(&self) -> anyhow::Result<Vec<(String, String)>> {
         let deployment = self.deployment()?;
-        let env = deployment.pointer("/spec/template/spec/containers/0/env").and_then(Value::as_array).context("no environment")?;
+        let env = deployment
+            .pointer("/spec/template/spec/containers/0/env")
+            .and_then(Value::as_array)
+            .context("no environment")?;
         let variable = |entry: &Value| {
-            let value = match (entry["value"].as_str(), entry.pointer("/valueFrom/fieldRef/fieldPath").and_then(Value::as_str)) {
+            let value = match (
+                entry["value"].as_str(),
+                entry.pointer("/valueFrom/fieldRef/fieldPath").and_then(Value::as_str),
+            ) {
                 (Some(value), None) => value,
                 (None, Some("metadata.name")) => POD,
                 _ => bail!("cannot tell the value of {entry}"),
@@ -191,12 +246,24 @@ impl<'a> Release<'a> {
         let container = json!({
             "name": "operator", "ready": true, "restartCount": 0, "image": "operator", "imageID": "", "state": { "running": {} },
         });
-        self.write_status(&format!("pod/{POD}"), &json!({ "phase": "Running", "containerStatuses": [container] }))
+        self.write_status(
+            &format!("pod/{POD}"),
+            &json!({ "phase": "Running", "containerStatuses": [container] }),
+        )
     }
 
     fn write_status(&self, object: &str, status: &Value) -> anyhow::Result<()> {
         let patch = json!({ "status": status }).to_string();
-        self.world.stage().kubectl_ok(&["patch", object, "-n", &self.namespace, "--subresource=status", "--type=merge", "-p", &patch])?;
+        self.world.stage().kubectl_ok(&[
+            "patch",
+            object,
+            "-n",
+            &self.namespace,
+            "--subresource=status",
+            "--type=merge",
+            "-p",
+            &patch,
+        ])?;
         Ok(())
     }
 }

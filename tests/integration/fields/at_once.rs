@@ -25,16 +25,46 @@ async fn a_change_takes_effect_before_the_next_look(world: World) -> anyhow::Res
     let ended = "start 0, terminate 0";
     let suspended = "attempt 0, TERMINATED, stopCause Suspended, endReason Suspended";
     let exceeded = "attempt 0, TERMINATED, stopCause ActiveDeadline, endReason DeadlineExceeded";
-    let idle = |name, change| case(name, json!({}), [Reach(row::IDLE), set(change)], row::IDLE, "attempt 0, IDLE", "start 0");
+    let idle = |name, change| {
+        case(name, json!({}), [Reach(row::IDLE), set(change)], row::IDLE, "attempt 0, IDLE", "start 0")
+    };
     drive(
         &world,
         vec![
-            case("suspend", json!({}), [Reach(row::IDLE), set(json!({ "suspend": true }))], row::SUSPENDED, suspended, ended),
-            case("active-deadline", json!({}), [Reach(row::IDLE), set(json!({ "activeDeadlineSeconds": 1 }))], row::EXCEEDED, exceeded, ended),
+            case(
+                "suspend",
+                json!({}),
+                [Reach(row::IDLE), set(json!({ "suspend": true }))],
+                row::SUSPENDED,
+                suspended,
+                ended,
+            ),
+            case(
+                "active-deadline",
+                json!({}),
+                [Reach(row::IDLE), set(json!({ "activeDeadlineSeconds": 1 }))],
+                row::EXCEEDED,
+                exceeded,
+                ended,
+            ),
             // Its end is between two looks.
-            case("active-deadline-to-come", json!({ "activeDeadlineSeconds": 4 }), [], row::EXCEEDED, exceeded, ended),
+            case(
+                "active-deadline-to-come",
+                json!({ "activeDeadlineSeconds": 4 }),
+                [],
+                row::EXCEEDED,
+                exceeded,
+                ended,
+            ),
             case("deleted", json!({}), [Reach(row::IDLE), Delete], row::GONE, "", ended),
-            case("retain", json!({}), [Reach(row::IDLE), set(json!({ "deletionPolicy": "Retain" })), Delete], row::GONE, "", "start 0"),
+            case(
+                "retain",
+                json!({}),
+                [Reach(row::IDLE), set(json!({ "deletionPolicy": "Retain" })), Delete],
+                row::GONE,
+                "",
+                "start 0",
+            ),
             // What changes nothing now is reported at once all the same: the rows are of the newest generation.
             idle("restart-policy", json!({ "restartPolicy": "OnFailure" })),
             idle("max-restarts", json!({ "maxRestarts": 0 })),
@@ -52,9 +82,17 @@ async fn a_session_that_starts_is_ended_before_the_next_look(world: World) -> an
     world.create("deleted").await?;
     until("both are started", || world.emulator.sessions().len() == 2).await?;
     for name in ["suspended", "deleted"] {
-        world.until(name, "recorded", |object| object.status.as_ref().is_some_and(|status| status.session_id.is_some())).await?;
+        world
+            .until(name, "recorded", |object| {
+                object.status.as_ref().is_some_and(|status| status.session_id.is_some())
+            })
+            .await?;
     }
-    ensure!(world.calls("GetSession").is_empty() && world.calls("GetSessionStatus").is_empty(), "{:?}", world.emulator.calls());
+    ensure!(
+        world.calls("GetSession").is_empty() && world.calls("GetSessionStatus").is_empty(),
+        "{:?}",
+        world.emulator.calls()
+    );
     world.patch("suspended", json!({ "spec": { "suspend": true } })).await?;
     world.delete("deleted").await?;
     until("both are ended", || world.live().is_empty()).await
@@ -71,8 +109,16 @@ async fn a_ttl_that_a_tool_would_undo_is_warned_of_once(world: World) -> anyhow:
     let operator = unhurried(&world)?;
     let ttl = json!({ "spec": { "ttlSecondsAfterFinished": 3600 } });
     let changes = [
-        ("label", json!({ "metadata": { "labels": { "kustomize.toolkit.fluxcd.io/name": "apps" } } }), ttl.clone()),
-        ("annotation", json!({ "metadata": { "annotations": { "argocd.argoproj.io/tracking-id": "apps:x" } } }), ttl.clone()),
+        (
+            "label",
+            json!({ "metadata": { "labels": { "kustomize.toolkit.fluxcd.io/name": "apps" } } }),
+            ttl.clone(),
+        ),
+        (
+            "annotation",
+            json!({ "metadata": { "annotations": { "argocd.argoproj.io/tracking-id": "apps:x" } } }),
+            ttl.clone(),
+        ),
     ];
     for (name, mark, ttl) in changes {
         for (first, second, order) in [(&mark, &ttl, "first"), (&ttl, &mark, "last")] {
@@ -94,7 +140,8 @@ async fn a_ttl_that_a_tool_would_undo_is_warned_of_once(world: World) -> anyhow:
     until("the sessions are listed anew", || world.calls("ListSessions").len() > lists).await?;
     for name in ["label-first", "label-last", "annotation-first", "annotation-last"] {
         let changed = world.patch(name, json!({ "spec": { "maxRestarts": 1 } })).await?;
-        let observed = |object: &_| crate::harness::status(object).observed_generation == changed.metadata.generation;
+        let observed =
+            |object: &_| crate::harness::status(object).observed_generation == changed.metadata.generation;
         world.until(name, "observed", observed).await?;
     }
     // When this one is told, whatever was published before it is there too.

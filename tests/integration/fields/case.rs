@@ -52,7 +52,14 @@ pub fn ended_outside() -> Move {
 }
 
 /// A row of a table. `further` is the spec but for its work group.
-pub fn case<const N: usize>(name: &'static str, further: Value, moves: [Move; N], row: &str, attempt: &str, calls: &str) -> Case {
+pub fn case<const N: usize>(
+    name: &'static str,
+    further: Value,
+    moves: [Move; N],
+    row: &str,
+    attempt: &str,
+    calls: &str,
+) -> Case {
     let mut spec = json!({ "workGroup": "spark-35" });
     if let (Value::Object(spec), Value::Object(further)) = (&mut spec, further) {
         spec.extend(further);
@@ -98,8 +105,14 @@ async fn run(world: &World, case: Case) -> anyhow::Result<(&'static str, String,
     let uid = uid(&world.create_with(name, spec).await?);
     for step in moves {
         match step {
-            Reach(row) => world.until_outcome(name, &uid, |found| found.row == row, &outcome(row, "any", "any")).await?,
-            Called(calls) => world.until_outcome(name, &uid, |found| found.calls == calls, &outcome("any", "any", calls)).await?,
+            Reach(row) => {
+                world.until_outcome(name, &uid, |found| found.row == row, &outcome(row, "any", "any")).await?
+            }
+            Called(calls) => {
+                world
+                    .until_outcome(name, &uid, |found| found.calls == calls, &outcome("any", "any", calls))
+                    .await?
+            }
             Move::Set(spec) => drop(world.patch(name, json!({ "spec": spec })).await?),
             Move::Athena(change) => {
                 let session = world.sessions_of(&uid).pop().context("no session was started")?;

@@ -32,7 +32,14 @@ async fn a_session_is_ended_for_good_once_its_deadline_is_over(world: World) -> 
             case("least", deadline(1), [], row::EXCEEDED, EXCEEDED, ENDED),
             case("most", deadline(MOST), [Reach(row::IDLE)], row::IDLE, "attempt 0, IDLE", "start 0"),
             case("not-restarted", stopped, [], row::EXCEEDED, EXCEEDED, ENDED),
-            case("shortened-while-idle", deadline(MOST), [Reach(row::IDLE), set(deadline(1))], row::EXCEEDED, EXCEEDED, ENDED),
+            case(
+                "shortened-while-idle",
+                deadline(MOST),
+                [Reach(row::IDLE), set(deadline(1))],
+                row::EXCEEDED,
+                EXCEEDED,
+                ENDED,
+            ),
             case(
                 "shortened-while-busy",
                 deadline(MOST),
@@ -58,17 +65,35 @@ async fn a_session_is_ended_for_good_once_its_deadline_is_over(world: World) -> 
                 failed,
                 "start 0",
             ),
-            case("removed-after-it", deadline(1), [Reach(row::EXCEEDED), set(deadline(Value::Null))], row::EXCEEDED, EXCEEDED, ENDED),
-            case("lengthened-after-it", deadline(1), [Reach(row::EXCEEDED), set(deadline(MOST))], row::EXCEEDED, EXCEEDED, ENDED),
+            case(
+                "removed-after-it",
+                deadline(1),
+                [Reach(row::EXCEEDED), set(deadline(Value::Null))],
+                row::EXCEEDED,
+                EXCEEDED,
+                ENDED,
+            ),
+            case(
+                "lengthened-after-it",
+                deadline(1),
+                [Reach(row::EXCEEDED), set(deadline(MOST))],
+                row::EXCEEDED,
+                EXCEEDED,
+                ENDED,
+            ),
         ],
     )
     .await
 }
 
-async fn a_deadline_that_is_removed_once_the_session_is_being_ended_comes_too_late(world: World) -> anyhow::Result<()> {
+async fn a_deadline_that_is_removed_once_the_session_is_being_ended_comes_too_late(
+    world: World,
+) -> anyhow::Result<()> {
     world.emulator.configure(ends_nothing_by_itself);
     let _operator = world.operator()?;
-    let too_late = |change: Value| [Called(ENDED), Reach(row::EXCEEDING), set(change), Reach(row::EXCEEDING), state("TERMINATED")];
+    let too_late = |change: Value| {
+        [Called(ENDED), Reach(row::EXCEEDING), set(change), Reach(row::EXCEEDING), state("TERMINATED")]
+    };
     drive(
         &world,
         vec![
@@ -107,7 +132,18 @@ async fn the_deadline_counts_over_all_attempts(world: World) -> anyhow::Result<(
     let spec = json!({ "activeDeadlineSeconds": 20, "restartPolicy": "OnFailure" });
     let attempt = "attempt 1, TERMINATED, stopCause ActiveDeadline, endReason DeadlineExceeded, restarts 1, after SessionFailed";
     let calls = "start 0, start 1, terminate 1";
-    drive(&world, vec![case("both", spec, [Reach(row::IDLE), state("FAILED"), Reach(row::RESTARTING)], row::EXCEEDED, attempt, calls)]).await?;
+    drive(
+        &world,
+        vec![case(
+            "both",
+            spec,
+            [Reach(row::IDLE), state("FAILED"), Reach(row::RESTARTING)],
+            row::EXCEEDED,
+            attempt,
+            calls,
+        )],
+    )
+    .await?;
     let status = status(&world.sessions.get("both").await?);
     let seconds = |from: &Option<k8s_openapi::apimachinery::pkg::apis::meta::v1::Time>| {
         Some(status.end_time.as_ref()?.0.duration_since(from.as_ref()?.0).as_secs())

@@ -3,7 +3,9 @@
 use anyhow::ensure;
 use serde_json::{Value, json};
 
-use super::case::{Called, Delete, Move, Reach, case, drive, ends_nothing_by_itself, set, starts_nothing_by_itself, state};
+use super::case::{
+    Called, Delete, Move, Reach, case, drive, ends_nothing_by_itself, set, starts_nothing_by_itself, state,
+};
 use crate::harness::{World, tests, uid};
 use crate::outcome::{outcome, row};
 
@@ -29,15 +31,50 @@ async fn the_policy_counts_that_holds_when_the_object_is_deleted(world: World) -
     drive(
         &world,
         vec![
-            case("set-while-idle", json!({}), [Reach(row::IDLE), policy("Retain"), Reach(row::IDLE), Delete], row::GONE, "", "start 0"),
+            case(
+                "set-while-idle",
+                json!({}),
+                [Reach(row::IDLE), policy("Retain"), Reach(row::IDLE), Delete],
+                row::GONE,
+                "",
+                "start 0",
+            ),
             case("unseen", json!({}), [Reach(row::IDLE), policy("Retain"), Delete], row::GONE, "", "start 0"),
             case("set-back", retain(), [Reach(row::IDLE), policy("Terminate"), Delete], row::GONE, "", ENDED),
             case("removed", retain(), [Reach(row::IDLE), policy(Value::Null), Delete], row::GONE, "", ENDED),
             // It is about deletion alone.
-            case("suspended", retain(), [Reach(row::IDLE), set(json!({ "suspend": true }))], row::SUSPENDED, suspended, ENDED),
-            case("capped", json!({ "deletionPolicy": "Retain", "activeDeadlineSeconds": 1 }), [], row::EXCEEDED, exceeded, ENDED),
-            case("finished", retain(), [Reach(row::IDLE), state("FAILED"), Reach(row::FAILED), Delete], row::GONE, "", "start 0"),
-            case("never-started", json!({ "deletionPolicy": "Retain", "suspend": true }), [Reach(row::SUSPENDED), Delete], row::GONE, "", ""),
+            case(
+                "suspended",
+                retain(),
+                [Reach(row::IDLE), set(json!({ "suspend": true }))],
+                row::SUSPENDED,
+                suspended,
+                ENDED,
+            ),
+            case(
+                "capped",
+                json!({ "deletionPolicy": "Retain", "activeDeadlineSeconds": 1 }),
+                [],
+                row::EXCEEDED,
+                exceeded,
+                ENDED,
+            ),
+            case(
+                "finished",
+                retain(),
+                [Reach(row::IDLE), state("FAILED"), Reach(row::FAILED), Delete],
+                row::GONE,
+                "",
+                "start 0",
+            ),
+            case(
+                "never-started",
+                json!({ "deletionPolicy": "Retain", "suspend": true }),
+                [Reach(row::SUSPENDED), Delete],
+                row::GONE,
+                "",
+                "",
+            ),
         ],
     )
     .await?;
@@ -51,7 +88,14 @@ async fn retain_lets_go_of_a_session_that_starts(world: World) -> anyhow::Result
     drive(
         &world,
         vec![
-            case("retained", json!({}), [Reach(row::CREATING), policy("Retain"), Delete], row::GONE, "", "start 0"),
+            case(
+                "retained",
+                json!({}),
+                [Reach(row::CREATING), policy("Retain"), Delete],
+                row::GONE,
+                "",
+                "start 0",
+            ),
             case("terminated", json!({}), [Reach(row::CREATING), Delete], row::GONE, "", ENDED),
         ],
     )
@@ -90,7 +134,15 @@ async fn nothing_but_retain_changes_a_deletion(world: World) -> anyhow::Result<(
     let _operator = world.operator()?;
     let deleting = |change: Value| {
         let change = set(change);
-        [Reach(row::IDLE), Delete, Called(ENDED), Reach(row::DELETING), change, Reach(row::DELETING), state("TERMINATED")]
+        [
+            Reach(row::IDLE),
+            Delete,
+            Called(ENDED),
+            Reach(row::DELETING),
+            change,
+            Reach(row::DELETING),
+            state("TERMINATED"),
+        ]
     };
     let case = |name, change| case(name, json!({}), deleting(change), row::GONE, "", ENDED);
     drive(

@@ -37,7 +37,14 @@ async fn failures_are_restarted_as_far_as_asked(world: World) -> anyhow::Result<
             case("absent", json!({}), [Reach(row::IDLE), fail()], row::FAILED, FAILED, "start 0"),
             case("never", never, [Reach(row::IDLE), fail()], row::FAILED, FAILED, "start 0"),
             case("none", on_failure(0), [Reach(row::IDLE), fail()], row::FAILED, FAILED, "start 0"),
-            case("most", on_failure(10_000), [Reach(row::IDLE), fail(), Reach(row::RESTARTING)], row::IDLE, RESTARTED, "start 0, start 1"),
+            case(
+                "most",
+                on_failure(10_000),
+                [Reach(row::IDLE), fail(), Reach(row::RESTARTING)],
+                row::IDLE,
+                RESTARTED,
+                "start 0, start 1",
+            ),
             case("rejected", rejected, [], row::INVALID, "attempt 0, endReason InvalidRequest", ""),
             // The deadline would be over before the wait is.
             case("no-time-left", capped, [Reach(row::IDLE), fail()], row::FAILED, FAILED, "start 0"),
@@ -45,7 +52,12 @@ async fn failures_are_restarted_as_far_as_asked(world: World) -> anyhow::Result<
             case(
                 "set-while-idle",
                 json!({}),
-                [Reach(row::IDLE), set(json!({ "restartPolicy": "OnFailure" })), Reach(row::IDLE), ended_outside()],
+                [
+                    Reach(row::IDLE),
+                    set(json!({ "restartPolicy": "OnFailure" })),
+                    Reach(row::IDLE),
+                    ended_outside(),
+                ],
                 row::IDLE,
                 "attempt 1, IDLE, restarts 1, after StoppedOutside",
                 "start 0, start 1",
@@ -53,7 +65,14 @@ async fn failures_are_restarted_as_far_as_asked(world: World) -> anyhow::Result<
             case(
                 "never-while-busy",
                 on_failure(5),
-                [Reach(row::IDLE), state("BUSY"), Reach(row::BUSY), set(json!({ "restartPolicy": "Never" })), Reach(row::BUSY), fail()],
+                [
+                    Reach(row::IDLE),
+                    state("BUSY"),
+                    Reach(row::BUSY),
+                    set(json!({ "restartPolicy": "Never" })),
+                    Reach(row::BUSY),
+                    fail(),
+                ],
                 row::FAILED,
                 FAILED,
                 "start 0",
@@ -61,7 +80,15 @@ async fn failures_are_restarted_as_far_as_asked(world: World) -> anyhow::Result<
             case(
                 "fewer-than-were",
                 on_failure(10_000),
-                [Reach(row::IDLE), fail(), Reach(row::RESTARTING), Reach(row::IDLE), set(on_failure(1)), Reach(row::IDLE), fail()],
+                [
+                    Reach(row::IDLE),
+                    fail(),
+                    Reach(row::RESTARTING),
+                    Reach(row::IDLE),
+                    set(on_failure(1)),
+                    Reach(row::IDLE),
+                    fail(),
+                ],
                 row::FAILED,
                 "attempt 1, FAILED, endReason SessionFailed, restarts 1, after SessionFailed",
                 "start 0, start 1",
@@ -70,7 +97,13 @@ async fn failures_are_restarted_as_far_as_asked(world: World) -> anyhow::Result<
             case(
                 "set-after-it",
                 json!({}),
-                [Reach(row::IDLE), fail(), Reach(row::FAILED), set(json!({ "restartPolicy": "OnFailure" })), Reach(row::RESTARTING)],
+                [
+                    Reach(row::IDLE),
+                    fail(),
+                    Reach(row::FAILED),
+                    set(json!({ "restartPolicy": "OnFailure" })),
+                    Reach(row::RESTARTING),
+                ],
                 row::IDLE,
                 RESTARTED,
                 "start 0, start 1",
@@ -78,7 +111,13 @@ async fn failures_are_restarted_as_far_as_asked(world: World) -> anyhow::Result<
             case(
                 "raised-after-it",
                 on_failure(0),
-                [Reach(row::IDLE), fail(), Reach(row::FAILED), set(json!({ "maxRestarts": 1 })), Reach(row::RESTARTING)],
+                [
+                    Reach(row::IDLE),
+                    fail(),
+                    Reach(row::FAILED),
+                    set(json!({ "maxRestarts": 1 })),
+                    Reach(row::RESTARTING),
+                ],
                 row::IDLE,
                 RESTARTED,
                 "start 0, start 1",
@@ -86,7 +125,13 @@ async fn failures_are_restarted_as_far_as_asked(world: World) -> anyhow::Result<
             case(
                 "removed-after-it",
                 on_failure(0),
-                [Reach(row::IDLE), fail(), Reach(row::FAILED), set(json!({ "maxRestarts": null })), Reach(row::RESTARTING)],
+                [
+                    Reach(row::IDLE),
+                    fail(),
+                    Reach(row::FAILED),
+                    set(json!({ "maxRestarts": null })),
+                    Reach(row::RESTARTING),
+                ],
                 row::IDLE,
                 RESTARTED,
                 "start 0, start 1",
@@ -111,7 +156,14 @@ async fn an_idle_timeout_is_not_restarted(world: World) -> anyhow::Result<()> {
         &world,
         vec![
             case("timed-out", idle(json!({})), [], row::IDLE_TIMEOUT, timed_out, "start 0"),
-            case("raised-after-it", idle(json!({})), [Reach(row::IDLE_TIMEOUT), set(on_failure(10_000))], row::IDLE_TIMEOUT, timed_out, "start 0"),
+            case(
+                "raised-after-it",
+                idle(json!({})),
+                [Reach(row::IDLE_TIMEOUT), set(on_failure(10_000))],
+                row::IDLE_TIMEOUT,
+                timed_out,
+                "start 0",
+            ),
             case("and-deleted", idle(json!({ "ttlSecondsAfterFinished": 0 })), [], row::GONE, "", "start 0"),
         ],
     )
@@ -139,14 +191,18 @@ async fn a_restart_that_waits_can_be_taken_back(world: World) -> anyhow::Result<
     ];
     let mut made = Vec::new();
     for (name, change, wanted) in changes {
-        let uid = uid(&world.create_with(name, json!({ "workGroup": "spark-35", "restartPolicy": "OnFailure" })).await?);
+        let uid = uid(&world
+            .create_with(name, json!({ "workGroup": "spark-35", "restartPolicy": "OnFailure" }))
+            .await?);
         fail(&world, name, &uid).await?;
         world.patch(name, json!({ "spec": change })).await?;
         world.until_outcome(name, &uid, |found| *found == wanted, &wanted).await?;
         made.push((name, uid, wanted));
     }
     // This one fails after all others: when it has been restarted, their waits are over too.
-    let uid = uid(&world.create_with("witness", json!({ "workGroup": "spark-35", "restartPolicy": "OnFailure" })).await?);
+    let uid = uid(&world
+        .create_with("witness", json!({ "workGroup": "spark-35", "restartPolicy": "OnFailure" }))
+        .await?);
     fail(&world, "witness", &uid).await?;
     let restarted = outcome(row::IDLE, RESTARTED, "start 0, start 1");
     world.until_outcome("witness", &uid, |found| *found == restarted, &restarted).await?;
@@ -165,16 +221,31 @@ async fn while_a_restart_waits_message_and_event_say_how_it_ended(world: World) 
         ("degraded", Change::State { state: "DEGRADED".into(), reason: None }, "SessionDegraded"),
         ("outside", Change::Terminate, "StoppedOutside"),
     ] {
-        let uid = uid(&world.create_with(name, json!({ "workGroup": "spark-35", "restartPolicy": "OnFailure" })).await?);
+        let uid = uid(&world
+            .create_with(name, json!({ "workGroup": "spark-35", "restartPolicy": "OnFailure" }))
+            .await?);
         world.until_reason(name, "SessionIdle").await?;
         let id = world.sessions_of(&uid)[0].session_id.clone();
         world.emulator.set_state(&id, change)?;
         let object = world.until_reason(name, "RestartingAfterFailure").await?;
         let message = ready_condition(&object).map(|ready| ready.message).unwrap_or_default();
-        ensure!(message.starts_with(&format!("{reason}: session {id} ")) && message.contains("; restart 1 of 5 follows at 20"), "{message}");
+        ensure!(
+            message.starts_with(&format!("{reason}: session {id} "))
+                && message.contains("; restart 1 of 5 follows at 20"),
+            "{message}"
+        );
         ensure!(name != "failed" || message.contains("the coordinator is gone"), "{message}");
-        let events = ["get", "events", "--field-selector=reason=RestartingAfterFailure", "-o", "jsonpath={.items[*].message}"];
-        until("the event says so too", || world.kubectl(&events).is_ok_and(|events| events.contains(&message))).await?;
+        let events = [
+            "get",
+            "events",
+            "--field-selector=reason=RestartingAfterFailure",
+            "-o",
+            "jsonpath={.items[*].message}",
+        ];
+        until("the event says so too", || {
+            world.kubectl(&events).is_ok_and(|events| events.contains(&message))
+        })
+        .await?;
     }
     Ok(())
 }

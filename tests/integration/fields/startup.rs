@@ -22,7 +22,9 @@ fn deadline(seconds: i32) -> Value {
     json!({ "startupDeadlineSeconds": seconds })
 }
 
-async fn a_session_that_does_not_start_is_ended_once_its_deadline_is_over(world: World) -> anyhow::Result<()> {
+async fn a_session_that_does_not_start_is_ended_once_its_deadline_is_over(
+    world: World,
+) -> anyhow::Result<()> {
     world.emulator.configure(starts_nothing_by_itself);
     let _operator = world.operator()?;
     let cap = json!({ "startupDeadlineSeconds": 86_400, "activeDeadlineSeconds": 1 });
@@ -34,7 +36,14 @@ async fn a_session_that_does_not_start_is_ended_once_its_deadline_is_over(world:
             case("least", deadline(1), [], row::LATE, LATE, ENDED),
             case("absent", json!({}), [Reach(row::CREATING)], row::CREATING, creating, "start 0"),
             case("most", deadline(86_400), [Reach(row::CREATING)], row::CREATING, creating, "start 0"),
-            case("shortened-while-creating", deadline(86_400), [Reach(row::CREATING), set(deadline(1))], row::LATE, LATE, ENDED),
+            case(
+                "shortened-while-creating",
+                deadline(86_400),
+                [Reach(row::CREATING), set(deadline(1))],
+                row::LATE,
+                LATE,
+                ENDED,
+            ),
             case(
                 "set-while-created",
                 json!({}),
@@ -77,7 +86,14 @@ async fn a_session_that_does_not_start_is_ended_once_its_deadline_is_over(world:
                 "attempt 0, FAILED, endReason SessionFailed",
                 "start 0",
             ),
-            case("raised-after-the-end", deadline(1), [Reach(row::LATE), set(deadline(86_400))], row::LATE, LATE, ENDED),
+            case(
+                "raised-after-the-end",
+                deadline(1),
+                [Reach(row::LATE), set(deadline(86_400))],
+                row::LATE,
+                LATE,
+                ENDED,
+            ),
             // The other deadline counts while the session starts, too.
             case("active-deadline", cap, [], row::EXCEEDED, exceeded, ENDED),
         ],
@@ -87,10 +103,18 @@ async fn a_session_that_does_not_start_is_ended_once_its_deadline_is_over(world:
 
 async fn a_session_that_is_idle_just_in_time_stays(world: World) -> anyhow::Result<()> {
     // IDLE 100 ms before the deadline: whatever a look that is sent after it shows, it is not CREATED.
-    world.emulator.configure(|config| (config.creating, config.created) = (Duration::from_millis(500), Duration::from_millis(400)));
+    world.emulator.configure(|config| {
+        (config.creating, config.created) = (Duration::from_millis(500), Duration::from_millis(400))
+    });
     let _operator = world.operator()?;
     let names = ["a", "b", "c", "d", "e", "f"];
-    drive(&world, names.map(|name| case(name, deadline(1), [Reach(row::IDLE)], row::IDLE, "attempt 0, IDLE", "start 0")).into()).await
+    drive(
+        &world,
+        names
+            .map(|name| case(name, deadline(1), [Reach(row::IDLE)], row::IDLE, "attempt 0, IDLE", "start 0"))
+            .into(),
+    )
+    .await
 }
 
 async fn a_deadline_that_is_lengthened_or_removed_in_time_does_not_count(world: World) -> anyhow::Result<()> {
@@ -120,7 +144,9 @@ async fn a_deadline_that_is_lengthened_or_removed_in_time_does_not_count(world: 
 async fn waiting_for_a_quota_is_not_counted(world: World) -> anyhow::Result<()> {
     world.emulator.configure(|config| config.max_sessions = Some(0));
     let _operator = world.operator()?;
-    let uid = uid(&world.create_with("queued", json!({ "workGroup": "spark-35", "startupDeadlineSeconds": 1 })).await?);
+    let uid = uid(&world
+        .create_with("queued", json!({ "workGroup": "spark-35", "startupDeadlineSeconds": 1 }))
+        .await?);
     // The second try comes seconds after the first.
     until("it was refused twice", || world.calls("StartSession").len() == 2).await?;
     let queued = outcome(row::QUOTA, "attempt 0", "start 0 refused");

@@ -4,7 +4,10 @@ use anyhow::ensure;
 use athena_emulator::Outcome as Answer;
 use serde_json::json;
 
-use super::case::{Called, Delete, Reach, Service, case, drive, ended_outside, ends_nothing_by_itself, set, starts_nothing_by_itself, state};
+use super::case::{
+    Called, Delete, Reach, Service, case, drive, ended_outside, ends_nothing_by_itself, set,
+    starts_nothing_by_itself, state,
+};
 use crate::harness::{World, condition, tests, uid};
 use crate::outcome::{outcome, row};
 
@@ -27,15 +30,37 @@ async fn suspend_and_resume_of_what_lives_or_has_ended(world: World) -> anyhow::
     let refused = json!({ "engineConfiguration": { "sparkProperties": { "spark.x": "1" } } });
     let failed = "attempt 0, FAILED, stopCause Suspended, endReason SessionFailed";
     let exceeded = "attempt 0, TERMINATED, stopCause Suspended, endReason DeadlineExceeded";
-    let exceeded_again = "attempt 1, TERMINATED, stopCause ActiveDeadline, endReason DeadlineExceeded, after DeadlineExceeded";
+    let exceeded_again =
+        "attempt 1, TERMINATED, stopCause ActiveDeadline, endReason DeadlineExceeded, after DeadlineExceeded";
     let capped = |seconds| json!({ "activeDeadlineSeconds": seconds });
     drive(
         &world,
         vec![
             case("true-at-creation", json!({ "suspend": true }), [], row::SUSPENDED, "none", ""),
-            case("true-and-a-deadline", json!({ "suspend": true, "activeDeadlineSeconds": 1 }), [], row::SUSPENDED, "none", ""),
-            case("false-at-creation", json!({ "suspend": false }), [], row::IDLE, "attempt 0, IDLE", "start 0"),
-            case("first-resume", json!({ "suspend": true }), [Reach(row::SUSPENDED), resume()], row::IDLE, "attempt 0, IDLE", "start 0"),
+            case(
+                "true-and-a-deadline",
+                json!({ "suspend": true, "activeDeadlineSeconds": 1 }),
+                [],
+                row::SUSPENDED,
+                "none",
+                "",
+            ),
+            case(
+                "false-at-creation",
+                json!({ "suspend": false }),
+                [],
+                row::IDLE,
+                "attempt 0, IDLE",
+                "start 0",
+            ),
+            case(
+                "first-resume",
+                json!({ "suspend": true }),
+                [Reach(row::SUSPENDED), resume()],
+                row::IDLE,
+                "attempt 0, IDLE",
+                "start 0",
+            ),
             case(
                 "removed",
                 json!({ "suspend": true }),
@@ -52,7 +77,14 @@ async fn suspend_and_resume_of_what_lives_or_has_ended(world: World) -> anyhow::
                 SUSPENDED,
                 "start 0, terminate 0",
             ),
-            case("failed", json!({}), [Reach(row::IDLE), state("FAILED"), Reach(row::FAILED), suspend()], row::SUSPENDED, failed, "start 0"),
+            case(
+                "failed",
+                json!({}),
+                [Reach(row::IDLE), state("FAILED"), Reach(row::FAILED), suspend()],
+                row::SUSPENDED,
+                failed,
+                "start 0",
+            ),
             case(
                 "rejected",
                 refused,
@@ -61,16 +93,37 @@ async fn suspend_and_resume_of_what_lives_or_has_ended(world: World) -> anyhow::
                 "attempt 0, stopCause Suspended, endReason InvalidRequest",
                 "",
             ),
-            case("backoff", again.clone(), [Reach(row::IDLE), state("FAILED"), Reach(row::RESTARTING), suspend()], row::SUSPENDED, failed, "start 0"),
+            case(
+                "backoff",
+                again.clone(),
+                [Reach(row::IDLE), state("FAILED"), Reach(row::RESTARTING), suspend()],
+                row::SUSPENDED,
+                failed,
+                "start 0",
+            ),
             case(
                 "resume-after-a-backoff",
                 again,
-                [Reach(row::IDLE), state("FAILED"), Reach(row::RESTARTING), suspend(), Reach(row::SUSPENDED), resume()],
+                [
+                    Reach(row::IDLE),
+                    state("FAILED"),
+                    Reach(row::RESTARTING),
+                    suspend(),
+                    Reach(row::SUSPENDED),
+                    resume(),
+                ],
                 row::IDLE,
                 "attempt 1, IDLE, after SessionFailed",
                 "start 0, start 1",
             ),
-            case("past-its-deadline", capped(1), [Reach(row::EXCEEDED), suspend()], row::SUSPENDED, exceeded, "start 0, terminate 0"),
+            case(
+                "past-its-deadline",
+                capped(1),
+                [Reach(row::EXCEEDED), suspend()],
+                row::SUSPENDED,
+                exceeded,
+                "start 0, terminate 0",
+            ),
             case(
                 "resumed-past-its-deadline",
                 capped(1),
@@ -107,7 +160,14 @@ async fn suspend_while_the_session_starts(world: World) -> anyhow::Result<()> {
     drive(
         &world,
         vec![
-            case("creating", json!({}), [Reach(row::CREATING), suspend()], row::SUSPENDED, SUSPENDED, "start 0, terminate 0"),
+            case(
+                "creating",
+                json!({}),
+                [Reach(row::CREATING), suspend()],
+                row::SUSPENDED,
+                SUSPENDED,
+                "start 0, terminate 0",
+            ),
             case(
                 "created",
                 json!({}),
@@ -119,7 +179,14 @@ async fn suspend_while_the_session_starts(world: World) -> anyhow::Result<()> {
             case(
                 "resumed",
                 json!({}),
-                [Reach(row::CREATING), suspend(), Reach(row::SUSPENDED), set(json!({ "suspend": false })), Reach(row::CREATING), state("IDLE")],
+                [
+                    Reach(row::CREATING),
+                    suspend(),
+                    Reach(row::SUSPENDED),
+                    set(json!({ "suspend": false })),
+                    Reach(row::CREATING),
+                    state("IDLE"),
+                ],
                 row::IDLE,
                 "attempt 1, IDLE, after Suspended",
                 "start 0, terminate 0, start 1",
@@ -141,7 +208,14 @@ async fn suspend_while_the_session_ends(world: World) -> anyhow::Result<()> {
             case(
                 "ended-outside",
                 json!({}),
-                [Reach(row::IDLE), ended_outside(), Reach(row::TERMINATING), suspend(), Reach(row::SUSPENDING), state("TERMINATED")],
+                [
+                    Reach(row::IDLE),
+                    ended_outside(),
+                    Reach(row::TERMINATING),
+                    suspend(),
+                    Reach(row::SUSPENDING),
+                    state("TERMINATED"),
+                ],
                 row::SUSPENDED,
                 SUSPENDED,
                 "start 0",
@@ -173,7 +247,14 @@ async fn suspend_while_the_session_ends(world: World) -> anyhow::Result<()> {
             case(
                 "deleted",
                 json!({}),
-                [Reach(row::IDLE), suspend(), Called("start 0, terminate 0"), Delete, Reach(row::DELETING), state("TERMINATED")],
+                [
+                    Reach(row::IDLE),
+                    suspend(),
+                    Called("start 0, terminate 0"),
+                    Delete,
+                    Reach(row::DELETING),
+                    state("TERMINATED"),
+                ],
                 row::GONE,
                 "",
                 "start 0, terminate 0",
@@ -191,11 +272,24 @@ async fn suspend_while_starts_are_refused(world: World) -> anyhow::Result<()> {
     drive(
         &world,
         vec![
-            case("refused", json!({}), [Reach(row::QUOTA), suspend()], row::SUSPENDED, over, "start 0 refused"),
+            case(
+                "refused",
+                json!({}),
+                [Reach(row::QUOTA), suspend()],
+                row::SUSPENDED,
+                over,
+                "start 0 refused",
+            ),
             case(
                 "resumed",
                 json!({}),
-                [Reach(row::QUOTA), suspend(), Reach(row::SUSPENDED), Service(|config| config.max_sessions = None), set(json!({ "suspend": false }))],
+                [
+                    Reach(row::QUOTA),
+                    suspend(),
+                    Reach(row::SUSPENDED),
+                    Service(|config| config.max_sessions = None),
+                    set(json!({ "suspend": false })),
+                ],
                 row::IDLE,
                 "attempt 0, IDLE",
                 "start 0 refused, start 0",
@@ -214,7 +308,8 @@ async fn an_object_that_is_suspended_all_its_life_costs_no_call_at_all(world: Wo
     world.until_outcome("resting", &uid, |found| *found == wanted, &wanted).await?;
     world.delete("resting").await?;
     world.until_gone("resting").await?;
-    let calls: Vec<_> = world.emulator.calls().into_iter().filter(|call| call.operation != "GetCallerIdentity").collect();
+    let calls: Vec<_> =
+        world.emulator.calls().into_iter().filter(|call| call.operation != "GetCallerIdentity").collect();
     ensure!(calls.is_empty(), "{calls:?}");
     Ok(())
 }

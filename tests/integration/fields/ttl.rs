@@ -40,7 +40,14 @@ async fn an_object_that_has_finished_deletes_itself_and_no_other_does(world: Wor
             // However it has finished.
             case("failed", ttl(0), [Reach(row::IDLE), fail()], row::GONE, "", "start 0"),
             case("ended-outside", ttl(0), [Reach(row::IDLE), ended_outside()], row::GONE, "", "start 0"),
-            case("past-its-deadline", json!({ "ttlSecondsAfterFinished": 0, "activeDeadlineSeconds": 1 }), [], row::GONE, "", ended),
+            case(
+                "past-its-deadline",
+                json!({ "ttlSecondsAfterFinished": 0, "activeDeadlineSeconds": 1 }),
+                [],
+                row::GONE,
+                "",
+                ended,
+            ),
             case("rejected", rejected, [], row::GONE, "", ""),
             case(
                 "retained",
@@ -60,9 +67,30 @@ async fn an_object_that_has_finished_deletes_itself_and_no_other_does(world: Wor
             ),
             case("most", ttl(MOST), [Reach(row::IDLE), fail()], row::FAILED, FAILED, "start 0"),
             // Set after the end.
-            case("set-late", json!({}), [Reach(row::IDLE), fail(), Reach(row::FAILED), set(ttl(0))], row::GONE, "", "start 0"),
-            case("shortened-late", ttl(MOST), [Reach(row::IDLE), fail(), Reach(row::FAILED), set(ttl(1))], row::GONE, "", "start 0"),
-            case("most-late", json!({}), [Reach(row::IDLE), fail(), Reach(row::FAILED), set(ttl(MOST))], row::FAILED, FAILED, "start 0"),
+            case(
+                "set-late",
+                json!({}),
+                [Reach(row::IDLE), fail(), Reach(row::FAILED), set(ttl(0))],
+                row::GONE,
+                "",
+                "start 0",
+            ),
+            case(
+                "shortened-late",
+                ttl(MOST),
+                [Reach(row::IDLE), fail(), Reach(row::FAILED), set(ttl(1))],
+                row::GONE,
+                "",
+                "start 0",
+            ),
+            case(
+                "most-late",
+                json!({}),
+                [Reach(row::IDLE), fail(), Reach(row::FAILED), set(ttl(MOST))],
+                row::FAILED,
+                FAILED,
+                "start 0",
+            ),
             // What has not finished.
             case("lives", ttl(0), [Reach(row::IDLE)], row::IDLE, "attempt 0, IDLE", "start 0"),
             case(
@@ -81,7 +109,14 @@ async fn an_object_that_has_finished_deletes_itself_and_no_other_does(world: Wor
                 "attempt 0, TERMINATED, stopCause Suspended, endReason Suspended",
                 ended,
             ),
-            case("never-started", json!({ "ttlSecondsAfterFinished": 0, "suspend": true }), [], row::SUSPENDED, "none", ""),
+            case(
+                "never-started",
+                json!({ "ttlSecondsAfterFinished": 0, "suspend": true }),
+                [],
+                row::SUSPENDED,
+                "none",
+                "",
+            ),
             case(
                 "resumed",
                 ttl(0),
@@ -105,7 +140,9 @@ async fn an_object_that_has_finished_deletes_itself_and_no_other_does(world: Wor
 
 /// An object with a failed session and this time to live.
 async fn failed(world: &World, name: &str, seconds: i32) -> anyhow::Result<String> {
-    let uid = uid(&world.create_with(name, json!({ "workGroup": "spark-35", "ttlSecondsAfterFinished": seconds })).await?);
+    let uid = uid(&world
+        .create_with(name, json!({ "workGroup": "spark-35", "ttlSecondsAfterFinished": seconds }))
+        .await?);
     world.until_reason(name, "SessionIdle").await?;
     let id = world.sessions_of(&uid)[0].session_id.clone();
     world.emulator.set_state(&id, Change::State { state: "FAILED".into(), reason: None })?;
@@ -158,9 +195,13 @@ async fn whatever_comes_before_the_deletion_wins(world: World) -> anyhow::Result
     let results = join_all((0..16_u32).map(async |number| {
         let name = format!("raced-{number}");
         let uid = failed(&world, &name, 4).await?;
-        let over = status(&world.sessions.get(&name).await?).end_time.map(|time| time.0 + Duration::from_secs(4)).unwrap_or_default();
+        let over = status(&world.sessions.get(&name).await?)
+            .end_time
+            .map(|time| time.0 + Duration::from_secs(4))
+            .unwrap_or_default();
         let moment = over - AROUND + AROUND * number / 8;
-        tokio::time::sleep(Duration::try_from(moment.duration_since(Timestamp::now())).unwrap_or_default()).await;
+        tokio::time::sleep(Duration::try_from(moment.duration_since(Timestamp::now())).unwrap_or_default())
+            .await;
         let patched = world.patch(&name, json!({ "spec": { "suspend": true } })).await;
         if patched.is_ok_and(|object| object.metadata.deletion_timestamp.is_none()) {
             let attempt = "attempt 0, FAILED, stopCause Suspended, endReason SessionFailed";

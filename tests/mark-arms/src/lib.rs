@@ -34,8 +34,14 @@ impl Parse for Input {
 
 impl Input {
     fn expand(self) -> syn::Result<TokenStream> {
-        let package = std::env::var("CARGO_MANIFEST_DIR").map_err(|error| Error::new_spanned(&self.files, error))?;
-        let mut marker = Marker { types: self.types.into_iter().collect(), function: None, names: Vec::new(), sources: Vec::new() };
+        let package =
+            std::env::var("CARGO_MANIFEST_DIR").map_err(|error| Error::new_spanned(&self.files, error))?;
+        let mut marker = Marker {
+            types: self.types.into_iter().collect(),
+            function: None,
+            names: Vec::new(),
+            sources: Vec::new(),
+        };
         let mut modules = Vec::new();
         for file in &self.files {
             let path = Path::new(&package).join(file.value());
@@ -49,7 +55,10 @@ impl Input {
         }
         let (names, sources) = (marker.names, marker.sources);
         if names.is_empty() || names.len() > 128 {
-            return Err(Error::new_spanned(&self.files, format!("{} arms to be marked, of 1 to 128", names.len())));
+            return Err(Error::new_spanned(
+                &self.files,
+                format!("{} arms to be marked, of 1 to 128", names.len()),
+            ));
         }
         Ok(quote! {
             #(#modules)*
@@ -89,7 +98,8 @@ struct Marker {
 impl Marker {
     /// The items of the file at `path`, marked.
     fn read(&mut self, path: &Path, at: &LitStr) -> syn::Result<Vec<Item>> {
-        let error = |error: &dyn std::fmt::Display| Error::new_spanned(at, format!("{}: {error}", path.display()));
+        let error =
+            |error: &dyn std::fmt::Display| Error::new_spanned(at, format!("{}: {error}", path.display()));
         let source = std::fs::read_to_string(path).map_err(|failure| error(&failure))?;
         let file = syn::parse_file(&source).map_err(|failure| error(&failure))?;
         self.sources.push(path.display().to_string());
@@ -120,7 +130,9 @@ impl Marker {
 
     fn is_marked(&self, signature: &Signature) -> bool {
         match &signature.output {
-            ReturnType::Type(_, type_) => self.types.iter().any(|marked| type_.to_token_stream().to_string() == *marked.to_string()),
+            ReturnType::Type(_, type_) => {
+                self.types.iter().any(|marked| type_.to_token_stream().to_string() == *marked.to_string())
+            }
             ReturnType::Default => false,
         }
     }
@@ -146,7 +158,11 @@ impl VisitMut for Marker {
 
     fn visit_arm_mut(&mut self, arm: &mut Arm) {
         if let Some(function) = &self.function {
-            let guard = arm.guard.as_ref().map(|(_, guard)| format!(" if {}", guard.to_token_stream())).unwrap_or_default();
+            let guard = arm
+                .guard
+                .as_ref()
+                .map(|(_, guard)| format!(" if {}", guard.to_token_stream()))
+                .unwrap_or_default();
             let number = self.names.len();
             self.names.push(format!("{function}: {}{guard}", arm.pat.to_token_stream()));
             let body = &arm.body;
@@ -161,5 +177,6 @@ impl VisitMut for Marker {
 
 /// Whether an attribute is `#[cfg(test)]`.
 fn is_test(attribute: &Attribute) -> bool {
-    attribute.path().is_ident("cfg") && attribute.parse_args::<Ident>().is_ok_and(|condition| condition == "test")
+    attribute.path().is_ident("cfg")
+        && attribute.parse_args::<Ident>().is_ok_and(|condition| condition == "test")
 }

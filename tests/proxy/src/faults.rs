@@ -103,7 +103,8 @@ mod tests {
     fn rules_apply_in_turn_and_are_used_up() {
         let late = Fault::new("patch", "athenasessions/status", FaultKind::Late).times(1).after(1);
         let mut rules = vec![late, Fault::new("*", "athenasessions", FaultKind::DropBefore).times(1)];
-        let (status, watch) = (operation("patch", "athenasessions/status"), operation("watch", "athenasessions"));
+        let (status, watch) =
+            (operation("patch", "athenasessions/status"), operation("watch", "athenasessions"));
         assert_eq!(take(&mut rules, &status), None);
         assert_eq!(take(&mut rules, &watch), Some(FaultKind::DropBefore));
         assert_eq!(take(&mut rules, &watch), None);

@@ -69,9 +69,23 @@ impl Journal {
         &self.requests
     }
 
-    pub(crate) fn arrive(&mut self, client: Option<String>, method: Method, operation: Operation, body: Value) -> usize {
+    pub(crate) fn arrive(
+        &mut self,
+        client: Option<String>,
+        method: Method,
+        operation: Operation,
+        body: Value,
+    ) -> usize {
         let number = self.requests.len() + 1;
-        self.requests.push(Request { number, time: SystemTime::now(), client, method, operation, body, outcome: Outcome::Pending });
+        self.requests.push(Request {
+            number,
+            time: SystemTime::now(),
+            client,
+            method,
+            operation,
+            body,
+            outcome: Outcome::Pending,
+        });
         number
     }
 

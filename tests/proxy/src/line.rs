@@ -47,7 +47,11 @@ impl LineStream {
 }
 
 impl AsyncRead for LineStream {
-    fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         if self.line.is_silent() {
             return Poll::Pending;
         }
@@ -62,12 +66,24 @@ impl AsyncRead for LineStream {
 }
 
 impl AsyncWrite for LineStream {
-    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        if self.line.is_silent() { Poll::Ready(Ok(bytes.len())) } else { Pin::new(&mut self.stream).poll_write(context, bytes) }
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        if self.line.is_silent() {
+            Poll::Ready(Ok(bytes.len()))
+        } else {
+            Pin::new(&mut self.stream).poll_write(context, bytes)
+        }
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.line.is_silent() { Poll::Ready(Ok(())) } else { Pin::new(&mut self.stream).poll_flush(context) }
+        if self.line.is_silent() {
+            Poll::Ready(Ok(()))
+        } else {
+            Pin::new(&mut self.stream).poll_flush(context)
+        }
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {

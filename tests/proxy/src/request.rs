@@ -32,16 +32,22 @@ impl Operation {
             _ => &[],
         };
         let (namespace, about) = match about {
-            ["namespaces", namespace, about @ ..] if !about.is_empty() => (Some((*namespace).to_owned()), about),
+            ["namespaces", namespace, about @ ..] if !about.is_empty() => {
+                (Some((*namespace).to_owned()), about)
+            }
             about => (None, about),
         };
         let (resource, name) = match about {
             [] => (uri.path().to_owned(), None),
             [resource] => ((*resource).to_owned(), None),
             [resource, name] => ((*resource).to_owned(), Some((*name).to_owned())),
-            [resource, name, subresource @ ..] => (format!("{resource}/{}", subresource.join("/")), Some((*name).to_owned())),
+            [resource, name, subresource @ ..] => {
+                (format!("{resource}/{}", subresource.join("/")), Some((*name).to_owned()))
+            }
         };
-        let watches = uri.query().is_some_and(|query| query.split('&').any(|part| matches!(part, "watch=true" | "watch=1")));
+        let watches = uri
+            .query()
+            .is_some_and(|query| query.split('&').any(|part| matches!(part, "watch=true" | "watch=1")));
         let verb = match (method.as_str(), &name) {
             ("GET", _) if watches => "watch",
             ("GET", None) if !about.is_empty() => "list",
@@ -66,19 +72,59 @@ mod tests {
         let group = "/apis/athena-operator.io/v1alpha1";
         for (method, path, verb, resource, namespace, name) in [
             ("GET", format!("{group}/athenasessions?limit=500"), "list", "athenasessions", None, None),
-            ("GET", format!("{group}/namespaces/n/athenasessions?a=b&watch=true"), "watch", "athenasessions", Some("n"), None),
-            ("GET", format!("{group}/namespaces/n/athenasessions/s"), "get", "athenasessions", Some("n"), Some("s")),
-            ("PATCH", format!("{group}/namespaces/n/athenasessions/s/status"), "patch", "athenasessions/status", Some("n"), Some("s")),
-            ("DELETE", format!("{group}/namespaces/n/athenasessions/s"), "delete", "athenasessions", Some("n"), Some("s")),
+            (
+                "GET",
+                format!("{group}/namespaces/n/athenasessions?a=b&watch=true"),
+                "watch",
+                "athenasessions",
+                Some("n"),
+                None,
+            ),
+            (
+                "GET",
+                format!("{group}/namespaces/n/athenasessions/s"),
+                "get",
+                "athenasessions",
+                Some("n"),
+                Some("s"),
+            ),
+            (
+                "PATCH",
+                format!("{group}/namespaces/n/athenasessions/s/status"),
+                "patch",
+                "athenasessions/status",
+                Some("n"),
+                Some("s"),
+            ),
+            (
+                "DELETE",
+                format!("{group}/namespaces/n/athenasessions/s"),
+                "delete",
+                "athenasessions",
+                Some("n"),
+                Some("s"),
+            ),
             ("POST", "/api/v1/namespaces/n/events".into(), "create", "events", Some("n"), None),
-            ("PUT", "/apis/coordination.k8s.io/v1/namespaces/n/leases/l".into(), "update", "leases", Some("n"), Some("l")),
+            (
+                "PUT",
+                "/apis/coordination.k8s.io/v1/namespaces/n/leases/l".into(),
+                "update",
+                "leases",
+                Some("n"),
+                Some("l"),
+            ),
             ("GET", "/api/v1/namespaces/n".into(), "get", "namespaces", None, Some("n")),
             ("GET", "/api/v1/namespaces".into(), "list", "namespaces", None, None),
             ("GET", "/version".into(), "get", "/version", None, None),
         ] {
-            let operation = Operation::new(&method.parse().expect("a method"), &path.parse().expect("an address"));
-            let expected =
-                Operation { verb: verb.into(), resource: resource.into(), namespace: namespace.map(Into::into), name: name.map(Into::into) };
+            let operation =
+                Operation::new(&method.parse().expect("a method"), &path.parse().expect("an address"));
+            let expected = Operation {
+                verb: verb.into(),
+                resource: resource.into(),
+                namespace: namespace.map(Into::into),
+                name: name.map(Into::into),
+            };
             assert_eq!(operation, expected, "{method} {path}");
         }
     }

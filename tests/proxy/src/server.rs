@@ -164,7 +164,10 @@ async fn answer(shared: &Shared, line: &Line, request: Request<Incoming>) -> Res
             Err(Closed)
         }
         Some(FaultKind::DropAfter) => {
-            shared.conclude(number, effect(shared, whole).await.map_or(Outcome::Unreachable, Outcome::DroppedAfter));
+            shared.conclude(
+                number,
+                effect(shared, whole).await.map_or(Outcome::Unreachable, Outcome::DroppedAfter),
+            );
             Err(Closed)
         }
         Some(FaultKind::Fail { code, retry_after }) => {
@@ -176,7 +179,10 @@ async fn answer(shared: &Shared, line: &Line, request: Request<Incoming>) -> Res
             pending().await
         }
         Some(FaultKind::Hang { effect: true }) => {
-            shared.conclude(number, effect(shared, whole).await.map_or(Outcome::Unreachable, Outcome::HungAfter));
+            shared.conclude(
+                number,
+                effect(shared, whole).await.map_or(Outcome::Unreachable, Outcome::HungAfter),
+            );
             pending().await
         }
         Some(FaultKind::Slow(delay)) => {
@@ -203,7 +209,13 @@ async fn answer(shared: &Shared, line: &Line, request: Request<Incoming>) -> Res
             let Some(version) = earlier else {
                 return pass(shared, number, whole, &verb).await;
             };
-            let answer = pass(shared, number, whole.with_query(&format!("resourceVersion={version}&resourceVersionMatch=Exact")), &verb).await;
+            let answer = pass(
+                shared,
+                number,
+                whole.with_query(&format!("resourceVersion={version}&resourceVersionMatch=Exact")),
+                &verb,
+            )
+            .await;
             shared.conclude(number, Outcome::Stale(version));
             answer
         }

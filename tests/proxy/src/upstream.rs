@@ -39,8 +39,12 @@ type Connector = hyper_rustls::HttpsConnector<HttpConnector>;
 
 impl Upstream {
     pub(crate) fn new(config: &kube::Config) -> anyhow::Result<Self> {
-        let connector = config.rustls_https_connector().context("cannot use the certificates of the API server")?;
-        Ok(Self { server: config.cluster_url.clone(), client: Client::builder(TokioExecutor::new()).build(connector) })
+        let connector =
+            config.rustls_https_connector().context("cannot use the certificates of the API server")?;
+        Ok(Self {
+            server: config.cluster_url.clone(),
+            client: Client::builder(TokioExecutor::new()).build(connector),
+        })
     }
 
     /// Passes a request on, with its own credentials.
@@ -48,7 +52,8 @@ impl Upstream {
         let path = whole.parts.uri.path_and_query().map_or("/", PathAndQuery::as_str);
         let mut request = Request::builder().method(whole.parts.method.clone());
         let authority = self.server.authority().context("the API server has no address")?;
-        request = request.uri(Uri::builder().scheme("https").authority(authority.clone()).path_and_query(path).build()?);
+        request = request
+            .uri(Uri::builder().scheme("https").authority(authority.clone()).path_and_query(path).build()?);
         if let Some(headers) = request.headers_mut() {
             *headers = end_to_end(&whole.parts.headers);
         }
@@ -59,7 +64,9 @@ impl Upstream {
 /// The headers that are not about one connection.
 pub(crate) fn end_to_end(headers: &HeaderMap) -> HeaderMap {
     let mut kept = headers.clone();
-    for name in [header::HOST, header::CONNECTION, header::TRANSFER_ENCODING, header::CONTENT_LENGTH, header::UPGRADE] {
+    for name in
+        [header::HOST, header::CONNECTION, header::TRANSFER_ENCODING, header::CONTENT_LENGTH, header::UPGRADE]
+    {
         kept.remove(name);
     }
     kept

@@ -32,7 +32,10 @@ async fn world() -> anyhow::Result<World> {
     let mut by_proxy = own.clone();
     by_proxy.cluster_url = proxy.url_for("test").parse()?;
     by_proxy.default_retry = false;
-    let (through, past) = (Api::namespaced(Client::try_from(by_proxy)?, "default"), Api::namespaced(Client::try_from(own)?, "default"));
+    let (through, past) = (
+        Api::namespaced(Client::try_from(by_proxy)?, "default"),
+        Api::namespaced(Client::try_from(own)?, "default"),
+    );
     Ok(World { _stage: stage, proxy, through, past, server })
 }
 
@@ -73,12 +76,21 @@ async fn requests_pass_and_go_wrong_as_ordered() -> anyhow::Result<()> {
 async fn credentials_are_the_clients_own(world: &World) -> anyhow::Result<()> {
     world.create("passed").await?;
     let request = world.proxy.requests().pop().context("a request")?;
-    ensure!(request.operation.to_string() == "create configmaps" && request.outcome == Outcome::Passed(201), "{request:?}");
-    ensure!(request.client.as_deref() == Some("test") && request.body["metadata"]["name"] == "passed", "{request:?}");
+    ensure!(
+        request.operation.to_string() == "create configmaps" && request.outcome == Outcome::Passed(201),
+        "{request:?}"
+    );
+    ensure!(
+        request.client.as_deref() == Some("test") && request.body["metadata"]["name"] == "passed",
+        "{request:?}"
+    );
     let mut nobody = world.server.clone();
     nobody.cluster_url = world.proxy.url().parse()?;
     let refused = Api::<ConfigMap>::namespaced(Client::try_from(nobody)?, "default").get("passed").await;
-    ensure!(matches!(&refused, Err(kube::Error::Api(status)) if status.is_forbidden() || status.code == 401), "{refused:?}");
+    ensure!(
+        matches!(&refused, Err(kube::Error::Api(status)) if status.is_forbidden() || status.code == 401),
+        "{refused:?}"
+    );
     Ok(())
 }
 
@@ -111,18 +123,26 @@ async fn replies_are_lost(world: &World) -> anyhow::Result<()> {
         anyhow::Ok(begun.elapsed() < Duration::from_secs(2))
     });
     created?;
-    ensure!(is_there_before? && begun.elapsed() >= Duration::from_secs(2) && world.last() == Outcome::Slowed(201), "{:?}", world.last());
+    ensure!(
+        is_there_before? && begun.elapsed() >= Duration::from_secs(2) && world.last() == Outcome::Slowed(201),
+        "{:?}",
+        world.last()
+    );
     Ok(())
 }
 
 async fn connections_fall_silent(world: &World) -> anyhow::Result<()> {
-    let version = world.through.list(&ListParams::default()).await?.metadata.resource_version.context("a version")?;
+    let version =
+        world.through.list(&ListParams::default()).await?.metadata.resource_version.context("a version")?;
     let mut events = world.through.watch(&WatchParams::default(), &version).await?.boxed();
     world.create("heard").await?;
     ensure!(matches!(events.next().await, Some(Ok(WatchEvent::Added(map))) if map.name_any() == "heard"));
     world.order("create", FaultKind::Silence);
     let unanswered = tokio::time::timeout(Duration::from_secs(1), world.create("silenced")).await;
-    ensure!(unanswered.is_err() && !world.exists("silenced").await? && world.last() == Outcome::Silenced, "{unanswered:?}");
+    ensure!(
+        unanswered.is_err() && !world.exists("silenced").await? && world.last() == Outcome::Silenced,
+        "{unanswered:?}"
+    );
     // Another connection is opened; the watch on the old one neither tells of what happens nor ends.
     world.create("unheard").await?;
     ensure!(tokio::time::timeout(Duration::from_secs(1), events.next()).await.is_err());
@@ -130,11 +150,20 @@ async fn connections_fall_silent(world: &World) -> anyhow::Result<()> {
 }
 
 async fn refusals_are_the_servers(world: &World) -> anyhow::Result<()> {
-    for (code, reason) in [(409, "Conflict"), (429, "TooManyRequests"), (500, "InternalError"), (503, "ServiceUnavailable"), (504, "Timeout")] {
+    for (code, reason) in [
+        (409, "Conflict"),
+        (429, "TooManyRequests"),
+        (500, "InternalError"),
+        (503, "ServiceUnavailable"),
+        (504, "Timeout"),
+    ] {
         world.order("patch", FaultKind::Fail { code, retry_after: Some(1) });
         let patch = Patch::Merge(json!({ "data": { "code": code.to_string() } }));
         let refused = world.through.patch("passed", &PatchParams::default(), &patch).await;
-        ensure!(matches!(&refused, Err(kube::Error::Api(status)) if status.code == code && status.reason == reason), "{refused:?}");
+        ensure!(
+            matches!(&refused, Err(kube::Error::Api(status)) if status.code == code && status.reason == reason),
+            "{refused:?}"
+        );
         ensure!(world.past.get("passed").await?.data.is_none() && world.last() == Outcome::Failed(code));
     }
     Ok(())
@@ -150,7 +179,8 @@ async fn late_requests_arrive_without_their_client(world: &World) -> anyhow::Res
 }
 
 async fn watches_are_cut_and_outdated(world: &World) -> anyhow::Result<()> {
-    let version = world.through.list(&ListParams::default()).await?.metadata.resource_version.context("a version")?;
+    let version =
+        world.through.list(&ListParams::default()).await?.metadata.resource_version.context("a version")?;
     let mut events = world.through.watch(&WatchParams::default(), &version).await?.boxed();
     world.create("watched").await?;
     let event = events.next().await.context("an event")??;
@@ -160,7 +190,14 @@ async fn watches_are_cut_and_outdated(world: &World) -> anyhow::Result<()> {
     ensure!(matches!(end, None | Some(Err(_))), "{end:?}");
 
     world.order("watch", FaultKind::Gone);
-    let event = world.through.watch(&WatchParams::default(), &version).await?.boxed().next().await.context("an event")??;
+    let event = world
+        .through
+        .watch(&WatchParams::default(), &version)
+        .await?
+        .boxed()
+        .next()
+        .await
+        .context("an event")??;
     ensure!(matches!(&event, WatchEvent::Error(status) if status.code == 410), "{event:?}");
     Ok(())
 }
@@ -168,7 +205,17 @@ async fn watches_are_cut_and_outdated(world: &World) -> anyhow::Result<()> {
 async fn lists_are_stale(world: &World) -> anyhow::Result<()> {
     world.through.list(&ListParams::default()).await?;
     world.create("new").await?;
-    let names = async || anyhow::Ok(world.through.list(&ListParams::default()).await?.into_iter().map(|map| map.name_any()).collect::<Vec<_>>());
+    let names = async || {
+        anyhow::Ok(
+            world
+                .through
+                .list(&ListParams::default())
+                .await?
+                .into_iter()
+                .map(|map| map.name_any())
+                .collect::<Vec<_>>(),
+        )
+    };
     ensure!(names().await?.contains(&"new".to_owned()));
     world.order("list", FaultKind::StaleList { back: 1 });
     ensure!(!names().await?.contains(&"new".to_owned()));

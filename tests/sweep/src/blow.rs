@@ -59,7 +59,8 @@ impl fmt::Display for Blow {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Error(code) => write!(formatter, "error-{code}"),
-            other => formatter.write_str(NAMES.iter().find(|(_, blow)| blow == other).map_or("?", |(name, _)| name)),
+            other => formatter
+                .write_str(NAMES.iter().find(|(_, blow)| blow == other).map_or("?", |(name, _)| name)),
         }
     }
 }
@@ -79,7 +80,10 @@ impl FromStr for Blow {
 impl Blow {
     /// Whether the operator is killed.
     pub fn kills(self) -> bool {
-        matches!(self, Self::KillBefore | Self::KillAfter | Self::KillStale | Self::KillDelete | Self::KillLate)
+        matches!(
+            self,
+            Self::KillBefore | Self::KillAfter | Self::KillStale | Self::KillDelete | Self::KillLate
+        )
     }
 
     /// How many calls are struck, from `call` on.
@@ -97,7 +101,13 @@ impl Blow {
     /// How much longer a session may live because of it: the time until an operator is back, until a call is given up, and until it is tried again.
     pub(crate) fn explains(self) -> Duration {
         let seconds = match self {
-            Self::KillBefore | Self::KillAfter | Self::KillStale | Self::KillDelete | Self::KillLate | Self::Drop | Self::Error(_) => 4,
+            Self::KillBefore
+            | Self::KillAfter
+            | Self::KillStale
+            | Self::KillDelete
+            | Self::KillLate
+            | Self::Drop
+            | Self::Error(_) => 4,
             Self::Hang | Self::HangEffect | Self::Slow => 8,
             // A reconcile that waits for its own write to come back does so for 10 s.
             Self::Gone => 12,
@@ -116,7 +126,8 @@ impl Blow {
 
     /// Everything that `call` can be struck with; `turn` chooses among errors.
     pub fn all(call: &Call, turn: usize) -> Vec<Self> {
-        let mut blows = vec![Self::KillBefore, Self::KillAfter, Self::KillDelete, Self::Drop, Self::Outage, Self::Hang];
+        let mut blows =
+            vec![Self::KillBefore, Self::KillAfter, Self::KillDelete, Self::Drop, Self::Outage, Self::Hang];
         let (verb, resource) = call.verb_and_resource();
         let codes: &[u16] = match (call.target, verb) {
             (Target::Athena, "GetSession" | "GetSessionStatus") => &[400, 404, 500],
@@ -131,7 +142,10 @@ impl Blow {
         if call.writes() && !call.is_event() {
             blows.extend([Self::HangEffect, Self::KillStale]);
         }
-        if call.target == Target::Kubernetes && matches!(resource, "athenasessions" | "athenasessions/status") && matches!(verb, "patch" | "update") {
+        if call.target == Target::Kubernetes
+            && matches!(resource, "athenasessions" | "athenasessions/status")
+            && matches!(verb, "patch" | "update")
+        {
             blows.push(Self::KillLate);
         }
         if verb == "watch" {
@@ -148,10 +162,16 @@ impl Blow {
     }
 
     pub(crate) fn of_athena(self, operation: &str) -> AthenaFault {
-        let fail = |status, code: &str, message: &str| AthenaKind::Fail { status, code: code.into(), message: message.into() };
+        let fail = |status, code: &str, message: &str| AthenaKind::Fail {
+            status,
+            code: code.into(),
+            message: message.into(),
+        };
         let kind = match self {
             Self::KillBefore | Self::KillLate | Self::Hang => AthenaKind::Hang { effect: false },
-            Self::KillAfter | Self::KillStale | Self::KillDelete | Self::HangEffect => AthenaKind::Hang { effect: true },
+            Self::KillAfter | Self::KillStale | Self::KillDelete | Self::HangEffect => {
+                AthenaKind::Hang { effect: true }
+            }
             Self::Drop | Self::Gone | Self::Slow | Self::Silence => AthenaKind::DropAfter,
             Self::Outage => fail(500, "InternalServerException", "an outage that a test ordered"),
             Self::Error(404) => fail(400, "ResourceNotFoundException", "Session was not found"),
@@ -164,7 +184,9 @@ impl Blow {
     pub(crate) fn of_kubernetes(self, verb: &str, resource: &str) -> KubernetesFault {
         let kind = match self {
             Self::KillBefore | Self::Hang => KubernetesKind::Hang { effect: false },
-            Self::KillAfter | Self::KillStale | Self::KillDelete | Self::HangEffect => KubernetesKind::Hang { effect: true },
+            Self::KillAfter | Self::KillStale | Self::KillDelete | Self::HangEffect => {
+                KubernetesKind::Hang { effect: true }
+            }
             Self::KillLate => KubernetesKind::Late,
             Self::Drop => KubernetesKind::DropAfter,
             Self::Outage => KubernetesKind::Fail { code: 503, retry_after: None },

@@ -19,7 +19,11 @@ pub(crate) enum End {
 
 impl End {
     /// What is not yet so; nothing at the end.
-    pub(crate) fn misses(&self, object: Option<&DynamicObject>, sessions: &[SessionRecord]) -> Option<String> {
+    pub(crate) fn misses(
+        &self,
+        object: Option<&DynamicObject>,
+        sessions: &[SessionRecord],
+    ) -> Option<String> {
         let live: Vec<&SessionRecord> = sessions.iter().filter(|session| session.live).collect();
         match (self, object) {
             (Self::Gone | Self::Retained, None) => None,
@@ -31,9 +35,8 @@ impl End {
                 let reached = status["attempt"] == *attempt && ready(object)["reason"] == "SessionIdle";
                 (!reached || !alone).then(|| format!("attempt {attempt} is not idle, or not alone"))
             }
-            (Self::Over(reason), Some(object)) => {
-                (ready(object)["reason"] != **reason || !live.is_empty()).then(|| format!("the object is not {reason}, or a session lives"))
-            }
+            (Self::Over(reason), Some(object)) => (ready(object)["reason"] != **reason || !live.is_empty())
+                .then(|| format!("the object is not {reason}, or a session lives")),
         }
     }
 
@@ -49,5 +52,10 @@ impl End {
 /// The Ready condition.
 pub(crate) fn ready(object: &DynamicObject) -> Value {
     let conditions = object.data["status"]["conditions"].as_array();
-    conditions.into_iter().flatten().find(|condition| condition["type"] == "Ready").cloned().unwrap_or_default()
+    conditions
+        .into_iter()
+        .flatten()
+        .find(|condition| condition["type"] == "Ready")
+        .cloned()
+        .unwrap_or_default()
 }

@@ -18,7 +18,16 @@ use serde_json::{Value, json};
 /// When it cannot be built.
 pub fn operator() -> anyhow::Result<PathBuf> {
     let mut build = Command::new(program("CARGO", "cargo"));
-    build.current_dir(repository()).args(["build", "--locked", "--quiet", "--workspace", "--test", "cluster", "--bin", "athena-operator"]);
+    build.current_dir(repository()).args([
+        "build",
+        "--locked",
+        "--quiet",
+        "--workspace",
+        "--test",
+        "cluster",
+        "--bin",
+        "athena-operator",
+    ]);
     ensure!(build.status().context("cannot run cargo")?.success(), "the operator cannot be built");
     Ok(target_folder()?.join("athena-operator"))
 }
@@ -67,9 +76,20 @@ impl Ground {
             user.auth_info = Some(AuthInfo::default());
         }
         let server = kube::Config::from_custom_kubeconfig(anonymous, &KubeConfigOptions::default()).await?;
-        let client = Client::try_from(kube::Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?)?;
+        let client = Client::try_from(
+            kube::Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?,
+        )?;
         let folder = Arc::new(tempfile::tempdir()?);
-        Ok(Self { stage: Arc::new(stage), operator, mutant: None, client, server, operator_access, folder, number: Arc::default() })
+        Ok(Self {
+            stage: Arc::new(stage),
+            operator,
+            mutant: None,
+            client,
+            server,
+            operator_access,
+            folder,
+            number: Arc::default(),
+        })
     }
 
     /// The same API server for runs of a broken variant, from the binary that [`crate::mutants::build`] made.

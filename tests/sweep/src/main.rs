@@ -6,7 +6,9 @@ use std::sync::Arc;
 use anyhow::Context;
 use clap::{Parser, ValueEnum};
 use sweep::mutants::{self, MUTANTS, SOUND};
-use sweep::{Extent, Ground, Order, Run, SCENARIOS, Scenario, Selection, Strike, Tally, named, side_by_side, table};
+use sweep::{
+    Extent, Ground, Order, Run, SCENARIOS, Scenario, Selection, Strike, Tally, named, side_by_side, table,
+};
 use tokio::sync::Semaphore;
 
 /// Strikes every outgoing call of the operator with every fault, in every scenario.
@@ -73,8 +75,15 @@ async fn sweep(arguments: &Arguments) -> anyhow::Result<bool> {
         let orders: Vec<Order> = scenarios.into_iter().map(|scenario| (scenario, strikes.clone())).collect();
         side_by_side(&ground, orders, arguments.jobs, |run| tell(run, 0, 1)).await?
     } else {
-        let (selection, pairs) = if arguments.quick { (Selection::Quick, 0) } else { (Selection::Full, arguments.pairs) };
-        sweep::sweep(&ground, &scenarios, Extent { selection, pairs, seed: arguments.seed, jobs: arguments.jobs }, tell).await?
+        let (selection, pairs) =
+            if arguments.quick { (Selection::Quick, 0) } else { (Selection::Full, arguments.pairs) };
+        sweep::sweep(
+            &ground,
+            &scenarios,
+            Extent { selection, pairs, seed: arguments.seed, jobs: arguments.jobs },
+            tell,
+        )
+        .await?
     };
     if arguments.calls {
         for run in runs.iter().filter(|run| run.strikes.is_empty()) {
@@ -83,7 +92,8 @@ async fn sweep(arguments: &Arguments) -> anyhow::Result<bool> {
         }
     }
     print!("{}", table(&runs));
-    let survivors = if arguments.mutants.is_some() { survivors(&ground, arguments).await? } else { Vec::new() };
+    let survivors =
+        if arguments.mutants.is_some() { survivors(&ground, arguments).await? } else { Vec::new() };
     let tally = Tally::of(&runs);
     println!("{tally}");
     Ok(tally.is_good() && survivors.is_empty())
@@ -94,16 +104,18 @@ async fn survivors(ground: &Ground, arguments: &Arguments) -> anyhow::Result<Vec
     eprintln!("building the mutants");
     let binary = tokio::task::spawn_blocking(mutants::build).await??;
     let slots = Arc::new(Semaphore::new(arguments.jobs));
-    let tried = MUTANTS.iter().flat_map(|mutant| [mutant.name, SOUND].map(|variant| (mutant, variant))).map(|(mutant, variant)| {
-        let (ground, slots) = (Arc::new(ground.with_mutant(binary.clone(), variant)), slots.clone());
-        async move {
-            let _slot = slots.acquire().await?;
-            let (scenario, fault) = mutant.caught_by;
-            let strikes = fault.map(str::parse::<Strike>).transpose()?.into_iter().collect();
-            let order = (named(scenario).context("a scenario of a mutant")?, strikes);
-            anyhow::Ok((mutant, variant, side_by_side(&ground, vec![order], 1, |_| ()).await?))
-        }
-    });
+    let tried = MUTANTS.iter().flat_map(|mutant| [mutant.name, SOUND].map(|variant| (mutant, variant))).map(
+        |(mutant, variant)| {
+            let (ground, slots) = (Arc::new(ground.with_mutant(binary.clone(), variant)), slots.clone());
+            async move {
+                let _slot = slots.acquire().await?;
+                let (scenario, fault) = mutant.caught_by;
+                let strikes = fault.map(str::parse::<Strike>).transpose()?.into_iter().collect();
+                let order = (named(scenario).context("a scenario of a mutant")?, strikes);
+                anyhow::Ok((mutant, variant, side_by_side(&ground, vec![order], 1, |_| ()).await?))
+            }
+        },
+    );
     let mut survivors = Vec::new();
     for (mutant, variant, runs) in futures::future::try_join_all(tried).await? {
         let (good, verdict) = if variant == SOUND {
@@ -112,7 +124,12 @@ async fn survivors(ground: &Ground, arguments: &Arguments) -> anyhow::Result<Vec
             (runs.iter().any(|run| mutant.symptom.is_of(&run.verdict)), ["caught", "NOT CAUGHT"])
         };
         for run in &runs {
-            println!("mutant {}: {} ({:?}) by {run}", mutant.name, verdict[usize::from(!good)], mutant.symptom);
+            println!(
+                "mutant {}: {} ({:?}) by {run}",
+                mutant.name,
+                verdict[usize::from(!good)],
+                mutant.symptom
+            );
         }
         if !good {
             survivors.push(mutant.name);

@@ -201,10 +201,18 @@ fn changed() -> anyhow::Result<HashMap<&'static str, String>> {
         for change in mutant.changes {
             let text = match changed.entry(change.file) {
                 Entry::Occupied(entry) => entry.into_mut(),
-                Entry::Vacant(entry) => entry.insert(std::fs::read_to_string(repository().join(change.file))?),
+                Entry::Vacant(entry) => {
+                    entry.insert(std::fs::read_to_string(repository().join(change.file))?)
+                }
             };
             let found = text.matches(change.before).count();
-            ensure!(found == 1, "the place that mutant {} changes is {found} times in {}: `{}`", mutant.name, change.file, change.before);
+            ensure!(
+                found == 1,
+                "the place that mutant {} changes is {found} times in {}: `{}`",
+                mutant.name,
+                change.file,
+                change.before
+            );
             *text = text.replace(change.before, change.after);
         }
     }
@@ -224,20 +232,35 @@ pub fn build() -> anyhow::Result<PathBuf> {
     mirror(&repository(), &copy, Path::new(""), &|file| {
         let text = std::fs::read_to_string(repository().join(file)).ok();
         match file.to_str() {
-            Some("src/lib.rs") => text.map(|text| format!("{text}\n#[allow(missing_docs)]\npub mod mutant;\n")),
+            Some("src/lib.rs") => {
+                text.map(|text| format!("{text}\n#[allow(missing_docs)]\npub mod mutant;\n"))
+            }
             _ => changed_text(file),
         }
     })?;
     write(&copy.join("src/mutant.rs"), MODULE.as_bytes())?;
     let mut build = Command::new(program("CARGO", "cargo"));
-    build.current_dir(&copy).args(["build", "--locked", "--quiet", "--package", "athena-operator", "--bin", "athena-operator"]);
+    build.current_dir(&copy).args([
+        "build",
+        "--locked",
+        "--quiet",
+        "--package",
+        "athena-operator",
+        "--bin",
+        "athena-operator",
+    ]);
     build.env("CARGO_TARGET_DIR", &target);
     ensure!(build.status().context("cannot run cargo")?.success(), "the mutants cannot be built");
     Ok(target.join("debug/athena-operator"))
 }
 
 /// Copies a folder, without what is built, and with what `change` makes of a file.
-fn mirror(from: &Path, to: &Path, below: &Path, change: &dyn Fn(&Path) -> Option<String>) -> anyhow::Result<()> {
+fn mirror(
+    from: &Path,
+    to: &Path,
+    below: &Path,
+    change: &dyn Fn(&Path) -> Option<String>,
+) -> anyhow::Result<()> {
     for entry in std::fs::read_dir(from.join(below))? {
         let entry = entry?;
         let path = below.join(entry.file_name());

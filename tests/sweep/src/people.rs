@@ -23,11 +23,16 @@ impl World {
         let rules = json!([{ "apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["create", "get", "update"] }]);
         let role = json!({ "metadata": { "name": "lease" }, "rules": rules });
         let reference = json!({ "apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "lease" });
-        let subjects = json!([{ "kind": "ServiceAccount", "name": "athena-operator", "namespace": "athena-operator" }]);
+        let subjects =
+            json!([{ "kind": "ServiceAccount", "name": "athena-operator", "namespace": "athena-operator" }]);
         let binding = json!({ "metadata": { "name": "lease" }, "roleRef": reference, "subjects": subjects });
         let (client, namespace) = (self.ground.client.clone(), &self.namespace);
-        Api::<Role>::namespaced(client.clone(), namespace).create(&PostParams::default(), &serde_json::from_value(role)?).await?;
-        Api::<RoleBinding>::namespaced(client, namespace).create(&PostParams::default(), &serde_json::from_value(binding)?).await?;
+        Api::<Role>::namespaced(client.clone(), namespace)
+            .create(&PostParams::default(), &serde_json::from_value(role)?)
+            .await?;
+        Api::<RoleBinding>::namespaced(client, namespace)
+            .create(&PostParams::default(), &serde_json::from_value(binding)?)
+            .await?;
         Ok(())
     }
 
@@ -59,7 +64,9 @@ impl World {
         if suspend {
             self.ask_end();
         }
-        self.sessions.patch(NAME, &PatchParams::default(), &Patch::Merge(json!({ "spec": { "suspend": suspend } }))).await?;
+        self.sessions
+            .patch(NAME, &PatchParams::default(), &Patch::Merge(json!({ "spec": { "suspend": suspend } })))
+            .await?;
         Ok(())
     }
 
@@ -84,13 +91,16 @@ impl World {
 
     /// Waits until Ready has one of these reasons.
     pub(crate) async fn until_ready_one_of(&self, reasons: &[&str]) -> anyhow::Result<()> {
-        let wanted = |object: &DynamicObject| reasons.iter().any(|reason| ready(object)["reason"] == **reason);
+        let wanted =
+            |object: &DynamicObject| reasons.iter().any(|reason| ready(object)["reason"] == **reason);
         self.until_object(&reasons.join(" or "), |object| object.is_some_and(wanted)).await
     }
 
     /// Waits until shortly before so many seconds after a time of the status.
     pub(crate) async fn past(&self, member: &str, seconds: i64) -> anyhow::Result<()> {
-        let told = |object: Option<&DynamicObject>| object.is_some_and(|object| object.data["status"][member].is_string());
+        let told = |object: Option<&DynamicObject>| {
+            object.is_some_and(|object| object.data["status"][member].is_string())
+        };
         self.until_object(&format!("told a {member}"), told).await?;
         let object = self.object().await?.context("the object is there")?;
         let time: Timestamp = serde_json::from_value(object.data["status"][member].clone())?;
@@ -100,7 +110,11 @@ impl World {
     }
 
     /// Waits until the object is as `wanted` says.
-    pub(crate) async fn until_object(&self, what: &str, wanted: impl Fn(Option<&DynamicObject>) -> bool) -> anyhow::Result<()> {
+    pub(crate) async fn until_object(
+        &self,
+        what: &str,
+        wanted: impl Fn(Option<&DynamicObject>) -> bool,
+    ) -> anyhow::Result<()> {
         let begun = Instant::now();
         loop {
             let object = self.object().await?;

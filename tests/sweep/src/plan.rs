@@ -19,7 +19,9 @@ pub(crate) fn plan(calls: &[Call], selection: Selection) -> Vec<Strike> {
     for (turn, call) in calls.iter().enumerate().filter(|(_, call)| !repeats(call)) {
         let blows = match selection {
             Selection::Full => Blow::all(call, turn),
-            Selection::Quick if call.writes() && !call.is_event() => vec![Blow::KillBefore, Blow::KillAfter, Blow::Drop],
+            Selection::Quick if call.writes() && !call.is_event() => {
+                vec![Blow::KillBefore, Blow::KillAfter, Blow::Drop]
+            }
             Selection::Quick => Vec::new(),
         };
         let fits = |blow: &Blow| match blow {
@@ -51,6 +53,7 @@ pub(crate) fn pairs(strikes: &[Strike], seed: u64, count: usize) -> Vec<Vec<Stri
 /// Whether a renewal of the lease, or a look, only repeats the ones before it: those show every state that a session goes through in a phase, and how often it is looked at after
 /// that is a matter of time.
 fn repeats(call: &Call) -> bool {
-    let looks = call.target == Target::Athena && matches!(call.operation.as_str(), "GetSession" | "GetSessionStatus" | "ListSessions");
+    let looks = call.target == Target::Athena
+        && matches!(call.operation.as_str(), "GetSession" | "GetSessionStatus" | "ListSessions");
     looks && call.occurrence > 4 || call.verb_and_resource().1 == "leases" && call.occurrence > 2
 }

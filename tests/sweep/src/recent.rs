@@ -26,8 +26,10 @@ impl Recent {
 impl From<athena_emulator::Call> for Recent {
     fn from(call: athena_emulator::Call) -> Self {
         use athena_emulator::Outcome;
-        let (struck, pending) = (!matches!(call.outcome, Outcome::Pending | Outcome::Ok), call.outcome == Outcome::Pending);
-        let replica = call.access_key_id.and_then(|key| key.strip_prefix("replica-")?.parse().ok()).unwrap_or(0);
+        let (struck, pending) =
+            (!matches!(call.outcome, Outcome::Pending | Outcome::Ok), call.outcome == Outcome::Pending);
+        let replica =
+            call.access_key_id.and_then(|key| key.strip_prefix("replica-")?.parse().ok()).unwrap_or(0);
         Self {
             replica,
             target: Target::Athena,
@@ -43,8 +45,14 @@ impl From<athena_emulator::Call> for Recent {
 impl From<fault_proxy::Request> for Recent {
     fn from(request: fault_proxy::Request) -> Self {
         use fault_proxy::Outcome;
-        let nanos = request.time.duration_since(std::time::UNIX_EPOCH).map_or(0, |time| i128::try_from(time.as_nanos()).unwrap_or(i128::MAX));
-        let struck = !matches!(request.outcome, Outcome::Pending | Outcome::Passed(_) | Outcome::Unreachable | Outcome::Stale(_));
+        let nanos = request
+            .time
+            .duration_since(std::time::UNIX_EPOCH)
+            .map_or(0, |time| i128::try_from(time.as_nanos()).unwrap_or(i128::MAX));
+        let struck = !matches!(
+            request.outcome,
+            Outcome::Pending | Outcome::Passed(_) | Outcome::Unreachable | Outcome::Stale(_)
+        );
         let pending = request.outcome == Outcome::Pending;
         let came_through = match request.outcome {
             Outcome::Passed(code) | Outcome::Slowed(code) => code < 300,
@@ -52,6 +60,14 @@ impl From<fault_proxy::Request> for Recent {
             _ => false,
         };
         let replica = request.client.and_then(|client| client.parse().ok()).unwrap_or(0);
-        Self { replica, target: Target::Kubernetes, operation: request.operation.to_string(), nanos, struck, pending, came_through }
+        Self {
+            replica,
+            target: Target::Kubernetes,
+            operation: request.operation.to_string(),
+            nanos,
+            struck,
+            pending,
+            came_through,
+        }
     }
 }

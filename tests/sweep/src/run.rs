@@ -56,7 +56,12 @@ impl Run {
 impl fmt::Display for Run {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let strikes: Vec<String> = self.strikes.iter().map(ToString::to_string).collect();
-        write!(formatter, "{} {}:", self.scenario, if strikes.is_empty() { "without a fault".to_owned() } else { strikes.join("+") })?;
+        write!(
+            formatter,
+            "{} {}:",
+            self.scenario,
+            if strikes.is_empty() { "without a fault".to_owned() } else { strikes.join("+") }
+        )?;
         let Verdict { duplicates, leaks, overbilled, stuck } = &self.verdict;
         write!(formatter, " duplicates={duplicates} leaks={leaks} overbilled={overbilled}")?;
         if let Some(stuck) = stuck {
@@ -91,7 +96,11 @@ pub(crate) async fn record(ground: &Arc<Ground>, scenario: &'static Scenario) ->
 ///
 /// # Errors
 /// When its world cannot be made.
-pub(crate) async fn perform(ground: &Arc<Ground>, scenario: &'static Scenario, strikes: &[Strike]) -> anyhow::Result<Run> {
+pub(crate) async fn perform(
+    ground: &Arc<Ground>,
+    scenario: &'static Scenario,
+    strikes: &[Strike],
+) -> anyhow::Result<Run> {
     /// A look that comes sooner or later may move the ones after it by one.
     const TRIES: usize = 5;
     let mut run = once(ground, scenario, strikes).await?;
@@ -106,14 +115,18 @@ pub(crate) async fn perform(ground: &Arc<Ground>, scenario: &'static Scenario, s
 
 async fn once(ground: &Arc<Ground>, scenario: &'static Scenario, strikes: &[Strike]) -> anyhow::Result<Run> {
     let begun = Instant::now();
-    let world = World::new(ground.clone(), scenario, strikes).await.with_context(|| format!("cannot prepare {}", scenario.name))?;
+    let world = World::new(ground.clone(), scenario, strikes)
+        .await
+        .with_context(|| format!("cannot prepare {}", scenario.name))?;
     let outcome = tokio::select! {
         outcome = tokio::time::timeout(LONGEST, to_the_end(&world)) => outcome.unwrap_or_else(|_| anyhow::bail!("the run does not end")),
         () = world.strike() => unreachable!("it never ends"),
     };
     let object = world.object().await?;
     let sessions = world.emulator.sessions();
-    let explained = UNDISTURBED + strikes.iter().map(|strike| strike.blow.explains()).sum::<Duration>() + LEASE * u32::from(scenario.replicas > 1);
+    let explained = UNDISTURBED
+        + strikes.iter().map(|strike| strike.blow.explains()).sum::<Duration>()
+        + LEASE * u32::from(scenario.replicas > 1);
     let verdict = Verdict {
         duplicates: duplicates(&sessions, object.as_ref(), scenario.attempts),
         leaks: outcome.as_ref().map_or(0, |end| leaks(&sessions, end)).max(world.abandoned()),

@@ -12,7 +12,16 @@ use crate::world::World;
 
 /// A scenario of one operator and one attempt.
 const fn scenario(name: &'static str, script: for<'a> fn(&'a World) -> Script<'a>) -> Scenario {
-    Scenario { name, quick: false, attempts: 1, replicas: 1, deleted: End::Gone, athena: |_| {}, flags: &[], script }
+    Scenario {
+        name,
+        quick: false,
+        attempts: 1,
+        replicas: 1,
+        deleted: End::Gone,
+        athena: |_| {},
+        flags: &[],
+        script,
+    }
 }
 
 fn stuck_in_creating(config: &mut Config) {
@@ -26,7 +35,10 @@ const ELECTION: &[&str] = &["--leader-election=true", "--lease-duration=3s"];
 /// Every scenario.
 pub const SCENARIOS: &[Scenario] = &[
     Scenario { quick: true, ..scenario("start", |world| Box::pin(start(world))) },
-    Scenario { athena: stuck_in_creating, ..scenario("delete-starting", |world| Box::pin(delete_starting(world))) },
+    Scenario {
+        athena: stuck_in_creating,
+        ..scenario("delete-starting", |world| Box::pin(delete_starting(world)))
+    },
     Scenario { quick: true, ..scenario("delete-idle", |world| Box::pin(delete_idle(world))) },
     scenario("delete-busy", |world| Box::pin(delete_busy(world))),
     scenario("delete-suspended", |world| Box::pin(delete_suspended(world))),
@@ -34,13 +46,24 @@ pub const SCENARIOS: &[Scenario] = &[
     Scenario { attempts: 2, ..scenario("restart", |world| Box::pin(restart(world))) },
     Scenario { quick: true, attempts: 2, ..scenario("resume", |world| Box::pin(resume(world))) },
     Scenario { attempts: 2, flags: SLOW, ..scenario("resume-slow", |world| Box::pin(resume(world))) },
-    Scenario { athena: stuck_in_creating, ..scenario("startup-deadline", |world| Box::pin(startup_deadline(world))) },
+    Scenario {
+        athena: stuck_in_creating,
+        ..scenario("startup-deadline", |world| Box::pin(startup_deadline(world)))
+    },
     scenario("active-deadline", |world| Box::pin(active_deadline(world))),
     scenario("ttl", |world| Box::pin(ttl(world))),
     Scenario { quick: true, ..scenario("unseen-resume", |world| Box::pin(unseen_resume(world))) },
     Scenario { attempts: 2, ..scenario("unseen-recreate", |world| Box::pin(unseen_recreate(world))) },
-    Scenario { replicas: 2, flags: ELECTION, ..scenario("two-replicas", |world| Box::pin(with_a_lease(world))) },
-    Scenario { replicas: 3, flags: ELECTION, ..scenario("three-replicas", |world| Box::pin(with_a_lease(world))) },
+    Scenario {
+        replicas: 2,
+        flags: ELECTION,
+        ..scenario("two-replicas", |world| Box::pin(with_a_lease(world)))
+    },
+    Scenario {
+        replicas: 3,
+        flags: ELECTION,
+        ..scenario("three-replicas", |world| Box::pin(with_a_lease(world)))
+    },
     Scenario { replicas: 2, ..scenario("two-at-once", |world| Box::pin(start(world))) },
     Scenario { deleted: End::Retained, ..scenario("retain", |world| Box::pin(retain(world))) },
 ];
@@ -112,7 +135,9 @@ async fn restart(world: &World) -> anyhow::Result<End> {
     world.phase("fail").await;
     world.set_state("FAILED")?;
     // An outage may last longer than the backoff before the restart.
-    let restarting = |object: &DynamicObject| ready(object)["reason"] == "RestartingAfterFailure" || object.data["status"]["attempt"] == 1;
+    let restarting = |object: &DynamicObject| {
+        ready(object)["reason"] == "RestartingAfterFailure" || object.data["status"]["attempt"] == 1
+    };
     world.until_object("restarting", |object| object.is_some_and(restarting)).await?;
     world.phase("restart").await;
     world.until_ready("SessionIdle").await?;

@@ -22,7 +22,12 @@ const LONG: usize = 3;
 ///
 /// # Errors
 /// When a world cannot be made.
-pub async fn side_by_side(ground: &Arc<Ground>, orders: Vec<Order>, jobs: usize, mut done: impl FnMut(&Run)) -> anyhow::Result<Vec<Run>> {
+pub async fn side_by_side(
+    ground: &Arc<Ground>,
+    orders: Vec<Order>,
+    jobs: usize,
+    mut done: impl FnMut(&Run),
+) -> anyhow::Result<Vec<Run>> {
     let (short, long) = (Arc::new(Semaphore::new(jobs)), Arc::new(Semaphore::new(LONG * jobs)));
     let mut running = JoinSet::new();
     for (scenario, strikes) in orders {
@@ -30,7 +35,11 @@ pub async fn side_by_side(ground: &Arc<Ground>, orders: Vec<Order>, jobs: usize,
         let (ground, slots) = (ground.clone(), if is_long { &long } else { &short }.clone());
         running.spawn(async move {
             let _slot = slots.acquire().await?;
-            if strikes.is_empty() { record(&ground, scenario).await } else { perform(&ground, scenario, &strikes).await }
+            if strikes.is_empty() {
+                record(&ground, scenario).await
+            } else {
+                perform(&ground, scenario, &strikes).await
+            }
         });
     }
     let mut runs = Vec::new();

@@ -37,7 +37,8 @@ impl World {
         let list_was_stale = self.came_about(|outcome| matches!(outcome, Outcome::Stale(_)));
         let state = self.state();
         let phase = state.phases.last().map(|phase| phase.name);
-        let waits = |active: &Active| !active.done || active.strike.blow == Blow::KillStale && !list_was_stale;
+        let waits =
+            |active: &Active| !active.done || active.strike.blow == Blow::KillStale && !list_was_stale;
         state.strikes.iter().any(|active| waits(active) && Some(active.strike.call.phase.as_str()) == phase)
     }
 
@@ -55,12 +56,19 @@ impl World {
         let (mut athena, mut kubernetes) = (Vec::new(), Vec::new());
         let state = self.state();
         let phase = state.phases.last().map(|phase| phase.name);
-        for active in state.strikes.iter().filter(|active| !active.struck && Some(active.strike.call.phase.as_str()) == phase) {
+        for active in state
+            .strikes
+            .iter()
+            .filter(|active| !active.struck && Some(active.strike.call.phase.as_str()) == phase)
+        {
             let Strike { blow, call } = &active.strike;
             let arrived = recent.iter().filter(|recent| recent.is(call)).count();
-            let after = call.occurrence.saturating_sub(1).saturating_sub(u32::try_from(arrived).unwrap_or(u32::MAX));
+            let after =
+                call.occurrence.saturating_sub(1).saturating_sub(u32::try_from(arrived).unwrap_or(u32::MAX));
             match call.target {
-                Target::Athena => athena.push(blow.of_athena(&call.operation).after(after).times(blow.times(call))),
+                Target::Athena => {
+                    athena.push(blow.of_athena(&call.operation).after(after).times(blow.times(call)))
+                }
                 Target::Kubernetes => {
                     let (verb, resource) = call.verb_and_resource();
                     kubernetes.push(blow.of_kubernetes(verb, resource).after(after).times(blow.times(call)));
@@ -68,12 +76,18 @@ impl World {
             }
         }
         if state.list_is_stale && !list_was_stale {
-            kubernetes.push(KubernetesFault::new("list", "athenasessions", FaultKind::StaleList { back: 2 }).times(1));
+            kubernetes.push(
+                KubernetesFault::new("list", "athenasessions", FaultKind::StaleList { back: 2 }).times(1),
+            );
         }
         match state.watching {
             Watching::Open => {}
-            Watching::Cut => kubernetes.push(KubernetesFault::new("watch", "athenasessions", FaultKind::DropBefore)),
-            Watching::Outdated => kubernetes.push(KubernetesFault::new("watch", "athenasessions", FaultKind::Gone).times(1)),
+            Watching::Cut => {
+                kubernetes.push(KubernetesFault::new("watch", "athenasessions", FaultKind::DropBefore))
+            }
+            Watching::Outdated => {
+                kubernetes.push(KubernetesFault::new("watch", "athenasessions", FaultKind::Gone).times(1))
+            }
         }
         if let Some(delay) = state.slow_patch {
             kubernetes.push(KubernetesFault::new("patch", "athenasessions", FaultKind::Delay(delay)));
@@ -142,13 +156,16 @@ impl World {
 
     /// Whether a patch of the object is on its way.
     pub(crate) fn is_patching(&self) -> bool {
-        let pending = |recent: Recent| recent.operation == "patch athenasessions" && !recent.struck && recent.pending;
+        let pending =
+            |recent: Recent| recent.operation == "patch athenasessions" && !recent.struck && recent.pending;
         self.recent().into_iter().any(pending)
     }
 
     /// Whether a list was read in this phase.
     pub(crate) fn has_listed(&self) -> bool {
-        self.recent().into_iter().any(|recent| recent.operation == "list athenasessions" && recent.came_through)
+        self.recent()
+            .into_iter()
+            .any(|recent| recent.operation == "list athenasessions" && recent.came_through)
     }
 
     /// Cuts the operator off from events.
@@ -174,7 +191,12 @@ impl World {
             };
             active.struck && wholly
         };
-        self.state().strikes.iter().filter(|active| !is_struck(active)).map(|active| active.strike.clone()).collect()
+        self.state()
+            .strikes
+            .iter()
+            .filter(|active| !is_struck(active))
+            .map(|active| active.strike.clone())
+            .collect()
     }
 
     /// Whether this became of a request to the API server.
@@ -190,17 +212,33 @@ impl World {
     /// Every call so far, in the order of arrival, by its phase.
     pub(crate) fn calls(&self) -> Vec<Call> {
         let phases = self.state().phases.clone();
-        let athena = self.emulator.calls().into_iter().enumerate().map(|(place, call)| (place, Recent::from(call)));
-        let kubernetes = self.proxy.requests().into_iter().enumerate().map(|(place, request)| (place, Recent::from(request)));
+        let athena =
+            self.emulator.calls().into_iter().enumerate().map(|(place, call)| (place, Recent::from(call)));
+        let kubernetes = self
+            .proxy
+            .requests()
+            .into_iter()
+            .enumerate()
+            .map(|(place, request)| (place, Recent::from(request)));
         let mut all: Vec<(usize, Recent)> = athena.chain(kubernetes).collect();
         all.sort_by_key(|(_, recent)| recent.nanos);
         let mut calls: Vec<Call> = Vec::new();
         for (place, recent) in all {
-            let began = |phase: &&Phase| place >= if recent.target == Target::Athena { phase.athena } else { phase.kubernetes };
+            let began = |phase: &&Phase| {
+                place >= if recent.target == Target::Athena { phase.athena } else { phase.kubernetes }
+            };
             let Some(phase) = phases.iter().rev().find(began) else { continue };
-            let same = |call: &&Call| call.phase == phase.name && call.target == recent.target && call.operation == recent.operation;
-            let occurrence = u32::try_from(calls.iter().filter(same).count()).unwrap_or(u32::MAX).saturating_add(1);
-            calls.push(Call { phase: phase.name.into(), target: recent.target, operation: recent.operation, occurrence });
+            let same = |call: &&Call| {
+                call.phase == phase.name && call.target == recent.target && call.operation == recent.operation
+            };
+            let occurrence =
+                u32::try_from(calls.iter().filter(same).count()).unwrap_or(u32::MAX).saturating_add(1);
+            calls.push(Call {
+                phase: phase.name.into(),
+                target: recent.target,
+                operation: recent.operation,
+                occurrence,
+            });
         }
         calls
     }
@@ -209,7 +247,8 @@ impl World {
     pub(crate) async fn quiet(&self, pause: Duration) {
         let mut last = (0, Instant::now());
         while last.1.elapsed() < pause {
-            let looks = |operation: &str| matches!(operation, "GetSession" | "GetSessionStatus" | "ListSessions");
+            let looks =
+                |operation: &str| matches!(operation, "GetSession" | "GetSessionStatus" | "ListSessions");
             let requests = self.proxy.requests();
             let writes = requests.iter().filter(|request| request.operation.resource != "leases").count();
             let count = writes + self.emulator.calls().iter().filter(|call| !looks(&call.operation)).count();

@@ -46,7 +46,10 @@ impl Tally {
 impl fmt::Display for Tally {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { runs, faults, duplicates, leaks, stuck, unstruck } = self;
-        write!(formatter, "sweep runs={runs} faults={faults} duplicates={duplicates} leaks={leaks} stuck={stuck}")?;
+        write!(
+            formatter,
+            "sweep runs={runs} faults={faults} duplicates={duplicates} leaks={leaks} stuck={stuck}"
+        )?;
         if *unstruck > 0 { write!(formatter, " unstruck={unstruck}") } else { Ok(()) }
     }
 }
@@ -57,12 +60,16 @@ pub fn table(runs: &[Run]) -> String {
     for run in runs {
         scenarios.entry(run.scenario).or_default().push(run);
     }
-    let mut text = String::from("scenario            calls   runs faults duplicates  leaks  stuck  slowest\n");
+    let mut text =
+        String::from("scenario            calls   runs faults duplicates  leaks  stuck  slowest\n");
     for (name, runs) in scenarios {
         let calls = runs.iter().find(|run| run.strikes.is_empty()).map_or(0, |run| run.calls.len());
         let slowest = runs.iter().map(|run| run.took).max().unwrap_or_default().as_secs_f64();
         let Tally { runs, faults, duplicates, leaks, stuck, .. } = Tally::of(runs);
-        let _ = writeln!(text, "{name:<18} {calls:>6} {runs:>6} {faults:>6} {duplicates:>10} {leaks:>6} {stuck:>6} {slowest:>7.1}s");
+        let _ = writeln!(
+            text,
+            "{name:<18} {calls:>6} {runs:>6} {faults:>6} {duplicates:>10} {leaks:>6} {stuck:>6} {slowest:>7.1}s"
+        );
     }
     text
 }

@@ -36,7 +36,11 @@ fn marker(session: &SessionRecord) -> Option<&str> {
 }
 
 /// Sessions beyond the first of each attempt, and attempts beyond `planned` that were not lost.
-pub(crate) fn duplicates(sessions: &[SessionRecord], object: Option<&DynamicObject>, planned: usize) -> usize {
+pub(crate) fn duplicates(
+    sessions: &[SessionRecord],
+    object: Option<&DynamicObject>,
+    planned: usize,
+) -> usize {
     let mut attempts: BTreeMap<&str, usize> = BTreeMap::new();
     for session in sessions {
         *attempts.entry(marker(session).unwrap_or("none")).or_default() += 1;
@@ -50,10 +54,17 @@ pub(crate) fn duplicates(sessions: &[SessionRecord], object: Option<&DynamicObje
 }
 
 /// Sessions that ended more than `explained` after they were to.
-pub(crate) fn overbilled(sessions: &[SessionRecord], asked: &HashMap<String, Timestamp>, explained: Duration) -> usize {
+pub(crate) fn overbilled(
+    sessions: &[SessionRecord],
+    asked: &HashMap<String, Timestamp>,
+    explained: Duration,
+) -> usize {
     let late = |session: &&SessionRecord| {
-        let (Some(asked), Some((_, ended))) = (asked.get(&session.session_id), session.states.last()) else { return false };
-        !session.live && Duration::try_from(ended.duration_since(*asked)).is_ok_and(|billed| billed > explained)
+        let (Some(asked), Some((_, ended))) = (asked.get(&session.session_id), session.states.last()) else {
+            return false;
+        };
+        !session.live
+            && Duration::try_from(ended.duration_since(*asked)).is_ok_and(|billed| billed > explained)
     };
     sessions.iter().filter(late).count()
 }
@@ -88,7 +99,8 @@ mod tests {
 
     #[test]
     fn an_attempt_that_was_lost_explains_the_next() {
-        let object = json!({ "metadata": {}, "status": { "previousAttempts": [{ "endReason": "SessionLost" }] } });
+        let object =
+            json!({ "metadata": {}, "status": { "previousAttempts": [{ "endReason": "SessionLost" }] } });
         let object: DynamicObject = serde_json::from_value(object).expect("an object");
         assert_eq!(duplicates(&[session("a", false), session("a-1", true)], Some(&object), 1), 0);
     }

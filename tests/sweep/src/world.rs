@@ -86,23 +86,52 @@ pub(crate) struct Active {
 }
 
 impl World {
-    pub(crate) async fn new(ground: Arc<Ground>, scenario: &'static Scenario, strikes: &[Strike]) -> anyhow::Result<Self> {
+    pub(crate) async fn new(
+        ground: Arc<Ground>,
+        scenario: &'static Scenario,
+        strikes: &[Strike],
+    ) -> anyhow::Result<Self> {
         let namespace = ground.fresh_name(scenario.name);
         let object = json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": namespace } });
         let namespaces: Api<k8s_openapi::api::core::v1::Namespace> = Api::all(ground.client.clone());
-        namespaces.create(&PostParams::default(), &serde_json::from_value(object)?).await.context("cannot create a namespace")?;
+        namespaces
+            .create(&PostParams::default(), &serde_json::from_value(object)?)
+            .await
+            .context("cannot create a namespace")?;
         let second = Duration::from_secs(1);
-        let mut config = Config { creating: second, created: second, terminating: second, step_by_looks: true, ..Config::default() };
+        let mut config = Config {
+            creating: second,
+            created: second,
+            terminating: second,
+            step_by_looks: true,
+            ..Config::default()
+        };
         (scenario.athena)(&mut config);
         config.credentials = (0..scenario.replicas).map(credential).collect();
         let emulator = Emulator::start(config).await?;
         let proxy = FaultProxy::start(&ground.server).await?;
-        let kind = ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk("athena-operator.io", "v1alpha1", "AthenaSession"), "athenasessions");
+        let kind = ApiResource::from_gvk_with_plural(
+            &GroupVersionKind::gvk("athena-operator.io", "v1alpha1", "AthenaSession"),
+            "athenasessions",
+        );
         let sessions = Api::namespaced_with(ground.client.clone(), &namespace, &kind);
-        let strikes = strikes.iter().map(|strike| Active { strike: strike.clone(), struck: false, done: false }).collect();
+        let strikes = strikes
+            .iter()
+            .map(|strike| Active { strike: strike.clone(), struck: false, done: false })
+            .collect();
         let state = Mutex::new(State { strikes, ..State::default() });
         let diverted = watch::Sender::new(false);
-        Ok(Self { ground, scenario, emulator, proxy, sessions, namespace, operators: Mutex::default(), state, diverted })
+        Ok(Self {
+            ground,
+            scenario,
+            emulator,
+            proxy,
+            sessions,
+            namespace,
+            operators: Mutex::default(),
+            state,
+            diverted,
+        })
     }
 
     pub(crate) fn state(&self) -> MutexGuard<'_, State> {
@@ -117,7 +146,9 @@ impl World {
     pub(crate) async fn boot(&self) -> anyhow::Result<()> {
         self.start()?;
         self.until("the operator is ready", || {
-            let ready = |operator: &Option<Operator>| operator.as_ref().is_some_and(|operator| matches!(operator.get("/readyz"), Ok((200, _))));
+            let ready = |operator: &Option<Operator>| {
+                operator.as_ref().is_some_and(|operator| matches!(operator.get("/readyz"), Ok((200, _))))
+            };
             Ok(self.operators().iter().all(ready))
         })
         .await
@@ -132,7 +163,10 @@ impl World {
 
     pub(crate) fn start_replica(&self, replica: usize) -> anyhow::Result<()> {
         let key = credential(replica).access_key_id;
-        let kubeconfig = self.ground.kubeconfig(&format!("{}-{replica}", self.namespace), &self.proxy.url_for(&replica.to_string()))?;
+        let kubeconfig = self.ground.kubeconfig(
+            &format!("{}-{replica}", self.namespace),
+            &self.proxy.url_for(&replica.to_string()),
+        )?;
         let (url, kubeconfig) = (self.emulator.url(), kubeconfig.display().to_string());
         let lease_namespace = format!("--lease-namespace={}", self.namespace);
         let namespaces = format!("--namespaces={}", self.namespace);
@@ -155,7 +189,13 @@ impl World {
             ("ATHENA_OPERATOR_LOG", "warn,athena_operator=debug"),
             (VARIABLE, self.ground.mutant.unwrap_or_default()),
         ];
-        let options = OperatorOptions { binary: &self.ground.operator, scope: Scope::Everywhere, athena: &url, flags: &flags, env: &env };
+        let options = OperatorOptions {
+            binary: &self.ground.operator,
+            scope: Scope::Everywhere,
+            athena: &url,
+            flags: &flags,
+            env: &env,
+        };
         let started = tokio::task::block_in_place(|| Operator::start(&self.ground.stage, &options))?;
         self.operators()[replica] = Some(started);
         Ok(())
@@ -175,7 +215,11 @@ impl World {
     }
 
     /// Waits until something is so.
-    pub(crate) async fn until(&self, what: &str, so: impl Fn() -> anyhow::Result<bool>) -> anyhow::Result<()> {
+    pub(crate) async fn until(
+        &self,
+        what: &str,
+        so: impl Fn() -> anyhow::Result<bool>,
+    ) -> anyhow::Result<()> {
         let begun = Instant::now();
         while !so()? {
             self.check()?;
@@ -192,8 +236,16 @@ impl World {
         if let Some(complaint) = self.state().complaints.first() {
             bail!("{complaint}");
         }
-        let has_ended = |operator: &Option<Operator>| operator.as_ref().is_some_and(|operator| operator.exit_status().is_some());
-        let ended: Vec<usize> = self.operators().iter().enumerate().filter(|(_, operator)| has_ended(operator)).map(|(replica, _)| replica).collect();
+        let has_ended = |operator: &Option<Operator>| {
+            operator.as_ref().is_some_and(|operator| operator.exit_status().is_some())
+        };
+        let ended: Vec<usize> = self
+            .operators()
+            .iter()
+            .enumerate()
+            .filter(|(_, operator)| has_ended(operator))
+            .map(|(replica, _)| replica)
+            .collect();
         for replica in ended {
             if self.scenario.replicas == 1 {
                 bail!("the operator ended by itself");
@@ -218,7 +270,11 @@ impl World {
         }
         text.push_str("--- Kubernetes ---\n");
         for request in self.proxy.requests() {
-            let _ = writeln!(text, "{:?} {} {:?} {}", request.time, request.operation, request.outcome, request.body);
+            let _ = writeln!(
+                text,
+                "{:?} {} {:?} {}",
+                request.time, request.operation, request.outcome, request.body
+            );
         }
         for session in self.emulator.sessions() {
             let _ = writeln!(text, "{session:?}");

@@ -19,6 +19,11 @@ async fn every_write_survives_kills_and_a_lost_reply() -> anyhow::Result<()> {
     let tally = Tally::of(&runs);
     println!("{}{tally}", table(&runs));
     assert!(tally.is_good(), "{tally}\n{}", failures.join("\n"));
-    assert!(scenarios.iter().all(|scenario| runs.iter().any(|run| run.scenario == scenario.name && !run.strikes.is_empty())), "{tally}");
+    assert!(
+        scenarios
+            .iter()
+            .all(|scenario| runs.iter().any(|run| run.scenario == scenario.name && !run.strikes.is_empty())),
+        "{tally}"
+    );
     Ok(())
 }

@@ -16,7 +16,9 @@ pub fn cache_folder() -> Result<PathBuf, Error> {
 
 fn user_cache(xdg_cache_home: Option<PathBuf>, home: Option<PathBuf>, macos: bool) -> Option<PathBuf> {
     // The XDG specification has relative paths ignored.
-    xdg_cache_home.filter(|path| path.is_absolute() && !macos).or_else(|| home.map(|home| home.join(if macos { "Library/Caches" } else { ".cache" })))
+    xdg_cache_home
+        .filter(|path| path.is_absolute() && !macos)
+        .or_else(|| home.map(|home| home.join(if macos { "Library/Caches" } else { ".cache" })))
 }
 
 #[cfg(test)]
@@ -25,7 +27,9 @@ mod tests {
 
     #[test]
     fn the_cache_folder_is_the_systems() {
-        let folder = |xdg: Option<&str>, home: Option<&str>, macos| user_cache(xdg.map(Into::into), home.map(Into::into), macos);
+        let folder = |xdg: Option<&str>, home: Option<&str>, macos| {
+            user_cache(xdg.map(Into::into), home.map(Into::into), macos)
+        };
         assert_eq!(folder(Some("/xdg"), Some("/home"), false), Some("/xdg".into()));
         assert_eq!(folder(Some("relative"), Some("/home"), false), Some("/home/.cache".into()));
         assert_eq!(folder(None, Some("/home"), false), Some("/home/.cache".into()));

@@ -27,7 +27,9 @@ pub enum Error {
         needed: String,
     },
     /// The `go` command is older than the module asks for.
-    #[error("cannot build {program}: it needs Go {needed} and `go` is {found}; install a newer one, or set GOTOOLCHAIN=auto to let it fetch one")]
+    #[error(
+        "cannot build {program}: it needs Go {needed} and `go` is {found}; install a newer one, or set GOTOOLCHAIN=auto to let it fetch one"
+    )]
     GoTooOld {
         /// The program's file name.
         program: &'static str,
@@ -37,7 +39,9 @@ pub enum Error {
         found: String,
     },
     /// Go could not fetch modules or a toolchain.
-    #[error("cannot get {program}: Go cannot fetch what it needs, which it must once; restore the network (see GOPROXY, HTTPS_PROXY):\n{output}")]
+    #[error(
+        "cannot get {program}: Go cannot fetch what it needs, which it must once; restore the network (see GOPROXY, HTTPS_PROXY):\n{output}"
+    )]
     NoNetwork {
         /// The program's file name.
         program: &'static str,
@@ -53,7 +57,9 @@ pub enum Error {
         output: String,
     },
     /// A published module has another content than it had.
-    #[error("cannot use {module} {version}: its content is {found} and not {expected}; look at what serves Go modules here (see GOPROXY)")]
+    #[error(
+        "cannot use {module} {version}: its content is {found} and not {expected}; look at what serves Go modules here (see GOPROXY)"
+    )]
     OtherContent {
         /// The module's path.
         module: &'static str,

@@ -36,12 +36,18 @@ pub fn faketime() -> Result<PathBuf, Error> {
             let name = folder.join(name);
             fs::create_dir_all(&name).map_err(Error::on("create", &name))?;
         }
-        let own = [format!("Dir::State::lists={}/lists", folder.display()), format!("Dir::Cache={}/cache", folder.display())];
+        let own = [
+            format!("Dir::State::lists={}/lists", folder.display()),
+            format!("Dir::Cache={}/cache", folder.display()),
+        ];
         let own = ["-o", &own[0], "-o", &own[1]];
         run(&folder, "apt-get", &[&own[..], &["update"]].concat())?;
         run(&folder, "apt-get", &[&own[..], &["download", PACKAGE]].concat())?;
     }
-    let packages = fs::read_dir(&folder).map_err(Error::on("read", &folder))?.filter_map(Result::ok).map(|entry| entry.path());
+    let packages = fs::read_dir(&folder)
+        .map_err(Error::on("read", &folder))?
+        .filter_map(Result::ok)
+        .map(|entry| entry.path());
     let package = packages.filter(|path| path.extension().is_some_and(|kind| kind == "deb")).max();
     let package = package.ok_or_else(|| missing("apt-get downloaded no package"))?;
     run(&folder, "dpkg-deb", &["-x", &package.to_string_lossy(), &unpacked.to_string_lossy()])?;
@@ -55,8 +61,16 @@ fn find(lib: &Path) -> Option<PathBuf> {
 }
 
 fn run(folder: &Path, program: &str, arguments: &[&str]) -> Result<(), Error> {
-    let output = Command::new(program).current_dir(folder).args(arguments).output().map_err(|error| missing(&format!("{program}: {error}")))?;
-    if output.status.success() { Ok(()) } else { Err(missing(String::from_utf8_lossy(&output.stderr).trim())) }
+    let output = Command::new(program)
+        .current_dir(folder)
+        .args(arguments)
+        .output()
+        .map_err(|error| missing(&format!("{program}: {error}")))?;
+    if output.status.success() {
+        Ok(())
+    } else {
+        Err(missing(String::from_utf8_lossy(&output.stderr).trim()))
+    }
 }
 
 fn missing(output: &str) -> Error {

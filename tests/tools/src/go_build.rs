@@ -42,7 +42,8 @@ impl Program<'_> {
         let mut hasher = DefaultHasher::new();
         (self.go_mod.0, self.sources, self.linker_flags).hash(&mut hasher);
         let module = Path::new(self.module).file_name().unwrap_or_default().to_string_lossy();
-        let program = cache_folder()?.join("tools").join(format!("{module}-{:016x}", hasher.finish())).join(self.name);
+        let program =
+            cache_folder()?.join("tools").join(format!("{module}-{:016x}", hasher.finish())).join(self.name);
         if !program.is_file() {
             self.build(&program)?;
         }
@@ -67,7 +68,11 @@ impl Program<'_> {
         }
         self.usable_go(self.go_version())?;
 
-        let version = self.go_mod.version_of_package(self.package).map(|version| format!(" {version}")).unwrap_or_default();
+        let version = self
+            .go_mod
+            .version_of_package(self.package)
+            .map(|version| format!(" {version}"))
+            .unwrap_or_default();
         tell(&format!("building {}{version}, once, usually {}", self.name, self.usual_build_time));
         let unfinished = target.with_file_name(format!("{}.{}.tmp", self.name, process::id()));
         let built = self.go_build(&unfinished);
@@ -102,7 +107,9 @@ impl Program<'_> {
         let start = Instant::now();
         let output = loop {
             match output.recv_timeout(PROGRESS_EVERY) {
-                Err(RecvTimeoutError::Timeout) => tell(&format!("building {}: {} s", self.name, start.elapsed().as_secs())),
+                Err(RecvTimeoutError::Timeout) => {
+                    tell(&format!("building {}: {} s", self.name, start.elapsed().as_secs()))
+                }
                 output => break output.unwrap_or_default(),
             }
         };
@@ -126,7 +133,9 @@ impl Program<'_> {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Err(Error::NoGo { program, needed }),
             Err(source) => Err(Error::System { action: "run go".to_owned(), source }),
             Ok(Err(output)) => Err(failure(program, &output)),
-            Ok(Ok(found)) if numbers(&found) < numbers(&needed) => Err(Error::GoTooOld { program, needed, found }),
+            Ok(Ok(found)) if numbers(&found) < numbers(&needed) => {
+                Err(Error::GoTooOld { program, needed, found })
+            }
             Ok(Ok(_)) => Ok(()),
         }
     }
@@ -166,7 +175,11 @@ pub(crate) fn failure(program: &'static str, output: &str) -> Error {
     const LINES: usize = 20;
     let lines: Vec<&str> = output.lines().collect();
     let end = lines[lines.len().saturating_sub(LINES)..].join("\n");
-    if NETWORK.iter().any(|sign| output.contains(sign)) { Error::NoNetwork { program, output: end } } else { Error::Build { program, output: end } }
+    if NETWORK.iter().any(|sign| output.contains(sign)) {
+        Error::NoNetwork { program, output: end }
+    } else {
+        Error::Build { program, output: end }
+    }
 }
 
 /// A line on stderr that shows in a test, too: the test harness holds back what `eprintln` writes,
@@ -196,7 +209,9 @@ mod tests {
 
     #[test]
     fn a_go_of_at_least_the_modules_version_is_usable() {
-        for version in ["go1.26.0", "go1.26.8", "go1.100.0", "go2.0", "devel go1.99-4a1b Mon", "go1.26.8-X:nodwarf5"] {
+        for version in
+            ["go1.26.0", "go1.26.8", "go1.100.0", "go2.0", "devel go1.99-4a1b Mon", "go1.26.8-X:nodwarf5"]
+        {
             assert_eq!(verdict(Ok(Ok(version))), Ok(()), "{version}");
         }
     }
@@ -224,7 +239,12 @@ mod tests {
     fn a_failing_build_shows_the_end_of_what_go_said() {
         let said = (0..100).map(|line| format!("error {line}")).collect::<Vec<_>>().join("\n");
         let error = failure("kubectl", &said).to_string();
-        assert!(error.starts_with("cannot build kubectl:") && error.ends_with("error 99") && !error.contains("error 50"), "{error}");
+        assert!(
+            error.starts_with("cannot build kubectl:")
+                && error.ends_with("error 99")
+                && !error.contains("error 50"),
+            "{error}"
+        );
     }
 
     #[test]

@@ -17,7 +17,9 @@ impl<'a> GoMod<'a> {
 
     /// The version of the required module that has this package.
     pub fn version_of_package(self, package: &str) -> Option<&'a str> {
-        let is_in = |module: &str| package.strip_prefix(module).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+        let is_in = |module: &str| {
+            package.strip_prefix(module).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        };
         let modules = self.required().filter(|(module, _)| module.contains('.') && is_in(module));
         modules.max_by_key(|(module, _)| module.len()).map(|(_, version)| version)
     }

@@ -54,8 +54,21 @@ impl Tool {
     pub fn path(self) -> Result<PathBuf, Error> {
         let Module { folder, go_mod, go_sum } = self.module();
         let (name, package, usual_build_time) = self.build();
-        let linker_flags = self.variables().iter().map(|(variable, value)| format!("-X {variable}={value}")).collect::<Vec<_>>().join(" ");
-        let program = Program { name, package, module: folder, go_mod, sources: &[go_sum], linker_flags: &linker_flags, usual_build_time };
+        let linker_flags = self
+            .variables()
+            .iter()
+            .map(|(variable, value)| format!("-X {variable}={value}"))
+            .collect::<Vec<_>>()
+            .join(" ");
+        let program = Program {
+            name,
+            package,
+            module: folder,
+            go_mod,
+            sources: &[go_sum],
+            linker_flags: &linker_flags,
+            usual_build_time,
+        };
         program.path()
     }
 
@@ -116,9 +129,13 @@ mod tests {
         for tool in Tool::value_variants() {
             let (name, package, _) = tool.build();
             let go_mod = tool.module().go_mod;
-            let named = go_mod.0.lines().filter(|line| line.split_whitespace().last() == Some(package)).count();
+            let named =
+                go_mod.0.lines().filter(|line| line.split_whitespace().last() == Some(package)).count();
             assert_eq!(named, 1, "{name}: {package}");
-            assert!(go_mod.version_of_package(package).is_some_and(|version| version.starts_with('v')), "{name}");
+            assert!(
+                go_mod.version_of_package(package).is_some_and(|version| version.starts_with('v')),
+                "{name}"
+            );
         }
     }
 }

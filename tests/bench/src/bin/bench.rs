@@ -43,7 +43,10 @@ async fn measure(arguments: &Arguments) -> anyhow::Result<Vec<String>> {
         let table = forms::table(&forms::run(&arguments.operator, objects).await?);
         print!("{}", report::aligned(&table));
         if arguments.write {
-            page::write("forms", &format!("{machine} Rounds of {objects} objects.\n\n{}", report::markdown(&table)))?;
+            page::write(
+                "forms",
+                &format!("{machine} Rounds of {objects} objects.\n\n{}", report::markdown(&table)),
+            )?;
         }
         return Ok(Vec::new());
     }

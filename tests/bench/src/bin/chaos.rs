@@ -42,7 +42,14 @@ async fn chaos(arguments: &Arguments) -> anyhow::Result<Vec<String>> {
     let Arguments { operator, objects, rate, uncertainty, seconds, seed } = arguments;
     let uncertainty = Duration::from_secs(uncertainty.unwrap_or(if *rate >= 200.0 { 60 } else { 600 }));
     let disturbance = Duration::from_secs(*seconds);
-    let chaos = Chaos { objects: *objects, rate: *rate, uncertainty, disturbance, patience: patience(*rate)?, seed: *seed };
+    let chaos = Chaos {
+        objects: *objects,
+        rate: *rate,
+        uncertainty,
+        disturbance,
+        patience: patience(*rate)?,
+        seed: *seed,
+    };
     let report = chaos.run(operator).await?;
     println!("{report}");
     Ok(report.broken())

@@ -45,7 +45,14 @@ async fn main() -> ExitCode {
 async fn soak(arguments: &Arguments) -> anyhow::Result<Vec<String>> {
     let Arguments { operator, days, warm_up, factor, resting, people, rate, write } = arguments;
     let machine = page::machine()?;
-    let soak = Soak { warm_up: *warm_up, days: *days, factor: *factor, resting: *resting, people: *people, rate: *rate };
+    let soak = Soak {
+        warm_up: *warm_up,
+        days: *days,
+        factor: *factor,
+        resting: *resting,
+        people: *people,
+        rate: *rate,
+    };
     let samples = soak.run(operator, |sample| println!("{sample}")).await?;
     let verdict = soak.verdict(&samples);
     if samples.iter().any(|sample| sample.tasks.is_none()) {

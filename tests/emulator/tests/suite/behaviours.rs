@@ -66,10 +66,16 @@ async fn quotas_have_their_texts_and_ended_sessions_make_room() {
     let engine = EngineConfiguration::builder().max_concurrent_dpus(5).build();
     let (code, message) = error(start(&client, "big").engine_configuration(engine).send().await);
     assert_eq!(code, "InvalidRequestException");
-    assert_eq!(message, "Failed to Provision session due to required capacity not being available for the account");
+    assert_eq!(
+        message,
+        "Failed to Provision session due to required capacity not being available for the account"
+    );
     started(&client, "two").await;
     let (code, message) = error(start(&client, "three").send().await);
-    assert_eq!((code.as_str(), message.as_str()), ("InvalidRequestException", "Maximum allowed sessions reached"));
+    assert_eq!(
+        (code.as_str(), message.as_str()),
+        ("InvalidRequestException", "Maximum allowed sessions reached")
+    );
     assert_eq!(started(&client, "one").await, id);
     client.terminate_session().session_id(&id).send().await.expect("a reply");
     started(&client, "three").await;
@@ -92,9 +98,11 @@ async fn the_rate_is_of_all_operations_together() {
 async fn a_work_group_must_exist_be_enabled_and_be_spark() {
     let emulator = Emulator::start(Config::default()).await.expect("an emulator");
     let client = athena(&emulator);
-    for (group, text) in
-        [("none", "WorkGroup is not found."), ("sql", "Workgroup EngineVersion is not Spark."), ("disabled", "WorkGroup is disabled.")]
-    {
+    for (group, text) in [
+        ("none", "WorkGroup is not found."),
+        ("sql", "Workgroup EngineVersion is not Spark."),
+        ("disabled", "WorkGroup is disabled."),
+    ] {
         let (code, message) = error(start(&client, "group").work_group(group).send().await);
         assert_eq!((code.as_str(), message.as_str()), ("InvalidRequestException", text));
     }
@@ -108,7 +116,8 @@ async fn a_reserved_property_makes_the_session_fail_and_not_the_call() {
     let engine = EngineConfiguration::builder().spark_properties("spark.athena.x", "1").build();
     let output = start(&client, "doomed").work_group("pyspark-3").engine_configuration(engine).send().await;
     let id = output.expect("a session").session_id.expect("an id");
-    let status = client.get_session_status().session_id(&id).send().await.expect("a reply").status.expect("a status");
+    let status =
+        client.get_session_status().session_id(&id).send().await.expect("a reply").status.expect("a status");
     assert_eq!(status.state, Some(SessionState::Failed));
     assert!(status.state_change_reason.is_some_and(|reason| reason.contains("spark.athena.x")));
     assert!(status.end_date_time.is_some());
@@ -123,14 +132,19 @@ async fn a_role_that_may_not_be_passed_is_refused() {
     let (code, message) = error(start(&client, "denied").execution_role(role).send().await);
     assert_eq!(code, "AccessDeniedException");
     assert!(message.contains(&format!("iam:PassRole on resource: {role}")), "{message}");
-    start(&client, "other").execution_role("arn:aws:iam::000000000000:role/other").send().await.expect("a session");
+    start(&client, "other")
+        .execution_role("arn:aws:iam::000000000000:role/other")
+        .send()
+        .await
+        .expect("a session");
 }
 
 #[tokio::test]
 async fn a_session_has_at_most_fifty_tags() {
     let emulator = Emulator::start(Config::default()).await.expect("an emulator");
     let client = athena(&emulator);
-    let tags = |count| (0..count).map(|number| Tag::builder().key(number.to_string()).value("").build()).collect();
+    let tags =
+        |count| (0..count).map(|number| Tag::builder().key(number.to_string()).value("").build()).collect();
     start(&client, "fifty").set_tags(Some(tags(50))).send().await.expect("a session");
     let refused = start(&client, "more").set_tags(Some(tags(51))).send().await;
     assert_eq!(error(refused).0, "InvalidRequestException");

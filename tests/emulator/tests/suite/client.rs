@@ -15,10 +15,20 @@ use tokio::net::TcpStream;
 
 /// Sessions are ready, and ended, at the next look.
 pub(crate) fn quick() -> Config {
-    Config { creating: Duration::ZERO, created: Duration::ZERO, terminating: Duration::ZERO, ..Config::default() }
+    Config {
+        creating: Duration::ZERO,
+        created: Duration::ZERO,
+        terminating: Duration::ZERO,
+        ..Config::default()
+    }
 }
 
-pub(crate) fn athena_config(emulator: &Emulator, key: &str, secret: &str, session_token: Option<&str>) -> aws_sdk_athena::config::Builder {
+pub(crate) fn athena_config(
+    emulator: &Emulator,
+    key: &str,
+    secret: &str,
+    session_token: Option<&str>,
+) -> aws_sdk_athena::config::Builder {
     aws_sdk_athena::Config::builder()
         .behavior_version(BehaviorVersion::latest())
         .endpoint_url(emulator.url())
@@ -77,7 +87,9 @@ pub(crate) async fn listed(client: &aws_sdk_athena::Client) -> Vec<String> {
 pub(crate) fn error<T>(result: Result<T, impl ProvideErrorMetadata>) -> (String, String) {
     match result {
         Ok(_) => panic!("succeeded"),
-        Err(error) => (error.code().unwrap_or_default().to_owned(), error.message().unwrap_or_default().to_owned()),
+        Err(error) => {
+            (error.code().unwrap_or_default().to_owned(), error.message().unwrap_or_default().to_owned())
+        }
     }
 }
 
@@ -105,7 +117,9 @@ pub(crate) async fn raw(url: &str, request: &str) -> String {
 /// A request to the control API: status and body.
 pub(crate) async fn control(url: &str, method: &str, path: &str, body: &str) -> (u16, Value) {
     let length = body.len();
-    let request = format!("{method} /_emulator/{path} HTTP/1.1\r\nhost: emulator\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{body}");
+    let request = format!(
+        "{method} /_emulator/{path} HTTP/1.1\r\nhost: emulator\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{body}"
+    );
     let reply = raw(url, &request).await;
     let (head, body) = reply.split_once("\r\n\r\n").expect("a reply");
     let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status");

@@ -16,9 +16,13 @@ async fn calls_are_journaled_in_order() {
     assert_eq!(status, 200);
     let calls: Vec<Call> = serde_json::from_value(body).expect("calls");
     assert_eq!(calls, emulator.calls());
-    let seen: Vec<_> = calls.iter().map(|call| (call.number, call.operation.as_str(), call.outcome.to_string())).collect();
-    let expected =
-        [(1, "StartSession", "ok".to_owned()), (2, "GetSessionStatus", "ok".to_owned()), (3, "StartSession", "InvalidRequestException".to_owned())];
+    let seen: Vec<_> =
+        calls.iter().map(|call| (call.number, call.operation.as_str(), call.outcome.to_string())).collect();
+    let expected = [
+        (1, "StartSession", "ok".to_owned()),
+        (2, "GetSessionStatus", "ok".to_owned()),
+        (3, "StartSession", "InvalidRequestException".to_owned()),
+    ];
     assert_eq!(seen, expected);
     assert_eq!(calls[0].token, Some(token("journal")));
     assert_eq!(calls[0].session_id, Some(id.clone()));
@@ -37,14 +41,19 @@ async fn calls_are_journaled_in_order() {
 async fn sessions_are_made_and_changed() {
     let emulator = Emulator::start(quick()).await.expect("an emulator");
     let (url, client) = (emulator.url(), athena(&emulator));
-    let (status, made) = control(&url, "POST", "sessions", r#"{"work_group": "spark-35", "description": "foreign"}"#).await;
+    let (status, made) =
+        control(&url, "POST", "sessions", r#"{"work_group": "spark-35", "description": "foreign"}"#).await;
     assert_eq!((status, &made["description"], &made["token"]), (201, &json!("foreign"), &Value::Null));
     let id = made["session_id"].as_str().expect("an id").to_owned();
     assert_eq!(listed(&client).await, std::slice::from_ref(&id));
 
     let path = format!("sessions/{id}");
-    let (status, changed) = control(&url, "POST", &path, r#"{"set": "DEGRADED", "reason": "no coordinator"}"#).await;
-    assert_eq!((status, &changed["state"], &changed["reason"]), (200, &json!("DEGRADED"), &json!("no coordinator")));
+    let (status, changed) =
+        control(&url, "POST", &path, r#"{"set": "DEGRADED", "reason": "no coordinator"}"#).await;
+    assert_eq!(
+        (status, &changed["state"], &changed["reason"]),
+        (200, &json!("DEGRADED"), &json!("no coordinator"))
+    );
     assert_eq!(state(&client, &id).await, "DEGRADED");
     control(&url, "POST", &path, r#"{"set": "IDLE"}"#).await;
     control(&url, "POST", &path, r#"{"set": "idle-out"}"#).await;
@@ -56,7 +65,8 @@ async fn sessions_are_made_and_changed() {
     control(&url, "POST", &format!("sessions/{stopped}"), r#"{"set": "terminate"}"#).await;
     let (_, body) = control(&url, "GET", "sessions", "").await;
     let sessions: Vec<SessionRecord> = serde_json::from_value(body).expect("sessions");
-    let ends: Vec<_> = sessions.iter().map(|session| (session.state.as_str(), session.vanished, session.live)).collect();
+    let ends: Vec<_> =
+        sessions.iter().map(|session| (session.state.as_str(), session.vanished, session.live)).collect();
     assert_eq!(ends, [("TERMINATED", false, false), ("IDLE", true, false), ("TERMINATED", false, false)]);
 }
 
@@ -71,7 +81,8 @@ async fn faults_and_configuration_are_replaced() {
     assert_eq!(control(&url, "GET", "faults", "").await.1, json!([]));
     let id = started(&client, "one").await;
 
-    let (status, config) = control(&url, "PUT", "config", r#"{"deny": ["GetSessionStatus"], "creating": "250ms"}"#).await;
+    let (status, config) =
+        control(&url, "PUT", "config", r#"{"deny": ["GetSessionStatus"], "creating": "250ms"}"#).await;
     assert_eq!((status, &config["creating"], &config["created"]), (200, &json!("250ms"), &json!("1s")));
     assert_eq!(control(&url, "GET", "config", "").await.1, config);
     assert!(client.get_session_status().session_id(&id).send().await.is_err());

@@ -6,7 +6,9 @@ use athena_emulator::{Config, Emulator, Fault, FaultKind, Outcome};
 use aws_sdk_athena::config::timeout::TimeoutConfig;
 use aws_sdk_athena::error::SdkError;
 
-use crate::client::{athena, athena_config, error, eventually, listed, quick, raw, start, started, state, sts};
+use crate::client::{
+    athena, athena_config, error, eventually, listed, quick, raw, start, started, state, sts,
+};
 
 async fn with(fault: Fault) -> Emulator {
     let emulator = Emulator::start(quick()).await.expect("an emulator");
@@ -20,7 +22,11 @@ fn outcomes(emulator: &Emulator) -> Vec<String> {
 
 #[tokio::test]
 async fn a_failure_has_no_effect_and_is_used_up() {
-    let kind = FaultKind::Fail { status: 503, code: "ServiceUnavailableException".to_owned(), message: "later".to_owned() };
+    let kind = FaultKind::Fail {
+        status: 503,
+        code: "ServiceUnavailableException".to_owned(),
+        message: "later".to_owned(),
+    };
     let emulator = with(Fault::new("StartSession", kind).times(2).after(1)).await;
     let client = athena(&emulator);
     listed(&client).await;
@@ -31,7 +37,10 @@ async fn a_failure_has_no_effect_and_is_used_up() {
     }
     assert_eq!(emulator.sessions().len(), 1);
     started(&client, "two").await;
-    assert_eq!(outcomes(&emulator), ["ok", "ok", "ServiceUnavailableException", "ServiceUnavailableException", "ok"]);
+    assert_eq!(
+        outcomes(&emulator),
+        ["ok", "ok", "ServiceUnavailableException", "ServiceUnavailableException", "ok"]
+    );
 }
 
 #[tokio::test]
@@ -56,7 +65,10 @@ async fn a_chance_is_kept_and_the_same_with_the_same_seed() {
 async fn a_throttle_of_everything_includes_sts() {
     let emulator = with(Fault::new("*", FaultKind::Throttle)).await;
     let client = athena(&emulator);
-    assert_eq!(error(start(&client, "one").send().await), ("ThrottlingException".to_owned(), "Rate exceeded".to_owned()));
+    assert_eq!(
+        error(start(&client, "one").send().await),
+        ("ThrottlingException".to_owned(), "Rate exceeded".to_owned())
+    );
     assert_eq!(error(sts(&emulator, "test").get_caller_identity().send().await).0, "ThrottlingException");
     emulator.set_faults(Vec::new());
     started(&client, "one").await;
@@ -89,7 +101,9 @@ async fn latency_is_added_to_every_call() {
 
 #[tokio::test]
 async fn a_dropped_call_has_its_effect_only_after_it() {
-    for (kind, effect, outcome) in [(FaultKind::DropBefore, 0, Outcome::DroppedBefore), (FaultKind::DropAfter, 1, Outcome::DroppedAfter)] {
+    for (kind, effect, outcome) in
+        [(FaultKind::DropBefore, 0, Outcome::DroppedBefore), (FaultKind::DropAfter, 1, Outcome::DroppedAfter)]
+    {
         let emulator = with(Fault::new("StartSession", kind).times(1)).await;
         let client = athena(&emulator);
         let failed = start(&client, "dropped").send().await.expect_err("dropped");
@@ -131,7 +145,8 @@ async fn a_hanging_call_never_answers_and_may_have_its_effect() {
         let emulator = with(Fault::new("StartSession", FaultKind::Hang { effect }).times(1)).await;
         let timeouts = TimeoutConfig::builder().operation_timeout(Duration::from_millis(80)).build();
         let config = athena_config(&emulator, "test", "test", None).timeout_config(timeouts).build();
-        let failed = start(&aws_sdk_athena::Client::from_conf(config), "hang").send().await.expect_err("a timeout");
+        let failed =
+            start(&aws_sdk_athena::Client::from_conf(config), "hang").send().await.expect_err("a timeout");
         assert!(matches!(failed, SdkError::TimeoutError(_)), "{failed:?}");
         assert_eq!(outcomes(&emulator), [outcome]);
         assert_eq!(emulator.sessions().len(), usize::from(effect));
@@ -146,5 +161,8 @@ async fn a_dropped_emulator_closes_its_port() {
     let client = athena(&emulator);
     listed(&client).await;
     drop(emulator);
-    eventually("nobody answers", async || client.list_sessions().work_group("spark-35").send().await.is_err()).await;
+    eventually("nobody answers", async || {
+        client.list_sessions().work_group("spark-35").send().await.is_err()
+    })
+    .await;
 }

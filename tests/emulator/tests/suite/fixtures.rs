@@ -32,21 +32,33 @@ struct Exchange {
 
 fn fixtures() -> Vec<Fixture> {
     let directory = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("fixtures");
-    let mut files: Vec<_> = fs::read_dir(directory).expect("fixtures").map(|entry| entry.expect("a file").path()).collect();
+    let mut files: Vec<_> =
+        fs::read_dir(directory).expect("fixtures").map(|entry| entry.expect("a file").path()).collect();
     files.sort();
     files
         .iter()
-        .map(|file| read(file.file_stem().and_then(|name| name.to_str()).expect("a name"), &fs::read_to_string(file).expect("text")))
+        .map(|file| {
+            read(
+                file.file_stem().and_then(|name| name.to_str()).expect("a name"),
+                &fs::read_to_string(file).expect("text"),
+            )
+        })
         .collect()
 }
 
 fn read(name: &str, text: &str) -> Fixture {
     let config = text.lines().find_map(|line| line.strip_prefix("# config: ")).expect("a configuration");
     let exchanges = text.split("\n>>>\n").skip(1).map(|exchange| match exchange.split_once("\n<<<\n") {
-        Some((request, reply)) => Exchange { request: request.trim_end().to_owned(), reply: Some(reply.trim_end().to_owned()) },
+        Some((request, reply)) => {
+            Exchange { request: request.trim_end().to_owned(), reply: Some(reply.trim_end().to_owned()) }
+        }
         None => Exchange { request: exchange.trim_end().to_owned(), reply: None },
     });
-    Fixture { name: name.to_owned(), config: Config::parse(config).expect("a configuration"), exchanges: exchanges.collect() }
+    Fixture {
+        name: name.to_owned(),
+        config: Config::parse(config).expect("a configuration"),
+        exchanges: exchanges.collect(),
+    }
 }
 
 /// Head and body with the length and the line ends of HTTP.
@@ -100,11 +112,14 @@ impl Seen {
         let mut text = format!("{}\n\n{body}", head.replace("\r\n", "\n"));
         let mut replace = |pattern: &str, with: &str| {
             let regex = Regex::new(pattern).expect("a pattern");
-            let last = regex.captures_iter(&text).last().and_then(|found| Some(found.get(1)?.as_str().to_owned()));
+            let last =
+                regex.captures_iter(&text).last().and_then(|found| Some(found.get(1)?.as_str().to_owned()));
             text = regex.replace_all(&text, with).into_owned();
             last
         };
-        if let Some(session) = replace(&format!(r#""(?:SessionId|session_id)":"({UUID})""#), r#""SessionId":"<session>""#) {
+        if let Some(session) =
+            replace(&format!(r#""(?:SessionId|session_id)":"({UUID})""#), r#""SessionId":"<session>""#)
+        {
             self.session = session;
         }
         if let Some(token) = replace(r#""NextToken":"([0-9a-f]+)""#, r#""NextToken":"<token>""#) {
@@ -156,8 +171,12 @@ fn expected(reply: &str) -> Option<(String, String)> {
 
 /// A fixture's reply with something in the place of everything that varies.
 fn example(reply: &str) -> String {
-    let reply = reply.replace("<time>", "1763804243.125").replace("<millis>", "1500").replace("<date>", "Sat, 22 Nov 2025 09:37:23 GMT");
-    let reply = reply.replace("<uuid>", "7f1c0f7e-4c3b-4e53-9d57-1d2f3a4b5c6d").replace("<session>", "7f1c0f7e");
+    let reply = reply
+        .replace("<time>", "1763804243.125")
+        .replace("<millis>", "1500")
+        .replace("<date>", "Sat, 22 Nov 2025 09:37:23 GMT");
+    let reply =
+        reply.replace("<uuid>", "7f1c0f7e-4c3b-4e53-9d57-1d2f3a4b5c6d").replace("<session>", "7f1c0f7e");
     http(&reply.replace("<token>", "abc").replace("<instant>", "20251122T093723Z"))
 }
 
@@ -172,8 +191,12 @@ async fn the_sdk_reads_every_reply() {
     let proxy = listener.local_addr().expect("an address");
     // The clients want an emulator to talk to; what answers is the fixture.
     let emulator = Emulator::start(Config::default()).await.expect("an emulator");
-    let client = aws_sdk_athena::Client::from_conf(athena(&emulator).config().to_builder().endpoint_url(format!("http://{proxy}")).build());
-    let sts = aws_sdk_sts::Client::from_conf(sts(&emulator, "test").config().to_builder().endpoint_url(format!("http://{proxy}")).build());
+    let client = aws_sdk_athena::Client::from_conf(
+        athena(&emulator).config().to_builder().endpoint_url(format!("http://{proxy}")).build(),
+    );
+    let sts = aws_sdk_sts::Client::from_conf(
+        sts(&emulator, "test").config().to_builder().endpoint_url(format!("http://{proxy}")).build(),
+    );
     let mut read = 0;
     for Fixture { name, exchanges, .. } in fixtures() {
         for Exchange { request, reply } in exchanges {
@@ -192,11 +215,15 @@ async fn the_sdk_reads_every_reply() {
                         told(client.start_session().work_group("g").engine_configuration(engine).send().await)
                     }
                     Some("GetSession") => told(client.get_session().session_id("s").send().await),
-                    Some("GetSessionStatus") => told(client.get_session_status().session_id("s").send().await),
+                    Some("GetSessionStatus") => {
+                        told(client.get_session_status().session_id("s").send().await)
+                    }
                     Some("TerminateSession") => told(client.terminate_session().session_id("s").send().await),
                     Some("ListSessions") => told(client.list_sessions().work_group("g").send().await),
                     Some("GetWorkGroup") => told(client.get_work_group().work_group("g").send().await),
-                    Some("GetSessionEndpoint") => told(client.get_session_endpoint().session_id("s").send().await),
+                    Some("GetSessionEndpoint") => {
+                        told(client.get_session_endpoint().session_id("s").send().await)
+                    }
                     Some(other) => panic!("{name}: {other}"),
                     None => told(sts.get_caller_identity().send().await),
                 }

@@ -21,7 +21,12 @@ async fn a_list_is_newest_first_and_of_active_sessions_of_the_group() {
         emulator.set_state(id, change).expect("a session");
     }
     assert_eq!(listed(&client).await, [ids[1].clone(), ids[0].clone()]);
-    for (filter, count) in [(SessionState::Idle, 1), (SessionState::Busy, 1), (SessionState::Terminated, 0), (SessionState::Degraded, 0)] {
+    for (filter, count) in [
+        (SessionState::Idle, 1),
+        (SessionState::Busy, 1),
+        (SessionState::Terminated, 0),
+        (SessionState::Degraded, 0),
+    ] {
         let list = client.list_sessions().work_group("spark-35").state_filter(filter.clone());
         assert_eq!(list.send().await.expect("a list").sessions().len(), count, "{filter}");
     }
@@ -52,7 +57,8 @@ async fn a_list_comes_in_pages() {
     let full = client.list_sessions().work_group("spark-35").max_results(55).send().await.expect("a page");
     assert_eq!((full.sessions().len(), full.next_token()), (55, None));
     let first = client.list_sessions().work_group("spark-35").max_results(1).send().await.expect("a page");
-    let foreign = client.list_sessions().work_group("pyspark-3").set_next_token(first.next_token).send().await;
+    let foreign =
+        client.list_sessions().work_group("pyspark-3").set_next_token(first.next_token).send().await;
     assert_eq!(error(foreign).0, "InvalidRequestException");
     for bad in ["", "zz", "30", "ffff"] {
         let page = client.list_sessions().work_group("spark-35").next_token(bad).send().await;
@@ -68,8 +74,14 @@ async fn lists_and_reads_may_lag_behind_a_start() {
     let id = started(&client, "lag").await;
     assert!(listed(&client).await.is_empty());
     let (code, message) = error(client.get_session().session_id(&id).send().await);
-    assert_eq!((code, message), ("ResourceNotFoundException".to_owned(), format!("Session {id} was not found")));
-    assert_eq!(error(client.get_session_status().session_id(&id).send().await).0, "ResourceNotFoundException");
+    assert_eq!(
+        (code, message),
+        ("ResourceNotFoundException".to_owned(), format!("Session {id} was not found"))
+    );
+    assert_eq!(
+        error(client.get_session_status().session_id(&id).send().await).0,
+        "ResourceNotFoundException"
+    );
     emulator.configure(|config| config.list_lag = Duration::ZERO);
     assert_eq!(listed(&client).await, std::slice::from_ref(&id));
     emulator.configure(|config| config.get_lag = Duration::ZERO);

@@ -20,7 +20,9 @@ async fn a_session_reads_back_as_it_was_started() {
         .start_session()
         .work_group("spark-35")
         .description("nightly")
-        .engine_configuration(EngineConfiguration::builder().max_concurrent_dpus(7).classifications(spark.clone()).build())
+        .engine_configuration(
+            EngineConfiguration::builder().max_concurrent_dpus(7).classifications(spark.clone()).build(),
+        )
         .execution_role("arn:aws:iam::123456789012:role/other")
         .session_idle_timeout_in_minutes(33)
         .client_request_token(token("whole"))
@@ -123,7 +125,10 @@ async fn sts_says_who_calls() {
     assert_eq!(output.account(), Some("000000000000"));
     assert_eq!(output.arn(), Some("arn:aws:sts::000000000000:assumed-role/athena-operator/emulator"));
     let (code, message) = error(sts(&emulator, "nobody").get_caller_identity().send().await);
-    assert_eq!((code.as_str(), message.as_str()), ("InvalidClientTokenId", "The security token included in the request is invalid."));
+    assert_eq!(
+        (code.as_str(), message.as_str()),
+        ("InvalidClientTokenId", "The security token included in the request is invalid.")
+    );
     let calls = emulator.calls();
     assert_eq!(calls[0].operation, "GetCallerIdentity");
     assert!(calls[0].outcome.is_ok());
@@ -143,7 +148,9 @@ async fn start_error(change: impl FnOnce(&mut Config)) -> StartSessionError {
 
 #[tokio::test]
 async fn modelled_errors_are_read_as_their_variants() {
-    let StartSessionError::InvalidRequestException(mismatch) = start_error(|_| {}).await else { panic!("another variant") };
+    let StartSessionError::InvalidRequestException(mismatch) = start_error(|_| {}).await else {
+        panic!("another variant")
+    };
     assert_eq!(mismatch.athena_error_code(), Some("IDEMPOTENT_PARAMETER_MISMATCH"));
     assert_eq!(mismatch.message(), Some("Idempotent parameters do not match"));
 
@@ -154,7 +161,9 @@ async fn modelled_errors_are_read_as_their_variants() {
     let emulator = Emulator::start(Config::default()).await.expect("an emulator");
     let client = athena(&emulator);
     let get = || client.get_session().session_id("nobody").send();
-    let GetSessionError::ResourceNotFoundException(unknown) = get().await.expect_err("unknown").into_service_error() else {
+    let GetSessionError::ResourceNotFoundException(unknown) =
+        get().await.expect_err("unknown").into_service_error()
+    else {
         panic!("another variant")
     };
     assert_eq!(unknown.message(), Some("Session nobody was not found"));
@@ -164,7 +173,8 @@ async fn modelled_errors_are_read_as_their_variants() {
     assert!(unknown.is_invalid_request_exception());
     assert_eq!(unknown.message(), Some("Session nobody was not found"));
 
-    let fail = |status, code: &str| FaultKind::Fail { status, code: code.to_owned(), message: "ordered".to_owned() };
+    let fail =
+        |status, code: &str| FaultKind::Fail { status, code: code.to_owned(), message: "ordered".to_owned() };
     emulator.set_faults(vec![
         Fault::new("StartSession", fail(500, "InternalServerException")).times(1),
         Fault::new("StartSession", fail(400, "TooManyRequestsException")).times(1),
@@ -200,7 +210,8 @@ async fn errors_outside_the_model_are_read_by_code_and_message() {
 async fn a_retry_of_the_sdk_starts_one_session() {
     let emulator = Emulator::start(quick()).await.expect("an emulator");
     emulator.set_faults(vec![Fault::new("StartSession", FaultKind::DropAfter).times(1)]);
-    let retries = aws_sdk_athena::config::retry::RetryConfig::standard().with_initial_backoff(Duration::from_millis(1));
+    let retries =
+        aws_sdk_athena::config::retry::RetryConfig::standard().with_initial_backoff(Duration::from_millis(1));
     let config = athena_config(&emulator, "test", "test", None).retry_config(retries).build();
     let id = started(&aws_sdk_athena::Client::from_conf(config), "retry").await;
     eventually("one session, two calls", async || {

@@ -12,7 +12,9 @@ use crate::client::{athena_config, error, start};
 async fn keys_and_secrets_must_be_right() {
     let emulator = Emulator::start(Config::default()).await.expect("an emulator");
     let code = async |key: &str, secret: &str| {
-        let client = aws_sdk_athena::Client::from_conf(athena_config(&emulator, key, secret, Some("any session token")).build());
+        let client = aws_sdk_athena::Client::from_conf(
+            athena_config(&emulator, key, secret, Some("any session token")).build(),
+        );
         start(&client, "key").send().await.err().and_then(|error| error.code().map(str::to_owned))
     };
     assert_eq!(code("test", "test").await, None);
@@ -69,7 +71,10 @@ async fn a_request_changed_on_its_way_or_out_of_time_is_refused() {
     assert!(message.starts_with("The request signature we calculated does not match"));
     let (code, message) = refused(Tamper::Date(today_at_another_time())).await;
     assert_eq!(code, "InvalidSignatureException");
-    assert!(message.starts_with("Signature expired: ") || message.starts_with("Signature not yet current: "), "{message}");
+    assert!(
+        message.starts_with("Signature expired: ") || message.starts_with("Signature not yet current: "),
+        "{message}"
+    );
     assert!(emulator.sessions().is_empty());
 }
 

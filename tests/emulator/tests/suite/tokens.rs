@@ -41,7 +41,10 @@ async fn a_token_is_required_unless_configured_otherwise() {
     let client = athena(&emulator);
     let without = || start(&client, "").set_client_request_token(None).send();
     let (code, message) = error(without().await);
-    assert_eq!((code.as_str(), message.as_str()), ("InvalidRequestException", "clientRequestToken is null or empty"));
+    assert_eq!(
+        (code.as_str(), message.as_str()),
+        ("InvalidRequestException", "clientRequestToken is null or empty")
+    );
     emulator.configure(|config| config.require_token = false);
     let ids = [without().await, without().await].map(|output| output.expect("a session").session_id);
     assert_ne!(ids[0], ids[1]);

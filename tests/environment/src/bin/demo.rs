@@ -45,8 +45,10 @@ async fn demo(arguments: Arguments) -> anyhow::Result<()> {
     let config = match &arguments.emulator_config {
         None => Config::default(),
         Some(path) => {
-            let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-            Config::parse(&text).map_err(|error| anyhow::anyhow!("cannot read {}: {error}", path.display()))?
+            let text =
+                std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+            Config::parse(&text)
+                .map_err(|error| anyhow::anyhow!("cannot read {}: {error}", path.display()))?
         }
     };
     say("Starting a Kubernetes API server, an emulator of Athena, and the operator");
@@ -57,7 +59,13 @@ async fn demo(arguments: Arguments) -> anyhow::Result<()> {
         None => Stage::start(),
     })?;
     let url = emulator.url();
-    let options = OperatorOptions { binary: &arguments.operator, scope: Scope::Everywhere, athena: &url, flags: &[], env: &[] };
+    let options = OperatorOptions {
+        binary: &arguments.operator,
+        scope: Scope::Everywhere,
+        athena: &url,
+        flags: &[],
+        env: &[],
+    };
     let operator = Operator::start(&stage, &options)?;
     operator.wait_until_ready()?;
     println!("The operator is ready.");
@@ -74,7 +82,9 @@ async fn demo(arguments: Arguments) -> anyhow::Result<()> {
 }
 
 fn show(stage: &Stage, emulator: &Emulator, namespace: &str) -> anyhow::Result<()> {
-    say("The reply to the first StartSession will be lost: the session starts, and the operator does not hear of it");
+    say(
+        "The reply to the first StartSession will be lost: the session starts, and the operator does not hear of it",
+    );
     emulator.set_faults(vec![Fault::new("StartSession", FaultKind::DropAfter).times(1)]);
 
     say("A session is asked for");
@@ -82,7 +92,14 @@ fn show(stage: &Stage, emulator: &Emulator, namespace: &str) -> anyhow::Result<(
     kubectl(stage, &["apply", "-n", namespace, "-f", &manifest.display().to_string()])?;
     let mut watch = stage.kubectl(&["get", "athenasession", NAME, "-n", namespace, "--watch"]);
     let mut watch = watch.stdin(Stdio::null()).spawn().context("cannot run kubectl")?;
-    let available = stage.kubectl_output(&["wait", "--for=condition=Available", "-n", namespace, &format!("athenasession/{NAME}"), "--timeout=20s"]);
+    let available = stage.kubectl_output(&[
+        "wait",
+        "--for=condition=Available",
+        "-n",
+        namespace,
+        &format!("athenasession/{NAME}"),
+        "--timeout=20s",
+    ]);
     let _ = watch.kill();
     let _ = watch.wait();
     if !available?.status.success() {
@@ -91,20 +108,51 @@ fn show(stage: &Stage, emulator: &Emulator, namespace: &str) -> anyhow::Result<(
     }
 
     say("What reached Athena");
-    let uid = stage.kubectl_ok(&["get", "athenasession", NAME, "-n", namespace, "-o", "jsonpath={.metadata.uid}"])?;
-    let starts: Vec<_> = emulator.calls().into_iter().filter(|call| call.operation == "StartSession").collect();
+    let uid = stage.kubectl_ok(&[
+        "get",
+        "athenasession",
+        NAME,
+        "-n",
+        namespace,
+        "-o",
+        "jsonpath={.metadata.uid}",
+    ])?;
+    let starts: Vec<_> =
+        emulator.calls().into_iter().filter(|call| call.operation == "StartSession").collect();
     println!("UID of the AthenaSession: {uid}");
     for call in &starts {
         println!("{}", serde_json::to_string_pretty(call)?);
     }
-    ensure!(starts.len() >= 2, "StartSession was called {} time(s), but the first reply was lost: the token was not replayed", starts.len());
-    ensure!(starts.iter().all(|call| call.token.as_deref() == Some(&*uid)), "a StartSession does not carry the UID as its token");
+    ensure!(
+        starts.len() >= 2,
+        "StartSession was called {} time(s), but the first reply was lost: the token was not replayed",
+        starts.len()
+    );
+    ensure!(
+        starts.iter().all(|call| call.token.as_deref() == Some(&*uid)),
+        "a StartSession does not carry the UID as its token"
+    );
     let sessions = emulator.sessions();
-    ensure!(sessions.len() == 1, "{} sessions were started for one AthenaSession: Athena did not honour the token", sessions.len());
+    ensure!(
+        sessions.len() == 1,
+        "{} sessions were started for one AthenaSession: Athena did not honour the token",
+        sessions.len()
+    );
     let id = &sessions[0].session_id;
-    let recorded = stage.kubectl_ok(&["get", "athenasession", NAME, "-n", namespace, "-o", "jsonpath={.status.sessionId}"])?;
+    let recorded = stage.kubectl_ok(&[
+        "get",
+        "athenasession",
+        NAME,
+        "-n",
+        namespace,
+        "-o",
+        "jsonpath={.status.sessionId}",
+    ])?;
     ensure!(recorded == *id, "the status names session {recorded}, but {id} was started");
-    println!("StartSession was called {} times with one token, and one session was started: {id}", starts.len());
+    println!(
+        "StartSession was called {} times with one token, and one session was started: {id}",
+        starts.len()
+    );
     kubectl(stage, &["get", "athenasession", "-n", namespace, "-o", "wide"])?;
     kubectl(stage, &["events", "-n", namespace])?;
 
@@ -113,7 +161,10 @@ fn show(stage: &Stage, emulator: &Emulator, namespace: &str) -> anyhow::Result<(
     until_gone(stage, emulator, namespace, id)?;
     let session = emulator.sessions().into_iter().next().context("the session is not known any more")?;
     ensure!(!session.live, "the AthenaSession is gone, but its session is {} and costs money", session.state);
-    println!("The AthenaSession is gone. Session {id} is {} after {:.0} s that are billed.", session.state, session.billed_seconds);
+    println!(
+        "The AthenaSession is gone. Session {id} is {} after {:.0} s that are billed.",
+        session.state, session.billed_seconds
+    );
     Ok(())
 }
 
@@ -121,7 +172,8 @@ fn until_gone(stage: &Stage, emulator: &Emulator, namespace: &str, id: &str) -> 
     let start = Instant::now();
     let mut last = String::new();
     loop {
-        let object = stage.kubectl_ok(&["get", "athenasession", NAME, "-n", namespace, "--ignore-not-found"])?;
+        let object =
+            stage.kubectl_ok(&["get", "athenasession", NAME, "-n", namespace, "--ignore-not-found"])?;
         if object.is_empty() {
             return Ok(());
         }
@@ -130,7 +182,11 @@ fn until_gone(stage: &Stage, emulator: &Emulator, namespace: &str, id: &str) -> 
             last = object;
         }
         if start.elapsed() > PATIENCE {
-            let state = emulator.sessions().into_iter().find(|session| session.session_id == id).map(|session| session.state);
+            let state = emulator
+                .sessions()
+                .into_iter()
+                .find(|session| session.session_id == id)
+                .map(|session| session.state);
             bail!(
                 "the AthenaSession is still there after {} s, since its session is {}: TerminateSession had no effect",
                 PATIENCE.as_secs(),
@@ -145,7 +201,16 @@ fn until_gone(stage: &Stage, emulator: &Emulator, namespace: &str, id: &str) -> 
 fn clean_up(stage: &Stage, namespace: &str) -> anyhow::Result<()> {
     let release = r#"{"spec":{"deletionPolicy":"Retain"}}"#;
     if !stage.kubectl_ok(&["get", "athenasession", NAME, "-n", namespace, "--ignore-not-found"])?.is_empty() {
-        stage.kubectl_ok(&["patch", "athenasession", NAME, "-n", namespace, "--type=merge", "-p", release])?;
+        stage.kubectl_ok(&[
+            "patch",
+            "athenasession",
+            NAME,
+            "-n",
+            namespace,
+            "--type=merge",
+            "-p",
+            release,
+        ])?;
         stage.kubectl_ok(&["delete", "athenasession", NAME, "-n", namespace, "--timeout=20s"])?;
     }
     stage.kubectl_ok(&["delete", "namespace", namespace, "--wait=false"])?;

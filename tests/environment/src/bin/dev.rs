@@ -30,12 +30,23 @@ async fn dev(arguments: &Arguments) -> anyhow::Result<()> {
     let emulator = Emulator::start(Config::default()).await?;
     let stage = tokio::task::block_in_place(Stage::start)?;
     let url = emulator.url();
-    let options = OperatorOptions { binary: &arguments.operator, scope: Scope::Everywhere, athena: &url, flags: &[], env: &[] };
+    let options = OperatorOptions {
+        binary: &arguments.operator,
+        scope: Scope::Everywhere,
+        athena: &url,
+        flags: &[],
+        env: &[],
+    };
     let operator = Operator::start(&stage, &options)?;
     operator.wait_until_ready()?;
     println!("export KUBECONFIG={}", stage.kubeconfig().display());
-    println!("export PATH={}:$PATH", stage.kubectl_program().parent().unwrap_or(stage.kubectl_program()).display());
-    println!("export AWS_ENDPOINT_URL={url} AWS_REGION=eu-west-1 AWS_DEFAULT_REGION=eu-west-1 AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test");
+    println!(
+        "export PATH={}:$PATH",
+        stage.kubectl_program().parent().unwrap_or(stage.kubectl_program()).display()
+    );
+    println!(
+        "export AWS_ENDPOINT_URL={url} AWS_REGION=eu-west-1 AWS_DEFAULT_REGION=eu-west-1 AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test"
+    );
     eprintln!("\nAll is up; paste the lines above into another shell. Then, for example:");
     eprintln!("  kubectl apply -f examples/spark-35-minimal.yaml && kubectl get athenasessions --watch");
     eprintln!("  curl {url}/_emulator/calls");

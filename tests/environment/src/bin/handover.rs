@@ -84,7 +84,12 @@ fn replica(arguments: &Arguments, stage: &Stage, emulator: &Emulator) -> anyhow:
 }
 
 /// From the signal to the leader until StartSession for an object that was made after it.
-fn one_round(arguments: &Arguments, stage: &Stage, emulator: &Emulator, signal: Signal) -> anyhow::Result<Duration> {
+fn one_round(
+    arguments: &Arguments,
+    stage: &Stage,
+    emulator: &Emulator,
+    signal: Signal,
+) -> anyhow::Result<Duration> {
     let leader = replica(arguments, stage, emulator)?;
     until("the first replica leads", || leader.raw_log().contains("this process is the leader"))?;
     let other = replica(arguments, stage, emulator)?;

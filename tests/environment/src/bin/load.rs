@@ -58,7 +58,8 @@ async fn measure(arguments: Arguments) -> anyhow::Result<Vec<String>> {
     let Arguments { operator, objects, refused, work_groups, rate, errors, seed } = arguments;
     let emulator = Emulator::start(Config::default()).await?;
     let load = Load { name: "load".to_owned(), objects, refused, work_groups, rate, errors, seed };
-    let report = tokio::task::block_in_place(|| load::run(&Stage::start()?, &emulator, &operator, &load, &[]))?;
+    let report =
+        tokio::task::block_in_place(|| load::run(&Stage::start()?, &emulator, &operator, &load, &[]))?;
     println!("load {report}");
     let mut broken = report.broken();
     if report.refused_share() > REFUSED_SHARE {

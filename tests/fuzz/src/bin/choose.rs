@@ -11,7 +11,9 @@ type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
 fn main() -> Result<()> {
     let mut arguments = std::env::args_os().skip(1).map(PathBuf::from);
-    let (Some(control), Some(folder)) = (arguments.next(), arguments.next()) else { return Err("usage: choose CONTROL FOLDER".into()) };
+    let (Some(control), Some(folder)) = (arguments.next(), arguments.next()) else {
+        return Err("usage: choose CONTROL FOLDER".into());
+    };
     let mut reached = reached(&fs::read_to_string(control)?)?;
     let (mut inputs, mut bytes) = (0, 0);
     let mut seen = BTreeSet::new();
@@ -26,7 +28,11 @@ fn main() -> Result<()> {
     let mut chosen = BTreeMap::new();
     while inputs < MOST_INPUTS {
         let new = |features: &BTreeSet<u64>| features.difference(&seen).count();
-        let Some(best) = reached.iter().max_by_key(|(_, features)| new(features)).map(|(path, _)| path.clone()) else { break };
+        let Some(best) =
+            reached.iter().max_by_key(|(_, features)| new(features)).map(|(path, _)| path.clone())
+        else {
+            break;
+        };
         let features = reached.remove(&best).unwrap_or_default();
         let input = fs::read(&best)?;
         if new(&features) == 0 {
@@ -52,7 +58,9 @@ fn main() -> Result<()> {
 
 /// Whether libFuzzer named the input, by its hash.
 fn is_found(path: &Path) -> bool {
-    path.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.len() == 40 && name.bytes().all(|byte| byte.is_ascii_hexdigit()))
+    path.file_name()
+        .and_then(|name| name.to_str())
+        .is_some_and(|name| name.len() == 40 && name.bytes().all(|byte| byte.is_ascii_hexdigit()))
 }
 
 /// What each input reaches: after the number of files, of those in the first folder, and their names come lines like `FT INDEX FEATURE...`.
@@ -68,7 +76,10 @@ fn reached(control: &str) -> Result<BTreeMap<PathBuf, BTreeSet<u64>>> {
         }
         let index: usize = words.next().ok_or("FT has an index")?.parse()?;
         let features = words.map(str::parse).collect::<std::result::Result<BTreeSet<u64>, _>>()?;
-        reached.entry(paths.get(index).ok_or("an index beyond the files")?.clone()).or_default().extend(features);
+        reached
+            .entry(paths.get(index).ok_or("an index beyond the files")?.clone())
+            .or_default()
+            .extend(features);
     }
     Ok(reached)
 }

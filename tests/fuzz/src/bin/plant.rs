@@ -15,7 +15,8 @@ fn main() -> Result<()> {
 /// Copies a file or a folder. What has not changed since the last time is not written, and so not built again.
 fn copy(from: &Path, to: &Path, path: &Path) -> Result<()> {
     if from.join(path).is_dir() {
-        return fs::read_dir(from.join(path))?.try_for_each(|entry| copy(from, to, &path.join(entry?.file_name())));
+        return fs::read_dir(from.join(path))?
+            .try_for_each(|entry| copy(from, to, &path.join(entry?.file_name())));
     }
     let text = fs::read_to_string(from.join(path))?;
     let text = planted(path.to_str().unwrap_or_default(), &text)?.unwrap_or(text);

@@ -19,7 +19,8 @@ pub(crate) fn reply(u: &mut Unstructured<'_>, operation: &str, now: Timestamp) -
     }
     let failed = !u.ratio(3, 4)?;
     let mut headers = headers(u)?;
-    let mut status = if failed { *u.choose(&[400_u16, 403, 404, 429, 500, 503, 200, 302, 599, 999])? } else { 200 };
+    let mut status =
+        if failed { *u.choose(&[400_u16, 403, 404, 429, 500, 503, 200, 302, 599, 999])? } else { 200 };
     if !u.ratio(31, 32)? {
         status = u.arbitrary()?;
     }
@@ -28,7 +29,9 @@ pub(crate) fn reply(u: &mut Unstructured<'_>, operation: &str, now: Timestamp) -
         ("", false) => sts_identity(u)?,
         (_, true) => error(u, operation, &mut headers)?.to_string(),
         ("StartSession", _) => members(&[("SessionId", id(u)?), ("State", state(u)?)], u)?.to_string(),
-        ("GetSessionStatus", _) => members(&[("SessionId", id(u)?), ("Status", session_status(u, now)?)], u)?.to_string(),
+        ("GetSessionStatus", _) => {
+            members(&[("SessionId", id(u)?), ("Status", session_status(u, now)?)], u)?.to_string()
+        }
         ("GetSession", _) => session(u, now)?.to_string(),
         ("ListSessions", _) => list(u, now)?.to_string(),
         ("GetWorkGroup", _) => work_group(u)?.to_string(),
@@ -56,7 +59,10 @@ fn headers(u: &mut Unstructured<'_>) -> Result<Vec<(String, Vec<u8>)>> {
             0 => ("x-amzn-requestid", text(u)?),
             1 => ("date", (*u.choose(&DATES)?).to_owned()),
             2 => ("content-length", u.arbitrary::<u64>()?.to_string()),
-            3 => ("content-type", (*u.choose(&["application/x-amz-json-1.1", "text/html", "application/cbor"])?).to_owned()),
+            3 => (
+                "content-type",
+                (*u.choose(&["application/x-amz-json-1.1", "text/html", "application/cbor"])?).to_owned(),
+            ),
             4 => ("x-amz-retry-after", u.arbitrary::<u64>()?.to_string()),
             5 => ("x-amzn-errortype", text(u)?),
             _ => ("x-amzn-requestid", "r".repeat(300)),
@@ -128,7 +134,8 @@ fn time(u: &mut Unstructured<'_>, now: Timestamp) -> Result<Value> {
 }
 
 fn session_status(u: &mut Unstructured<'_>, now: Timestamp) -> Result<Value> {
-    let mut status = vec![("State", state(u)?), ("StartDateTime", time(u, now)?), ("LastModifiedDateTime", time(u, now)?)];
+    let mut status =
+        vec![("State", state(u)?), ("StartDateTime", time(u, now)?), ("LastModifiedDateTime", time(u, now)?)];
     if u.ratio(1, 2)? {
         status.push(("StateChangeReason", json!(message(u)?)));
     }
@@ -163,7 +170,11 @@ fn session(u: &mut Unstructured<'_>, now: Timestamp) -> Result<Value> {
         ("CoordinatorDpuSize", integer(u)?),
     ];
     let engine = if u.ratio(1, 2)? { members(&engine, u)? } else { json!({}) };
-    let configuration = [("IdleTimeoutSeconds", integer(u)?), ("SessionIdleTimeoutInMinutes", integer(u)?), ("WorkingDirectory", json!(text(u)?))];
+    let configuration = [
+        ("IdleTimeoutSeconds", integer(u)?),
+        ("SessionIdleTimeoutInMinutes", integer(u)?),
+        ("WorkingDirectory", json!(text(u)?)),
+    ];
     let session = [
         ("SessionId", id(u)?),
         ("Description", json!(description(u)?)),
@@ -183,7 +194,10 @@ fn list(u: &mut Unstructured<'_>, now: Timestamp) -> Result<Value> {
         let session = [
             ("SessionId", id(u)?),
             ("Description", json!(description(u)?)),
-            ("EngineVersion", json!({ "SelectedEngineVersion": "AUTO", "EffectiveEngineVersion": "Apache Spark version 3.5" })),
+            (
+                "EngineVersion",
+                json!({ "SelectedEngineVersion": "AUTO", "EffectiveEngineVersion": "Apache Spark version 3.5" }),
+            ),
             ("Status", session_status(u, now)?),
         ];
         sessions.push(members(&session, u)?);
@@ -221,11 +235,18 @@ fn error(u: &mut Unstructured<'_>, operation: &str, headers: &mut Vec<(String, V
     let said = if matches!(operation, "ListSessions" | "TerminateSession") { text(u)? } else { message(u)? };
     let said = if u.ratio(1, 2)? { format!("{} {said}", row.text.example(ID)) } else { said };
     // So a refused signature is told, with the request behind it.
-    let quoted = format!("\n\nThe Canonical String for this request should have been\n'x-amz-security-token:{}\n'", secrets::TOKEN);
+    let quoted = format!(
+        "\n\nThe Canonical String for this request should have been\n'x-amz-security-token:{}\n'",
+        secrets::TOKEN
+    );
     let said = if u.ratio(7, 8)? { said } else { said + &quoted };
     let name = *u.choose(&["Message", "message"])?;
     members(
-        &[("__type", json!(code)), (name, json!(said)), ("AthenaErrorCode", json!(*u.choose(&["INVALID_INPUT", "IDEMPOTENT_PARAMETER_MISMATCH"])?))],
+        &[
+            ("__type", json!(code)),
+            (name, json!(said)),
+            ("AthenaErrorCode", json!(*u.choose(&["INVALID_INPUT", "IDEMPOTENT_PARAMETER_MISMATCH"])?)),
+        ],
         u,
     )
 }
@@ -248,7 +269,13 @@ fn sts_identity(u: &mut Unstructured<'_>) -> Result<String> {
 fn sts_error(u: &mut Unstructured<'_>) -> Result<String> {
     let row = u.choose(CATALOGUE)?;
     let code = row.codes.first().copied().unwrap_or_default();
-    let quoted = format!("{} The Canonical String for this request should have been\n'x-amz-security-token:{}'", text(u)?, secrets::TOKEN);
+    let quoted = format!(
+        "{} The Canonical String for this request should have been\n'x-amz-security-token:{}'",
+        text(u)?,
+        secrets::TOKEN
+    );
     let message = if u.ratio(1, 2)? { quoted } else { text(u)? };
-    Ok(format!("<ErrorResponse><Error><Code>{code}</Code><Message>{message}</Message></Error></ErrorResponse>"))
+    Ok(format!(
+        "<ErrorResponse><Error><Code>{code}</Code><Message>{message}</Message></Error></ErrorResponse>"
+    ))
 }
