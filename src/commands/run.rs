@@ -24,15 +24,16 @@ use crate::runtime::lease::{self, Candidate};
 use crate::runtime::readiness::Readiness;
 use crate::runtime::{panics, server, telemetry};
 use crate::session::backoff::backoff;
+use crate::session::pass::Decisions;
 use crate::session::reply::ErrorClass;
 
-/// Runs the operator until a signal ends it.
+/// Runs the operator, with these decisions, until a signal ends it.
 ///
 /// # Errors
 /// When the operator cannot start, and when it has to end before a signal: it has lost the lease, or the controller has ended by itself.
 // The process waits far more than it computes: on one thread it takes a quarter less CPU time than on two, and less memory.
 #[tokio::main(flavor = "current_thread")]
-pub async fn run(options: &Run) -> anyhow::Result<()> {
+pub async fn run(options: &Run, decisions: &'static dyn Decisions) -> anyhow::Result<()> {
     telemetry::init(options.log.log_format, &options.log.log)?;
     panics::abort();
     let metrics = Arc::new(Metrics::default());
@@ -77,6 +78,7 @@ pub async fn run(options: &Run) -> anyhow::Result<()> {
         .leader_election
         .then(|| tokio::spawn(lease::run(lease_clients, candidate, office, released)));
     let operator = Arc::new(Operator::new(
+        decisions,
         client.clone(),
         api_server_clock,
         athena.clone(),

@@ -25,12 +25,15 @@ use crate::runtime::key::Key;
 use crate::runtime::workqueue::Priority;
 use crate::session::environment::{Environment, Identity, Limits};
 use crate::session::local_state::LocalState;
+use crate::session::pass::Decisions;
 
 /// Number of large specs that may be read at a time.
 const LARGE_READS: usize = 2;
 
 /// Context of reconciles: clients, clocks, limits and shared state.
 pub struct Operator {
+    /// Decisions of each pass: the operator's own, except in tests that must find broken ones.
+    pub(crate) decisions: &'static dyn Decisions,
     pub(crate) client: Client,
     pub(crate) athena: Athena,
     /// Athena's clock.
@@ -56,6 +59,7 @@ pub struct Operator {
 impl Operator {
     /// Creates an operator that acts through these clients. `api_server_clock` is the clock that `client` corrects.
     pub fn new(
+        decisions: &'static dyn Decisions,
         client: Client,
         api_server_clock: Clock,
         athena: Athena,
@@ -76,6 +80,7 @@ impl Operator {
             (OnceLock::new(), StateStore::default(), TaskTracker::new(), Mutex::default());
         let large_reads = Semaphore::new(LARGE_READS);
         Self {
+            decisions,
             client,
             athena,
             clock,

@@ -12,7 +12,7 @@ use crate::controller::trigger::Received;
 use crate::controller::writes::Error;
 use crate::session::backoff::backoff;
 use crate::session::events;
-use crate::session::pass::{End, Own, Pass};
+use crate::session::pass::{End, Pass};
 use crate::session::redaction::WITHHELD;
 use crate::session::refused_write;
 use crate::session::reply::ErrorClass;
@@ -76,7 +76,7 @@ impl Operator {
         memory: &mut ObjectState,
     ) -> bool {
         let (mut pass, is_news) = Pass::after_refused_write(
-            Own,
+            self.decisions,
             object,
             version,
             std::mem::take(&mut memory.known),

@@ -21,10 +21,9 @@ use crate::session::backoff::backoff;
 use crate::session::events;
 use crate::session::invalid_object::{Action, plan, unreadable_field};
 use crate::session::local_state::LocalState;
-use crate::session::pass::{Answer, End, Leak, Own, Pass, Request, Write, Written, due_time, resting_step};
+use crate::session::pass::{Answer, End, Leak, Pass, Request, Write, Written, due_time, resting_step};
 use crate::session::refused_write;
 use crate::session::reply::{ErrorClass, Refusal};
-use crate::session::request::start_session;
 use crate::session::retained::Retained;
 use crate::session::status::condition;
 use crate::session::step::Step;
@@ -103,7 +102,8 @@ impl Operator {
         let seen = self.sighting(object, &mut memory.known).await;
         let env = self.env();
         let begun = env.now;
-        let mut pass = Pass::new(object, version, std::mem::take(&mut memory.known), seen, &env);
+        let mut pass =
+            Pass::new(self.decisions, object, version, std::mem::take(&mut memory.known), seen, &env);
         let end = self.perform_all(&mut pass, memory).await;
         let step = pass.step().clone();
         // A session that waits for a look is not left to the sweeps again, which have missed it.
@@ -136,7 +136,7 @@ impl Operator {
                 // Otherwise the watch brings the written version, and its reconcile does what is due.
                 let Some(step) = self.rest(&left, &mut memory.known) else { return Ok(None) };
                 memory.quiet = memory.written;
-                Ok(due_time(&Own, &left, &memory.known, &step, begun, &self.env()))
+                Ok(due_time(self.decisions, &left, &memory.known, &step, begun, &self.env()))
             }
             // The watch brings the present version of the object.
             End::Outdated | End::Refused(_) => Ok(Some(self.outdated(&mut memory.outdated))),
@@ -148,7 +148,7 @@ impl Operator {
     /// Returns the step of another pass, if that would do nothing now.
     fn rest(&self, object: &AthenaSession, known: &mut LocalState) -> Option<Step> {
         self.sight(object, known);
-        let step = resting_step(object, known, &self.env())?;
+        let step = resting_step(self.decisions, object, known, &self.env())?;
         self.look_out(object, known, &step);
         Some(step)
     }
@@ -235,7 +235,7 @@ impl Operator {
     /// Calls StartSession for attempt `number`, unless the object no longer exists.
     async fn start(&self, object: &AthenaSession, number: i32, call: &mut NextCall) -> Result<Answer, Error> {
         let Some(whole) = self.whole(object).await? else { return Ok(Answer::Outdated) };
-        let (_, body) = start_session(&whole, number);
+        let (_, body) = self.decisions.start_session(&whole, number);
         drop(whole);
         let Some(permit) = call.take() else { return Ok(Answer::Outdated) };
         Ok(match self.athena.start_session(&object.spec.work_group, body, permit).await {

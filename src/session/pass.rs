@@ -6,6 +6,7 @@
 
 mod messages;
 
+use std::fmt::Debug;
 use std::ops::ControlFlow;
 
 use k8s_openapi::jiff::Timestamp;
@@ -23,11 +24,12 @@ use crate::session::local_state::LocalState;
 use crate::session::ownership::{attempt, leaked_session, match_marked_sessions};
 use crate::session::refused_write;
 use crate::session::reply::{Look, Search};
+use crate::session::request::start_session;
 use crate::session::status::{Outcome, may_wait, status_after};
 use crate::session::step::{Seen, Step};
 
-/// Decisions of a pass. The defaults are the operator's; a proof replaces them with broken ones, which it must detect.
-pub trait Decisions {
+/// Decisions of a pass. The defaults are the operator's; a test replaces them with broken ones, which it must detect.
+pub trait Decisions: Debug + Send + Sync {
     /// Returns the next step: see [`next_step`].
     fn next_step(&self, object: &AthenaSession, state: &LocalState, seen: &Seen, env: &Environment) -> Step {
         next_step(object, state, seen, env)
@@ -53,6 +55,16 @@ pub trait Decisions {
     /// Returns the time at which the object is due without a change or a trigger: see [`wake_time`].
     fn wake_time(&self, object: &AthenaSession, state: &LocalState, env: &Environment) -> Option<Timestamp> {
         wake_time(object, state, env)
+    }
+
+    /// Returns the token and the body of StartSession for attempt `number`: see [`start_session`].
+    fn start_session(&self, object: &AthenaSession, number: i32) -> (String, Vec<u8>) {
+        start_session(object, number)
+    }
+
+    /// Returns the answer that the pass takes in.
+    fn take_in(&self, answer: Answer) -> Answer {
+        answer
     }
 }
 
@@ -80,9 +92,9 @@ enum Stage {
 /// One reconcile of an object.
 #[derive(Clone, Debug)]
 #[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
-pub struct Pass<'a, D = Own> {
+pub struct Pass<'a> {
     object: &'a AthenaSession,
-    decisions: D,
+    decisions: &'a dyn Decisions,
     version: Option<u64>,
     begun: Timestamp,
     state: LocalState,
@@ -114,20 +126,7 @@ pub struct Pass<'a, D = Own> {
 impl<'a> Pass<'a> {
     /// Begins a pass over `object` at this `version`, with the local state of the object, and with the results of sweeps since the last pass.
     pub fn new(
-        object: &'a AthenaSession,
-        version: Option<u64>,
-        state: LocalState,
-        seen: Seen,
-        env: &Environment,
-    ) -> Self {
-        Pass::with(Own, object, version, state, seen, env)
-    }
-}
-
-impl<'a, D: Decisions> Pass<'a, D> {
-    /// Begins a pass like [`Pass::new`], with these decisions.
-    pub fn with(
-        decisions: D,
+        decisions: &'a dyn Decisions,
         object: &'a AthenaSession,
         version: Option<u64>,
         state: LocalState,
@@ -159,7 +158,7 @@ impl<'a, D: Decisions> Pass<'a, D> {
 
     /// Continues a pass whose last request was `write`: for a proof in which another event happens before the answer.
     pub fn awaiting(
-        decisions: D,
+        decisions: &'a dyn Decisions,
         object: &'a AthenaSession,
         write: Write,
         state: LocalState,
@@ -167,14 +166,14 @@ impl<'a, D: Decisions> Pass<'a, D> {
     ) -> Self {
         Self {
             stage: Stage::Asked(Request::Write(write)),
-            ..Self::with(decisions, object, None, state, Seen::default(), env)
+            ..Self::new(decisions, object, None, state, Seen::default(), env)
         }
     }
 
     /// Begins a pass that reports a write that the API server has refused: in the status, unless the status is refused. `said` is the server's text,
     /// without secrets. The second value is true if the text is new.
     pub fn after_refused_write(
-        decisions: D,
+        decisions: &'a dyn Decisions,
         object: &'a AthenaSession,
         version: Option<u64>,
         mut state: LocalState,
@@ -183,7 +182,7 @@ impl<'a, D: Decisions> Pass<'a, D> {
     ) -> (Self, bool) {
         state.set_clock(env.clock_origin);
         let is_news = state.write_refused(what, said, version, env.now, env.jitter);
-        let mut pass = Self::with(decisions, object, version, state, Seen::default(), env);
+        let mut pass = Self::new(decisions, object, version, state, Seen::default(), env);
         pass.is_after_refusal = true;
         pass.stage = if what != refused_write::STATUS {
             Stage::Report
@@ -398,7 +397,7 @@ impl<'a, D: Decisions> Pass<'a, D> {
         if self.is_sighted && !self.queued && self.state.next_time().is_some_and(|time| time <= self.begun) {
             return Some(env.now);
         }
-        due_time(&self.decisions, self.object, &self.state, &self.step, self.begun, env)
+        due_time(self.decisions, self.object, &self.state, &self.step, self.begun, env)
     }
 
     /// Takes in the answer to the last request.
@@ -411,7 +410,7 @@ impl<'a, D: Decisions> Pass<'a, D> {
             panic!("an answer without a request: {answer:?}")
         };
         let now = env.now;
-        match (request, answer) {
+        match (request, self.decisions.take_in(answer)) {
             (Request::EndLeaked { .. }, Answer::Done) => {
                 if !self.is_after_refusal {
                     self.state.session_recorded();
@@ -578,7 +577,7 @@ impl<'a, D: Decisions> Pass<'a, D> {
 /// Returns the time at which `object` is due again after `step` without a change or a trigger, if it is. An action that became due since the pass began,
 /// at `begun`, is due at once, since no decision has seen it; an action that was due before was done, or waits for its permit.
 pub fn due_time(
-    decisions: &impl Decisions,
+    decisions: &dyn Decisions,
     object: &AthenaSession,
     state: &LocalState,
     step: &Step,
@@ -594,11 +593,17 @@ pub fn due_time(
 }
 
 /// Returns the step of another pass over `object`, if that pass would neither call nor write anything now.
-pub fn resting_step(object: &AthenaSession, state: &LocalState, env: &Environment) -> Option<Step> {
-    let step = next_step(object, state, &Seen::default(), env);
+pub fn resting_step(
+    decisions: &dyn Decisions,
+    object: &AthenaSession,
+    state: &LocalState,
+    env: &Environment,
+) -> Option<Step> {
+    let step = decisions.next_step(object, state, &Seen::default(), env);
     let rests = matches!(step, Step::Rest | Step::Wait)
         && leaked_session(object, state).is_none()
-        && object.status.as_ref() == Some(&status_after(object, state, &step, &Outcome::Nothing, env));
+        && object.status.as_ref()
+            == Some(&decisions.status_after(object, state, &step, &Outcome::Nothing, env));
     rests.then_some(step)
 }
 

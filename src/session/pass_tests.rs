@@ -33,7 +33,7 @@ fn finalizer_added() -> LocalState {
 
 /// Runs a pass over `object`: each answer is passed in for the next request. Returns the requests, the end, and the local state after it.
 fn run(object: &AthenaSession, state: LocalState, answers: &[Answer]) -> (Vec<Request>, End, LocalState) {
-    go_on(Pass::new(object, Some(7), state, Seen::default(), &at(0)), answers)
+    go_on(Pass::new(&Own, object, Some(7), state, Seen::default(), &at(0)), answers)
 }
 
 fn go_on(mut pass: Pass<'_>, answers: &[Answer]) -> (Vec<Request>, End, LocalState) {
@@ -151,7 +151,7 @@ fn what_a_look_showed_and_could_not_be_written_is_looked_at_again_at_once() {
     assert_eq!((&requests[0], &written(&requests)["state"], end), (&look, &json!("IDLE"), End::Outdated));
     assert_eq!(run(&live, state, &[seen(), yes(8)]).0[0], look, "after a conflict");
 
-    let mut pass = Pass::new(&live, Some(7), trusted, Seen::default(), &at(0));
+    let mut pass = Pass::new(&Own, &live, Some(7), trusted, Seen::default(), &at(0));
     assert_eq!(pass.next(&at(0)), ControlFlow::Continue(look.clone()));
     pass.answered(seen(), &at(0));
     assert!(matches!(pass.next(&at(0)), ControlFlow::Continue(Request::Write(_))));
@@ -167,7 +167,7 @@ fn the_status_says_that_a_write_is_refused_unless_it_is_the_status() {
     );
     let refuse = |what, answers: &[Answer]| {
         let (pass, is_news) = Pass::after_refused_write(
-            Own,
+            &Own,
             &live,
             Some(7),
             LocalState::met(at(0).now),
@@ -198,6 +198,7 @@ fn a_look_that_became_due_while_a_list_was_read_is_made_at_once() {
         Some(status_after(&live, &state, &Step::Mirror(created.clone()), &Outcome::Nothing, &at(0)));
     let look = state.sighted(created, UID, ID, at(-1).now, &at(0).limits);
     let mut pass = Pass::new(
+        &Own,
         &live,
         Some(7),
         state,
@@ -215,7 +216,7 @@ fn a_refused_write_stays_known_while_the_object_also_waits_for_athenas_time() {
     let env = Environment { is_time_certain: false, ..at(0) };
     let mut state = LocalState::met(env.now);
     assert!(state.write_refused(refused_write::ADD_FINALIZER, "no label", Some(7), env.now, 0.0));
-    let mut pass = Pass::new(&new, Some(7), state, Seen::default(), &env);
+    let mut pass = Pass::new(&Own, &new, Some(7), state, Seen::default(), &env);
     let mut waits = false;
     while let ControlFlow::Continue(request) = pass.next(&env) {
         waits |= matches!(request, Request::AwaitTime { .. });
@@ -236,6 +237,6 @@ fn an_answer_that_nothing_has_asked_for_is_a_bug() {
     let refusal =
         Refusal { class: ErrorClass::MayHeal, reason: "No", message: String::new(), request_id: None };
     let object = object(&recorded());
-    Pass::new(&object, None, LocalState::default(), Seen::default(), &at(0))
+    Pass::new(&Own, &object, None, LocalState::default(), Seen::default(), &at(0))
         .answered(Answer::Refused(refusal), &at(0));
 }

@@ -206,8 +206,9 @@ pub fn reconcile(before: &World, index: usize, reply: Reply, mutant: Mutant) -> 
     let side = UIDS.iter().position(|uid| *uid == before.uid)?;
     let mut surroundings =
         Surroundings { world: before.clone(), side, reply, mutant, heard: controller.heard, called: None };
-    let mut pass = Pass::with(
-        Deciding(mutant),
+    let deciding = Deciding(mutant);
+    let mut pass = Pass::new(
+        &deciding,
         base.get(),
         None,
         controller.known.clone(),
@@ -289,7 +290,7 @@ impl Surroundings {
     /// Answers `request`. Returns nothing where the reconcile cannot be made: its object is not in the API server any more as it was read.
     fn answer(
         &mut self,
-        pass: &mut Pass<'_, Deciding>,
+        pass: &mut Pass<'_>,
         request: &Request,
         before: &World,
         base: &Object,
@@ -355,7 +356,7 @@ impl Surroundings {
         read
     }
 
-    fn search(&mut self, pass: &Pass<'_, Deciding>, step: &Step, from: Timestamp) -> Answer {
+    fn search(&mut self, pass: &Pass<'_>, step: &Step, from: Timestamp) -> Answer {
         let env = self.env();
         // No list that tells more may begin yet.
         if self.world.lists.is_none() && from > env.now {
@@ -424,7 +425,7 @@ impl Surroundings {
         Answer::Started(format!("s{index}"), self.world.sessions[index].state.to_owned())
     }
 
-    fn terminate(&mut self, pass: &Pass<'_, Deciding>, step: &Step, id: &str) -> Answer {
+    fn terminate(&mut self, pass: &Pass<'_>, step: &Step, id: &str) -> Answer {
         check_cause(&mut self.world, pass.state());
         let reply = self.reply_to(step);
         self.heard.hear(reply.tells_time());
@@ -442,7 +443,7 @@ impl Surroundings {
     }
 
     /// What a broken variant does with the answer.
-    fn break_state(&self, pass: &mut Pass<'_, Deciding>, request: &Request) {
+    fn break_state(&self, pass: &mut Pass<'_>, request: &Request) {
         if let (Mutant::TrustStatus, Request::Look { id, .. }) = (self.mutant, request) {
             let env = self.env();
             pass.state_mut().started(0, id, "IDLE", env.now, &env.limits);
@@ -455,7 +456,8 @@ impl Surroundings {
 pub fn settle(world: &mut World, index: usize, pending: &Pending, written: Written, mutant: Mutant) {
     let env = world.at(world.controllers[index].heard.is_told());
     let known = std::mem::take(&mut world.controllers[index].known);
-    let mut pass = Pass::awaiting(Deciding(mutant), pending.base.get(), pending.write(), known, &env);
+    let deciding = Deciding(mutant);
+    let mut pass = Pass::awaiting(&deciding, pending.base.get(), pending.write(), known, &env);
     pass.answered(Answer::Written(written), &env);
     let written = finish(world, &mut pass, &env, mutant);
     assert!(written.is_none(), "a pass writes once");
@@ -470,8 +472,8 @@ pub fn refuse(world: &mut World, index: usize, mutant: Mutant) -> Option<()> {
     // What fails is tried again.
     controller.triggered |= what == Some(STATUS);
     let known = std::mem::take(&mut controller.known);
-    let (mut pass, _) =
-        Pass::after_refused_write(Deciding(mutant), base.get(), None, known, (what?, "no"), &env);
+    let deciding = Deciding(mutant);
+    let (mut pass, _) = Pass::after_refused_write(&deciding, base.get(), None, known, (what?, "no"), &env);
     let write = finish(world, &mut pass, &env, mutant);
     let pending = write.and_then(|write| Pending::of(&base, pass.step(), &write));
     let controller = &mut world.controllers[index];
@@ -481,12 +483,7 @@ pub fn refuse(world: &mut World, index: usize, mutant: Mutant) -> Option<()> {
 }
 
 /// Performs what a pass asks for after its write. Returns another write, if it asks for one.
-fn finish(
-    world: &mut World,
-    pass: &mut Pass<'_, Deciding>,
-    env: &Environment,
-    mutant: Mutant,
-) -> Option<Write> {
+fn finish(world: &mut World, pass: &mut Pass<'_>, env: &Environment, mutant: Mutant) -> Option<Write> {
     loop {
         let answer = match pass.next(env) {
             ControlFlow::Continue(Request::EndLeaked { id, .. }) => {

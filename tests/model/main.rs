@@ -19,7 +19,7 @@ use std::process::ExitCode;
 use athena_operator::api;
 
 mod session {
-    pub use athena_operator::session::{attempt, backoff, environment, marker, reply, step};
+    pub use athena_operator::session::{attempt, backoff, environment, marker, reply, request, step};
 
     mark_arms::modules!(Step, Row, Situation;
         "src/session/after_end.rs", "src/session/events.rs", "src/session/invalid_object.rs", "src/session/lifecycle.rs",

@@ -51,7 +51,7 @@ impl LocalState {
     }
 
     /// Returns the number of calls of TerminateSession for the session.
-    pub(super) fn terminations(&self) -> u32 {
+    pub fn terminations(&self) -> u32 {
         self.terminated.as_ref().map_or(0, |terminated| terminated.count)
     }
 

@@ -18,6 +18,7 @@ use kube::core::Request;
 use kube::core::params::GetParams;
 use tracing::{debug, info, info_span};
 
+use crate::planted;
 use crate::secrets::{self, Lines};
 
 /// The flags of `run`, and the variable of each.
@@ -176,6 +177,7 @@ fn made(u: &mut Unstructured<'_>) -> Result<Given> {
 
 /// Panics where something that was accepted cannot be worked with.
 fn check(run: &Run) {
+    planted::flags(run);
     const DAY: Duration = Duration::from_hours(24);
     for namespace in run.controller.namespaces.iter().chain(&run.lease.lease_namespace) {
         check_path(namespace, "lease");

@@ -12,7 +12,7 @@
 //! server    an API server of one object
 //! replay    an HTTP client of the SDK that gives the replies it was told to
 //! secrets   what must not be told, and what was logged
-//! planted   the panics that each target must find
+//! planted   panics that each target must find, to show that it would
 //! ```
 //!
 //! `.ci/fuzz` has libFuzzer drive them; the inputs in `corpus/` are run again by an ordinary test.
@@ -21,7 +21,7 @@ mod circumstances;
 mod flags;
 mod grammar;
 mod object;
-pub mod planted;
+mod planted;
 mod replay;
 mod reply;
 mod rules;
@@ -33,6 +33,8 @@ pub use flags::flags;
 pub use object::object;
 pub use reply::reply;
 
+/// The targets.
+pub const TARGETS: [&str; 3] = ["object", "reply", "flags"];
 /// So many inputs of a target are kept.
 pub const MOST_INPUTS: usize = 60;
 /// Of so many bytes together.

@@ -13,7 +13,7 @@ use athena_operator::session::invalid_object::{Action, plan, unreadable_field};
 use athena_operator::session::lifecycle::{next_step, wake_time};
 use athena_operator::session::local_state::LocalState;
 use athena_operator::session::ownership::{attempt, is_account_unknown};
-use athena_operator::session::pass::{Answer, Found, Pass, Request, Write, Written};
+use athena_operator::session::pass::{Answer, Found, Own, Pass, Request, Write, Written};
 use athena_operator::session::reply::{ErrorClass, Look, Refusal};
 use athena_operator::session::retained::Retained;
 use athena_operator::session::status::{Outcome, seconds, status_after};
@@ -24,7 +24,7 @@ use serde_json::{Value, json};
 
 use crate::circumstances::{circumstances, jitter, look, message, refusal, session, work_group};
 use crate::grammar::{self, ID, STATES, UID, text};
-use crate::{rules, schema, secrets};
+use crate::{planted, rules, schema, secrets};
 
 /// Input that begins with `{` is the JSON of an object, up to a NUL; the rest, or all of it, says what is made and what happens.
 pub fn object(data: &[u8]) {
@@ -228,7 +228,7 @@ impl Play<'_, '_> {
     fn pass(&mut self, answered: bool) -> Result<Step> {
         let seen = self.sighted(answered)?;
         let object = self.object.clone();
-        let mut pass = Pass::new(&object, None, std::mem::take(&mut self.known), seen, &self.at);
+        let mut pass = Pass::new(&Own, &object, None, std::mem::take(&mut self.known), seen, &self.at);
         // A write that conflicts has no effect.
         let effective = !answered || self.u.ratio(15, 16)?;
         for requests in 0.. {
@@ -302,6 +302,7 @@ impl Play<'_, '_> {
             }
             Write::Status { status, .. } => {
                 rules::check_conditions(object, status);
+                planted::object(status);
                 let raw = rules::written(&self.raw, object, status);
                 if !effective {
                     return Written::Conflict;

@@ -1,73 +1,56 @@
-//! The panics that show that the targets find what is there to be found: each is planted into a copy of the sources, deep behind what decides.
+//! Panics that the fuzzer must find, each behind conditions that follow each other, to show that a target reaches states that lie deep:
+//! `.ci/fuzz --planted`. The variable `PLANTED` names the target; without it nothing panics.
 
-/// A panic, and where it is planted.
-#[derive(Clone, Copy, Debug)]
-pub struct Planted {
-    /// The target that must find it.
-    pub target: &'static str,
-    /// A file of the repository.
-    pub file: &'static str,
-    /// A text that is in it once.
-    pub place: &'static str,
-    /// What comes before that text in the copy.
-    pub panic: &'static str,
+use std::sync::LazyLock;
+
+use athena_operator::api::AthenaSessionStatus;
+use athena_operator::commands::args::Run;
+use athena_operator::session::reply::Look;
+use std::time::Duration;
+
+static CHOSEN: LazyLock<Option<String>> = LazyLock::new(|| std::env::var("PLANTED").ok());
+
+/// A session is being ended that was ready before, after three restarts, and nobody asked for its end.
+pub(crate) fn object(status: &AthenaSessionStatus) {
+    if status.state.as_deref() == Some("TERMINATING") && status.stop_cause.is_none() {
+        passed(1);
+        if status.ready_time.is_some() {
+            passed(2);
+            panic_if("object", status.restarts == Some(3));
+        }
+    }
 }
 
-/// One for each target.
-pub const PLANTED: &[Planted] = &[
-    // A session that was ready before is on its way out, and nobody asked for it.
-    Planted {
-        target: "object",
-        file: "src/session/status.rs",
-        place: "    status.state = Some(bounded(&session.state, 64));\n",
-        panic: "    if session.state == \"TERMINATING\" && status.stop_cause.is_none() {\n        crate::passed(1);\n        \
-                if status.ready_time.is_some() {\n            crate::passed(2);\n            if status.restarts == Some(3) {\n                \
-                crate::planted(\"object\");\n            }\n        }\n    }\n",
-    },
-    // GetSession tells DPU time beyond what an integer of 32 bits holds, of a session that has ended.
-    Planted {
-        target: "reply",
-        file: "src/athena/client.rs",
-        place: "    Details {\n        description: reply.description,\n",
-        panic: "    let ended = reply.status.as_ref().is_some_and(|status| status.end_date_time.is_some());\n    \
-                if ended && reply.statistics.as_ref().and_then(|told| told.dpu_execution_in_millis) > Some(1 << 40) {\n        \
-                crate::planted(\"reply\");\n    }\n",
-    },
-    // Three flags that say together what none of them says alone.
-    Planted {
-        target: "flags",
-        file: "src/controller/options.rs",
-        place: "        Limits {\n",
-        panic: "        if self.uncertainty > Duration::from_hours(1) {\n            crate::passed(1);\n            if self.namespaces.len() > 1 {\n                \
-                crate::passed(2);\n                if self.concurrency < 8 {\n                    crate::planted(\"flags\");\n                }\n            \
-                }\n        }\n",
-    },
-];
+/// GetSession returns, of a session that has ended, more DPU time than an integer of 32 bits holds.
+pub(crate) fn reply(look: &Look) {
+    if let Look::Seen(session) = look
+        && session.end_time.is_some()
+    {
+        passed(1);
+        let used = session.details.as_ref().and_then(|details| details.dpu_execution_in_millis);
+        panic_if("reply", used > Some(1 << 40));
+    }
+}
 
-/// What is added to `src/lib.rs` of the copy. Without a call on the way, conditions that follow each other are one branch to the compiler, and none that a
-/// fuzzer sees.
-pub const FUNCTION: &str = "\n#[allow(missing_docs)]\npub fn planted(target: &str) {\n    \
-                            if std::env::var(\"PLANTED\").as_deref() == Ok(target) {\n        panic!(\"planted: {target}\");\n    }\n}\n\n\
-                            #[allow(missing_docs)]\n#[inline(never)]\npub fn passed(place: u32) {\n    std::hint::black_box(place);\n}\n";
-
-/// `text` of `file` with every panic that belongs into it, or nothing if none does.
-///
-/// # Errors
-/// When a place is not in the text exactly once.
-pub fn planted(file: &str, text: &str) -> Result<Option<String>, String> {
-    let mut changed = text.to_owned();
-    for planted in PLANTED.iter().filter(|planted| planted.file == file) {
-        let found = changed.matches(planted.place).count();
-        if found != 1 {
-            return Err(format!(
-                "the place of the panic for {} is {found} times in {file}: `{}`",
-                planted.target, planted.place
-            ));
+/// Three flags that are wrong only together.
+pub(crate) fn flags(run: &Run) {
+    if run.controller.uncertainty > Duration::from_hours(1) {
+        passed(1);
+        if run.controller.namespaces.len() > 1 {
+            passed(2);
+            panic_if("flags", run.controller.concurrency < 8);
         }
-        changed = changed.replace(planted.place, &format!("{}{}", planted.panic, planted.place));
     }
-    if file == "src/lib.rs" {
-        changed += FUNCTION;
-    }
-    Ok((changed != text).then_some(changed))
+}
+
+/// # Panics
+/// If it `is_reached` and this target is to panic.
+fn panic_if(target: &str, is_reached: bool) {
+    assert!(!is_reached || CHOSEN.as_deref() != Some(target), "planted: {target}");
+}
+
+/// Is called on the way. Without a call the compiler makes one branch of conditions that follow each other, and the fuzzer sees none of the steps.
+#[inline(never)]
+fn passed(place: u32) {
+    std::hint::black_box(place);
 }

@@ -25,6 +25,7 @@ use athena_operator::session::lifecycle::next_step;
 use athena_operator::session::local_state::LocalState;
 use athena_operator::session::marker::attempt_of;
 use athena_operator::session::ownership::match_marked_sessions;
+use athena_operator::session::pass::Own;
 use athena_operator::session::reply::{Look, Refusal, Search, Session, WorkGroup};
 use athena_operator::session::request::start_session;
 use athena_operator::session::status::{Outcome, status_after};
@@ -39,9 +40,9 @@ use serde_json::{Value, json};
 
 use crate::grammar::{self, ACCOUNT, ID, REGION, UID};
 use crate::replay::{Replay, Reply};
-use crate::rules;
 use crate::secrets::{self, Lines};
 use crate::server::Server;
+use crate::{planted, rules};
 
 /// A thing to do with replies.
 const DOINGS: [&str; 9] = [
@@ -222,6 +223,7 @@ async fn call(u: &mut Unstructured<'_>, doing: &str, athena: &Athena) -> Result<
         }
         "Look" | "LookInFull" => {
             let look = athena.look(ID, doing == "LookInFull", permit).await.redacted(&object.spec);
+            planted::reply(&look);
             seen.look_time = Some(at.now);
             seen.look = Some(known.looked(look, UID, ID, at.now, &at.limits, 0.5));
             (next_step(&object, &known, &seen, &at), Outcome::Nothing)
@@ -323,6 +325,7 @@ async fn reconciles(u: &mut Unstructured<'_>, athena: &Athena, metrics: &Arc<Met
     let server = Server::new(raw);
     let start = || {
         Arc::new(Operator::new(
+            &Own,
             server.client(),
             Clock::new("the API server"),
             athena.clone(),

@@ -2,8 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use fuzz_targets::planted::{PLANTED, planted};
-use fuzz_targets::{MOST_BYTES, MOST_INPUTS, flags, object, reply};
+use fuzz_targets::{MOST_BYTES, MOST_INPUTS, TARGETS, flags, object, reply};
 
 fn inputs(target: &str) -> Vec<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus").join(target);
@@ -40,7 +39,7 @@ fn flags_that_were_kept_are_dealt_with() {
 
 #[test]
 fn few_inputs_are_kept() {
-    for target in PLANTED.iter().map(|planted| planted.target) {
+    for target in TARGETS {
         let paths = inputs(target);
         let bytes: u64 = paths.iter().map(|path| path.metadata().expect("an input").len()).sum();
         assert!(
@@ -48,14 +47,5 @@ fn few_inputs_are_kept() {
             "{target}: {} inputs of {bytes} bytes",
             paths.len()
         );
-    }
-}
-
-#[test]
-fn each_place_of_a_planted_panic_is_in_the_sources_once() {
-    for file in PLANTED.iter().map(|planted| planted.file) {
-        let text = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(file))
-            .expect(file);
-        planted(file, &text).expect("every place").expect("a panic");
     }
 }

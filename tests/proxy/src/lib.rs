@@ -77,6 +77,11 @@ impl FaultProxy {
         self.shared.state().faults = faults;
     }
 
+    /// Replaces the resourceVersion of each status that is written from now on by the present one, as if the client compared nothing.
+    pub fn write_blindly(&self) {
+        self.shared.state().writes_blindly = true;
+    }
+
     /// Closes the connections of all watches that are open.
     pub fn cut_watches(&self) {
         self.shared.cut_watches();

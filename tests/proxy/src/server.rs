@@ -46,6 +46,8 @@ pub(crate) struct State {
     pub(crate) faults: Vec<Fault>,
     pub(crate) versions: Versions,
     held: Vec<(usize, Whole)>,
+    /// True if the resourceVersion of a status that is written is replaced by the present one.
+    pub(crate) writes_blindly: bool,
     lines: Vec<Weak<Line>>,
 }
 
@@ -75,6 +77,17 @@ impl Shared {
 
     pub(crate) fn cuts(&self) -> watch::Receiver<u64> {
         self.0.cuts.subscribe()
+    }
+
+    /// Sends a request to the API server; with the present resourceVersion where writes are blind.
+    async fn send(&self, mut whole: Whole) -> anyhow::Result<Response<Incoming>> {
+        if self.state().writes_blindly
+            && let Some(read) = whole.read_of_status_write()
+        {
+            let present = self.0.upstream.send(read).await?.collect().await?.to_bytes();
+            whole.set_version(&present)?;
+        }
+        self.0.upstream.send(whole).await
     }
 
     fn hold(&self, number: usize, whole: Whole) {
@@ -225,7 +238,7 @@ async fn answer(shared: &Shared, line: &Line, request: Request<Incoming>) -> Res
 /// Passes a request on and its reply back.
 async fn pass(shared: &Shared, number: usize, whole: Whole, verb: &str) -> Result<Answer, Closed> {
     let path = whole.parts.uri.path().to_owned();
-    let Ok(reply) = shared.0.upstream.send(whole).await else {
+    let Ok(reply) = shared.send(whole).await else {
         shared.conclude(number, Outcome::Unreachable);
         return Err(Closed);
     };
@@ -250,7 +263,7 @@ async fn pass(shared: &Shared, number: usize, whole: Whole, verb: &str) -> Resul
 async fn effect(shared: &Shared, whole: Whole) -> Option<u16> {
     let shared = shared.clone();
     // A client that leaves meanwhile does not take the effect back.
-    let sent = tokio::spawn(async move { shared.0.upstream.send(whole).await }).await;
+    let sent = tokio::spawn(async move { shared.send(whole).await }).await;
     sent.ok()?.ok().map(|reply| reply.status().as_u16())
 }
 
@@ -258,7 +271,7 @@ pub(crate) async fn deliver(shared: &Shared) -> anyhow::Result<Vec<u16>> {
     let held = std::mem::take(&mut shared.state().held);
     let mut statuses = Vec::new();
     for (number, whole) in held {
-        let status = shared.0.upstream.send(whole).await?.status().as_u16();
+        let status = shared.send(whole).await?.status().as_u16();
         shared.conclude(number, Outcome::Delivered(status));
         statuses.push(status);
     }

@@ -5,11 +5,12 @@ use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
 use hyper::http::request::Parts;
 use hyper::http::uri::PathAndQuery;
-use hyper::{HeaderMap, Request, Response, Uri, header};
+use hyper::{HeaderMap, Method, Request, Response, Uri, header};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use kube::client::ConfigExt;
+use serde_json::Value;
 
 /// A request whose body is complete, so that it can be passed on when the client has left.
 #[derive(Clone, Debug)]
@@ -26,6 +27,25 @@ impl Whole {
             whole.parts.uri = target;
         }
         whole
+    }
+
+    /// The request that reads the object, if this one writes a status with PUT.
+    pub(crate) fn read_of_status_write(&self) -> Option<Self> {
+        let object =
+            self.parts.uri.path().strip_suffix("/status").filter(|_| self.parts.method == Method::PUT)?;
+        let mut read = Self { parts: self.parts.clone(), body: Bytes::new() };
+        read.parts.uri = object.parse().ok()?;
+        read.parts.method = Method::GET;
+        Some(read)
+    }
+
+    /// Gives the written object the resourceVersion of `present`.
+    pub(crate) fn set_version(&mut self, present: &[u8]) -> anyhow::Result<()> {
+        let present: Value = serde_json::from_slice(present)?;
+        let mut written: Value = serde_json::from_slice(&self.body)?;
+        written["metadata"]["resourceVersion"] = present["metadata"]["resourceVersion"].clone();
+        self.body = written.to_string().into();
+        Ok(())
     }
 }
 

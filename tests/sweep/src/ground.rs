@@ -12,11 +12,16 @@ use kube::Client;
 use kube::config::{AuthInfo, KubeConfigOptions, Kubeconfig};
 use serde_json::{Value, json};
 
-/// The operator's binary, built if it is not: this package cannot depend on it. It is built with the features that it has in `make test`.
+/// The operator's binary.
+pub const OPERATOR: &str = "athena-operator";
+/// The binary of the operator with broken decisions.
+pub const BROKEN_OPERATOR: &str = "broken-operator";
+
+/// Builds a binary of the workspace unless it is built, with the features that it has in `make test`: no package can depend on a binary.
 ///
 /// # Errors
 /// When it cannot be built.
-pub fn operator() -> anyhow::Result<PathBuf> {
+pub fn built(name: &str) -> anyhow::Result<PathBuf> {
     let mut build = Command::new(program("CARGO", "cargo"));
     build.current_dir(repository()).args([
         "build",
@@ -26,10 +31,10 @@ pub fn operator() -> anyhow::Result<PathBuf> {
         "--test",
         "cluster",
         "--bin",
-        "athena-operator",
+        name,
     ]);
-    ensure!(build.status().context("cannot run cargo")?.success(), "the operator cannot be built");
-    Ok(target_folder()?.join("athena-operator"))
+    ensure!(build.status().context("cannot run cargo")?.success(), "{name} cannot be built");
+    Ok(target_folder()?.join(name))
 }
 
 /// The program that a variable names, or else this one.
@@ -92,7 +97,7 @@ impl Ground {
         })
     }
 
-    /// The same API server for runs of a broken variant, from the binary that [`crate::mutants::build`] made.
+    /// The same API server for runs of a broken variant, from the binary [`BROKEN_OPERATOR`].
     #[must_use]
     pub fn with_mutant(&self, binary: PathBuf, name: &'static str) -> Self {
         Self { operator: binary, mutant: Some(name), ..self.clone() }

@@ -29,7 +29,7 @@ mod world;
 
 pub use blow::Blow;
 pub use call::{Call, Target};
-pub use ground::{Ground, operator};
+pub use ground::{BROKEN_OPERATOR, Ground, OPERATOR, built};
 pub use plan::Selection;
 pub use run::Run;
 pub use scenario::{Scenario, named};

@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use clap::{Parser, ValueEnum};
-use sweep::mutants::{self, MUTANTS, SOUND};
+use sweep::mutants::{MUTANTS, SOUND};
 use sweep::{
-    Extent, Ground, Order, Run, SCENARIOS, Scenario, Selection, Strike, Tally, named, side_by_side, table,
+    BROKEN_OPERATOR, Extent, Ground, OPERATOR, Order, Run, SCENARIOS, Scenario, Selection, Strike, Tally,
+    built, named, side_by_side, table,
 };
 use tokio::sync::Semaphore;
 
@@ -66,7 +67,7 @@ async fn sweep(arguments: &Arguments) -> anyhow::Result<bool> {
         Some(name) => vec![named(name).with_context(|| format!("there is no scenario {name}"))?],
         None => SCENARIOS.iter().filter(|scenario| scenario.quick || !arguments.quick).collect(),
     };
-    let ground = Arc::new(Ground::new(sweep::operator()?).await?);
+    let ground = Arc::new(Ground::new(built(OPERATOR)?).await?);
     if arguments.mutants == Some(Mutants::Only) {
         return Ok(survivors(&ground, arguments).await?.is_empty());
     }
@@ -101,8 +102,7 @@ async fn sweep(arguments: &Arguments) -> anyhow::Result<bool> {
 
 /// Runs every broken variant where it is to be found out, and tells which are not. The same binary without a fault of its own has to come through.
 async fn survivors(ground: &Ground, arguments: &Arguments) -> anyhow::Result<Vec<&'static str>> {
-    eprintln!("building the mutants");
-    let binary = tokio::task::spawn_blocking(mutants::build).await??;
+    let binary = tokio::task::spawn_blocking(|| built(BROKEN_OPERATOR)).await??;
     let slots = Arc::new(Semaphore::new(arguments.jobs));
     let tried = MUTANTS.iter().flat_map(|mutant| [mutant.name, SOUND].map(|variant| (mutant, variant))).map(
         |(mutant, variant)| {

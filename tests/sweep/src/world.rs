@@ -18,7 +18,7 @@ use tokio::sync::watch;
 
 use crate::blow::Blow;
 use crate::ground::{Ground, logs};
-use crate::mutants::VARIABLE;
+use crate::mutants::{BLIND_STATUS, VARIABLE};
 use crate::scenario::Scenario;
 use crate::strike::Strike;
 
@@ -110,6 +110,9 @@ impl World {
         config.credentials = (0..scenario.replicas).map(credential).collect();
         let emulator = Emulator::start(config).await?;
         let proxy = FaultProxy::start(&ground.server).await?;
+        if ground.mutant == Some(BLIND_STATUS) {
+            proxy.write_blindly();
+        }
         let kind = ApiResource::from_gvk_with_plural(
             &GroupVersionKind::gvk("athena-operator.io", "v1alpha1", "AthenaSession"),
             "athenasessions",

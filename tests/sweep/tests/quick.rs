@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use sweep::{Extent, Ground, SCENARIOS, Selection, Tally, sweep, table};
+use sweep::{Extent, Ground, OPERATOR, SCENARIOS, Selection, Tally, built, sweep, table};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_write_survives_kills_and_a_lost_reply() -> anyhow::Result<()> {
-    let ground = Arc::new(Ground::new(tokio::task::spawn_blocking(sweep::operator).await??).await?);
+    let ground = Arc::new(Ground::new(tokio::task::spawn_blocking(|| built(OPERATOR)).await??).await?);
     let scenarios: Vec<_> = SCENARIOS.iter().filter(|scenario| scenario.quick).collect();
     let extent = Extent { selection: Selection::Quick, pairs: 0, seed: 0, jobs: 8 };
     let mut failures = Vec::new();
