@@ -14,7 +14,7 @@ pub use spec::{
     EngineConfiguration, FINALIZER, MARKER_PREFIX, ManagedLoggingConfiguration, MonitoringConfiguration,
     RestartPolicy, S3LoggingConfiguration,
 };
-pub use status::{AthenaSessionStatus, EndReason, PreviousAttempt, StopCause};
+pub use status::{AthenaSessionStatus, EndReason, PreviousAttempt, SessionState, StopCause};
 
 /// Field manager of every write of the operator. It must never change: server-side apply knows owners by it.
 pub const FIELD_MANAGER: &str = "athena-operator";

@@ -48,8 +48,8 @@ pub struct AthenaSessionStatus {
     /// Athena's state of the session, such as CREATING, CREATED, IDLE, BUSY, TERMINATING, TERMINATED, DEGRADED or FAILED. Athena may add others. A
     /// change between IDLE and BUSY may show up to a minute and a half late.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 64))]
-    pub state: Option<String>,
+    #[schemars(schema_with = "schema::word")]
+    pub state: Option<SessionState>,
 
     /// Athena's own reason for the state.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -175,8 +175,37 @@ impl EndReason {
     }
 }
 
+impl SessionState {
+    /// Returns whether a session in this state takes work.
+    pub fn takes_work(&self) -> bool {
+        matches!(self, Self::Idle | Self::Busy)
+    }
+
+    /// Returns whether a session in this state has ended.
+    pub fn is_final(&self) -> bool {
+        matches!(self, Self::Terminated | Self::Failed)
+    }
+}
+
+/// The absence of a state in a reply.
+impl Default for SessionState {
+    fn default() -> Self {
+        Self::Other(String::new())
+    }
+}
+
+/// Spelling of a variant: as in the code, or as given.
+macro_rules! word {
+    ($variant:ident) => {
+        stringify!($variant)
+    };
+    ($variant:ident $word:literal) => {
+        $word
+    };
+}
+
 macro_rules! open_words {
-    ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident),+ $(,)? }) => {
+    ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident $(= $word:literal)?),+ $(,)? }) => {
         $(#[$doc])*
         #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
         #[serde(from = "String", into = "String")]
@@ -188,23 +217,29 @@ macro_rules! open_words {
 
         impl $name {
             /// All words that this build knows.
-            pub const WORDS: &[&str] = &[$(stringify!($variant)),+];
+            pub const WORDS: &[&str] = &[$(word!($variant $($word)?)),+];
 
             /// Returns the word as the status spells it.
             pub fn as_str(&self) -> &str {
                 match self {
-                    $(Self::$variant => stringify!($variant),)+
+                    $(Self::$variant => word!($variant $($word)?),)+
                     Self::Other(word) => word,
+                }
+            }
+        }
+
+        impl From<&str> for $name {
+            fn from(word: &str) -> Self {
+                match word {
+                    $(word!($variant $($word)?) => Self::$variant,)+
+                    _ => Self::Other(word.to_owned()),
                 }
             }
         }
 
         impl From<String> for $name {
             fn from(word: String) -> Self {
-                match word.as_str() {
-                    $(stringify!($variant) => Self::$variant,)+
-                    _ => Self::Other(word),
-                }
+                word.as_str().into()
             }
         }
 
@@ -214,6 +249,28 @@ macro_rules! open_words {
             }
         }
     };
+}
+
+open_words! {
+    /// Athena's state of a session.
+    SessionState {
+        /// Athena creates the session.
+        Creating = "CREATING",
+        /// The session is created, and takes no work yet.
+        Created = "CREATED",
+        /// The session waits for work.
+        Idle = "IDLE",
+        /// The session is at work.
+        Busy = "BUSY",
+        /// The session is being ended.
+        Terminating = "TERMINATING",
+        /// The session has ended.
+        Terminated = "TERMINATED",
+        /// The session has no healthy coordinator, and costs money.
+        Degraded = "DEGRADED",
+        /// The session has failed.
+        Failed = "FAILED",
+    }
 }
 
 open_words! {

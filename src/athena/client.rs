@@ -31,7 +31,7 @@ use super::marker_search::{Lister, Part, Summary, SummaryPage};
 use super::profile_files::ProfileFiles;
 use super::rate_limiter::{Permit, Priority, RateLimiter};
 use super::work_groups::{KnownWorkGroup, WorkGroups};
-use crate::api::{Classification, EngineConfiguration};
+use crate::api::{Classification, EngineConfiguration, SessionState};
 use crate::athena::metrics::AthenaMetrics;
 use crate::athena::observer::Page;
 use crate::runtime::clock::{Clock, EARLIEST};
@@ -226,7 +226,7 @@ impl Athena {
         work_group: &str,
         body: Vec<u8>,
         mut permit: Permit,
-    ) -> Result<(String, String), Refusal> {
+    ) -> Result<(String, SessionState), Refusal> {
         // Shared: the body may be large, and the request needs its own copy.
         let body = Bytes::from(body);
         let call = self.athena.start_session().customize().mutate_request(move |request| {
@@ -240,7 +240,7 @@ impl Athena {
         let reply = self.told("StartSession", &Subject::start(Some(work_group)), begun, reply).await?;
         let id =
             reply.session_id.filter(|id| is_id(id)).ok_or_else(|| empty("StartSession names no session"))?;
-        Ok((id, reply.state.map(|state| state.as_str().to_owned()).unwrap_or_default()))
+        Ok((id, reply.state.map(|state| state.as_str().into()).unwrap_or_default()))
     }
 
     /// Looks at a session: at its state only or, with `full`, also at its configuration.
@@ -449,7 +449,7 @@ fn session(id: &str, status: Option<&types::SessionStatus>, details: Option<Deta
     let status = status?;
     Some(Session {
         id: id.to_owned(),
-        state: status.state.as_ref()?.as_str().to_owned(),
+        state: status.state.as_ref()?.as_str().into(),
         state_change_reason: status.state_change_reason.clone(),
         start_time: status.start_date_time.as_ref().and_then(time),
         last_modified_time: status.last_modified_date_time.as_ref().and_then(time),

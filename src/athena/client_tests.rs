@@ -44,7 +44,7 @@ async fn an_id_that_does_not_fit_is_none() {
         let athena = athena(&format!(r#"{{"SessionId":"{id}","State":"CREATING"}}"#));
         athena.start_session("etl", Vec::new(), athena.limiter().acquire(Priority::Start).await).await
     };
-    assert_eq!(start("x".repeat(256)).await, Ok(("x".repeat(256), "CREATING".to_owned())));
+    assert_eq!(start("x".repeat(256)).await, Ok(("x".repeat(256), "CREATING".into())));
     for id in [String::new(), "x".repeat(257)] {
         assert_eq!(start(id).await.map_err(|refusal| refusal.class), Err(ErrorClass::Unanswered));
     }

@@ -10,6 +10,7 @@ use k8s_openapi::jiff::Timestamp;
 use parking_lot::{Mutex, MutexGuard};
 use tracing::{debug, warn};
 
+use crate::api::SessionState;
 use crate::runtime::clock::{BootTime, Clock};
 use crate::session::reply::{ErrorClass, Refusal, Session};
 
@@ -74,7 +75,7 @@ struct Entry<K> {
     /// Time since which it is tracked: a page that was requested before has no news of it.
     since: Instant,
     /// State in which it was last seen.
-    state: String,
+    state: SessionState,
     modified: Option<Timestamp>,
     /// Number of the last sweep that showed it.
     sweep: u64,

@@ -2,6 +2,7 @@
 
 use tracing::{info, warn};
 
+use crate::api::SessionState;
 use crate::athena::Athena;
 use crate::athena::rate_limiter::Priority;
 use crate::runtime::clock::BootTime;
@@ -29,8 +30,12 @@ pub(crate) async fn end_leaked_session(athena: Athena, id: String, limits: Limit
         }
         tokio::time::sleep(backoff(ErrorClass::Throttled, failures, fastrand::f64()).unsigned_abs()).await;
         match athena.look(&id, false, athena.limiter().acquire(Priority::Terminate).await).await {
-            Look::Seen(session) if session.ended() || session.state == "TERMINATING" => {
-                return info!(session_id = id, state = session.state, "a session without an object ends");
+            Look::Seen(session) if session.ended() || session.state == SessionState::Terminating => {
+                return info!(
+                    session_id = id,
+                    state = session.state.as_str(),
+                    "a session without an object ends"
+                );
             }
             Look::NotFound { .. }
                 if BootTime::now().duration_since(begun) >= limits.uncertainty.unsigned_abs() =>

@@ -9,7 +9,7 @@ use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
 use tokio::time::Instant;
 
-use crate::api::AthenaSession;
+use crate::api::{AthenaSession, SessionState};
 use crate::athena::observer::{Asked, Page, Sighting};
 use crate::athena::rate_limiter::{Permit, Priority, Want};
 use crate::athena::{Answer as MarkerAnswer, Ask, KnownWorkGroup};
@@ -187,7 +187,7 @@ impl Operator {
             Step::Mirror(session) => session.clone(),
             _ => recorded_session(object, id, known),
         };
-        if newest.ended() || newest.state == "TERMINATING" {
+        if newest.ended() || newest.state == SessionState::Terminating {
             return self.look_away(object, known);
         }
         if self.watch(object, &newest) && known.trusts(id) && newest.settled() {
@@ -208,7 +208,7 @@ impl Operator {
         let Some(id) = status.session_id.as_deref() else { return seen };
         match self.observer.sighting(&Key::of(object), id) {
             Some(Sighting::Missed(time)) => {
-                let is_busy = newest_state(object, id, known) == Some("BUSY");
+                let is_busy = newest_state(object, id, known) == Some(&SessionState::Busy);
                 known.missed(time, is_busy);
             }
             Some(Sighting::Shown(session, asked)) => {
@@ -373,7 +373,7 @@ fn priority(object: &AthenaSession, known: &LocalState, step: &Step) -> Option<P
 /// Returns whether Athena has accepted TerminateSession for the session of `object`, or shows it ending.
 fn is_ending(object: &AthenaSession, known: &LocalState) -> bool {
     known.awaits_end()
-        || object.status.as_ref().and_then(|status| status.state.as_deref()) == Some("TERMINATING")
+        || object.status.as_ref().is_some_and(|status| status.state == Some(SessionState::Terminating))
 }
 
 /// Returns whether the call of `step` carries the engine configuration of the session: it is in the request of a start, and in the reply to a look in
@@ -388,14 +388,14 @@ fn carries_configuration(object: &AthenaSession, known: &LocalState, step: &Step
 }
 
 /// Returns the state of the session `id` of `object`: the observed one that is yet to be written, or that of the status.
-fn newest_state<'a>(object: &'a AthenaSession, id: &str, known: &'a LocalState) -> Option<&'a str> {
-    let held = known.unwritten_work(id).map(|session| session.state.as_str());
-    held.or(object.status.as_ref().and_then(|status| status.state.as_deref()))
+fn newest_state<'a>(object: &'a AthenaSession, id: &str, known: &'a LocalState) -> Option<&'a SessionState> {
+    let held = known.unwritten_work(id).map(|session| &session.state);
+    held.or(object.status.as_ref().and_then(|status| status.state.as_ref()))
 }
 
 /// Returns the session `id` of `object` as it was last seen.
 fn recorded_session(object: &AthenaSession, id: &str, known: &LocalState) -> Session {
-    let state = newest_state(object, id, known).unwrap_or_default().to_owned();
+    let state = newest_state(object, id, known).cloned().unwrap_or_default();
     Session { id: id.to_owned(), state, last_modified_time: known.last_modified_time(), ..Session::default() }
 }
 

@@ -8,7 +8,7 @@ use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use kube::api::ObjectMeta;
 use tracing::{Instrument, Span, debug, field, info, info_span, warn};
 
-use crate::api::{AthenaSession, AthenaSessionStatus, StopCause};
+use crate::api::{AthenaSession, AthenaSessionStatus, SessionState, StopCause};
 use crate::controller::context::Operator;
 use crate::controller::metrics::{Changes, UNTOLD, changes, changes_of_release};
 use crate::controller::observation::NextCall;
@@ -461,7 +461,7 @@ fn log_change(before: Option<&AthenaSessionStatus>, after: &AthenaSessionStatus)
     record_attempt(before, Some(after));
     if before.map(told) != Some((state.clone(), reason.clone())) {
         let message = condition(after, "Ready").map(|ready| ready.message.as_str()).unwrap_or_default();
-        info!(state, reason, "{message}");
+        info!(state = state.as_ref().map(SessionState::as_str), reason, "{message}");
     }
 }
 

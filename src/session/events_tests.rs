@@ -284,7 +284,7 @@ fn a_note_has_no_more_than_its_1024_bytes() {
         None,
         &after,
         &Step::Start(0),
-        &Outcome::Started { id, state: String::new() },
+        &Outcome::Started { id, state: "".into() },
         &LocalState::default(),
     )
     .expect("an event");

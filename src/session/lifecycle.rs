@@ -5,7 +5,7 @@
 
 use k8s_openapi::jiff::Timestamp;
 
-use crate::api::{AthenaSession, DeletionPolicy, EndReason, StopCause};
+use crate::api::{AthenaSession, DeletionPolicy, EndReason, SessionState, StopCause};
 use crate::session::after_end::{AfterEnd, active_deadline, after, after_end};
 use crate::session::attempt::{Attempt, Recorded};
 use crate::session::environment::{Environment, Limits};
@@ -236,16 +236,18 @@ fn stop_asked(object: &AthenaSession, seen: &Seen, at: &Environment) -> Option<S
     let status = object.status.as_ref();
     let was_ready = status.is_some_and(|status| status.ready_time.is_some());
     // A late reply may show a state that the session has left.
-    let is_ending = status.and_then(|status| status.state.as_deref()) == Some("TERMINATING");
+    let is_ending = status.is_some_and(|status| status.state == Some(SessionState::Terminating));
     match session_of(seen.look.as_ref()) {
         _ if object.spec.suspend => Some(StopCause::Suspended),
         _ if at.is_time_certain && active_deadline(object).is_some_and(|deadline| deadline <= at.now) => {
             Some(StopCause::ActiveDeadline)
         }
         Some(_) if is_ending => None,
-        Some(session) if session.state == "DEGRADED" => Some(StopCause::Degraded),
+        Some(session) if session.state == SessionState::Degraded => Some(StopCause::Degraded),
         // An unknown state counts as one of a session that is starting.
-        Some(session) if !was_ready && !matches!(session.state.as_str(), "IDLE" | "BUSY" | "TERMINATING") => {
+        Some(session)
+            if !was_ready && !session.state.takes_work() && session.state != SessionState::Terminating =>
+        {
             let deadline = after(started(&session)?, object.spec.startup_deadline());
             (at.is_time_certain && seen.look_time? >= deadline).then_some(StopCause::StartupDeadline)
         }
@@ -323,10 +325,10 @@ pub fn is_stopping(object: &AthenaSession, known: &LocalState, at: &Environment)
 }
 
 /// Returns Athena's newest state of the session, from this look or as recorded.
-fn newest_state<'a>(object: &'a AthenaSession, look: Option<&'a Look>) -> Option<&'a str> {
+fn newest_state<'a>(object: &'a AthenaSession, look: Option<&'a Look>) -> Option<&'a SessionState> {
     match look {
         Some(Look::Seen(session)) => Some(&session.state),
-        _ => object.status.as_ref().and_then(|status| status.state.as_deref()),
+        _ => object.status.as_ref().and_then(|status| status.state.as_ref()),
     }
 }
 

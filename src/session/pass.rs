@@ -459,7 +459,7 @@ impl<'a> Pass<'a> {
             (Request::ReadAgain, Answer::Found(Found::Gone)) if self.is_conflict => self.leak(End::Outdated),
             (Request::ReadAgain, Answer::Found(_)) => self.stage = Stage::End(End::Outdated),
             (Request::Start(number), Answer::Started(id, state)) => {
-                self.state.started(number, &id, &state, now, &env.limits);
+                self.state.started(number, &id, state.clone(), now, &env.limits);
                 self.outcome = Outcome::Started { id, state };
                 self.stage = Stage::Report;
             }

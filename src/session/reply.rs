@@ -5,15 +5,15 @@ use std::fmt;
 
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
-use crate::api::{AthenaSessionSpec, EngineConfiguration};
+use crate::api::{AthenaSessionSpec, EngineConfiguration, SessionState};
 
 /// A session as one reply showed it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Session {
     /// Athena's id.
     pub id: String,
-    /// Athena's state, an open set.
-    pub state: String,
+    /// Athena's state.
+    pub state: SessionState,
     /// Athena's reason for the state.
     pub state_change_reason: Option<String>,
     /// Time at which the session was started.
@@ -31,7 +31,7 @@ pub struct Session {
 impl Session {
     /// Returns whether the session takes work, and changes only between IDLE and BUSY.
     pub fn settled(&self) -> bool {
-        matches!(self.state.as_str(), "IDLE" | "BUSY") && !self.ended()
+        self.state.takes_work() && !self.ended()
     }
 
     /// Returns the session without the engine configuration, which may be large.
@@ -54,13 +54,8 @@ impl Session {
 
     /// Returns whether the session has ended.
     pub fn ended(&self) -> bool {
-        self.end_time.is_some() || ended(&self.state)
+        self.end_time.is_some() || self.state.is_final()
     }
-}
-
-/// Returns whether a state is final.
-pub fn ended(state: &str) -> bool {
-    matches!(state, "TERMINATED" | "FAILED")
 }
 
 /// Details of a session that only GetSession returns.

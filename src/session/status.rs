@@ -20,7 +20,7 @@ use self::situation::situation;
 pub(crate) use self::situation::way_out;
 use self::text::bounded;
 pub use self::text::seconds;
-use crate::api::{AthenaSession, AthenaSessionStatus, EndReason, PreviousAttempt, StopCause};
+use crate::api::{AthenaSession, AthenaSessionStatus, EndReason, PreviousAttempt, SessionState, StopCause};
 use crate::session::after_end::{AfterEnd, after_end, first_start_time};
 use crate::session::attempt::Attempt;
 use crate::session::environment::Environment;
@@ -40,7 +40,7 @@ pub enum Outcome {
         /// Athena's id.
         id: String,
         /// The state that Athena gave it.
-        state: String,
+        state: SessionState,
     },
     /// The call was refused.
     Refused(Refusal),
@@ -72,7 +72,7 @@ pub fn status_after(
         (Step::Start(number), Outcome::Started { id, state }) => {
             *status = known_attempt(status, *number, at);
             status.session_id = Some(id.clone());
-            status.state = Some(bounded(state, 64)).filter(|state| !state.is_empty());
+            status.state = Some(storable::state(state)).filter(|state| *state != SessionState::default());
         }
         (Step::Start(_), Outcome::Refused(refusal))
             if refusal.class == ErrorClass::Rejected && is_proved_unstarted(object, known) =>
@@ -145,7 +145,8 @@ pub fn status_after(
 /// The first work of a session may not wait, since a restart depends on it.
 fn is_mere_work(before: &AthenaSessionStatus, after: &AthenaSessionStatus) -> bool {
     let is_first = before.last_busy_time.is_none() && after.last_busy_time.is_some();
-    let is_settled = |status: &AthenaSessionStatus| matches!(status.state.as_deref(), Some("IDLE" | "BUSY"));
+    let is_settled =
+        |status: &AthenaSessionStatus| status.state.as_ref().is_some_and(SessionState::takes_work);
     let rest = |status: &AthenaSessionStatus| {
         let mut rest = AthenaSessionStatus {
             state: None,
@@ -198,7 +199,7 @@ fn work_time(object: &AthenaSession, known: &LocalState, step: &Step) -> Option<
         let is_new = before
             .idle_since_time
             .as_ref()
-            .map_or(before.state.as_deref() == Some("BUSY"), |before| before.0 < since);
+            .map_or(before.state == Some(SessionState::Busy), |before| before.0 < since);
         (before.session_id.as_ref() == Some(&session.id) && is_new).then_some(since)
     };
     let seen = match step {
@@ -310,12 +311,15 @@ fn mirror(
     now: Timestamp,
 ) {
     // TERMINATING leads only to an end: a reply with another state after it is a late one.
-    if status.state.as_deref() == Some("TERMINATING") && session.state != "TERMINATING" && !session.ended() {
+    if status.state == Some(SessionState::Terminating)
+        && session.state != SessionState::Terminating
+        && !session.ended()
+    {
         return;
     }
     // A reply is late too if it shows a session starting that was ready before.
     if status.ready_time.is_some()
-        && matches!(session.state.as_str(), "CREATING" | "CREATED")
+        && matches!(session.state, SessionState::Creating | SessionState::Created)
         && !session.ended()
     {
         return;
@@ -324,7 +328,7 @@ fn mirror(
         status.end_reason = Some(storable::reason(end_reason(status, asked, session, known, now)));
         status.end_time = Some(seconds(session.end_time.unwrap_or(now)));
     }
-    status.state = Some(bounded(&session.state, 64));
+    status.state = Some(storable::state(&session.state));
     status.state_change_reason = session.state_change_reason.as_deref().map(|text| bounded(text, 1024));
     status.start_time = session.start_time.map(seconds).or(status.start_time.take());
     // The start time in a later reply of the same attempt replaces the attempt's time.
@@ -332,10 +336,10 @@ fn mirror(
     status.first_start_time =
         first.or(storable::time(status.start_time.clone())).or(storable::time(status.attempt_time.clone()));
     // A session that ends no longer reports since when it was idle, which distinguishes an idle timeout from a stop.
-    let ending = session.ended() || session.state == "TERMINATING";
+    let ending = session.ended() || session.state == SessionState::Terminating;
     status.idle_since_time =
         session.idle_since_time.map(seconds).or(status.idle_since_time.take().filter(|_| ending));
-    if matches!(session.state.as_str(), "IDLE" | "BUSY") && status.ready_time.is_none() {
+    if session.state.takes_work() && status.ready_time.is_none() {
         status.ready_time = Some(seconds(session.last_modified_time.unwrap_or(now)));
     }
     if let Some(details) = &session.details {

@@ -552,9 +552,9 @@ fn terminating_leads_only_to_an_end() {
     let mut status =
         AthenaSessionStatus { state: Some("TERMINATING".into()), ..AthenaSessionStatus::default() };
     mirrored(&mut status, &Session { state: "IDLE".into(), ..Session::default() }, 0);
-    assert_eq!(status.state.as_deref(), Some("TERMINATING"));
+    assert_eq!(status.state, Some(SessionState::Terminating));
     mirrored(&mut status, &Session { state: "TERMINATED".into(), ..Session::default() }, 0);
-    assert_eq!(status.state.as_deref(), Some("TERMINATED"));
+    assert_eq!(status.state, Some(SessionState::Terminated));
 }
 
 #[test]

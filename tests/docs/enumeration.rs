@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 use std::sync::OnceLock;
 
-use athena_operator::api::{AthenaSession, AthenaSessionStatus, FINALIZER};
+use athena_operator::api::{AthenaSession, AthenaSessionStatus, FINALIZER, SessionState};
 use athena_operator::athena::CATALOGUE;
 use athena_operator::session::after_end::{AfterEnd, after_end};
 use athena_operator::session::attempt::Attempt;
@@ -78,11 +78,13 @@ fn kind(object: &AthenaSession, known: &LocalState, at: &Environment) -> &'stati
         Attempt::Withdrawn(_) => "Withdrawn",
         Attempt::Unknown(_) => "Recorded",
         Attempt::Live(..) if wants_stopped(object) => "Ending",
-        Attempt::Live(..) => match object.status.as_ref().and_then(|status| status.state.as_deref()) {
-            None | Some("CREATING" | "CREATED") => "Starting",
-            Some("TERMINATING") => "Ending",
-            Some(_) => "Running",
-        },
+        Attempt::Live(..) => {
+            match object.status.as_ref().and_then(|status| status.state.as_ref().map(SessionState::as_str)) {
+                None | Some("CREATING" | "CREATED") => "Starting",
+                Some("TERMINATING") => "Ending",
+                Some(_) => "Running",
+            }
+        }
         Attempt::Over(..) => match after_end(object, at) {
             AfterEnd::Attempt { resumed: true, .. } => "Suspended",
             AfterEnd::Attempt { .. } => "Restarting",
@@ -220,7 +222,10 @@ impl Enumeration {
         let mut known = LocalState::met(begun);
         let said = "admission webhook \"labels.example.org\" denied the request: the label team is missing";
         known.write_refused(refused_write::ADD_FINALIZER, said, None, begun, 0.0);
-        let live = statuses().into_iter().flatten().find(|status| status.state.as_deref() == Some("IDLE"));
+        let live = statuses()
+            .into_iter()
+            .flatten()
+            .find(|status| status.state.as_ref().map(SessionState::as_str) == Some("IDLE"));
         for status in [None, live] {
             for object in
                 objects(status.as_ref()).iter().filter(|object| object.metadata.deletion_timestamp.is_none())
@@ -353,9 +358,9 @@ fn plausible(object: &AthenaSession, seen: &Seen) -> bool {
         "FAILED",
     ];
     let rank = |state: &str| order.iter().position(|known| *known == state);
-    let recorded = object.status.as_ref().and_then(|status| rank(status.state.as_deref()?));
+    let recorded = object.status.as_ref().and_then(|status| rank(status.state.as_ref()?.as_str()));
     let Some(Look::Seen(session)) = &seen.look else { return true };
-    rank(&session.state) >= recorded || session.state == "IDLE" && recorded == rank("BUSY")
+    rank(session.state.as_str()) >= recorded || session.state.as_str() == "IDLE" && recorded == rank("BUSY")
 }
 
 /// Every way in which a pass goes on where its call is answered, up to the status that it reports. What it asks for before has to wait.

@@ -136,12 +136,12 @@ async fn deletion_policy_labels_and_annotations_can_change_at_any_time(world: Wo
         Patch::Merge(json!({ "status": { "state": "BUSY" }, "spec": { "deletionPolicy": "Terminate" } }));
     let stated = world.sessions.patch_status("full", &PatchParams::default(), &state).await?;
     ensure!(
-        status(&stated).state.as_deref() == Some("BUSY") && serde_json::to_value(&stated.spec)? == wanted,
+        status(&stated).state == Some("BUSY".into()) && serde_json::to_value(&stated.spec)? == wanted,
         "{stated:?}"
     );
     let back = world.patch("full", json!({ "spec": { "deletionPolicy": null } })).await?;
     ensure!(serde_json::to_value(&back.spec)? == serde_json::to_value(&before.spec)?, "{back:?}");
-    ensure!(status(&back).state.as_deref() == Some("BUSY"), "{back:?}");
+    ensure!(status(&back).state == Some("BUSY".into()), "{back:?}");
     Ok(())
 }
 

@@ -126,7 +126,7 @@ async fn each_attempt_has_events_of_its_own(world: World) -> anyhow::Result<()> 
 
 fn is_idle(object: &athena_operator::api::AthenaSession, attempt: i32) -> bool {
     let status = crate::harness::status(object);
-    status.attempt == Some(attempt) && status.state.as_deref() == Some("IDLE")
+    status.attempt == Some(attempt) && status.state == Some("IDLE".into())
 }
 
 async fn a_start_is_told_though_status_and_events_could_not_be_written(world: World) -> anyhow::Result<()> {

@@ -22,13 +22,13 @@ async fn helm_install_waits_for_a_session_that_starts_and_returns_when_it_is_idl
     world.emulator.configure(|config| config.stick_in = Some("CREATING".into()));
     let _operator = world.operator()?;
     let mut helm = install_of(&world, &json!({ "slow": { "workGroup": "spark-35" } }))?;
-    world.until("slow", "creating", |object| status(object).state.as_deref() == Some("CREATING")).await?;
+    world.until("slow", "creating", |object| status(object).state == Some("CREATING".into())).await?;
     ensure!(helm.try_wait()?.is_none(), "helm did not wait: {}", told(&helm.wait_with_output()?));
     world.emulator.configure(|config| config.stick_in = None);
     let output = ended(helm).await?;
     let now = world.sessions.get("slow").await?;
     ensure!(output.status.success(), "{}", told(&output));
-    ensure!(status(&now).state.as_deref() == Some("IDLE"), "helm returned at {:?}", status(&now).state);
+    ensure!(status(&now).state == Some("IDLE".into()), "helm returned at {:?}", status(&now).state);
     Ok(())
 }
 

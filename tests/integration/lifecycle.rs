@@ -49,7 +49,7 @@ fn set(world: &World, number: usize, state: &str) -> anyhow::Result<()> {
 async fn one_lives(world: &World, name: &str, attempt: i32) -> anyhow::Result<()> {
     let idle = world
         .until(name, "idle", |object| {
-            status(object).state.as_deref() == Some("IDLE") && status(object).attempt == Some(attempt)
+            status(object).state == Some("IDLE".into()) && status(object).attempt == Some(attempt)
         })
         .await?;
     let live = world.live();

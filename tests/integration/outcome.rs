@@ -208,7 +208,7 @@ fn attempt_of(object: &AthenaSession) -> String {
         status.previous_attempts.iter().flatten().map(|attempt| ended(&attempt.end_reason)).collect();
     [
         Some(format!("attempt {number}")),
-        status.state,
+        status.state.map(String::from),
         status.stop_cause.map(|cause| format!("stopCause {}", cause.as_str())),
         status.end_reason.map(|reason| format!("endReason {}", reason.as_str())),
         status.restarts.map(|restarts| format!("restarts {restarts}")),

@@ -165,7 +165,7 @@ async fn an_unknown_state_is_mirrored_as_it_is(world: World) -> anyhow::Result<(
     let id = started(&world, "odd").await?;
     world.emulator.set_state(&id, Change::State { state: "HIBERNATING".into(), reason: None })?;
     let object = world.until_reason("odd", "UnknownState").await?;
-    ensure!(status(&object).state.as_deref() == Some("HIBERNATING"));
+    ensure!(status(&object).state == Some("HIBERNATING".into()));
     ensure!(condition(&object, "Available").is_some_and(|available| available.status == "Unknown"));
     world.delete("odd").await?;
     world.until_gone("odd").await?;

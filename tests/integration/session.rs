@@ -56,8 +56,7 @@ async fn ended_sessions_are_never_asked_about_again(world: World) -> anyhow::Res
     world.emulator.set_state(&id, Change::Terminate)?;
     let ended = world.until_reason("ended", "StoppedOutside").await?;
     ensure!(
-        status(&ended).state.as_deref() == Some("TERMINATED")
-            && status(&ended).dpu_execution_in_millis.is_some()
+        status(&ended).state == Some("TERMINATED".into()) && status(&ended).dpu_execution_in_millis.is_some()
     );
 
     // Another session is swept meanwhile, so that time is seen to pass.
@@ -218,9 +217,7 @@ async fn work_is_written_once_in_three_sweeps_and_every_other_change_at_once(
     let most = u32::try_from(took.as_millis() / (3 * INTERVAL).as_millis())? + 2;
     ensure!(written <= most, "{written} writes in {took:?}");
     ensure!(written >= 2, "the status did not follow: {written} writes in {took:?}");
-    world
-        .until("one", "BUSY, as it was last", |object| status(object).state.as_deref() == Some("BUSY"))
-        .await?;
+    world.until("one", "BUSY, as it was last", |object| status(object).state == Some("BUSY".into())).await?;
 
     // What waits goes with what does not.
     set("IDLE")?;

@@ -1,6 +1,6 @@
 //! Athena, simulated: sessions that change as they like, and calls that are refused for a while.
 
-use athena_operator::api::AthenaSessionSpec;
+use athena_operator::api::{AthenaSessionSpec, SessionState};
 use athena_operator::session::local_state::Call;
 use athena_operator::session::marker;
 use athena_operator::session::reply::{Details, ErrorClass, Look, Refusal, Session};
@@ -91,7 +91,7 @@ impl Athena {
         let timed_out = session
             .idle_since_time
             .map(|since| since + IDLE_TIMEOUT)
-            .filter(|end| session.state == "IDLE" && *end <= now);
+            .filter(|end| session.state.as_str() == "IDLE" && *end <= now);
         let states: &[&str] = match session.state.as_str() {
             "IDLE" if timed_out.is_some() => &["TERMINATED"],
             "IDLE" if self.rng.u8(..4) > 0 => &["BUSY"],
@@ -114,7 +114,7 @@ impl Athena {
             ],
         };
         let state = self.rng.choice(states).expect("a state");
-        session.state = if *state == "ÄÖÜ" { state.repeat(30) } else { (*state).to_owned() };
+        session.state = if *state == "ÄÖÜ" { state.repeat(30).into() } else { (*state).into() };
         session.state_change_reason = reason;
         session.last_modified_time = Some(now);
         match *state {
@@ -147,7 +147,7 @@ impl Athena {
         description: String,
         spec: &AthenaSessionSpec,
         now: Timestamp,
-    ) -> Result<(String, String), Refusal> {
+    ) -> Result<(String, SessionState), Refusal> {
         let refusal = self.refusal(Call::Start);
         // A call that was not answered may have had its effect.
         if let Some(refusal) = &refusal
@@ -163,7 +163,7 @@ impl Athena {
             Some(session) => (session.id.clone(), session.state.clone()),
             None => (
                 format!("s-{:08x}", self.rng.u32(..)),
-                self.rng.choice(["CREATING", "CREATING", "IDLE", ""]).expect("a state").to_owned(),
+                self.rng.choice(["CREATING", "CREATING", "IDLE", ""]).expect("a state").into(),
             ),
         };
         if !self.sessions.iter().any(|session| session.id == id) {

@@ -422,7 +422,7 @@ impl Surroundings {
             return Answer::Refused(refusal(class));
         }
         let index = self.world.start(&token, body);
-        Answer::Started(format!("s{index}"), self.world.sessions[index].state.to_owned())
+        Answer::Started(format!("s{index}"), self.world.sessions[index].state.into())
     }
 
     fn terminate(&mut self, pass: &Pass<'_>, step: &Step, id: &str) -> Answer {

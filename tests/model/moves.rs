@@ -11,7 +11,7 @@ use crate::session::ownership::{attempt, is_account_unknown};
 use crate::session::pass::Written;
 use crate::session::reply::passes;
 use crate::session::step::Step;
-use athena_operator::api::{EndReason, StopCause};
+use athena_operator::api::{EndReason, SessionState, StopCause};
 use athena_operator::session::reply::ErrorClass;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use stateright::{Model, Property};
@@ -366,8 +366,8 @@ impl Exploration {
             }
             let ending =
                 |state: Option<&str>| matches!(state, Some("TERMINATING" | "TERMINATED" | "FAILED") | None);
-            if before.state.as_deref() == Some("TERMINATING")
-                && !ending(after.state.as_deref())
+            if before.state == Some("TERMINATING".into())
+                && !ending(after.state.as_ref().map(SessionState::as_str))
                 && !world.damaged
             {
                 world.violate("rule 6: a session came back from TERMINATING");
@@ -599,7 +599,7 @@ impl Exploration {
             // Something is still to come, unless of a state that this build does not know.
             _ if !object.is_deleting()
                 && !world.is_full()
-                && status.state.as_deref() != Some("HIBERNATING")
+                && status.state != Some("HIBERNATING".into())
                 && has_condition(object, "Reconciling") =>
             {
                 false

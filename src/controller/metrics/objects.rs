@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
-use crate::api::{AthenaSession, FINALIZER};
+use crate::api::{AthenaSession, FINALIZER, SessionState};
 use crate::session::invalid_object::REASON;
 use crate::session::status::condition;
 
@@ -64,7 +64,9 @@ pub fn tally<'a>(
         if status.end_reason.is_some() {
             continue;
         }
-        *all.sessions.entry((work_group, status.state.as_deref().unwrap_or(UNTOLD))).or_default() += 1;
+        *all.sessions
+            .entry((work_group, status.state.as_ref().map_or(UNTOLD, SessionState::as_str)))
+            .or_default() += 1;
         if let Some(begun) = status.start_time.as_ref().or(status.attempt_time.as_ref()) {
             oldest(all.session_ages.entry((namespace, work_group)).or_default(), begun.0, now);
         }

@@ -5,6 +5,7 @@ use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use super::{
     Absence, Call, LONGEST_AFTER, LocalState, Missed, NOT_FOUND_OFTEN_ENOUGH, Refused, Swept, growing, scaled,
 };
+use crate::api::SessionState;
 use crate::session::backoff::backoff;
 use crate::session::environment::{Environment, Limits};
 use crate::session::marker;
@@ -164,13 +165,13 @@ impl LocalState {
                 }
                 self.is_found();
                 self.is_missed = false;
-                self.lives_on = !session.ended() && session.state != "TERMINATING";
+                self.lives_on = !session.ended() && session.state != SessionState::Terminating;
                 self.seen_time = Some(now);
-                if session.state == "BUSY" {
+                if session.state == SessionState::Busy {
                     self.busy_time = Some(now).max(self.busy_time);
                 }
                 self.look_refused = None;
-                if session.ended() || session.state == "TERMINATING" {
+                if session.ended() || session.state == SessionState::Terminating {
                     self.refused = None;
                 }
                 let older = matches!((session.last_modified_time, self.last_modified_time), (Some(time), Some(newest)) if time < newest);

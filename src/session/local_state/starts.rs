@@ -3,7 +3,7 @@
 use k8s_openapi::jiff::Timestamp;
 
 use super::{Adopted, Call, LocalState, Refused};
-use crate::api::EndReason;
+use crate::api::{EndReason, SessionState};
 use crate::session::attempt::Recorded;
 use crate::session::environment::{Environment, Limits};
 use crate::session::reply::{ErrorClass, Refusal, Session, passes};
@@ -88,10 +88,17 @@ impl LocalState {
     }
 
     /// Records that StartSession returned a session, which is this attempt's whatever its state.
-    pub fn started(&mut self, number: i32, id: &str, state: &str, now: Timestamp, limits: &Limits) {
+    pub fn started(
+        &mut self,
+        number: i32,
+        id: &str,
+        state: impl Into<SessionState>,
+        now: Timestamp,
+        limits: &Limits,
+    ) {
         self.refused = None;
         self.trust(id);
-        let session = Session { id: id.to_owned(), state: state.to_owned(), ..Session::default() };
+        let session = Session { id: id.to_owned(), state: state.into(), ..Session::default() };
         self.unrecorded = Some(Box::new((number, session)));
         // Some sessions exist within a second.
         self.wait_until(now, now + limits.transition_interval / 2);

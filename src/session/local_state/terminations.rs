@@ -3,7 +3,7 @@
 use k8s_openapi::jiff::Timestamp;
 
 use super::{Call, LocalState, Terminated, growing};
-use crate::api::StopCause;
+use crate::api::{SessionState, StopCause};
 use crate::session::backoff::backoff;
 use crate::session::environment::Limits;
 use crate::session::reply::{ErrorClass, Look, Refusal};
@@ -11,10 +11,16 @@ use crate::session::reply::{ErrorClass, Look, Refusal};
 impl LocalState {
     /// Returns whether TerminateSession may be called for the session `id` in `state`: at once the first time, and again, with backoff, only after a
     /// look that shows that the last call had no effect.
-    pub fn may_terminate(&self, id: &str, state: Option<&str>, look: Option<&Look>, now: Timestamp) -> bool {
+    pub fn may_terminate(
+        &self,
+        id: &str,
+        state: Option<&SessionState>,
+        look: Option<&Look>,
+        now: Timestamp,
+    ) -> bool {
         let looked = matches!(look, Some(Look::Seen(_)));
         // The look may have been in an earlier reconcile, in which the rate limiter had no permit for the call.
-        let ending = state == Some("TERMINATING") && (looked || !self.lives_on);
+        let ending = state == Some(&SessionState::Terminating) && (looked || !self.lives_on);
         let waited = self.terminated.as_ref().is_none_or(|terminated| terminated.next_time <= now);
         self.trusts(id) && !ending && waited && (self.terminated.is_none() || looked || self.lives_on)
     }

@@ -2,7 +2,7 @@
 
 use k8s_openapi::jiff::Timestamp;
 
-use crate::api::{AthenaSessionStatus, StopCause};
+use crate::api::{AthenaSessionStatus, SessionState, StopCause};
 use crate::session::events::Event;
 use crate::session::refused_write;
 use crate::session::reply::{Look, Refusal, Session};
@@ -158,7 +158,7 @@ pub enum Answer {
     /// The version of the object in the API server.
     Found(Found),
     /// The id and the state of the session that StartSession returned.
-    Started(String, String),
+    Started(String, SessionState),
     /// The result of a write.
     Written(Written),
 }

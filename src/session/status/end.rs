@@ -4,7 +4,7 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
-use crate::api::{AthenaSessionSpec, AthenaSessionStatus, EndReason};
+use crate::api::{AthenaSessionSpec, AthenaSessionStatus, EndReason, SessionState};
 use crate::session::lifecycle::end_of;
 use crate::session::local_state::LocalState;
 use crate::session::reply::Session;
@@ -39,7 +39,7 @@ pub(super) fn end_reason(
     if let Some(cause) = &before.stop_cause {
         return end_of(cause);
     }
-    if session.state == "FAILED" {
+    if session.state == SessionState::Failed {
         return EndReason::SessionFailed;
     }
     let end = Moment { time: session.end_time.unwrap_or(now), is_own: session.end_time.is_none() };

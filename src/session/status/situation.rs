@@ -3,7 +3,7 @@
 use super::conditions::{Available, Row, condition};
 use super::end::{last_time_at_work, leaves_open};
 use super::text::seconds;
-use crate::api::{AthenaSession, AthenaSessionStatus, EndReason, StopCause};
+use crate::api::{AthenaSession, AthenaSessionStatus, EndReason, SessionState, StopCause};
 use crate::session::after_end::{AfterEnd, after_end};
 use crate::session::attempt::{Attempt, Recorded};
 use crate::session::environment::{Environment, Identity};
@@ -19,7 +19,7 @@ pub(crate) enum Situation {
     /// An attempt is recorded, or about to be, and the outcome of StartSession is not known.
     Starting { message: String },
     /// Athena reports a state of a session that nobody asked to stop.
-    Session { state: String },
+    Session { state: SessionState },
     /// The operator ends a session, or waits to find the one to end.
     Stopping { cause: StopCause, hindrance: Option<String> },
     /// The object is suspended and nothing lives.
@@ -44,38 +44,46 @@ pub(crate) enum Situation {
     WriteRefused { available: Available, message: String, stalled: bool },
 }
 
+/// Message about a session whose state is not known yet.
+const LOOKED_AT: &str = "the session is being looked at";
+
 impl Situation {
     /// Returns the row of the condition matrix.
     pub(crate) fn row(&self) -> Row {
         match self {
             Self::Starting { message } => Row::progressing("Starting", Available::False, message),
-            Self::Session { state } => match state.as_str() {
+            Self::Session { state } => match state {
                 // StartSession returns these states for a session that it started long ago; a look shows the current one.
-                "" | "TERMINATED" | "FAILED" => {
-                    Row::progressing("Starting", Available::False, "the session is being looked at")
+                SessionState::Terminated | SessionState::Failed => {
+                    Row::progressing("Starting", Available::False, LOOKED_AT)
                 }
-                "DEGRADED" => {
+                SessionState::Degraded => {
                     Row::progressing("ReplacingSession", Available::False, "the session is degraded")
                 }
-                "CREATING" => {
+                SessionState::Creating => {
                     Row::progressing("SessionCreating", Available::False, "Athena is creating the session")
                 }
-                "CREATED" => Row::progressing(
+                SessionState::Created => Row::progressing(
                     "SessionCreated",
                     Available::False,
                     "the session is created and not idle yet",
                 ),
-                "IDLE" => Row::ready("SessionIdle", Available::True, "the session waits for work"),
-                "BUSY" => Row::ready("SessionBusy", Available::True, "the session is at work"),
-                "TERMINATING" => Row::progressing(
+                SessionState::Idle => {
+                    Row::ready("SessionIdle", Available::True, "the session waits for work")
+                }
+                SessionState::Busy => Row::ready("SessionBusy", Available::True, "the session is at work"),
+                SessionState::Terminating => Row::progressing(
                     "SessionTerminating",
                     Available::False,
                     "the session is being ended from outside",
                 ),
-                _ => Row::progressing(
+                SessionState::Other(word) if word.is_empty() => {
+                    Row::progressing("Starting", Available::False, LOOKED_AT)
+                }
+                SessionState::Other(word) => Row::progressing(
                     "UnknownState",
                     Available::Unknown,
-                    format!("the session is in a state that this operator does not know: {state}"),
+                    format!("the session is in a state that this operator does not know: {word}"),
                 ),
             },
             Self::Stopping { cause, hindrance } => {
@@ -234,7 +242,7 @@ fn situation_at_athena(object: &AthenaSession, known: &LocalState, at: &Environm
 
 fn live(status: &AthenaSessionStatus, id: &str, known: &LocalState, at: &Environment) -> Situation {
     let state = status.state.clone().unwrap_or_default();
-    let available = matches!(state.as_str(), "IDLE" | "BUSY");
+    let available = state.takes_work();
     // A new process does not know when looks began to fail.
     let was_stale = condition(status, "Ready").is_some_and(|ready| ready.reason == "ObservationStale");
     match (&known.refused, &known.look_refused) {

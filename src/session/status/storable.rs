@@ -5,7 +5,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
 
 use super::text::bounded;
-use crate::api::{EndReason, PreviousAttempt};
+use crate::api::{EndReason, PreviousAttempt, SessionState};
 
 /// Returns `time`, if it is not before 1970: not every earlier time can be written.
 pub(super) fn time(time: Option<Time>) -> Option<Time> {
@@ -17,6 +17,14 @@ pub(super) fn reason(reason: EndReason) -> EndReason {
     match reason {
         EndReason::Other(word) => EndReason::from(bounded(&word, 64)),
         known => known,
+    }
+}
+
+/// Returns `state`, cut to the schema's bound.
+pub(super) fn state(state: &SessionState) -> SessionState {
+    match state {
+        SessionState::Other(word) => SessionState::Other(bounded(word, 64)),
+        known => known.clone(),
     }
 }
 

@@ -141,7 +141,7 @@ pub(crate) fn session(u: &mut Unstructured<'_>, spec: &AthenaSessionSpec, now: T
     let details = if u.ratio(3, 4)? { Some(Box::new(details(u, spec)?)) } else { None };
     Ok(Session {
         id: if u.ratio(7, 8)? { ID.to_owned() } else { "another-session".to_owned() },
-        state,
+        state: state.into(),
         state_change_reason: if u.arbitrary()? { Some(message(u)?) } else { None },
         start_time: time(u, now)?,
         last_modified_time: time(u, now)?,

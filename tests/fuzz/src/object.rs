@@ -373,7 +373,7 @@ impl Play<'_, '_> {
         let id = if self.u.ratio(7, 8)? { ID.to_owned() } else { "x".to_owned() + &text(self.u)? };
         let state =
             if self.u.ratio(7, 8)? { (*self.u.choose(&STATES)?).to_owned() } else { message(self.u)? };
-        Ok(Answer::Started(id, athena_operator::session::redaction::redacted(&state, &object.spec)))
+        Ok(Answer::Started(id, athena_operator::session::redaction::redacted(&state, &object.spec).into()))
     }
 
     /// What was written is not written again, and whatever waits is woken.

@@ -3,7 +3,7 @@
 
 use std::sync::LazyLock;
 
-use athena_operator::api::AthenaSessionStatus;
+use athena_operator::api::{AthenaSessionStatus, SessionState};
 use athena_operator::commands::args::Run;
 use athena_operator::session::reply::Look;
 use std::time::Duration;
@@ -12,7 +12,7 @@ static CHOSEN: LazyLock<Option<String>> = LazyLock::new(|| std::env::var("PLANTE
 
 /// A session is being ended that was ready before, after three restarts, and nobody asked for its end.
 pub(crate) fn object(status: &AthenaSessionStatus) {
-    if status.state.as_deref() == Some("TERMINATING") && status.stop_cause.is_none() {
+    if status.state == Some(SessionState::Terminating) && status.stop_cause.is_none() {
         passed(1);
         if status.ready_time.is_some() {
             passed(2);

@@ -210,7 +210,7 @@ async fn call(u: &mut Unstructured<'_>, doing: &str, athena: &Athena) -> Result<
                 .await
             {
                 Ok((id, state)) => {
-                    known.started(0, &id, &state, at.now, &at.limits);
+                    known.started(0, &id, state.clone(), at.now, &at.limits);
                     Outcome::Started { id, state }
                 }
                 Err(refusal) => {

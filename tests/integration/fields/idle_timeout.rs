@@ -125,7 +125,7 @@ async fn a_session_that_was_never_at_work_does_not_count_afresh(world: World) ->
     world.emulator.set_state(&first, Change::State { state: "FAILED".into(), reason: None })?;
     let restarted = world
         .until("unused", "restarted", |object| {
-            status(object).attempt == Some(1) && status(object).state.as_deref() == Some("IDLE")
+            status(object).attempt == Some(1) && status(object).state == Some("IDLE".into())
         })
         .await?;
     ensure!(status(&restarted).restarts == Some(1));

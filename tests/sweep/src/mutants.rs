@@ -4,7 +4,7 @@
 
 use std::sync::OnceLock;
 
-use athena_operator::api::{AthenaSession, EndReason, FINALIZER};
+use athena_operator::api::{AthenaSession, EndReason, FINALIZER, SessionState};
 use athena_operator::session::attempt::Attempt;
 use athena_operator::session::environment::Environment;
 use athena_operator::session::lifecycle::next_step;
@@ -126,7 +126,7 @@ impl Decisions for Broken {
                 Step::Start(number)
             }
             ("release-while-ending", _, Some(Look::Seen(session)))
-                if object.is_deleting() && session.state == "TERMINATING" =>
+                if object.is_deleting() && session.state == SessionState::Terminating =>
             {
                 Step::Release
             }
