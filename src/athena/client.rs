@@ -27,6 +27,7 @@ use super::credentials::OwnCredentials;
 use super::error::{
     CREDENTIALS_INVALID, Subject, WORK_GROUP_NOT_FOUND, code, is_of_transport, is_resource_not_found, refusal,
 };
+use super::http_client;
 use super::marker_search::{Lister, Part, Summary, SummaryPage};
 use super::profile_files::ProfileFiles;
 use super::rate_limiter::{Permit, Priority, RateLimiter};
@@ -100,7 +101,10 @@ impl Connection {
         let timeouts =
             TimeoutConfig::builder().operation_attempt_timeout(timeout).operation_timeout(timeout).build();
         let files = ProfileFiles::read().await.map_err(ConnectError::WrongProfile)?;
-        let config = aws_config::defaults(BehaviorVersion::latest()).profile_files(files.checked());
+        let mut config = aws_config::defaults(BehaviorVersion::latest()).profile_files(files.checked());
+        if let Some(client) = http_client::bounded() {
+            config = config.http_client(client);
+        }
         Self::new(config.timeout_config(timeouts).no_credentials().load().await)
     }
 

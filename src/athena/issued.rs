@@ -1,22 +1,15 @@
 //! Replies that issue credentials, checked before the SDK reads them. The SDK signs calls of its own with issued credentials, such as AssumeRole, and
 //! asks the instance's metadata for the role whose name they gave; it ends the process when a key cannot stand in a header, or a name in a URL.
 
-use std::fmt;
-
-use aws_config::BehaviorVersion;
-use aws_smithy_runtime::client::defaults::default_http_client_plugin_v2;
-use aws_smithy_runtime_api::client::http::{
-    HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpClient,
-    SharedHttpConnector,
-};
-use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
+use aws_smithy_runtime_api::client::http::SharedHttpClient;
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::ConnectorError;
-use aws_smithy_runtime_api::client::runtime_components::{RuntimeComponents, RuntimeComponentsBuilder};
-use aws_smithy_runtime_api::client::runtime_plugin::RuntimePlugin;
 use aws_smithy_types::body::SdkBody;
+use futures::future::FutureExt;
 use http_body_util::{BodyExt, Limited};
 use serde_json::Value;
 
+use super::http_client;
 use crate::env_vars::Kind;
 
 /// Maximum length of a reply with credentials, in bytes.
@@ -36,38 +29,7 @@ pub(super) struct Unusable(String);
 
 /// Returns the SDK's own HTTP client with that check, for a search of credentials.
 pub(super) fn http_client() -> Option<SharedHttpClient> {
-    let plugin = default_http_client_plugin_v2(BehaviorVersion::latest())?;
-    let client = plugin.runtime_components(&RuntimeComponentsBuilder::new("credentials")).http_client()?;
-    Some(SharedHttpClient::new(Client(client)))
-}
-
-#[derive(Debug)]
-struct Client(SharedHttpClient);
-
-impl HttpClient for Client {
-    fn http_connector(
-        &self,
-        settings: &HttpConnectorSettings,
-        components: &RuntimeComponents,
-    ) -> SharedHttpConnector {
-        SharedHttpConnector::new(Connector(self.0.http_connector(settings, components)))
-    }
-}
-
-struct Connector(SharedHttpConnector);
-
-impl fmt::Debug for Connector {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("Connector")
-    }
-}
-
-impl HttpConnector for Connector {
-    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
-        let names_role = request.uri().ends_with("/security-credentials/");
-        let reply = self.0.call(request);
-        HttpConnectorFuture::new(async move { checked(reply.await?, names_role).await })
-    }
+    http_client::checked(|uri, reply| checked(reply, uri.ends_with("/security-credentials/")).boxed())
 }
 
 async fn checked(mut reply: HttpResponse, names_role: bool) -> Result<HttpResponse, ConnectorError> {

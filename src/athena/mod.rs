@@ -1,6 +1,7 @@
 //! Amazon Athena: the only module that knows the AWS SDK. A failed call is a result to report, so the functions return it as data.
 //!
 //! - `client`: the calls; `error`: the meaning of their failures; `clock`: the time in replies.
+//! - `http_client`: the SDK's HTTP client with bounded replies.
 //! - `credentials`, `missing_credentials`, `issued` and `profile_files`: the operator's credentials, their sources, and the reasons for missing ones.
 //! - [`rate_limiter`]: the time and order of calls.
 //! - [`observer`]: sweeps of the work groups, which show the changes of sessions.
@@ -13,6 +14,7 @@ mod client;
 mod clock;
 mod credentials;
 mod error;
+mod http_client;
 mod issued;
 pub mod marker_search;
 pub mod metrics;

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use http::HeaderValue;
 use http::header::ACCEPT;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::api::{DeleteParams, GetParams, ObjectMeta, Patch, PatchParams, PostParams, Preconditions};
 use kube::core::Request;
 use kube::{Client, Resource, ResourceExt};
@@ -145,7 +146,7 @@ pub async fn write_finalizer(
 }
 
 /// Replaces the status of `object` by `status`. A replacement costs the server less than any patch, see `docs/benchmarks.md`. The rest of the object
-/// is left out: the server keeps its own.
+/// is left out: the server keeps its own. The reply, which is the whole object, shows whether the server has stored the status as it was sent.
 ///
 /// # Errors
 /// When the outcome is not known or the server refuses it.
@@ -166,9 +167,13 @@ pub async fn write_status(
         let body = serde_json::to_vec(&body).map_err(kube::Error::SerdeError)?;
         let replacement =
             requests(&object.metadata).replace_subresource("status", &object.name_any(), &parameters, body);
-        send(client, replacement.map_err(kube::Error::BuildRequest)?).await
+        client.request::<Stored>(replacement.map_err(kube::Error::BuildRequest)?).await
     };
-    confirmed(client, &object.metadata, outcome(STATUS, timed(request).await)).await
+    let answer = match timed(request).await {
+        Some(Ok(stored)) if !is_stored(status, &stored.status) => return Err(Error::Undone(STATUS)),
+        answer => answer.map(|answer| answer.map(|Stored { metadata, .. }| Reply { metadata })),
+    };
+    confirmed(client, &object.metadata, outcome(STATUS, answer)).await
 }
 
 /// Returns `object` as the server has it, though it may not be readable; nothing, if it is gone.
@@ -222,6 +227,14 @@ struct Reply {
     metadata: Identity,
 }
 
+/// An object in the reply to a write of its status.
+#[derive(Deserialize)]
+struct Stored {
+    metadata: Identity,
+    #[serde(default)]
+    status: Value,
+}
+
 /// Sends `request` and reads the metadata of the object in the reply.
 async fn send(client: &Client, mut request: http::Request<Vec<u8>>) -> kube::Result<Reply> {
     request.headers_mut().insert(ACCEPT, HeaderValue::from_static(METADATA));
@@ -268,7 +281,13 @@ pub async fn write_raw(
         };
         send(client, patch.map_err(kube::Error::BuildRequest)?).await
     };
-    confirmed(client, object, outcome(UNREADABLE, timed(request).await)).await
+    let answer = timed(request).await;
+    if let Some(Ok(written)) = &answer
+        && written.metadata.resource_version == object.resource_version
+    {
+        return Err(Error::Undone(UNREADABLE));
+    }
+    confirmed(client, object, outcome(UNREADABLE, answer)).await
 }
 
 /// Deletes `object` in the version that was read: one that has changed since, or was created again, stays.
@@ -322,6 +341,23 @@ async fn confirmed(
         Written::Gone if find(client, object).await? != Found::Gone => Ok(Written::Conflict),
         written => Ok(written),
     }
+}
+
+/// Returns whether `stored` is the status that was sent, but for fields from which nothing is decided: an older CustomResourceDefinition may not have
+/// one of those.
+fn is_stored(sent: &AthenaSessionStatus, stored: &Value) -> bool {
+    let decisive = |status: &AthenaSessionStatus| AthenaSessionStatus {
+        conditions: status.conditions.as_ref().map(|conditions| {
+            let bare = |condition: &Condition| Condition { message: String::new(), ..condition.clone() };
+            conditions.iter().map(bare).collect()
+        }),
+        state_change_reason: None,
+        engine_version: None,
+        dpu_execution_in_millis: None,
+        previous_attempts: None,
+        ..status.clone()
+    };
+    AthenaSessionStatus::deserialize(stored).is_ok_and(|stored| decisive(&stored) == decisive(sent))
 }
 
 fn parameters() -> PatchParams {

@@ -14,6 +14,8 @@ tests![
     a_finalizer_that_a_policy_takes_off_again_is_told_and_tried_again,
     a_deletion_after_the_end_that_a_policy_forbids_is_told,
     a_deletion_that_is_not_wanted_any_more_is_not_told,
+    a_status_without_its_session_after_a_policy_starts_nothing_twice,
+    a_stop_cause_that_a_policy_removes_is_told_and_tried_again,
     a_status_that_a_policy_refuses_is_told_by_an_event_the_log_and_a_metric,
     a_webhook_that_is_not_there_is_told,
     a_full_storage_is_logged_and_counted_and_all_goes_on_when_there_is_space,
@@ -78,13 +80,13 @@ fn policy(world: &World, matched: &Value, expression: &str, message: &str) -> Ve
 }
 
 /// A policy that changes objects of the test's namespace when they are updated, if `condition` holds.
-fn mutating_policy(world: &World, condition: &str, mutation: &Value) -> [Value; 2] {
+fn mutating_policy(world: &World, resource: &str, condition: &str, mutation: &Value) -> [Value; 2] {
     let metadata = json!({ "name": world.namespace });
     [
         json!({
             "apiVersion": "admissionregistration.k8s.io/v1", "kind": "MutatingAdmissionPolicy", "metadata": metadata,
             "spec": {
-                "failurePolicy": "Fail", "reinvocationPolicy": "Never", "matchConstraints": matched(world, "UPDATE", "athenasessions"),
+                "failurePolicy": "Fail", "reinvocationPolicy": "Never", "matchConstraints": matched(world, "UPDATE", resource),
                 "matchConditions": [{ "name": "condition", "expression": condition }], "mutations": [mutation],
             },
         }),
@@ -188,7 +190,7 @@ async fn a_finalizer_that_cannot_be_removed_is_told_while_the_object_is_being_de
     world.until_reason("etl", "SessionIdle").await?;
     // What it sets cannot be changed, so that every update fails, and for a reason that nobody who deletes an object thinks of.
     let mutation = json!({ "patchType": "ApplyConfiguration", "applyConfiguration": { "expression": "Object{spec: Object.spec{workGroup: 'mutated'}}" } });
-    let mutating = mutating_policy(&world, "true", &mutation);
+    let mutating = mutating_policy(&world, "athenasessions", "true", &mutation);
     let policy = ForNamespace::apply(&world, &mutating)?;
     updates_refused(&world, "etl", false, "workGroup").await?;
     world.delete("etl").await?;
@@ -212,7 +214,7 @@ async fn a_finalizer_that_a_policy_takes_off_again_is_told_and_tried_again(
     world: World,
 ) -> anyhow::Result<()> {
     let mutation = json!({ "patchType": "JSONPatch", "jsonPatch": { "expression": "[JSONPatch{op: 'remove', path: '/metadata/finalizers'}]" } });
-    let undoing = mutating_policy(&world, "has(object.metadata.finalizers)", &mutation);
+    let undoing = mutating_policy(&world, "athenasessions", "has(object.metadata.finalizers)", &mutation);
     world.create_with("tried", json!({ "workGroup": "spark-35", "suspend": true })).await?;
     let policy = ForNamespace::apply(&world, &undoing)?;
     let (dry_run, held) = (
@@ -233,6 +235,59 @@ async fn a_finalizer_that_a_policy_takes_off_again_is_told_and_tried_again(
     // Nothing tells that the policy is gone.
     drop(policy);
     world.until_reason("etl", "SessionIdle").await?;
+    Ok(())
+}
+
+/// A policy that takes `field` out of every status that is written, once it does.
+async fn without<'a>(world: &'a World, field: &str) -> anyhow::Result<ForNamespace<'a>> {
+    let path = format!("[JSONPatch{{op: 'remove', path: '/status/{field}'}}]");
+    let mutation = json!({ "patchType": "JSONPatch", "jsonPatch": { "expression": path } });
+    let condition = format!("has(object.status) && has(object.status.{field})");
+    let policy =
+        ForNamespace::apply(world, &mutating_policy(world, "athenasessions/status", &condition, &mutation))?;
+    world.create_with("tried", json!({ "workGroup": "spark-35", "suspend": true })).await?;
+    let (dry_run, given) = (
+        PatchParams { dry_run: true, ..PatchParams::default() },
+        Patch::Merge(json!({ "status": { field: "tried" } })),
+    );
+    let begun = std::time::Instant::now();
+    while serde_json::to_value(world.sessions.patch_status("tried", &dry_run, &given).await?)?["status"]
+        [field]
+        .is_string()
+    {
+        ensure!(begun.elapsed() < PATIENCE, "the policy does not hold");
+        tokio::time::sleep(PAUSE).await;
+    }
+    Ok(policy)
+}
+
+async fn a_status_without_its_session_after_a_policy_starts_nothing_twice(
+    world: World,
+) -> anyhow::Result<()> {
+    let policy = without(&world, "sessionId").await?;
+    let operator = world.operator()?;
+    world.create("etl").await?;
+    until_an_event_says(&world, "write the status: the API server takes the write").await?;
+    until("it is tried again", || counted(&operator, "status").is_ok_and(|count| count >= 3.0)).await?;
+    ensure!(world.calls("StartSession").len() == 1, "{:?}", world.calls("StartSession"));
+    // Nothing tells that the policy is gone.
+    drop(policy);
+    world.until("etl", "its session is recorded", |object| status(object).session_id.is_some()).await?;
+    ensure!(world.calls("StartSession").len() == 1, "{:?}", world.calls("StartSession"));
+    Ok(())
+}
+
+async fn a_stop_cause_that_a_policy_removes_is_told_and_tried_again(world: World) -> anyhow::Result<()> {
+    let operator = world.operator()?;
+    world.create("etl").await?;
+    world.until_reason("etl", "SessionIdle").await?;
+    let policy = without(&world, "stopCause").await?;
+    world.patch("etl", json!({ "spec": { "suspend": true } })).await?;
+    until_an_event_says(&world, "write the status: the API server takes the write").await?;
+    until("it is tried again", || counted(&operator, "status").is_ok_and(|count| count >= 3.0)).await?;
+    ensure!(world.calls("TerminateSession").is_empty(), "the cause is not recorded");
+    drop(policy);
+    world.until_reason("etl", "Suspended").await?;
     Ok(())
 }
 

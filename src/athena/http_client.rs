@@ -1,0 +1,77 @@
+//! The SDK's HTTP client, with a check of each reply before the SDK reads it.
+
+use std::fmt;
+
+use aws_config::BehaviorVersion;
+use aws_smithy_runtime::client::defaults::default_http_client_plugin_v2;
+use aws_smithy_runtime_api::client::http::{
+    HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpClient,
+    SharedHttpConnector,
+};
+use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
+use aws_smithy_runtime_api::client::result::ConnectorError;
+use aws_smithy_runtime_api::client::runtime_components::{RuntimeComponents, RuntimeComponentsBuilder};
+use aws_smithy_runtime_api::client::runtime_plugin::RuntimePlugin;
+use aws_smithy_types::body::SdkBody;
+use futures::future::{BoxFuture, FutureExt};
+use http_body_util::Limited;
+
+/// Maximum length of a reply, in bytes. The SDK reads a reply whole. The longest ones, a page of sessions and a session with its properties, have some
+/// hundred kilobytes.
+const LARGEST: usize = 4 << 20;
+
+/// Check of a reply, beside the URI of its request.
+pub(super) type Check = fn(&str, HttpResponse) -> BoxFuture<'static, Result<HttpResponse, ConnectorError>>;
+
+/// Returns the SDK's client, whose replies are bounded: a longer one is an error.
+pub(super) fn bounded() -> Option<SharedHttpClient> {
+    checked(|_, reply| async move { Ok(limited(reply, LARGEST)) }.boxed())
+}
+
+/// Returns the SDK's client with `check` of each reply.
+pub(super) fn checked(check: Check) -> Option<SharedHttpClient> {
+    let plugin = default_http_client_plugin_v2(BehaviorVersion::latest())?;
+    let inner = plugin.runtime_components(&RuntimeComponentsBuilder::new("replies")).http_client()?;
+    Some(SharedHttpClient::new(Client { inner, check }))
+}
+
+/// Returns `reply` with a body that fails once it is longer than `largest` bytes.
+pub(super) fn limited(reply: HttpResponse, largest: usize) -> HttpResponse {
+    reply.map(|body| SdkBody::from_body_1_x(Limited::new(body, largest)))
+}
+
+#[derive(Debug)]
+struct Client {
+    inner: SharedHttpClient,
+    check: Check,
+}
+
+impl HttpClient for Client {
+    fn http_connector(
+        &self,
+        settings: &HttpConnectorSettings,
+        components: &RuntimeComponents,
+    ) -> SharedHttpConnector {
+        let inner = self.inner.http_connector(settings, components);
+        SharedHttpConnector::new(Connector { inner, check: self.check })
+    }
+}
+
+struct Connector {
+    inner: SharedHttpConnector,
+    check: Check,
+}
+
+impl fmt::Debug for Connector {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Connector")
+    }
+}
+
+impl HttpConnector for Connector {
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        let (uri, check) = (request.uri().to_owned(), self.check);
+        let reply = self.inner.call(request);
+        HttpConnectorFuture::new(async move { check(&uri, reply.await?).await })
+    }
+}
