@@ -389,6 +389,8 @@ fn told(text: &str) -> &str {
     /// Maximum length of a text, in bytes.
     const LONGEST: usize = 4096;
     let text = text.split_once("The Canonical String").map_or(text, |(before, _)| before.trim_end());
+    // The SDK's text of a failed call to the instance's metadata shows the whole reply.
+    let text = text.split_once(" Response {").map_or(text, |(before, _)| before.trim_end_matches([':', ' ']));
     &text[..text.floor_char_boundary(LONGEST)]
 }
 

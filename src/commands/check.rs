@@ -99,7 +99,9 @@ impl Checked {
             .filter(|_| self.hopeless.is_none())
             .into_iter()
             .for_each(|problem| self.report.problem(problem));
-        let statement = (verdict != Verdict::Allowed).then(|| Statement::allow(action, resource));
+        // A policy changes nothing about the refusal after which no call can show a permission.
+        let is_wanted = verdict != Verdict::Allowed && self.hopeless.is_none() && !resource.is_empty();
+        let statement = is_wanted.then(|| Statement::allow(action, resource));
         self.report.permissions.push(Permission {
             action: action.into(),
             work_group: work_group.map(str::to_owned),
@@ -225,18 +227,12 @@ impl Checked {
         if self.report.permissions.iter().any(|permission| permission.action == PASS_ROLE) {
             return;
         }
-        let (why, role) = if let Some(role) = self.role.clone() {
-            (
-                "only a session that is started with the role shows it; `aws iam simulate-principal-policy` can tell",
-                role,
-            )
+        let why = if self.role.is_some() {
+            "only a session that is started with the role shows it; `aws iam simulate-principal-policy` can tell"
         } else {
-            (
-                "needed only for AthenaSessions with an executionRole: give that with --execution-role",
-                self.resources.role("EXECUTION-ROLE"),
-            )
+            "needed only for AthenaSessions with an executionRole: give that with --execution-role"
         };
-        self.tell(PASS_ROLE, None, Judgement::not_checked(why), vec![role]);
+        self.tell(PASS_ROLE, None, Judgement::not_checked(why), self.role.clone().into_iter().collect());
     }
 }
 

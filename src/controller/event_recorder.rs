@@ -237,7 +237,7 @@ mod tests {
     }
 
     fn event() -> Event {
-        retained(&Retained { session_id: None, work_group: None, region: None })
+        retained(&Retained { uid: "u".into(), session_id: None, work_group: None, region: None })
     }
 
     fn object() -> ObjectMeta {

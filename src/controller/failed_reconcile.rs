@@ -95,7 +95,10 @@ impl Operator {
                     self.publisher.publish(&object.metadata, event);
                 }
             }
-            Err(error) => warn!("the status cannot say so: {}", self.redact_error(object, &error).await),
+            Err(error) => warn!(
+                "the write of the status that reports this has failed, too: {}",
+                self.redact_error(object, &error).await
+            ),
         }
         is_news
     }

@@ -20,7 +20,7 @@ use crate::runtime::workqueue::Priority;
 use crate::session::backoff::backoff;
 use crate::session::events;
 use crate::session::invalid_object::{Action, plan, unreadable_field};
-use crate::session::local_state::LocalState;
+use crate::session::local_state::{Call, LocalState};
 use crate::session::pass::{Answer, End, Leak, Pass, Request, Write, Written, due_time, resting_step};
 use crate::session::refused_write;
 use crate::session::reply::{ErrorClass, Refusal};
@@ -242,7 +242,7 @@ impl Operator {
             Ok((id, state)) => Answer::Started(id, state),
             Err(refusal) => {
                 let refusal = self.redact_refusal(object, refusal).await;
-                log_refusal("StartSession", &refusal);
+                log_refusal(Call::Start, &refusal);
                 Answer::Refused(refusal)
             }
         })
@@ -274,7 +274,7 @@ impl Operator {
             }
             Err(refusal) => {
                 let refusal = self.redact_refusal(object, refusal).await;
-                log_refusal("TerminateSession", &refusal);
+                log_refusal(Call::Terminate, &refusal);
                 Answer::Refused(refusal)
             }
         }
@@ -294,12 +294,12 @@ impl Operator {
             }
             Write::RemoveFinalizer => self.release(object, pass, memory).await,
             Write::Delete => {
-                info!("the time after the end is over: the object is deleted");
+                info!("ttlSecondsAfterFinished has passed: the object is deleted");
                 self.counted("object", writes::delete(&self.client, object).await)
             }
             Write::Status { status, .. } => {
                 if let Step::Hold(refusal) | Step::Reject(_, refusal) = pass.step() {
-                    log_refusal("GetWorkGroup", refusal);
+                    log_refusal(Call::WorkGroup, refusal);
                 }
                 let written =
                     self.counted("status", writes::write_status(&self.client, object, status).await)?;
@@ -396,7 +396,7 @@ impl Operator {
 
     /// Counts and logs a session that runs on without its object: the log line is the last trace of it in the cluster.
     fn retain(&self, object: &ObjectMeta, retained: &Retained) {
-        let Retained { session_id, work_group, region } = retained;
+        let Retained { session_id, work_group, region, .. } = retained;
         let event = events::retained(retained);
         warn!(reason = &*event.reason, session_id, work_group, region, "{}", event.note);
         self.metrics.retained(
@@ -444,13 +444,8 @@ fn log_leak(session_id: &str, leak: Leak) {
     }
 }
 
-fn log_refusal(operation: &str, refusal: &Refusal) {
-    warn!(
-        reason = refusal.reason,
-        request_id = refusal.request_id,
-        "{operation} is refused: {}",
-        refusal.message
-    );
+fn log_refusal(call: Call, refusal: &Refusal) {
+    warn!(reason = refusal.reason, request_id = refusal.request_id, "{}", call.message(refusal));
 }
 
 fn log_change(before: Option<&AthenaSessionStatus>, after: &AthenaSessionStatus) {

@@ -13,6 +13,7 @@ use serde::de::IgnoredAny;
 use serde_json::{Value, json};
 
 use crate::api::{AthenaSession, AthenaSessionSpec, AthenaSessionStatus, FIELD_MANAGER, FINALIZER};
+use crate::runtime::kubernetes::error_text;
 use crate::session::pass::{Found, Written};
 use crate::session::refused_write::{ADD_FINALIZER, DELETE, REMOVE_FINALIZER, STATUS, UNREADABLE};
 
@@ -28,7 +29,7 @@ const READ: &str = "read the object";
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The server refused the request, or could not be reached.
-    #[error("cannot {0}: {said}", said = text(.1))]
+    #[error("cannot {0}: {said}", said = error_text(.1))]
     Api(&'static str, #[source] Box<kube::Error>),
     /// There was no answer in time.
     #[error("cannot {0}: no answer from the API server in time")]
@@ -41,8 +42,8 @@ pub enum Error {
     Unreadable,
 }
 
-const UNDONE: &str =
-    "the API server takes the write, but without effect: a mutating policy or webhook undoes it";
+const UNDONE: &str = "the API server accepts the write and does not store it as it was sent: a mutating policy or webhook changes it, \
+                      or the CustomResourceDefinition is another version's";
 
 impl Error {
     /// Returns the kind of the failure, without the server's text.
@@ -85,18 +86,6 @@ impl Error {
         let kube::Error::Api(status) = error.as_ref() else { return None };
         let seconds = status.details.as_ref()?.retry_after_seconds;
         (seconds > 0).then(|| Duration::from_secs(seconds.into()).min(LONGEST))
-    }
-}
-
-/// Returns the server's message, or the failure of the connection to it. kube's own text repeats the message in details for developers, once more
-/// escaped.
-fn text(error: &kube::Error) -> String {
-    match error {
-        kube::Error::Api(status) if status.message.is_empty() => {
-            format!("HTTP {} {}", status.code, status.reason)
-        }
-        kube::Error::Api(status) => status.message.clone(),
-        other => other.to_string(),
     }
 }
 

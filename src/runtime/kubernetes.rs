@@ -283,3 +283,15 @@ pub fn leading_client(
     });
     Ok(Client::new(gate, namespace))
 }
+
+/// Returns the server's message, or the failure of the connection to it. kube's own text repeats the message in details for developers, once more
+/// escaped.
+pub fn error_text(error: &kube::Error) -> String {
+    match error {
+        kube::Error::Api(status) if status.message.is_empty() => {
+            format!("HTTP {} {}", status.code, status.reason)
+        }
+        kube::Error::Api(status) => status.message.clone(),
+        other => other.to_string(),
+    }
+}

@@ -13,6 +13,7 @@ use kube::{Api, Client};
 use tokio::sync::oneshot;
 use tracing::{info, warn};
 
+use crate::runtime::kubernetes::error_text;
 use crate::runtime::leadership::Office;
 use crate::runtime::options::{duration, name, namespace};
 
@@ -142,6 +143,7 @@ pub async fn run(
     let mut watch = Watch::default();
     let mut term: Option<Term> = None;
     let mut told = None;
+    let mut failures = Failures::default();
     loop {
         let result = match &term {
             Some(Term { end, lease }) => renew(&mut apis, lease, &candidate, *end).await,
@@ -179,11 +181,7 @@ pub async fn run(
                     told = Some(holder);
                 }
             }
-            Err(Some(error)) => warn!(lease = candidate.name, "cannot take or renew the lease: {error}"),
-            Err(None) => warn!(
-                lease = candidate.name,
-                "cannot take or renew the lease: no answer from the API server in time"
-            ),
+            Err(error) => failures.log(&candidate, error.as_ref()),
         }
         let end = term.as_ref().map(|term| term.end);
         if end.is_some_and(|end| end <= Instant::now()) {
@@ -198,6 +196,27 @@ pub async fn run(
                 give_back(&apis[0], &candidate).await;
             }
             return;
+        }
+    }
+}
+
+/// Failed tries to take or renew the lease that were logged.
+#[derive(Default)]
+struct Failures {
+    last: Option<(String, Instant)>,
+}
+
+impl Failures {
+    /// Minimum time between two lines about the same failure.
+    const PAUSE: Duration = Duration::from_mins(1);
+
+    /// Logs a failure; one that repeats, once a minute. `None` is a missing answer.
+    fn log(&mut self, candidate: &Candidate, error: Option<&kube::Error>) {
+        let text = error.map_or_else(|| "no answer from the API server in time".to_owned(), error_text);
+        let is_logged = |(last, time): &(String, Instant)| *last == text && time.elapsed() < Self::PAUSE;
+        if !self.last.as_ref().is_some_and(is_logged) {
+            warn!(lease = candidate.name, "cannot take or renew the lease: {text}");
+            self.last = Some((text, Instant::now()));
         }
     }
 }
@@ -226,9 +245,11 @@ async fn renew(
                 match write(second, lease.clone(), candidate).await {
                     Ok(turn) => return turn,
                     // The first request may yet be answered.
-                    Err(error) => {
-                        warn!(lease = candidate.name, "cannot renew the lease on another connection: {error}")
-                    }
+                    Err(error) => warn!(
+                        lease = candidate.name,
+                        "cannot renew the lease on another connection: {}",
+                        error_text(&error)
+                    ),
                 }
                 tokio::time::sleep(retry(candidate)).await;
             }

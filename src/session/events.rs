@@ -1,8 +1,8 @@
-//! The Kubernetes event of each change. One table, [`EVENTS`], gives each event's meaning and type; the documentation is made from it.
+//! The Kubernetes event of each change. The table [`REASONS`](crate::api::REASONS) gives the type of each event.
 
 use std::borrow::Cow;
 
-use crate::api::{AthenaSession, AthenaSessionStatus};
+use crate::api::{self, AthenaSession, AthenaSessionStatus, MARKER_PREFIX};
 use crate::session::local_state::{Call, LocalState};
 use crate::session::refused_write;
 use crate::session::reply::{Refusal, Session};
@@ -27,209 +27,12 @@ pub struct Event {
     pub refusal: Option<&'static str>,
 }
 
-/// The common fields of all events with one reason.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Kind {
-    /// CamelCase reason.
-    pub reason: &'static str,
-    /// True for type Warning, false for Normal.
-    pub warning: bool,
-    /// Meaning of the event. The condition of the same reason means the same.
-    pub meaning: &'static str,
-    /// Advice for a person.
-    pub cure: &'static str,
-}
-
-const fn normal(reason: &'static str, meaning: &'static str, cure: &'static str) -> Kind {
-    Kind { reason, warning: false, meaning, cure }
-}
-
-const fn warning(reason: &'static str, meaning: &'static str, cure: &'static str) -> Kind {
-    Kind { reason, warning: true, meaning, cure }
-}
-
 /// Maximum length of an event's note, in bytes.
 const LONGEST_NOTE: usize = 1024;
 
-const NOTHING: &str = "nothing";
-const RUN_AGAIN: &str =
-    "read the message; to run it again, suspend and resume the object, or set `restartPolicy: OnFailure`";
-const WAIT: &str = "wait, end other sessions, or ask AWS for a larger quota";
-
-/// Every event, in the order of a session's life.
-pub const EVENTS: &[Kind] = &[
-    normal("SessionStarted", "StartSession named the session of the attempt", NOTHING),
-    normal("SessionIdle", "the session waits for work", NOTHING),
-    normal("SessionBusy", "the session is at work", NOTHING),
-    normal(
-        "UnknownState",
-        "Athena shows a state that this version does not know; the session counts as live",
-        "look at the session in Athena's console",
-    ),
-    normal("SessionTerminating", "the session is being ended, and not by the operator", "wait for the end"),
-    normal("Suspending", "the object is suspended, and its session is being ended or not found yet", NOTHING),
-    normal(
-        "Suspended",
-        "the object is suspended and nothing of it lives",
-        "set `suspend` to false to start a session",
-    ),
-    normal(
-        "IdleTimeout",
-        "the session ended, and can have been idle for its timeout; the message names the times",
-        "nothing, or suspend and resume to run it again",
-    ),
-    normal(
-        "DeadlineExceeded",
-        "the active deadline is over: the session is being ended, or has been",
-        "nothing, or suspend and resume to run it again",
-    ),
-    warning(
-        "ReplacingSession",
-        "the session is degraded or was not ready in time and is being ended",
-        "wait for the end",
-    ),
-    warning(
-        "RestartingAfterFailure",
-        "the attempt has failed and another follows",
-        "read the message; if it goes on, look at the session's logs",
-    ),
-    warning("SessionFailed", "the session failed, or ended before it was ever idle", RUN_AGAIN),
-    warning(
-        "SessionDegraded",
-        "Athena reported the session as DEGRADED, and the operator ended it",
-        RUN_AGAIN,
-    ),
-    warning(
-        "StartupDeadlineExceeded",
-        "the session was not ready within its startup deadline, and the operator ended it",
-        RUN_AGAIN,
-    ),
-    warning("StoppedOutside", "somebody else ended the session, too early for its idle timeout", RUN_AGAIN),
-    warning(
-        "SessionVanished",
-        "Athena does not know the session any more, too early for its idle timeout",
-        RUN_AGAIN,
-    ),
-    warning("Throttled", "Athena refuses a call for its rate; it is tried for as long as it takes", "wait"),
-    warning(
-        "QuotaExceeded",
-        "the account has no session left; the start is tried for as long as it takes",
-        WAIT,
-    ),
-    warning(
-        "CapacityUnavailable",
-        "Athena has no capacity for the account; the start is tried for as long as it takes",
-        WAIT,
-    ),
-    warning(
-        "AthenaUnavailable",
-        "Athena does not answer; the operator asks again with the same token",
-        "if it goes on, look at the network",
-    ),
-    warning(
-        "WorkGroupNotFound",
-        "the work group does not exist",
-        "create it; if the name is wrong, create another AthenaSession",
-    ),
-    warning("WorkGroupDisabled", "the work group is disabled", "enable it"),
-    warning(
-        "WorkGroupNotSpark",
-        "the engine of the work group is not Apache Spark",
-        "change the engine, or create another AthenaSession",
-    ),
-    warning(
-        "AccessDenied",
-        "IAM refuses a call; the message names caller, action and resource",
-        "mend the operator's IAM policy",
-    ),
-    warning(
-        "CredentialsInvalid",
-        "the operator's AWS credentials are missing, wrong, revoked or expired",
-        "mend the credentials where the operator gets them from; it looks for them again by itself",
-    ),
-    warning(
-        "AccountChanged",
-        "the operator was given credentials of another account than it works in, and makes no call with them",
-        "give it credentials of its account again, or restart it to have it work in the other one",
-    ),
-    warning(
-        "WrongRegion",
-        "the endpoint is that of another region than the operator works in",
-        "mend `AWS_REGION` or the endpoint of the operator (`aws.region`, `aws.endpointUrl` of the chart), and restart it",
-    ),
-    warning(
-        "ClockSkew",
-        "the clock of the operator's node is wrong by more than five minutes, and could not be corrected by the time in AWS's replies",
-        "set the node's clock",
-    ),
-    warning("NotFound", "something that StartSession names does not exist", "read the message"),
-    warning("Refused", "a call is refused with a text that this version does not know", "read the message"),
-    warning(
-        "InvalidRequest",
-        "StartSession refuses the request for good, or the operator knows that it would",
-        "create another AthenaSession",
-    ),
-    warning(
-        "TokenMismatch",
-        "Athena has seen the token with another request; the operator looks for the session by its marker",
-        "wait; if none is found, suspend and resume the object, or create another AthenaSession",
-    ),
-    warning(
-        "SessionAlreadyExists",
-        "Athena says that the session exists already; the operator looks for it by its marker",
-        "wait; if none is found, suspend and resume the object, or create another AthenaSession",
-    ),
-    warning(
-        "MarkerMismatch",
-        "a session carries the marker of the object, with another role or engine configuration; it is not adopted",
-        "find out who started it, and end it",
-    ),
-    warning(
-        "ObservationStale",
-        "the session could not be looked at for ten minutes; the status shows what was seen last",
-        "read the message and the operator's log",
-    ),
-    warning(
-        "IdentityChanged",
-        "the operator works in another region or account than that of the attempt, or cannot tell its account, and starts and ends nothing for it",
-        "run the operator there again, or delete the object with `deletionPolicy: Retain`, which an administrator may have to set",
-    ),
-    warning(
-        "ObjectInvalid",
-        "this version of the operator cannot read the object: it was stored under another schema, or somebody else wrote its status",
-        "mend the field that the message names, or run the version that wrote it",
-    ),
-    warning(
-        "TerminateRefused",
-        "the session lives on, and TerminateSession is refused",
-        "mend the operator's IAM policy, or end the session by hand",
-    ),
-    warning(
-        "TTLUnderGitOps",
-        "Flux or Argo CD applies the object and it has `ttlSecondsAfterFinished`: the tool will create it again each time, and a new session is paid for",
-        "remove `ttlSecondsAfterFinished`",
-    ),
-    warning(
-        refused_write::REASON,
-        "the API server refuses a write to the object: a policy, a webhook, a missing right, a full storage; it is tried again for as long as it takes",
-        "read the message; mend what refuses the write, or change the object as it asks",
-    ),
-    normal(
-        "Deleting",
-        "the object is being deleted; the message says what that waits for",
-        "wait, or do what the message says",
-    ),
-    normal("SessionEnded", "nothing of the object lives, and it is let go", NOTHING),
-    warning(
-        "SessionRetained",
-        "the object is let go with `deletionPolicy: Retain`; its session may run on, unowned and billed",
-        "end the session by hand when it is not needed any more",
-    ),
-];
-
 fn new(reason: &str, note: &str, action: &'static str) -> Event {
-    let (warning, reason) = match EVENTS.iter().find(|kind| kind.reason == reason) {
-        Some(kind) => (kind.warning, kind.reason.into()),
+    let (warning, reason) = match api::reason(reason) {
+        Some(row) => (row.warning, row.word.into()),
         // A reason from a later release's status.
         None => (true, reason.to_owned().into()),
     };
@@ -355,12 +158,13 @@ pub fn retained(retained: &Retained) -> Event {
     let note = match &retained.session_id {
         Some(id) => {
             format!(
-                "session {id}{place} may run on and be billed: the object is let go with deletionPolicy Retain, and nothing else owns it"
+                "session {id}{place} may run on and be billed: the object was deleted with deletionPolicy Retain, and nothing else owns it"
             )
         }
         None => format!(
-            "a session{place} may have been started and run on: the object is let go with deletionPolicy Retain; look for its UID in the descriptions \
-             of the work group's sessions"
+            "a session{place} may have been started, and may run on and be billed: the object was deleted with deletionPolicy Retain, and nothing else owns it; \
+             its description contains {MARKER_PREFIX}{}",
+            retained.uid
         ),
     };
     new("SessionRetained", &note, "Delete")

@@ -60,7 +60,7 @@ fn situations() -> Vec<Situation> {
         Situation::Refused { reason: "AccountChanged", message: message(), stalled: false },
     ];
     all.extend(states.map(|state| Situation::Session { state: state.into() }));
-    all.extend(causes.map(|cause| Situation::Stopping { cause, hindrance: None }));
+    all.extend(causes.map(|cause| Situation::Stopping { cause, is_found: true, hindrance: None }));
     all.extend(ends.map(|reason| Situation::Over { reason, message: message() }));
     all.extend(CATALOGUE.iter().map(|entry| match entry.class {
         ErrorClass::Unanswered => Situation::Starting { message: message() },
@@ -86,7 +86,12 @@ fn every_event_that_occurs_is_in_the_table_and_every_row_occurs() {
         [Step::Start(0), Step::Terminate].map(told).into_iter().flatten()
     });
     let live = object(json!({}), json!({ "attempt": 0, "sessionId": "s" }));
-    let run_on = Retained { session_id: Some("s".into()), work_group: Some("w".into()), region: None };
+    let run_on = Retained {
+        uid: "u".into(),
+        session_id: Some("s".into()),
+        work_group: Some("w".into()),
+        region: None,
+    };
     let started = Outcome::Started { id: "s".into(), state: "CREATING".into() };
     let starting = status_of(&Situation::Session { state: "CREATING".into() });
     let mut mortal = object(json!({ "labels": { "argocd.argoproj.io/instance": "etl" } }), Value::Null);
@@ -107,19 +112,19 @@ fn every_event_that_occurs_is_in_the_table_and_every_row_occurs() {
         ])
         .collect();
     let reasons: BTreeSet<&str> = occurring.iter().map(|event| &*event.reason).collect();
-    let rows: BTreeSet<&str> = EVENTS.iter().map(|kind| kind.reason).collect();
+    let rows: BTreeSet<&str> = crate::api::REASONS.iter().map(|kind| kind.word).collect();
     assert_eq!(reasons, rows);
-    assert_eq!(EVENTS.len(), rows.len(), "a reason has two rows");
-    for kind in EVENTS {
+    assert_eq!(crate::api::REASONS.len(), rows.len(), "a reason has two rows");
+    for kind in crate::api::REASONS {
         assert!(
             occurring
                 .iter()
-                .filter(|event| event.reason == kind.reason)
+                .filter(|event| event.reason == kind.word)
                 .all(|event| event.warning == kind.warning),
             "{}",
-            kind.reason
+            kind.word
         );
-        assert!(!kind.meaning.is_empty() && !kind.cure.is_empty(), "{}", kind.reason);
+        assert!(!kind.meaning.is_empty() && !kind.advice.is_empty(), "{}", kind.word);
     }
 }
 
@@ -185,12 +190,14 @@ fn the_event_of_a_refusal_that_goes_on_standing_names_its_request() {
     let message = || "StartSession is refused: no".to_owned();
     let stalled =
         told(start, Situation::Refused { reason: "AccessDenied", message: message(), stalled: true });
-    assert_eq!(stalled, ("AccessDenied".into(), "StartSession is refused: no (AWS request id r-1)".into()));
+    let expected = "StartSession is refused: no; correct the operator's IAM policy (AWS request id r-1)";
+    assert_eq!(stalled, ("AccessDenied".into(), expected.into()));
     let lives_on = told(end, Situation::TerminateRefused { available: true, message: "it lives on".into() });
     assert_eq!(lives_on, ("TerminateRefused".into(), "it lives on (AWS request id r-1)".into()));
     let other =
         told(start, Situation::Refused { reason: "MarkerMismatch", message: message(), stalled: true });
-    assert_eq!(other, ("MarkerMismatch".into(), message()));
+    let expected = message() + "; find out who started it, and end it";
+    assert_eq!(other, ("MarkerMismatch".into(), expected));
 }
 
 #[test]
@@ -299,7 +306,7 @@ fn a_note_has_no_more_than_its_1024_bytes() {
 fn a_retained_session_is_told_with_its_id_work_group_and_region() {
     let run_on = |id: Option<&str>, work_group: Option<&str>, region: Option<&str>| {
         let [session_id, work_group, region] = [id, work_group, region].map(|text| text.map(str::to_owned));
-        let event = retained(&Retained { session_id, work_group, region });
+        let event = retained(&Retained { uid: "u".into(), session_id, work_group, region });
         assert!(event.warning && event.reason == "SessionRetained", "{event:?}");
         event.note.into_string()
     };
@@ -310,7 +317,7 @@ fn a_retained_session_is_told_with_its_id_work_group_and_region() {
     assert!(run_on(Some("s"), None, None).starts_with("session s may run on"));
     assert!(
         run_on(None, Some("w"), None)
-            .starts_with("a session in work group w may have been started and run on: ")
+            .starts_with("a session in work group w may have been started, and may run on and be billed: ")
     );
     assert!(run_on(None, None, Some("r")).starts_with("a session in region r may have been started"));
 }

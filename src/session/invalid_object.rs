@@ -58,7 +58,7 @@ pub fn plan(object: &Value, field: &str, now: Timestamp) -> Action {
         return Action::Release(json!({ "metadata": { "resourceVersion": version, "finalizers": others } }));
     }
     let cure = format!(
-        "this version of the operator cannot read the object, and makes no call for it: mend {field}"
+        "this version of the operator cannot read the object, and makes no call for it: correct {field}"
     );
     let message = if held {
         format!("{cure}; {}", way_out(text("/metadata/name"), text("/metadata/namespace")))
@@ -135,7 +135,7 @@ mod tests {
         let mut object = object(json!({}));
         let Action::Report { patch, message } = plan(&object, "spec.x", now()) else { panic!("a report") };
         assert!(
-            message.contains("mend spec.x") && message.contains("kubectl patch athenasession n -n ns"),
+            message.contains("correct spec.x") && message.contains("kubectl patch athenasession n -n ns"),
             "{message}"
         );
         assert_eq!(patch["metadata"]["resourceVersion"], "7");

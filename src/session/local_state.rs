@@ -152,22 +152,29 @@ impl Refused {
 
     /// Returns the text of the refusal for conditions and events.
     pub fn message(&self) -> String {
+        self.call.message(&self.refusal)
+    }
+}
+
+impl Call {
+    /// Returns the text of a refusal of this call, for conditions, events and the log.
+    pub fn message(self, refusal: &Refusal) -> String {
         // A text that follows, such as the command that releases the object, must have its place in the message of a condition.
         const LONGEST: usize = 2048;
-        let operation = match self.call {
+        let operation = match self {
             Call::WorkGroup => "GetWorkGroup",
             Call::Start => "StartSession",
             Call::Look => "GetSession",
             Call::Search => "ListSessions",
             Call::Terminate => "TerminateSession",
         };
-        let said: String = self.refusal.message.chars().take(LONGEST).collect();
-        match self.refusal.class {
+        let said: String = refusal.message.chars().take(LONGEST).collect();
+        match refusal.class {
             ErrorClass::Unanswered => format!("{operation} is not answered: {said}"),
             ErrorClass::NotSent => format!("{operation} cannot be sent: {said}"),
             // Athena has refused nothing, or its refusal would have a request id: the operator itself found the fault.
             ErrorClass::MayHeal | ErrorClass::Rejected
-                if self.call == Call::WorkGroup && self.refusal.request_id.is_none() =>
+                if self == Call::WorkGroup && refusal.request_id.is_none() =>
             {
                 format!("StartSession is not called: {said}")
             }

@@ -10,6 +10,8 @@ use crate::session::ownership::attempt;
 /// Session that may run on, unowned and billed, once an object is released with `deletionPolicy: Retain`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Retained {
+    /// UID of the object.
+    pub uid: String,
     /// Athena's id of the session; none where only the attempt is recorded, or where the id could not be read.
     pub session_id: Option<String>,
     /// The work group, where it could be read.
@@ -32,7 +34,8 @@ impl Retained {
             Attempt::None if !known.finalizer_added => (None, None),
             Attempt::None | Attempt::Withdrawn(_) | Attempt::Over(..) => return None,
         };
-        Some(Self { session_id, work_group: Some(object.spec.work_group.clone()), region })
+        let uid = object.metadata.uid.clone().unwrap_or_default();
+        Some(Self { uid, session_id, work_group: Some(object.spec.work_group.clone()), region })
     }
 
     /// Returns the session that may run on when an object is released that this version cannot read. A text of the object counts only if it looks
@@ -46,6 +49,7 @@ impl Retained {
             (plain && !text.is_empty() && text.len() <= LONGEST).then(|| text.to_owned())
         };
         Self {
+            uid: word("/metadata/uid").unwrap_or_default(),
             session_id: word("/status/sessionId"),
             work_group: word("/spec/workGroup"),
             region: word("/status/region"),
@@ -79,6 +83,7 @@ mod tests {
     fn what_runs_on_is_told_as_far_as_it_is_recorded() {
         let retained = |id: Option<&str>, region: Option<&str>| {
             Some(Retained {
+                uid: "u".into(),
                 session_id: id.map(str::to_owned),
                 work_group: Some("w".into()),
                 region: region.map(str::to_owned),
@@ -121,6 +126,7 @@ mod tests {
         assert_eq!(
             told,
             Retained {
+                uid: "u".into(),
                 session_id: Some("s-1".into()),
                 work_group: Some("w".into()),
                 region: Some("eu-west-1".into())
@@ -133,7 +139,7 @@ mod tests {
             other["spec"]["workGroup"] = text;
             assert_eq!(
                 Retained::of_unreadable(&other),
-                Retained { session_id: None, work_group: None, region: None }
+                Retained { uid: "u".into(), session_id: None, work_group: None, region: None }
             );
         }
     }

@@ -316,7 +316,7 @@ impl Enumeration {
         assert_eq!(status.observed_generation, object.metadata.generation);
         let held = object.finalizers().iter().any(|name| name == FINALIZER);
         // Where nothing lives, the next step lets it go.
-        let waits = deleting && held && ready.message != "nothing of the session lives";
+        let waits = deleting && held && ready.message != "no session of the object runs";
         assert!(
             !waits || ready.message.contains("kubectl patch athenasession"),
             "what lets it go? {}",

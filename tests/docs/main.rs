@@ -20,8 +20,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use athena_operator::api::AthenaSession;
+use athena_operator::api::REASONS;
 use athena_operator::athena::CATALOGUE;
-use athena_operator::session::events::EVENTS;
 use athena_operator::session::reply::ErrorClass;
 use k8s_openapi::api::batch::v1::CronJob;
 use k8s_openapi::api::core::v1::ResourceQuota;
@@ -130,7 +130,7 @@ fn every_reason_of_ready_and_every_event_occurs_and_is_explained() {
     }
     let conditions = tables::reasons().filter(|reason| !tables::only_event(reason)).collect::<BTreeSet<_>>();
     assert_eq!(reasons, conditions);
-    let events: BTreeSet<&str> = EVENTS.iter().map(|kind| kind.reason).collect();
+    let events: BTreeSet<&str> = REASONS.iter().map(|row| row.word).collect();
     assert_eq!(all.events.iter().map(String::as_str).collect::<BTreeSet<_>>(), events);
 }
 

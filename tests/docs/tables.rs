@@ -4,13 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
 use athena_operator::api::{AthenaSession, EndReason};
+use athena_operator::api::{REASONS, Reason};
 use athena_operator::athena::{CATALOGUE, Operations, Text};
 use athena_operator::commands::args::Cli;
 use athena_operator::controller::metrics;
 use athena_operator::session::after_end::{AfterEnd, after_end};
 use athena_operator::session::backoff::backoff;
 use athena_operator::session::environment::{Environment, Identity, Limits};
-use athena_operator::session::events::{EVENTS, Kind};
 use athena_operator::session::reply::ErrorClass;
 use clap::CommandFactory;
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
@@ -32,8 +32,8 @@ pub(crate) fn reasons() -> impl Iterator<Item = &'static str> {
     let own = CONDITIONS
         .into_iter()
         .map(|(reason, _)| reason)
-        .filter(|reason| EVENTS.iter().all(|kind| kind.reason != *reason));
-    own.chain(EVENTS.iter().map(|kind| kind.reason))
+        .filter(|reason| REASONS.iter().all(|row| row.word != *reason));
+    own.chain(REASONS.iter().map(|row| row.word))
 }
 
 /// Whether `reason` is never one of a condition.
@@ -44,7 +44,7 @@ pub(crate) fn only_event(reason: &str) -> bool {
 /// What conditions with `reason` mean.
 pub(crate) fn meaning(reason: &str) -> Option<&'static str> {
     let own = CONDITIONS.iter().find(|(own, _)| *own == reason).map(|(_, meaning)| *meaning);
-    own.or_else(|| EVENTS.iter().find(|kind| kind.reason == reason).map(|kind| kind.meaning))
+    own.or_else(|| athena_operator::api::reason(reason).map(|row| row.meaning))
 }
 
 /// The diagram of the kinds of attempt and the steps between them.
@@ -175,11 +175,11 @@ pub(crate) fn metrics() -> String {
 
 /// The events.
 pub(crate) fn events() -> String {
-    let row = |kind: &Kind| {
-        let type_ = if kind.warning { "Warning" } else { "Normal" };
-        [type_.to_owned(), code(kind.reason), kind.meaning.to_owned(), kind.cure.to_owned()]
+    let row = |row: &Reason| {
+        let type_ = if row.warning { "Warning" } else { "Normal" };
+        [type_.to_owned(), code(row.word), row.meaning.to_owned(), row.advice.to_owned()]
     };
-    table(["type", "reason", "meaning", "what to do"], EVENTS.iter().map(row))
+    table(["type", "reason", "meaning", "what to do"], REASONS.iter().map(row))
 }
 
 /// The catalogue of refusals.

@@ -253,7 +253,7 @@ async fn a_deletion_that_waits_says_for_what_and_retain_releases_it(world: World
             ready.reason == "Deleting"
                 && ready.message.contains("athena:TerminateSession")
                 && ready.message.contains("\"deletionPolicy\":\"Retain\"")
-                && ready.message.contains("an administrator may have to do")
+                && ready.message.contains("may need an administrator")
         })
     };
     world.until("stuck", "told what it waits for", told).await?;

@@ -395,7 +395,7 @@ async fn deleting_after_one_start_that_was_not_answered_and_others_that_were_not
         .await?;
     ensure!(
         ready_condition(&object)
-            .is_some_and(|ready| ready.message.contains("proof that StartSession started nothing")),
+            .is_some_and(|ready| ready.message.contains("proof that StartSession started no session")),
         "{object:?}"
     );
     Ok(())

@@ -229,8 +229,8 @@ async fn a_finalizer_that_a_policy_takes_off_again_is_told_and_tried_again(
     let _operator = world.operator()?;
     world.create("etl").await?;
     until_told(&world, "etl", "refuses to let the operator add the finalizer: ").await?;
-    until_told(&world, "etl", "without effect").await?;
-    until_an_event_says(&world, "without effect").await?;
+    until_told(&world, "etl", "does not store it as it was sent").await?;
+    until_an_event_says(&world, "does not store it as it was sent").await?;
     ensure!(world.calls("StartSession").is_empty(), "{:?}", world.calls("StartSession"));
     // Nothing tells that the policy is gone.
     drop(policy);
@@ -267,7 +267,7 @@ async fn a_status_without_its_session_after_a_policy_starts_nothing_twice(
     let policy = without(&world, "sessionId").await?;
     let operator = world.operator()?;
     world.create("etl").await?;
-    until_an_event_says(&world, "write the status: the API server takes the write").await?;
+    until_an_event_says(&world, "write the status: the API server accepts the write").await?;
     until("it is tried again", || counted(&operator, "status").is_ok_and(|count| count >= 3.0)).await?;
     ensure!(world.calls("StartSession").len() == 1, "{:?}", world.calls("StartSession"));
     // Nothing tells that the policy is gone.
@@ -283,7 +283,7 @@ async fn a_stop_cause_that_a_policy_removes_is_told_and_tried_again(world: World
     world.until_reason("etl", "SessionIdle").await?;
     let policy = without(&world, "stopCause").await?;
     world.patch("etl", json!({ "spec": { "suspend": true } })).await?;
-    until_an_event_says(&world, "write the status: the API server takes the write").await?;
+    until_an_event_says(&world, "write the status: the API server accepts the write").await?;
     until("it is tried again", || counted(&operator, "status").is_ok_and(|count| count >= 3.0)).await?;
     ensure!(world.calls("TerminateSession").is_empty(), "the cause is not recorded");
     drop(policy);

@@ -128,10 +128,6 @@ impl Resources {
     pub(super) fn with_sessions(&self, work_groups: &[&str]) -> Vec<String> {
         work_groups.iter().flat_map(|name| [self.work_group(name), self.session(name, "*")]).collect()
     }
-
-    pub(super) fn role(&self, name: &str) -> String {
-        format!("arn:{}:iam::{}:role/{name}", self.partition, self.account)
-    }
 }
 
 /// Verdict by one reply.
@@ -250,7 +246,6 @@ mod tests {
         let resources = Resources::of(Some(&caller), "cn-north-1");
         let group = "arn:aws-cn:athena:cn-north-1:123456789012:workgroup/etl";
         assert_eq!(resources.with_sessions(&["etl"]), [group.to_owned(), format!("{group}/session/*")]);
-        assert_eq!(resources.role("r"), "arn:aws-cn:iam::123456789012:role/r");
         assert_eq!(
             Resources::of(None, "eu-west-1").work_group("etl"),
             "arn:aws:athena:eu-west-1:*:workgroup/etl"

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::permission::{Permission, Statement, Verdict};
+use super::permission::{GET_WORK_GROUP, LIST_SESSIONS, Permission, Statement, Verdict};
 use crate::athena::Caller;
 use crate::session::reply::WorkGroup;
 
@@ -127,8 +127,14 @@ impl Report {
         self.add_policy(&mut text, "Not known to be there; this grants it:", |verdict| {
             matches!(verdict, Verdict::Unknown | Verdict::NotChecked)
         });
+        let is_needed = |permission: &Permission| {
+            permission.verdict == Verdict::Missing
+                && ![GET_WORK_GROUP, LIST_SESSIONS].contains(&permission.action.as_str())
+        };
         text += if self.is_ok() {
             "\nNothing that was checked is missing.\n"
+        } else if self.problems.is_empty() && !self.permissions.iter().any(is_needed) {
+            "\nThe operator works without these permissions, but finds out less: docs/aws.md.\n"
         } else {
             "\nThe operator cannot work like this.\n"
         };

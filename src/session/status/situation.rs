@@ -3,7 +3,9 @@
 use super::conditions::{Available, Row, condition};
 use super::end::{last_time_at_work, leaves_open};
 use super::text::seconds;
-use crate::api::{AthenaSession, AthenaSessionStatus, EndReason, SessionState, StopCause};
+use crate::api::{
+    self, AthenaSession, AthenaSessionStatus, EndReason, RestartPolicy, SessionState, StopCause,
+};
 use crate::session::after_end::{AfterEnd, after_end};
 use crate::session::attempt::{Attempt, Recorded};
 use crate::session::environment::{Environment, Identity};
@@ -21,7 +23,7 @@ pub(crate) enum Situation {
     /// Athena reports a state of a session that nobody asked to stop.
     Session { state: SessionState },
     /// The operator ends a session, or waits to find the one to end.
-    Stopping { cause: StopCause, hindrance: Option<String> },
+    Stopping { cause: StopCause, is_found: bool, hindrance: Option<String> },
     /// The object is suspended and nothing lives.
     Suspended,
     /// A failure is followed by another attempt.
@@ -86,7 +88,7 @@ impl Situation {
                     format!("the session is in a state that this operator does not know: {word}"),
                 ),
             },
-            Self::Stopping { cause, hindrance } => {
+            Self::Stopping { cause, is_found, hindrance } => {
                 let (reason, why) = match cause {
                     StopCause::Suspended => ("Suspending", "the object is suspended"),
                     StopCause::ActiveDeadline => ("DeadlineExceeded", "its active deadline is over"),
@@ -94,16 +96,19 @@ impl Situation {
                     StopCause::Degraded | StopCause::Other(_) => ("ReplacingSession", "it is degraded"),
                 };
                 let hindrance = hindrance.as_deref().map(|text| format!("; {text}")).unwrap_or_default();
-                Row::progressing(
-                    reason,
-                    Available::False,
-                    format!("the session is being ended: {why}{hindrance}"),
-                )
+                let message = if *is_found {
+                    format!("the session is being ended: {why}{hindrance}")
+                } else {
+                    format!(
+                        "{why}: the operator looks for a session that StartSession may have started, and ends it; this may take half an hour{hindrance}"
+                    )
+                };
+                Row::progressing(reason, Available::False, message)
             }
             Self::Suspended => Row::ready(
                 "Suspended",
                 Available::False,
-                "suspended: nothing lives; set suspend to false to start a session",
+                "suspended: no session runs; set suspend to false to start one",
             ),
             Self::Restarting { message } => {
                 Row::progressing("RestartingAfterFailure", Available::False, message)
@@ -126,7 +131,8 @@ impl Situation {
                 Row::progressing(reason, Available::False, message)
             }
             Self::Refused { reason, message, stalled: true } => {
-                Row::stalled(reason, Available::False, message)
+                let advice = api::reason(reason).map(|row| format!("; {}", row.advice)).unwrap_or_default();
+                Row::stalled(reason, Available::False, format!("{message}{advice}"))
             }
             Self::Stale { message } => Row::progressing("ObservationStale", Available::Unknown, message),
             Self::IdentityChanged { message } => Row::stalled("IdentityChanged", Available::Unknown, message),
@@ -203,6 +209,7 @@ fn situation_at_athena(object: &AthenaSession, known: &LocalState, at: &Environm
             let account = awaited_account(made, &at.identity).map(|account| format!("waiting for {account}"));
             Situation::Stopping {
                 cause: StopCause::Suspended,
+                is_found: false,
                 hindrance: account.or(known.refused.as_deref().map(Refused::message)),
             }
         }
@@ -234,7 +241,7 @@ fn situation_at_athena(object: &AthenaSession, known: &LocalState, at: &Environm
             AfterEnd::Attempt { .. } => Situation::Starting { message: over(&status, reason) },
             AfterEnd::Deletion { .. } | AfterEnd::None => Situation::Over {
                 reason: (*reason).clone(),
-                message: format!("{}{}", over(&status, reason), cure(reason)),
+                message: format!("{}{}", over(&status, reason), advice(object, reason)),
             },
         },
     }
@@ -265,7 +272,11 @@ fn live(status: &AthenaSessionStatus, id: &str, known: &LocalState, at: &Environ
         }
         (refused, _) if let Some(cause) = &status.stop_cause => {
             let refused = refused.as_deref().filter(|refused| refused.call == Call::Terminate);
-            Situation::Stopping { cause: cause.clone(), hindrance: refused.map(Refused::message) }
+            Situation::Stopping {
+                cause: cause.clone(),
+                is_found: true,
+                hindrance: refused.map(Refused::message),
+            }
         }
         _ => Situation::Session { state },
     }
@@ -300,11 +311,7 @@ fn over(status: &AthenaSessionStatus, reason: &EndReason) -> String {
     let id = status.session_id.as_deref().unwrap_or("of this attempt");
     let end = status.end_time.as_ref().map(|end| format!(" at {}", end.0)).unwrap_or_default();
     let work = last_time_at_work(status);
-    let work = work
-        .map(|time| {
-            format!(" (known to have been at work, or to have just become idle, until {})", seconds(time).0)
-        })
-        .unwrap_or_default();
+    let work = work.map(|time| format!(" (last activity {})", seconds(time).0)).unwrap_or_default();
     match reason {
         EndReason::Suspended => "suspended before; starting again".into(),
         EndReason::DeadlineExceeded => format!("session {id} was ended when the active deadline was over"),
@@ -321,12 +328,12 @@ fn over(status: &AthenaSessionStatus, reason: &EndReason) -> String {
             format!("session {id} was not ready within its startup deadline and was ended")
         }
         EndReason::SessionVanished => {
-            format!("Athena does not know session {id}{work} any more, too early for its idle timeout")
+            format!("Athena no longer knows session {id}{work}, too early for its idle timeout")
         }
         EndReason::SessionLost => {
-            "what became of StartSession is not known and nothing of it lives: starting again".into()
+            "the outcome of StartSession never became known, and no session of it runs: starting again".into()
         }
-        EndReason::InvalidRequest => format!("no session can be started as the object asks{athena}"),
+        EndReason::InvalidRequest => format!("no session can be started with this spec{athena}"),
         EndReason::TokenMismatch | EndReason::SessionAlreadyExists => {
             format!("StartSession refuses the request{athena}")
         }
@@ -344,10 +351,14 @@ fn reason_word(reason: &EndReason) -> &str {
 }
 
 /// Returns the advice for a person about an attempt that nothing follows.
-fn cure(reason: &EndReason) -> &'static str {
+/// Returns the advice after an end that nothing follows.
+fn advice(object: &AthenaSession, reason: &EndReason) -> &'static str {
     match reason {
         EndReason::IdleTimeout | EndReason::DeadlineExceeded | EndReason::Suspended => "",
         EndReason::InvalidRequest => "; create another AthenaSession",
+        _ if object.spec.restart_policy == RestartPolicy::OnFailure => {
+            "; to run it again, suspend and resume the object, or raise maxRestarts"
+        }
         _ => "; to run it again, suspend and resume the object, or create another AthenaSession",
     }
 }
@@ -370,14 +381,17 @@ fn awaited(object: &AthenaSession, attempt: &Attempt<'_>, known: &LocalState, at
         }
         (Attempt::Live(_, id), None) => format!("session {id} to end"),
         (Attempt::Unknown(_), Some(refused)) => {
-            format!("proof that StartSession started nothing; {}", refused.message())
+            format!(
+                "proof that StartSession started no session, which may take half an hour; {}",
+                refused.message()
+            )
         }
         (Attempt::Unknown(_), None) => "the outcome of StartSession".into(),
         (Attempt::None, Some(refused)) => {
             format!("proof that nothing was started before the status was lost; {}", refused.message())
         }
         (Attempt::None, None) => "proof that nothing was started before the status was lost".into(),
-        (Attempt::Withdrawn(_) | Attempt::Over(..), _) => return "nothing of the session lives".into(),
+        (Attempt::Withdrawn(_) | Attempt::Over(..), _) => return "no session of the object runs".into(),
     };
     let (name, namespace) = (object.metadata.name.as_deref(), object.metadata.namespace.as_deref());
     format!("waiting for {awaited}; {}", way_out(name.unwrap_or_default(), namespace.unwrap_or_default()))
@@ -386,7 +400,7 @@ fn awaited(object: &AthenaSession, attempt: &Attempt<'_>, known: &LocalState, at
 /// Returns the advice with the command by which a person releases the object at once.
 pub(crate) fn way_out(name: &str, namespace: &str) -> String {
     format!(
-        "to let the object go though its session may run on, which an administrator may have to do: \
+        "to delete the object although its session may run on and be billed, which may need an administrator: \
          kubectl patch athenasession {name} -n {namespace} --type merge -p '{{\"spec\":{{\"deletionPolicy\":\"Retain\"}}}}'"
     )
 }

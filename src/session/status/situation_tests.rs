@@ -368,11 +368,11 @@ fn each_end_says_what_was_and_what_can_be_done() {
         ),
         (
             "SessionVanished",
-            format!("Athena does not know session s any more, too early for its idle timeout{AGAIN}"),
+            format!("Athena no longer knows session s, too early for its idle timeout{AGAIN}"),
         ),
         (
             "InvalidRequest",
-            "no session can be started as the object asks: out; create another AthenaSession".to_owned(),
+            "no session can be started with this spec: out; create another AthenaSession".to_owned(),
         ),
         ("TokenMismatch", format!("StartSession refuses the request: out{AGAIN}")),
         ("SessionAlreadyExists", format!("StartSession refuses the request: out{AGAIN}")),
@@ -380,7 +380,8 @@ fn each_end_says_what_was_and_what_can_be_done() {
         ("Suspended", "suspended before; starting again".to_owned()),
         (
             "SessionLost",
-            "what became of StartSession is not known and nothing of it lives: starting again".to_owned(),
+            "the outcome of StartSession never became known, and no session of it runs: starting again"
+                .to_owned(),
         ),
     ] {
         assert_eq!(told(because(reason)), expected);
@@ -431,7 +432,7 @@ fn a_session_that_is_not_seen_or_lives_on_is_told_with_the_cause() {
 
 #[test]
 fn a_deletion_tells_what_it_waits_for() {
-    const WAY_OUT: &str = "; to let the object go though its session may run on, which an administrator may have to do: \
+    const WAY_OUT: &str = "; to delete the object although its session may run on and be billed, which may need an administrator: \
         kubectl patch athenasession etl -n team --type merge -p '{\"spec\":{\"deletionPolicy\":\"Retain\"}}'";
     let elsewhere = |object: AthenaSession| {
         with(object, |object| {
@@ -457,7 +458,7 @@ fn a_deletion_tells_what_it_waits_for() {
         (
             recorded_and(json!({})),
             start_refused(),
-            "proof that StartSession started nothing; StartSession is refused: no",
+            "proof that StartSession started no session, which may take half an hour; StartSession is refused: no",
         ),
         (
             elsewhere(recorded_and(json!({}))),
@@ -491,7 +492,7 @@ fn a_deletion_tells_what_it_waits_for() {
     }
     let over =
         with(over_for("IdleTimeout"), |object| object.metadata.deletion_timestamp = Some(Time(at(0).now)));
-    assert_eq!(situation(&over, &met(), &at(0)).row().message, "nothing of the session lives");
+    assert_eq!(situation(&over, &met(), &at(0)).row().message, "no session of the object runs");
 }
 
 #[test]

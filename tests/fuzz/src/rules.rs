@@ -85,7 +85,8 @@ pub(crate) fn check_conditions(object: &AthenaSession, status: &AthenaSessionSta
     }
     if deleting && object.metadata.finalizers.iter().flatten().any(|name| name == FINALIZER) {
         assert!(
-            ready.message.contains("kubectl patch") || ready.message.contains("nothing of the session lives"),
+            ready.message.contains("kubectl patch")
+                || ready.message.contains("no session of the object runs"),
             "a deletion names no way out: {ready:?}"
         );
     }

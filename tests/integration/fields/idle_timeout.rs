@@ -105,7 +105,7 @@ async fn a_session_that_is_stopped_at_work_is_restarted(world: World) -> anyhow:
     world.emulator.set_state(&id, Change::Terminate)?;
     let restarting = world.until_reason("stopped", "RestartingAfterFailure").await?;
     let message = ready_condition(&restarting).map(|ready| ready.message).unwrap_or_default();
-    ensure!(message.contains("StoppedOutside") && message.contains("at work"), "{message}");
+    ensure!(message.contains("StoppedOutside") && message.contains("last activity"), "{message}");
     world.until("stopped", "restarted", |object| status(object).attempt == Some(1)).await?;
     ensure!(world.sessions_of(&uid(&object)).len() <= 2);
     Ok(())

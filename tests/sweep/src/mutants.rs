@@ -93,7 +93,7 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "not-found-once",
         caught_by: ("start", Some("error-404@start/GetSessionStatus#2")),
-        symptom: Symptom::Stuck("Athena does not know session"),
+        symptom: Symptom::Stuck("Athena no longer knows session"),
     },
     Mutant {
         name: "finalizer-last",
