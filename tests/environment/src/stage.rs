@@ -98,12 +98,9 @@ impl Stage {
             "rights",
             &installed(|manifest| rights.iter().any(|kind| has_line(manifest, &format!("kind: {kind}"))))?,
         )?;
-        stage.kubectl_ok(&[
-            "wait",
-            "--for=condition=Established",
-            "crd/athenasessions.athena-operator.io",
-            "--timeout=60s",
-        ])?;
+        stage.kubectl_words(
+            "wait --for=condition=Established crd/athenasessions.athena-operator.io --timeout=60s",
+        )?;
         Ok(stage)
     }
 
@@ -172,6 +169,14 @@ impl Stage {
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     }
 
+    /// The same of words in a line, none of which has a space in it.
+    ///
+    /// # Errors
+    /// When it cannot be run, or fails.
+    pub fn kubectl_words(&self, line: &str) -> anyhow::Result<String> {
+        self.kubectl_ok(&line.split_whitespace().collect::<Vec<_>>())
+    }
+
     /// Runs a program that ends with this process, its output in a file.
     ///
     /// # Errors
@@ -198,28 +203,18 @@ impl Stage {
             Scope::Everywhere => ACCOUNT,
             Scope::Given(namespace) => namespace,
             Scope::Namespace(namespace) => {
-                if !self
-                    .kubectl_output(&["get", "serviceaccount", ACCOUNT, "-n", namespace])?
-                    .status
-                    .success()
-                {
-                    let subject = format!("--serviceaccount={namespace}:{ACCOUNT}");
-                    self.kubectl_ok(&["create", "serviceaccount", ACCOUNT, "-n", namespace])?;
-                    self.kubectl_ok(&[
-                        "create",
-                        "rolebinding",
-                        ACCOUNT,
-                        &format!("--clusterrole={ROLE}"),
-                        &subject,
-                        "-n",
-                        namespace,
-                    ])?;
+                let account = format!("serviceaccount {ACCOUNT} -n {namespace}");
+                if self.kubectl_words(&format!("get {account} --ignore-not-found"))?.is_empty() {
+                    self.kubectl_words(&format!("create {account}"))?;
+                    self.kubectl_words(&format!(
+                        "create rolebinding {ACCOUNT} --clusterrole={ROLE} --serviceaccount={namespace}:{ACCOUNT} -n {namespace}"
+                    ))?;
                     self.grant_lease(namespace)?;
                 }
                 namespace
             }
         };
-        let token = self.kubectl_ok(&["create", "token", ACCOUNT, "-n", namespace, "--duration=24h"])?;
+        let token = self.kubectl_words(&format!("create token {ACCOUNT} -n {namespace} --duration=24h"))?;
         let file = self.folder.path().join(format!("operator-{namespace}.kubeconfig"));
         std::fs::write(&file, self.with_token(token.trim())?.to_string())
             .with_context(|| format!("cannot write {}", file.display()))?;
@@ -259,15 +254,8 @@ impl Stage {
 
     /// The administrator's kubeconfig, with a token in place of the administrator.
     fn with_token(&self, token: &str) -> anyhow::Result<Value> {
-        let mut config: Value = serde_json::from_str(&self.kubectl_ok(&[
-            "config",
-            "view",
-            "--raw",
-            "--minify",
-            "--flatten",
-            "-o",
-            "json",
-        ])?)?;
+        let own = self.kubectl_words("config view --raw --minify --flatten -o json")?;
+        let mut config: Value = serde_json::from_str(&own)?;
         let context = config["current-context"].clone();
         config["users"] = json!([{ "name": ACCOUNT, "user": { "token": token } }]);
         for entry in
