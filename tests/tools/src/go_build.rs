@@ -111,7 +111,7 @@ impl Program<'_> {
         let output = loop {
             match output.recv_timeout(PROGRESS_EVERY) {
                 Err(RecvTimeoutError::Timeout) => {
-                    tell(&format!("building {}: {} s", self.name, start.elapsed().as_secs()))
+                    tell(&format!("building {}: {} s", self.name, start.elapsed().as_secs()));
                 }
                 output => break output.unwrap_or_default(),
             }
