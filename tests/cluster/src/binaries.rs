@@ -155,6 +155,15 @@ fn stamp(versions: &Versions<'_>) -> String {
 mod tests {
     use super::*;
 
+    /// A program, the folder of the variable, that of the cache, the files that are there, and what is found.
+    type Row = (
+        Binary,
+        Option<&'static str>,
+        Option<&'static str>,
+        &'static [&'static str],
+        Result<Source, &'static str>,
+    );
+
     #[test]
     fn assets_win_over_the_cache_and_must_hold_all_but_the_controller_manager() {
         use Binary::{ApiServer, ControllerManager, Etcd, Kubectl};
@@ -163,7 +172,7 @@ mod tests {
         let (assets, cache) = (Some("/assets"), Some("/cache"));
         let not_in_assets = "cannot take kube-apiserver from KUBEBUILDER_ASSETS: /assets holds no such file; put it there, or unset the variable to have it built";
         let no_cache = "cannot tell the user's cache folder: set HOME or XDG_CACHE_HOME, or KUBEBUILDER_ASSETS to a folder with the programs";
-        let rows: [(Binary, Option<&str>, Option<&str>, &[&str], Result<Source, &str>); 7] = [
+        let rows: [Row; 7] = [
             (Etcd, assets, cache, &["/assets/etcd", "/cache/etcd"], found("/assets/etcd")),
             (ApiServer, assets, cache, &["/cache/kube-apiserver"], Err(not_in_assets)),
             (
