@@ -183,12 +183,8 @@ impl Stage {
     /// When it cannot be run.
     pub fn spawn(&self, name: &'static str, command: Command) -> anyhow::Result<Process> {
         let number = self.spawned.fetch_add(1, Ordering::Relaxed);
-        Ok(Process::start(
-            &self.spawner,
-            name,
-            command,
-            self.folder.path().join(format!("{name}-{number}.log")),
-        )?)
+        let log = self.folder.path().join(format!("{name}-{number}.log"));
+        Process::start(&self.spawner, name, command, log)
     }
 
     /// A kubeconfig of the operator's service account, with the rights of the role `athena-operator` in `scope` and no others.
