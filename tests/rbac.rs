@@ -4,11 +4,12 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, ensure};
 use athena_emulator::{Change, Config, Emulator};
 use environment::{Operator, OperatorOptions, Request, Scope, Signal, Stage, repository};
+use harness::{session_object, until};
 use k8s_openapi::api::rbac::v1::PolicyRule;
 use serde_json::{Value, json};
 use tools::Tool;
@@ -17,12 +18,15 @@ use tools::Tool;
 const TEAM: &str = "team";
 /// The namespace of the operator that watches named ones: not one of those, so that its rights do not go with them.
 const HOME: &str = "home";
+/// Longest wait for a condition.
+const PATIENCE: Duration = Duration::from_mins(1);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_request_is_allowed_and_each_rule_is_used_in_both_watch_modes() -> anyhow::Result<()> {
     let stage = tokio::task::spawn_blocking(Stage::start).await??;
-    stage.kubectl_ok(&["create", "namespace", TEAM])?;
-    stage.kubectl_ok(&["create", "namespace", HOME])?;
+    for namespace in [TEAM, HOME] {
+        stage.kubectl_words(&format!("create namespace {namespace}"))?;
+    }
 
     let everywhere = std::fs::read_to_string(repository().join("deploy/install.yaml"))?;
     live_through_all(&stage, Scope::Everywhere, &[]).await?;
@@ -83,34 +87,12 @@ async fn live_through_all(stage: &Stage, scope: Scope<'_>, flags: &[&str]) -> an
     create(stage, "unreadable", &json!({ "workGroup": "spark-35", "suspend": true }))?;
     until_reason(stage, "unreadable", "Suspended")?;
     let broken = json!({ "status": { "readyTime": "2026-01-01T00:00:00+99:00" } });
-    kubectl(
-        stage,
-        &[
-            "patch",
-            "athenasession",
-            "unreadable",
-            "--subresource=status",
-            "--type=merge",
-            "-p",
-            &broken.to_string(),
-        ],
-    )?;
+    patch(stage, "unreadable --subresource=status", &broken)?;
     until_reason(stage, "unreadable", "ObjectInvalid")?;
     let mended = json!({ "status": { "readyTime": null } });
-    kubectl(
-        stage,
-        &[
-            "patch",
-            "athenasession",
-            "unreadable",
-            "--subresource=status",
-            "--type=merge",
-            "-p",
-            &mended.to_string(),
-        ],
-    )?;
+    patch(stage, "unreadable --subresource=status", &mended)?;
     until_reason(stage, "unreadable", "Suspended")?;
-    kubectl(stage, &["delete", "athenasession", "unreadable"])?;
+    kubectl(stage, "delete athenasession unreadable")?;
 
     create(stage, "all", &json!({ "workGroup": "spark-35", "ttlSecondsAfterFinished": 1 }))?;
     until_reason(stage, "all", "SessionIdle")?;
@@ -118,11 +100,11 @@ async fn live_through_all(stage: &Stage, scope: Scope<'_>, flags: &[&str]) -> an
     until_reason(stage, "all", "Suspended")?;
     suspend(stage, false)?;
     until_reason(stage, "all", "SessionIdle")?;
-    let id = kubectl(stage, &["get", "athenasession", "all", "-o", "jsonpath={.status.sessionId}"])?;
+    let id = kubectl(stage, "get athenasession all -o jsonpath={.status.sessionId}")?;
     emulator.set_state(&id, Change::State { state: "FAILED".into(), reason: None })?;
-    kubectl(stage, &["wait", "--for=delete", "athenasession/all", "--timeout=60s"])?;
+    kubectl(stage, "wait --for=delete athenasession/all --timeout=60s")?;
     // Events are published on the side.
-    until("a repeated event is written", || {
+    until("a repeated event is written", PATIENCE, || {
         let of = requests_of(stage, home)?;
         Ok(of.iter().any(|request| request.verb == "patch" && request.resource == "events"))
     })?;
@@ -130,40 +112,30 @@ async fn live_through_all(stage: &Stage, scope: Scope<'_>, flags: &[&str]) -> an
     Ok(())
 }
 
-fn kubectl(stage: &Stage, arguments: &[&str]) -> anyhow::Result<String> {
-    stage.kubectl_ok(&[arguments, &["-n", TEAM]].concat())
+/// kubectl with these words in the team's namespace.
+fn kubectl(stage: &Stage, words: &str) -> anyhow::Result<String> {
+    stage.kubectl_words(&format!("{words} -n {TEAM}"))
+}
+
+fn patch(stage: &Stage, of: &str, patch: &Value) -> anyhow::Result<()> {
+    kubectl(stage, &format!("patch athenasession {of} --type=merge -p {patch}")).map(drop)
 }
 
 fn create(stage: &Stage, name: &str, spec: &Value) -> anyhow::Result<()> {
-    let object = json!({ "apiVersion": "athena-operator.io/v1alpha1", "kind": "AthenaSession", "metadata": { "name": name }, "spec": spec });
     let file = tempfile::NamedTempFile::new()?;
-    std::fs::write(file.path(), object.to_string())?;
-    kubectl(stage, &["create", "-f", &file.path().display().to_string()])?;
-    Ok(())
+    std::fs::write(file.path(), session_object(name, spec).to_string())?;
+    stage.kubectl_ok(&["create", "-n", TEAM, "-f", &file.path().display().to_string()]).map(drop)
 }
 
 fn suspend(stage: &Stage, suspend: bool) -> anyhow::Result<()> {
-    let patch = json!({ "spec": { "suspend": suspend } }).to_string();
-    kubectl(stage, &["patch", "athenasession", "all", "--type=merge", "-p", &patch])?;
-    Ok(())
+    patch(stage, "all", &json!({ "spec": { "suspend": suspend } }))
 }
 
 fn until_reason(stage: &Stage, name: &str, reason: &str) -> anyhow::Result<()> {
-    until(&format!("{name} is {reason}"), || {
-        let reason_of = "jsonpath={.status.conditions[?(@.type==\"Ready\")].reason}";
-        Ok(kubectl(stage, &["get", "athenasession", name, "-o", reason_of])? == reason)
+    let reason_of = r#"jsonpath={.status.conditions[?(@.type=="Ready")].reason}"#;
+    until(&format!("{name} is {reason}"), PATIENCE, || {
+        Ok(kubectl(stage, &format!("get athenasession {name} -o {reason_of}"))? == reason)
     })
-}
-
-fn until(what: &str, so: impl Fn() -> anyhow::Result<bool>) -> anyhow::Result<()> {
-    let begun = Instant::now();
-    while !so()? {
-        if begun.elapsed() > Duration::from_mins(1) {
-            bail!("it did not come to be that {what}");
-        }
-        std::thread::sleep(Duration::from_millis(50));
-    }
-    Ok(())
 }
 
 /// One right: group, resource, verb, and a name where the rule has one.

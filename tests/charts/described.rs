@@ -1,16 +1,8 @@
-//! Each value does something, and is told of wherever values are.
+//! Each value does something, and is in the schema. That each has a comment and a row in the README, `tests/docs` proves.
 
-use crate::helm::{CHART, Helm, RELEASE, in_parallel, read};
+use crate::helm::{Helm, RELEASE, in_parallel};
 use crate::switches::{SWITCHES, Settings, everything, with};
 use crate::values::{VALUES, schema_of};
-
-#[test]
-fn each_value_has_a_comment() {
-    let without: Vec<&str> =
-        VALUES.iter().filter(|value| value.comment.is_empty()).map(|value| value.path.as_str()).collect();
-    assert!(without.is_empty(), "values.yaml says nothing about {without:#?}");
-    assert!(VALUES.len() > 100, "only {} values", VALUES.len());
-}
 
 #[test]
 fn each_value_is_in_the_schema() {
@@ -20,20 +12,7 @@ fn each_value_is_in_the_schema() {
         .map(|value| value.path.as_str())
         .collect();
     assert!(without.is_empty(), "values.schema.json lacks {without:#?}");
-}
-
-#[test]
-fn the_readme_has_a_row_for_each_value() {
-    let readme = read(format!("{CHART}/README.md"));
-    let (_, generated) = readme.split_once("<!-- generated: values -->").expect("the table");
-    let (table, _) = generated.split_once("<!-- end -->").expect("the end of the table");
-    let rows: Vec<&str> =
-        table.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next()).collect();
-    let values: Vec<&str> = VALUES.iter().map(|value| value.path.as_str()).collect();
-    let without: Vec<_> = values.iter().filter(|value| !rows.contains(value)).collect();
-    assert!(without.is_empty(), "README.md has no row for {without:#?}");
-    let unknown: Vec<_> = rows.iter().filter(|row| !values.contains(row)).collect();
-    assert!(unknown.is_empty(), "README.md has rows for what is no value: {unknown:#?}");
+    assert!(VALUES.len() > 100, "only {} values", VALUES.len());
 }
 
 /// Whether the two differ in what is rendered on top of most or of least; one that is refused is

@@ -77,6 +77,14 @@ impl Release {
         if output.status.success() { Ok(text(output.stdout)) } else { Err(text(output.stderr)) }
     }
 
+    /// Holds that both Helms refuse the values and say this.
+    pub(crate) fn is_refused(self, values: &Value, expected: &str) {
+        for helm in BOTH {
+            let refusal = self.template(helm, values).expect_err(expected);
+            assert!(refusal.contains(expected), "Helm {helm:?} says nothing of {expected:?}: {refusal}");
+        }
+    }
+
     /// The objects, under Helm 4.
     pub(crate) fn objects(self, values: &Value) -> Vec<Value> {
         let text =
@@ -110,6 +118,12 @@ pub(crate) fn only<'a>(objects: &'a [Value], kind: &str) -> &'a Value {
 
 pub(crate) fn of_kind<'a>(objects: &'a [Value], kind: &str) -> impl Iterator<Item = &'a Value> {
     objects.iter().filter(move |object| object["kind"] == kind)
+}
+
+/// What a variable of a container is set to, if it is there.
+pub(crate) fn variable<'a>(container: &'a Value, name: &str) -> Option<&'a Value> {
+    let mut variables = container["env"].as_array().expect("variables").iter();
+    variables.find(|variable| variable["name"] == name).map(|variable| &variable["value"])
 }
 
 /// Applies `check` to all of `items`, as many at a time as there are processors.

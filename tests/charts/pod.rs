@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::helm::{CHART, Helm, RELEASE, identity, objects, of_kind, only, read};
+use crate::helm::{CHART, Helm, RELEASE, identity, objects, of_kind, only, read, variable};
 use crate::switches::{PAIRWISE, Settings, everything, nothing, with};
 use crate::values::get;
 
@@ -126,12 +126,9 @@ fn the_token_is_mounted_into_the_operators_container_alone() {
 #[test]
 fn memory_is_limited_and_all_probes_are_on_unless_said_otherwise() {
     let operator = operator(&nothing());
+    let resources = &operator["resources"];
     for resource in ["/requests/cpu", "/requests/memory", "/limits/memory"] {
-        assert!(
-            operator["resources"].pointer(resource).is_some(),
-            "no {resource} in {}",
-            operator["resources"]
-        );
+        assert!(resources.pointer(resource).is_some(), "no {resource} in {resources}");
     }
     let port = &operator["ports"][0];
     for (probe, path) in
@@ -144,30 +141,16 @@ fn memory_is_limited_and_all_probes_are_on_unless_said_otherwise() {
 #[test]
 fn the_port_is_the_one_that_the_operator_listens_on() {
     let operator = operator(&with(&[&set("metrics.port", json!(9090))]));
-    let listen = operator["env"]
-        .as_array()
-        .expect("variables")
-        .iter()
-        .find(|variable| variable["name"] == "ATHENA_OPERATOR_LISTEN")
-        .expect("the variable");
-    assert_eq!(
-        (&operator["ports"][0]["containerPort"], &listen["value"]),
-        (&json!(9090), &json!("0.0.0.0:9090"))
-    );
+    assert_eq!(operator["ports"][0]["containerPort"], 9090);
+    assert_eq!(variable(&operator, "ATHENA_OPERATOR_LISTEN"), Some(&json!("0.0.0.0:9090")));
 }
 
 #[test]
 fn an_endpoint_of_athena_is_not_asked_for_what_only_sts_knows() {
     let urls = |values: &Value| {
         let operator = operator(values);
-        let variables = operator["env"].as_array().expect("variables").clone();
-        let named = |name: &str| {
-            variables
-                .iter()
-                .find(|variable| variable["name"] == name)
-                .map(|variable| variable["value"].clone())
-        };
-        ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_ATHENA", "AWS_ENDPOINT_URL_STS"].map(named)
+        ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_ATHENA", "AWS_ENDPOINT_URL_STS"]
+            .map(|name| variable(&operator, name).cloned())
     };
     let (athena, sts) = (json!("https://vpce-1.athena.example.org"), json!("https://vpce-2.sts.example.org"));
     assert_eq!(urls(&nothing()), [None, None, None]);
@@ -201,13 +184,8 @@ fn the_kubelet_waits_longer_than_the_operator_takes_to_end() {
     for render in &*PAIRWISE {
         let objects = objects(&render.text);
         let pod = pods(&objects)[0].1;
-        let variables = container(pod)["env"].as_array().expect("variables");
-        let grace = variables
-            .iter()
-            .find(|variable| variable["name"] == "ATHENA_OPERATOR_SHUTDOWN_GRACE")
-            .expect("the variable");
-        let grace: u64 =
-            grace["value"].as_str().and_then(|value| value.strip_suffix('s')?.parse().ok()).expect("seconds");
+        let grace = variable(container(pod), "ATHENA_OPERATOR_SHUTDOWN_GRACE").and_then(Value::as_str);
+        let grace: u64 = grace.and_then(|value| value.strip_suffix('s')?.parse().ok()).expect("seconds");
         assert!(
             pod["terminationGracePeriodSeconds"].as_u64().expect("seconds") >= grace + 5,
             "{}",

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::helm::{RELEASE, identity, objects, of_kind, only};
+use crate::helm::{RELEASE, identity, objects, of_kind, only, variable};
 use crate::switches::{PAIRWISE, Settings, everything, with};
 use crate::values::get;
 
@@ -162,28 +162,17 @@ fn the_lease_that_may_be_replaced_is_the_one_that_the_operator_is_told() {
     for render in &*PAIRWISE {
         let objects = objects(&render.text);
         let deployment = only(&objects, "Deployment");
-        let variables =
-            deployment["spec"]["template"]["spec"]["containers"][0]["env"].as_array().expect("variables");
-        let variable = |name: &str| {
-            variables
-                .iter()
-                .find(|variable| variable["name"] == name)
-                .map(|variable| variable["value"].clone())
-        };
+        let operator = &deployment["spec"]["template"]["spec"]["containers"][0];
         for role in of_kind(&objects, "Role") {
             for rule in rules(role)
                 .iter()
                 .filter(|rule| list(rule, "resources") == ["leases"] && list(rule, "verbs") != ["create"])
             {
-                assert_eq!(
-                    Some(&rule["resourceNames"][0]),
-                    variable("ATHENA_OPERATOR_LEASE_NAME").as_ref(),
-                    "{}",
-                    render.values
-                );
-                let namespace = variable("ATHENA_OPERATOR_LEASE_NAMESPACE")
-                    .unwrap_or_else(|| deployment["metadata"]["namespace"].clone());
-                assert_eq!(role["metadata"]["namespace"], namespace, "{}", render.values);
+                let told = variable(operator, "ATHENA_OPERATOR_LEASE_NAME");
+                assert_eq!(Some(&rule["resourceNames"][0]), told, "{}", render.values);
+                let namespace = variable(operator, "ATHENA_OPERATOR_LEASE_NAMESPACE")
+                    .unwrap_or(&deployment["metadata"]["namespace"]);
+                assert_eq!(role["metadata"]["namespace"], *namespace, "{}", render.values);
                 seen += 1;
             }
         }

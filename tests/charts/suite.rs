@@ -1,6 +1,6 @@
 //! The chart `charts/athena-operator`, under Helm 4 and 3.
 //!
-//! - [`helm`]: runs them. [`values`]: what `values.yaml`, its schema and its comments say.
+//! - [`helm`]: runs them. [`values`], [`rows`]: what `values.yaml`, its schema and its comments say.
 //! - [`switches`], with `switches.yaml`: what each value is switched to, and renders of all pairs
 //!   of that, made by [`pairwise`].
 //! - [`lint`], [`misspelt`], [`refused`], [`described`]: what a user meets first.
@@ -26,6 +26,7 @@ mod policy;
 mod promql;
 mod rbac;
 mod refused;
+mod rows;
 mod switches;
 mod valid;
 mod values;

@@ -116,29 +116,11 @@ pub(crate) const STEPS: [&str; 19] = [
     "Release",
 ];
 
+/// The step's name. One that no combination leads to has none here.
 fn name(step: &Step) -> &'static str {
-    match step {
-        Step::Done => "Done",
-        Step::Rest => "Rest",
-        Step::Wait => "Wait",
-        Step::Look => "Look",
-        Step::Search => "Search",
-        Step::AskTime => "AskTime",
-        Step::AddFinalizer => "AddFinalizer",
-        Step::ReadWorkGroup => "ReadWorkGroup",
-        Step::Hold(_) => "Hold",
-        Step::Reject(..) => "Reject",
-        Step::Record(_) => "Record",
-        Step::Start(_) => "Start",
-        Step::Adopt(..) => "Adopt",
-        Step::Mirror(_) => "Mirror",
-        Step::Stop(..) => "Stop",
-        Step::Terminate => "Terminate",
-        Step::Conclude(_) => "Conclude",
-        Step::Suspend => "Suspend",
-        Step::Delete => "Delete",
-        Step::Release => "Release",
-    }
+    let shown = format!("{step:?}");
+    let word = shown.split(|letter: char| !letter.is_alphanumeric()).next();
+    STEPS.into_iter().find(|name| Some(*name) == word).unwrap_or_else(|| panic!("{shown} has no name"))
 }
 
 /// What the diagram calls a step with its outcome: its name, and which it is of its kind.

@@ -13,6 +13,8 @@ mod links;
 mod matrix;
 mod policies;
 mod reference;
+#[path = "../charts/rows.rs"]
+mod rows;
 mod tables;
 mod values;
 

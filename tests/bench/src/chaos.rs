@@ -8,13 +8,14 @@ use std::time::{Duration, Instant};
 
 use anyhow::ensure;
 use athena_emulator::{Change, Config, Fault, FaultKind, SessionRecord, state};
+use clap::Args;
 use environment::{Operator, OperatorOptions, Scope, Signal};
 use fastrand::Rng;
 use http::Method;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use crate::client::{Ask, METADATA};
+use crate::client::Ask;
 use crate::ground::Ground;
 use crate::objects::Object;
 use crate::tasks::for_each;
@@ -29,20 +30,24 @@ const QUIET: Duration = Duration::from_secs(45);
 const UID: usize = 36;
 
 /// What happens.
-#[derive(Clone, Copy, Debug)]
+#[derive(Args, Clone, Copy, Debug)]
 pub struct Chaos {
-    /// How many objects there are.
-    pub objects: usize,
-    /// Calls to Athena a second that each replica may make.
-    pub rate: f64,
-    /// How long Athena's reads count as late: a deletion may have to wait for it.
-    pub uncertainty: Duration,
-    /// For how long it is disturbed.
-    pub disturbance: Duration,
-    /// How long it may take after that.
-    pub patience: Duration,
-    /// Seed of all that is random.
-    pub seed: u64,
+    /// AthenaSessions
+    #[arg(long, env = "OBJECTS", default_value_t = 300)]
+    objects: usize,
+    /// Calls to Athena a second that each replica may make
+    #[arg(long, env = "RATE", default_value_t = 200.0)]
+    rate: f64,
+    /// Seconds for which Athena's reads count as late; by default 60 from 200 calls a second on, and else the operator's 600. An object that is deleted between
+    /// its finalizer and its first attempt, when the operator was killed there, waits for so long
+    #[arg(long, env = "UNCERTAINTY")]
+    uncertainty: Option<u64>,
+    /// Seconds of disturbance
+    #[arg(long, default_value_t = 90)]
+    seconds: u64,
+    /// Seed of all that is random
+    #[arg(long, env = "SEED", default_value_t = 1)]
+    seed: u64,
 }
 
 /// What came of it.
@@ -71,7 +76,7 @@ impl fmt::Display for Report {
         write!(
             formatter,
             "chaos objects={objects} rate={rate} uncertainty={} seed={seed} seconds_to_rest={:.0} sessions={} calls={} duplicates={} leaks={} unsettled={}",
-            self.chaos.uncertainty.as_secs(),
+            self.chaos.uncertainty(),
             self.rest.as_secs_f64(),
             self.sessions,
             self.calls,
@@ -88,12 +93,9 @@ impl Report {
     pub fn broken(&self) -> Vec<String> {
         let mut broken: Vec<String> =
             [&self.duplicates, &self.leaks, &self.unsettled].into_iter().flatten().cloned().collect();
-        if self.rest > self.chaos.patience {
-            broken.push(format!(
-                "it came to rest after {} s and not within {} s",
-                self.rest.as_secs(),
-                self.chaos.patience.as_secs()
-            ));
+        let (rest, patience) = (self.rest.as_secs(), self.chaos.patience().as_secs());
+        if rest > patience {
+            broken.push(format!("it came to rest after {rest} s and not within {patience} s"));
         }
         broken
     }
@@ -124,11 +126,21 @@ struct Run<'a> {
 }
 
 impl Chaos {
+    fn uncertainty(&self) -> u64 {
+        self.uncertainty.unwrap_or(if self.rate >= 200.0 { 60 } else { 600 })
+    }
+
+    /// How long it may take to come to rest.
+    fn patience(&self) -> Duration {
+        Duration::from_mins(if self.rate >= 200.0 { 5 } else { 30 })
+    }
+
     /// Runs it with the operator `binary`.
     ///
     /// # Errors
     /// When something cannot be started, a replica panics, or the API server does not answer.
     pub async fn run(self, binary: &Path) -> anyhow::Result<Report> {
+        ensure!(self.rate >= 5.0, "there is no bound for less than 5 calls a second");
         let latency = Duration::from_millis(50);
         let ground =
             Ground::at(binary.to_owned(), Config { latency, seed: self.seed, ..Config::default() }).await?;
@@ -177,7 +189,7 @@ fn check_log(operator: &Operator) -> anyhow::Result<()> {
 impl Run<'_> {
     fn replica(&self) -> anyhow::Result<Replica> {
         let rate = format!("--athena-rate={}", self.chaos.rate);
-        let uncertainty = format!("--uncertainty={}s", self.chaos.uncertainty.as_secs());
+        let uncertainty = format!("--uncertainty={}s", self.chaos.uncertainty());
         let url = self.ground.emulator.url();
         let options = OperatorOptions {
             binary: self.binary,
@@ -200,20 +212,14 @@ impl Run<'_> {
                 1 => manifest["spec"]["suspend"] = json!(number % 2 == 0),
                 _ => {}
             }
-            let body = manifest.to_string().into();
-            async move {
-                client
-                    .ok(Ask { body, accept: METADATA, ..Ask::bare(Method::POST, object.collection()) })
-                    .await
-                    .map(drop)
-            }
+            async move { client.create(&object, &manifest).await.map(drop) }
         })
         .await
     }
 
     /// Does one thing after another.
     async fn disturb(&mut self) -> anyhow::Result<()> {
-        let end = Instant::now() + self.chaos.disturbance;
+        let end = Instant::now() + Duration::from_secs(self.chaos.seconds);
         while Instant::now() < end {
             tokio::time::sleep(Duration::from_millis(self.random.u64(50..400))).await;
             self.mend()?;
@@ -256,14 +262,7 @@ impl Run<'_> {
     async fn edit(&mut self) -> anyhow::Result<&'static str> {
         let suspend = self.random.bool();
         let Some(object) = self.any_object() else { return Ok("nothing") };
-        let body = json!({ "spec": { "suspend": suspend } }).to_string().into();
-        let patch = Ask {
-            content_type: "application/merge-patch+json",
-            accept: METADATA,
-            body,
-            ..Ask::bare(Method::PATCH, object.path())
-        };
-        self.ground.client.ok(patch).await?;
+        self.ground.client.suspend(&object, suspend).await?;
         Ok(if suspend { "suspends" } else { "resumes" })
     }
 
@@ -272,10 +271,7 @@ impl Run<'_> {
         if self.deleted.len() * 3 >= self.chaos.objects || !self.deleted.insert(number) {
             return Ok("nothing");
         }
-        self.ground
-            .client
-            .ok(Ask { accept: METADATA, ..Ask::bare(Method::DELETE, Object::new(ROUND, number).path()) })
-            .await?;
+        self.ground.client.delete(&Object::new(ROUND, number)).await?;
         Ok("deletions")
     }
 
@@ -318,35 +314,16 @@ impl Run<'_> {
     }
 
     fn set_faults(&mut self) -> &'static str {
-        let internal = FaultKind::Fail {
-            status: 500,
-            code: "InternalServerException".into(),
-            message: "an internal error".into(),
-        };
-        let quota = FaultKind::Fail {
-            status: 400,
-            code: "TooManyRequestsException".into(),
-            message: "Maximum allowed sessions exceeded".into(),
-        };
-        let refusal = FaultKind::Fail {
-            status: 400,
-            code: "InvalidRequestException".into(),
-            message: "KMS key k does not exist".into(),
-        };
-        let (late, hang) = (
-            FaultKind::Delay { duration: Duration::from_secs(3) },
-            FaultKind::Hang { effect: self.random.bool() },
-        );
         let kinds = [
             FaultKind::Throttle,
-            internal,
+            FaultKind::fail(500, "InternalServerException", "an internal error"),
             FaultKind::DropBefore,
             FaultKind::DropAfter,
-            late,
-            hang,
+            FaultKind::Delay { duration: Duration::from_secs(3) },
+            FaultKind::Hang { effect: self.random.bool() },
             FaultKind::malformed(),
-            quota,
-            refusal,
+            FaultKind::fail(400, "TooManyRequestsException", "Maximum allowed sessions exceeded"),
+            FaultKind::fail(400, "InvalidRequestException", "KMS key k does not exist"),
         ];
         let chance = self.random.f64() * 0.05;
         self.ground
@@ -384,7 +361,7 @@ impl Run<'_> {
                 (last_change, before) = (Instant::now(), now);
             }
             let is_settled = objects.iter().all(|object| unsettled(object, &sessions).is_none());
-            let is_over = begin.elapsed() > self.chaos.patience + QUIET;
+            let is_over = begin.elapsed() > self.chaos.patience() + QUIET;
             if is_over || is_settled && last_change.elapsed() > QUIET {
                 return Ok((last_change.duration_since(begin), objects));
             }
@@ -460,13 +437,4 @@ fn leaks(sessions: &[SessionRecord], objects: &[Value]) -> Vec<String> {
         )
     })
     .collect()
-}
-
-/// The time that it may take to come to rest at so many calls a second.
-///
-/// # Errors
-/// When there is no bound for the rate.
-pub fn patience(rate: f64) -> anyhow::Result<Duration> {
-    ensure!(rate >= 5.0, "there is no bound for less than 5 calls a second");
-    Ok(Duration::from_mins(if rate >= 200.0 { 5 } else { 30 }))
 }

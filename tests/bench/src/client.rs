@@ -1,4 +1,4 @@
-//! The bench's own client of the API server: plain requests over HTTP/2, which kube's stock client does not speak, or over HTTP/1.1.
+//! The bench's own client of the API server: plain requests over HTTP/2, which kube's stock client does not speak.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -15,6 +15,9 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use kube::client::ConfigExt;
 use kube::config::{KubeConfigOptions, Kubeconfig};
+use serde_json::{Value, json};
+
+use crate::objects::Object;
 
 /// JSON, whole.
 pub const JSON: &str = "application/json";
@@ -24,19 +27,10 @@ pub const METADATA: &str = "application/json;as=PartialObjectMetadata;g=meta.k8s
 /// The longest time for a whole reply.
 const TIMEOUT: Duration = Duration::from_mins(1);
 
-/// How the API server is spoken to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Protocol {
-    /// Requests side by side on a connection.
-    Http2,
-    /// A connection for each request under way.
-    Http1,
-}
-
 /// A client with the rights of the administrator.
 #[derive(Debug)]
 pub struct Client {
-    /// With HTTP/2, each has one connection: the server takes 100 requests at a time on one.
+    /// Each has one connection: the server takes 100 requests at a time on one.
     pools: Vec<Pool<HttpsConnector<HttpConnector>, Full<Bytes>>>,
     next: AtomicUsize,
     base: String,
@@ -71,14 +65,14 @@ impl Client {
     ///
     /// # Errors
     /// When the file cannot be used.
-    pub async fn new(kubeconfig: &Path, protocol: Protocol, connections: usize) -> anyhow::Result<Self> {
+    pub async fn new(kubeconfig: &Path, connections: usize) -> anyhow::Result<Self> {
         let file = Kubeconfig::read_from(kubeconfig).context("cannot read the kubeconfig")?;
         // kube keeps the token to itself; a kubeconfig of the test cluster is JSON.
-        let text: serde_json::Value =
+        let text: Value =
             serde_json::from_slice(&std::fs::read(kubeconfig)?).context("the kubeconfig is not JSON")?;
         let token = text
             .pointer("/users/0/user/token")
-            .and_then(serde_json::Value::as_str)
+            .and_then(Value::as_str)
             .context("the kubeconfig has no token")?;
         let config = kube::Config::from_custom_kubeconfig(file, &KubeConfigOptions::default())
             .await
@@ -90,10 +84,7 @@ impl Client {
             connector.set_nodelay(true);
             let builder =
                 HttpsConnectorBuilder::new().with_tls_config(config.rustls_client_config()?).https_only();
-            let connector = match protocol {
-                Protocol::Http2 => builder.enable_all_versions().wrap_connector(connector),
-                Protocol::Http1 => builder.enable_http1().wrap_connector(connector),
-            };
+            let connector = builder.enable_all_versions().wrap_connector(connector);
             anyhow::Ok(Pool::builder(TokioExecutor::new()).build(connector))
         };
         let mut header = HeaderValue::from_str(&format!("Bearer {token}"))?;
@@ -155,5 +146,40 @@ impl Client {
             bail!("{what}: {status}: {}", String::from_utf8_lossy(&body));
         }
         Ok(body)
+    }
+
+    /// Creates an object. Returns its metadata.
+    ///
+    /// # Errors
+    /// When it cannot be created.
+    pub async fn create(&self, object: &Object, manifest: &Value) -> anyhow::Result<Bytes> {
+        let body = manifest.to_string().into();
+        self.ok(Ask { accept: METADATA, body, ..Ask::bare(Method::POST, object.collection()) }).await
+    }
+
+    /// Merges a patch into an object.
+    ///
+    /// # Errors
+    /// When that is refused.
+    pub async fn merge(&self, object: &Object, patch: &Value) -> anyhow::Result<()> {
+        let (content_type, body) = ("application/merge-patch+json", patch.to_string().into());
+        let patch = Ask { content_type, accept: METADATA, body, ..Ask::bare(Method::PATCH, object.path()) };
+        self.ok(patch).await.map(drop)
+    }
+
+    /// Suspends or resumes an object.
+    ///
+    /// # Errors
+    /// When that is refused.
+    pub async fn suspend(&self, object: &Object, suspend: bool) -> anyhow::Result<()> {
+        self.merge(object, &json!({ "spec": { "suspend": suspend } })).await
+    }
+
+    /// Deletes an object, without waiting for it to go.
+    ///
+    /// # Errors
+    /// When that is refused.
+    pub async fn delete(&self, object: &Object) -> anyhow::Result<()> {
+        self.ok(Ask { accept: METADATA, ..Ask::bare(Method::DELETE, object.path()) }).await.map(drop)
     }
 }

@@ -5,13 +5,12 @@ use std::time::{Duration, Instant};
 
 use athena_emulator::Change;
 use environment::Operator;
-use http::Method;
+use harness::until_async as until;
 
-use crate::client::{Ask, METADATA};
 use crate::ground::Ground;
 use crate::objects::Object;
 use crate::process::{self, Memory};
-use crate::tasks::{for_each, until};
+use crate::tasks::for_each;
 use crate::wave::{QUIET, by_operation};
 
 /// How long the operator may take for a phase with so many objects.
@@ -90,9 +89,7 @@ pub async fn delete(ground: &Ground, round: &str, objects: usize) -> anyhow::Res
     let (client, round) = (ground.client.clone(), round.to_owned());
     let deletion = for_each(objects, 16, move |number| {
         let (client, object) = (client.clone(), Object::new(&round, number));
-        async move {
-            client.ok(Ask { accept: METADATA, ..Ask::bare(Method::DELETE, object.path()) }).await.map(drop)
-        }
+        async move { client.delete(&object).await }
     });
     let gone = || ground.watch.table().present() == 0;
     let gone = until("all objects are gone", patience(objects), gone, || {

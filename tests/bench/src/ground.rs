@@ -9,7 +9,7 @@ use athena_emulator::{Config, Emulator, WorkGroup};
 use environment::{Operator, OperatorOptions, Scope, Signal, Stage};
 use http::Method;
 
-use crate::client::{Ask, Client, Protocol};
+use crate::client::{Ask, Client};
 use crate::objects::{NAMESPACES, WORK_GROUPS, namespace, work_group};
 use crate::process::{self, Memory};
 use crate::scrape::{self, Requests};
@@ -69,7 +69,7 @@ impl Ground {
             }
             anyhow::Ok(stage)
         })?;
-        let client = Arc::new(Client::new(stage.kubeconfig(), Protocol::Http2, CONNECTIONS).await?);
+        let client = Arc::new(Client::new(stage.kubeconfig(), CONNECTIONS).await?);
         let watch = Watch::start(client.clone()).await?;
         Ok(Self { watch, client, emulator, stage, binary, begun: Instant::now() })
     }
@@ -78,8 +78,8 @@ impl Ground {
     ///
     /// # Errors
     /// When there cannot be one.
-    pub async fn client(&self, protocol: Protocol) -> anyhow::Result<Arc<Client>> {
-        Ok(Arc::new(Client::new(self.stage.kubeconfig(), protocol, CONNECTIONS).await?))
+    pub async fn client(&self) -> anyhow::Result<Arc<Client>> {
+        Ok(Arc::new(Client::new(self.stage.kubeconfig(), CONNECTIONS).await?))
     }
 
     /// Says how far the measurement is.

@@ -4,13 +4,11 @@ use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use environment::Operator;
-use http::Method;
+use harness::until_async as until;
 use serde_json::{Map, Value};
 
-use crate::client::Ask;
 use crate::ground::Ground;
 use crate::objects::Object;
-use crate::tasks::until;
 
 /// How many changes a start takes: the finalizer, the attempt, its session, and that it is idle.
 const CHANGES: usize = 4;
@@ -44,8 +42,7 @@ pub struct Life {
 pub async fn record(ground: &Ground, operator: &Operator) -> anyhow::Result<Life> {
     let object = Object::new("life", 0);
     ground.watch.record(object.key());
-    let body = object.manifest().to_string().into();
-    ground.client.ok(Ask { body, ..Ask::bare(Method::POST, object.collection()) }).await?;
+    ground.client.create(&object, &object.manifest()).await?;
     let ready = || ground.watch.table().ready() == 1;
     until("the first object is Ready", Duration::from_mins(1), ready, || operator.raw_log()).await?;
     // Whatever else it would write.
@@ -60,7 +57,7 @@ pub async fn record(ground: &Ground, operator: &Operator) -> anyhow::Result<Life
         told.len(),
         told.join("\n")
     );
-    ground.client.ok(Ask::bare(Method::DELETE, object.path())).await?;
+    ground.client.delete(&object).await?;
     until(
         "the first object is gone",
         Duration::from_mins(1),
@@ -132,27 +129,9 @@ fn difference(before: &Value, after: &Value) -> Value {
     Value::Object(patch)
 }
 
-/// Applies a merge patch.
-pub fn merge(target: &mut Value, patch: &Value) {
-    let Some(patch) = patch.as_object() else {
-        *target = patch.clone();
-        return;
-    };
-    if !target.is_object() {
-        *target = Value::Object(Map::new());
-    }
-    let Some(members) = target.as_object_mut() else { return };
-    for (key, value) in patch {
-        if value.is_null() {
-            members.remove(key);
-        } else {
-            merge(members.entry(key.clone()).or_insert(Value::Null), value);
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use harness::merge;
     use serde_json::json;
 
     use super::*;

@@ -7,17 +7,15 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
 use athena_emulator::{Change, state};
-use http::Method;
+use harness::until_async as until;
 use jiff::Timestamp;
-use serde_json::json;
 
-use crate::client::{Ask, METADATA};
 use crate::figures::percentile;
 use crate::ground::Ground;
 use crate::objects::Object;
 use crate::process;
-use crate::tasks::{for_each, until};
-use crate::wave::{between, count};
+use crate::tasks::for_each;
+use crate::wave::{between, count, first};
 
 /// Calls to Athena a second, as by default.
 const RATE: f64 = 5.0;
@@ -121,7 +119,7 @@ pub async fn run(binary: &Path, objects: usize) -> anyhow::Result<Limited> {
         for object in &finished {
             tokio::time::sleep(Duration::from_secs(5)).await;
             let begin = Instant::now();
-            ground.client.ok(Ask { accept: METADATA, ..Ask::bare(Method::DELETE, object.path()) }).await?;
+            ground.client.delete(object).await?;
             let gone = || table().object(&object.key()).is_none();
             until("an object that needs no call is gone", patience, gone, || object.key()).await?;
             times.push(begin.elapsed());
@@ -160,13 +158,7 @@ async fn prepare(ground: &Ground, objects: usize) -> anyhow::Result<Vec<Object>>
     let patience = Duration::from_mins(2) + Duration::from_millis(200) * u32::try_from(objects)?;
     for_each(all.len(), 16, move |number| {
         let (client, object) = (client.clone(), created[number].clone());
-        async move {
-            let body = object.manifest().to_string().into();
-            client
-                .ok(Ask { body, accept: METADATA, ..Ask::bare(Method::POST, object.collection()) })
-                .await
-                .map(drop)
-        }
+        async move { client.create(&object, &object.manifest()).await.map(drop) }
     })
     .await?;
     let table = || ground.watch.table();
@@ -199,14 +191,7 @@ async fn suspend(ground: &Ground, objects: usize, suspend: bool) -> anyhow::Resu
     let client = ground.client.clone();
     for_each(objects, 16, move |number| {
         let (client, object) = (client.clone(), Object::new(ROUND, number));
-        let body = json!({ "spec": { "suspend": suspend } }).to_string().into();
-        let patch = Ask {
-            content_type: "application/merge-patch+json",
-            accept: METADATA,
-            body,
-            ..Ask::bare(Method::PATCH, object.path())
-        };
-        async move { client.ok(patch).await.map(drop) }
+        async move { client.suspend(&object, suspend).await }
     })
     .await
 }
@@ -217,12 +202,7 @@ fn first_looks(ground: &Ground) -> Vec<Duration> {
     let idle: HashMap<&str, Timestamp> = sessions
         .iter()
         .filter(|session| session.live)
-        .filter_map(|session| {
-            Some((
-                session.session_id.as_str(),
-                session.states.iter().find(|(name, _)| name == state::IDLE)?.1,
-            ))
-        })
+        .filter_map(|session| Some((session.session_id.as_str(), first(&session.states, state::IDLE)?)))
         .collect();
     let table = ground.watch.table();
     let shown = |seen: &crate::watch::Seen| {

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use anyhow::Context;
 use athena_emulator::{Change, state};
+use harness::until_async as until;
 use jiff::Timestamp;
 
 use crate::ground::Ground;
 use crate::rest::SWEEP;
-use crate::tasks::until;
 use crate::wave::{between, first};
 
 /// Sessions that change.

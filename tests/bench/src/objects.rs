@@ -1,5 +1,6 @@
 //! The AthenaSessions of a round: their names, where they are, and what is in them.
 
+use harness::session_object;
 use serde_json::{Value, json};
 
 /// Over so many namespaces they are spread.
@@ -55,11 +56,8 @@ impl Object {
 
     /// What is created.
     pub fn manifest(&self) -> Value {
-        json!({
-            "apiVersion": "athena-operator.io/v1alpha1",
-            "kind": "AthenaSession",
-            "metadata": { "name": self.name, "namespace": self.namespace },
-            "spec": { "workGroup": self.work_group },
-        })
+        let mut object = session_object(&self.name, &json!({ "workGroup": self.work_group }));
+        object["metadata"]["namespace"] = self.namespace.as_str().into();
+        object
     }
 }

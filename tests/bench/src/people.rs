@@ -1,13 +1,13 @@
 //! People who create, suspend, resume and delete AthenaSessions, and an Athena in which sessions end, over and over.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use athena_emulator::{Change, Emulator, state};
-use http::Method;
+use harness::{merge, until_async};
 use serde_json::{Value, json};
 
-use crate::client::{Ask, Client, METADATA};
+use crate::client::Client;
 use crate::objects::Object;
 use crate::watch::{Seen, Watch};
 
@@ -59,12 +59,8 @@ impl World<'_> {
     /// When it is refused.
     pub async fn create(self, object: &Object, spec: &Value) -> anyhow::Result<()> {
         let mut manifest = object.manifest();
-        crate::life::merge(&mut manifest["spec"], spec);
-        let body = manifest.to_string().into();
-        self.client
-            .ok(Ask { body, accept: METADATA, ..Ask::bare(Method::POST, object.collection()) })
-            .await
-            .map(drop)
+        merge(&mut manifest["spec"], spec);
+        self.client.create(object, &manifest).await.map(drop)
     }
 
     /// Waits until what is seen of an object is as `so` has it.
@@ -77,14 +73,10 @@ impl World<'_> {
         what: &str,
         so: impl Fn(Option<&Seen>) -> bool,
     ) -> anyhow::Result<()> {
-        let start = Instant::now();
-        while !so(self.watch.table().object(&object.key())) {
-            if start.elapsed() > PATIENCE {
-                bail!("{} is not {what}: {:?}", object.key(), self.watch.table().object(&object.key()));
-            }
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-        Ok(())
+        let key = object.key();
+        let state = || format!("{:?}", self.watch.table().object(&key));
+        until_async(&format!("{key} is {what}"), PATIENCE, || so(self.watch.table().object(&key)), state)
+            .await
     }
 
     fn session(self, object: &Object) -> anyhow::Result<String> {
@@ -93,17 +85,6 @@ impl World<'_> {
             .object(&object.key())
             .and_then(|seen| seen.session_id.clone())
             .with_context(|| format!("{} has no session", object.key()))
-    }
-
-    async fn suspend(self, object: &Object, suspend: bool) -> anyhow::Result<()> {
-        let body = json!({ "spec": { "suspend": suspend } }).to_string().into();
-        let patch = Ask {
-            content_type: "application/merge-patch+json",
-            accept: METADATA,
-            body,
-            ..Ask::bare(Method::PATCH, object.path())
-        };
-        self.client.ok(patch).await.map(drop)
     }
 
     /// An object from its creation until it is gone, which takes `time` and a little more.
@@ -118,9 +99,9 @@ impl World<'_> {
         match fate {
             Fate::Alive => {}
             Fate::Suspended => {
-                self.suspend(&object, true).await?;
+                self.client.suspend(&object, true).await?;
                 self.until(&object, "suspended", ended).await?;
-                self.suspend(&object, false).await?;
+                self.client.suspend(&object, false).await?;
                 self.until(&object, "resumed", ready).await?;
             }
             Fate::Restarted => {
@@ -131,7 +112,7 @@ impl World<'_> {
             }
             Fate::Idle => self.until(&object, "ended by its idle timeout", ended).await?,
         }
-        self.client.ok(Ask { accept: METADATA, ..Ask::bare(Method::DELETE, object.path()) }).await?;
+        self.client.delete(&object).await?;
         self.until(&object, "gone", |seen| seen.is_none()).await
     }
 

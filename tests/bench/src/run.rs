@@ -6,9 +6,7 @@ use std::time::Duration;
 use anyhow::Context;
 use environment::Operator;
 
-use crate::client::{METADATA, Protocol};
 use crate::end::{self, Start, Work};
-use crate::form::Form;
 use crate::ground::Ground;
 use crate::life::{self, Life};
 use crate::raw::{Round, Writer};
@@ -30,8 +28,8 @@ pub struct Report {
     pub objects: usize,
     /// What the operator makes of an object.
     pub life: Life,
-    /// The form in which the raw writer wrote, and its objects at a time.
-    pub writer: (Form, usize),
+    /// Objects that the raw writer had under way at a time.
+    pub width: usize,
     /// Raw rounds.
     pub raw: Vec<Round>,
     /// Waves.
@@ -74,13 +72,8 @@ pub async fn run(binary: &Path, objects: usize) -> anyhow::Result<Report> {
     let operator = ground.operator(&[])?;
     let life = life::record(&ground, &operator).await?;
     ground.stop(&operator)?;
-    let writer = Writer::fastest(
-        ground.client(Protocol::Http2).await?,
-        &ground,
-        &life.changes,
-        objects.min(CALIBRATION),
-    )
-    .await?;
+    let writer =
+        Writer::fastest(ground.client().await?, &ground, &life.changes, objects.min(CALIBRATION)).await?;
 
     let (mut raw, mut waves, mut deletions) = (Vec::new(), Vec::new(), Vec::new());
     let few = objects <= RAW;
@@ -147,11 +140,10 @@ pub async fn run(binary: &Path, objects: usize) -> anyhow::Result<Report> {
     let started = ground.emulator.sessions().iter().filter(|session| session.token.is_some()).count();
     let surplus_sessions =
         started.checked_sub(1 + waves.len() * objects).context("fewer sessions than objects")?;
-    let writer = (writer.form, writer.width);
     Ok(Report {
         objects,
         life,
-        writer,
+        width: writer.width,
         raw,
         waves,
         deletions,
@@ -173,7 +165,7 @@ pub async fn run(binary: &Path, objects: usize) -> anyhow::Result<Report> {
 const LAST: &str = "last";
 
 async fn wave(ground: &Ground, operator: &Operator, name: &str, objects: usize) -> anyhow::Result<Wave> {
-    let wave = wave::run(ground, operator, name, objects, METADATA).await?;
+    let wave = wave::run(ground, operator, name, objects).await?;
     ground.say(&format!("wave: {:.1} objects/s", wave.per_second()));
     Ok(wave)
 }

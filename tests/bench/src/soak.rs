@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use athena_emulator::{Change, Config, state};
+use clap::Args;
 use environment::Operator;
 use futures::future::{Either, select, try_join_all};
 use serde_json::json;
@@ -32,20 +33,26 @@ const MOST_RECONCILES: f64 = 10.0;
 const SAMPLES: u32 = 48;
 
 /// How long and how fast.
-#[derive(Clone, Copy, Debug)]
+#[derive(Args, Clone, Copy, Debug)]
 pub struct Soak {
-    /// Days before anything counts. What is kept for minutes whatever the clock, such as the last events, has to be full by then.
-    pub warm_up: f64,
-    /// Days that count.
+    /// Days before anything counts: what is kept for minutes whatever the clock, such as the last events, has to be full by then
+    #[arg(long, default_value_t = 1.0)]
+    warm_up: f64,
+    /// Days that count
+    #[arg(long, default_value_t = 1.0)]
     pub days: f64,
-    /// How many times faster the clock is.
+    /// How many times faster the clock is
+    #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub factor: u32,
-    /// Sessions that live all the time.
-    pub resting: usize,
-    /// People who create one object after another.
-    pub people: usize,
-    /// Calls to Athena a second that the operator may make: fewer than people have need of, so that objects always wait for the rate limiter.
-    pub rate: f64,
+    /// Sessions that live all the time
+    #[arg(long, default_value_t = 200)]
+    resting: usize,
+    /// People who create one object after another, each of which lives about an hour
+    #[arg(long, default_value_t = 40)]
+    people: usize,
+    /// Calls to Athena a second that the operator may make: fewer than people have need of, so that objects always wait for the rate limiter
+    #[arg(long, default_value_t = 10.0)]
+    rate: f64,
 }
 
 /// The operator at a moment.

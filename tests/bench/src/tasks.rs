@@ -1,10 +1,8 @@
-//! Many things at a time, and waiting for what is to come.
+//! Many things at a time.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
 
-use anyhow::bail;
 use tokio::task::JoinSet;
 
 /// Does `act` for each number below `count`, `width` at a time.
@@ -35,26 +33,6 @@ where
     }
     while let Some(ended) = workers.join_next().await {
         ended??;
-    }
-    Ok(())
-}
-
-/// Waits until `so` holds.
-///
-/// # Errors
-/// When it does not after `patience`; `what` says what was waited for, `state` how it stands.
-pub async fn until(
-    what: &str,
-    patience: Duration,
-    mut so: impl FnMut() -> bool,
-    state: impl Fn() -> String,
-) -> anyhow::Result<()> {
-    let start = Instant::now();
-    while !so() {
-        if start.elapsed() > patience {
-            bail!("after {} s it has not come to be that {what}: {}", patience.as_secs(), state());
-        }
-        tokio::time::sleep(Duration::from_millis(20)).await;
     }
     Ok(())
 }

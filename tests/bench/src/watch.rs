@@ -1,10 +1,11 @@
 //! The bench's own watch of all AthenaSessions: what each showed, and when.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
+use harness::http::lock;
 use http::Method;
 use http_body_util::BodyExt;
 use jiff::Timestamp;
@@ -232,10 +233,6 @@ impl Drop for Watch {
     fn drop(&mut self) {
         self.task.abort();
     }
-}
-
-fn lock(table: &Mutex<Table>) -> MutexGuard<'_, Table> {
-    table.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 async fn follow(client: &Client, table: &Mutex<Table>, mut version: String) -> anyhow::Result<()> {

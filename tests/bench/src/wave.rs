@@ -7,13 +7,13 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, ensure};
 use athena_emulator::{Call, state};
 use environment::Operator;
+use harness::until_async as until;
 use jiff::Timestamp;
 
 use crate::ground::{Difference, Ground};
 use crate::objects::Object;
 use crate::process::Memory;
-use crate::raw;
-use crate::tasks::{for_each, until};
+use crate::tasks::for_each;
 
 /// Requests at a time of whoever creates the objects.
 const WIDTH: usize = 16;
@@ -51,17 +51,11 @@ impl Wave {
     }
 }
 
-/// Creates `objects` and waits until all are Ready and the operator is quiet. The replies to the creation are as short as `accept` has them.
+/// Creates `objects` and waits until all are Ready and the operator is quiet.
 ///
 /// # Errors
 /// When they do not become Ready in time.
-pub async fn run(
-    ground: &Ground,
-    operator: &Operator,
-    name: &str,
-    objects: usize,
-    accept: &'static str,
-) -> anyhow::Result<Wave> {
+pub async fn run(ground: &Ground, operator: &Operator, name: &str, objects: usize) -> anyhow::Result<Wave> {
     let patience = Duration::from_mins(1) + Duration::from_millis(200) * u32::try_from(objects)?;
     ensure!(ground.watch.table().present() == 0, "there are objects of another round");
     let before = ground.counts(operator).await?;
@@ -72,7 +66,7 @@ pub async fn run(
         let (client, object, times) = (client.clone(), Object::new(&round, number), times.clone());
         async move {
             let _ = times[number].set(Timestamp::now());
-            raw::create(&client, &object, accept).await.map(drop)
+            client.create(&object, &object.manifest()).await.map(drop)
         }
     });
     let all = || ground.watch.table().ready() == objects || operator.exit_status().is_some();

@@ -7,8 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use serde_json::json;
-
-use crate::Error;
+use tools::on;
 
 /// The way to one API server.
 pub(crate) struct Access {
@@ -22,7 +21,7 @@ pub(crate) struct Access {
 
 impl Access {
     /// Writes a kubeconfig of one user with a bearer token; JSON, which is YAML.
-    pub(crate) fn write_kubeconfig(&self, file: &Path, user: &str, token: &str) -> Result<(), Error> {
+    pub(crate) fn write_kubeconfig(&self, file: &Path, user: &str, token: &str) -> anyhow::Result<()> {
         let cluster = json!({ "server": self.url, "certificate-authority": self.ca_file });
         let kubeconfig = json!({
             "apiVersion": "v1",
@@ -53,7 +52,7 @@ pub(crate) fn answers(mut kubectl: Command, path: &str) -> bool {
 }
 
 /// Writes a file that its owner alone may read.
-pub(crate) fn write_secret(path: &Path, text: &str) -> Result<(), Error> {
+pub(crate) fn write_secret(path: &Path, text: &str) -> anyhow::Result<()> {
     OpenOptions::new()
         .create(true)
         .write(true)
@@ -61,12 +60,12 @@ pub(crate) fn write_secret(path: &Path, text: &str) -> Result<(), Error> {
         .mode(0o600)
         .open(path)
         .and_then(|mut file| file.write_all(text.as_bytes()))
-        .map_err(Error::on("write", path))
+        .map_err(on("write", path))
 }
 
-pub(crate) fn random_token() -> Result<String, Error> {
+pub(crate) fn random_token() -> anyhow::Result<String> {
     let source = Path::new("/dev/urandom");
     let mut bytes = [0; 16];
-    File::open(source).and_then(|mut file| file.read_exact(&mut bytes)).map_err(Error::on("read", source))?;
+    File::open(source).and_then(|mut file| file.read_exact(&mut bytes)).map_err(on("read", source))?;
     Ok(format!("{:032x}", u128::from_ne_bytes(bytes)))
 }

@@ -4,9 +4,8 @@
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
-use tools::{GoMod, Program};
-
-use crate::Error;
+use anyhow::{Context, anyhow, bail};
+use tools::{GoMod, Program, on};
 
 const MODULE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/kubernetes");
 const GO_MOD: GoMod<'_> = GoMod(include_str!("../kubernetes/go.mod"));
@@ -61,13 +60,13 @@ impl Binary {
 /// Finds the program, or builds it, which takes minutes and is told on stderr.
 ///
 /// # Errors
-/// [`Error::NotInAssets`] and [`Error::NoCacheFolder`], and those of a build.
-pub fn path(binary: Binary) -> Result<PathBuf, Error> {
+/// When it is not in the folder of the variable, or cannot be built.
+pub fn path(binary: Binary) -> anyhow::Result<PathBuf> {
     let assets = std::env::var_os("KUBEBUILDER_ASSETS").filter(|value| !value.is_empty()).map(PathBuf::from);
     let cache = tools::cache_folder().ok().map(|cache| cache.join(VERSIONS.folder_name()));
 
     match source(binary, assets.as_deref(), cache.as_deref(), Path::is_file)? {
-        Source::Found(program) => std::path::absolute(&program).map_err(Error::on("find", &program)),
+        Source::Found(program) => std::path::absolute(&program).map_err(on("find", &program)),
         Source::Missing(target) => {
             let program = Program {
                 name: binary.name(),
@@ -79,9 +78,13 @@ pub fn path(binary: Binary) -> Result<PathBuf, Error> {
                 usual_build_time: binary.usual_build_time(),
             };
             let built = program.build(&target);
-            built.map(|()| target).map_err(|source| Error::Build { binary: binary.name(), source })
+            built.map(|()| target).map_err(|error| with_way_around(binary.name(), &error))
         }
     }
+}
+
+fn with_way_around(binary: &str, error: &anyhow::Error) -> anyhow::Error {
+    anyhow!("{error}\nor set KUBEBUILDER_ASSETS to a folder with {binary} to do without the build")
 }
 
 #[derive(Debug, PartialEq)]
@@ -95,7 +98,7 @@ fn source(
     assets: Option<&Path>,
     cache: Option<&Path>,
     is_file: impl Fn(&Path) -> bool,
-) -> Result<Source, Error> {
+) -> anyhow::Result<Source> {
     if let Some(folder) = assets {
         let program = folder.join(binary.name());
         if is_file(&program) {
@@ -103,10 +106,17 @@ fn source(
         }
         // The archives that kubebuilder publishes have the other three.
         if binary != Binary::ControllerManager {
-            return Err(Error::NotInAssets { binary: binary.name(), folder: folder.to_owned() });
+            bail!(
+                "cannot take {} from KUBEBUILDER_ASSETS: {} holds no such file; put it there, or unset the variable to have it built",
+                binary.name(),
+                folder.display()
+            );
         }
     }
-    let program = cache.ok_or(Error::NoCacheFolder)?.join(binary.name());
+    let cache = cache.context(
+        "cannot tell the user's cache folder: set HOME or XDG_CACHE_HOME, or KUBEBUILDER_ASSETS to a folder with the programs",
+    )?;
+    let program = cache.join(binary.name());
     Ok(if is_file(&program) { Source::Found(program) } else { Source::Missing(program) })
 }
 
@@ -145,63 +155,44 @@ fn stamp(versions: &Versions<'_>) -> String {
 mod tests {
     use super::*;
 
-    fn looked_up(
-        binary: Binary,
-        assets: Option<&str>,
-        cache: Option<&str>,
-        files: &[&str],
-    ) -> Result<Source, String> {
-        let is_file = |path: &Path| files.iter().any(|file| Path::new(file) == path);
-        source(binary, assets.map(Path::new), cache.map(Path::new), is_file)
-            .map_err(|error| error.to_string())
-    }
+    /// A program, the folder of the variable, that of the cache, the files that are there, and what is found.
+    type Row = (
+        Binary,
+        Option<&'static str>,
+        Option<&'static str>,
+        &'static [&'static str],
+        Result<Source, &'static str>,
+    );
 
     #[test]
-    fn assets_win_over_the_cache() {
-        let found =
-            looked_up(Binary::Etcd, Some("/assets"), Some("/cache"), &["/assets/etcd", "/cache/etcd"]);
-        assert_eq!(found, Ok(Source::Found("/assets/etcd".into())));
-    }
-
-    #[test]
-    fn assets_must_hold_the_program_even_if_the_cache_does() {
-        let error = looked_up(Binary::ApiServer, Some("/assets"), Some("/cache"), &["/cache/kube-apiserver"])
-            .unwrap_err();
-        assert_eq!(
-            error,
-            "cannot take kube-apiserver from KUBEBUILDER_ASSETS: /assets holds no such file; put it there, or unset the variable to have it built"
-        );
-    }
-
-    #[test]
-    fn the_controller_manager_may_be_lacking_from_assets() {
-        let cached = looked_up(
-            Binary::ControllerManager,
-            Some("/assets"),
-            Some("/cache"),
-            &["/cache/kube-controller-manager"],
-        );
-        assert_eq!(cached, Ok(Source::Found("/cache/kube-controller-manager".into())));
-        let missing = looked_up(Binary::ControllerManager, Some("/assets"), Some("/cache"), &[]);
-        assert_eq!(missing, Ok(Source::Missing("/cache/kube-controller-manager".into())));
-    }
-
-    #[test]
-    fn what_is_neither_in_assets_nor_in_the_cache_is_built_into_the_cache() {
-        assert_eq!(
-            looked_up(Binary::Kubectl, None, Some("/cache"), &["/cache/kubectl"]),
-            Ok(Source::Found("/cache/kubectl".into()))
-        );
-        assert_eq!(
-            looked_up(Binary::Kubectl, None, Some("/cache"), &["/cache/etcd"]),
-            Ok(Source::Missing("/cache/kubectl".into()))
-        );
-    }
-
-    #[test]
-    fn without_a_cache_folder_the_error_names_the_variables_to_set() {
-        let error = looked_up(Binary::Kubectl, None, None, &[]).unwrap_err();
-        assert!(error.contains("set HOME or XDG_CACHE_HOME, or KUBEBUILDER_ASSETS"), "{error}");
+    fn assets_win_over_the_cache_and_must_hold_all_but_the_controller_manager() {
+        use Binary::{ApiServer, ControllerManager, Etcd, Kubectl};
+        let found = |path: &str| Ok(Source::Found(path.into()));
+        let missing = |path: &str| Ok(Source::Missing(path.into()));
+        let (assets, cache) = (Some("/assets"), Some("/cache"));
+        let not_in_assets = "cannot take kube-apiserver from KUBEBUILDER_ASSETS: /assets holds no such file; put it there, or unset the variable to have it built";
+        let no_cache = "cannot tell the user's cache folder: set HOME or XDG_CACHE_HOME, or KUBEBUILDER_ASSETS to a folder with the programs";
+        let rows: [Row; 7] = [
+            (Etcd, assets, cache, &["/assets/etcd", "/cache/etcd"], found("/assets/etcd")),
+            (ApiServer, assets, cache, &["/cache/kube-apiserver"], Err(not_in_assets)),
+            (
+                ControllerManager,
+                assets,
+                cache,
+                &["/cache/kube-controller-manager"],
+                found("/cache/kube-controller-manager"),
+            ),
+            (ControllerManager, assets, cache, &[], missing("/cache/kube-controller-manager")),
+            (Kubectl, None, cache, &["/cache/kubectl"], found("/cache/kubectl")),
+            (Kubectl, None, cache, &["/cache/etcd"], missing("/cache/kubectl")),
+            (Kubectl, None, None, &[], Err(no_cache)),
+        ];
+        for (binary, assets, cache, files, expected) in rows {
+            let is_file = |path: &Path| files.iter().any(|file| Path::new(file) == path);
+            let looked_up = source(binary, assets.map(Path::new), cache.map(Path::new), is_file);
+            let looked_up = looked_up.map_err(|error| error.to_string());
+            assert_eq!(looked_up, expected.map_err(str::to_owned), "{binary:?} among {files:?}");
+        }
     }
 
     #[test]
@@ -222,8 +213,8 @@ mod tests {
 
     #[test]
     fn an_error_of_a_build_names_the_way_around_it() {
-        let source = tools::Error::NoGo { program: "etcd", needed: "1.26.0".to_owned() };
-        let error = Error::Build { binary: "etcd", source }.to_string();
+        let source = anyhow!("cannot get etcd: there is no `go` in PATH; install Go 1.26.0 or newer");
+        let error = with_way_around("etcd", &source).to_string();
         assert_eq!(
             error,
             "cannot get etcd: there is no `go` in PATH; install Go 1.26.0 or newer\n\

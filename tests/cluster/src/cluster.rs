@@ -4,7 +4,6 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Mutex, MutexGuard};
 
-use crate::Error;
 use crate::binaries::{self, Binary};
 use crate::folder::Folder;
 use crate::ports::with_free_ports;
@@ -42,9 +41,9 @@ impl Cluster {
     /// Blocks: to be called in `spawn_blocking` from asynchronous code, and so is a drop.
     ///
     /// # Errors
-    /// Those of [`binaries::path`], and [`Error::Ended`] or [`Error::NotReady`] with the end of the
+    /// Those of [`binaries::path`], and when a server ends or is not ready in time, with the end of the
     /// log of the server that failed.
-    pub fn start(options: Options) -> Result<Self, Error> {
+    pub fn start(options: Options) -> anyhow::Result<Self> {
         let Options { controller_manager, audit, directory } = options;
         let programs = Programs {
             etcd: binaries::path(Binary::Etcd)?,
@@ -85,9 +84,9 @@ impl Cluster {
     /// are aggregated.
     ///
     /// # Errors
-    /// Those of [`binaries::path`], and [`Error::Ended`] or [`Error::NotReady`] with the end of its
+    /// Those of [`binaries::path`], and when it ends or is not ready in time, with the end of its
     /// log.
-    pub fn start_controller_manager(&self) -> Result<(), Error> {
+    pub fn start_controller_manager(&self) -> anyhow::Result<()> {
         let mut running = self.running_controller_manager();
         if running.is_none() {
             let program = binaries::path(Binary::ControllerManager)?;
@@ -129,8 +128,8 @@ impl Cluster {
     /// `NAME.kubeconfig` in the cluster's folder; it replaces an earlier one of that name.
     ///
     /// # Errors
-    /// [`Error::System`] if the file cannot be written.
-    pub fn kubeconfig_for(&self, name: &str, token: &str) -> Result<PathBuf, Error> {
+    /// If the file cannot be written.
+    pub fn kubeconfig_for(&self, name: &str, token: &str) -> anyhow::Result<PathBuf> {
         let file = self.folder.path().join(format!("{name}.kubeconfig"));
         self.servers.access.write_kubeconfig(&file, name, token)?;
         Ok(file)

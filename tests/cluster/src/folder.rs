@@ -4,7 +4,8 @@ use std::fs::{self, DirBuilder, File, TryLockError};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
-use crate::Error;
+use anyhow::bail;
+use tools::on;
 
 const PREFIX: &str = "athena-operator-cluster-";
 
@@ -18,10 +19,10 @@ pub(crate) struct Folder {
 impl Folder {
     /// A fresh one, removed when dropped; or by a later cluster, if this process is killed or keeps
     /// the cluster in a `static`.
-    pub(crate) fn fresh() -> Result<Self, Error> {
+    pub(crate) fn fresh() -> anyhow::Result<Self> {
         let parent = std::env::temp_dir();
         remove_abandoned(&parent);
-        let in_parent = Error::on("create a folder in", &parent);
+        let in_parent = on("create a folder in", &parent);
         // Under another name until it is locked, so that nobody takes it for abandoned.
         let unlocked = tempfile::Builder::new()
             .prefix(&format!(".{PREFIX}"))
@@ -31,14 +32,14 @@ impl Folder {
         let lock = lock(&unlocked)?;
         let name = unlocked.file_name().unwrap_or_default().to_string_lossy();
         let path = unlocked.with_file_name(name.trim_start_matches('.'));
-        fs::rename(&unlocked, &path).map_err(Error::on("rename", &unlocked))?;
+        fs::rename(&unlocked, &path).map_err(on("rename", &unlocked))?;
         Ok(Self { path, remove: true, _lock: lock })
     }
 
     /// One that stays, with what an earlier cluster left in it.
-    pub(crate) fn lasting(path: &Path) -> Result<Self, Error> {
-        DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(Error::on("create", path))?;
-        let path = path.canonicalize().map_err(Error::on("find", path))?;
+    pub(crate) fn lasting(path: &Path) -> anyhow::Result<Self> {
+        DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(on("create", path))?;
+        let path = path.canonicalize().map_err(on("find", path))?;
         Ok(Self { _lock: lock(&path)?, path, remove: false })
     }
 
@@ -61,12 +62,15 @@ impl Drop for Folder {
     }
 }
 
-fn lock(folder: &Path) -> Result<File, Error> {
-    let file = File::open(folder).map_err(Error::on("open", folder))?;
+fn lock(folder: &Path) -> anyhow::Result<File> {
+    let file = File::open(folder).map_err(on("open", folder))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(Error::FolderInUse { folder: folder.to_owned() }),
-        Err(TryLockError::Error(source)) => Err(Error::on("lock", folder)(source)),
+        Err(TryLockError::WouldBlock) => bail!(
+            "cannot start a cluster in {}: another one runs there; stop it, or give another folder",
+            folder.display()
+        ),
+        Err(TryLockError::Error(source)) => Err(on("lock", folder)(source)),
     }
 }
 
@@ -110,7 +114,8 @@ mod tests {
     fn a_folder_serves_one_cluster_at_a_time() {
         let parent = tempfile::tempdir().unwrap();
         let first = Folder::lasting(parent.path()).unwrap();
-        assert!(matches!(Folder::lasting(parent.path()), Err(Error::FolderInUse { .. })));
+        let refused = Folder::lasting(parent.path()).err().unwrap().to_string();
+        assert!(refused.contains("another one runs there"), "{refused}");
         drop(first);
         assert!(Folder::lasting(parent.path()).is_ok());
     }

@@ -8,19 +8,16 @@
 //! - `process`: child processes that never outlive this one.
 //! - `folder`: the folder a cluster works in.
 //! - `ports`: free ones for the servers.
-//! - [`Error`]: all that can fail, with the cure.
 
 mod access;
 pub mod binaries;
 mod cluster;
-mod error;
 mod folder;
 mod ports;
 mod process;
 mod servers;
 
 pub use cluster::{Cluster, Options};
-pub use error::Error;
 pub use process::{Process, Spawner};
 /// A signal to a [`Process`].
 pub use rustix::process::Signal;

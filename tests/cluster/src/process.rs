@@ -8,10 +8,9 @@ use std::sync::{Mutex, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use anyhow::bail;
 use rustix::process::{Pid, Signal, kill_process};
-
-use crate::Error;
-use crate::error::tail;
+use tools::{on, tail};
 
 const POLL: Duration = Duration::from_millis(20);
 /// `kube-apiserver` needs 1 s, and more than 5 s as long as someone watches; it keeps nothing that a
@@ -59,21 +58,19 @@ impl Process {
     /// Starts the command with its output in the file `log`.
     ///
     /// # Errors
-    /// [`Error::System`] if it cannot be run or the file cannot be written.
+    /// If it cannot be run or the file cannot be written.
     pub fn start(
         spawner: &Spawner,
         name: &'static str,
         mut command: Command,
         log: PathBuf,
-    ) -> Result<Self, Error> {
-        let file = File::create(&log).map_err(Error::on("create", &log))?;
-        let copy = file.try_clone().map_err(Error::on("write", &log))?;
+    ) -> anyhow::Result<Self> {
+        let file = File::create(&log).map_err(on("create", &log))?;
+        let copy = file.try_clone().map_err(on("write", &log))?;
         command.stdin(Stdio::null()).stdout(file).stderr(copy);
         #[cfg(target_os = "linux")]
         die_with_parent(&mut command);
-        let child = spawner
-            .spawn(command)
-            .map_err(|source| Error::System { action: format!("run {name}"), source })?;
+        let child = spawner.spawn(command).map_err(on("run", Path::new(name)))?;
         Ok(Self { name, pid: child.id(), child: Mutex::new(child), log })
     }
 
@@ -107,43 +104,33 @@ impl Process {
     }
 
     /// # Errors
-    /// [`Error::Ended`] if the process did.
-    pub(crate) fn check(&self) -> Result<(), Error> {
-        match self.exit_status() {
-            None => Ok(()),
-            Some(status) => Err(Error::Ended {
-                component: self.name,
-                status,
-                log: self.log.clone(),
-                tail: self.log_tail(),
-            }),
+    /// If the process has ended.
+    pub(crate) fn check(&self) -> anyhow::Result<()> {
+        if let Some(status) = self.exit_status() {
+            bail!("cannot start {}: it ended with {status}; {}", self.name, self.end_of_log());
         }
+        Ok(())
     }
 
     /// Waits until `ready`, asked again and again, says so.
     ///
     /// # Errors
-    /// [`Error::Ended`] and [`Error::NotReady`].
-    pub(crate) fn wait_until(&self, timeout: Duration, ready: impl Fn() -> bool) -> Result<(), Error> {
+    /// If the process ends, or that does not come to be.
+    pub(crate) fn wait_until(&self, timeout: Duration, ready: impl Fn() -> bool) -> anyhow::Result<()> {
         let start = Instant::now();
         while !ready() {
             self.check()?;
             if start.elapsed() > timeout {
-                let seconds = timeout.as_secs();
-                return Err(Error::NotReady {
-                    component: self.name,
-                    seconds,
-                    log: self.log.clone(),
-                    tail: self.log_tail(),
-                });
+                let (seconds, end) = (timeout.as_secs(), self.end_of_log());
+                bail!("cannot start {}: it is not ready after {seconds} s; {end}", self.name);
             }
             thread::sleep(POLL);
         }
         self.check()
     }
 
-    fn log_tail(&self) -> String {
-        std::fs::read(&self.log).map(|log| tail(&String::from_utf8_lossy(&log))).unwrap_or_default()
+    fn end_of_log(&self) -> String {
+        format!("the end of {}:\n{}", self.log.display(), tail(&self.log()))
     }
 }
 

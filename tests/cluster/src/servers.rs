@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use crate::Error;
 use crate::access::{Access, answers, random_token, write_secret};
 use crate::ports::{free_ports, listens};
 use crate::process::{Process, Spawner};
+use tools::on;
 
 /// Many times what an idle machine needs, for one that builds something on all cores.
 const TIMEOUT: Duration = Duration::from_mins(2);
@@ -46,7 +46,7 @@ pub(crate) fn start(
     spawner: &Spawner,
     folder: &Path,
     audit: bool,
-) -> Result<Servers, Error> {
+) -> anyhow::Result<Servers> {
     let [client_port, peer_port, port] = free_ports()?;
     let etcd = start_etcd(&programs.etcd, spawner, folder, client_port, peer_port)?;
 
@@ -87,7 +87,7 @@ pub(crate) fn start(
         .args(["--max-requests-inflight=3000", "--max-mutating-requests-inflight=1000"]);
     if audit {
         let policy = folder.join("audit-policy.json");
-        std::fs::write(&policy, AUDIT_POLICY).map_err(Error::on("write", &policy))?;
+        std::fs::write(&policy, AUDIT_POLICY).map_err(on("write", &policy))?;
         command.arg(flag("audit-policy-file", &policy)).arg(flag("audit-log-path", &folder.join(AUDIT_LOG)));
     }
     let log = folder.join("kube-apiserver.log");
@@ -109,7 +109,7 @@ fn start_etcd(
     folder: &Path,
     client_port: u16,
     peer_port: u16,
-) -> Result<Process, Error> {
+) -> anyhow::Result<Process> {
     let client = format!("http://127.0.0.1:{client_port}");
     let peer = format!("http://127.0.0.1:{peer_port}");
     let mut command = Command::new(program);
@@ -130,7 +130,7 @@ pub(crate) fn start_controller_manager(
     access: &Access,
     spawner: &Spawner,
     folder: &Path,
-) -> Result<Process, Error> {
+) -> anyhow::Result<Process> {
     let [port] = free_ports()?;
     let certificates = folder.join("controller-manager-certificates");
     let mut command = Command::new(program);

@@ -2,9 +2,10 @@
 
 use std::path::Path;
 use std::process::{Command, Output};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use cluster::{Cluster, Options};
+use harness::until;
 use rustix::process::{Pid, test_kill_process};
 
 const HOLD: &str = "CLUSTER_TEST_HOLD";
@@ -17,14 +18,6 @@ fn kubectl(cluster: &Cluster, args: &[&str]) -> String {
     let output = output(cluster.kubectl_command(), args);
     assert!(output.status.success(), "kubectl {args:?}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap().trim().to_owned()
-}
-
-fn until(what: &str, limit: Duration, holds: impl Fn() -> bool) {
-    let start = Instant::now();
-    while !holds() {
-        assert!(start.elapsed() < limit, "not within {limit:?}: {what}");
-        std::thread::sleep(Duration::from_millis(100));
-    }
 }
 
 /// A zombie is gone: the first process of a container may never reap it.
@@ -77,7 +70,7 @@ fn a_service_account_may_do_only_what_its_roles_allow() {
         &cluster,
         &["create", "rolebinding", "robot", "-n=fresh", "--role=reader", "--serviceaccount=fresh:robot"],
     );
-    until("the role takes effect", Duration::from_secs(10), || list().status.success());
+    until("the role takes effect", Duration::from_secs(10), || Ok(list().status.success())).unwrap();
 }
 
 #[test]
@@ -117,10 +110,9 @@ fn the_controller_manager_empties_namespaces_and_follows_owner_references() {
     );
     kubectl(&cluster, &["patch", "configmap", "owned", "-n=fresh", "-p", &owner]);
     kubectl(&cluster, &["delete", "configmap", "owner", "-n=fresh"]);
-    until("what has lost its owner is removed", Duration::from_mins(1), || {
-        kubectl(&cluster, &["get", "configmap", "owned", "-n=fresh", "-o=name", "--ignore-not-found"])
-            .is_empty()
-    });
+    let owned =
+        || kubectl(&cluster, &["get", "configmap", "owned", "-n=fresh", "-o=name", "--ignore-not-found"]);
+    until("what has lost its owner is removed", Duration::from_mins(1), || Ok(owned().is_empty())).unwrap();
 
     create("left", &[]);
     kubectl(&cluster, &["get", "serviceaccount", "default", "-n=fresh"]);
@@ -146,7 +138,7 @@ fn a_killed_process_leaves_no_servers() {
 
     holder.kill().unwrap();
     holder.wait().unwrap();
-    until("the servers are gone", Duration::from_secs(10), || pids.iter().copied().all(is_gone));
+    until("the servers are gone", Duration::from_secs(10), || Ok(pids.iter().copied().all(is_gone))).unwrap();
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use std::future::pending;
 
+use harness::http::Closed;
 use hyper::StatusCode;
 use hyper::body::Bytes;
 use hyper::header::{DATE, HeaderValue};
@@ -14,7 +15,7 @@ use crate::faults::FaultKind;
 use crate::journal::{Call, Outcome};
 use crate::operations::{self as operation, Done};
 use crate::refusal::Refusal;
-use crate::server::{Answer, Closed, Shared, answer};
+use crate::server::{Answer, Shared, answer};
 use crate::signature::{self, Unauthentic};
 use crate::validate::validate;
 use crate::world::World;

@@ -96,6 +96,11 @@ pub enum FaultKind {
 }
 
 impl FaultKind {
+    /// A refusal.
+    pub fn fail(status: u16, code: impl Into<String>, message: impl Into<String>) -> Self {
+        Self::Fail { status, code: code.into(), message: message.into() }
+    }
+
     /// Status 200 with a proxy's HTML page.
     pub fn malformed() -> Self {
         Self::Malformed { status: ok(), body: html() }
@@ -116,23 +121,13 @@ pub(crate) fn take(
     operation: &str,
     mut dice: impl FnMut() -> f64,
 ) -> Option<FaultKind> {
-    rules.retain(|rule| rule.times != Some(0));
-    for rule in rules.iter_mut().filter(|rule| rule.operation == "*" || rule.operation == operation) {
-        if rule.after > 0 {
-            rule.after -= 1;
-            continue;
-        }
-        if rule.chance.is_some_and(|chance| dice() >= chance) {
-            continue;
-        }
-        if let Some(times) = &mut rule.times {
-            *times -= 1;
-        }
-        let kind = rule.kind.clone();
-        rules.retain(|rule| rule.times != Some(0));
-        return Some(kind);
-    }
-    None
+    let taken = harness::take(
+        rules,
+        |rule| rule.operation == "*" || rule.operation == operation,
+        |rule| (&mut rule.after, &mut rule.times),
+        |rule| rule.chance.is_none_or(|chance| dice() < chance),
+    );
+    taken.map(|rule| rule.kind)
 }
 
 #[cfg(test)]

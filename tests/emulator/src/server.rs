@@ -1,16 +1,13 @@
 //! HTTP: takes connections and sends each request to the part that answers it.
 
-use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
+use harness::http::{Closed, accept, lock, requests};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::{Bytes, Incoming};
 use hyper::header::{CONTENT_TYPE, HeaderValue};
-use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
-use hyper_util::rt::TokioIo;
-use tokio::net::{TcpListener, TcpStream};
-use tokio::task::JoinSet;
+use tokio::net::TcpListener;
 
 use crate::world::World;
 use crate::{call, control, issue};
@@ -20,18 +17,6 @@ const MAX_BODY: usize = 16 * 1024 * 1024;
 
 /// A reply.
 pub(crate) type Answer = Response<Full<Bytes>>;
-
-/// The connection is to be closed without a reply.
-#[derive(Debug)]
-pub(crate) struct Closed;
-
-impl fmt::Display for Closed {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("closed by a fault")
-    }
-}
-
-impl std::error::Error for Closed {}
 
 /// The world, shared by all connections.
 #[derive(Clone, Debug)]
@@ -44,37 +29,20 @@ impl Shared {
 
     /// The world; never to be held over an await.
     pub(crate) fn world(&self) -> MutexGuard<'_, World> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
 }
 
 /// Takes connections until the task is aborted, and then closes them.
 pub(crate) async fn serve(listener: TcpListener, shared: Shared) {
-    let mut connections = JoinSet::new();
-    loop {
-        tokio::select! {
-            accepted = listener.accept() => {
-                // A connection that cannot be accepted (no more file descriptors, say) may be followed by one that can.
-                let Ok((stream, _)) = accepted else {
-                    tokio::task::yield_now().await;
-                    continue;
-                };
-                connections.spawn(serve_connection(stream, shared.clone()));
-            }
-            Some(_) = connections.join_next() => {}
-        }
-    }
-}
-
-async fn serve_connection(stream: TcpStream, shared: Shared) {
-    // Replies are small and the client waits for each: Nagle's algorithm would only add time.
-    let _ = stream.set_nodelay(true);
-    let service = service_fn(move |request| {
+    accept(listener, |stream| {
         let shared = shared.clone();
-        async move { route(&shared, request).await }
-    });
-    // An error is a client that left or a fault that closes the connection: nothing to do for either.
-    let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+        requests(stream, move |request| {
+            let shared = shared.clone();
+            async move { route(&shared, request).await }
+        })
+    })
+    .await;
 }
 
 async fn route(shared: &Shared, request: Request<Incoming>) -> Result<Answer, Closed> {

@@ -26,7 +26,7 @@ fn structure(
         let path = join(path, &lower_camel(member.name));
         match input.get(member.name) {
             None | Some(Value::Null) if member.required => {
-                violations.push(violation(&path, "Member must not be null"))
+                violations.push(violation(&path, "Member must not be null"));
             }
             None | Some(Value::Null) => {}
             Some(found) => value(found, member.shape, &path, violations)?,

@@ -3,11 +3,12 @@
 use std::collections::HashMap;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
+use harness::http::{accept, lock};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::task::JoinHandle;
 
 /// How a client asks a proxy for a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,14 +70,11 @@ impl ForwardProxy {
             addresses: HashMap::new(),
         }));
         let shared = state.clone();
-        let server = tokio::spawn(async move {
-            let mut connections = JoinSet::new();
-            while let Ok((client, _)) = listener.accept().await {
-                let state = shared.clone();
-                // Its error is one of the client or the server, which see it too.
-                connections.spawn(async move { drop(serve(client, &state).await) });
-            }
-        });
+        let server = tokio::spawn(accept(listener, move |client| {
+            let state = shared.clone();
+            // Its error is one of the client or the server, which see it too.
+            async move { drop(serve(client, &state).await) }
+        }));
         Ok(Self { address, state, server })
     }
 
@@ -105,10 +103,6 @@ impl Drop for ForwardProxy {
     fn drop(&mut self) {
         self.server.abort();
     }
-}
-
-fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
-    state.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Notes what a client asks for. Returns the answer, and where to connect.

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
 use athena_emulator::{Call, Config, Emulator, Fault, FaultKind, WorkGroup};
+use clap::Args;
 use serde_json::{Value, json};
 
 use crate::{Operator, OperatorOptions, Scope, Stage};
@@ -25,21 +26,28 @@ const LAST: Duration = Duration::from_secs(10);
 pub const JITTER: Duration = Duration::from_millis(500);
 
 /// What the operator has to cope with.
-#[derive(Clone, Debug)]
+#[derive(Args, Clone, Debug)]
 pub struct Load {
     /// How the names of the namespaces begin.
+    #[arg(skip = "load")]
     pub name: String,
-    /// How many objects there are.
+    /// AthenaSessions
+    #[arg(long, env = "OBJECTS", default_value_t = 1000)]
     pub objects: u32,
-    /// How many of them are refused for ever: half of them by a work group that does not exist, half by a role that may not be passed.
+    /// How many of them are refused for ever: half of them by a work group that does not exist, half by a role that may not be passed
+    #[arg(long, env = "REFUSED", default_value_t = 50)]
     pub refused: u32,
-    /// How many work groups their sessions are started in.
+    /// How many work groups their sessions are started in
+    #[arg(long, env = "WORK_GROUPS", default_value_t = 3)]
     pub work_groups: u32,
-    /// Calls a second that the operator may make.
+    /// Calls to Athena a second that the operator may make
+    #[arg(long, env = "RATE", default_value_t = 5.0)]
     pub rate: f64,
-    /// Which part of the calls fails, in one of four ways.
+    /// Which part of the calls fails, in one of four ways
+    #[arg(long, env = "ERRORS", default_value_t = 0.05)]
     pub errors: f64,
-    /// Seed of the failures.
+    /// Seed of the failures
+    #[arg(long, env = "SEED", default_value_t = 1)]
     pub seed: u64,
 }
 
@@ -199,11 +207,7 @@ fn work_group(number: u32) -> String {
 }
 
 fn faults(errors: f64) -> Vec<Fault> {
-    let broken = FaultKind::Fail {
-        status: 500,
-        code: "InternalServerException".to_owned(),
-        message: "an internal error".to_owned(),
-    };
+    let broken = FaultKind::fail(500, "InternalServerException", "an internal error");
     [FaultKind::Throttle, broken, FaultKind::DropBefore, FaultKind::DropAfter]
         .map(|kind| Fault::new("*", kind).chance(errors / 4.0))
         .to_vec()
@@ -240,18 +244,9 @@ fn idle(stage: &Stage, emulator: &Emulator, name: &str, healthy: usize) -> anyho
     if emulator.sessions().len() < healthy {
         return Ok(0);
     }
-    let (label, state) = (format!("load={name}"), "status.state=IDLE");
-    let list = stage.kubectl_ok(&[
-        "get",
-        "athenasessions",
-        "--all-namespaces",
-        "-l",
-        &label,
-        "--field-selector",
-        state,
-        "-o",
-        "name",
-    ])?;
+    let list = stage.kubectl_words(&format!(
+        "get athenasessions --all-namespaces -l load={name} --field-selector status.state=IDLE -o name"
+    ))?;
     Ok(list.lines().count())
 }
 

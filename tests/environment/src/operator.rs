@@ -5,13 +5,17 @@ use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::process::{Command, ExitStatus};
 use std::sync::OnceLock;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use cluster::{Process, Signal};
+use harness::until;
 use serde_json::Value;
 
 use crate::stage::{Scope, Stage};
+
+/// Longest wait for an operator.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// How to run an operator.
 #[derive(Clone, Debug)]
@@ -94,19 +98,13 @@ impl Operator {
     /// # Errors
     /// When it ends, or is not ready after 30 s; with its log.
     pub fn wait_until_ready(&self) -> anyhow::Result<()> {
-        let start = Instant::now();
-        loop {
-            if let Ok((200, _)) = self.get("/readyz") {
-                return Ok(());
-            }
+        let ready = until("the operator is ready", PATIENCE, || {
             if let Some(status) = self.exit_status() {
-                bail!("the operator ended with {status}:\n{}", self.raw_log());
+                bail!("the operator ended with {status}");
             }
-            if start.elapsed() > Duration::from_secs(30) {
-                bail!("the operator is not ready:\n{}", self.raw_log());
-            }
-            std::thread::sleep(Duration::from_millis(20));
-        }
+            Ok(matches!(self.get("/readyz"), Ok((200, _))))
+        });
+        ready.map_err(|error| anyhow!("{error}:\n{}", self.raw_log()))
     }
 
     /// Status and body of a path of its HTTP server.
@@ -142,13 +140,8 @@ impl Operator {
     /// When it goes on.
     pub fn end(&self, signal: Signal) -> anyhow::Result<ExitStatus> {
         self.process.signal(signal);
-        let start = Instant::now();
-        while start.elapsed() < Duration::from_secs(30) {
-            if let Some(status) = self.exit_status() {
-                return Ok(status);
-            }
-            std::thread::sleep(Duration::from_millis(10));
-        }
-        bail!("the operator goes on after {signal:?}:\n{}", self.raw_log())
+        let ended = until("it ends", PATIENCE, || Ok(self.exit_status().is_some()));
+        let status = ended.ok().and_then(|()| self.exit_status());
+        status.ok_or_else(|| anyhow!("the operator goes on after {signal:?}:\n{}", self.raw_log()))
     }
 }

@@ -98,12 +98,9 @@ impl Stage {
             "rights",
             &installed(|manifest| rights.iter().any(|kind| has_line(manifest, &format!("kind: {kind}"))))?,
         )?;
-        stage.kubectl_ok(&[
-            "wait",
-            "--for=condition=Established",
-            "crd/athenasessions.athena-operator.io",
-            "--timeout=60s",
-        ])?;
+        stage.kubectl_words(
+            "wait --for=condition=Established crd/athenasessions.athena-operator.io --timeout=60s",
+        )?;
         Ok(stage)
     }
 
@@ -172,18 +169,22 @@ impl Stage {
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     }
 
+    /// The same of words in a line, none of which has a space in it.
+    ///
+    /// # Errors
+    /// When it cannot be run, or fails.
+    pub fn kubectl_words(&self, line: &str) -> anyhow::Result<String> {
+        self.kubectl_ok(&line.split_whitespace().collect::<Vec<_>>())
+    }
+
     /// Runs a program that ends with this process, its output in a file.
     ///
     /// # Errors
     /// When it cannot be run.
     pub fn spawn(&self, name: &'static str, command: Command) -> anyhow::Result<Process> {
         let number = self.spawned.fetch_add(1, Ordering::Relaxed);
-        Ok(Process::start(
-            &self.spawner,
-            name,
-            command,
-            self.folder.path().join(format!("{name}-{number}.log")),
-        )?)
+        let log = self.folder.path().join(format!("{name}-{number}.log"));
+        Process::start(&self.spawner, name, command, log)
     }
 
     /// A kubeconfig of the operator's service account, with the rights of the role `athena-operator` in `scope` and no others.
@@ -198,28 +199,18 @@ impl Stage {
             Scope::Everywhere => ACCOUNT,
             Scope::Given(namespace) => namespace,
             Scope::Namespace(namespace) => {
-                if !self
-                    .kubectl_output(&["get", "serviceaccount", ACCOUNT, "-n", namespace])?
-                    .status
-                    .success()
-                {
-                    let subject = format!("--serviceaccount={namespace}:{ACCOUNT}");
-                    self.kubectl_ok(&["create", "serviceaccount", ACCOUNT, "-n", namespace])?;
-                    self.kubectl_ok(&[
-                        "create",
-                        "rolebinding",
-                        ACCOUNT,
-                        &format!("--clusterrole={ROLE}"),
-                        &subject,
-                        "-n",
-                        namespace,
-                    ])?;
+                let account = format!("serviceaccount {ACCOUNT} -n {namespace}");
+                if self.kubectl_words(&format!("get {account} --ignore-not-found"))?.is_empty() {
+                    self.kubectl_words(&format!("create {account}"))?;
+                    self.kubectl_words(&format!(
+                        "create rolebinding {ACCOUNT} --clusterrole={ROLE} --serviceaccount={namespace}:{ACCOUNT} -n {namespace}"
+                    ))?;
                     self.grant_lease(namespace)?;
                 }
                 namespace
             }
         };
-        let token = self.kubectl_ok(&["create", "token", ACCOUNT, "-n", namespace, "--duration=24h"])?;
+        let token = self.kubectl_words(&format!("create token {ACCOUNT} -n {namespace} --duration=24h"))?;
         let file = self.folder.path().join(format!("operator-{namespace}.kubeconfig"));
         std::fs::write(&file, self.with_token(token.trim())?.to_string())
             .with_context(|| format!("cannot write {}", file.display()))?;
@@ -259,15 +250,8 @@ impl Stage {
 
     /// The administrator's kubeconfig, with a token in place of the administrator.
     fn with_token(&self, token: &str) -> anyhow::Result<Value> {
-        let mut config: Value = serde_json::from_str(&self.kubectl_ok(&[
-            "config",
-            "view",
-            "--raw",
-            "--minify",
-            "--flatten",
-            "-o",
-            "json",
-        ])?)?;
+        let own = self.kubectl_words("config view --raw --minify --flatten -o json")?;
+        let mut config: Value = serde_json::from_str(&own)?;
         let context = config["current-context"].clone();
         config["users"] = json!([{ "name": ACCOUNT, "user": { "token": token } }]);
         for entry in

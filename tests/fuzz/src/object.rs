@@ -18,13 +18,14 @@ use athena_operator::session::reply::{ErrorClass, Look, Refusal};
 use athena_operator::session::retained::Retained;
 use athena_operator::session::status::{Outcome, seconds, status_after};
 use athena_operator::session::step::{Seen, Step};
+use harness::merge;
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use kube::api::DynamicObject;
 use serde_json::{Value, json};
 
 use crate::circumstances::{circumstances, jitter, look, message, refusal, session, work_group};
 use crate::grammar::{self, ID, STATES, UID, text};
-use crate::{planted, rules, schema, secrets};
+use crate::{planted, rules, secrets};
 
 /// Input that begins with `{` is the JSON of an object, up to a NUL; the rest, or all of it, says what is made and what happens.
 pub fn object(data: &[u8]) {
@@ -85,7 +86,7 @@ fn with_metadata(mut raw: Value) -> Value {
         .collect();
     let own = json!({ "name": "nightly", "namespace": "team", "uid": UID, "resourceVersion": "7", "generation": 2 });
     raw["metadata"] = kept.into();
-    schema::merge(&mut raw["metadata"], &own);
+    merge(&mut raw["metadata"], &own);
     (raw["apiVersion"], raw["kind"]) = ("athena-operator.io/v1alpha1".into(), "AthenaSession".into());
     raw
 }
@@ -106,7 +107,7 @@ fn check_unreadable(raw: &Value, now: Timestamp) {
         Action::Release(patch) => {
             rules::check_event(&events::retained(&Retained::of_unreadable(raw)));
             let mut next = raw.clone();
-            schema::merge(&mut next, &patch);
+            merge(&mut next, &patch);
             next
         }
     };
@@ -215,7 +216,7 @@ impl Play<'_, '_> {
     }
 
     fn replace(&mut self, patch: &Value) {
-        schema::merge(&mut self.raw, patch);
+        merge(&mut self.raw, patch);
         self.reread();
     }
 

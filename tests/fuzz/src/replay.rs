@@ -1,7 +1,7 @@
 //! An HTTP client of the SDK that has no network: it gives the replies it was told to, or makes them up from bytes.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use arbitrary::Unstructured;
 use aws_smithy_runtime_api::client::http::{
@@ -13,6 +13,7 @@ use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::body::SdkBody;
 use bytes::Bytes;
 use futures::stream;
+use harness::http::lock;
 use http_body::Frame;
 use http_body_util::StreamBody;
 use k8s_openapi::jiff::Timestamp;
@@ -52,7 +53,7 @@ impl Replay {
     }
 
     fn state(&self) -> MutexGuard<'_, (Source, usize)> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
 
     /// How many calls were made.

@@ -3,9 +3,10 @@
 use athena_operator::api::{AthenaSession, AthenaSessionStatus, FINALIZER};
 use athena_operator::session::events::Event;
 use athena_operator::session::status::condition;
+use harness::merge;
 use serde_json::{Value, json};
 
-use crate::schema::{fault_of_status, merge};
+use crate::schema::fault_of_status;
 use crate::secrets;
 
 /// The members of the status that change, as the operator writes them: null removes one.

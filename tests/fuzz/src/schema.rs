@@ -1,9 +1,10 @@
 //! What the API server accepts of a value, by the structural schema of the CustomResourceDefinition.
 
 use std::collections::HashMap;
-use std::sync::{LazyLock, Mutex, PoisonError};
+use std::sync::{LazyLock, Mutex};
 
 use athena_operator::api::crd;
+use harness::http::lock;
 use regex::Regex;
 use serde_json::{Map, Value};
 
@@ -72,7 +73,7 @@ fn fault_of_members(schema: &Value, members: &Map<String, Value>, path: &str) ->
 
 fn matches(pattern: &str, text: &str) -> bool {
     static KNOWN: LazyLock<Mutex<HashMap<String, Regex>>> = LazyLock::new(Mutex::default);
-    let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut known = lock(&KNOWN);
     known
         .entry(pattern.to_owned())
         .or_insert_with(|| Regex::new(pattern).expect("a pattern of the schema"))
@@ -83,25 +84,6 @@ fn matches(pattern: &str, text: &str) -> bool {
 pub(crate) fn is_time(text: &str) -> bool {
     const TIME: &str = r"^\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])[tT]([01]\d|2[0-3]):[0-5]\d:[0-5]\d(\.\d+)?([zZ]|[+-]\d\d:\d\d)$";
     matches(TIME, text) && text.is_ascii()
-}
-
-/// `patch` merged into `into`, as RFC 7396 has it.
-pub(crate) fn merge(into: &mut Value, patch: &Value) {
-    let Value::Object(patch) = patch else {
-        into.clone_from(patch);
-        return;
-    };
-    if !into.is_object() {
-        *into = Value::Object(Map::new());
-    }
-    let Some(members) = into.as_object_mut() else { return };
-    for (name, value) in patch {
-        if value.is_null() {
-            members.remove(name);
-        } else {
-            merge(members.entry(name.clone()).or_insert(Value::Null), value);
-        }
-    }
 }
 
 /// Why the API server would refuse a change of the status, if it would: a member that stays as it was is not validated anew.
@@ -154,12 +136,5 @@ mod tests {
             assert!(fault.contains(part), "{fault}");
             assert_eq!(fault_of_status(&status, &status), None, "{part}: as it was");
         }
-    }
-
-    #[test]
-    fn a_merge_patch_replaces_adds_and_removes() {
-        let mut object = json!({ "a": { "b": 1, "c": 2 }, "d": "x" });
-        merge(&mut object, &json!({ "a": { "b": null, "e": [1] }, "d": { "f": 1 } }));
-        assert_eq!(object, json!({ "a": { "c": 2, "e": [1] }, "d": { "f": 1 } }));
     }
 }

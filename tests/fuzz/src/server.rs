@@ -1,9 +1,11 @@
 //! An API server of one object, which refuses what a real one would refuse, and takes note of it.
 
 use std::convert::Infallible;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use bytes::Bytes;
+use harness::http::lock;
+use harness::merge;
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::Full;
 use kube::Client;
@@ -11,7 +13,7 @@ use kube::client::Body;
 use serde_json::{Value, json};
 use tower::service_fn;
 
-use crate::{rules, schema, secrets};
+use crate::{rules, secrets};
 
 #[derive(Debug)]
 struct State {
@@ -31,7 +33,7 @@ impl Server {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
 
     /// The object, while there is one.
@@ -92,10 +94,7 @@ impl Server {
             rules::apply(&object, &json!({ "status": body["status"] }))
         } else {
             let mut changed = object.clone();
-            schema::merge(
-                &mut changed,
-                &json!({ "metadata": { "finalizers": body["metadata"]["finalizers"] } }),
-            );
+            merge(&mut changed, &json!({ "metadata": { "finalizers": body["metadata"]["finalizers"] } }));
             changed
         };
         state.version += 1;

@@ -77,18 +77,13 @@ pub enum FaultKind {
 
 /// Takes the fault of a request from the rules, counting it. A rule that is used up is removed.
 pub(crate) fn take(rules: &mut Vec<Fault>, operation: &Operation) -> Option<FaultKind> {
-    rules.retain(|rule| rule.times != Some(0));
-    for rule in rules.iter_mut().filter(|rule| rule.matches(operation)) {
-        if rule.after > 0 {
-            rule.after -= 1;
-            continue;
-        }
-        if let Some(times) = &mut rule.times {
-            *times -= 1;
-        }
-        return Some(rule.kind.clone());
-    }
-    None
+    let taken = harness::take(
+        rules,
+        |rule| rule.matches(operation),
+        |rule| (&mut rule.after, &mut rule.times),
+        |_| true,
+    );
+    taken.map(|rule| rule.kind)
 }
 
 #[cfg(test)]

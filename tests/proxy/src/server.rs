@@ -1,18 +1,15 @@
 //! HTTP: takes a request, journals it, applies its fault and passes it on.
 
-use std::fmt;
 use std::future::pending;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
 
+use harness::http::{Closed, accept, lock, requests};
 use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
-use hyper::service::service_fn;
 use hyper::{Request, Response, Uri};
-use hyper_util::rt::TokioIo;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::sync::watch;
-use tokio::task::JoinSet;
 
 use crate::faults::{self, Fault, FaultKind};
 use crate::journal::{Journal, Outcome};
@@ -27,18 +24,6 @@ pub(crate) type Answer = Response<Body>;
 
 /// What stands before the name of a client in an address.
 pub(crate) const CLIENTS: &str = "/clients/";
-
-/// The connection is to be closed without a reply, or without the rest of it.
-#[derive(Debug)]
-pub(crate) struct Closed;
-
-impl fmt::Display for Closed {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("closed by a fault")
-    }
-}
-
-impl std::error::Error for Closed {}
 
 #[derive(Default)]
 pub(crate) struct State {
@@ -68,7 +53,7 @@ impl Shared {
 
     /// The state; never to be held over an await.
     pub(crate) fn state(&self) -> MutexGuard<'_, State> {
-        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0.state)
     }
 
     pub(crate) fn cut_watches(&self) {
@@ -116,32 +101,14 @@ impl Shared {
 
 /// Takes connections until the task is aborted, and then closes them.
 pub(crate) async fn serve(listener: TcpListener, shared: Shared) {
-    let mut connections = JoinSet::new();
-    loop {
-        tokio::select! {
-            accepted = listener.accept() => {
-                // A connection that cannot be accepted (no more file descriptors, say) may be followed by one that can.
-                let Ok((stream, _)) = accepted else {
-                    tokio::task::yield_now().await;
-                    continue;
-                };
-                connections.spawn(serve_connection(stream, shared.clone()));
-            }
-            Some(_) = connections.join_next() => {}
-        }
-    }
-}
-
-async fn serve_connection(stream: TcpStream, shared: Shared) {
-    let _ = stream.set_nodelay(true);
-    let line = shared.line();
-    let stream = LineStream::new(stream, line.clone());
-    let service = service_fn(move |request| {
-        let (shared, line) = (shared.clone(), line.clone());
-        async move { answer(&shared, &line, request).await }
-    });
-    // An error is a client that left or a fault that closes the connection: nothing to do for either.
-    let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+    accept(listener, |stream| {
+        let (shared, line) = (shared.clone(), shared.line());
+        requests(LineStream::new(stream, line.clone()), move |request| {
+            let (shared, line) = (shared.clone(), line.clone());
+            async move { answer(&shared, &line, request).await }
+        })
+    })
+    .await;
 }
 
 /// Takes the name of the client out of an address.

@@ -3,12 +3,13 @@
 use std::collections::HashMap;
 
 use futures::stream;
+use harness::http::Closed;
 use http_body_util::{BodyExt, StreamBody};
 use hyper::body::{Bytes, Frame, Incoming};
 use serde_json::Value;
 use tokio::sync::watch;
 
-use crate::server::{Body, Closed, Shared};
+use crate::server::{Body, Shared};
 
 /// The versions of each collection that went through here, by its path, oldest first.
 #[derive(Debug, Default)]

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use athena_emulator::{Change, SessionRecord};
+use harness::{merge, session_object};
 use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
 use k8s_openapi::jiff::Timestamp;
 use kube::Api;
@@ -38,10 +39,8 @@ impl World {
 
     pub(crate) async fn create(&self, further: Value) -> anyhow::Result<()> {
         let mut spec = json!({ "workGroup": "spark-35" });
-        if let (Value::Object(spec), Value::Object(further)) = (&mut spec, further) {
-            spec.extend(further);
-        }
-        let object = json!({ "apiVersion": "athena-operator.io/v1alpha1", "kind": "AthenaSession", "metadata": { "name": NAME }, "spec": spec });
+        merge(&mut spec, &further);
+        let object = session_object(NAME, &spec);
         self.sessions.create(&PostParams::default(), &serde_json::from_value(object)?).await?;
         Ok(())
     }

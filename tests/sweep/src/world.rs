@@ -3,13 +3,14 @@
 use std::collections::HashMap;
 use std::fmt::Write;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use athena_emulator::{Config, Credential, Emulator};
 use environment::{Operator, OperatorOptions, Scope, Signal};
 use fault_proxy::FaultProxy;
+use harness::http::lock;
 use k8s_openapi::jiff::Timestamp;
 use kube::Api;
 use kube::api::{ApiResource, DynamicObject, GroupVersionKind, PostParams};
@@ -138,11 +139,11 @@ impl World {
     }
 
     pub(crate) fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 
     pub(crate) fn operators(&self) -> MutexGuard<'_, Vec<Option<Operator>>> {
-        self.operators.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.operators)
     }
 
     /// Starts the operator and waits until it is ready.

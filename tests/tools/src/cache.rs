@@ -2,16 +2,18 @@
 
 use std::path::PathBuf;
 
-use crate::Error;
+use anyhow::Context;
 
 /// The folder of this project in the user's cache folder; nothing says that it exists.
 ///
 /// # Errors
-/// [`Error::NoCacheFolder`].
-pub fn cache_folder() -> Result<PathBuf, Error> {
+/// When the environment does not tell it.
+pub fn cache_folder() -> anyhow::Result<PathBuf> {
     let folder = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let user_cache = user_cache(folder("XDG_CACHE_HOME"), folder("HOME"), cfg!(target_os = "macos"));
-    Ok(user_cache.ok_or(Error::NoCacheFolder)?.join("athena-operator"))
+    Ok(user_cache
+        .context("cannot tell the user's cache folder: set HOME or XDG_CACHE_HOME")?
+        .join("athena-operator"))
 }
 
 fn user_cache(xdg_cache_home: Option<PathBuf>, home: Option<PathBuf>, macos: bool) -> Option<PathBuf> {

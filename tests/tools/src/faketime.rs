@@ -4,8 +4,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use anyhow::anyhow;
+
+use crate::cache_folder;
+use crate::error::on;
 use crate::go_build::{tell, turn};
-use crate::{Error, cache_folder};
 
 const PACKAGE: &str = "libfaketime";
 const FILE: &str = "libfaketimeMT.so.1";
@@ -14,8 +17,8 @@ const FILE: &str = "libfaketimeMT.so.1";
 /// downloaded with apt-get once, which does not need root and is told on stderr.
 ///
 /// # Errors
-/// [`Error::NoCacheFolder`], [`Error::NoPackage`] and [`Error::System`].
-pub fn faketime() -> Result<PathBuf, Error> {
+/// When there is no package.
+pub fn faketime() -> anyhow::Result<PathBuf> {
     if let Some(installed) = find(Path::new("/usr/lib")) {
         return Ok(installed);
     }
@@ -24,7 +27,7 @@ pub fn faketime() -> Result<PathBuf, Error> {
     if let Some(kept) = find(&unpacked.join("usr/lib")) {
         return Ok(kept);
     }
-    fs::create_dir_all(&folder).map_err(Error::on("create", &folder))?;
+    fs::create_dir_all(&folder).map_err(on("create", &folder))?;
     let _turn = turn(PACKAGE, &folder.join("lock"))?;
     if let Some(kept) = find(&unpacked.join("usr/lib")) {
         return Ok(kept);
@@ -34,7 +37,7 @@ pub fn faketime() -> Result<PathBuf, Error> {
         // Root keeps the system's lists of packages; these are the user's own.
         for name in ["lists/partial", "cache/archives/partial"] {
             let name = folder.join(name);
-            fs::create_dir_all(&name).map_err(Error::on("create", &name))?;
+            fs::create_dir_all(&name).map_err(on("create", &name))?;
         }
         let own = [
             format!("Dir::State::lists={}/lists", folder.display()),
@@ -44,10 +47,8 @@ pub fn faketime() -> Result<PathBuf, Error> {
         run(&folder, "apt-get", &[&own[..], &["update"]].concat())?;
         run(&folder, "apt-get", &[&own[..], &["download", PACKAGE]].concat())?;
     }
-    let packages = fs::read_dir(&folder)
-        .map_err(Error::on("read", &folder))?
-        .filter_map(Result::ok)
-        .map(|entry| entry.path());
+    let packages =
+        fs::read_dir(&folder).map_err(on("read", &folder))?.filter_map(Result::ok).map(|entry| entry.path());
     let package = packages.filter(|path| path.extension().is_some_and(|kind| kind == "deb")).max();
     let package = package.ok_or_else(|| missing("apt-get downloaded no package"))?;
     run(&folder, "dpkg-deb", &["-x", &package.to_string_lossy(), &unpacked.to_string_lossy()])?;
@@ -60,7 +61,7 @@ fn find(lib: &Path) -> Option<PathBuf> {
     folders.map(|folder| folder.join("faketime").join(FILE)).find(|file| file.is_file())
 }
 
-fn run(folder: &Path, program: &str, arguments: &[&str]) -> Result<(), Error> {
+fn run(folder: &Path, program: &str, arguments: &[&str]) -> anyhow::Result<()> {
     let output = Command::new(program)
         .current_dir(folder)
         .args(arguments)
@@ -73,6 +74,6 @@ fn run(folder: &Path, program: &str, arguments: &[&str]) -> Result<(), Error> {
     }
 }
 
-fn missing(output: &str) -> Error {
-    Error::NoPackage { package: PACKAGE, output: output.to_owned() }
+fn missing(output: &str) -> anyhow::Error {
+    anyhow!("cannot get {PACKAGE}: install the package, or let apt-get and dpkg-deb download it:\n{output}")
 }

@@ -9,7 +9,10 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::{Error, GoMod, cache_folder};
+use anyhow::{anyhow, bail};
+
+use crate::error::{on, tail};
+use crate::{GoMod, cache_folder};
 
 const PROGRESS_EVERY: Duration = Duration::from_secs(10);
 
@@ -37,8 +40,8 @@ impl Program<'_> {
     /// its time and is told on stderr.
     ///
     /// # Errors
-    /// [`Error::NoCacheFolder`], and those of [`Self::build`].
-    pub fn path(&self) -> Result<PathBuf, Error> {
+    /// When there is no cache folder, and those of [`Self::build`].
+    pub fn path(&self) -> anyhow::Result<PathBuf> {
         let mut hasher = DefaultHasher::new();
         (self.go_mod.0, self.sources, self.linker_flags).hash(&mut hasher);
         let module = Path::new(self.module).file_name().unwrap_or_default().to_string_lossy();
@@ -54,17 +57,17 @@ impl Program<'_> {
     /// one waited for its turn.
     ///
     /// # Errors
-    /// All but [`Error::NoCacheFolder`].
-    pub fn build(&self, target: &Path) -> Result<(), Error> {
+    /// When there is no Go, or it is too old or fails.
+    pub fn build(&self, target: &Path) -> anyhow::Result<()> {
         let folder = target.parent().unwrap_or(target);
-        fs::create_dir_all(folder).map_err(Error::on("create", folder))?;
+        fs::create_dir_all(folder).map_err(on("create", folder))?;
         let _turn = turn(self.name, &folder.join(format!("{}.lock", self.name)))?;
         if target.is_file() {
             return Ok(());
         }
 
         if !Path::new(self.module).join("go.mod").is_file() {
-            return Err(Error::NoModule { program: self.name, module: self.module.into() });
+            bail!("cannot build {}: {} is gone; compile what asked for it again", self.name, self.module);
         }
         self.usable_go(self.go_version())?;
 
@@ -80,10 +83,10 @@ impl Program<'_> {
             let _ = fs::remove_file(&unfinished);
         }
         built?;
-        fs::rename(&unfinished, target).map_err(Error::on("move the build to", target))
+        fs::rename(&unfinished, target).map_err(on("move the build to", target))
     }
 
-    fn go_build(&self, target: &Path) -> Result<(), Error> {
+    fn go_build(&self, target: &Path) -> anyhow::Result<()> {
         let mut go = Command::new("go")
             .current_dir(self.module)
             .env("CGO_ENABLED", "0")
@@ -95,7 +98,7 @@ impl Program<'_> {
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()
-            .map_err(Error::on("run", Path::new("go")))?;
+            .map_err(on("run", Path::new("go")))?;
 
         let (sender, output) = mpsc::channel();
         let mut stderr = go.stderr.take().expect("stderr is a pipe");
@@ -108,12 +111,12 @@ impl Program<'_> {
         let output = loop {
             match output.recv_timeout(PROGRESS_EVERY) {
                 Err(RecvTimeoutError::Timeout) => {
-                    tell(&format!("building {}: {} s", self.name, start.elapsed().as_secs()))
+                    tell(&format!("building {}: {} s", self.name, start.elapsed().as_secs()));
                 }
                 output => break output.unwrap_or_default(),
             }
         };
-        let status = go.wait().map_err(Error::on("wait for", Path::new("go")))?;
+        let status = go.wait().map_err(on("wait for", Path::new("go")))?;
         if status.success() { Ok(()) } else { Err(failure(self.name, &String::from_utf8_lossy(&output))) }
     }
 
@@ -127,41 +130,49 @@ impl Program<'_> {
         Ok(if output.status.success() { Ok(text(&output.stdout)) } else { Err(text(&output.stderr)) })
     }
 
-    fn usable_go(&self, version: io::Result<Result<String, String>>) -> Result<(), Error> {
-        let (program, needed) = (self.name, self.go_mod.go().unwrap_or_default().to_owned());
-        match version {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Err(Error::NoGo { program, needed }),
-            Err(source) => Err(Error::System { action: "run go".to_owned(), source }),
-            Ok(Err(output)) => Err(failure(program, &output)),
-            Ok(Ok(found)) if numbers(&found) < numbers(&needed) => {
-                Err(Error::GoTooOld { program, needed, found })
-            }
-            Ok(Ok(_)) => Ok(()),
+    fn usable_go(&self, version: io::Result<Result<String, String>>) -> anyhow::Result<()> {
+        let (program, needed) = (self.name, self.go_mod.go().unwrap_or_default());
+        let found = version.map_err(no_go(program, needed))?.map_err(|output| failure(program, &output))?;
+        if numbers(&found) < numbers(needed) {
+            bail!(
+                "cannot build {program}: it needs Go {needed} and `go` is {found}; install a newer one, or set GOTOOLCHAIN=auto to let it fetch one"
+            );
         }
+        Ok(())
     }
 }
 
 /// Waits for the exclusive right to make something; it ends with the returned file.
-pub(crate) fn turn(name: &str, path: &Path) -> Result<File, Error> {
-    let lock = File::create(path).map_err(Error::on("create", path))?;
+pub(crate) fn turn(name: &str, path: &Path) -> anyhow::Result<File> {
+    let lock = File::create(path).map_err(on("create", path))?;
     match lock.try_lock() {
         Ok(()) => return Ok(lock),
         Err(TryLockError::WouldBlock) => tell(&format!("waiting for another process to make {name}")),
-        Err(TryLockError::Error(source)) => return Err(Error::on("lock", path)(source)),
+        Err(TryLockError::Error(source)) => return Err(on("lock", path)(source)),
     }
-    lock.lock().map_err(Error::on("lock", path))?;
+    lock.lock().map_err(on("lock", path))?;
     Ok(lock)
 }
 
 /// The numbers of a version of Go, for comparison: `[1, 26, 8]` of `go1.26.8`, `[1, 27]` of `devel
 /// go1.27-4a1b`.
+/// The error of running Go for a program.
+pub(crate) fn no_go(program: &str, needed: &str) -> impl FnOnce(io::Error) -> anyhow::Error {
+    move |error| match error.kind() {
+        io::ErrorKind::NotFound => {
+            anyhow!("cannot get {program}: there is no `go` in PATH; install Go {needed} or newer")
+        }
+        _ => on("run", Path::new("go"))(error),
+    }
+}
+
 fn numbers(version: &str) -> Vec<u32> {
     let version = version.rsplit_once("go").map_or(version, |(_, version)| version);
     let end = version.find(|c: char| c != '.' && !c.is_ascii_digit()).unwrap_or(version.len());
     version[..end].split('.').filter_map(|number| number.parse().ok()).collect()
 }
 
-pub(crate) fn failure(program: &'static str, output: &str) -> Error {
+pub(crate) fn failure(program: &str, output: &str) -> anyhow::Error {
     const NETWORK: [&str; 8] = [
         "dial tcp",
         "proxyconnect",
@@ -172,13 +183,13 @@ pub(crate) fn failure(program: &'static str, output: &str) -> Error {
         "module lookup disabled",
         "unrecognized import path",
     ];
-    const LINES: usize = 20;
-    let lines: Vec<&str> = output.lines().collect();
-    let end = lines[lines.len().saturating_sub(LINES)..].join("\n");
+    let end = tail(output);
     if NETWORK.iter().any(|sign| output.contains(sign)) {
-        Error::NoNetwork { program, output: end }
+        anyhow!(
+            "cannot get {program}: Go cannot fetch what it needs, which it must once; restore the network (see GOPROXY, HTTPS_PROXY):\n{end}"
+        )
     } else {
-        Error::Build { program, output: end }
+        anyhow!("cannot build {program}:\n{end}")
     }
 }
 

@@ -7,7 +7,7 @@
 //! - [`GoMod`]: the versions that a `go.mod` pins.
 //! - [`faketime`]: a library that shows a process another time; the only one that is not Go's.
 //! - [`cache_folder`]: where all that is built or downloaded once is kept.
-//! - [`Error`]: all that can fail, with the cure.
+//! - [`on`] and [`tail`]: what is told of a failure.
 
 mod cache;
 mod error;
@@ -18,7 +18,7 @@ mod published;
 mod tool;
 
 pub use cache::cache_folder;
-pub use error::Error;
+pub use error::{on, tail};
 pub use faketime::faketime;
 pub use go_build::{Program, tell};
 pub use go_mod::GoMod;

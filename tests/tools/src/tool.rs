@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::ValueEnum;
 
-use crate::{Error, GoMod, Program};
+use crate::{GoMod, Program};
 
 macro_rules! module {
     ($name:literal) => {
@@ -51,7 +51,7 @@ impl Tool {
     ///
     /// # Errors
     /// Those of [`Program::path`].
-    pub fn path(self) -> Result<PathBuf, Error> {
+    pub fn path(self) -> anyhow::Result<PathBuf> {
         let Module { folder, go_mod, go_sum } = self.module();
         let (name, package, usual_build_time) = self.build();
         let linker_flags = self

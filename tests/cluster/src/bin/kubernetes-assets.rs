@@ -31,7 +31,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn api_server(controller_manager: bool) -> Result<PathBuf, cluster::Error> {
+fn api_server(controller_manager: bool) -> anyhow::Result<PathBuf> {
     binaries::path(Binary::Etcd)?;
     binaries::path(Binary::Kubectl)?;
     let program = binaries::path(Binary::ApiServer)?;

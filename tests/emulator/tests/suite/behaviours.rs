@@ -5,13 +5,13 @@ use std::time::Duration;
 use athena_emulator::{Change, Config, Emulator, Rate, state as states};
 use aws_sdk_athena::types::{EngineConfiguration, SessionState, Tag};
 
-use crate::client::{athena, error, eventually, listed, quick, start, started, state, token};
+use crate::client::{
+    athena, error, eventually, listed, quick, quick_world, refused, start, started, state, token, world,
+};
 
 #[tokio::test]
 async fn an_idle_session_ends_after_its_timeout_with_the_reason_of_any_stop() {
-    let config = Config { idle_minute: Duration::from_millis(10), ..quick() };
-    let emulator = Emulator::start(config).await.expect("an emulator");
-    let client = athena(&emulator);
+    let (emulator, client) = world(Config { idle_minute: Duration::from_millis(10), ..quick() }).await;
     let output = start(&client, "idle").session_idle_timeout_in_minutes(2).send().await.expect("a session");
     let id = output.session_id.expect("an id");
     eventually("terminated", async || state(&client, &id).await == states::TERMINATED).await;
@@ -25,9 +25,9 @@ async fn an_idle_session_ends_after_its_timeout_with_the_reason_of_any_stop() {
 
 #[tokio::test]
 async fn a_session_can_be_stuck_and_a_termination_ignored() {
-    let config = Config { stick_in: Some(states::CREATING.to_owned()), ignore_terminate: true, ..quick() };
-    let emulator = Emulator::start(config).await.expect("an emulator");
-    let client = athena(&emulator);
+    let (emulator, client) =
+        world(Config { stick_in: Some(states::CREATING.to_owned()), ignore_terminate: true, ..quick() })
+            .await;
     let id = started(&client, "stuck").await;
     assert_eq!(state(&client, &id).await, states::CREATING);
     let output = client.terminate_session().session_id(&id).send().await.expect("a reply");
@@ -47,8 +47,7 @@ async fn a_session_may_begin_in_another_state() {
 
 #[tokio::test]
 async fn an_ended_session_may_be_forgotten() {
-    let emulator = Emulator::start(quick()).await.expect("an emulator");
-    let client = athena(&emulator);
+    let (emulator, client) = quick_world().await;
     let id = started(&client, "forgotten").await;
     client.terminate_session().session_id(&id).send().await.expect("a reply");
     assert_eq!(state(&client, &id).await, states::TERMINATED);
@@ -59,22 +58,18 @@ async fn an_ended_session_may_be_forgotten() {
 
 #[tokio::test]
 async fn quotas_have_their_texts_and_ended_sessions_make_room() {
-    let config = Config { max_sessions: Some(2), max_dpus: Some(8), ..quick() };
-    let emulator = Emulator::start(config).await.expect("an emulator");
-    let client = athena(&emulator);
+    let (_emulator, client) = world(Config { max_sessions: Some(2), max_dpus: Some(8), ..quick() }).await;
     let id = started(&client, "one").await;
     let engine = EngineConfiguration::builder().max_concurrent_dpus(5).build();
-    let (code, message) = error(start(&client, "big").engine_configuration(engine).send().await);
-    assert_eq!(code, "InvalidRequestException");
-    assert_eq!(
-        message,
-        "Failed to Provision session due to required capacity not being available for the account"
-    );
+    let no_capacity =
+        "Failed to Provision session due to required capacity not being available for the account";
+    let big = start(&client, "big").engine_configuration(engine).send().await;
+    refused(big, "InvalidRequestException", no_capacity);
     started(&client, "two").await;
-    let (code, message) = error(start(&client, "three").send().await);
-    assert_eq!(
-        (code.as_str(), message.as_str()),
-        ("InvalidRequestException", "Maximum allowed sessions reached")
+    refused(
+        start(&client, "three").send().await,
+        "InvalidRequestException",
+        "Maximum allowed sessions reached",
     );
     assert_eq!(started(&client, "one").await, id);
     client.terminate_session().session_id(&id).send().await.expect("a reply");
@@ -83,36 +78,31 @@ async fn quotas_have_their_texts_and_ended_sessions_make_room() {
 
 #[tokio::test]
 async fn the_rate_is_of_all_operations_together() {
-    let config = Config { rate: Some(Rate { per_second: 0.001, burst: 2 }), ..Config::default() };
-    let emulator = Emulator::start(config).await.expect("an emulator");
-    let client = athena(&emulator);
+    let (emulator, client) =
+        world(Config { rate: Some(Rate { per_second: 0.001, burst: 2 }), ..Config::default() }).await;
     listed(&client).await;
     started(&client, "one").await;
-    let (code, message) = error(client.get_session().session_id("any").send().await);
-    assert_eq!((code.as_str(), message.as_str()), ("ThrottlingException", "Rate exceeded"));
+    refused(client.get_session().session_id("any").send().await, "ThrottlingException", "Rate exceeded");
     emulator.configure(|config| config.rate = None);
     listed(&client).await;
 }
 
 #[tokio::test]
 async fn a_work_group_must_exist_be_enabled_and_be_spark() {
-    let emulator = Emulator::start(Config::default()).await.expect("an emulator");
-    let client = athena(&emulator);
+    let (_emulator, client) = world(Config::default()).await;
     for (group, text) in [
         ("none", "WorkGroup is not found."),
         ("sql", "Workgroup EngineVersion is not Spark."),
         ("disabled", "WorkGroup is disabled."),
     ] {
-        let (code, message) = error(start(&client, "group").work_group(group).send().await);
-        assert_eq!((code.as_str(), message.as_str()), ("InvalidRequestException", text));
+        refused(start(&client, "group").work_group(group).send().await, "InvalidRequestException", text);
     }
     assert_eq!(error(client.list_sessions().work_group("none").send().await).1, "WorkGroup is not found.");
 }
 
 #[tokio::test]
 async fn a_reserved_property_makes_the_session_fail_and_not_the_call() {
-    let emulator = Emulator::start(quick()).await.expect("an emulator");
-    let client = athena(&emulator);
+    let (_emulator, client) = quick_world().await;
     let engine = EngineConfiguration::builder().spark_properties("spark.athena.x", "1").build();
     let output = start(&client, "doomed").work_group("pyspark-3").engine_configuration(engine).send().await;
     let id = output.expect("a session").session_id.expect("an id");
@@ -141,8 +131,7 @@ async fn a_role_that_may_not_be_passed_is_refused() {
 
 #[tokio::test]
 async fn a_session_has_at_most_fifty_tags() {
-    let emulator = Emulator::start(Config::default()).await.expect("an emulator");
-    let client = athena(&emulator);
+    let (_emulator, client) = world(Config::default()).await;
     let tags =
         |count| (0..count).map(|number| Tag::builder().key(number.to_string()).value("").build()).collect();
     start(&client, "fifty").set_tags(Some(tags(50))).send().await.expect("a session");
@@ -152,8 +141,7 @@ async fn a_session_has_at_most_fifty_tags() {
 
 #[tokio::test]
 async fn a_session_can_vanish_and_be_stopped_from_outside() {
-    let emulator = Emulator::start(quick()).await.expect("an emulator");
-    let client = athena(&emulator);
+    let (emulator, client) = quick_world().await;
     let id = started(&client, "vanishing").await;
     let other = emulator.create_foreign("spark-35", None);
     assert_eq!(listed(&client).await.len(), 2);
@@ -199,8 +187,7 @@ async fn whether_an_input_or_a_permission_is_looked_at_first_can_be_chosen() {
 
 #[tokio::test]
 async fn only_a_session_that_exists_can_be_tagged() {
-    let emulator = Emulator::start(quick()).await.expect("an emulator");
-    let client = athena(&emulator);
+    let (emulator, client) = quick_world().await;
     let tag = |id: &str| {
         let arn = format!("arn:aws:athena:us-east-1:000000000000:workgroup/spark-35/session/{id}");
         client.tag_resource().resource_arn(arn).tags(Tag::builder().key("key").value("value").build()).send()

@@ -52,6 +52,18 @@ pub(crate) fn sts(emulator: &Emulator, key: &str) -> aws_sdk_sts::Client {
     aws_sdk_sts::Client::from_conf(config.build())
 }
 
+/// An emulator, and a client of it that does not retry.
+pub(crate) async fn world(config: Config) -> (Emulator, aws_sdk_athena::Client) {
+    let emulator = Emulator::start(config).await.expect("an emulator");
+    let client = athena(&emulator);
+    (emulator, client)
+}
+
+/// The same, where sessions are ready, and ended, at the next look.
+pub(crate) async fn quick_world() -> (Emulator, aws_sdk_athena::Client) {
+    world(quick()).await
+}
+
 /// A token of a valid length.
 pub(crate) fn token(name: &str) -> String {
     format!("{name:-<36}")
@@ -91,6 +103,11 @@ pub(crate) fn error<T>(result: Result<T, impl ProvideErrorMetadata>) -> (String,
             (error.code().unwrap_or_default().to_owned(), error.message().unwrap_or_default().to_owned())
         }
     }
+}
+
+/// Holds that a call is refused with this code and message.
+pub(crate) fn refused<T>(result: Result<T, impl ProvideErrorMetadata>, code: &str, message: &str) {
+    assert_eq!(error(result), (code.to_owned(), message.to_owned()));
 }
 
 /// Waits until a condition holds.

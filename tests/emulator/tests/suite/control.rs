@@ -3,12 +3,11 @@
 use athena_emulator::{Call, Config, Emulator, SessionRecord};
 use serde_json::{Value, json};
 
-use crate::client::{athena, control, listed, quick, start, started, state, token};
+use crate::client::{control, listed, quick, quick_world, start, started, state, token};
 
 #[tokio::test]
 async fn calls_are_journaled_in_order() {
-    let emulator = Emulator::start(quick()).await.expect("an emulator");
-    let client = athena(&emulator);
+    let (emulator, client) = quick_world().await;
     let id = started(&client, "journal").await;
     state(&client, &id).await;
     let _refused = start(&client, "journal").description("changed").send().await;
@@ -39,8 +38,8 @@ async fn calls_are_journaled_in_order() {
 
 #[tokio::test]
 async fn sessions_are_made_and_changed() {
-    let emulator = Emulator::start(quick()).await.expect("an emulator");
-    let (url, client) = (emulator.url(), athena(&emulator));
+    let (emulator, client) = quick_world().await;
+    let url = emulator.url();
     let (status, made) =
         control(&url, "POST", "sessions", r#"{"work_group": "spark-35", "description": "foreign"}"#).await;
     assert_eq!((status, &made["description"], &made["token"]), (201, &json!("foreign"), &Value::Null));
@@ -72,8 +71,8 @@ async fn sessions_are_made_and_changed() {
 
 #[tokio::test]
 async fn faults_and_configuration_are_replaced() {
-    let emulator = Emulator::start(quick()).await.expect("an emulator");
-    let (url, client) = (emulator.url(), athena(&emulator));
+    let (emulator, client) = quick_world().await;
+    let url = emulator.url();
     let rules = r#"[{"operation": "StartSession", "kind": "throttle", "times": 1}]"#;
     assert_eq!(control(&url, "PUT", "faults", rules).await.0, 200);
     assert_eq!(control(&url, "GET", "faults", "").await.1[0]["kind"], json!("throttle"));

@@ -7,13 +7,14 @@ use aws_sdk_athena::config::timeout::TimeoutConfig;
 use aws_sdk_athena::error::SdkError;
 
 use crate::client::{
-    athena, athena_config, error, eventually, listed, quick, raw, start, started, state, sts,
+    athena_config, error, eventually, listed, quick, quick_world, raw, refused, start, started, state, sts,
+    world,
 };
 
-async fn with(fault: Fault) -> Emulator {
-    let emulator = Emulator::start(quick()).await.expect("an emulator");
+async fn with(fault: Fault) -> (Emulator, aws_sdk_athena::Client) {
+    let (emulator, client) = quick_world().await;
     emulator.set_faults(vec![fault]);
-    emulator
+    (emulator, client)
 }
 
 fn outcomes(emulator: &Emulator) -> Vec<String> {
@@ -22,18 +23,12 @@ fn outcomes(emulator: &Emulator) -> Vec<String> {
 
 #[tokio::test]
 async fn a_failure_has_no_effect_and_is_used_up() {
-    let kind = FaultKind::Fail {
-        status: 503,
-        code: "ServiceUnavailableException".to_owned(),
-        message: "later".to_owned(),
-    };
-    let emulator = with(Fault::new("StartSession", kind).times(2).after(1)).await;
-    let client = athena(&emulator);
+    let kind = FaultKind::fail(503, "ServiceUnavailableException", "later");
+    let (emulator, client) = with(Fault::new("StartSession", kind).times(2).after(1)).await;
     listed(&client).await;
     started(&client, "one").await;
     for _ in 0..2 {
-        let (code, message) = error(start(&client, "two").send().await);
-        assert_eq!((code.as_str(), message.as_str()), ("ServiceUnavailableException", "later"));
+        refused(start(&client, "two").send().await, "ServiceUnavailableException", "later");
     }
     assert_eq!(emulator.sessions().len(), 1);
     started(&client, "two").await;
@@ -46,9 +41,8 @@ async fn a_failure_has_no_effect_and_is_used_up() {
 #[tokio::test]
 async fn a_chance_is_kept_and_the_same_with_the_same_seed() {
     let struck = async |seed| {
-        let emulator = Emulator::start(Config { seed, ..quick() }).await.expect("an emulator");
+        let (emulator, client) = world(Config { seed, ..quick() }).await;
         emulator.set_faults(vec![Fault::new("*", FaultKind::Throttle).chance(0.2)]);
-        let client = athena(&emulator);
         for _ in 0..200 {
             let _ = client.list_sessions().work_group("spark-35").send().await;
         }
@@ -63,12 +57,8 @@ async fn a_chance_is_kept_and_the_same_with_the_same_seed() {
 
 #[tokio::test]
 async fn a_throttle_of_everything_includes_sts() {
-    let emulator = with(Fault::new("*", FaultKind::Throttle)).await;
-    let client = athena(&emulator);
-    assert_eq!(
-        error(start(&client, "one").send().await),
-        ("ThrottlingException".to_owned(), "Rate exceeded".to_owned())
-    );
+    let (emulator, client) = with(Fault::new("*", FaultKind::Throttle)).await;
+    refused(start(&client, "one").send().await, "ThrottlingException", "Rate exceeded");
     assert_eq!(error(sts(&emulator, "test").get_caller_identity().send().await).0, "ThrottlingException");
     emulator.set_faults(Vec::new());
     started(&client, "one").await;
@@ -77,8 +67,7 @@ async fn a_throttle_of_everything_includes_sts() {
 #[tokio::test]
 async fn a_delay_comes_before_the_effect() {
     let duration = Duration::from_millis(60);
-    let emulator = with(Fault::new("StartSession", FaultKind::Delay { duration })).await;
-    let client = athena(&emulator);
+    let (emulator, client) = with(Fault::new("StartSession", FaultKind::Delay { duration })).await;
     let begun = Instant::now();
     let call = tokio::spawn(async move { started(&client, "slow").await });
     eventually("the call arrives", async || !emulator.calls().is_empty()).await;
@@ -93,9 +82,9 @@ async fn a_delay_comes_before_the_effect() {
 #[tokio::test]
 async fn latency_is_added_to_every_call() {
     let latency = Duration::from_millis(30);
-    let emulator = Emulator::start(Config { latency, ..quick() }).await.expect("an emulator");
+    let (_emulator, client) = world(Config { latency, ..quick() }).await;
     let begun = Instant::now();
-    listed(&athena(&emulator)).await;
+    listed(&client).await;
     assert!(begun.elapsed() >= latency);
 }
 
@@ -104,8 +93,7 @@ async fn a_dropped_call_has_its_effect_only_after_it() {
     for (kind, effect, outcome) in
         [(FaultKind::DropBefore, 0, Outcome::DroppedBefore), (FaultKind::DropAfter, 1, Outcome::DroppedAfter)]
     {
-        let emulator = with(Fault::new("StartSession", kind).times(1)).await;
-        let client = athena(&emulator);
+        let (emulator, client) = with(Fault::new("StartSession", kind).times(1)).await;
         let failed = start(&client, "dropped").send().await.expect_err("dropped");
         assert!(matches!(failed, SdkError::DispatchFailure(_) | SdkError::ResponseError(_)), "{failed:?}");
         assert_eq!(emulator.sessions().len(), effect);
@@ -119,7 +107,7 @@ async fn a_dropped_call_has_its_effect_only_after_it() {
 
 #[tokio::test]
 async fn a_dropped_call_gets_not_a_single_byte() {
-    let emulator = with(Fault::new("*", FaultKind::DropAfter)).await;
+    let (emulator, _) = with(Fault::new("*", FaultKind::DropAfter)).await;
     let request = "POST / HTTP/1.1\r\nhost: emulator\r\nx-amz-target: AmazonAthena.GetSession\r\ncontent-length: 2\r\n\r\n{}";
     assert_eq!(raw(&emulator.url(), request).await, "");
     assert_eq!(outcomes(&emulator), ["dropped-after"]);
@@ -127,8 +115,7 @@ async fn a_dropped_call_gets_not_a_single_byte() {
 
 #[tokio::test]
 async fn a_malformed_reply_is_no_success() {
-    let emulator = with(Fault::new("StartSession", FaultKind::malformed()).times(1)).await;
-    let client = athena(&emulator);
+    let (emulator, client) = with(Fault::new("StartSession", FaultKind::malformed()).times(1)).await;
     let failed = start(&client, "html").send().await.expect_err("malformed");
     assert!(matches!(failed, SdkError::ResponseError(_)), "{failed:?}");
     assert!(emulator.sessions().is_empty());
@@ -142,7 +129,7 @@ async fn a_malformed_reply_is_no_success() {
 #[tokio::test]
 async fn a_hanging_call_never_answers_and_may_have_its_effect() {
     for (effect, outcome) in [(false, "hung-before"), (true, "hung-after")] {
-        let emulator = with(Fault::new("StartSession", FaultKind::Hang { effect }).times(1)).await;
+        let (emulator, client) = with(Fault::new("StartSession", FaultKind::Hang { effect }).times(1)).await;
         let timeouts = TimeoutConfig::builder().operation_timeout(Duration::from_millis(80)).build();
         let config = athena_config(&emulator, "test", "test", None).timeout_config(timeouts).build();
         let failed =
@@ -150,15 +137,14 @@ async fn a_hanging_call_never_answers_and_may_have_its_effect() {
         assert!(matches!(failed, SdkError::TimeoutError(_)), "{failed:?}");
         assert_eq!(outcomes(&emulator), [outcome]);
         assert_eq!(emulator.sessions().len(), usize::from(effect));
-        started(&athena(&emulator), "hang").await;
+        started(&client, "hang").await;
         assert_eq!(emulator.sessions().len(), 1);
     }
 }
 
 #[tokio::test]
 async fn a_dropped_emulator_closes_its_port() {
-    let emulator = Emulator::start(quick()).await.expect("an emulator");
-    let client = athena(&emulator);
+    let (emulator, client) = quick_world().await;
     listed(&client).await;
     drop(emulator);
     eventually("nobody answers", async || {

@@ -3,11 +3,12 @@
 //! A file is a list of exchanges: a request after `>>>`, and after `<<<` the reply it must get (without one, any). What varies is written
 //! `<session>`, `<token>` (both: the one seen last), `<uuid>`, `<time>`, `<instant>`, `<millis>`, `<date>`, `<length>`, `<today>`, `<now>`.
 
+use std::fmt::Debug;
 use std::fs;
 use std::path::PathBuf;
 
 use athena_emulator::{Config, Emulator};
-use aws_sdk_athena::error::ProvideErrorMetadata;
+use aws_sdk_athena::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_athena::types::EngineConfiguration;
 use jiff::Timestamp;
 use regex_lite::Regex;
@@ -156,6 +157,15 @@ async fn every_reply_is_as_it_is_written_down() {
     }
 }
 
+/// The errors that the service model has.
+const MODELLED: [&str; 5] = [
+    "InternalServerException",
+    "InvalidRequestException",
+    "ResourceNotFoundException",
+    "SessionAlreadyExistsException",
+    "TooManyRequestsException",
+];
+
 /// Code and message of a reply; none of a success.
 fn expected(reply: &str) -> Option<(String, String)> {
     let body = reply.split_once("\n\n").map_or("", |(_, body)| body);
@@ -180,9 +190,24 @@ fn example(reply: &str) -> String {
     http(&reply.replace("<token>", "abc").replace("<instant>", "20251122T093723Z"))
 }
 
-fn told<T>(result: Result<T, impl ProvideErrorMetadata>) -> Option<(String, String)> {
+/// Code and message that the SDK has read. An error of the service model is read as what it is, with the other members that it has.
+fn told<T, E: ProvideErrorMetadata + Debug>(
+    reply: &str,
+    result: Result<T, SdkError<E>>,
+) -> Option<(String, String)> {
     let error = result.err()?;
-    Some((error.code().unwrap_or_default().to_owned(), error.message().unwrap_or_default().to_owned()))
+    let (code, message) = (error.code().unwrap_or_default(), error.message().unwrap_or_default());
+    let read = format!("{:?}", error.as_service_error().expect("an error of the service"));
+    if MODELLED.contains(&code) {
+        assert!(read.starts_with(&format!("{code}({code} {{")), "{read}");
+        let json: Value =
+            serde_json::from_str(reply.split_once("\r\n\r\n").map_or("", |(_, body)| body)).expect("JSON");
+        for (member, name) in [("AthenaErrorCode", "athena_error_code"), ("ResourceName", "resource_name")] {
+            let value = json[member].as_str();
+            assert!(value.is_none_or(|value| read.contains(&format!("{name}: Some({value:?})"))), "{read}");
+        }
+    }
+    Some((code.to_owned(), message.to_owned()))
 }
 
 #[tokio::test]
@@ -212,20 +237,29 @@ async fn the_sdk_reads_every_reply() {
                 match operation {
                     Some("StartSession") => {
                         let engine = EngineConfiguration::builder().build();
-                        told(client.start_session().work_group("g").engine_configuration(engine).send().await)
+                        told(
+                            &answer,
+                            client.start_session().work_group("g").engine_configuration(engine).send().await,
+                        )
                     }
-                    Some("GetSession") => told(client.get_session().session_id("s").send().await),
+                    Some("GetSession") => told(&answer, client.get_session().session_id("s").send().await),
                     Some("GetSessionStatus") => {
-                        told(client.get_session_status().session_id("s").send().await)
+                        told(&answer, client.get_session_status().session_id("s").send().await)
                     }
-                    Some("TerminateSession") => told(client.terminate_session().session_id("s").send().await),
-                    Some("ListSessions") => told(client.list_sessions().work_group("g").send().await),
-                    Some("GetWorkGroup") => told(client.get_work_group().work_group("g").send().await),
+                    Some("TerminateSession") => {
+                        told(&answer, client.terminate_session().session_id("s").send().await)
+                    }
+                    Some("ListSessions") => {
+                        told(&answer, client.list_sessions().work_group("g").send().await)
+                    }
+                    Some("GetWorkGroup") => {
+                        told(&answer, client.get_work_group().work_group("g").send().await)
+                    }
                     Some("GetSessionEndpoint") => {
-                        told(client.get_session_endpoint().session_id("s").send().await)
+                        told(&answer, client.get_session_endpoint().session_id("s").send().await)
                     }
                     Some(other) => panic!("{name}: {other}"),
-                    None => told(sts.get_caller_identity().send().await),
+                    None => told(&answer, sts.get_caller_identity().send().await),
                 }
             };
             let ((), found) = tokio::join!(serve, call);

@@ -2,15 +2,14 @@
 
 use std::time::Duration;
 
-use athena_emulator::{Change, Config, Emulator, state as states};
+use athena_emulator::{Change, Config, state as states};
 use aws_sdk_athena::types::SessionState;
 
-use crate::client::{athena, error, listed, quick, started, state};
+use crate::client::{error, listed, quick, quick_world, refused, started, state, world};
 
 #[tokio::test]
 async fn a_list_is_newest_first_and_of_active_sessions_of_the_group() {
-    let emulator = Emulator::start(quick()).await.expect("an emulator");
-    let client = athena(&emulator);
+    let (emulator, client) = quick_world().await;
     let mut ids = Vec::new();
     for name in ["idle", "busy", "degraded", "failed", "stopped", "terminated"] {
         ids.push(started(&client, name).await);
@@ -34,8 +33,7 @@ async fn a_list_is_newest_first_and_of_active_sessions_of_the_group() {
 
 #[tokio::test]
 async fn a_list_comes_in_pages() {
-    let emulator = Emulator::start(quick()).await.expect("an emulator");
-    let client = athena(&emulator);
+    let (emulator, client) = quick_world().await;
     let mut ids: Vec<_> = (0..52).map(|_| emulator.create_foreign("spark-35", None)).collect();
     ids.reverse();
     assert_eq!(listed(&client).await, ids[..50]);
@@ -68,16 +66,13 @@ async fn a_list_comes_in_pages() {
 
 #[tokio::test]
 async fn lists_and_reads_may_lag_behind_a_start() {
-    let config = Config { list_lag: Duration::from_hours(1), get_lag: Duration::from_hours(1), ..quick() };
-    let emulator = Emulator::start(config).await.expect("an emulator");
-    let client = athena(&emulator);
+    let (emulator, client) =
+        world(Config { list_lag: Duration::from_hours(1), get_lag: Duration::from_hours(1), ..quick() })
+            .await;
     let id = started(&client, "lag").await;
     assert!(listed(&client).await.is_empty());
-    let (code, message) = error(client.get_session().session_id(&id).send().await);
-    assert_eq!(
-        (code, message),
-        ("ResourceNotFoundException".to_owned(), format!("Session {id} was not found"))
-    );
+    let unknown = format!("Session {id} was not found");
+    refused(client.get_session().session_id(&id).send().await, "ResourceNotFoundException", &unknown);
     assert_eq!(
         error(client.get_session_status().session_id(&id).send().await).0,
         "ResourceNotFoundException"

@@ -2,15 +2,14 @@
 
 use std::time::Duration;
 
-use athena_emulator::{Config, Emulator};
+use athena_emulator::Config;
 use aws_sdk_athena::types::SessionState;
 
-use crate::client::{athena, error, quick, start, started};
+use crate::client::{quick_world, refused, start, started, world};
 
 #[tokio::test]
 async fn a_token_stands_for_its_session_whatever_became_of_it() {
-    let emulator = Emulator::start(quick()).await.expect("an emulator");
-    let client = athena(&emulator);
+    let (emulator, client) = quick_world().await;
     let id = started(&client, "token").await;
     let replay = start(&client, "token").send().await.expect("a reply");
     assert_eq!((replay.session_id, replay.state), (Some(id.clone()), Some(SessionState::Idle)));
@@ -23,8 +22,7 @@ async fn a_token_stands_for_its_session_whatever_became_of_it() {
 
 #[tokio::test]
 async fn a_token_is_forgotten_after_its_time_or_ignored() {
-    let emulator = Emulator::start(Config::default()).await.expect("an emulator");
-    let client = athena(&emulator);
+    let (emulator, client) = world(Config::default()).await;
     let first = started(&client, "token").await;
     emulator.configure(|config| config.token_memory = Some(Duration::ZERO));
     let second = started(&client, "token").await;
@@ -37,14 +35,9 @@ async fn a_token_is_forgotten_after_its_time_or_ignored() {
 
 #[tokio::test]
 async fn a_token_is_required_unless_configured_otherwise() {
-    let emulator = Emulator::start(Config::default()).await.expect("an emulator");
-    let client = athena(&emulator);
+    let (emulator, client) = world(Config::default()).await;
     let without = || start(&client, "").set_client_request_token(None).send();
-    let (code, message) = error(without().await);
-    assert_eq!(
-        (code.as_str(), message.as_str()),
-        ("InvalidRequestException", "clientRequestToken is null or empty")
-    );
+    refused(without().await, "InvalidRequestException", "clientRequestToken is null or empty");
     emulator.configure(|config| config.require_token = false);
     let ids = [without().await, without().await].map(|output| output.expect("a session").session_id);
     assert_ne!(ids[0], ids[1]);

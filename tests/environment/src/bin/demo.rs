@@ -1,13 +1,13 @@
 //! The operator's main job, shown and checked: a session starts once though a reply is lost, is mirrored, and ends with its object.
 
 use std::path::PathBuf;
-use std::process::{Command, ExitCode, Stdio};
+use std::process::{ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
 use athena_emulator::{Config, Emulator, Fault, FaultKind};
 use clap::Parser;
-use environment::{Operator, OperatorOptions, Scope, Stage};
+use environment::Stage;
 
 /// Shows the operator at work, and fails when it does not do what it should.
 #[derive(Parser)]
@@ -52,26 +52,15 @@ async fn demo(arguments: Arguments) -> anyhow::Result<()> {
         }
     };
     say("Starting a Kubernetes API server, an emulator of Athena, and the operator");
-    let emulator = Emulator::start(config).await?;
-    println!("Athena is emulated at {}", emulator.url());
-    let stage = tokio::task::block_in_place(|| match &arguments.kubeconfig {
+    let stage = || match &arguments.kubeconfig {
         Some(kubeconfig) => Stage::given(kubeconfig),
         None => Stage::start(),
-    })?;
-    let url = emulator.url();
-    let options = OperatorOptions {
-        binary: &arguments.operator,
-        scope: Scope::Everywhere,
-        athena: &url,
-        flags: &[],
-        env: &[],
     };
-    let operator = Operator::start(&stage, &options)?;
-    operator.wait_until_ready()?;
-    println!("The operator is ready.");
+    let (emulator, stage, operator) = environment::start(&arguments.operator, config, stage).await?;
+    println!("Athena is emulated at {}; the operator is ready.", emulator.url());
     // A namespace that an earlier run left on its way out must not be in the way.
     let namespace = format!("athena-demo-{}", std::process::id());
-    kubectl(&stage, &["create", "namespace", &namespace])?;
+    kubectl(&stage, &format!("create namespace {namespace}"))?;
 
     let shown = show(&stage, &emulator, &namespace);
     let cleaned = clean_up(&stage, &namespace);
@@ -88,35 +77,22 @@ fn show(stage: &Stage, emulator: &Emulator, namespace: &str) -> anyhow::Result<(
     emulator.set_faults(vec![Fault::new("StartSession", FaultKind::DropAfter).times(1)]);
 
     say("A session is asked for");
-    let manifest = environment::repository().join(MANIFEST);
-    kubectl(stage, &["apply", "-n", namespace, "-f", &manifest.display().to_string()])?;
+    kubectl(stage, &format!("apply -n {namespace} -f {MANIFEST}"))?;
     let mut watch = stage.kubectl(&["get", "athenasession", NAME, "-n", namespace, "--watch"]);
     let mut watch = watch.stdin(Stdio::null()).spawn().context("cannot run kubectl")?;
-    let available = stage.kubectl_output(&[
-        "wait",
-        "--for=condition=Available",
-        "-n",
-        namespace,
-        &format!("athenasession/{NAME}"),
-        "--timeout=20s",
-    ]);
+    let available = stage.kubectl_words(&format!(
+        "wait --for=condition=Available -n {namespace} athenasession/{NAME} --timeout=20s"
+    ));
     let _ = watch.kill();
     let _ = watch.wait();
-    if !available?.status.success() {
-        let object = stage.kubectl_ok(&["get", "athenasession", NAME, "-n", namespace]).unwrap_or_default();
+    let get = format!("get athenasession {NAME} -n {namespace}");
+    if available.is_err() {
+        let object = stage.kubectl_words(&get).unwrap_or_default();
         bail!("the session did not become Available within {} s:\n{object}", PATIENCE.as_secs());
     }
 
     say("What reached Athena");
-    let uid = stage.kubectl_ok(&[
-        "get",
-        "athenasession",
-        NAME,
-        "-n",
-        namespace,
-        "-o",
-        "jsonpath={.metadata.uid}",
-    ])?;
+    let uid = stage.kubectl_words(&format!("{get} -o jsonpath={{.metadata.uid}}"))?;
     let starts: Vec<_> =
         emulator.calls().into_iter().filter(|call| call.operation == "StartSession").collect();
     println!("UID of the AthenaSession: {uid}");
@@ -139,25 +115,17 @@ fn show(stage: &Stage, emulator: &Emulator, namespace: &str) -> anyhow::Result<(
         sessions.len()
     );
     let id = &sessions[0].session_id;
-    let recorded = stage.kubectl_ok(&[
-        "get",
-        "athenasession",
-        NAME,
-        "-n",
-        namespace,
-        "-o",
-        "jsonpath={.status.sessionId}",
-    ])?;
+    let recorded = stage.kubectl_words(&format!("{get} -o jsonpath={{.status.sessionId}}"))?;
     ensure!(recorded == *id, "the status names session {recorded}, but {id} was started");
     println!(
         "StartSession was called {} times with one token, and one session was started: {id}",
         starts.len()
     );
-    kubectl(stage, &["get", "athenasession", "-n", namespace, "-o", "wide"])?;
-    kubectl(stage, &["events", "-n", namespace])?;
+    kubectl(stage, &format!("get athenasession -n {namespace} -o wide"))?;
+    kubectl(stage, &format!("events -n {namespace}"))?;
 
     say("The AthenaSession is deleted");
-    kubectl(stage, &["delete", "athenasession", NAME, "-n", namespace, "--wait=false"])?;
+    kubectl(stage, &format!("delete athenasession {NAME} -n {namespace} --wait=false"))?;
     until_gone(stage, emulator, namespace, id)?;
     let session = emulator.sessions().into_iter().next().context("the session is not known any more")?;
     ensure!(!session.live, "the AthenaSession is gone, but its session is {} and costs money", session.state);
@@ -172,8 +140,7 @@ fn until_gone(stage: &Stage, emulator: &Emulator, namespace: &str, id: &str) -> 
     let start = Instant::now();
     let mut last = String::new();
     loop {
-        let object =
-            stage.kubectl_ok(&["get", "athenasession", NAME, "-n", namespace, "--ignore-not-found"])?;
+        let object = stage.kubectl_words(&present(namespace))?;
         if object.is_empty() {
             return Ok(());
         }
@@ -199,22 +166,12 @@ fn until_gone(stage: &Stage, emulator: &Emulator, namespace: &str, id: &str) -> 
 
 /// Removes what the demo has put into the cluster, also when the emulator does not let a session end.
 fn clean_up(stage: &Stage, namespace: &str) -> anyhow::Result<()> {
-    let release = r#"{"spec":{"deletionPolicy":"Retain"}}"#;
-    if !stage.kubectl_ok(&["get", "athenasession", NAME, "-n", namespace, "--ignore-not-found"])?.is_empty() {
-        stage.kubectl_ok(&[
-            "patch",
-            "athenasession",
-            NAME,
-            "-n",
-            namespace,
-            "--type=merge",
-            "-p",
-            release,
-        ])?;
-        stage.kubectl_ok(&["delete", "athenasession", NAME, "-n", namespace, "--timeout=20s"])?;
+    let release = r#"--type=merge -p {"spec":{"deletionPolicy":"Retain"}}"#;
+    if !stage.kubectl_words(&present(namespace))?.is_empty() {
+        stage.kubectl_words(&format!("patch athenasession {NAME} -n {namespace} {release}"))?;
+        stage.kubectl_words(&format!("delete athenasession {NAME} -n {namespace} --timeout=20s"))?;
     }
-    stage.kubectl_ok(&["delete", "namespace", namespace, "--wait=false"])?;
-    Ok(())
+    stage.kubectl_words(&format!("delete namespace {namespace} --wait=false")).map(drop)
 }
 
 fn say(text: &str) {
@@ -222,10 +179,16 @@ fn say(text: &str) {
 }
 
 /// Runs kubectl as a user would, and shows it.
-fn kubectl(stage: &Stage, arguments: &[&str]) -> anyhow::Result<()> {
-    println!("$ kubectl {}", arguments.join(" "));
-    let mut command: Command = stage.kubectl(arguments);
-    let status = command.stdin(Stdio::null()).status().context("cannot run kubectl")?;
-    ensure!(status.success(), "kubectl {} failed", arguments.join(" "));
+/// What kubectl shows of the object, if it is there.
+fn present(namespace: &str) -> String {
+    format!("get athenasession {NAME} -n {namespace} --ignore-not-found")
+}
+
+fn kubectl(stage: &Stage, words: &str) -> anyhow::Result<()> {
+    println!("$ kubectl {words}");
+    let mut command = stage.kubectl(&words.split_whitespace().collect::<Vec<_>>());
+    command.current_dir(environment::repository()).stdin(Stdio::null());
+    let status = command.status().context("cannot run kubectl")?;
+    ensure!(status.success(), "kubectl {words} failed");
     Ok(())
 }

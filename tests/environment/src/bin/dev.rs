@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use athena_emulator::{Config, Emulator};
+use athena_emulator::Config;
 use clap::Parser;
-use environment::{Operator, OperatorOptions, Scope, Stage};
+use environment::Stage;
 
 /// Keeps an API server, an emulator of Athena and the operator up until Ctrl-C.
 #[derive(Parser)]
@@ -27,18 +27,9 @@ async fn main() -> ExitCode {
 }
 
 async fn dev(arguments: &Arguments) -> anyhow::Result<()> {
-    let emulator = Emulator::start(Config::default()).await?;
-    let stage = tokio::task::block_in_place(Stage::start)?;
+    let (emulator, stage, operator) =
+        environment::start(&arguments.operator, Config::default(), Stage::start).await?;
     let url = emulator.url();
-    let options = OperatorOptions {
-        binary: &arguments.operator,
-        scope: Scope::Everywhere,
-        athena: &url,
-        flags: &[],
-        env: &[],
-    };
-    let operator = Operator::start(&stage, &options)?;
-    operator.wait_until_ready()?;
     println!("export KUBECONFIG={}", stage.kubeconfig().display());
     println!(
         "export PATH={}:$PATH",

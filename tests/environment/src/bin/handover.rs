@@ -4,10 +4,11 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use athena_emulator::{Config, Emulator};
 use clap::Parser;
-use environment::{Operator, OperatorOptions, Scope, Signal, Stage};
+use environment::{Operator, OperatorOptions, Scope, Signal, Stage, exit_code};
+use harness::{session_object, until};
 use serde_json::json;
 
 /// Measures how long it takes until another replica acts, after SIGTERM and after kill -9, and fails when it takes too long.
@@ -31,20 +32,15 @@ const NAME: &str = "handover";
 const GOAL: Duration = Duration::from_secs(2);
 /// How long after a lease has lapsed another replica may need to see it: two looks at the lease a second, and the first list.
 const RETRY: Duration = Duration::from_secs(2);
+/// Longest wait for a condition.
+const PATIENCE: Duration = Duration::from_mins(1);
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    match measure(&Arguments::parse()).await {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
-        Err(error) => {
-            eprintln!("the measurement failed: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    exit_code(measure(&Arguments::parse())).await
 }
 
-async fn measure(arguments: &Arguments) -> anyhow::Result<bool> {
+async fn measure(arguments: &Arguments) -> anyhow::Result<Vec<String>> {
     let emulator = Emulator::start(Config::default()).await?;
     let stage = tokio::task::block_in_place(Stage::start)?;
     stage.kubectl_ok(&["create", "namespace", NAMESPACE])?;
@@ -68,7 +64,11 @@ async fn measure(arguments: &Arguments) -> anyhow::Result<bool> {
         kill.as_millis(),
         lease.as_millis()
     );
-    Ok(term <= GOAL && kill <= lease)
+    let bounds = [("SIGTERM", term, GOAL), ("kill -9", kill, lease)];
+    let broken = bounds.into_iter().filter(|(_, time, most)| time > most);
+    Ok(broken
+        .map(|(signal, time, most)| format!("after {signal} it took {time:?} and not {most:?}"))
+        .collect())
 }
 
 fn replica(arguments: &Arguments, stage: &Stage, emulator: &Emulator) -> anyhow::Result<Operator> {
@@ -91,16 +91,13 @@ fn one_round(
     signal: Signal,
 ) -> anyhow::Result<Duration> {
     let leader = replica(arguments, stage, emulator)?;
-    until("the first replica leads", || leader.raw_log().contains("this process is the leader"))?;
+    until("the first replica leads", PATIENCE, || {
+        Ok(leader.raw_log().contains("this process is the leader"))
+    })?;
     let other = replica(arguments, stage, emulator)?;
-    until("the second replica waits", || other.raw_log().contains("waiting for the lease"))?;
+    until("the second replica waits", PATIENCE, || Ok(other.raw_log().contains("waiting for the lease")))?;
     let calls = || emulator.calls().iter().filter(|call| call.operation == "StartSession").count();
-    let manifest = json!({
-        "apiVersion": "athena-operator.io/v1alpha1",
-        "kind": "AthenaSession",
-        "metadata": { "name": NAME },
-        "spec": { "workGroup": "spark-35" },
-    });
+    let manifest = session_object(NAME, &json!({ "workGroup": "spark-35" }));
     let file = tempfile::NamedTempFile::new()?;
     std::fs::write(file.path(), manifest.to_string())?;
     let path = file.path().display().to_string();
@@ -111,20 +108,9 @@ fn one_round(
     let begun = Instant::now();
     leader.signal(signal);
     stage.kubectl_ok(&apply)?;
-    until("the session is started", || calls() > before)?;
+    until("the session is started", PATIENCE, || Ok(calls() > before))?;
     let time = begun.elapsed();
-    stage.kubectl_ok(&["delete", "athenasession", NAME, "-n", NAMESPACE])?;
+    stage.kubectl_words(&format!("delete athenasession {NAME} -n {NAMESPACE}"))?;
     other.end(Signal::TERM)?;
     Ok(time)
-}
-
-fn until(what: &str, mut so: impl FnMut() -> bool) -> anyhow::Result<()> {
-    let start = Instant::now();
-    while !so() {
-        if start.elapsed() > Duration::from_mins(1) {
-            bail!("it did not come to be that {what}");
-        }
-        std::thread::sleep(Duration::from_millis(5));
-    }
-    Ok(())
 }

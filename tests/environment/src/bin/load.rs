@@ -5,8 +5,8 @@ use std::process::ExitCode;
 
 use athena_emulator::{Config, Emulator};
 use clap::Parser;
-use environment::Stage;
 use environment::load::{self, Load};
+use environment::{Stage, exit_code};
 
 /// The part of the calls that refused objects may take.
 const REFUSED_SHARE: f64 = 0.1;
@@ -17,47 +17,17 @@ struct Arguments {
     /// The operator's binary
     #[arg(long)]
     operator: PathBuf,
-    /// AthenaSessions
-    #[arg(long, env = "OBJECTS", default_value_t = 1000)]
-    objects: u32,
-    /// How many of them are refused for ever
-    #[arg(long, env = "REFUSED", default_value_t = 50)]
-    refused: u32,
-    /// How many work groups their sessions are started in
-    #[arg(long, env = "WORK_GROUPS", default_value_t = 3)]
-    work_groups: u32,
-    /// Calls to Athena a second
-    #[arg(long, env = "RATE", default_value_t = 5.0)]
-    rate: f64,
-    /// Which part of the calls fails
-    #[arg(long, env = "ERRORS", default_value_t = 0.05)]
-    errors: f64,
-    /// Seed of the failures
-    #[arg(long, env = "SEED", default_value_t = 1)]
-    seed: u64,
+    #[command(flatten)]
+    load: Load,
 }
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    match measure(Arguments::parse()).await {
-        Ok(broken) if broken.is_empty() => ExitCode::SUCCESS,
-        Ok(broken) => {
-            for bound in broken {
-                eprintln!("broken: {bound}");
-            }
-            ExitCode::FAILURE
-        }
-        Err(error) => {
-            eprintln!("cannot measure: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    exit_code(measure(Arguments::parse())).await
 }
 
-async fn measure(arguments: Arguments) -> anyhow::Result<Vec<String>> {
-    let Arguments { operator, objects, refused, work_groups, rate, errors, seed } = arguments;
+async fn measure(Arguments { operator, load }: Arguments) -> anyhow::Result<Vec<String>> {
     let emulator = Emulator::start(Config::default()).await?;
-    let load = Load { name: "load".to_owned(), objects, refused, work_groups, rate, errors, seed };
     let report =
         tokio::task::block_in_place(|| load::run(&Stage::start()?, &emulator, &operator, &load, &[]))?;
     println!("load {report}");

@@ -1,4 +1,4 @@
-//! What a program of the bench ends with.
+//! What a program that measures ends with.
 
 use std::process::ExitCode;
 
