@@ -45,9 +45,9 @@ load: tools ## Start 1,000 sessions at a slow Athena that errs; OBJECTS, REFUSED
 	@$(BUILD) --bin athena-operator --bin load
 	@$(BUILT)/debug/load --operator $(OPERATOR)
 
-bench: tools ## Measure with 100, 1,000 and 10,000 objects against raw writes; N=1000, LIMITED=1000, WRITE=1: docs/benchmarks.md
+bench: tools ## Measure with 100, 1,000 and 10,000 objects against raw writes; N=1000, LIMITED=1000, FLIPS=1000, WRITE=1: docs/benchmarks.md
 	@$(BUILD_RELEASE) --bin bench
-	@$(RELEASE)/bench --operator $(RELEASE)/athena-operator $(if $(N),--objects $(N)) $(if $(LIMITED),--limited $(LIMITED)) $(if $(WRITE),--write)
+	@$(RELEASE)/bench --operator $(RELEASE)/athena-operator $(if $(N),--objects $(N)) $(if $(LIMITED),--limited $(LIMITED)) $(if $(FLIPS),--flips $(FLIPS)) $(if $(WRITE),--write)
 
 soak: tools ## Have the operator work for two days at a faster clock and see that it does not grow; DAYS=..., takes 15 minutes
 	@$(BUILD_RELEASE) --bin soak

@@ -2,7 +2,8 @@
 //!
 //! - [`run`]: the order of it all for one number of objects; [`report`]: the figures and their bounds; [`plot`] and [`page`]: what is written down.
 //! - [`raw`]: the yardstick, which writes without an operator; [`wave`]: the operator at the same work.
-//! - [`rest`], [`mirror`], [`end`]: what follows a wave; [`limited`]: many objects that wait for the rate limiter.
+//! - [`rest`], [`mirror`], [`end`]: what follows a wave; [`limited`]: many objects that wait for the rate limiter; [`flips`]: many sessions
+//!   that work and rest in turn.
 //! - [`life`]: the changes that the operator makes to an object, recorded.
 //! - [`chaos`]: whether all comes to rest after kills, faults and edits at random.
 //! - [`soak`]: whether the operator grows over many such days; [`people`]: who keep it busy then.
@@ -13,6 +14,7 @@ pub mod chaos;
 pub mod client;
 pub mod end;
 pub mod figures;
+pub mod flips;
 pub mod ground;
 pub mod life;
 pub mod limited;

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use bench::{limited, page, report, run};
+use bench::{flips, limited, page, report, run};
 use clap::Parser;
 use environment::exit_code;
 
@@ -19,6 +19,9 @@ struct Arguments {
     /// Have so many suspended objects resumed at once wait for the rate limiter, and nothing else
     #[arg(long)]
     limited: Option<usize>,
+    /// Have so many sessions become busy and idle again and again, and nothing else
+    #[arg(long)]
+    flips: Option<usize>,
     /// Write the results to docs/benchmarks.md and docs/benchmarks.svg
     #[arg(long)]
     write: bool,
@@ -35,6 +38,9 @@ async fn measure(arguments: &Arguments) -> anyhow::Result<Vec<String>> {
     println!("{machine}");
     if let Some(objects) = arguments.limited {
         return waited(arguments, &machine, objects).await;
+    }
+    if let Some(objects) = arguments.flips {
+        return flipped(arguments, &machine, objects).await;
     }
     let mut reports = Vec::new();
     for objects in &arguments.objects {
@@ -53,10 +59,11 @@ async fn measure(arguments: &Arguments) -> anyhow::Result<Vec<String>> {
         page::write_sizes(&reports, &machine)?;
     }
     let waited = waited(arguments, &machine, MANY).await?;
-    Ok(report::broken(&reports).into_iter().chain(waited).collect())
+    let flipped = flipped(arguments, &machine, MANY).await?;
+    Ok(report::broken(&reports).into_iter().chain(waited).chain(flipped).collect())
 }
 
-/// Objects that wait for the rate limiter.
+/// Objects that wait for the rate limiter, and sessions that become busy and idle in turn.
 const MANY: usize = 1000;
 
 /// Measures what waiting for the rate limiter costs. Returns the bounds that are broken.
@@ -67,4 +74,14 @@ async fn waited(arguments: &Arguments, machine: &str, objects: usize) -> anyhow:
         page::write("limited", &format!("{machine}\n\n```text\n{limited}\n```"))?;
     }
     Ok(limited.broken())
+}
+
+/// Measures how often the status follows sessions that become busy and idle in turn. Returns the bounds that are broken.
+async fn flipped(arguments: &Arguments, machine: &str, objects: usize) -> anyhow::Result<Vec<String>> {
+    let flips = flips::run(&arguments.operator, objects).await?;
+    println!("{flips}");
+    if arguments.write {
+        page::write("flips", &format!("{machine}\n\n```text\n{flips}\n```"))?;
+    }
+    Ok(flips.broken())
 }
