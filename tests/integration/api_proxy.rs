@@ -16,7 +16,7 @@ use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
-use crate::harness::{World, tests, until};
+use crate::harness::{World, tests, until, until_logged};
 
 tests![
     the_operator_takes_a_proxy_where_kubectl_does,
@@ -93,10 +93,8 @@ fn url(scheme: &str, proxy: &ForwardProxy) -> String {
 
 /// Sees that the operator works, and does not print the password.
 async fn works(world: &World, operator: &Operator, name: &str) -> anyhow::Result<()> {
-    world.create(name).await?;
-    world.until_reason(name, "SessionIdle").await?;
-    world.delete(name).await?;
-    world.until_gone(name).await?;
+    world.idle(name).await?;
+    world.remove(name).await?;
     ensure!(
         !operator.raw_log().contains(PASSWORD) && !operator.raw_log().contains(AUTHORIZATION),
         "{}",
@@ -200,10 +198,7 @@ async fn the_operator_takes_a_proxy_where_kubectl_does(world: World) -> anyhow::
             &["--kubernetes-timeout=1s"],
             &[&[("KUBECONFIG", file.as_str())], &env[..]].concat(),
         )?;
-        until("the operator tells a failure", || {
-            operator.raw_log().contains("failed to perform initial object list")
-        })
-        .await?;
+        until_logged(&operator, "failed to perform initial object list").await?;
         ensure!((count() > by_kubectl) == asks, "{server} {proxy_url:?} {env:?}: {}", operator.raw_log());
     }
     Ok(())
@@ -220,7 +215,7 @@ async fn https_proxy_leads_to_the_api_server_over_a_few_connections_of_http_2(
         world.create(&format!("one-of-many-{number}")).await?;
     }
     for number in 0..10 {
-        world.until_reason(&format!("one-of-many-{number}"), "SessionIdle").await?;
+        world.until_idle(&format!("one-of-many-{number}")).await?;
     }
     works(&world, &operator, "one").await?;
     let asked = proxy.asked();

@@ -147,10 +147,8 @@ async fn calls_pass_through_the_proxy_and_those_to_the_api_server_do_not(world: 
         let before = proxy.asked().len();
         let operator = world
             .operator_with(&[], &[("HTTP_PROXY", &url), ("HTTPS_PROXY", &url), ("NO_PROXY", no_proxy)])?;
-        world.create("one").await?;
-        world.until_reason("one", "SessionIdle").await?;
-        world.delete("one").await?;
-        world.until_gone("one").await?;
+        world.idle("one").await?;
+        world.remove("one").await?;
         let asked = proxy.asked().split_off(before);
         let emulator = world.emulator.url().replace("http://", "");
         // `user:canary`

@@ -3,7 +3,7 @@
 use std::process::{Command, Output};
 
 use anyhow::{Context, ensure};
-use athena_emulator::{Fault, FaultKind};
+use athena_emulator::FaultKind;
 use serde_json::{Value, json};
 
 use crate::harness::{World, tests};
@@ -130,7 +130,7 @@ async fn with_all_permissions_nothing_is_missing(world: World) -> anyhow::Result
 
 async fn each_permission_that_is_missing_is_told_with_its_statement(world: World) -> anyhow::Result<()> {
     for action in ACTIONS {
-        world.emulator.configure(|config| config.deny = vec![action.to_owned()]);
+        world.deny(&[action]);
         let (report, ok) = report(&world, &[], &[])?;
         let name = format!("athena:{action}");
         ensure!(!ok && with_verdict(&report, "missing") == [name.as_str()], "{action}: {report:#}");
@@ -208,7 +208,7 @@ async fn a_role_that_may_not_be_passed_is_told(world: World) -> anyhow::Result<(
         "User: x is not authorized to perform: iam:PassRole on resource: {role} because no identity-based policy allows it"
     );
     let denied = FaultKind::Fail { status: 400, code: "AccessDeniedException".into(), message };
-    world.emulator.set_faults(vec![Fault::new("StartSession", denied)]);
+    world.fault("StartSession", denied);
     let (report, ok) = report(&world, &[&flag], &[])?;
     ensure!(!ok && with_verdict(&report, "missing") == ["iam:PassRole"], "{report:#}");
     ensure!(of(&report, "iam:PassRole")?["statement"] == statement, "{report:#}");
@@ -261,7 +261,7 @@ async fn an_endpoint_of_another_region_is_told(world: World) -> anyhow::Result<(
 
 async fn an_answer_that_does_not_come_is_no_permission(world: World) -> anyhow::Result<()> {
     for kind in [FaultKind::Throttle, FaultKind::DropBefore, FaultKind::Hang { effect: false }] {
-        world.emulator.set_faults(vec![Fault::new("ListSessions", kind.clone())]);
+        world.fault("ListSessions", kind.clone());
         let (report, ok) = report(&world, &["--athena-timeout=500ms"], &[])?;
         ensure!(
             !ok && of(&report, "athena:ListSessions")?["verdict"] == "notChecked",
@@ -290,7 +290,7 @@ async fn without_a_region_or_a_work_group_it_says_what_to_set(world: World) -> a
 }
 
 async fn people_read_a_table(world: World) -> anyhow::Result<()> {
-    world.emulator.configure(|config| config.deny = vec!["TerminateSession".into()]);
+    world.deny(&["TerminateSession"]);
     let output = run(&world, &["--work-group=spark-35"], &[])?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     ensure!(output.status.code() == Some(1), "{text}");

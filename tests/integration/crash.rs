@@ -27,21 +27,17 @@ async fn a_kill_between_start_and_record_leaves_one_session(world: World) -> any
     hold_start(&world);
     let operator = world.operator()?;
     let object = world.create("gap").await?;
-    until("a session is started", || world.emulator.sessions().len() == 1).await?;
+    world.until_sessions(1).await?;
     operator.end(Signal::KILL)?;
-    ensure!(
-        status(&world.sessions.get("gap").await?).session_id.is_none(),
-        "the id was recorded before the kill"
-    );
+    ensure!(world.status("gap").await?.session_id.is_none(), "the id was recorded before the kill");
 
     let _operator = world.operator()?;
-    let idle = world.until_reason("gap", "SessionIdle").await?;
+    let idle = world.until_idle("gap").await?;
     let sessions = world.emulator.sessions();
     ensure!(sessions.len() == 1, "{sessions:?}");
     ensure!(status(&idle).session_id.as_deref() == Some(&*sessions[0].session_id));
     ensure!(world.calls("StartSession").iter().all(|call| call.token.as_deref() == Some(&*uid(&object))));
-    world.delete("gap").await?;
-    world.until_gone("gap").await?;
+    world.remove("gap").await?;
     ensure!(world.live().is_empty());
     Ok(())
 }
@@ -50,7 +46,7 @@ async fn a_kill_and_a_deletion_between_start_and_record_leave_no_session(world: 
     hold_start(&world);
     let operator = world.operator()?;
     world.create("gap").await?;
-    until("a session is started", || world.emulator.sessions().len() == 1).await?;
+    world.until_sessions(1).await?;
     operator.end(Signal::KILL)?;
     world.delete("gap").await?;
 
@@ -68,9 +64,8 @@ async fn a_deletion_while_the_start_is_unknown_ends_the_session(world: World) ->
     world.emulator.set_faults(vec![Fault::new("StartSession", FaultKind::DropAfter).times(2)]);
     let _operator = world.operator()?;
     world.create("gap").await?;
-    until("a session is started", || world.emulator.sessions().len() == 1).await?;
-    world.delete("gap").await?;
-    world.until_gone("gap").await?;
+    world.until_sessions(1).await?;
+    world.remove("gap").await?;
     ensure!(
         world.emulator.sessions().len() == 1 && world.live().is_empty(),
         "{:?}",
@@ -89,8 +84,8 @@ async fn a_deletion_during_the_start_ends_the_session_though_starts_are_denied_a
     world.create("denied").await?;
     until("StartSession is called", || !world.calls("StartSession").is_empty()).await?;
     world.delete("denied").await?;
-    until("the session is started", || world.emulator.sessions().len() == 1).await?;
-    world.emulator.configure(|config| config.deny = vec!["StartSession".into()]);
+    world.until_sessions(1).await?;
+    world.deny(&["StartSession"]);
     world.until_gone("denied").await?;
     ensure!(world.live().is_empty() && world.calls("StartSession").len() == 1);
     Ok(())
@@ -126,7 +121,7 @@ async fn a_session_of_an_object_that_was_made_anew_is_ended_at_once(world: World
     with_a_late_start(&world, "anew").await?;
     let object = json!({ "apiVersion": "athena-operator.io/v1alpha1", "kind": "AthenaSession", "metadata": { "name": "anew" }, "spec": { "workGroup": "spark-35" } });
     let anew = world.sessions.create(&PostParams::default(), &serde_json::from_value(object)?).await?;
-    let idle = world.until_reason("anew", "SessionIdle").await?;
+    let idle = world.until_idle("anew").await?;
     ensure!(uid(&idle) == uid(&anew));
     until("only the new object's session lives", || {
         let live = world.live();

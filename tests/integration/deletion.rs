@@ -6,7 +6,7 @@ use environment::Operator;
 use kube::api::DeleteParams;
 use serde_json::{Value, json};
 
-use crate::harness::{World, condition, status, tests, uid, until};
+use crate::harness::{World, condition, spark, status, tests, uid, until};
 use crate::policy::enforce_with;
 
 tests![
@@ -28,7 +28,7 @@ async fn with_20_sessions(world: &World, ready: bool) -> anyhow::Result<()> {
     }
     if ready {
         for number in 0..20 {
-            world.until_reason(&format!("session-{number}"), "SessionIdle").await?;
+            world.until_idle(&format!("session-{number}")).await?;
         }
     }
     Ok(())
@@ -82,16 +82,15 @@ async fn a_namespace_goes_though_starts_are_denied_from_the_moment_of_its_deleti
     let _operator = world.lasting_operator()?;
     with_20_sessions(&world, false).await?;
     until("the quota is used up", || world.live().len() == 12).await?;
-    world.emulator.configure(|config| config.deny = vec!["StartSession".into()]);
+    world.deny(&["StartSession"]);
     until_namespace_gone(&world).await?;
     ended_once(&world, 12)
 }
 
 async fn sessions_of_others_are_never_touched(world: World) -> anyhow::Result<()> {
     let _operator = world.operator()?;
-    let object = world.create("mine").await?;
-    world.until_reason("mine", "SessionIdle").await?;
-    let own = world.emulator.sessions()[0].session_id.clone();
+    let own = world.idle("mine").await?;
+    let object = world.sessions.get("mine").await?;
     let another_uid = "00000000-0000-4000-8000-000000000000";
     for description in [
         None,
@@ -101,8 +100,7 @@ async fn sessions_of_others_are_never_touched(world: World) -> anyhow::Result<()
     ] {
         world.emulator.create_foreign("spark-35", description.as_deref());
     }
-    world.delete("mine").await?;
-    world.until_gone("mine").await?;
+    world.remove("mine").await?;
     ensure!(world.live().len() == 4, "{:?}", world.emulator.sessions());
     ensure!(world.calls("TerminateSession").iter().all(|call| call.session_id.as_deref() == Some(&own)));
     Ok(())
@@ -114,7 +112,7 @@ async fn a_status_that_names_a_strangers_session_is_ignored(world: World) -> any
         .create_foreign("spark-35", Some("not ours [athena-operator/00000000-0000-4000-8000-000000000000]"));
     let operator = world.operator()?;
     world.create("forged").await?;
-    let idle = world.until_reason("forged", "SessionIdle").await?;
+    let idle = world.until_idle("forged").await?;
     let own = status(&idle).session_id.unwrap_or_default();
     drop(operator);
     world.kubectl(&[
@@ -130,8 +128,7 @@ async fn a_status_that_names_a_strangers_session_is_ignored(world: World) -> any
     let _operator = world.operator()?;
     let named_own = |object: &_| status(object).session_id.as_deref() == Some(&*own);
     world.until("forged", "naming its own session again", named_own).await?;
-    world.delete("forged").await?;
-    world.until_gone("forged").await?;
+    world.remove("forged").await?;
     let live = world.live();
     ensure!(live.len() == 1 && live[0].session_id == stranger, "{live:?}");
     ensure!(world.calls("TerminateSession").iter().all(|call| call.session_id.as_deref() == Some(&own)));
@@ -140,10 +137,8 @@ async fn a_status_that_names_a_strangers_session_is_ignored(world: World) -> any
 
 async fn retain_lets_the_object_go_and_the_session_run(world: World) -> anyhow::Result<()> {
     let _operator = world.operator()?;
-    world.create_with("kept", json!({ "workGroup": "spark-35", "deletionPolicy": "Retain" })).await?;
-    world.until_reason("kept", "SessionIdle").await?;
-    world.delete("kept").await?;
-    world.until_gone("kept").await?;
+    world.idle_with("kept", spark(json!({ "deletionPolicy": "Retain" }))).await?;
+    world.remove("kept").await?;
     ensure!(world.live().len() == 1 && world.calls("TerminateSession").is_empty());
     let id = world.emulator.sessions()[0].session_id.clone();
     until("a warning names the session", || {
@@ -165,8 +160,7 @@ fn retentions(operator: &Operator) -> Vec<Value> {
 
 async fn a_retained_session_is_named_by_an_event_before_its_object_goes(world: World) -> anyhow::Result<()> {
     let operator = world.operator()?;
-    world.create_with("kept", json!({ "workGroup": "spark-35", "deletionPolicy": "Retain" })).await?;
-    world.until_reason("kept", "SessionIdle").await?;
+    world.idle_with("kept", spark(json!({ "deletionPolicy": "Retain" }))).await?;
     let id = world.emulator.sessions()[0].session_id.clone();
     // The policy of another release's operator does not let this one remove its finalizer.
     let rule = json!([{ "namespaces": [world.namespace], "workGroups": ["spark-35"], "allowRetain": true }]);
@@ -205,14 +199,9 @@ async fn a_retained_session_is_logged_and_counted_though_its_namespace_goes(
 ) -> anyhow::Result<()> {
     let operator = world.lasting_operator()?;
     world.stage().start_controller_manager()?;
-    world.create_with("kept", json!({ "workGroup": "spark-35", "deletionPolicy": "Retain" })).await?;
-    world
-        .create_with(
-            "never-started",
-            json!({ "workGroup": "spark-35", "deletionPolicy": "Retain", "suspend": true }),
-        )
-        .await?;
-    world.until_reason("kept", "SessionIdle").await?;
+    world.create_with("kept", spark(json!({ "deletionPolicy": "Retain" }))).await?;
+    world.create_with("never-started", spark(json!({ "deletionPolicy": "Retain", "suspend": true }))).await?;
+    world.until_idle("kept").await?;
     let id = world.emulator.sessions()[0].session_id.clone();
     let counted = || -> anyhow::Result<Option<String>> {
         let (_, text) = operator.get("/metrics")?;
@@ -243,10 +232,9 @@ async fn a_retained_session_is_logged_and_counted_though_its_namespace_goes(
 }
 
 async fn a_deletion_that_waits_says_for_what_and_retain_releases_it(world: World) -> anyhow::Result<()> {
-    world.emulator.configure(|config| config.deny = vec!["TerminateSession".into()]);
+    world.deny(&["TerminateSession"]);
     let _operator = world.operator()?;
-    world.create("stuck").await?;
-    world.until_reason("stuck", "SessionIdle").await?;
+    world.idle("stuck").await?;
     world.delete("stuck").await?;
     let told = |object: &_| {
         condition(object, "Ready").is_some_and(|ready| {
@@ -257,26 +245,22 @@ async fn a_deletion_that_waits_says_for_what_and_retain_releases_it(world: World
         })
     };
     world.until("stuck", "told what it waits for", told).await?;
-    world.patch("stuck", json!({ "spec": { "deletionPolicy": "Retain" } })).await?;
+    world.set("stuck", json!({ "deletionPolicy": "Retain" })).await?;
     world.until_gone("stuck").await
 }
 
 async fn a_session_that_athena_has_forgotten_does_not_hold_its_object(world: World) -> anyhow::Result<()> {
     // Not finding a session proves something only after the time of uncertainty.
     let _operator = world.operator_with(&["--uncertainty=3s"], &[])?;
-    world.create("forgotten").await?;
-    world.until_reason("forgotten", "SessionIdle").await?;
-    let id = world.emulator.sessions()[0].session_id.clone();
-    world.emulator.set_state(&id, Change::Vanish)?;
+    let id = world.idle("forgotten").await?;
+    world.change(&id, Change::Vanish)?;
     world.until_reason("forgotten", "SessionVanished").await?;
-    world.delete("forgotten").await?;
-    world.until_gone("forgotten").await?;
+    world.remove("forgotten").await?;
 
-    world.create("forgotten-while-deleted").await?;
-    world.until_reason("forgotten-while-deleted", "SessionIdle").await?;
+    world.idle("forgotten-while-deleted").await?;
     let id = world.emulator.sessions()[1].session_id.clone();
     world.emulator.set_faults(vec![Fault::new("TerminateSession", FaultKind::Throttle).times(1)]);
     world.delete("forgotten-while-deleted").await?;
-    world.emulator.set_state(&id, Change::Vanish)?;
+    world.change(&id, Change::Vanish)?;
     world.until_gone("forgotten-while-deleted").await
 }

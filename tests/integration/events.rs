@@ -1,10 +1,10 @@
 //! Events: which are the same, what is shown of those, and what that costs.
 
 use anyhow::{Context, ensure};
-use athena_emulator::{Change, Fault, FaultKind};
+use athena_emulator::{Change, FaultKind};
 use serde_json::{Value, json};
 
-use crate::harness::{World, tests, until};
+use crate::harness::{World, spark, tests, until};
 
 tests![
     what_is_refused_again_is_one_event_with_the_newest_request_and_another_refusal_is_another,
@@ -45,14 +45,13 @@ async fn what_is_refused_again_is_one_event_with_the_newest_request_and_another_
     let request = |call: usize| {
         world.calls("TerminateSession").get(call).map(|call| call.request_id.clone()).context("no such call")
     };
-    world.emulator.configure(|config| config.deny = vec!["TerminateSession".into()]);
+    world.deny(&["TerminateSession"]);
     let _operator = world.operator()?;
-    world.create("one").await?;
-    world.until_reason("one", "SessionIdle").await?;
-    world.patch("one", json!({ "spec": { "suspend": true } })).await?;
+    world.idle("one").await?;
+    world.set("one", json!({ "suspend": true })).await?;
     until("a refused call is told", || told(1)).await?;
-    world.emulator.configure(|config| config.deny = vec![]);
-    world.emulator.set_faults(vec![Fault::new("TerminateSession", FaultKind::Throttle)]);
+    world.deny(&[]);
+    world.fault("TerminateSession", FaultKind::Throttle);
     until("another refusal is told", || told(2)).await?;
     let first = events(&world, "TerminateRefused")?;
     let calls = world.calls("TerminateSession").len();
@@ -92,7 +91,7 @@ async fn what_is_refused_again_is_one_event_with_the_newest_request_and_another_
 
 async fn each_attempt_has_events_of_its_own(world: World) -> anyhow::Result<()> {
     let _operator = world.operator()?;
-    world.create_with("one", json!({ "workGroup": "spark-35", "restartPolicy": "OnFailure" })).await?;
+    world.create_with("one", spark(json!({ "restartPolicy": "OnFailure" }))).await?;
     for attempt in 0..2 {
         world.until("one", "idle", |object| is_idle(object, attempt)).await?;
         let id = world
@@ -104,9 +103,7 @@ async fn each_attempt_has_events_of_its_own(world: World) -> anyhow::Result<()> 
             .session_id
             .clone();
         let reason = format!("failure {attempt}");
-        world
-            .emulator
-            .set_state(&id, Change::State { state: "FAILED".into(), reason: Some(reason.clone()) })?;
+        world.change(&id, Change::State { state: "FAILED".into(), reason: Some(reason.clone()) })?;
         for (kind, text) in
             [("SessionStarted", &id), ("RestartingAfterFailure", &id), ("RestartingAfterFailure", &reason)]
         {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
-use athena_emulator::{Change, Fault, FaultKind};
+use athena_emulator::FaultKind;
 use environment::Operator;
 use serde_json::json;
 
@@ -69,14 +69,13 @@ const STARTS: &str = "athena_operator_start_duration_seconds_count{work_group=\"
 
 fn set(world: &World, number: usize, state: &str) -> anyhow::Result<()> {
     let id = world.emulator.sessions()[number].session_id.clone();
-    world.emulator.set_state(&id, Change::State { state: state.into(), reason: None })?;
+    world.enter(&id, state)?;
     Ok(())
 }
 
 async fn a_session_is_counted_from_its_start_to_its_end(world: World) -> anyhow::Result<()> {
     let operator = world.operator()?;
-    world.create("counted").await?;
-    world.until_reason("counted", "SessionIdle").await?;
+    world.idle("counted").await?;
     until_value(&operator, &objects(&world, "True", "SessionIdle"), Some(1.0)).await?;
     until_value(&operator, IDLE, Some(1.0)).await?;
     let shown = samples(&operator)?;
@@ -116,8 +115,7 @@ async fn a_session_is_counted_from_its_start_to_its_end(world: World) -> anyhow:
     until_value(&operator, &age, None).await?;
     until_value(&operator, &dpu(&world), Some(millis.to_string().parse()?)).await?;
 
-    world.delete("counted").await?;
-    world.until_gone("counted").await?;
+    world.remove("counted").await?;
     until_value(&operator, &objects(&world, "False", "SessionFailed"), None).await?;
     let shown = samples(&operator)?;
     ensure!(shown.get(&ends("Deleted")) == Some(&0.0), "its end was counted before: {shown:#?}");
@@ -129,10 +127,10 @@ async fn a_restart_of_the_operator_counts_nothing_again(world: World) -> anyhow:
     let operator = world.operator()?;
     world.create("over").await?;
     world.create("runs").await?;
-    world.until_reason("over", "SessionIdle").await?;
-    world.until_reason("runs", "SessionIdle").await?;
-    let over = status(&world.sessions.get("over").await?).session_id.context("an id")?;
-    world.emulator.set_state(&over, Change::State { state: "FAILED".into(), reason: None })?;
+    world.until_idle("over").await?;
+    world.until_idle("runs").await?;
+    let over = world.status("over").await?.session_id.context("an id")?;
+    world.enter(&over, "FAILED")?;
     world.until_reason("over", "SessionFailed").await?;
     until_value(&operator, &ends("SessionFailed"), Some(1.0)).await?;
     until_value(&operator, STARTS, Some(2.0)).await?;
@@ -149,18 +147,16 @@ async fn a_restart_of_the_operator_counts_nothing_again(world: World) -> anyhow:
 }
 
 async fn set_busy_and_wait(world: &World, name: &str) -> anyhow::Result<()> {
-    let id = status(&world.sessions.get(name).await?).session_id.context("an id")?;
-    world.emulator.set_state(&id, Change::State { state: "BUSY".into(), reason: None })?;
+    let id = world.status(name).await?.session_id.context("an id")?;
+    world.enter(&id, "BUSY")?;
     world.until_reason(name, "SessionBusy").await?;
     Ok(())
 }
 
 async fn a_session_that_ends_with_its_object_is_counted(world: World) -> anyhow::Result<()> {
     let operator = world.operator()?;
-    world.create("deleted").await?;
-    world.until_reason("deleted", "SessionIdle").await?;
-    world.delete("deleted").await?;
-    world.until_gone("deleted").await?;
+    world.idle("deleted").await?;
+    world.remove("deleted").await?;
     until_value(&operator, &ends("Deleted"), Some(1.0)).await?;
     ensure!(value(&operator, &dpu(&world))?.is_some_and(|millis| millis > 0.0));
     Ok(())
@@ -168,10 +164,9 @@ async fn a_session_that_ends_with_its_object_is_counted(world: World) -> anyhow:
 
 async fn a_restart_of_a_session_is_counted_with_the_end_before_it(world: World) -> anyhow::Result<()> {
     let operator = world.operator()?;
-    world.create("again").await?;
-    world.until_reason("again", "SessionIdle").await?;
+    world.idle("again").await?;
     for (number, suspend) in [(1, true), (2, false)] {
-        world.patch("again", json!({ "spec": { "suspend": suspend } })).await?;
+        world.set("again", json!({ "suspend": suspend })).await?;
         let reason = if suspend { "Suspended" } else { "SessionIdle" };
         world.until_reason("again", reason).await.with_context(|| format!("patch {number}"))?;
     }
@@ -183,7 +178,7 @@ async fn a_restart_of_a_session_is_counted_with_the_end_before_it(world: World) 
 }
 
 async fn a_refused_start_is_shown_by_its_reason(world: World) -> anyhow::Result<()> {
-    world.emulator.set_faults(vec![Fault::new("StartSession", FaultKind::Throttle)]);
+    world.fault("StartSession", FaultKind::Throttle);
     let operator = world.operator()?;
     world.create("throttled").await?;
     world.create_with("refused", json!({ "workGroup": "sql" })).await?;
@@ -209,12 +204,10 @@ async fn foreign_sessions_are_counted_while_the_work_group_is_listed(world: Worl
         value(&operator, foreign)?.is_none() && value(&operator, age)?.is_none(),
         "nobody's work group is not listed"
     );
-    world.create("own").await?;
-    world.until_reason("own", "SessionIdle").await?;
+    world.idle("own").await?;
     until_value(&operator, foreign, Some(3.0)).await?;
     ensure!(value(&operator, age)?.is_some_and(|age| age < 60.0));
-    world.delete("own").await?;
-    world.until_gone("own").await?;
+    world.remove("own").await?;
     until_value(&operator, foreign, None).await?;
     until_value(&operator, age, None).await?;
     Ok(())
@@ -222,8 +215,7 @@ async fn foreign_sessions_are_counted_while_the_work_group_is_listed(world: Worl
 
 async fn a_deletion_under_way_grows_older(world: World) -> anyhow::Result<()> {
     let operator = world.operator()?;
-    world.create("stuck").await?;
-    world.until_reason("stuck", "SessionIdle").await?;
+    world.idle("stuck").await?;
     world.emulator.configure(|config| config.ignore_terminate = true);
     let age = format!("athena_operator_deletion_age_seconds{{namespace=\"{}\"}}", world.namespace);
     until_value(&operator, &age, None).await?;
@@ -243,8 +235,7 @@ async fn a_replica_that_waits_shows_no_objects(world: World) -> anyhow::Result<(
     ];
     let leader = world.operator_with(&[], &election)?;
     let waiting = world.operator_with(&[], &election)?;
-    world.create("led").await?;
-    world.until_reason("led", "SessionIdle").await?;
+    world.idle("led").await?;
     until_value(&leader, IDLE, Some(1.0)).await?;
     let master = "leader_election_master_status{name=\"athena-operator\"}";
     ensure!(value(&leader, master)? == Some(1.0) && value(&waiting, master)? == Some(0.0));
@@ -266,10 +257,9 @@ async fn a_replica_that_waits_shows_no_objects(world: World) -> anyhow::Result<(
 }
 
 async fn without_the_right_to_list_a_work_group_ages_unobserved(world: World) -> anyhow::Result<()> {
-    world.emulator.configure(|config| config.deny = vec!["ListSessions".into()]);
+    world.deny(&["ListSessions"]);
     let operator = world.operator()?;
-    world.create("unlisted").await?;
-    world.until_reason("unlisted", "SessionIdle").await?;
+    world.idle("unlisted").await?;
     let age = "athena_operator_work_group_observation_age_seconds{work_group=\"spark-35\"}";
     let denied =
         "athena_operator_athena_calls_total{operation=\"ListSessions\",code=\"AccessDeniedException\"}";
@@ -279,7 +269,7 @@ async fn without_the_right_to_list_a_work_group_ages_unobserved(world: World) ->
         value(&operator, age).is_ok_and(|age| age.is_some_and(|age| age > before + 1.0))
     })
     .await?;
-    world.emulator.configure(|config| config.deny = vec![]);
+    world.deny(&[]);
     let limit = Duration::from_mins(1).as_secs_f64();
     ensure!(value(&operator, age)?.is_some_and(|age| age < limit));
     Ok(())

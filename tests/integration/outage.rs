@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
-use athena_emulator::{Call, Change, Config, Emulator, Fault, FaultKind};
+use athena_emulator::{Call, Config, Emulator, Fault, FaultKind};
 use environment::{Operator, Scope};
 use serde_json::{Value, json};
 use tokio::io::copy_bidirectional;
@@ -15,7 +15,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::harness::{World, ready_condition, status, tests, until};
+use crate::harness::{World, ready_condition, spark, status, tests, until};
 
 tests![
     athena_away_is_asked_at_a_bounded_rate_and_all_converges_when_it_is_back,
@@ -48,7 +48,7 @@ async fn athena_away_is_asked_at_a_bounded_rate_and_all_converges_when_it_is_bac
         world.create(name).await?;
     }
     for name in living.iter().chain(&ending) {
-        world.until_reason(name, "SessionIdle").await?;
+        world.until_idle(name).await?;
     }
 
     let unavailable =
@@ -65,7 +65,7 @@ async fn athena_away_is_asked_at_a_bounded_rate_and_all_converges_when_it_is_bac
     }
     tokio::time::sleep(AWAY).await;
     let away = world.emulator.calls().split_off(before);
-    world.emulator.set_faults(vec![]);
+    world.mend();
 
     ensure!(
         away.iter().all(|call| !call.outcome.is_ok()) && away.len() >= 60,
@@ -83,7 +83,7 @@ async fn athena_away_is_asked_at_a_bounded_rate_and_all_converges_when_it_is_bac
     ensure!(tries.values().all(|count| (2..=TRIES).contains(count)), "{tries:?}");
 
     for name in &starting {
-        world.until_reason(name, "SessionIdle").await?;
+        world.until_idle(name).await?;
     }
     for name in &ending {
         world.until_gone(name).await?;
@@ -125,14 +125,14 @@ async fn the_api_server_away_is_asked_at_a_bounded_rate_and_all_converges_when_i
         world.create(name).await?;
     }
     for name in living.iter().chain(&failing).chain(&deleted) {
-        let object = world.until_reason(name, "SessionIdle").await?;
+        let object = world.until_idle(name).await?;
         ids.insert(name.clone(), status(&object).session_id.context("an id")?);
     }
 
     relay.part();
     let before = relay.asked();
     for name in &failing {
-        world.emulator.set_state(&ids[name], Change::State { state: "FAILED".into(), reason: None })?;
+        world.enter(&ids[name], "FAILED")?;
     }
     for name in &deleted {
         world.delete(name).await?;
@@ -158,7 +158,7 @@ async fn the_api_server_away_is_asked_at_a_bounded_rate_and_all_converges_when_i
         world.until_gone(name).await?;
     }
     for name in &created {
-        world.until_reason(name, "SessionIdle").await?;
+        world.until_idle(name).await?;
     }
     ensure!(world.emulator.sessions().len() == ids.len() + created.len(), "something was started twice");
     ensure!(world.live().len() == living.len() + created.len());
@@ -182,13 +182,13 @@ async fn a_write_that_is_answered_with_404_is_tried_again_as_long_as_the_object_
         let kind = fault_proxy::FaultKind::Fail { code: 404, retry_after: None };
         fault_proxy::Fault::new(verb, resource, kind).after(after).times(1)
     };
-    let spec = json!({ "workGroup": "spark-35", "activeDeadlineSeconds": 3 });
+    let spec = spark(json!({ "activeDeadlineSeconds": 3 }));
     for number in 0..STATUS {
         let name = format!("status-{number}");
         proxy.set_faults(vec![not_found("update", "athenasessions/status", u32::try_from(number)?)]);
         world.create_with(&name, spec.clone()).await?;
         world.until_reason(&name, "DeadlineExceeded").await?;
-        world.until(&name, "over", |object| status(object).end_time.is_some()).await?;
+        world.until_status(&name, "over", |status| status.end_time.is_some()).await?;
         let failed = proxy
             .requests()
             .iter()
@@ -198,10 +198,8 @@ async fn a_write_that_is_answered_with_404_is_tried_again_as_long_as_the_object_
     }
     for name in ["added", "removed"] {
         proxy.set_faults(vec![not_found("patch", "athenasessions", u32::from(name == "removed"))]);
-        world.create(name).await?;
-        world.until_reason(name, "SessionIdle").await?;
-        world.delete(name).await?;
-        world.until_gone(name).await?;
+        world.idle(name).await?;
+        world.remove(name).await?;
     }
     ensure!(
         world.live().is_empty() && world.emulator.sessions().len() == STATUS + 2,
@@ -219,22 +217,22 @@ fn unavailable(world: &World) -> anyhow::Result<Vec<Value>> {
 }
 
 async fn a_start_that_is_not_answered_is_told_in_one_event(world: World) -> anyhow::Result<()> {
-    world.emulator.set_faults(vec![Fault::new("StartSession", FaultKind::DropBefore)]);
+    world.fault("StartSession", FaultKind::DropBefore);
     let _operator = world.operator()?;
     world.create("one").await?;
     until("it is tried again and again", || world.calls("StartSession").len() >= 4).await?;
     until("it is told", || unavailable(&world).is_ok_and(|events| !events.is_empty())).await?;
     let events = unavailable(&world)?;
     ensure!(events.len() == 1 && events[0]["count"] == 1, "{events:?}");
-    world.emulator.set_faults(vec![]);
-    world.until_reason("one", "SessionIdle").await?;
+    world.mend();
+    world.until_idle("one").await?;
     Ok(())
 }
 
 async fn a_start_that_is_not_answered_is_told_though_the_status_could_not_be_written(
     world: World,
 ) -> anyhow::Result<()> {
-    world.emulator.set_faults(vec![Fault::new("StartSession", FaultKind::DropBefore)]);
+    world.fault("StartSession", FaultKind::DropBefore);
     let (proxy, operator, _folder) = world.proxied(vec![], &[]).await?;
     operator.wait_until_ready()?;
     for code in [409, 500] {
@@ -254,9 +252,9 @@ async fn a_start_that_is_not_answered_is_told_though_the_status_could_not_be_wri
             .count();
         ensure!(failed == 1, "{failed} writes failed with {code}");
     }
-    world.emulator.set_faults(vec![]);
+    world.mend();
     for code in [409, 500] {
-        world.until_reason(&format!("after-{code}"), "SessionIdle").await?;
+        world.until_idle(&format!("after-{code}")).await?;
     }
     Ok(())
 }
@@ -278,7 +276,7 @@ async fn writes_that_conflict_for_ever_are_tried_less_and_less_often(world: Worl
     let least = Duration::from_millis(500) * ((1 << TRIES) - 1);
     ensure!(start.elapsed() >= least, "{} tries within {:?}", tries(), start.elapsed());
     proxy.set_faults(vec![]);
-    world.until_reason("one", "SessionIdle").await?;
+    world.until_idle("one").await?;
     ensure!(world.calls("StartSession").len() == 1);
     Ok(())
 }
@@ -345,8 +343,7 @@ async fn own_athena(world: &World) -> anyhow::Result<(Emulator, Operator)> {
         Emulator::start(Config { creating: brief, created: brief, terminating: brief, ..Config::default() })
             .await?;
     let operator = world.operator_with(&[], &[("AWS_ENDPOINT_URL_ATHENA", &athena.url())])?;
-    world.create("first").await?;
-    world.until_reason("first", "SessionIdle").await?;
+    world.idle("first").await?;
     Ok((athena, operator))
 }
 
@@ -370,8 +367,7 @@ async fn deleting_after_a_start_that_could_not_be_sent_needs_no_proof(world: Wor
     drop(athena);
     world.create("second").await?;
     is_tried(&world, "second", "").await?;
-    world.delete("second").await?;
-    world.until_gone("second").await?;
+    world.remove("second").await?;
 
     // In the conditions it is a missing answer, and the message says who did not answer.
     world.create("third").await?;

@@ -25,8 +25,7 @@ tests![
 
 async fn probes_and_metrics_answer(world: World) -> anyhow::Result<()> {
     let operator = world.operator()?;
-    world.create("measured").await?;
-    world.until_reason("measured", "SessionIdle").await?;
+    world.idle("measured").await?;
     ensure!(
         operator.get("/livez")?.0 == 200
             && operator.get("/readyz")?.0 == 200
@@ -77,8 +76,7 @@ async fn a_namespace_that_is_refused_does_not_keep_the_others_from_being_served(
     let other = format!("{}-b", world.namespace);
     world.stage().kubectl_ok(&["create", "namespace", &other])?;
     let operator = world.operator_with(&[&format!("--namespaces={other}")], &[])?;
-    world.create("served").await?;
-    world.until_reason("served", "SessionIdle").await?;
+    world.idle("served").await?;
     let (status, report) = operator.get("/readyz")?;
     ensure!(
         status == 200 && report.starts_with("ok\n") && report.contains(&format!("namespace {other}: ")),
@@ -121,9 +119,8 @@ async fn a_namespace_that_is_refused_does_not_keep_the_others_from_being_served(
 
 async fn log_lines_carry_uid_attempt_and_session_id(world: World) -> anyhow::Result<()> {
     let operator = world.operator()?;
-    let object = world.create("logged").await?;
-    world.until_reason("logged", "SessionIdle").await?;
-    let id = world.emulator.sessions()[0].session_id.clone();
+    let id = world.idle("logged").await?;
+    let object = world.sessions.get("logged").await?;
     let text = |line: &Value, field: &str| {
         line.pointer(&format!("/span/{field}")).or(line.get(field)).cloned().unwrap_or_default()
     };
@@ -147,16 +144,14 @@ async fn no_credential_is_logged(world: World) -> anyhow::Result<()> {
     let canary = "canary-of-a-secret-key";
     world.emulator.configure(|config| config.credentials[0].secret_access_key = canary.into());
     let operator = world.operator_with(&["--log=trace"], &[("AWS_SECRET_ACCESS_KEY", canary)])?;
-    world.create("quiet").await?;
-    world.until_reason("quiet", "SessionIdle").await?;
+    world.idle("quiet").await?;
     ensure!(!operator.raw_log().contains(canary));
     Ok(())
 }
 
 async fn sigterm_ends_it_with_success_and_leaves_sessions_alone(world: World) -> anyhow::Result<()> {
     let operator = world.operator()?;
-    world.create("running").await?;
-    world.until_reason("running", "SessionIdle").await?;
+    world.idle("running").await?;
     let status = operator.end(Signal::TERM)?;
     ensure!(status.success(), "{status}");
     ensure!(world.live().len() == 1);
@@ -185,7 +180,7 @@ async fn without_sts_it_works_and_records_no_account(world: World) -> anyhow::Re
         &[("AWS_ENDPOINT_URL_STS", "http://127.0.0.1:9"), ("AWS_ENDPOINT_URL_ATHENA", &url)],
     )?;
     world.create("anonymous").await?;
-    let object = world.until_reason("anonymous", "SessionIdle").await?;
+    let object = world.until_idle("anonymous").await?;
     ensure!(crate::harness::status(&object).account_id.is_none());
     ensure!(operator.raw_log().contains("cannot tell the AWS account"));
     Ok(())
