@@ -3,23 +3,29 @@
 //! - [`World`]: a namespace, an emulator of Athena, and operators.
 //! - `objects`: creates, changes and awaits AthenaSessions.
 //! - `athena`: changes sessions in the emulator, and counts what it was asked.
+//! - `api_server`: puts a proxy with faults before the API server.
 //! - [`look`] and [`until`]: wait for a condition.
 //! - [`policies`]: has the API server refuse what an operator writes.
+//! - [`ran`]: runs the program to its end.
 //! - [`samples`]: reads what an operator measures.
 
+mod api_server;
 mod athena;
 mod metrics;
 mod objects;
 pub mod policies;
+mod program;
 mod wait;
 mod world;
 
+pub use api_server::{failed, fails};
 pub use athena::{failure, refusal};
 pub use metrics::{reconciles, sample, samples, sum};
 pub use objects::{
-    an_attempt_of_long_ago, condition, has, is, message, object, ready_condition, spark, status, uid,
+    an_attempt_of_long_ago, condition, has, is, message, names, object, ready_condition, spark, status, uid,
     until_logged,
 };
+pub use program::{printed, program, ran};
 pub use wait::{PATIENCE, PAUSE, look, until};
 pub use world::{World, client_config, operator_binary};
 

@@ -11,7 +11,7 @@ use kube::api::{ListParams, Patch, PatchParams};
 use serde_json::{Value, json};
 
 use crate::harness::policies::refuse_statuses;
-use crate::harness::{World, condition, has, spark, status, tests, uid, until, until_logged};
+use crate::harness::{World, condition, failed, fails, has, spark, status, tests, uid, until, until_logged};
 
 tests![
     memory_does_not_grow_with_what_users_store_in_objects,
@@ -71,13 +71,7 @@ async fn memory_does_not_grow_with_what_users_store_in_objects(world: World) -> 
         world.patch(&format!("o-{number}"), annotations.clone()).await?;
     }
     // The list begins again in the middle.
-    let gone = fault_proxy::Fault::new(
-        "list",
-        "athenasessions",
-        fault_proxy::FaultKind::Fail { code: 410, retry_after: None },
-    )
-    .after(5)
-    .times(1);
+    let gone = fails("list", "athenasessions", 410).after(5).times(1);
     let (proxy, operator, _folder) =
         world.proxied(vec![gone], &["--athena-rate=5", "--athena-burst=10"]).await?;
     let watches = |count: usize| {
@@ -95,11 +89,9 @@ async fn memory_does_not_grow_with_what_users_store_in_objects(world: World) -> 
     operator.wait_until_ready()?;
     let (_, metrics) = operator.get("/metrics")?;
     ensure!(metrics.contains("namespace"), "the objects are told:\n{metrics}");
-    let gone = proxy.requests().iter().filter(|request| request.outcome == Outcome::Failed(410)).count();
-    let (started, lists) = (
-        peak(&operator)?,
-        proxy.requests().iter().filter(|request| request.operation.verb == "list").count(),
-    );
+    let gone = failed(&proxy, 410);
+    let lists = proxy.requests().iter().filter(|request| request.operation.verb == "list").count();
+    let started = peak(&operator)?;
     eprintln!(
         "after a start: {started:.1} MiB, {lists} pages, {gone} of them expired, {:?}",
         start.elapsed()
@@ -182,15 +174,10 @@ async fn a_text_is_withheld_while_the_spec_that_it_may_repeat_cannot_be_read(
     world: World,
 ) -> anyhow::Result<()> {
     const CANARY: &str = "canary-of-a-spec-that-cannot-be-read";
-    let (proxy, operator, _folder) = world.proxied(vec![], &[]).await?;
-    operator.wait_until_ready()?;
+    let (proxy, operator, _folder) = world.behind_a_proxy().await?;
     world.create_with("etl", large(300_000, CANARY)).await?;
     let id = status(&world.until_idle("etl").await?).session_id.context("an id")?;
-    proxy.set_faults(vec![fault_proxy::Fault::new(
-        "get",
-        "athenasessions",
-        fault_proxy::FaultKind::Fail { code: 500, retry_after: None },
-    )]);
+    proxy.set_faults(vec![fails("get", "athenasessions", 500)]);
     let reason = Some(format!("the value {CANARY} is no good"));
     world.change(&id, Change::State { state: "FAILED".into(), reason })?;
     let object = world.until_reason("etl", "SessionFailed").await?;

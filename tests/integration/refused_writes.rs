@@ -2,14 +2,15 @@
 
 use anyhow::ensure;
 use environment::Operator;
-use fault_proxy::{Fault, FaultKind};
 use kube::api::{DeleteParams, Patch, PatchParams};
 use serde_json::json;
 
 use crate::harness::policies::{
     ForNamespace, in_force, matched, mutating_policy, policy, refuse_statuses, updates_refused,
 };
-use crate::harness::{World, condition, is, look, message, sample, spark, tests, until, until_logged};
+use crate::harness::{
+    World, condition, fails, has, is, look, message, sample, spark, tests, until, until_logged,
+};
 
 tests![
     a_finalizer_that_a_policy_refuses_is_told_and_the_session_starts_once_the_object_is_mended,
@@ -204,12 +205,9 @@ async fn a_webhook_that_is_not_there_is_told(world: World) -> anyhow::Result<()>
 async fn a_full_storage_is_logged_and_counted_and_all_goes_on_when_there_is_space(
     world: World,
 ) -> anyhow::Result<()> {
-    let (proxy, operator, _folder) = world.proxied(vec![], &[]).await?;
-    operator.wait_until_ready()?;
+    let (proxy, operator, _folder) = world.behind_a_proxy().await?;
     let id = world.idle("living").await?;
     // As the API server answers writes while etcd has no space: reads go on.
-    let full =
-        |(verb, resource)| Fault::new(verb, resource, FaultKind::Fail { code: 500, retry_after: None });
     let writes = [
         ("patch", "athenasessions"),
         ("update", "athenasessions/status"),
@@ -217,7 +215,7 @@ async fn a_full_storage_is_logged_and_counted_and_all_goes_on_when_there_is_spac
         ("create", "events"),
         ("patch", "events"),
     ];
-    proxy.set_faults(writes.into_iter().map(full).collect());
+    proxy.set_faults(writes.map(|(verb, resource)| fails(verb, resource, 500)).into());
     world.enter(&id, "FAILED")?;
     world.create("new").await?;
     for write in ["finalizer", "status"] {

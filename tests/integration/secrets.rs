@@ -6,9 +6,9 @@ use anyhow::{Context, ensure};
 use athena_emulator::{Credential, Fault, FaultKind, Issue};
 use serde_json::{Value, json};
 
-use crate::credentials::{NO_KEYS, WebIdentity, credential};
+use crate::credentials::{Source, credential};
 use crate::harness::policies::refuse_statuses;
-use crate::harness::{World, failure, has, status, tests, until, until_logged};
+use crate::harness::{World, failure, has, printed, ran, status, tests, until, until_logged};
 
 tests![
     no_secret_is_in_logs_events_or_metrics,
@@ -32,27 +32,13 @@ async fn no_secret_is_in_logs_events_or_metrics(world: World) -> anyhow::Result<
     };
     let issue =
         Issue { token: secret("token"), access_key_id: secret("key"), lifetime: Duration::from_hours(1) };
-    world
-        .emulator
-        .configure(|config| (config.credentials, config.issue) = (vec![credential.clone()], Some(issue)));
-    let folder = tempfile::tempdir()?;
-    let file = folder.path().join("token");
-    std::fs::write(&file, secret("token"))?;
-    let (url, file, none) = (
-        format!("{}/v1/credentials", world.emulator.url()),
-        file.display().to_string(),
-        folder.path().join("none"),
-    );
-    let none = none.display().to_string();
-    let env = [
-        ("AWS_ACCESS_KEY_ID", ""),
-        ("AWS_SECRET_ACCESS_KEY", ""),
-        ("AWS_SHARED_CREDENTIALS_FILE", none.as_str()),
-        ("AWS_CONFIG_FILE", &none),
-        ("AWS_CONTAINER_CREDENTIALS_FULL_URI", &url),
-        ("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", &file),
-    ];
-    let operator = world.operator_with(&["--log=trace"], &env)?;
+    let mend = || {
+        let (credentials, issue) = (vec![credential.clone()], Some(issue.clone()));
+        world.emulator.configure(|config| (config.credentials, config.issue) = (credentials, issue));
+    };
+    mend();
+    let source = Source::pod_identity(&world, &secret("token"))?;
+    let operator = source.operator(&world, &["--log=trace"])?;
 
     // A whole life, with a look at the session in full and a search for it.
     let pyspark = json!({
@@ -106,14 +92,7 @@ async fn no_secret_is_in_logs_events_or_metrics(world: World) -> anyhow::Result<
     world.until_reason("revoked", "CredentialsInvalid").await?;
     world.emulator.configure(|config| config.issue = None);
     until_logged(&operator, "the operator has no AWS credentials").await?;
-    world.emulator.configure(|config| config.credentials = vec![credential]);
-    world.emulator.configure(|config| {
-        config.issue = Some(Issue {
-            token: secret("token"),
-            access_key_id: secret("key"),
-            lifetime: Duration::from_hours(1),
-        });
-    });
+    mend();
     world.kubectl(&["delete", "athenasessions", "--all", "--timeout=60s"])?;
 
     let sent = serde_json::to_string(&world.emulator.calls())?;
@@ -214,8 +193,8 @@ async fn a_reply_with_credentials_that_cannot_be_read_is_not_in_the_log(world: W
     );
     for status in [200, 502] {
         world.fault("AssumeRoleWithWebIdentity", FaultKind::Malformed { status, body: body.clone() });
-        let identity = WebIdentity::with(&format!("{secret}-identity"))?;
-        let operator = world.operator_with(&["--log=trace"], &identity.env())?;
+        let identity = Source::web_identity(&format!("{secret}-identity"))?;
+        let operator = identity.operator(&world, &["--log=trace"])?;
         none_of(&operator, std::slice::from_ref(&secret)).await?;
     }
     Ok(())
@@ -223,19 +202,11 @@ async fn a_reply_with_credentials_that_cannot_be_read_is_not_in_the_log(world: W
 
 async fn a_credentials_file_that_cannot_be_read_is_not_in_the_log(world: World) -> anyhow::Result<()> {
     let secret = format!("{CANARY}-secret");
-    let folder = tempfile::tempdir()?;
-    let (file, none) = (folder.path().join("credentials"), folder.path().join("none").display().to_string());
+    let source = Source::new()?.file("AWS_SHARED_CREDENTIALS_FILE", "credentials");
     // A comment in Latin-1.
-    let text = [
-        b"# M\xfcller\n[default]\naws_access_key_id = AKIAEXAMPLE\naws_secret_access_key = ".as_slice(),
-        secret.as_bytes(),
-        b"\n",
-    ]
-    .concat();
-    std::fs::write(&file, text)?;
-    let file = file.display().to_string();
-    let env = [("AWS_SHARED_CREDENTIALS_FILE", file.as_str()), ("AWS_CONFIG_FILE", &none)];
-    let operator = world.operator_with(&["--log=trace"], &[&NO_KEYS[..], &env].concat())?;
+    let comment = b"# M\xfcller\n[default]\naws_access_key_id = AKIAEXAMPLE\naws_secret_access_key = ";
+    std::fs::write(source.path("credentials"), [comment, secret.as_bytes(), b"\n"].concat())?;
+    let operator = source.operator(&world, &["--log=trace"])?;
     let decimal: Vec<String> = CANARY.bytes().map(|byte| byte.to_string()).collect();
     none_of(&operator, &[secret, decimal.join(", ")]).await
 }
@@ -258,15 +229,7 @@ async fn nothing_that_the_process_prints_holds_a_password(world: World) -> anyho
         ),
     ];
     for (arguments, env) in runs {
-        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_athena-operator"));
-        command
-            .args(arguments)
-            .env_clear()
-            .envs([("AWS_EC2_METADATA_DISABLED", "true"), ("AWS_REGION", "eu-west-1")])
-            .envs(env.iter().copied());
-        let output = command.output().context("cannot run the operator")?;
-        let printed =
-            [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned()).concat();
+        let printed = printed(&ran(arguments, env)?);
         ensure!(!printed.is_empty(), "{arguments:?} prints nothing");
         ensure!(!printed.contains(CANARY), "{arguments:?} prints a password: {printed}");
     }

@@ -7,7 +7,7 @@ use athena_emulator::Change;
 use environment::Signal;
 use serde_json::json;
 
-use crate::harness::{World, is, ready_condition, reconciles, status, sum, tests, uid, until_logged};
+use crate::harness::{World, is, names, ready_condition, reconciles, status, sum, tests, uid, until_logged};
 
 tests![
     a_session_starts_with_the_uid_as_token_and_ends_with_its_object,
@@ -80,12 +80,7 @@ async fn a_settled_session_is_swept_and_not_looked_at_after_a_restart_too(
     world: World,
 ) -> anyhow::Result<()> {
     let operator = world.operator()?;
-    for number in 0..5 {
-        world.create(&format!("s-{number}")).await?;
-    }
-    for number in 0..5 {
-        world.until_idle(&format!("s-{number}")).await?;
-    }
+    world.all_idle(&names("s", 5)).await?;
     operator.end(Signal::TERM)?;
     let before = world.looks();
     let _operator = world.operator()?;

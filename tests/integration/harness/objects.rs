@@ -26,6 +26,11 @@ pub fn object(metadata: &Value, spec: &Value) -> Value {
     json!({ "apiVersion": "athena-operator.io/v1alpha1", "kind": "AthenaSession", "metadata": metadata, "spec": spec })
 }
 
+/// So many names, NAME-0 and so on.
+pub fn names(name: &str, count: usize) -> Vec<String> {
+    (0..count).map(|number| format!("{name}-{number}")).collect()
+}
+
 impl World {
     /// kubectl in the test's namespace, which must succeed.
     pub fn kubectl(&self, arguments: &[&str]) -> anyhow::Result<String> {
@@ -57,6 +62,30 @@ impl World {
     pub async fn idle_with(&self, name: &str, spec: Value) -> anyhow::Result<String> {
         self.create_with(name, spec).await?;
         status(&self.until_idle(name).await?).session_id.context("an id")
+    }
+
+    /// Creates objects of these names, and waits until they are idle.
+    pub async fn all_idle(&self, names: &[String]) -> anyhow::Result<()> {
+        for name in names {
+            self.create(name).await?;
+        }
+        self.until_all(names, "SessionIdle").await
+    }
+
+    /// Waits until Ready of each has this reason.
+    pub async fn until_all(&self, names: &[String], reason: &str) -> anyhow::Result<()> {
+        for name in names {
+            self.until_reason(name, reason).await?;
+        }
+        Ok(())
+    }
+
+    /// Waits until all are gone.
+    pub async fn until_all_gone(&self, names: &[String]) -> anyhow::Result<()> {
+        for name in names {
+            self.until_gone(name).await?;
+        }
+        Ok(())
     }
 
     /// Merges a patch into an object.

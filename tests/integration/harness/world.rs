@@ -10,10 +10,8 @@ use anyhow::Context;
 use athena_emulator::{Config, Emulator};
 use athena_operator::api::AthenaSession;
 use environment::{Operator, OperatorOptions, Scope, Stage};
-use fault_proxy::FaultProxy;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Api, Client};
-use serde_json::{Value, json};
 
 use super::Logs;
 
@@ -70,6 +68,13 @@ impl World {
         self.operator_of(Scope::Namespace(&self.namespace), flags, env)
     }
 
+    /// Starts an operator that STS does not answer, and waits until it is ready.
+    pub fn operator_without_sts(&self) -> anyhow::Result<Operator> {
+        // Nothing listens on the port of discard.
+        let sts = ("AWS_ENDPOINT_URL_STS", "http://127.0.0.1:9");
+        self.operator_with(&[], &[sts, ("AWS_ENDPOINT_URL_ATHENA", &self.emulator.url())])
+    }
+
     /// Starts an operator whose account and rights stay when the namespace goes, and waits until it is ready.
     pub fn lasting_operator(&self) -> anyhow::Result<Operator> {
         self.operator_of(Scope::Everywhere, &[&format!("--namespaces={}", self.namespace)], &[])
@@ -83,25 +88,6 @@ impl World {
     /// Starts an operator without waiting.
     pub fn unready_operator(&self, flags: &[&str], env: &[(&str, &str)]) -> anyhow::Result<Operator> {
         self.started(Scope::Namespace(&self.namespace), flags, env)
-    }
-
-    /// Starts an operator, without waiting, whose requests to the API server pass through a proxy with these faults. The folder has its kubeconfig.
-    pub async fn proxied(
-        &self,
-        faults: Vec<fault_proxy::Fault>,
-        flags: &[&str],
-    ) -> anyhow::Result<(FaultProxy, Operator, tempfile::TempDir)> {
-        let kubeconfig = Kubeconfig::read_from(self.stage().kubeconfig())?;
-        let proxy = FaultProxy::start(&client_config(kubeconfig).await?).await?;
-        proxy.set_faults(faults);
-        let own = self.stage().operator_kubeconfig(Scope::Namespace(&self.namespace))?;
-        let mut kubeconfig: Value = serde_json::from_str(&std::fs::read_to_string(own)?)?;
-        kubeconfig["clusters"][0]["cluster"]["server"] = json!(proxy.url());
-        let folder = tempfile::tempdir()?;
-        let file = folder.path().join("kubeconfig");
-        std::fs::write(&file, kubeconfig.to_string())?;
-        let operator = self.unready_operator(flags, &[("KUBECONFIG", &file.display().to_string())])?;
-        Ok((proxy, operator, folder))
     }
 
     fn operator_of(
