@@ -16,7 +16,7 @@ use serde_json::json;
 use self::page::{commands, matches};
 use self::release::Release;
 use crate::harness::policies::{ForNamespace, matched, policy};
-use crate::harness::{PATIENCE, PAUSE, World, has, spark, tests, until, until_logged};
+use crate::harness::{PATIENCE, PAUSE, World, spark, tests, until, until_logged};
 
 tests![
     every_command_of_the_pages_is_run_or_has_a_reason_why_not,

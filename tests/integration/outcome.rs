@@ -89,7 +89,7 @@ pub const FAILED_AND_SUSPENDED: Outcome =
 pub const RESUMED: Outcome =
     outcome(row::IDLE, "attempt 1, IDLE, after Suspended", "start 0, terminate 0, start 1");
 /// Resumed after its session has failed.
-pub const RESUMED_AFTER_A_FAILURE: Outcome =
+pub const RESUMED_AFTER_FAILURE: Outcome =
     outcome(row::IDLE, "attempt 1, IDLE, after SessionFailed", "start 0, start 1");
 /// Restarted after its session has failed.
 pub const RESTARTED: Outcome =

@@ -8,9 +8,7 @@ use serde_json::json;
 use crate::harness::policies::{
     ForNamespace, in_force, matched, mutating_policy, policy, refuse_statuses, updates_refused,
 };
-use crate::harness::{
-    World, condition, fails, has, is, look, message, sample, spark, tests, until, until_logged,
-};
+use crate::harness::{World, condition, fails, is, look, message, sample, spark, tests, until, until_logged};
 
 tests![
     a_finalizer_that_a_policy_refuses_is_told_and_the_session_starts_once_the_object_is_mended,

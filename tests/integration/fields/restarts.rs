@@ -59,7 +59,7 @@ async fn failures_are_restarted_as_far_as_asked(world: World) -> anyhow::Result<
                 FAILED,
             ),
             case(
-                "fewer",
+                "fewer-than-were",
                 on_failure(10_000),
                 [restarting(), idle(), set(on_failure(1)), fail()],
                 failed_twice(),

@@ -10,8 +10,8 @@ use super::case::{
 };
 use crate::harness::{World, ready_condition, spark, tests, uid};
 use crate::outcome::{
-    ENDED, FAILED_AND_SUSPENDED, GONE, IDLE, NEVER_STARTED, Outcome, RESUMED, RESUMED_AFTER_A_FAILURE,
-    STARTED, SUSPENDED, outcome, row,
+    ENDED, FAILED_AND_SUSPENDED, GONE, IDLE, NEVER_STARTED, Outcome, RESUMED, RESUMED_AFTER_FAILURE, STARTED,
+    SUSPENDED, outcome, row,
 };
 
 tests![
@@ -50,7 +50,7 @@ async fn suspend_and_resume_of_what_lives_or_has_ended(world: World) -> anyhow::
             case("busy", json!({}), [busy(), suspend()], SUSPENDED),
             case("resumed", json!({}), [idle(), suspended(), resume()], RESUMED),
             case("failed", json!({}), [failed(), suspend()], FAILED_AND_SUSPENDED),
-            case("resume-after-it", json!({}), [failed(), suspended(), resume()], RESUMED_AFTER_A_FAILURE),
+            case("resume-after-failure", json!({}), [failed(), suspended(), resume()], RESUMED_AFTER_FAILURE),
             case(
                 "rejected",
                 invalid,
@@ -58,7 +58,7 @@ async fn suspend_and_resume_of_what_lives_or_has_ended(world: World) -> anyhow::
                 outcome(row::SUSPENDED, rejected, ""),
             ),
             case("backoff", again(), [restarting(), suspend()], FAILED_AND_SUSPENDED),
-            case("and-resume", again(), [restarting(), suspended(), resume()], RESUMED_AFTER_A_FAILURE),
+            case("resume-in-backoff", again(), [restarting(), suspended(), resume()], RESUMED_AFTER_FAILURE),
             case(
                 "past-its-deadline",
                 capped(1),

@@ -15,7 +15,7 @@ use super::case::{
 use crate::harness::{World, spark, tests, uid};
 use crate::outcome::{
     BUSY, FAILED, FAILED_AND_SUSPENDED, GONE, GONE_ALONE, GONE_UNSTARTED, IDLE, NEVER_STARTED, RESTARTED,
-    RESUMED, RESUMED_AFTER_A_FAILURE, SUSPENDED,
+    RESUMED, RESUMED_AFTER_FAILURE, SUSPENDED,
 };
 
 tests![
@@ -60,7 +60,7 @@ async fn an_object_that_has_finished_deletes_itself_and_no_other_does(world: Wor
             case("suspended", ttl(0), [idle(), suspend()], SUSPENDED),
             case("never-started", resting, [], NEVER_STARTED),
             case("resumed", ttl(0), [idle(), suspended(), resume()], RESUMED),
-            case("resumed-in-time", ttl(4), [failed(), suspended(), resume()], RESUMED_AFTER_A_FAILURE),
+            case("resumed-in-time", ttl(4), [failed(), suspended(), resume()], RESUMED_AFTER_FAILURE),
             case("restarts", again, [restarting()], RESTARTED),
         ],
     )
