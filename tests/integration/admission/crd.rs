@@ -8,7 +8,7 @@ use kube::core::Request;
 use serde_json::{Value, json};
 
 use super::table::fields;
-use crate::harness::{World, has, names};
+use crate::harness::World;
 
 pub(super) async fn the_crd_is_bounded_and_documented_throughout(world: World) -> anyhow::Result<()> {
     let crd = crd(&world).await?;
