@@ -139,7 +139,7 @@ async fn deletion_policy_labels_and_annotations_can_change_at_any_time(world: Wo
         status(&stated).state == Some("BUSY".into()) && serde_json::to_value(&stated.spec)? == wanted,
         "{stated:?}"
     );
-    let back = world.patch("full", json!({ "spec": { "deletionPolicy": null } })).await?;
+    let back = world.set("full", json!({ "deletionPolicy": null })).await?;
     ensure!(serde_json::to_value(&back.spec)? == serde_json::to_value(&before.spec)?, "{back:?}");
     ensure!(status(&back).state == Some("BUSY".into()), "{back:?}");
     Ok(())

@@ -1,10 +1,10 @@
 //! Which sessions the operator takes for an object's own, by their marker.
 
 use anyhow::ensure;
-use athena_emulator::{Classification, Fault, FaultKind};
+use athena_emulator::{Classification, FaultKind};
 use serde_json::{Value, json};
 
-use crate::harness::{World, condition, ready_condition, status, tests, uid, until};
+use crate::harness::{World, condition, spark, status, tests, uid, until};
 
 tests![
     a_session_whose_classifications_were_merged_and_reordered_is_adopted,
@@ -14,13 +14,13 @@ tests![
 
 /// A session whose start is never answered, so that only its marker tells of it.
 fn lose_starts(world: &World) {
-    world.emulator.set_faults(vec![Fault::new("StartSession", FaultKind::DropAfter)]);
+    world.fault("StartSession", FaultKind::DropAfter);
 }
 
 fn classified() -> Value {
     let properties = json!({ "spark.executor.memory": "4g" });
     let classifications = json!([{ "name": "spark-defaults", "properties": properties }, { "name": "spark-log4j", "properties": { "a": "b" } }]);
-    json!({ "workGroup": "spark-35", "engineConfiguration": { "classifications": classifications } })
+    spark(json!({ "engineConfiguration": { "classifications": classifications } }))
 }
 
 async fn a_session_whose_classifications_were_merged_and_reordered_is_adopted(
@@ -39,14 +39,14 @@ async fn a_session_whose_classifications_were_merged_and_reordered_is_adopted(
     });
     let _operator = world.operator_with(&["--uncertainty=1s"], &[])?;
     world.create_with("etl", classified()).await?;
-    let idle = world.until_reason("etl", "SessionIdle").await?;
+    let idle = world.until_idle("etl").await?;
     ensure!(world.emulator.sessions().len() == 1 && status(&idle).attempt == Some(0), "{:?}", status(&idle));
     Ok(())
 }
 
 /// An object whose start was never answered, and the only session that carries its token, which looks otherwise.
 async fn strange(world: &World, name: &str) -> anyhow::Result<String> {
-    world.emulator.set_faults(vec![Fault::new("StartSession", FaultKind::DropBefore)]);
+    world.fault("StartSession", FaultKind::DropBefore);
     let uid = uid(&world.create_with(name, classified()).await?);
     until("it was tried", || !world.calls("StartSession").is_empty()).await?;
     let id = world.emulator.create_foreign("spark-35", Some(&format!("{name} [athena-operator/{uid}]")));
@@ -60,8 +60,7 @@ async fn a_session_that_looks_otherwise_is_ended_when_its_object_is_deleted(
 ) -> anyhow::Result<()> {
     let _operator = world.operator_with(&["--uncertainty=1s"], &[])?;
     let id = strange(&world, "etl").await?;
-    world.delete("etl").await?;
-    world.until_gone("etl").await?;
+    world.remove("etl").await?;
     ensure!(world.live().iter().all(|session| session.session_id != id));
     Ok(())
 }
@@ -71,18 +70,11 @@ async fn a_session_that_looks_otherwise_is_ended_when_its_object_is_suspended_an
 ) -> anyhow::Result<()> {
     let _operator = world.operator_with(&["--uncertainty=1s"], &[])?;
     let id = strange(&world, "etl").await?;
-    world.patch("etl", json!({ "spec": { "suspend": true } })).await?;
+    world.set("etl", json!({ "suspend": true })).await?;
     let ending = world.until("etl", "recorded", |object| status(object).session_id.is_some()).await?;
-    ensure!(
-        status(&ending).stop_cause.is_some() && status(&ending).session_id == Some(id),
-        "{:?}",
-        status(&ending)
-    );
-    ensure!(
-        condition(&ending, "Available").is_none_or(|available| available.status == "False"),
-        "{:?}",
-        ready_condition(&ending)
-    );
+    let told = status(&ending);
+    ensure!(told.stop_cause.is_some() && told.session_id == Some(id), "{told:?}");
+    ensure!(condition(&ending, "Available").is_none_or(|available| available.status == "False"), "{told:?}");
     world.until_reason("etl", "Suspended").await?;
     until("the session has ended", || world.live().is_empty()).await
 }

@@ -16,7 +16,7 @@ use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
-use crate::harness::{World, tests, until};
+use crate::harness::{World, names, printed, ran, tests, until, until_logged};
 
 tests![
     the_operator_takes_a_proxy_where_kubectl_does,
@@ -93,10 +93,8 @@ fn url(scheme: &str, proxy: &ForwardProxy) -> String {
 
 /// Sees that the operator works, and does not print the password.
 async fn works(world: &World, operator: &Operator, name: &str) -> anyhow::Result<()> {
-    world.create(name).await?;
-    world.until_reason(name, "SessionIdle").await?;
-    world.delete(name).await?;
-    world.until_gone(name).await?;
+    world.idle(name).await?;
+    world.remove(name).await?;
     ensure!(
         !operator.raw_log().contains(PASSWORD) && !operator.raw_log().contains(AUTHORIZATION),
         "{}",
@@ -191,20 +189,12 @@ async fn the_operator_takes_a_proxy_where_kubectl_does(world: World) -> anyhow::
         let before = count();
         run_kubectl(&world, &file, &env)?;
         let by_kubectl = count();
-        ensure!(
-            (by_kubectl > before) == asks,
-            "{server} {proxy_url:?} {env:?}: kubectl has asked for {:?}",
-            proxy.asked()
-        );
-        let operator = world.unready_operator(
-            &["--kubernetes-timeout=1s"],
-            &[&[("KUBECONFIG", file.as_str())], &env[..]].concat(),
-        )?;
-        until("the operator tells a failure", || {
-            operator.raw_log().contains("failed to perform initial object list")
-        })
-        .await?;
-        ensure!((count() > by_kubectl) == asks, "{server} {proxy_url:?} {env:?}: {}", operator.raw_log());
+        let told = format!("{server} {proxy_url:?} {env:?}");
+        ensure!((by_kubectl > before) == asks, "{told}: kubectl has asked for {:?}", proxy.asked());
+        let env_of_operator = [&[("KUBECONFIG", file.as_str())], &env[..]].concat();
+        let operator = world.unready_operator(&["--kubernetes-timeout=1s"], &env_of_operator)?;
+        until_logged(&operator, "failed to perform initial object list").await?;
+        ensure!((count() > by_kubectl) == asks, "{told}: {}", operator.raw_log());
     }
     Ok(())
 }
@@ -216,12 +206,7 @@ async fn https_proxy_leads_to_the_api_server_over_a_few_connections_of_http_2(
     let kubeconfig = Kubeconfig::behind(&world, &proxy)?;
     let flags = ["--log=trace", "--leader-election=true", &format!("--lease-namespace={}", world.namespace)];
     let operator = kubeconfig.operator(&world, &flags, &[("HTTPS_PROXY", &url("http", &proxy))])?;
-    for number in 0..10 {
-        world.create(&format!("one-of-many-{number}")).await?;
-    }
-    for number in 0..10 {
-        world.until_reason(&format!("one-of-many-{number}"), "SessionIdle").await?;
-    }
+    world.all_idle(&names("one-of-many", 10)).await?;
     works(&world, &operator, "one").await?;
     let asked = proxy.asked();
     all_are(&asked, ProxyProtocol::Connect, &kubeconfig.named(), Some(AUTHORIZATION))?;
@@ -241,12 +226,8 @@ async fn proxy_url_counts_for_a_loopback_address_too_and_comes_before_the_variab
     let operator =
         kubeconfig.operator(&world, &[], &[("HTTPS_PROXY", &url("http", &other)), ("NO_PROXY", "*")])?;
     works(&world, &operator, "one").await?;
-    all_are(
-        &proxy.asked(),
-        ProxyProtocol::Connect,
-        &format!("127.0.0.1:{}", kubeconfig.port),
-        Some(AUTHORIZATION),
-    )?;
+    let target = format!("127.0.0.1:{}", kubeconfig.port);
+    all_are(&proxy.asked(), ProxyProtocol::Connect, &target, Some(AUTHORIZATION))?;
     ensure!(other.asked().is_empty(), "{:?}", other.asked());
     Ok(())
 }
@@ -272,12 +253,8 @@ async fn a_socks_proxy_looks_up_the_name_of_the_api_server(world: World) -> anyh
     kubeconfig.cluster()["proxy-url"] = json!(url("socks5", &proxy));
     let operator = kubeconfig.operator(&world, &[], &[])?;
     works(&world, &operator, "with-a-password").await?;
-    all_are(
-        &proxy.asked()[before..],
-        ProxyProtocol::Socks,
-        &kubeconfig.named(),
-        Some(&format!("user:{PASSWORD}")),
-    )
+    let password = format!("user:{PASSWORD}");
+    all_are(&proxy.asked()[before..], ProxyProtocol::Socks, &kubeconfig.named(), Some(&password))
 }
 
 /// Ends TLS with the certificate of the API server, and passes on what comes. Returns the port.
@@ -333,10 +310,8 @@ async fn a_credential_plugin_works_behind_a_proxy(world: World) -> anyhow::Resul
     let reply: PathBuf = kubeconfig.folder.path().join("reply");
     let version = "client.authentication.k8s.io/v1";
     let token = kubeconfig.content["users"][0]["user"]["token"].take();
-    std::fs::write(
-        &reply,
-        json!({ "apiVersion": version, "kind": "ExecCredential", "status": { "token": token } }).to_string(),
-    )?;
+    let credential = json!({ "apiVersion": version, "kind": "ExecCredential", "status": { "token": token } });
+    std::fs::write(&reply, credential.to_string())?;
     let plugin =
         json!({ "apiVersion": version, "command": "cat", "args": [reply], "interactiveMode": "Never" });
     kubeconfig.content["users"][0]["user"] = json!({ "exec": plugin });
@@ -382,15 +357,9 @@ async fn a_setting_that_is_not_the_url_of_a_proxy_ends_the_start_with_its_name(
     let bad = format!("ftp://user:{PASSWORD}@proxy:3128");
     let mut kubeconfig = Kubeconfig::of(&world)?;
     let run = |code: i32, file: String, env: &[(&str, &str)]| -> anyhow::Result<String> {
-        let mut command = Command::new(crate::harness::operator_binary());
-        command
-            .arg("run")
-            .env_clear()
-            .envs([("AWS_EC2_METADATA_DISABLED", "true"), ("AWS_REGION", "eu-west-1")])
-            .env("KUBECONFIG", file);
-        let output = command.envs(env.iter().copied()).output().context("cannot run the operator")?;
+        let output = ran(&["run"], &[&[("KUBECONFIG", &*file)], env].concat())?;
         ensure!(output.status.code() == Some(code), "{}", output.status);
-        Ok(String::from_utf8_lossy(&output.stderr).into_owned())
+        Ok(printed(&output))
     };
     let told = |text: &str, setting: &str| {
         ensure!(
@@ -403,17 +372,10 @@ async fn a_setting_that_is_not_the_url_of_a_proxy_ends_the_start_with_its_name(
         told(&run(2, kubeconfig.write()?, &[(name, &bad)])?, name)?;
     }
     kubeconfig.cluster()["proxy-url"] = json!(bad);
-    told(
-        &run(1, kubeconfig.write()?, &[("HTTPS_PROXY", "http://127.0.0.1:9")])?,
-        "proxy-url in the kubeconfig",
-    )?;
     // The kubeconfig is not given up for the service account of a pod.
-    told(
-        &run(
-            1,
-            kubeconfig.write()?,
-            &[("KUBERNETES_SERVICE_HOST", "127.0.0.1"), ("KUBERNETES_SERVICE_PORT", "1")],
-        )?,
-        "proxy-url in the kubeconfig",
-    )
+    let pod = [("KUBERNETES_SERVICE_HOST", "127.0.0.1"), ("KUBERNETES_SERVICE_PORT", "1")];
+    for env in [&[("HTTPS_PROXY", "http://127.0.0.1:9")][..], &pod] {
+        told(&run(1, kubeconfig.write()?, env)?, "proxy-url in the kubeconfig")?;
+    }
+    Ok(())
 }

@@ -1,13 +1,11 @@
 //! A proxy between the operator and AWS: the SDK's rules, which docs/operating.md has, and what a pod has to put into `NO_PROXY`.
 
-use std::process::Command;
-
 use anyhow::{Context, ensure};
-use athena_emulator::{Credential, Issue};
-use environment::{ForwardProxy, ProxyAnswer, ProxyProtocol};
+use environment::{Asked, ForwardProxy, ProxyAnswer, ProxyProtocol};
 use serde_json::Value;
 
-use crate::harness::{World, operator_binary, tests};
+use crate::credentials::{NO_KEYS, Source, issue};
+use crate::harness::{World, has, printed, ran, tests};
 
 tests![
     what_variables_and_no_proxy_mean_for_calls_to_aws,
@@ -18,27 +16,13 @@ tests![
 
 /// Runs a check at an endpoint of AWS in an environment of its own, and returns the report.
 fn check(endpoint: &str, env: &[(&str, &str)]) -> anyhow::Result<Value> {
-    let mut command = Command::new(operator_binary());
-    command
-        .args(["check", "--work-group=spark-35", "--output=json", "--athena-timeout=5s"])
-        .env_clear()
-        .envs([
-            ("AWS_REGION", "eu-west-1"),
-            ("AWS_ACCESS_KEY_ID", "test"),
-            ("AWS_SECRET_ACCESS_KEY", "test"),
-            ("AWS_EC2_METADATA_DISABLED", "true"),
-            ("AWS_MAX_ATTEMPTS", "1"),
-            ("AWS_ENDPOINT_URL", endpoint),
-        ]);
-    for (name, value) in env {
-        command.env(name, value);
-    }
-    let output = command.output().context("cannot run the operator")?;
-    serde_json::from_slice(&output.stdout)
-        .with_context(|| String::from_utf8_lossy(&output.stderr).into_owned())
+    let arguments = ["check", "--work-group=spark-35", "--output=json", "--athena-timeout=5s"];
+    let given = [("AWS_MAX_ATTEMPTS", "1"), ("AWS_ENDPOINT_URL", endpoint)];
+    let output = ran(&arguments, &[&given, env].concat())?;
+    serde_json::from_slice(&output.stdout).with_context(|| printed(&output))
 }
 
-/// Whether a call to an endpoint asks the proxy for it, with `PROXY` in the environment for the proxy's URL.
+/// Tells whether a call to an endpoint asks the proxy for it, with `PROXY` in the environment for the proxy's URL.
 async fn asks_the_proxy(proxy: &ForwardProxy, endpoint: &str, env: &[(&str, &str)]) -> anyhow::Result<bool> {
     let (url, before) = (format!("http://{}", proxy.authority()), proxy.asked().len());
     let env: Vec<(String, String)> =
@@ -51,14 +35,11 @@ async fn asks_the_proxy(proxy: &ForwardProxy, endpoint: &str, env: &[(&str, &str
     });
     ensure!(report.await??["ok"] == false, "{endpoint} was reached");
     let (_, authority) = endpoint.split_once("://").context("a URL")?;
-    let (asked, protocol) = (
-        proxy.asked().split_off(before),
-        if endpoint.starts_with("https:") { ProxyProtocol::Connect } else { ProxyProtocol::Plain },
-    );
-    ensure!(
-        asked.iter().all(|asked| asked.target.starts_with(authority) && asked.protocol == protocol),
-        "{asked:?}"
-    );
+    let is_https = endpoint.starts_with("https:");
+    let protocol = if is_https { ProxyProtocol::Connect } else { ProxyProtocol::Plain };
+    let asked = proxy.asked().split_off(before);
+    let is_for_it = |asked: &Asked| asked.target.starts_with(authority) && asked.protocol == protocol;
+    ensure!(asked.iter().all(is_for_it), "{asked:?}");
     Ok(!asked.is_empty())
 }
 
@@ -98,13 +79,9 @@ async fn what_variables_and_no_proxy_mean_for_calls_to_aws(_world: World) -> any
         (local, "localhost", false),
         (local, "127.0.0.0/8,::1", true),
     ] {
-        let asked =
-            asks_the_proxy(&proxy, endpoint, &[("HTTPS_PROXY", "PROXY"), ("NO_PROXY", no_proxy)]).await?;
-        ensure!(
-            asked == asks,
-            "{endpoint} with NO_PROXY={no_proxy}: the proxy was {}asked",
-            if asked { "" } else { "not " }
-        );
+        let env = [("HTTPS_PROXY", "PROXY"), ("NO_PROXY", no_proxy)];
+        let asked = asks_the_proxy(&proxy, endpoint, &env).await?;
+        ensure!(asked == asks, "{endpoint} with NO_PROXY={no_proxy}: asks the proxy: {asked}");
     }
 
     let plain = "http://127.0.0.1:9";
@@ -122,11 +99,7 @@ async fn what_variables_and_no_proxy_mean_for_calls_to_aws(_world: World) -> any
         (plain, &[("HTTP_PROXY", "PROXY"), ("NO_PROXY", "127.0.0.0/8")], false),
     ] {
         let asked = asks_the_proxy(&proxy, endpoint, env).await?;
-        ensure!(
-            asked == asks,
-            "{endpoint} with {env:?}: the proxy was {}asked",
-            if asked { "" } else { "not " }
-        );
+        ensure!(asked == asks, "{endpoint} with {env:?}: asks the proxy: {asked}");
     }
 
     let refused =
@@ -145,24 +118,18 @@ async fn calls_pass_through_the_proxy_and_those_to_the_api_server_do_not(world: 
     let url = format!("http://user:canary@{}", proxy.authority());
     for no_proxy in ["", "127.0.0.0/8"] {
         let before = proxy.asked().len();
-        let operator = world
-            .operator_with(&[], &[("HTTP_PROXY", &url), ("HTTPS_PROXY", &url), ("NO_PROXY", no_proxy)])?;
-        world.create("one").await?;
-        world.until_reason("one", "SessionIdle").await?;
-        world.delete("one").await?;
-        world.until_gone("one").await?;
+        let env = [("HTTP_PROXY", &*url), ("HTTPS_PROXY", &url), ("NO_PROXY", no_proxy)];
+        let operator = world.operator_with(&[], &env)?;
+        world.idle("one").await?;
+        world.remove("one").await?;
         let asked = proxy.asked().split_off(before);
         let emulator = world.emulator.url().replace("http://", "");
         // `user:canary`
-        let is_athenas = |asked: &environment::Asked| {
-            (asked.protocol, asked.authorization.as_deref())
-                == (ProxyProtocol::Plain, Some("Basic dXNlcjpjYW5hcnk="))
-                && asked.target == emulator
-        };
-        ensure!(
-            asked.is_empty() != no_proxy.is_empty() && asked.iter().all(is_athenas),
-            "NO_PROXY={no_proxy}: {asked:?}"
-        );
+        let authorization = Some("Basic dXNlcjpjYW5hcnk=".to_owned());
+        let athenas = Asked { protocol: ProxyProtocol::Plain, target: emulator, authorization };
+        let as_expected =
+            asked.is_empty() != no_proxy.is_empty() && asked.iter().all(|asked| *asked == athenas);
+        ensure!(as_expected, "NO_PROXY={no_proxy}: {asked:?}");
         ensure!(!operator.raw_log().contains("canary"), "{}", operator.raw_log());
     }
     Ok(())
@@ -171,49 +138,18 @@ async fn calls_pass_through_the_proxy_and_those_to_the_api_server_do_not(world: 
 async fn no_proxy_must_name_the_agent_of_pod_identity_where_there_is_a_proxy_for_http(
     world: World,
 ) -> anyhow::Result<()> {
-    let credential = Credential {
-        access_key_id: "AKIAPOD".into(),
-        session_token: Some("session".into()),
-        ..Credential::default()
-    };
-    let issue = Issue {
-        token: "pod".into(),
-        access_key_id: "AKIAPOD".into(),
-        lifetime: std::time::Duration::from_hours(1),
-    };
-    world.emulator.configure(|config| (config.credentials, config.issue) = (vec![credential], Some(issue)));
+    issue(&world, "one", std::time::Duration::from_hours(1));
     let proxy = ForwardProxy::start().await?;
     // As it does for whoever asks for a link-local address.
     proxy.set_answer(ProxyAnswer::Refuse(403));
-    let folder = tempfile::tempdir()?;
-    let file = folder.path().join("token");
-    std::fs::write(&file, "pod")?;
     // The agent by its address, and AWS by a name.
-    let agent = format!("{}/v1/credentials", world.emulator.url());
+    let pod = Source::pod_identity(&world, "pod")?;
     let aws = world.emulator.url().replace("127.0.0.1", "localhost");
-    let (url, file) = (format!("http://{}", proxy.authority()), file.display().to_string());
-    let env = |variable, no_proxy| {
-        let own = [
-            ("AWS_CONTAINER_CREDENTIALS_FULL_URI", agent.as_str()),
-            ("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", file.as_str()),
-        ];
-        [
-            &own[..],
-            &[
-                ("AWS_ACCESS_KEY_ID", ""),
-                ("AWS_SECRET_ACCESS_KEY", ""),
-                (variable, url.as_str()),
-                ("NO_PROXY", no_proxy),
-            ],
-        ]
-        .concat()
-    };
+    let url = format!("http://{}", proxy.authority());
+    let env = |variable, no_proxy| [&pod.env()[..], &[(variable, &*url), ("NO_PROXY", no_proxy)]].concat();
     for variable in ["HTTP_PROXY", "ALL_PROXY"] {
         let without = check(&aws, &env(variable, "localhost"))?;
-        ensure!(
-            without["problems"].to_string().contains("the operator has no AWS credentials"),
-            "{without:#}"
-        );
+        has(&without["problems"].to_string(), &["the operator has no AWS credentials"])?;
         let with = check(&aws, &env(variable, "localhost,127.0.0.1"))?;
         ensure!(with["ok"] == true, "{with:#}");
     }
@@ -238,33 +174,18 @@ async fn no_proxy_must_name_the_instances_metadata_where_there_is_a_proxy_for_ht
         ("HTTPS_PROXY", "", false),
     ] {
         let before = proxy.asked().len();
-        let none = [
-            ("AWS_ACCESS_KEY_ID", ""),
-            ("AWS_SECRET_ACCESS_KEY", ""),
-            ("AWS_EC2_METADATA_DISABLED", "false"),
-        ];
         // Nothing listens on the port of discard, which stands for that of 169.254.169.254.
-        let env = [
-            &none[..],
-            &[
-                ("AWS_EC2_METADATA_SERVICE_ENDPOINT", "http://127.0.0.1:9"),
-                (variable, &url),
-                ("NO_PROXY", no_proxy),
-            ],
-        ]
-        .concat();
+        let metadata = [
+            ("AWS_EC2_METADATA_DISABLED", "false"),
+            ("AWS_EC2_METADATA_SERVICE_ENDPOINT", "http://127.0.0.1:9"),
+        ];
+        let env = [&NO_KEYS[..], &metadata, &[(variable, &*url), ("NO_PROXY", no_proxy)]].concat();
         let report = check("https://localhost:9", &env)?;
         ensure!(report["problems"].to_string().contains("the operator has no AWS credentials"), "{report:#}");
-        let asked = proxy
-            .asked()
-            .split_off(before)
-            .iter()
-            .any(|asked| asked.target == "127.0.0.1:9" && asked.protocol == ProxyProtocol::Plain);
-        ensure!(
-            asked == asks,
-            "{variable} with NO_PROXY={no_proxy}: the proxy was {}asked",
-            if asked { "" } else { "not " }
-        );
+        let is_metadata =
+            |asked: &Asked| asked.target == "127.0.0.1:9" && asked.protocol == ProxyProtocol::Plain;
+        let asked = proxy.asked()[before..].iter().any(is_metadata);
+        ensure!(asked == asks, "{variable} with NO_PROXY={no_proxy}: asks the proxy: {asked}");
     }
     Ok(())
 }

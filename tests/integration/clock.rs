@@ -4,15 +4,13 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
-use athena_emulator::{Change, Fault, FaultKind, Outcome};
+use athena_emulator::{Call, Change, Fault, FaultKind, Outcome};
 use athena_operator::api::{AthenaSession, FINALIZER};
 use environment::{Operator, Signal};
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
-use kube::api::PostParams;
 use serde_json::json;
 
-use crate::harness::{World, ready_condition, status, tests, until};
-use crate::scale::reconciles;
+use crate::harness::{World, names, ready_condition, reconciles, sample, spark, status, tests, until};
 
 tests![
     a_node_ahead_does_not_take_an_early_list_for_a_proof_of_absence,
@@ -64,10 +62,7 @@ impl Node {
 
 /// The skew that the operator shows.
 fn skew(operator: &Operator) -> Option<f64> {
-    let (_, metrics) = operator.get("/metrics").ok()?;
-    metrics.lines().find_map(|line| {
-        line.strip_prefix("athena_operator_clock_skew_seconds")?.trim_start_matches("{}").trim().parse().ok()
-    })
+    sample(operator, "athena_operator_clock_skew_seconds").ok()?
 }
 
 fn is_idle(object: &AthenaSession) -> bool {
@@ -79,14 +74,10 @@ async fn a_node_ahead_does_not_take_an_early_list_for_a_proof_of_absence(world: 
     let node = Node::ahead(600)?;
     let _operator = node.operator(&world, &["--uncertainty=8s"])?;
     // A finalizer whose status was wiped: whether a session lives is not known.
-    let object = json!({
-        "apiVersion": "athena-operator.io/v1alpha1", "kind": "AthenaSession",
-        "metadata": { "name": "wiped", "finalizers": [FINALIZER] }, "spec": { "workGroup": "spark-35", "suspend": true },
-    });
-    world.sessions.create(&PostParams::default(), &serde_json::from_value(object)?).await?;
+    let metadata = json!({ "name": "wiped", "finalizers": [FINALIZER] });
+    world.create_as(&metadata, &spark(json!({ "suspend": true }))).await?;
     let before = Instant::now();
-    world.delete("wiped").await?;
-    world.until_gone("wiped").await?;
+    world.remove("wiped").await?;
     let waited = before.elapsed();
     // The server writes the time of a deletion in whole seconds.
     ensure!(waited + Duration::from_secs(1) >= UNCERTAINTY, "it was let go {waited:?} after its deletion");
@@ -99,16 +90,15 @@ async fn a_jump_of_the_nodes_clock_while_a_start_is_unanswered_starts_no_second_
 ) -> anyhow::Result<()> {
     // The session is there, and no list shows it yet.
     world.emulator.configure(|config| config.list_lag = Duration::from_hours(1));
-    world.emulator.set_faults(vec![Fault::new("StartSession", FaultKind::DropAfter)]);
+    world.fault("StartSession", FaultKind::DropAfter);
     let node = Node::ahead(0)?;
     let operator = node.operator(&world, &[])?;
     world.create("jumped").await?;
     until("StartSession is tried again", || world.calls("StartSession").len() >= 2).await?;
     node.jump(21 * 60)?;
-    let before = world.calls("StartSession").len();
-    until("StartSession is tried after the jump", || world.calls("StartSession").len() > before + 1).await?;
-    world.emulator.set_faults(vec![]);
-    let object = world.until_reason("jumped", "SessionIdle").await?;
+    world.further_calls("StartSession", 2).await?;
+    world.mend();
+    let object = world.until_idle("jumped").await?;
     ensure!(status(&object).attempt == Some(0) && world.emulator.sessions().len() == 1);
     ensure!(world.calls("ListSessions").iter().all(|call| call.outcome.is_ok()));
     until("the skew is shown", || skew(&operator).is_some_and(|skew| (skew - 1260.0).abs() < 5.0)).await
@@ -125,63 +115,56 @@ async fn a_jump_of_the_nodes_clock_ends_no_session(world: World) -> anyhow::Resu
     world.until_reason("starting", "SessionCreated").await?;
     for seconds in [400, 4_000, -4_000] {
         node.jump(seconds)?;
-        let looks = world.calls("GetSessionStatus").len();
-        until("it is looked at", || world.calls("GetSessionStatus").len() > looks + 1).await?;
+        world.further_calls("GetSessionStatus", 2).await?;
     }
     world.emulator.configure(|config| config.stick_in = None);
-    world.until_reason("starting", "SessionIdle").await?;
+    world.until_idle("starting").await?;
     for seconds in [700, 4_000] {
         node.jump(seconds)?;
-        let lists = world.calls("ListSessions").len();
-        until("it is listed", || world.calls("ListSessions").len() > lists + 1).await?;
+        world.further_calls("ListSessions", 2).await?;
         // An edit has the object reconciled.
-        world
-            .patch("starting", json!({ "metadata": { "annotations": { "jump": seconds.to_string() } } }))
-            .await?;
-        world.create(&format!("after-{seconds}")).await?;
-        world.until_reason(&format!("after-{seconds}"), "SessionIdle").await?;
+        let edit = json!({ "metadata": { "annotations": { "jump": seconds.to_string() } } });
+        world.patch("starting", edit).await?;
+        world.idle(&format!("after-{seconds}")).await?;
     }
-    let refused = world
-        .emulator
-        .calls()
-        .iter()
-        .filter(|call| !call.outcome.is_ok() && call.operation != "GetCallerIdentity")
-        .count();
-    ensure!(
-        refused <= 1,
-        "{refused} calls were refused: only the first can have been signed with a wrong clock"
-    );
+    let is_refused = |call: &&Call| !call.outcome.is_ok() && call.operation != "GetCallerIdentity";
+    let refused = world.emulator.calls().iter().filter(is_refused).count();
+    // Only the first can have been signed with a wrong clock.
+    ensure!(refused <= 1, "{refused} calls were refused");
     ensure!(is_idle(&world.sessions.get("starting").await?) && world.emulator.sessions().len() == 3);
     drop(operator);
     // A restart on a node that is wrong the other way.
     node.jump(3_600)?;
     let _operator = node.operator(&world, &[])?;
-    world.create("another").await?;
-    world.until_reason("another", "SessionIdle").await?;
+    world.idle("another").await?;
     ensure!(is_idle(&world.sessions.get("starting").await?) && world.live().len() == 4);
     Ok(())
 }
 
-/// Has a proxy answer every call in Athena's place.
-fn behind_a_proxy() -> Fault {
-    Fault::new("*", FaultKind::Malformed { status: 502, body: "<html>Bad Gateway</html>".into() })
+/// Has a proxy answer every call in Athena's place, and starts an operator, which asks so often for Athena's time.
+async fn ask_in_vain(world: &World, times: usize) -> anyhow::Result<Operator> {
+    let answer = FaultKind::Malformed { status: 502, body: "<html>Bad Gateway</html>".into() };
+    world.fault("*", answer);
+    let before = world.calls("GetWorkGroup").len();
+    let operator = world.operator()?;
+    let asked = || world.calls("GetWorkGroup").len() >= before + times;
+    until("Athena is asked for its time again", asked).await?;
+    Ok(operator)
 }
 
 async fn before_athena_has_told_its_time_nothing_is_deleted_for_its_age(world: World) -> anyhow::Result<()> {
     // Athena's clock is right, so to speak, and the node's and the proxy's are ahead.
     world.emulator.configure(|config| config.clock_ahead = -3_600);
     let operator = world.operator()?;
-    world.create_with("finished", json!({ "workGroup": "spark-35", "activeDeadlineSeconds": 1 })).await?;
-    world.until("finished", "over", |object| status(object).end_reason.is_some()).await?;
+    world.create_with("finished", spark(json!({ "activeDeadlineSeconds": 1 }))).await?;
+    world.until_over("finished").await?;
     drop(operator);
-    world.patch("finished", json!({ "spec": { "ttlSecondsAfterFinished": 1_800 } })).await?;
-    world.emulator.set_faults(vec![behind_a_proxy()]);
+    world.set("finished", json!({ "ttlSecondsAfterFinished": 1_800 })).await?;
     let before = world.calls("GetWorkGroup").len();
-    let _operator = world.operator()?;
-    until("Athena is asked for its time again", || world.calls("GetWorkGroup").len() > before + 1).await?;
+    let _operator = ask_in_vain(&world, 2).await?;
     let object = world.sessions.get("finished").await?;
     ensure!(object.metadata.deletion_timestamp.is_none());
-    world.emulator.set_faults(vec![]);
+    world.mend();
     // The first answer may be that the node's clock is wrong, which tells the time as well.
     let answered = || {
         world
@@ -192,7 +175,7 @@ async fn before_athena_has_told_its_time_nothing_is_deleted_for_its_age(world: W
     };
     until("Athena has told its time", answered).await?;
     ensure!(world.sessions.get("finished").await?.metadata.deletion_timestamp.is_none());
-    world.patch("finished", json!({ "spec": { "ttlSecondsAfterFinished": 1 } })).await?;
+    world.set("finished", json!({ "ttlSecondsAfterFinished": 1 })).await?;
     world.until_gone("finished").await
 }
 
@@ -201,62 +184,41 @@ async fn before_athena_has_told_its_time_a_failed_session_is_not_restarted(
 ) -> anyhow::Result<()> {
     world.emulator.configure(|config| config.clock_ahead = -3_600);
     let operator = world.operator()?;
-    world
-        .create_with(
-            "failed",
-            json!({ "workGroup": "spark-35", "restartPolicy": "OnFailure", "maxRestarts": 1 }),
-        )
-        .await?;
-    world.until_reason("failed", "SessionIdle").await?;
-    let id = world.emulator.sessions()[0].session_id.clone();
-    world.emulator.set_state(&id, athena_emulator::Change::State { state: "FAILED".into(), reason: None })?;
+    let spec = spark(json!({ "restartPolicy": "OnFailure", "maxRestarts": 1 }));
+    let id = world.idle_with("failed", spec).await?;
+    world.enter(&id, "FAILED")?;
     world.until_reason("failed", "RestartingAfterFailure").await?;
     drop(operator);
-    world.emulator.set_faults(vec![behind_a_proxy()]);
-    let before = world.calls("GetWorkGroup").len();
-    let _operator = world.operator()?;
-    until("Athena is asked for its time again", || world.calls("GetWorkGroup").len() > before + 1).await?;
-    ensure!(
-        world.calls("StartSession").len() == 1
-            && status(&world.sessions.get("failed").await?).attempt == Some(0)
-    );
-    world.emulator.set_faults(vec![]);
-    world.until_reason("failed", "SessionIdle").await?;
+    let _operator = ask_in_vain(&world, 2).await?;
+    ensure!(world.calls("StartSession").len() == 1 && world.status("failed").await?.attempt == Some(0));
+    world.mend();
+    world.until_idle("failed").await?;
     let started: Vec<_> = world.emulator.sessions().iter().map(|session| session.states[0].1).collect();
-    ensure!(
-        started.len() == 2 && started[1].duration_since(started[0]).as_secs() >= 9,
-        "the backoff is ten seconds: {started:?}"
-    );
+    // The backoff is ten seconds.
+    ensure!(started.len() == 2 && started[1].duration_since(started[0]).as_secs() >= 9, "{started:?}");
     Ok(())
 }
 
 async fn athenas_time_is_asked_for_once_for_all_objects_that_wait_for_it(world: World) -> anyhow::Result<()> {
     const OBJECTS: usize = 30;
     let operator = world.operator()?;
-    let names: Vec<String> = (0..OBJECTS).map(|number| format!("finished-{number}")).collect();
+    let names = names("finished", OBJECTS);
     for name in &names {
-        world.create_with(name, json!({ "workGroup": "spark-35", "activeDeadlineSeconds": 1 })).await?;
+        world.create_with(name, spark(json!({ "activeDeadlineSeconds": 1 }))).await?;
     }
     for name in &names {
-        world.until(name, "over", |object| status(object).end_reason.is_some()).await?;
+        world.until_over(name).await?;
     }
     drop(operator);
     for name in &names {
-        world.patch(name, json!({ "spec": { "ttlSecondsAfterFinished": 1 } })).await?;
+        world.set(name, json!({ "ttlSecondsAfterFinished": 1 })).await?;
     }
-    world.emulator.set_faults(vec![behind_a_proxy()]);
-    let before = world.calls("GetWorkGroup").len();
-    let operator = world.operator()?;
-    until("Athena is asked for its time again and again", || world.calls("GetWorkGroup").len() > before + 4)
-        .await?;
+    let operator = ask_in_vain(&world, 5).await?;
     // Each is met, told why it waits, and met again as it was written.
     let reconciles = reconciles(&operator)?;
     ensure!(reconciles <= 5 * OBJECTS as u64, "{reconciles} reconciles of {OBJECTS} objects");
-    world.emulator.set_faults(vec![]);
-    for name in &names {
-        world.until_gone(name).await?;
-    }
-    Ok(())
+    world.mend();
+    world.until_all_gone(&names).await
 }
 
 async fn a_skew_is_shown_in_a_metric_and_once_in_the_log(world: World) -> anyhow::Result<()> {
@@ -265,8 +227,7 @@ async fn a_skew_is_shown_in_a_metric_and_once_in_the_log(world: World) -> anyhow
     };
     let operator = world.operator()?;
     ensure!(skew(&operator).is_none(), "before Athena's first reply nothing is known");
-    world.create("observed").await?;
-    world.until_reason("observed", "SessionIdle").await?;
+    world.idle("observed").await?;
     ensure!(skew(&operator).is_some_and(|skew| skew.abs() < 2.0), "{:?}", skew(&operator));
     for (ahead, shown) in [(-35, 35.0), (-400, 400.0)] {
         world.emulator.configure(|config| config.clock_ahead = ahead);
@@ -278,21 +239,17 @@ async fn a_skew_is_shown_in_a_metric_and_once_in_the_log(world: World) -> anyhow
     world.emulator.configure(|config| config.clock_ahead = 0);
     until("it is over", || lines(&operator, "the node's clock agrees with Athena's again") == 1).await?;
     ensure!(skew(&operator).is_some_and(|skew| skew.abs() < 2.0));
-    let events = world.kubectl(&["events"])?;
-    ensure!(!events.contains("ClockSkew"), "{events}");
+    let events = world.events("ClockSkew")?;
+    ensure!(events.is_empty(), "{events:?}");
     Ok(())
 }
 
 async fn a_single_wrong_date_at_the_start_ends_deletes_and_dates_nothing(world: World) -> anyhow::Result<()> {
     let operator = world.operator()?;
-    world.create_with("capped", json!({ "workGroup": "spark-35", "activeDeadlineSeconds": 3600 })).await?;
-    world
-        .create_with("finished", json!({ "workGroup": "spark-35", "ttlSecondsAfterFinished": 3600 }))
-        .await?;
-    world.until("capped", "idle", is_idle).await?;
-    let finished = status(&world.until("finished", "idle", is_idle).await?).session_id.context("an id")?;
-    world.emulator.set_state(&finished, Change::Terminate)?;
-    world.until("finished", "over", |object| status(object).end_time.is_some()).await?;
+    world.idle_with("capped", spark(json!({ "activeDeadlineSeconds": 3600 }))).await?;
+    let finished = world.idle_with("finished", spark(json!({ "ttlSecondsAfterFinished": 3600 }))).await?;
+    world.change(&finished, Change::Terminate)?;
+    world.until_status("finished", "over", |status| status.end_time.is_some()).await?;
     operator.end(Signal::TERM)?;
     for (number, operation) in ["GetWorkGroup", "ListSessions", "GetCallerIdentity"].into_iter().enumerate() {
         for ahead in [7200, -7200] {
@@ -300,16 +257,12 @@ async fn a_single_wrong_date_at_the_start_ends_deletes_and_dates_nothing(world: 
             let before = world.calls(operation).len();
             let operator = world.operator()?;
             let name = format!("new-{number}-{}", ahead > 0);
-            world.create(&name).await?;
-            let new = world.until(&name, "idle", is_idle).await?;
-            let recorded = status(&new).attempt_time.context("a time")?.0;
+            world.idle(&name).await?;
+            let recorded = world.status(&name).await?.attempt_time.context("a time")?.0;
             let off = recorded.duration_since(Timestamp::now()).abs();
-            ensure!(
-                off < SignedDuration::from_mins(10),
-                "after {operation} {ahead} an attempt was recorded at {recorded}"
-            );
-            let lists = world.calls("ListSessions").len();
-            let read = until("lists are read", || world.calls("ListSessions").len() >= lists + 3).await;
+            let ten_minutes = SignedDuration::from_mins(10);
+            ensure!(off < ten_minutes, "after {operation} {ahead} an attempt was recorded at {recorded}");
+            let read = world.further_calls("ListSessions", 3).await;
             read.with_context(|| format!("{operation} {ahead}: {}", operator.raw_log()))?;
             ensure!(world.calls(operation).len() > before, "{operation} was not called");
             operator.end(Signal::TERM)?;

@@ -9,13 +9,14 @@ use std::fs;
 use std::time::Instant;
 
 use anyhow::{Context, ensure};
-use athena_emulator::{Change, Fault, FaultKind};
+use athena_emulator::{Change, FaultKind};
 use environment::{Operator, Signal, repository};
 use serde_json::json;
 
 use self::page::{commands, matches};
 use self::release::Release;
-use crate::harness::{PATIENCE, PAUSE, World, status, tests, until};
+use crate::harness::policies::{ForNamespace, matched, policy};
+use crate::harness::{PATIENCE, PAUSE, World, spark, tests, until, until_logged};
 
 tests![
     every_command_of_the_pages_is_run_or_has_a_reason_why_not,
@@ -124,8 +125,7 @@ const WORKS: &[Shown] = &[
 async fn commands_on_a_session_that_works(world: World) -> anyhow::Result<()> {
     let release = Release::install(&world).await?;
     let operator = release.operator(&[])?;
-    world.create("nightly").await?;
-    world.until_reason("nightly", "SessionIdle").await?;
+    world.idle("nightly").await?;
     show(&release, &operator, WORKS).await
 }
 
@@ -134,7 +134,7 @@ const LACKS_RIGHTS: &[Shown] = &[shown_as_bad("kubectl auth can-i *", &["no"])];
 async fn commands_on_rights_that_the_operator_lacks(world: World) -> anyhow::Result<()> {
     let release = Release::install(&world).await?;
     let operator = release.operator(&[])?;
-    until("it leads", || operator.raw_log().contains("this process is the leader")).await?;
+    until_logged(&operator, "this process is the leader").await?;
     // It must not ask for what it may not do any more.
     operator.end(Signal::TERM)?;
     let take = |namespace: &str, role: &str, rules: &str| {
@@ -167,7 +167,7 @@ const REFUSED: &[Shown] = &[
 
 async fn commands_on_a_start_that_athena_refuses(world: World) -> anyhow::Result<()> {
     let release = Release::install(&world).await?;
-    world.emulator.configure(|config| config.deny = vec!["StartSession".into()]);
+    world.deny(&["StartSession"]);
     let operator = release.operator(&[])?;
     world.create("nightly").await?;
     world.until_reason("nightly", "AccessDenied").await?;
@@ -184,7 +184,7 @@ const UNANSWERED: &[Shown] = &[
 
 async fn commands_on_a_start_that_athena_does_not_answer(world: World) -> anyhow::Result<()> {
     let release = Release::install(&world).await?;
-    world.emulator.set_faults(vec![Fault::new("StartSession", FaultKind::DropBefore)]);
+    world.fault("StartSession", FaultKind::DropBefore);
     let operator = release.operator(&[])?;
     world.create("nightly").await?;
     show(&release, &operator, UNANSWERED).await
@@ -200,10 +200,10 @@ const WITHOUT_ACCOUNT: &[Shown] = &[
 
 async fn commands_on_an_attempt_that_waits_for_its_account(world: World) -> anyhow::Result<()> {
     let release = Release::install(&world).await?;
-    world.emulator.set_faults(vec![Fault::new("StartSession", FaultKind::DropBefore)]);
+    world.fault("StartSession", FaultKind::DropBefore);
     let operator = release.operator(&[])?;
     world.create("nightly").await?;
-    world.until("nightly", "recorded with an account", |object| status(object).account_id.is_some()).await?;
+    world.until_status("nightly", "recorded with an account", |status| status.account_id.is_some()).await?;
     operator.end(Signal::TERM)?;
     // Nothing listens on the port of discard.
     let athena = world.emulator.url();
@@ -242,15 +242,13 @@ async fn commands_on_a_session_that_failed_again(world: World) -> anyhow::Result
     for (attempt, reason) in
         ["the first driver was lost", "the second driver was lost"].into_iter().enumerate()
     {
-        world.patch("nightly", json!({ "spec": { "suspend": false } })).await?;
-        world.until_reason("nightly", "SessionIdle").await?;
+        world.set("nightly", json!({ "suspend": false })).await?;
+        world.until_idle("nightly").await?;
         let id = world.emulator.sessions()[attempt].session_id.clone();
-        world
-            .emulator
-            .set_state(&id, Change::State { state: "FAILED".into(), reason: Some(reason.into()) })?;
+        world.change(&id, Change::State { state: "FAILED".into(), reason: Some(reason.into()) })?;
         world.until_reason("nightly", "SessionFailed").await?;
         if attempt == 0 {
-            world.patch("nightly", json!({ "spec": { "suspend": true } })).await?;
+            world.set("nightly", json!({ "suspend": true })).await?;
             world.until_reason("nightly", "Suspended").await?;
         }
     }
@@ -291,7 +289,7 @@ const DELETION_HANGS: &[Shown] = &[shown(
 
 async fn commands_on_a_deletion_that_hangs(world: World) -> anyhow::Result<()> {
     let release = Release::install(&world).await?;
-    world.emulator.configure(|config| config.deny = vec!["TerminateSession".into()]);
+    world.deny(&["TerminateSession"]);
     let operator = release.operator(&[])?;
     // In a namespace that no operator watches.
     let unseen = json!({
@@ -307,8 +305,7 @@ async fn commands_on_a_deletion_that_hangs(world: World) -> anyhow::Result<()> {
         &release.namespace,
         "--wait=false",
     ])?;
-    world.create("nightly").await?;
-    world.until_reason("nightly", "SessionIdle").await?;
+    world.idle("nightly").await?;
     world.delete("nightly").await?;
     show(&release, &operator, DELETION_HANGS).await
 }
@@ -321,9 +318,8 @@ const UNLISTED: &[Shown] = &[
 async fn commands_on_a_work_group_that_cannot_be_listed(world: World) -> anyhow::Result<()> {
     let release = Release::install(&world).await?;
     let operator = release.operator(&[])?;
-    world.create("nightly").await?;
-    world.until_reason("nightly", "SessionIdle").await?;
-    world.emulator.configure(|config| config.deny = vec!["ListSessions".into()]);
+    world.idle("nightly").await?;
+    world.deny(&["ListSessions"]);
     show(&release, &operator, UNLISTED).await
 }
 
@@ -351,10 +347,8 @@ const RETAINED: &[Shown] = &[
 async fn commands_on_a_session_that_was_retained(world: World) -> anyhow::Result<()> {
     let release = Release::install(&world).await?;
     let operator = release.operator(&[])?;
-    world.create_with("nightly", json!({ "workGroup": "spark-35", "deletionPolicy": "Retain" })).await?;
-    world.until_reason("nightly", "SessionIdle").await?;
-    world.delete("nightly").await?;
-    world.until_gone("nightly").await?;
+    world.idle_with("nightly", spark(json!({ "deletionPolicy": "Retain" }))).await?;
+    world.remove("nightly").await?;
     show(&release, &operator, RETAINED).await
 }
 
@@ -386,26 +380,12 @@ const WRITES_REFUSED: &[Shown] = &[
 
 async fn commands_on_writes_that_a_policy_refuses(world: World) -> anyhow::Result<()> {
     let release = Release::install(&world).await?;
-    let metadata = json!({ "name": world.namespace });
-    let rule = json!({
-        "apiGroups": ["athena-operator.io"], "apiVersions": ["*"], "operations": ["UPDATE"], "resources": ["athenasessions", "athenasessions/status"],
-    });
-    let policy = json!({
-        "apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingAdmissionPolicy", "metadata": metadata,
-        "spec": {
-            "matchConstraints": {
-                "namespaceSelector": { "matchLabels": { "kubernetes.io/metadata.name": world.namespace } }, "resourceRules": [rule],
-            },
-            "validations": [{
-                "expression": "object.metadata.name != (has(request.subResource) && request.subResource == 'status' ? 'unwritten' : 'nightly')", "message": "no write today",
-            }],
-        },
-    });
-    let binding = json!({
-        "apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingAdmissionPolicyBinding", "metadata": metadata,
-        "spec": { "policyName": world.namespace, "validationActions": ["Deny"] },
-    });
-    release.apply(&json!({ "apiVersion": "v1", "kind": "List", "items": [policy, binding] }))?;
+    let mut matched = matched(&world, "UPDATE", "athenasessions");
+    matched["resourceRules"][0]["resources"] = json!(["athenasessions", "athenasessions/status"]);
+    let is_status = "has(request.subResource) && request.subResource == 'status'";
+    let expression = format!("object.metadata.name != ({is_status} ? 'unwritten' : 'nightly')");
+    let _policy =
+        ForNamespace::apply(&world, &policy(&world, &matched, &expression, "'no write ' + 'today'"))?;
     for name in ["nightly", "unwritten"] {
         world.create(name).await?;
     }
@@ -435,8 +415,7 @@ async fn commands_on_what_the_operator_decides(world: World) -> anyhow::Result<(
     release.roll_out()?;
     let operator = release.operator(&[])?;
     world.create("other").await?;
-    world.create("nightly").await?;
-    world.until_reason("nightly", "SessionIdle").await?;
+    world.idle("nightly").await?;
     show(&release, &operator, DECISIONS).await?;
     let conflict =
         release.upgrade().await.err().context("Helm upgrades over what kubectl has set")?.to_string();

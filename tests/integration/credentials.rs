@@ -4,15 +4,14 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::ensure;
-use athena_emulator::{Config, Credential, Emulator, Fault, FaultKind, Issue, SessionRecord};
-use athena_operator::api::AthenaSession;
+use anyhow::{Context, ensure};
+use athena_emulator::{Config, Credential, Emulator, Issue, SessionRecord};
+use athena_operator::api::EndReason;
 use environment::Operator;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 
-use crate::harness::{World, condition, ready_condition, status, tests, uid, until};
+use crate::harness::{World, condition, failure, has, is, spark, status, tests, uid, until, until_logged};
 
 tests![
     expired_credentials_of_a_profile_are_replaced_without_a_restart,
@@ -37,44 +36,81 @@ tests![
 /// The environment of an operator that has no keys in it.
 pub(crate) const NO_KEYS: [(&str, &str); 2] = [("AWS_ACCESS_KEY_ID", ""), ("AWS_SECRET_ACCESS_KEY", "")];
 
-/// A credentials file with one profile.
-pub(crate) struct Profile(tempfile::TempDir);
+/// The only source of an operator's credentials: files in a folder, and the variables that name them.
+pub(crate) struct Source {
+    folder: tempfile::TempDir,
+    env: Vec<(&'static str, String)>,
+}
 
-impl Profile {
-    fn new() -> anyhow::Result<Self> {
-        Ok(Self(tempfile::tempdir()?))
+impl Source {
+    /// Makes a source without keys, and without files.
+    pub(crate) fn new() -> anyhow::Result<Self> {
+        let source = Self { folder: tempfile::tempdir()?, env: Vec::new() };
+        Ok(source.file("AWS_SHARED_CREDENTIALS_FILE", "none").file("AWS_CONFIG_FILE", "none"))
     }
 
-    pub(crate) fn with(key: &str) -> anyhow::Result<Self> {
-        let profile = Self::new()?;
-        profile.write(key)?;
-        Ok(profile)
+    /// Makes a credentials file with one profile, which has these keys.
+    pub(crate) fn profile(key: &str) -> anyhow::Result<Self> {
+        let source = Self::new()?.file("AWS_SHARED_CREDENTIALS_FILE", "credentials");
+        source.write_profile(key)?;
+        Ok(source.variable("AWS_PROFILE", "spark"))
     }
 
-    pub(crate) fn file(&self) -> PathBuf {
-        self.0.path().join("credentials")
+    /// Makes what EKS Pod Identity gives to a pod.
+    pub(crate) fn pod_identity(world: &World, token: &str) -> anyhow::Result<Self> {
+        let url = format!("{}/v1/credentials", world.emulator.url());
+        let source = Self::new()?.variable("AWS_CONTAINER_CREDENTIALS_FULL_URI", &url);
+        source.file("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", "token").with("token", token)
     }
 
-    pub(crate) fn write(&self, key: &str) -> anyhow::Result<()> {
-        self.write_lines(&format!("aws_access_key_id = {key}\naws_secret_access_key = secret-of-{key}"))
+    /// Makes what IRSA gives to a pod.
+    pub(crate) fn web_identity(token: &str) -> anyhow::Result<Self> {
+        let role = "arn:aws:iam::000000000000:role/athena-operator";
+        let source = Self::new()?.variable("AWS_ROLE_ARN", role);
+        source.file("AWS_WEB_IDENTITY_TOKEN_FILE", "token").with("token", token)
     }
 
-    /// Replaces the file as a whole, as a Secret's volume does.
-    pub(crate) fn write_lines(&self, lines: &str) -> anyhow::Result<()> {
-        let new = self.0.path().join("new");
-        std::fs::write(&new, format!("[spark]\n{lines}\n"))?;
-        Ok(std::fs::rename(new, self.file())?)
+    /// Sets a variable.
+    pub(crate) fn variable(mut self, name: &'static str, value: &str) -> Self {
+        self.env.push((name, value.to_owned()));
+        self
     }
 
-    pub(crate) fn operator(&self, world: &World) -> anyhow::Result<Operator> {
-        let (file, none) =
-            (self.file().display().to_string(), self.0.path().join("none").display().to_string());
-        let env = [
-            ("AWS_SHARED_CREDENTIALS_FILE", file.as_str()),
-            ("AWS_CONFIG_FILE", &none),
-            ("AWS_PROFILE", "spark"),
-        ];
-        world.operator_with(&[], &[&NO_KEYS[..], &env].concat())
+    /// Has a variable name a file.
+    pub(crate) fn file(self, variable: &'static str, name: &str) -> Self {
+        let path = self.path(name).display().to_string();
+        self.variable(variable, &path)
+    }
+
+    fn with(self, name: &str, text: &str) -> anyhow::Result<Self> {
+        self.write(name, text)?;
+        Ok(self)
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// Replaces a file as a whole, as a Secret's volume does.
+    pub(crate) fn write(&self, name: &str, text: &str) -> anyhow::Result<()> {
+        std::fs::write(self.path("new"), text)?;
+        Ok(std::fs::rename(self.path("new"), self.path(name))?)
+    }
+
+    pub(crate) fn write_profile(&self, key: &str) -> anyhow::Result<()> {
+        let lines = format!("[spark]\naws_access_key_id = {key}\naws_secret_access_key = secret-of-{key}\n");
+        self.write("credentials", &lines)
+    }
+
+    /// The variables.
+    pub(crate) fn env(&self) -> Vec<(&str, &str)> {
+        let own = self.env.iter().map(|(name, value)| (*name, value.as_str()));
+        NO_KEYS.into_iter().chain(own).collect()
+    }
+
+    /// Starts an operator, and waits until it is ready.
+    pub(crate) fn operator(&self, world: &World, flags: &[&str]) -> anyhow::Result<Operator> {
+        world.operator_with(flags, &self.env())
     }
 }
 
@@ -100,37 +136,33 @@ fn signed(world: &World, key: &str) -> usize {
     world.emulator.calls().iter().filter(own).count()
 }
 
-/// Waits until an object is refused for `reason`, and an event has told it. Returns the condition, which says that it is still tried.
-pub(crate) async fn refused(world: &World, name: &str, reason: &str) -> anyhow::Result<Condition> {
+/// Waits until an object is refused for `reason`, which is still tried, and an event has told it. The message has these parts.
+pub(crate) async fn refused(world: &World, name: &str, reason: &str, parts: &[&str]) -> anyhow::Result<()> {
     let object = world.until_reason(name, reason).await?;
-    ensure!(
-        ready_condition(&object).is_some_and(|ready| ready.status == "Unknown")
-            && condition(&object, "Stalled").is_none()
-    );
-    until("an event tells it", || world.kubectl(&["events"]).is_ok_and(|events| events.contains(reason)))
-        .await?;
-    condition(&object, "Reconciling").ok_or_else(|| anyhow::anyhow!("{name} is not Reconciling"))
+    ensure!(is(&object, "Ready", "Unknown") && condition(&object, "Stalled").is_none());
+    world.until_event(reason, "").await?;
+    has(&condition(&object, "Reconciling").context("it is not Reconciling")?.message, parts)
 }
 
 async fn expired_credentials_of_a_profile_are_replaced_without_a_restart(world: World) -> anyhow::Result<()> {
     accept(&world, &["one"]);
-    let profile = Profile::with("one")?;
-    let _operator = profile.operator(&world)?;
-    world.create("before").await?;
-    world.until_reason("before", "SessionIdle").await?;
+    let profile = Source::profile("one")?;
+    let _operator = profile.operator(&world, &[])?;
+    world.idle("before").await?;
     world.emulator.configure(|config| {
         config.credentials = vec![Credential { expired: true, ..credential("one") }, credential("two")]
     });
     world.create("after").await?;
-    let told = refused(&world, "after", "CredentialsInvalid").await?;
-    ensure!(
-        told.message.contains("The security token included in the request is expired"),
-        "{}",
-        told.message
-    );
+    refused(
+        &world,
+        "after",
+        "CredentialsInvalid",
+        &["The security token included in the request is expired"],
+    )
+    .await?;
     ensure!(signed(&world, "two") == 0);
-    profile.write("two")?;
-    world.until_reason("after", "SessionIdle").await?;
+    profile.write_profile("two")?;
+    world.until_idle("after").await?;
     ensure!(signed(&world, "two") > 0 && world.emulator.sessions().len() == 2);
     Ok(())
 }
@@ -139,45 +171,26 @@ async fn a_wrong_secret_is_told_and_mended_without_a_restart(world: World) -> an
     world.emulator.configure(|config| {
         config.credentials = vec![Credential { secret_access_key: "another".into(), ..credential("one") }]
     });
-    let profile = Profile::with("one")?;
-    let _operator = profile.operator(&world)?;
+    let profile = Source::profile("one")?;
+    let _operator = profile.operator(&world, &[])?;
     world.create("wrong").await?;
-    let told = refused(&world, "wrong", "CredentialsInvalid").await?;
-    ensure!(told.message.contains("does not match the signature you provided"), "{}", told.message);
+    refused(&world, "wrong", "CredentialsInvalid", &["does not match the signature you provided"]).await?;
     accept(&world, &["one"]);
-    world.until_reason("wrong", "SessionIdle").await?;
+    world.until_idle("wrong").await?;
     Ok(())
 }
 
 async fn missing_credentials_are_told_and_found_without_a_restart(world: World) -> anyhow::Result<()> {
     accept(&world, &["one"]);
-    let profile = Profile::new()?;
-    let _operator = profile.operator(&world)?;
+    let profile = Source::profile("one")?;
+    std::fs::remove_file(profile.path("credentials"))?;
+    let _operator = profile.operator(&world, &[])?;
     world.create("without").await?;
-    let told = refused(&world, "without", "CredentialsInvalid").await?;
-    ensure!(told.message.contains("the operator has no AWS credentials"), "{}", told.message);
+    refused(&world, "without", "CredentialsInvalid", &["the operator has no AWS credentials"]).await?;
     ensure!(world.emulator.calls().is_empty(), "a call was made without credentials");
-    profile.write("one")?;
-    world.until_reason("without", "SessionIdle").await?;
+    profile.write_profile("one")?;
+    world.until_idle("without").await?;
     Ok(())
-}
-
-/// An operator under EKS Pod Identity, and the file with its token.
-pub(crate) fn under_pod_identity(
-    world: &World,
-    token: &str,
-) -> anyhow::Result<(Operator, tempfile::TempDir)> {
-    let folder = tempfile::tempdir()?;
-    let file = folder.path().join("token");
-    std::fs::write(&file, token)?;
-    let (url, file) = (format!("{}/v1/credentials", world.emulator.url()), file.display().to_string());
-    let env = [
-        ("AWS_CONTAINER_CREDENTIALS_FULL_URI", url.as_str()),
-        ("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", &file),
-    ];
-    let none = folder.path().join("none").display().to_string();
-    let no_files = [("AWS_SHARED_CREDENTIALS_FILE", none.as_str()), ("AWS_CONFIG_FILE", &none)];
-    Ok((world.operator_with(&[], &[&NO_KEYS[..], &env, &no_files].concat())?, folder))
 }
 
 pub(crate) fn issue(world: &World, key: &str, lifetime: Duration) {
@@ -190,37 +203,30 @@ async fn credentials_of_pod_identity_that_are_revoked_before_their_end_are_repla
     world: World,
 ) -> anyhow::Result<()> {
     issue(&world, "one", Duration::from_hours(6));
-    let (_operator, _folder) = under_pod_identity(&world, "pod")?;
-    world.create("before").await?;
-    world.until_reason("before", "SessionIdle").await?;
-    ensure!(
-        world.calls("AssumeRoleForPodIdentity").len() == 1,
-        "credentials that are valid are asked for again"
-    );
+    let source = Source::pod_identity(&world, "pod")?;
+    let _operator = source.operator(&world, &[])?;
+    world.idle("before").await?;
+    // Credentials that are valid are not asked for again.
+    ensure!(world.calls("AssumeRoleForPodIdentity").len() == 1);
     issue(&world, "two", Duration::from_hours(6));
-    world.create("after").await?;
-    world.until_reason("after", "SessionIdle").await?;
+    world.idle("after").await?;
     ensure!(signed(&world, "two") > 0);
     ensure!(world.calls("AssumeRoleForPodIdentity").len() == 2);
-    world.delete("before").await?;
-    world.until_gone("before").await
+    world.remove("before").await
 }
 
 async fn credentials_of_pod_identity_are_renewed_at_their_end(world: World) -> anyhow::Result<()> {
     issue(&world, "one", Duration::from_secs(33));
-    let (_operator, _folder) = under_pod_identity(&world, "pod")?;
-    world.create("renewed").await?;
-    world.until_reason("renewed", "SessionIdle").await?;
+    let source = Source::pod_identity(&world, "pod")?;
+    let _operator = source.operator(&world, &[])?;
+    world.idle("renewed").await?;
     // Both are good: only the end of the one has the other used.
     let session =
         |key: &str| Credential { session_token: Some(format!("session-of-{key}")), ..credential(key) };
     world.emulator.configure(|config| {
         config.credentials = vec![session("one"), session("two")];
-        config.issue = Some(Issue {
-            token: "pod".into(),
-            access_key_id: "two".into(),
-            lifetime: Duration::from_hours(6),
-        });
+        let (token, access_key_id) = ("pod".into(), "two".into());
+        config.issue = Some(Issue { token, access_key_id, lifetime: Duration::from_hours(6) });
     });
     until("the new ones are used", || signed(&world, "two") > 0).await?;
     let refused = world.emulator.calls().iter().filter(|call| !call.outcome.is_ok()).count();
@@ -229,47 +235,14 @@ async fn credentials_of_pod_identity_are_renewed_at_their_end(world: World) -> a
     Ok(())
 }
 
-/// The token of a service account and the variables by which IRSA gives it to a pod.
-pub(crate) struct WebIdentity {
-    _folder: tempfile::TempDir,
-    token: String,
-    none: String,
-}
-
-impl WebIdentity {
-    pub(crate) fn with(token: &str) -> anyhow::Result<Self> {
-        let folder = tempfile::tempdir()?;
-        let path = |name: &str| folder.path().join(name).display().to_string();
-        let identity = Self { token: path("token"), none: path("none"), _folder: folder };
-        identity.show(token)?;
-        Ok(identity)
-    }
-
-    fn show(&self, token: &str) -> anyhow::Result<()> {
-        Ok(std::fs::write(&self.token, token)?)
-    }
-
-    /// The variables, without any other source of credentials.
-    pub(crate) fn env(&self) -> Vec<(&str, &str)> {
-        let own = [
-            ("AWS_WEB_IDENTITY_TOKEN_FILE", self.token.as_str()),
-            ("AWS_ROLE_ARN", "arn:aws:iam::000000000000:role/athena-operator"),
-            ("AWS_SHARED_CREDENTIALS_FILE", &self.none),
-            ("AWS_CONFIG_FILE", &self.none),
-        ];
-        [&NO_KEYS[..], &own].concat()
-    }
-}
-
 async fn web_identity_heals_when_its_token_is_right(world: World) -> anyhow::Result<()> {
     issue(&world, "one", Duration::from_hours(1));
-    let identity = WebIdentity::with("of-another-cluster")?;
-    let _operator = world.operator_with(&[], &identity.env())?;
+    let identity = Source::web_identity("of-another-cluster")?;
+    let _operator = identity.operator(&world, &[])?;
     world.create("irsa").await?;
-    let told = refused(&world, "irsa", "CredentialsInvalid").await?;
-    ensure!(told.message.contains("No OpenIDConnect provider found"), "{}", told.message);
-    identity.show("pod")?;
-    world.until_reason("irsa", "SessionIdle").await?;
+    refused(&world, "irsa", "CredentialsInvalid", &["No OpenIDConnect provider found"]).await?;
+    identity.write("token", "pod")?;
+    world.until_idle("irsa").await?;
     Ok(())
 }
 
@@ -283,75 +256,55 @@ async fn web_identity_is_exchanged_at_the_endpoint_of_sts_where_athenas_does_not
         config.sts = false;
     });
     let sts = Emulator::start(issuing.unwrap_or_default()).await?;
-    let identity = WebIdentity::with("pod")?;
-    let (athena_url, sts_url) = (world.emulator.url(), sts.url());
-    let endpoints = [("AWS_ENDPOINT_URL_ATHENA", athena_url.as_str()), ("AWS_ENDPOINT_URL_STS", &sts_url)];
-    let _operator = world.operator_with(&[], &[&identity.env()[..], &endpoints].concat())?;
-    world.create("irsa").await?;
-    let object = world.until_reason("irsa", "SessionIdle").await?;
-    ensure!(status(&object).account_id.as_deref() == Some("000000000000"), "{object:?}");
-    let asked = |emulator: &Emulator, operation: &str| {
-        emulator.calls().iter().filter(|call| call.operation == operation).count()
-    };
-    ensure!(
-        asked(&sts, "AssumeRoleWithWebIdentity") > 0
-            && asked(&world.emulator, "AssumeRoleWithWebIdentity") == 0
-    );
-    ensure!(asked(&sts, "GetCallerIdentity") == 0, "the account came with the credentials");
+    let identity = Source::web_identity("pod")?.variable("AWS_ENDPOINT_URL_STS", &sts.url());
+    let identity = identity.variable("AWS_ENDPOINT_URL_ATHENA", &world.emulator.url());
+    let _operator = identity.operator(&world, &[])?;
+    world.idle("irsa").await?;
+    until_recorded(&world, "irsa").await?;
+    let asked = |operation: &str| sts.calls().iter().filter(|call| call.operation == operation).count();
+    ensure!(asked("AssumeRoleWithWebIdentity") > 0);
+    ensure!(world.calls("AssumeRoleWithWebIdentity").is_empty());
+    ensure!(asked("GetCallerIdentity") == 0, "the account came with the credentials");
+    Ok(())
+}
+
+/// Waits until the account that everybody is in by default is recorded.
+async fn until_recorded(world: &World, name: &str) -> anyhow::Result<()> {
+    let status = world.until_status(name, "recorded", |status| status.account_id.is_some()).await?;
+    ensure!(status.account_id.as_deref() == Some("000000000000"), "{status:?}");
     Ok(())
 }
 
 async fn the_account_of_pod_identity_is_known_without_sts(world: World) -> anyhow::Result<()> {
     issue(&world, "one", Duration::from_hours(6));
     world.emulator.configure(|config| config.sts = false);
-    let (_operator, _folder) = under_pod_identity(&world, "pod")?;
-    world.create("known").await?;
-    let object = world.until_reason("known", "SessionIdle").await?;
-    ensure!(status(&object).account_id.as_deref() == Some("000000000000"), "{object:?}");
-    Ok(())
+    let source = Source::pod_identity(&world, "pod")?;
+    let _operator = source.operator(&world, &[])?;
+    world.idle("known").await?;
+    until_recorded(&world, "known").await
 }
 
 async fn an_account_that_a_profile_names_is_not_believed(world: World) -> anyhow::Result<()> {
-    let folder = tempfile::tempdir()?;
-    let file = folder.path().join("credentials");
-    std::fs::write(
-        &file,
-        "[default]\naws_access_key_id = test\naws_secret_access_key = test\naws_account_id = 999999999999\n",
-    )?;
-    let (file, none) = (file.display().to_string(), folder.path().join("none").display().to_string());
-    let env = [
-        ("AWS_SHARED_CREDENTIALS_FILE", file.as_str()),
-        ("AWS_CONFIG_FILE", &none),
-        ("AWS_ACCOUNT_ID", "999999999999"),
-    ];
-    let _operator = world.operator_with(&[], &[&NO_KEYS[..], &env].concat())?;
+    let profile =
+        "[default]\naws_access_key_id = test\naws_secret_access_key = test\naws_account_id = 999999999999\n";
+    let source = Source::new()?.file("AWS_SHARED_CREDENTIALS_FILE", "credentials");
+    let source = source.with("credentials", profile)?.variable("AWS_ACCOUNT_ID", "999999999999");
+    let _operator = source.operator(&world, &[])?;
     world.create("own").await?;
-    let object =
-        world.until("own", "recorded with its account", |object| status(object).account_id.is_some()).await?;
-    ensure!(status(&object).account_id.as_deref() == Some("000000000000"), "{object:?}");
-    Ok(())
+    until_recorded(&world, "own").await
 }
 
 async fn credentials_revoked_in_the_middle_of_a_deletion_hold_the_object_until_they_are_mended(
     world: World,
 ) -> anyhow::Result<()> {
     let _operator = world.operator()?;
-    world.create("held").await?;
-    world.until_reason("held", "SessionIdle").await?;
+    world.idle("held").await?;
     world.emulator.configure(|config| config.credentials.clear());
     world.delete("held").await?;
     let reason = "The security token included in the request is invalid";
-    let object = world
-        .until("held", "told why it waits", |object| {
-            ready_condition(object).is_some_and(|ready| ready.message.contains(reason))
-        })
-        .await?;
-    let ready = ready_condition(&object).unwrap_or_else(|| unreachable!("it was there"));
+    let ready = world.until_ready("held", reason, |ready| ready.message.contains(reason)).await?;
     ensure!(ready.reason == "Deleting" && ready.message.contains("deletionPolicy"), "{}", ready.message);
-    until("an event tells it", || {
-        world.kubectl(&["events"]).is_ok_and(|events| events.contains("TerminateRefused"))
-    })
-    .await?;
+    world.until_event("TerminateRefused", "").await?;
     ensure!(world.live().len() == 1);
     world.emulator.configure(|config| config.credentials = vec![Credential::default()]);
     world.until_gone("held").await?;
@@ -361,72 +314,50 @@ async fn credentials_revoked_in_the_middle_of_a_deletion_hold_the_object_until_t
 
 async fn an_attempt_of_another_account_is_left_alone(world: World) -> anyhow::Result<()> {
     accept(&world, &["one"]);
-    let profile = Profile::with("one")?;
-    let operator = profile.operator(&world)?;
-    world.create("elsewhere").await?;
-    let object = world.until("elsewhere", "recorded with its account", |object| {
-        ready_condition(object).is_some_and(|ready| ready.reason == "SessionIdle")
-            && status(object).account_id.is_some()
-    });
-    object.await?;
+    let profile = Source::profile("one")?;
+    let operator = profile.operator(&world, &[])?;
+    world.idle("elsewhere").await?;
+    until_recorded(&world, "elsewhere").await?;
     drop(operator);
     let other = Credential { account: Some("111111111111".into()), ..credential("other") };
     world.emulator.configure(|config| config.credentials.push(other));
-    profile.write("other")?;
-    let operator = profile.operator(&world)?;
+    profile.write_profile("other")?;
+    let operator = profile.operator(&world, &[])?;
     let object = world.until_reason("elsewhere", "IdentityChanged").await?;
-    let stalled = condition(&object, "Stalled").map(|stalled| stalled.message).unwrap_or_default();
-    ensure!(stalled.contains("000000000000") && stalled.contains("111111111111"), "{stalled}");
+    has(&condition(&object, "Stalled").context("Stalled")?.message, &["000000000000", "111111111111"])?;
     world.delete("elsewhere").await?;
-    let waits = |message: &str| {
-        message.contains("waiting for an operator that works in region eu-west-1, account 000000000000")
-    };
-    world
-        .until("elsewhere", "waiting", |object| {
-            ready_condition(object).is_some_and(|ready| waits(&ready.message))
-        })
-        .await?;
+    let waits = "waiting for an operator that works in region eu-west-1, account 000000000000";
+    world.until_ready("elsewhere", "waiting", |ready| ready.message.contains(waits)).await?;
     ensure!(signed(&world, "other") == 0, "a call was made in the other account");
     ensure!(world.live().len() == 1);
     drop(operator);
-    profile.write("one")?;
-    let _operator = profile.operator(&world)?;
+    profile.write_profile("one")?;
+    let _operator = profile.operator(&world, &[])?;
     world.until_gone("elsewhere").await?;
     ensure!(world.live().is_empty());
     Ok(())
 }
 
 async fn the_account_of_a_session_is_recorded_once_sts_has_told_it(world: World) -> anyhow::Result<()> {
-    let silent = FaultKind::Fail { status: 500, code: "InternalFailure".into(), message: "not now".into() };
-    world.emulator.set_faults(vec![Fault::new("GetCallerIdentity", silent)]);
+    world.fault("GetCallerIdentity", failure(500, "InternalFailure", "not now"));
     let _operator = world.operator()?;
     world.create("etl").await?;
-    let object = world.until_reason("etl", "SessionIdle").await?;
+    let object = world.until_idle("etl").await?;
     ensure!(status(&object).account_id.is_none(), "{object:?}");
-    world.emulator.set_faults(vec![]);
-    world
-        .until("etl", "recorded with its account", |object| {
-            status(object).account_id.as_deref() == Some("000000000000")
-        })
-        .await?;
+    world.mend();
+    until_recorded(&world, "etl").await?;
     Ok(())
 }
 
 async fn a_session_whose_account_is_not_recorded_is_not_given_up_in_another(
     world: World,
 ) -> anyhow::Result<()> {
-    let url = world.emulator.url();
-    // Nothing listens on the port of discard.
-    let operator = world.operator_with(
-        &[],
-        &[("AWS_ENDPOINT_URL_STS", "http://127.0.0.1:9"), ("AWS_ENDPOINT_URL_ATHENA", &url)],
-    )?;
-    let spec =
-        json!({ "workGroup": "spark-35", "restartPolicy": "OnFailure", "sessionIdleTimeoutInMinutes": 480 });
+    let operator = world.operator_without_sts()?;
+    let spec = spark(json!({ "restartPolicy": "OnFailure", "sessionIdleTimeoutInMinutes": 480 }));
     world.create_with("restarted", spec).await?;
     world.create("deleted").await?;
     for name in ["restarted", "deleted"] {
-        ensure!(status(&world.until_reason(name, "SessionIdle").await?).account_id.is_none());
+        ensure!(status(&world.until_idle(name).await?).account_id.is_none());
     }
     operator.end(environment::Signal::KILL)?;
 
@@ -436,49 +367,35 @@ async fn a_session_whose_account_is_not_recorded_is_not_given_up_in_another(
     // More than prove that a session is gone where its account is known.
     let looks = |name: &str| elsewhere.calls().iter().filter(|call| call.operation == name).count();
     until("looks have not found the sessions", || looks("GetSession") > 8).await?;
-    let names: Vec<String> = world
-        .sessions
-        .list(&kube::api::ListParams::default())
-        .await?
-        .iter()
-        .map(kube::ResourceExt::name_any)
-        .collect();
-    ensure!(names == ["deleted", "restarted"], "{names:?}");
+    for name in ["deleted", "restarted"] {
+        world.sessions.get(name).await?;
+    }
     ensure!(looks("StartSession") == 0 && world.live().len() == 2, "{} starts", looks("StartSession"));
     other.end(environment::Signal::TERM)?;
 
     let _operator = world.operator()?;
     world.until_gone("deleted").await?;
-    world
-        .until("restarted", "recorded with its account", |object| {
-            status(object).account_id.as_deref() == Some("000000000000")
-        })
-        .await?;
+    until_recorded(&world, "restarted").await?;
     ensure!(world.live().len() == 1);
     Ok(())
 }
 
 async fn credentials_of_another_account_are_not_used(world: World) -> anyhow::Result<()> {
     accept(&world, &["one"]);
-    let profile = Profile::with("one")?;
-    let operator = profile.operator(&world)?;
-    until("the account is told", || operator.raw_log().contains("STS told the account")).await?;
+    let profile = Source::profile("one")?;
+    let operator = profile.operator(&world, &[])?;
+    until_logged(&operator, "STS told the account").await?;
     let other = Credential { account: Some("111111111111".into()), ..credential("other") };
     world.emulator.configure(|config| {
         config.credentials = vec![Credential { expired: true, ..credential("one") }, other]
     });
-    profile.write("other")?;
+    profile.write_profile("other")?;
     world.create("here").await?;
-    let told = refused(&world, "here", "AccountChanged").await?;
-    ensure!(
-        told.message.contains("000000000000") && told.message.contains("111111111111"),
-        "{}",
-        told.message
-    );
+    refused(&world, "here", "AccountChanged", &["000000000000", "111111111111"]).await?;
     ensure!(signed(&world, "other") == 0, "a call was made in the other account");
     accept(&world, &["one"]);
-    profile.write("one")?;
-    world.until_reason("here", "SessionIdle").await?;
+    profile.write_profile("one")?;
+    world.until_idle("here").await?;
     Ok(())
 }
 
@@ -486,14 +403,15 @@ async fn an_endpoint_of_another_region_is_told(world: World) -> anyhow::Result<(
     world.emulator.configure(|config| config.region = Some("us-east-1".into()));
     let _operator = world.operator()?;
     world.create("astray").await?;
-    let told = refused(&world, "astray", "WrongRegion").await?;
-    ensure!(
-        told.message.contains("Credential should be scoped to a valid region, not 'eu-west-1'"),
-        "{}",
-        told.message
-    );
+    refused(
+        &world,
+        "astray",
+        "WrongRegion",
+        &["Credential should be scoped to a valid region, not 'eu-west-1'"],
+    )
+    .await?;
     world.emulator.configure(|config| config.region = Some("eu-west-1".into()));
-    world.until_reason("astray", "SessionIdle").await?;
+    world.until_idle("astray").await?;
     Ok(())
 }
 
@@ -518,59 +436,50 @@ async fn a_wrong_clock_is_corrected(world: World) -> anyhow::Result<()> {
             "startupDeadlineSeconds": 60, "activeDeadlineSeconds": 200, "ttlSecondsAfterFinished": 200,
         });
         world.create_with(name, long).await?;
-        let spec = json!({ "workGroup": "spark-35", "startupDeadlineSeconds": 60, "activeDeadlineSeconds": 4, "ttlSecondsAfterFinished": 4 });
+        let spec = spark(
+            json!({ "startupDeadlineSeconds": 60, "activeDeadlineSeconds": 4, "ttlSecondsAfterFinished": 4 }),
+        );
         let brief = uid(&world.create_with(&format!("{name}-brief"), spec).await?);
-        let is_over = |object: &AthenaSession| {
-            status(object).end_reason.is_some_and(|reason| reason.as_str() == "DeadlineExceeded")
-        };
-        world.until(&format!("{name}-brief"), "ended at its deadline", is_over).await?;
-        world.until_gone(&format!("{name}-brief")).await?;
-        let kept = entered(&world.sessions_of(&brief), "TERMINATED")
-            .map(|ended| Timestamp::now().duration_since(ended));
+        let is_over =
+            |reason: &Option<EndReason>| reason.as_ref().map(EndReason::as_str) == Some("DeadlineExceeded");
+        let short = format!("{name}-brief");
+        world.until_status(&short, "ended at its deadline", |status| is_over(&status.end_reason)).await?;
+        world.until_gone(&short).await?;
+        let ended = entered(&world.sessions_of(&brief), "TERMINATED");
+        let kept = ended.map(|ended| Timestamp::now().duration_since(ended));
         ensure!(kept.is_some_and(|kept| kept >= LEAST), "{name}: it was deleted {kept:?} after its end");
-        world.until_reason(name, "SessionIdle").await?;
+        world.until_idle(name).await?;
         world.emulator.configure(|config| config.stick_in = Some("CREATED".into()));
         let stuck = format!("{name}-stuck");
-        world.create_with(&stuck, json!({ "workGroup": "spark-35", "startupDeadlineSeconds": 4 })).await?;
+        world.create_with(&stuck, spark(json!({ "startupDeadlineSeconds": 4 }))).await?;
         world.until_reason(&stuck, "StartupDeadlineExceeded").await?;
         world.emulator.configure(|config| config.stick_in = None);
-        world.delete(name).await?;
-        world.until_gone(name).await?;
+        world.remove(name).await?;
     }
     until("no session lives", || world.live().is_empty()).await?;
     let sessions = world.emulator.sessions();
     ensure!(sessions.len() == 18, "{} sessions were started", sessions.len());
     for session in sessions.iter().filter(|session| session.states.len() > 2) {
-        let lived = entered(std::slice::from_ref(session), "TERMINATING")
-            .map(|ended| ended.duration_since(session.states[0].1));
-        ensure!(
-            lived.is_some_and(|lived| lived >= LEAST),
-            "a session was ended {lived:?} after its start: {:?}",
-            session.description
-        );
+        let ended = entered(std::slice::from_ref(session), "TERMINATING");
+        let lived = ended.map(|ended| ended.duration_since(session.states[0].1));
+        ensure!(lived.is_some_and(|lived| lived >= LEAST), "it ended {lived:?} after its start: {session:?}");
     }
     Ok(())
 }
 
 /// When one of these sessions came into a state.
 fn entered(sessions: &[SessionRecord], state: &str) -> Option<Timestamp> {
-    sessions
-        .iter()
-        .flat_map(|session| &session.states)
-        .find(|(entered, _)| entered == state)
-        .map(|(_, time)| *time)
+    let mut states = sessions.iter().flat_map(|session| &session.states);
+    states.find(|(entered, _)| entered == state).map(|(_, time)| *time)
 }
 
 async fn a_clock_that_cannot_be_corrected_is_told(world: World) -> anyhow::Result<()> {
     let message = "Signature expired: 20261122T093723Z is now earlier than 20261122T103223Z (20261122T103723Z - 5 min.)";
-    let kind =
-        FaultKind::Fail { status: 403, code: "InvalidSignatureException".into(), message: message.into() };
-    world.emulator.set_faults(vec![Fault::new("StartSession", kind)]);
+    world.fault("StartSession", failure(403, "InvalidSignatureException", message));
     let _operator = world.operator()?;
     world.create("late").await?;
-    let told = refused(&world, "late", "ClockSkew").await?;
-    ensure!(told.message.contains(message), "{}", told.message);
-    world.emulator.set_faults(vec![]);
-    world.until_reason("late", "SessionIdle").await?;
+    refused(&world, "late", "ClockSkew", &[message]).await?;
+    world.mend();
+    world.until_idle("late").await?;
     Ok(())
 }

@@ -6,7 +6,7 @@ use environment::Operator;
 use kube::api::DeleteParams;
 use serde_json::{Value, json};
 
-use crate::harness::{World, condition, status, tests, uid, until};
+use crate::harness::{World, has, look, names, sample, spark, status, tests, uid, until};
 use crate::policy::enforce_with;
 
 tests![
@@ -23,35 +23,21 @@ tests![
 
 async fn with_20_sessions(world: &World, ready: bool) -> anyhow::Result<()> {
     world.stage().start_controller_manager()?;
-    for number in 0..20 {
-        world.create(&format!("session-{number}")).await?;
+    for name in names("session", 20) {
+        world.create(&name).await?;
     }
-    if ready {
-        for number in 0..20 {
-            world.until_reason(&format!("session-{number}"), "SessionIdle").await?;
-        }
-    }
-    Ok(())
+    if ready { world.until_all(&names("session", 20), "SessionIdle").await } else { Ok(()) }
 }
 
 pub(crate) async fn until_namespace_gone(world: &World) -> anyhow::Result<()> {
     let namespaces: kube::Api<k8s_openapi::api::core::v1::Namespace> = kube::Api::all(world.client.clone());
     namespaces.delete(&world.namespace, &DeleteParams::default()).await?;
-    let gone =
-        kube::runtime::wait::await_condition(namespaces.clone(), &world.namespace, |found: Option<&_>| {
-            found.is_none()
-        });
-    if let Ok(gone) = tokio::time::timeout(crate::harness::PATIENCE, gone).await {
-        gone?;
-        return Ok(());
-    }
-    let left = world.sessions.list(&kube::api::ListParams::default()).await?;
-    let namespace = namespaces.get_opt(&world.namespace).await?;
-    bail!(
-        "the namespace is still there: {}\nwith {}",
-        serde_json::to_string(&namespace)?,
-        serde_json::to_string(&left.items)?
-    )
+    let left = async || {
+        let Some(namespace) = namespaces.get_opt(&world.namespace).await? else { return anyhow::Ok(Ok(())) };
+        let objects = world.sessions.list(&kube::api::ListParams::default()).await?.items;
+        Ok(Err((namespace, objects)))
+    };
+    look("the namespace is gone", left).await
 }
 
 async fn a_namespace_with_20_sessions_goes_and_each_session_is_ended_once(
@@ -82,16 +68,15 @@ async fn a_namespace_goes_though_starts_are_denied_from_the_moment_of_its_deleti
     let _operator = world.lasting_operator()?;
     with_20_sessions(&world, false).await?;
     until("the quota is used up", || world.live().len() == 12).await?;
-    world.emulator.configure(|config| config.deny = vec!["StartSession".into()]);
+    world.deny(&["StartSession"]);
     until_namespace_gone(&world).await?;
     ended_once(&world, 12)
 }
 
 async fn sessions_of_others_are_never_touched(world: World) -> anyhow::Result<()> {
     let _operator = world.operator()?;
-    let object = world.create("mine").await?;
-    world.until_reason("mine", "SessionIdle").await?;
-    let own = world.emulator.sessions()[0].session_id.clone();
+    let own = world.idle("mine").await?;
+    let object = world.sessions.get("mine").await?;
     let another_uid = "00000000-0000-4000-8000-000000000000";
     for description in [
         None,
@@ -101,8 +86,7 @@ async fn sessions_of_others_are_never_touched(world: World) -> anyhow::Result<()
     ] {
         world.emulator.create_foreign("spark-35", description.as_deref());
     }
-    world.delete("mine").await?;
-    world.until_gone("mine").await?;
+    world.remove("mine").await?;
     ensure!(world.live().len() == 4, "{:?}", world.emulator.sessions());
     ensure!(world.calls("TerminateSession").iter().all(|call| call.session_id.as_deref() == Some(&own)));
     Ok(())
@@ -113,25 +97,14 @@ async fn a_status_that_names_a_strangers_session_is_ignored(world: World) -> any
         .emulator
         .create_foreign("spark-35", Some("not ours [athena-operator/00000000-0000-4000-8000-000000000000]"));
     let operator = world.operator()?;
-    world.create("forged").await?;
-    let idle = world.until_reason("forged", "SessionIdle").await?;
-    let own = status(&idle).session_id.unwrap_or_default();
+    let own = world.idle("forged").await?;
     drop(operator);
-    world.kubectl(&[
-        "patch",
-        "athenasession",
-        "forged",
-        "--subresource=status",
-        "--type=merge",
-        "-p",
-        &json!({ "status": { "sessionId": stranger } }).to_string(),
-    ])?;
+    world.set_status("forged", json!({ "sessionId": stranger })).await?;
 
     let _operator = world.operator()?;
     let named_own = |object: &_| status(object).session_id.as_deref() == Some(&*own);
     world.until("forged", "naming its own session again", named_own).await?;
-    world.delete("forged").await?;
-    world.until_gone("forged").await?;
+    world.remove("forged").await?;
     let live = world.live();
     ensure!(live.len() == 1 && live[0].session_id == stranger, "{live:?}");
     ensure!(world.calls("TerminateSession").iter().all(|call| call.session_id.as_deref() == Some(&own)));
@@ -140,63 +113,40 @@ async fn a_status_that_names_a_strangers_session_is_ignored(world: World) -> any
 
 async fn retain_lets_the_object_go_and_the_session_run(world: World) -> anyhow::Result<()> {
     let _operator = world.operator()?;
-    world.create_with("kept", json!({ "workGroup": "spark-35", "deletionPolicy": "Retain" })).await?;
-    world.until_reason("kept", "SessionIdle").await?;
-    world.delete("kept").await?;
-    world.until_gone("kept").await?;
+    let id = world.idle_with("kept", spark(json!({ "deletionPolicy": "Retain" }))).await?;
+    world.remove("kept").await?;
     ensure!(world.live().len() == 1 && world.calls("TerminateSession").is_empty());
-    let id = world.emulator.sessions()[0].session_id.clone();
-    until("a warning names the session", || {
-        world
-            .kubectl(&["events"])
-            .is_ok_and(|events| events.contains("SessionRetained") && events.contains(&id))
-    })
-    .await
+    world.until_event("SessionRetained", &id).await
 }
 
 /// The warnings about retained sessions in the log of an operator.
 fn retentions(operator: &Operator) -> Vec<Value> {
-    operator
-        .log()
-        .into_iter()
-        .filter(|line| line["level"] == "WARN" && line["reason"] == "SessionRetained")
-        .collect()
+    let is_one = |line: &Value| line["level"] == "WARN" && line["reason"] == "SessionRetained";
+    operator.log().into_iter().filter(is_one).collect()
 }
 
 async fn a_retained_session_is_named_by_an_event_before_its_object_goes(world: World) -> anyhow::Result<()> {
     let operator = world.operator()?;
-    world.create_with("kept", json!({ "workGroup": "spark-35", "deletionPolicy": "Retain" })).await?;
-    world.until_reason("kept", "SessionIdle").await?;
-    let id = world.emulator.sessions()[0].session_id.clone();
+    let id = world.idle_with("kept", spark(json!({ "deletionPolicy": "Retain" }))).await?;
     // The policy of another release's operator does not let this one remove its finalizer.
     let rule = json!([{ "namespaces": [world.namespace], "workGroups": ["spark-35"], "allowRetain": true }]);
     enforce_with(&world, json!({ "serviceAccount": { "name": "another" }, "policy": { "rules": rule } }))
         .await?;
     world.delete("kept").await?;
-    let told = || {
-        world.kubectl(&[
-            "get",
-            "events",
-            "-o",
-            "jsonpath={range .items[?(@.reason==\"SessionRetained\")]}{.message}{\"\\n\"}{end}",
-        ])
-    };
-    until("a warning names the session", || told().is_ok_and(|told| told.contains(&id))).await?;
-    ensure!(
-        world.sessions.get("kept").await?.metadata.finalizers.is_some() && retentions(&operator).is_empty()
-    );
+    world.until_event("SessionRetained", &id).await?;
+    ensure!(world.sessions.get("kept").await?.metadata.finalizers.is_some());
+    ensure!(retentions(&operator).is_empty());
     // Another process does not know what this one told.
     drop(operator);
     let operator = world.operator()?;
-    let sample = "athena_operator_writes_total{write=\"finalizer\",result=\"refused\"} ";
-    let failed =
-        |text: &str| text.lines().any(|line| line.strip_prefix(sample).is_some_and(|count| count != "0"));
-    until("its release is refused too", || operator.get("/metrics").is_ok_and(|(_, text)| failed(&text)))
-        .await?;
+    let refused = "athena_operator_writes_total{write=\"finalizer\",result=\"refused\"}";
+    let is_refused = || sample(&operator, refused).is_ok_and(|count| count.is_some_and(|count| count > 0.0));
+    until("its release is refused too", is_refused).await?;
     enforce_with(&world, json!({ "policy": { "rules": rule } })).await?;
     world.until_gone("kept").await?;
-    let told = told()?;
-    ensure!(told.lines().count() == 1 && told.contains("work group spark-35, region eu-west-1"), "{told}");
+    let told = world.events("SessionRetained")?;
+    ensure!(told.len() == 1, "{told:?}");
+    world.until_event("SessionRetained", "work group spark-35, region eu-west-1").await?;
     until("the log names the session", || !retentions(&operator).is_empty()).await
 }
 
@@ -205,78 +155,48 @@ async fn a_retained_session_is_logged_and_counted_though_its_namespace_goes(
 ) -> anyhow::Result<()> {
     let operator = world.lasting_operator()?;
     world.stage().start_controller_manager()?;
-    world.create_with("kept", json!({ "workGroup": "spark-35", "deletionPolicy": "Retain" })).await?;
-    world
-        .create_with(
-            "never-started",
-            json!({ "workGroup": "spark-35", "deletionPolicy": "Retain", "suspend": true }),
-        )
-        .await?;
-    world.until_reason("kept", "SessionIdle").await?;
-    let id = world.emulator.sessions()[0].session_id.clone();
-    let counted = || -> anyhow::Result<Option<String>> {
-        let (_, text) = operator.get("/metrics")?;
-        let sample = format!(
-            "athena_operator_retained_sessions_total{{namespace=\"{}\",work_group=\"spark-35\"}} ",
-            world.namespace
-        );
-        Ok(text.lines().find_map(|line| line.strip_prefix(&sample)).map(str::to_owned))
-    };
-    ensure!(
-        counted()?.as_deref() == Some("0"),
-        "the series begins with the session, so that its being retained is an increase: {:?}",
-        counted()?
-    );
+    world.create_with("never-started", spark(json!({ "deletionPolicy": "Retain", "suspend": true }))).await?;
+    let id = world.idle_with("kept", spark(json!({ "deletionPolicy": "Retain" }))).await?;
+    let labels = format!("namespace=\"{}\",work_group=\"spark-35\"", world.namespace);
+    let counted = || sample(&operator, &format!("athena_operator_retained_sessions_total{{{labels}}}"));
+    // The series begins with the session, so that its being retained is an increase.
+    ensure!(counted()? == Some(0.0), "{:?}", counted()?);
     // No event can be made in a namespace that is being deleted.
     until_namespace_gone(&world).await?;
     ensure!(world.live().len() == 1 && world.calls("TerminateSession").is_empty(), "{:?}", world.live());
     until("it is logged", || !retentions(&operator).is_empty()).await?;
     let told = retentions(&operator);
-    ensure!(
-        told.len() == 1
-            && told[0]["session_id"] == id
-            && told[0]["work_group"] == "spark-35"
-            && told[0]["region"] == "eu-west-1",
-        "{told:?}"
-    );
-    until("it is counted", || counted().is_ok_and(|counted| counted.as_deref() == Some("1"))).await
+    let [line] = &told[..] else { bail!("{told:?}") };
+    for (field, value) in [("session_id", &*id), ("work_group", "spark-35"), ("region", "eu-west-1")] {
+        ensure!(line[field] == value, "{line}");
+    }
+    until("it is counted", || counted().is_ok_and(|counted| counted == Some(1.0))).await
 }
 
 async fn a_deletion_that_waits_says_for_what_and_retain_releases_it(world: World) -> anyhow::Result<()> {
-    world.emulator.configure(|config| config.deny = vec!["TerminateSession".into()]);
+    world.deny(&["TerminateSession"]);
     let _operator = world.operator()?;
-    world.create("stuck").await?;
-    world.until_reason("stuck", "SessionIdle").await?;
+    world.idle("stuck").await?;
     world.delete("stuck").await?;
-    let told = |object: &_| {
-        condition(object, "Ready").is_some_and(|ready| {
-            ready.reason == "Deleting"
-                && ready.message.contains("athena:TerminateSession")
-                && ready.message.contains("\"deletionPolicy\":\"Retain\"")
-                && ready.message.contains("may need an administrator")
-        })
-    };
-    world.until("stuck", "told what it waits for", told).await?;
-    world.patch("stuck", json!({ "spec": { "deletionPolicy": "Retain" } })).await?;
+    let denied = "athena:TerminateSession";
+    let told = world.until_ready("stuck", denied, |ready| ready.message.contains(denied)).await?;
+    ensure!(told.reason == "Deleting", "{told:?}");
+    has(&told.message, &["\"deletionPolicy\":\"Retain\"", "may need an administrator"])?;
+    world.set("stuck", json!({ "deletionPolicy": "Retain" })).await?;
     world.until_gone("stuck").await
 }
 
 async fn a_session_that_athena_has_forgotten_does_not_hold_its_object(world: World) -> anyhow::Result<()> {
     // Not finding a session proves something only after the time of uncertainty.
     let _operator = world.operator_with(&["--uncertainty=3s"], &[])?;
-    world.create("forgotten").await?;
-    world.until_reason("forgotten", "SessionIdle").await?;
-    let id = world.emulator.sessions()[0].session_id.clone();
-    world.emulator.set_state(&id, Change::Vanish)?;
+    let id = world.idle("forgotten").await?;
+    world.change(&id, Change::Vanish)?;
     world.until_reason("forgotten", "SessionVanished").await?;
-    world.delete("forgotten").await?;
-    world.until_gone("forgotten").await?;
+    world.remove("forgotten").await?;
 
-    world.create("forgotten-while-deleted").await?;
-    world.until_reason("forgotten-while-deleted", "SessionIdle").await?;
-    let id = world.emulator.sessions()[1].session_id.clone();
+    let id = world.idle("forgotten-while-deleted").await?;
     world.emulator.set_faults(vec![Fault::new("TerminateSession", FaultKind::Throttle).times(1)]);
     world.delete("forgotten-while-deleted").await?;
-    world.emulator.set_state(&id, Change::Vanish)?;
+    world.change(&id, Change::Vanish)?;
     world.until_gone("forgotten-while-deleted").await
 }

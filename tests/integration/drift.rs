@@ -60,7 +60,7 @@ async fn what_people_do_to_an_object_that_its_file_does_not_name_is_no_drift(
     let file = object("etl", &json!({ "workGroup": "spark-35" }));
     let _operator = world.operator()?;
     apply(&world, std::slice::from_ref(&file), &[])?;
-    world.until_reason("etl", "SessionIdle").await?;
+    world.until_idle("etl").await?;
     // As the action of Argo CD does.
     world
         .patch("etl", json!({ "spec": { "suspend": true }, "metadata": { "labels": { "owner": "me" } } }))

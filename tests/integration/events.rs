@@ -1,30 +1,16 @@
 //! Events: which are the same, what is shown of those, and what that costs.
 
 use anyhow::{Context, ensure};
-use athena_emulator::{Change, Fault, FaultKind};
+use athena_emulator::FaultKind;
 use serde_json::{Value, json};
 
-use crate::harness::{World, tests, until};
+use crate::harness::{World, failed, fails, spark, tests, until};
 
 tests![
     what_is_refused_again_is_one_event_with_the_newest_request_and_another_refusal_is_another,
     each_attempt_has_events_of_its_own,
     a_start_is_told_though_status_and_events_could_not_be_written,
 ];
-
-/// The events with a reason, the oldest first.
-fn events(world: &World, reason: &str) -> anyhow::Result<Vec<Value>> {
-    let selector = format!("--field-selector=reason={reason}");
-    let events: Value = serde_json::from_str(&world.kubectl(&[
-        "get",
-        "events",
-        &selector,
-        "--sort-by=.metadata.creationTimestamp",
-        "-o",
-        "json",
-    ])?)?;
-    events["items"].as_array().cloned().context("no list of events")
-}
 
 fn message(event: &Value) -> &str {
     event["message"].as_str().unwrap_or_default()
@@ -41,24 +27,24 @@ fn patches(world: &World) -> anyhow::Result<usize> {
 async fn what_is_refused_again_is_one_event_with_the_newest_request_and_another_refusal_is_another(
     world: World,
 ) -> anyhow::Result<()> {
-    let told = |count: usize| events(&world, "TerminateRefused").is_ok_and(|events| events.len() == count);
+    let told = |count: usize| world.events("TerminateRefused").is_ok_and(|events| events.len() == count);
     let request = |call: usize| {
         world.calls("TerminateSession").get(call).map(|call| call.request_id.clone()).context("no such call")
     };
-    world.emulator.configure(|config| config.deny = vec!["TerminateSession".into()]);
+    world.deny(&["TerminateSession"]);
     let _operator = world.operator()?;
-    world.create("one").await?;
-    world.until_reason("one", "SessionIdle").await?;
-    world.patch("one", json!({ "spec": { "suspend": true } })).await?;
+    world.idle("one").await?;
+    world.set("one", json!({ "suspend": true })).await?;
     until("a refused call is told", || told(1)).await?;
-    world.emulator.configure(|config| config.deny = vec![]);
-    world.emulator.set_faults(vec![Fault::new("TerminateSession", FaultKind::Throttle)]);
+    world.deny(&[]);
+    world.fault("TerminateSession", FaultKind::Throttle);
     until("another refusal is told", || told(2)).await?;
-    let first = events(&world, "TerminateRefused")?;
+    let first = world.events("TerminateRefused")?;
     let calls = world.calls("TerminateSession").len();
 
     let newest = || {
-        events(&world, "TerminateRefused")
+        world
+            .events("TerminateRefused")
             .ok()
             .and_then(|events| events.into_iter().max_by_key(|event| event["count"].as_i64()))
     };
@@ -67,19 +53,15 @@ async fn what_is_refused_again_is_one_event_with_the_newest_request_and_another_
     let shows = |event: &Value| ids.iter().any(|id| message(event).contains(id.as_str()));
     until("the newest text is shown", || newest().is_some_and(|event| shows(&event))).await?;
 
-    let events = events(&world, "TerminateRefused")?;
+    let events = world.events("TerminateRefused")?;
     let tries = world.calls("TerminateSession").len();
     ensure!(events.len() == 2, "{events:#?}");
-    let denied = events
-        .iter()
-        .find(|event| message(event).contains("not authorized"))
-        .context("the first refusal is not told")?;
+    let denied = events.iter().find(|event| message(event).contains("not authorized"));
+    let denied = denied.context("the first refusal is not told")?;
     ensure!(denied["count"] == 1 && message(denied).contains(&request(0)?), "{denied}");
     let throttled = newest().context("no event")?;
-    let same = first
-        .iter()
-        .find(|event| event["metadata"]["name"] == throttled["metadata"]["name"])
-        .context("another event object")?;
+    let same = first.iter().find(|event| event["metadata"]["name"] == throttled["metadata"]["name"]);
+    let same = same.context("another event object")?;
     ensure!(
         same["firstTimestamp"] == throttled["firstTimestamp"] && message(same) != message(&throttled),
         "{throttled}"
@@ -92,65 +74,44 @@ async fn what_is_refused_again_is_one_event_with_the_newest_request_and_another_
 
 async fn each_attempt_has_events_of_its_own(world: World) -> anyhow::Result<()> {
     let _operator = world.operator()?;
-    world.create_with("one", json!({ "workGroup": "spark-35", "restartPolicy": "OnFailure" })).await?;
+    world.create_with("one", spark(json!({ "restartPolicy": "OnFailure" }))).await?;
     for attempt in 0..2 {
-        world.until("one", "idle", |object| is_idle(object, attempt)).await?;
-        let id = world
-            .emulator
-            .sessions()
-            .iter()
-            .find(|session| session.live)
-            .context("no session lives")?
-            .session_id
-            .clone();
+        let id = world.until_attempt("one", attempt).await?.session_id.context("an id")?;
         let reason = format!("failure {attempt}");
-        world
-            .emulator
-            .set_state(&id, Change::State { state: "FAILED".into(), reason: Some(reason.clone()) })?;
+        world.enter_with(&id, "FAILED", Some(&reason))?;
         for (kind, text) in
             [("SessionStarted", &id), ("RestartingAfterFailure", &id), ("RestartingAfterFailure", &reason)]
         {
             let is_told = || {
-                events(&world, kind).is_ok_and(|events| {
+                world.events(kind).is_ok_and(|events| {
                     events.iter().filter(|event| message(event).contains(text.as_str())).count() == 1
                 })
             };
             until(&format!("{kind} tells of {text}"), is_told).await?;
         }
     }
-    let events = events(&world, "RestartingAfterFailure")?;
+    let events = world.events("RestartingAfterFailure")?;
     ensure!(events.len() == 2 && events.iter().all(|event| event["count"] == 1), "{events:#?}");
     ensure!(patches(&world)? == 0, "a second write of one of them");
     Ok(())
 }
 
-fn is_idle(object: &athena_operator::api::AthenaSession, attempt: i32) -> bool {
-    let status = crate::harness::status(object);
-    status.attempt == Some(attempt) && status.state == Some("IDLE".into())
-}
-
 async fn a_start_is_told_though_status_and_events_could_not_be_written(world: World) -> anyhow::Result<()> {
-    let (proxy, operator, _folder) = world.proxied(vec![], &[]).await?;
-    operator.wait_until_ready()?;
+    let (proxy, _operator, _folder) = world.behind_a_proxy().await?;
     for (name, verb, resource, code, spared, times) in [
         // The second write of the status names the session.
         ("conflict", "update", "athenasessions/status", 409, 1, 1),
         ("failure", "update", "athenasessions/status", 500, 1, 1),
         ("events", "create", "events", 503, 0, 4),
     ] {
-        let kind = fault_proxy::FaultKind::Fail { code, retry_after: None };
-        proxy.set_faults(vec![fault_proxy::Fault::new(verb, resource, kind).after(spared).times(times)]);
+        proxy.set_faults(vec![fails(verb, resource, code).after(spared).times(times)]);
         world.create(name).await?;
         let is_its = |event: &Value| event["involvedObject"]["name"] == name;
         until(&format!("{name} is told"), || {
-            events(&world, "SessionStarted").is_ok_and(|events| events.iter().any(is_its))
+            world.events("SessionStarted").is_ok_and(|events| events.iter().any(is_its))
         })
         .await?;
-        let failed = proxy
-            .requests()
-            .iter()
-            .filter(|request| request.outcome == fault_proxy::Outcome::Failed(code))
-            .count();
+        let failed = failed(&proxy, code);
         ensure!(u32::try_from(failed)? == times, "{failed} requests failed with {code}");
     }
     Ok(())

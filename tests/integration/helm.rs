@@ -3,12 +3,11 @@
 use std::process::{Child, Command, Output, Stdio};
 
 use anyhow::{Context, ensure};
-use athena_emulator::{Fault, FaultKind};
 use environment::repository;
 use serde_json::{Value, json};
 use tools::Tool;
 
-use crate::harness::{World, status, tests, until};
+use crate::harness::{World, failure, status, tests, until};
 
 tests![
     helm_install_waits_for_a_session_that_starts_and_returns_when_it_is_idle,
@@ -22,7 +21,7 @@ async fn helm_install_waits_for_a_session_that_starts_and_returns_when_it_is_idl
     world.emulator.configure(|config| config.stick_in = Some("CREATING".into()));
     let _operator = world.operator()?;
     let mut helm = install_of(&world, &json!({ "slow": { "workGroup": "spark-35" } }))?;
-    world.until("slow", "creating", |object| status(object).state == Some("CREATING".into())).await?;
+    world.until_status("slow", "creating", |status| status.state == Some("CREATING".into())).await?;
     ensure!(helm.try_wait()?.is_none(), "helm did not wait: {}", told(&helm.wait_with_output()?));
     world.emulator.configure(|config| config.stick_in = None);
     let output = ended(helm).await?;
@@ -33,12 +32,10 @@ async fn helm_install_waits_for_a_session_that_starts_and_returns_when_it_is_idl
 }
 
 async fn helm_install_ends_at_a_refused_start_long_before_its_timeout(world: World) -> anyhow::Result<()> {
-    let refused = FaultKind::Fail {
-        status: 400,
-        code: "InvalidRequestException".into(),
-        message: "1 validation error detected: no such value".into(),
-    };
-    world.emulator.set_faults(vec![Fault::new("StartSession", refused)]);
+    world.fault(
+        "StartSession",
+        failure(400, "InvalidRequestException", "1 validation error detected: no such value"),
+    );
     let _operator = world.operator()?;
     let output = ended(install_of(&world, &json!({ "refused": { "workGroup": "spark-35" } }))?).await?;
     ensure!(!output.status.success(), "helm takes a refused session for one that is as it should be");
@@ -50,8 +47,7 @@ async fn kubectl_wait_is_not_met_by_a_condition_that_an_edit_has_made_stale(
     world: World,
 ) -> anyhow::Result<()> {
     let operator = world.operator()?;
-    world.create("edited").await?;
-    world.until_reason("edited", "SessionIdle").await?;
+    world.idle("edited").await?;
     let wait = |time: &str| {
         world.kubectl(&[
             "wait",
@@ -62,7 +58,7 @@ async fn kubectl_wait_is_not_met_by_a_condition_that_an_edit_has_made_stale(
     };
     wait("10s")?;
     drop(operator);
-    world.patch("edited", json!({ "spec": { "activeDeadlineSeconds": 36000 } })).await?;
+    world.set("edited", json!({ "activeDeadlineSeconds": 36000 })).await?;
     let stale = wait("1s")
         .err()
         .context("the condition of before the edit is taken for a verdict on what the object says now")?;

@@ -3,11 +3,10 @@
 use anyhow::ensure;
 use athena_emulator::Change;
 use environment::{Operator, OperatorOptions, Scope, Stage};
-use kube::api::{Patch, PatchParams};
 use serde_json::{Value, json};
 use std::path::Path;
 
-use crate::harness::{World, condition, ready_condition, status, tests, uid, until};
+use crate::harness::{World, an_attempt_of_long_ago, condition, has, spark, tests, uid, until};
 
 tests![
     one_object_that_cannot_be_read_does_not_stop_the_others,
@@ -16,14 +15,6 @@ tests![
     a_forged_marker_with_another_configuration_is_not_adopted,
     finalizers_of_others_stay,
 ];
-
-async fn patch_status(world: &World, name: &str, patch: Value) -> anyhow::Result<()> {
-    world
-        .sessions
-        .patch_status(name, &PatchParams::default(), &Patch::Merge(json!({ "status": patch })))
-        .await?;
-    Ok(())
-}
 
 /// Writes the time of the attempt of `bad`. The schema takes any offset; a time must be one of this world.
 fn write_time(world: &World, time: &str) -> anyhow::Result<()> {
@@ -34,8 +25,7 @@ fn write_time(world: &World, time: &str) -> anyhow::Result<()> {
 
 async fn one_object_that_cannot_be_read_does_not_stop_the_others(world: World) -> anyhow::Result<()> {
     let operator = world.operator()?;
-    world.create("bad").await?;
-    world.until_reason("bad", "SessionIdle").await?;
+    world.idle("bad").await?;
     let time = world.kubectl(&["get", "athenasession/bad", "-o", "jsonpath={.status.attemptTime}"])?;
     write_time(&world, "2026-01-01T00:00:00+99:00")?;
     world.kubectl(&[
@@ -50,18 +40,15 @@ async fn one_object_that_cannot_be_read_does_not_stop_the_others(world: World) -
         "-o",
         "jsonpath={.status.conditions[?(@.type==\"Stalled\")].message}",
     ])?;
-    ensure!(
-        message.contains("status.attemptTime") && message.contains("kubectl patch athenasession bad"),
-        "{message}"
-    );
+    has(&message, &["status.attemptTime", "kubectl patch athenasession bad"])?;
     world.create("good").await?;
-    until("the other is started", || world.emulator.sessions().len() == 2).await?;
+    world.until_sessions(2).await?;
     world.kubectl(&["wait", "athenasession/good", "--for=condition=Ready", "--timeout=60s"])?;
 
     let calls = world.emulator.calls().iter().filter(|call| call.operation == "TerminateSession").count();
     ensure!(calls == 0 && world.live().len() == 2, "{}", operator.raw_log());
     write_time(&world, &time)?;
-    world.until_reason("bad", "SessionIdle").await?;
+    world.until_idle("bad").await?;
     ensure!(
         condition(&world.sessions.get("bad").await?, "Stalled").is_none()
             && world.emulator.sessions().len() == 2
@@ -134,16 +121,14 @@ async fn an_object_of_an_older_schema_says_so_and_can_be_let_go(world: World) ->
 
 async fn a_status_that_names_a_foreign_session_leaves_that_session_alone(world: World) -> anyhow::Result<()> {
     let foreign = world.emulator.create_foreign("spark-35", Some("a notebook of somebody"));
-    world.emulator.set_state(&foreign, Change::State { state: "IDLE".into(), reason: None })?;
-    world.create_with("thief", json!({ "workGroup": "spark-35", "suspend": true })).await?;
-    let time = "2026-01-01T00:00:00Z";
-    let forged = json!({ "attempt": 0, "attemptTime": time, "region": "eu-west-1", "accountId": "000000000000", "sessionId": foreign, "state": "IDLE" });
-    patch_status(&world, "thief", forged).await?;
+    world.enter(&foreign, "IDLE")?;
+    world.create_with("thief", spark(json!({ "suspend": true }))).await?;
+    world.set_status("thief", an_attempt_of_long_ago()).await?;
+    world.set_status("thief", json!({ "sessionId": foreign, "state": "IDLE" })).await?;
     let _operator = world.operator_with(&[], &[("ATHENA_OPERATOR_UNCERTAINTY", "1s")])?;
     // The attempt is older than the uncertainty and has no session: it is lost, and the object is suspended.
     world.until_reason("thief", "Suspended").await?;
-    world.delete("thief").await?;
-    world.until_gone("thief").await?;
+    world.remove("thief").await?;
     ensure!(
         world.calls("TerminateSession").is_empty() && world.live().len() == 1,
         "{:?}",
@@ -153,32 +138,19 @@ async fn a_status_that_names_a_foreign_session_leaves_that_session_alone(world: 
 }
 
 async fn a_forged_marker_with_another_configuration_is_not_adopted(world: World) -> anyhow::Result<()> {
-    let object = world
-        .create_with(
-            "victim",
-            json!({ "workGroup": "spark-35", "executionRole": "arn:aws:iam::000000000000:role/own" }),
-        )
-        .await?;
+    let spec = spark(json!({ "executionRole": "arn:aws:iam::000000000000:role/own" }));
+    let object = world.create_with("victim", spec).await?;
     let forged =
         world.emulator.create_foreign("spark-35", Some(&format!("[athena-operator/{}]", uid(&object))));
-    world.emulator.set_state(&forged, Change::State { state: "IDLE".into(), reason: None })?;
-    let time = "2026-01-01T00:00:00Z";
-    patch_status(
-        &world,
-        "victim",
-        json!({ "attempt": 0, "attemptTime": time, "region": "eu-west-1", "accountId": "000000000000" }),
-    )
-    .await?;
+    world.enter(&forged, "IDLE")?;
+    world.set_status("victim", an_attempt_of_long_ago()).await?;
     let _operator = world.operator_with(&[], &[("ATHENA_OPERATOR_UNCERTAINTY", "1s")])?;
-    let held = world.until_reason("victim", "MarkerMismatch").await?;
-    ensure!(
-        status(&held).session_id.is_none()
-            && ready_condition(&held).is_some_and(|ready| ready.message.contains(&forged))
-    );
+    has(&world.until_told("victim", "MarkerMismatch").await?, &[&forged])?;
+    ensure!(world.status("victim").await?.session_id.is_none());
     ensure!(world.calls("StartSession").is_empty() && world.calls("TerminateSession").is_empty());
     // Its owner ends the forged one, and the object goes on.
-    world.emulator.set_state(&forged, Change::Terminate)?;
-    world.until_reason("victim", "SessionIdle").await?;
+    world.change(&forged, Change::Terminate)?;
+    world.until_idle("victim").await?;
     ensure!(world.calls("StartSession").len() == 1);
     Ok(())
 }
@@ -191,7 +163,7 @@ async fn finalizers_of_others_stay(world: World) -> anyhow::Result<()> {
         world.create(name).await?;
         world.patch(name, json!({ "metadata": { "finalizers": others } })).await?;
         let operator = world.operator()?;
-        world.until_reason(name, "SessionIdle").await?;
+        world.until_idle(name).await?;
         world.delete(name).await?;
         let let_go = |object: &athena_operator::api::AthenaSession| {
             object.metadata.finalizers.as_ref() == Some(&others)

@@ -3,12 +3,13 @@
 use anyhow::ensure;
 use athena_emulator::{Fault, FaultKind};
 use environment::{Operator, Signal};
+use fault_proxy::{Outcome, Request};
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::Api;
 use kube::api::DeleteParams;
 use serde_json::json;
 
-use crate::harness::{PATIENCE, World, tests, until};
+use crate::harness::{PATIENCE, World, names, tests, until, until_logged};
 
 tests![
     another_replica_takes_over_when_the_leader_is_told_to_end,
@@ -53,22 +54,16 @@ async fn pair(world: &World) -> anyhow::Result<(Operator, Operator)> {
 
 async fn another_replica_takes_over_when_the_leader_is_told_to_end(world: World) -> anyhow::Result<()> {
     let (leader, other) = pair(&world).await?;
-    world.create("one").await?;
-    world.until_reason("one", "SessionIdle").await?;
+    world.idle("one").await?;
     ensure!(leader.end(Signal::TERM)?.success(), "{}", leader.raw_log());
     ensure!(leader.raw_log().contains("the lease is given back"), "{}", leader.raw_log());
-    world.create("two").await?;
-    world.until_reason("two", "SessionIdle").await?;
+    world.idle("two").await?;
     ensure!(leads(&other));
     for name in ["one", "two"] {
-        world.delete(name).await?;
-        world.until_gone(name).await?;
+        world.remove(name).await?;
     }
-    ensure!(
-        world.emulator.sessions().len() == 2 && world.live().is_empty(),
-        "{:?}",
-        world.emulator.sessions()
-    );
+    let sessions = world.emulator.sessions();
+    ensure!(sessions.len() == 2 && world.live().is_empty(), "{sessions:?}");
     Ok(())
 }
 
@@ -76,9 +71,9 @@ async fn another_replica_takes_over_when_the_leader_is_killed(world: World) -> a
     let (leader, other) = pair(&world).await?;
     world.emulator.set_faults(vec![Fault::new("StartSession", FaultKind::Hang { effect: true }).times(1)]);
     world.create("one").await?;
-    until("a session is started", || world.emulator.sessions().len() == 1).await?;
+    world.until_sessions(1).await?;
     leader.end(Signal::KILL)?;
-    world.until_reason("one", "SessionIdle").await?;
+    world.until_idle("one").await?;
     ensure!(leads(&other));
     ensure!(world.emulator.sessions().len() == 1, "{:?}", world.emulator.sessions());
     Ok(())
@@ -90,8 +85,7 @@ async fn a_leader_that_was_stopped_for_longer_than_its_lease_ends_and_changes_no
     let (leader, other) = pair(&world).await?;
     leader.signal(Signal::STOP);
     until("the other replica leads", || leads(&other)).await?;
-    world.create("one").await?;
-    world.until_reason("one", "SessionIdle").await?;
+    world.idle("one").await?;
     let calls = world.calls("StartSession").len();
     leader.signal(Signal::CONT);
     until("the former leader has ended", || leader.exit_status().is_some()).await?;
@@ -148,18 +142,9 @@ async fn a_renewal_that_is_not_answered_is_tried_again_on_another_connection(
 ) -> anyhow::Result<()> {
     let (proxy, leader, _folder) = proxied_leader(&world, "6s").await?;
     for effect in [false, true] {
-        let hung = || {
-            proxy
-                .requests()
-                .iter()
-                .filter(|request| {
-                    matches!(
-                        request.outcome,
-                        fault_proxy::Outcome::HungBefore | fault_proxy::Outcome::HungAfter(_)
-                    )
-                })
-                .count()
-        };
+        let is_hung =
+            |request: &Request| matches!(request.outcome, Outcome::HungBefore | Outcome::HungAfter(_));
+        let hung = || proxy.requests().into_iter().filter(is_hung).count();
         let before = hung();
         let kind = fault_proxy::FaultKind::Hang { effect };
         proxy.set_faults(vec![fault_proxy::Fault::new("update", "leases", kind).times(1)]);
@@ -167,8 +152,7 @@ async fn a_renewal_that_is_not_answered_is_tried_again_on_another_connection(
         renewed(&world, 4).await?;
         ensure!(leader.exit_status().is_none(), "{}", leader.raw_log());
     }
-    world.create("one").await?;
-    world.until_reason("one", "SessionIdle").await?;
+    world.idle("one").await?;
     Ok(())
 }
 
@@ -176,15 +160,12 @@ async fn a_leader_whose_api_server_takes_three_seconds_for_every_request_goes_on
     world: World,
 ) -> anyhow::Result<()> {
     let (proxy, leader, _folder) = proxied_leader(&world, "15s").await?;
-    proxy.set_faults(vec![fault_proxy::Fault::new(
-        "*",
-        "*",
-        fault_proxy::FaultKind::Delay(std::time::Duration::from_secs(3)),
-    )]);
+    let slow = fault_proxy::FaultKind::Delay(std::time::Duration::from_secs(3));
+    proxy.set_faults(vec![fault_proxy::Fault::new("*", "*", slow)]);
     world.create("one").await?;
     renewed(&world, 6).await?;
     ensure!(leader.exit_status().is_none(), "{}", leader.raw_log());
-    world.until_reason("one", "SessionIdle").await?;
+    world.until_idle("one").await?;
     ensure!(world.calls("StartSession").len() == 1);
     Ok(())
 }
@@ -195,12 +176,10 @@ async fn without_the_right_to_the_lease_nothing_is_done_and_the_process_is_not_r
     let operator =
         world.unready_operator(&["--lease-name=another"], &[("ATHENA_OPERATOR_LEADER_ELECTION", "true")])?;
     world.create("one").await?;
-    until("the refusal is logged", || operator.raw_log().contains("cannot take or renew the lease")).await?;
+    until_logged(&operator, "cannot take or renew the lease").await?;
     ensure!(operator.get("/readyz")?.0 == 503 && operator.get("/livez")?.0 == 200);
-    ensure!(
-        world.sessions.get("one").await?.metadata.finalizers.is_none()
-            && world.calls("StartSession").is_empty()
-    );
+    ensure!(world.sessions.get("one").await?.metadata.finalizers.is_none());
+    ensure!(world.calls("StartSession").is_empty());
     ensure!(operator.end(Signal::TERM)?.success());
     Ok(())
 }
@@ -208,8 +187,9 @@ async fn without_the_right_to_the_lease_nothing_is_done_and_the_process_is_not_r
 async fn three_replicas_start_each_session_once_while_leaders_are_killed(world: World) -> anyhow::Result<()> {
     const OBJECTS: usize = 12;
     let mut replicas = vec![replica(&world)?, replica(&world)?, replica(&world)?];
-    for number in 0..OBJECTS {
-        world.create(&format!("s-{number}")).await?;
+    let names = names("s", OBJECTS);
+    for (number, name) in names.iter().enumerate() {
+        world.create(name).await?;
         if number == 3 || number == 8 {
             until("one leads", || replicas.iter().any(leads)).await?;
             let leader = replicas.iter().position(leads).expect("one leads");
@@ -217,14 +197,10 @@ async fn three_replicas_start_each_session_once_while_leaders_are_killed(world: 
             replicas.push(replica(&world)?);
         }
     }
-    for number in 0..OBJECTS {
-        world.until_reason(&format!("s-{number}"), "SessionIdle").await?;
-    }
+    world.until_all(&names, "SessionIdle").await?;
     ensure!(world.emulator.sessions().len() == OBJECTS, "{:?}", world.emulator.sessions());
     world.sessions.delete_collection(&DeleteParams::default(), &kube::api::ListParams::default()).await?;
-    for number in 0..OBJECTS {
-        world.until_gone(&format!("s-{number}")).await?;
-    }
+    world.until_all_gone(&names).await?;
     ensure!(world.live().is_empty());
     Ok(())
 }
@@ -232,20 +208,14 @@ async fn three_replicas_start_each_session_once_while_leaders_are_killed(world: 
 async fn two_operators_without_election_start_each_session_once(world: World) -> anyhow::Result<()> {
     const OBJECTS: usize = 12;
     let (_first, _second) = (world.operator()?, world.operator()?);
-    for number in 0..OBJECTS {
-        world.create(&format!("s-{number}")).await?;
+    let names = names("s", OBJECTS);
+    world.all_idle(&names).await?;
+    for name in &names[..OBJECTS / 2] {
+        world.set(name, json!({ "suspend": true })).await?;
+        world.until_reason(name, "Suspended").await?;
+        world.set(name, json!({ "suspend": false })).await?;
     }
-    for number in 0..OBJECTS {
-        world.until_reason(&format!("s-{number}"), "SessionIdle").await?;
-    }
-    for number in 0..OBJECTS / 2 {
-        world.patch(&format!("s-{number}"), json!({ "spec": { "suspend": true } })).await?;
-        world.until_reason(&format!("s-{number}"), "Suspended").await?;
-        world.patch(&format!("s-{number}"), json!({ "spec": { "suspend": false } })).await?;
-    }
-    for number in 0..OBJECTS {
-        world.until_reason(&format!("s-{number}"), "SessionIdle").await?;
-    }
+    world.until_all(&names, "SessionIdle").await?;
     ensure!(world.emulator.sessions().len() == OBJECTS + OBJECTS / 2, "{:?}", world.emulator.sessions());
     ensure!(world.live().len() == OBJECTS);
     Ok(())

@@ -22,7 +22,6 @@ mod harness;
 mod helm;
 mod hostile;
 mod leader;
-mod lifecycle;
 mod load;
 mod memory;
 mod metrics;
@@ -64,7 +63,6 @@ fn main() -> ExitCode {
         ("hostile", hostile::tests()),
         ("helm", helm::tests()),
         ("leader", leader::tests()),
-        ("lifecycle", lifecycle::tests()),
         ("load", load::tests()),
         ("memory", memory::tests()),
         ("metrics", metrics::tests()),

@@ -3,15 +3,15 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
-use athena_emulator::{Change, Fault, FaultKind};
+use athena_emulator::{Change, FaultKind};
 use environment::Operator;
 use fault_proxy::Outcome;
 use kube::ResourceExt;
 use kube::api::{ListParams, Patch, PatchParams};
 use serde_json::{Value, json};
 
-use crate::harness::{World, condition, ready_condition, status, tests, uid, until};
-use crate::secrets::Refusing;
+use crate::harness::policies::refuse_statuses;
+use crate::harness::{World, condition, failed, fails, has, spark, status, tests, uid, until, until_logged};
 
 tests![
     memory_does_not_grow_with_what_users_store_in_objects,
@@ -33,7 +33,9 @@ fn large(bytes: usize, first: &str) -> Value {
         .map(|number| (format!("spark.property.p{number}"), "x".repeat(bytes / 100).into()))
         .collect();
     properties.insert("spark.property.first".into(), first.into());
-    json!({ "workGroup": "spark-35", "engineConfiguration": { "classifications": [{ "name": "spark-defaults", "properties": properties }] } })
+    spark(
+        json!({ "engineConfiguration": { "classifications": [{ "name": "spark-defaults", "properties": properties }] } }),
+    )
 }
 
 /// The most memory that the operator has had, in MiB.
@@ -69,13 +71,7 @@ async fn memory_does_not_grow_with_what_users_store_in_objects(world: World) -> 
         world.patch(&format!("o-{number}"), annotations.clone()).await?;
     }
     // The list begins again in the middle.
-    let gone = fault_proxy::Fault::new(
-        "list",
-        "athenasessions",
-        fault_proxy::FaultKind::Fail { code: 410, retry_after: None },
-    )
-    .after(5)
-    .times(1);
+    let gone = fails("list", "athenasessions", 410).after(5).times(1);
     let (proxy, operator, _folder) =
         world.proxied(vec![gone], &["--athena-rate=5", "--athena-burst=10"]).await?;
     let watches = |count: usize| {
@@ -93,11 +89,9 @@ async fn memory_does_not_grow_with_what_users_store_in_objects(world: World) -> 
     operator.wait_until_ready()?;
     let (_, metrics) = operator.get("/metrics")?;
     ensure!(metrics.contains("namespace"), "the objects are told:\n{metrics}");
-    let gone = proxy.requests().iter().filter(|request| request.outcome == Outcome::Failed(410)).count();
-    let (started, lists) = (
-        peak(&operator)?,
-        proxy.requests().iter().filter(|request| request.operation.verb == "list").count(),
-    );
+    let gone = failed(&proxy, 410);
+    let lists = proxy.requests().iter().filter(|request| request.operation.verb == "list").count();
+    let started = peak(&operator)?;
     eprintln!(
         "after a start: {started:.1} MiB, {lists} pages, {gone} of them expired, {:?}",
         start.elapsed()
@@ -125,7 +119,7 @@ async fn memory_does_not_grow_with_what_users_store_in_objects(world: World) -> 
     ensure!(again < LISTED, "{again} MiB after 410 Gone");
 
     for number in 0..objects {
-        world.patch(&format!("o-{number}"), json!({ "spec": { "suspend": false } })).await?;
+        world.set(&format!("o-{number}"), json!({ "suspend": false })).await?;
     }
     until_state(&world, objects, "status.state=IDLE").await?;
     let resumed = peak(&operator)?;
@@ -146,33 +140,26 @@ async fn a_value_in_a_large_spec_is_shown_nowhere(world: World) -> anyhow::Resul
     let operator = world.operator_with(&["--log=trace"], &[])?;
     let text = format!("the value {CANARY} is no good");
     let kind = FaultKind::Fail { status: 400, code: "InvalidRequestException".into(), message: text.clone() };
-    world.emulator.set_faults(vec![Fault::new("StartSession", kind)]);
+    world.fault("StartSession", kind);
     world.create_with("refused", spec.clone()).await?;
-    let object = world.until_reason("refused", "Refused").await?;
-    let message = ready_condition(&object).map(|ready| ready.message).unwrap_or_default();
-    ensure!(message.contains("the value *** is no good"), "{message}");
-    world.emulator.set_faults(vec![]);
+    let message = world.until_told("refused", "Refused").await?;
+    has(&message, &["the value *** is no good"])?;
+    world.mend();
 
     world.create_with("fails", spec.clone()).await?;
-    let object = world.until_reason("fails", "SessionIdle").await?;
-    let id = status(&object).session_id.context("an id")?;
-    world.emulator.set_state(&id, Change::State { state: "FAILED".into(), reason: Some(text) })?;
+    let id = status(&world.until_idle("fails").await?).session_id.unwrap_or_default();
+    world.change(&id, Change::State { state: "FAILED".into(), reason: Some(text) })?;
     let object = world.until_reason("fails", "SessionFailed").await?;
     ensure!(status(&object).state_change_reason.as_deref() == Some("the value *** is no good"), "{object:?}");
 
     // The API server refuses the status, and repeats the value.
     let value = "object.spec.engineConfiguration.classifications[0].properties['spark.property.first']";
-    let refusing = Refusing::statuses(&world, value, "fails").await?;
+    let refusing = refuse_statuses(&world, value, "fails").await?;
     world.create_with("denied", spec).await?;
-    until("the refusal is logged", || operator.raw_log().contains("no status with ***")).await?;
-    refusing.end(&world)?;
+    until_logged(&operator, "no status with ***").await?;
+    drop(refusing);
 
-    let (log, events, (_, metrics)) =
-        (operator.raw_log(), world.kubectl(&["get", "events", "-o", "yaml"])?, operator.get("/metrics")?);
-    for (place, text) in [("log", log), ("events", events), ("metrics", metrics)] {
-        let line = text.lines().find(|line| line.contains(CANARY));
-        ensure!(line.is_none(), "the {place} hold the value: {}", line.unwrap_or_default());
-    }
+    world.is_shown_nowhere(&operator, CANARY)?;
     for object in world.sessions.list(&ListParams::default()).await? {
         ensure!(
             !serde_json::to_string(&object.status)?.contains(CANARY),
@@ -187,17 +174,12 @@ async fn a_text_is_withheld_while_the_spec_that_it_may_repeat_cannot_be_read(
     world: World,
 ) -> anyhow::Result<()> {
     const CANARY: &str = "canary-of-a-spec-that-cannot-be-read";
-    let (proxy, operator, _folder) = world.proxied(vec![], &[]).await?;
-    operator.wait_until_ready()?;
+    let (proxy, operator, _folder) = world.behind_a_proxy().await?;
     world.create_with("etl", large(300_000, CANARY)).await?;
-    let id = status(&world.until_reason("etl", "SessionIdle").await?).session_id.context("an id")?;
-    proxy.set_faults(vec![fault_proxy::Fault::new(
-        "get",
-        "athenasessions",
-        fault_proxy::FaultKind::Fail { code: 500, retry_after: None },
-    )]);
+    let id = status(&world.until_idle("etl").await?).session_id.context("an id")?;
+    proxy.set_faults(vec![fails("get", "athenasessions", 500)]);
     let reason = Some(format!("the value {CANARY} is no good"));
-    world.emulator.set_state(&id, Change::State { state: "FAILED".into(), reason })?;
+    world.change(&id, Change::State { state: "FAILED".into(), reason })?;
     let object = world.until_reason("etl", "SessionFailed").await?;
     let shown = status(&object).state_change_reason.unwrap_or_default();
     ensure!(shown.contains("is not shown"), "{shown}");
@@ -209,18 +191,18 @@ async fn a_session_of_a_large_spec_is_adopted_only_with_its_properties(world: Wo
     // The reply is lost, the operator ends, and what was started is found by its marker.
     let spec = large(300_000, "own");
     let operator = world.operator()?;
-    world.emulator.set_faults(vec![Fault::new("StartSession", FaultKind::DropAfter)]);
+    world.fault("StartSession", FaultKind::DropAfter);
     world.create_with("lost", spec.clone()).await?;
     until("a session is started", || !world.emulator.sessions().is_empty()).await?;
-    world.until("lost", "recorded", |object| status(object).attempt.is_some()).await?;
+    world.until_status("lost", "recorded", |status| status.attempt.is_some()).await?;
     operator.end(environment::Signal::KILL)?;
-    world.emulator.set_faults(vec![]);
+    world.mend();
     // Nothing of the attempt is recorded any more.
     let wiped =
         json!({ "status": { "attempt": null, "attemptTime": null, "region": null, "accountId": null } });
     world.sessions.patch_status("lost", &PatchParams::default(), &Patch::Merge(wiped)).await?;
     let _operator = world.operator_with(&["--uncertainty=1s"], &[])?;
-    let object = world.until_reason("lost", "SessionIdle").await?;
+    let object = world.until_idle("lost").await?;
     ensure!(
         condition(&object, "Stalled").is_none() && world.emulator.sessions().len() == 1,
         "{:?}",
@@ -228,7 +210,7 @@ async fn a_session_of_a_large_spec_is_adopted_only_with_its_properties(world: Wo
     );
 
     // One that carries the marker and lacks the properties is not its session.
-    world.emulator.set_faults(vec![Fault::new("StartSession", FaultKind::DropBefore)]);
+    world.fault("StartSession", FaultKind::DropBefore);
     let before = world.calls("StartSession").len();
     let uid = uid(&world.create_with("strange", spec).await?);
     until("it was tried", || world.calls("StartSession").len() > before).await?;

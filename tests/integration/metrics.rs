@@ -1,14 +1,13 @@
 //! What `/metrics` says over the life of sessions.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
-use athena_emulator::{Change, Fault, FaultKind};
+use athena_emulator::FaultKind;
 use environment::Operator;
 use serde_json::json;
 
-use crate::harness::{World, status, tests, until};
+use crate::harness::{World, sample, samples, status, tests, until};
 
 tests![
     a_session_is_counted_from_its_start_to_its_end,
@@ -22,42 +21,24 @@ tests![
     without_the_right_to_list_a_work_group_ages_unobserved,
 ];
 
-/// The samples that `operator` shows, by name and labels.
-fn samples(operator: &Operator) -> anyhow::Result<BTreeMap<String, f64>> {
-    let (status, text) = operator.get("/metrics")?;
-    ensure!(status == 200 && text.ends_with("# EOF\n"), "{text}");
-    let sample = |line: &str| {
-        line.rsplit_once(' ').and_then(|(name, value)| Some((name.to_owned(), value.parse().ok()?)))
-    };
-    Ok(text.lines().filter(|line| !line.starts_with('#')).filter_map(sample).collect())
-}
-
-/// The value of a sample, whose labels are in the order of the table.
-fn value(operator: &Operator, sample: &str) -> anyhow::Result<Option<f64>> {
-    Ok(samples(operator)?.get(sample).copied())
-}
-
 /// Waits until a sample has a value; what is written to the API server is not seen at the same moment by the operator.
-async fn until_value(operator: &Operator, sample: &str, wanted: Option<f64>) -> anyhow::Result<()> {
-    let shown = until(&format!("{sample} is {wanted:?}"), || {
-        value(operator, sample).is_ok_and(|value| value == wanted)
-    })
-    .await;
+async fn until_value(operator: &Operator, name: &str, wanted: Option<f64>) -> anyhow::Result<()> {
+    let is_shown = || sample(operator, name).is_ok_and(|value| value == wanted);
+    let shown = until(&format!("{name} is {wanted:?}"), is_shown).await;
     shown.with_context(|| format!("{:#?}", samples(operator)))
 }
 
+/// The labels of a series of the test's namespace, after which its others come.
+fn of(world: &World, metric: &str, others: &str) -> String {
+    format!("athena_operator_{metric}{{namespace=\"{}\"{others}}}", world.namespace)
+}
+
 fn dpu(world: &World) -> String {
-    format!(
-        "athena_operator_dpu_milliseconds_total{{namespace=\"{}\",work_group=\"spark-35\"}}",
-        world.namespace
-    )
+    of(world, "dpu_milliseconds_total", ",work_group=\"spark-35\"")
 }
 
 fn objects(world: &World, ready: &str, reason: &str) -> String {
-    format!(
-        "athena_operator_athenasessions{{namespace=\"{}\",ready=\"{ready}\",reason=\"{reason}\"}}",
-        world.namespace
-    )
+    of(world, "athenasessions", &format!(",ready=\"{ready}\",reason=\"{reason}\""))
 }
 
 fn ends(reason: &str) -> String {
@@ -67,16 +48,9 @@ fn ends(reason: &str) -> String {
 const IDLE: &str = "athena_operator_sessions{work_group=\"spark-35\",state=\"IDLE\"}";
 const STARTS: &str = "athena_operator_start_duration_seconds_count{work_group=\"spark-35\"}";
 
-fn set(world: &World, number: usize, state: &str) -> anyhow::Result<()> {
-    let id = world.emulator.sessions()[number].session_id.clone();
-    world.emulator.set_state(&id, Change::State { state: state.into(), reason: None })?;
-    Ok(())
-}
-
 async fn a_session_is_counted_from_its_start_to_its_end(world: World) -> anyhow::Result<()> {
     let operator = world.operator()?;
-    world.create("counted").await?;
-    world.until_reason("counted", "SessionIdle").await?;
+    let id = world.idle("counted").await?;
     until_value(&operator, &objects(&world, "True", "SessionIdle"), Some(1.0)).await?;
     until_value(&operator, IDLE, Some(1.0)).await?;
     let shown = samples(&operator)?;
@@ -99,14 +73,11 @@ async fn a_session_is_counted_from_its_start_to_its_end(world: World) -> anyhow:
     ] {
         ensure!(shown.get(at_least).is_some_and(|value| *value >= 1.0), "{at_least}: {shown:#?}");
     }
-    let age = format!(
-        "athena_operator_session_age_seconds{{namespace=\"{}\",work_group=\"spark-35\"}}",
-        world.namespace
-    );
+    let age = of(&world, "session_age_seconds", ",work_group=\"spark-35\"");
     ensure!(shown.get(&age).is_some_and(|age| (0.0..60.0).contains(age)), "{shown:#?}");
     ensure!(!shown.contains_key(&dpu(&world)), "{shown:#?}");
 
-    set(&world, 0, "FAILED")?;
+    world.enter(&id, "FAILED")?;
     let over = status(&world.until_reason("counted", "SessionFailed").await?);
     let millis = over.dpu_execution_in_millis.context("DPU time")?;
     ensure!(millis > 0);
@@ -116,8 +87,7 @@ async fn a_session_is_counted_from_its_start_to_its_end(world: World) -> anyhow:
     until_value(&operator, &age, None).await?;
     until_value(&operator, &dpu(&world), Some(millis.to_string().parse()?)).await?;
 
-    world.delete("counted").await?;
-    world.until_gone("counted").await?;
+    world.remove("counted").await?;
     until_value(&operator, &objects(&world, "False", "SessionFailed"), None).await?;
     let shown = samples(&operator)?;
     ensure!(shown.get(&ends("Deleted")) == Some(&0.0), "its end was counted before: {shown:#?}");
@@ -127,12 +97,8 @@ async fn a_session_is_counted_from_its_start_to_its_end(world: World) -> anyhow:
 
 async fn a_restart_of_the_operator_counts_nothing_again(world: World) -> anyhow::Result<()> {
     let operator = world.operator()?;
-    world.create("over").await?;
-    world.create("runs").await?;
-    world.until_reason("over", "SessionIdle").await?;
-    world.until_reason("runs", "SessionIdle").await?;
-    let over = status(&world.sessions.get("over").await?).session_id.context("an id")?;
-    world.emulator.set_state(&over, Change::State { state: "FAILED".into(), reason: None })?;
+    let (over, runs) = (world.idle("over").await?, world.idle("runs").await?);
+    world.enter(&over, "FAILED")?;
     world.until_reason("over", "SessionFailed").await?;
     until_value(&operator, &ends("SessionFailed"), Some(1.0)).await?;
     until_value(&operator, STARTS, Some(2.0)).await?;
@@ -141,39 +107,29 @@ async fn a_restart_of_the_operator_counts_nothing_again(world: World) -> anyhow:
     let operator = world.operator()?;
     until_value(&operator, &objects(&world, "True", "SessionIdle"), Some(1.0)).await?;
     // Both objects have been looked at once this one is changed and that is reported.
-    set_busy_and_wait(&world, "runs").await?;
+    world.enter(&runs, "BUSY")?;
+    world.until_reason("runs", "SessionBusy").await?;
     let shown = samples(&operator)?;
     ensure!(shown.get(&ends("SessionFailed")) == Some(&0.0), "{shown:#?}");
     ensure!(!shown.contains_key(STARTS) && !shown.contains_key(&dpu(&world)), "{shown:#?}");
     Ok(())
 }
 
-async fn set_busy_and_wait(world: &World, name: &str) -> anyhow::Result<()> {
-    let id = status(&world.sessions.get(name).await?).session_id.context("an id")?;
-    world.emulator.set_state(&id, Change::State { state: "BUSY".into(), reason: None })?;
-    world.until_reason(name, "SessionBusy").await?;
-    Ok(())
-}
-
 async fn a_session_that_ends_with_its_object_is_counted(world: World) -> anyhow::Result<()> {
     let operator = world.operator()?;
-    world.create("deleted").await?;
-    world.until_reason("deleted", "SessionIdle").await?;
-    world.delete("deleted").await?;
-    world.until_gone("deleted").await?;
+    world.idle("deleted").await?;
+    world.remove("deleted").await?;
     until_value(&operator, &ends("Deleted"), Some(1.0)).await?;
-    ensure!(value(&operator, &dpu(&world))?.is_some_and(|millis| millis > 0.0));
+    ensure!(sample(&operator, &dpu(&world))?.is_some_and(|millis| millis > 0.0));
     Ok(())
 }
 
 async fn a_restart_of_a_session_is_counted_with_the_end_before_it(world: World) -> anyhow::Result<()> {
     let operator = world.operator()?;
-    world.create("again").await?;
-    world.until_reason("again", "SessionIdle").await?;
-    for (number, suspend) in [(1, true), (2, false)] {
-        world.patch("again", json!({ "spec": { "suspend": suspend } })).await?;
-        let reason = if suspend { "Suspended" } else { "SessionIdle" };
-        world.until_reason("again", reason).await.with_context(|| format!("patch {number}"))?;
+    world.idle("again").await?;
+    for (suspend, reason) in [(true, "Suspended"), (false, "SessionIdle")] {
+        world.set("again", json!({ "suspend": suspend })).await?;
+        world.until_reason("again", reason).await?;
     }
     until_value(&operator, "athena_operator_restarts_total{reason=\"Suspended\"}", Some(1.0)).await?;
     until_value(&operator, &ends("Suspended"), Some(1.0)).await?;
@@ -183,7 +139,7 @@ async fn a_restart_of_a_session_is_counted_with_the_end_before_it(world: World) 
 }
 
 async fn a_refused_start_is_shown_by_its_reason(world: World) -> anyhow::Result<()> {
-    world.emulator.set_faults(vec![Fault::new("StartSession", FaultKind::Throttle)]);
+    world.fault("StartSession", FaultKind::Throttle);
     let operator = world.operator()?;
     world.create("throttled").await?;
     world.create_with("refused", json!({ "workGroup": "sql" })).await?;
@@ -193,8 +149,8 @@ async fn a_refused_start_is_shown_by_its_reason(world: World) -> anyhow::Result<
     until_value(&operator, &objects(&world, "Unknown", "WorkGroupNotSpark"), Some(1.0)).await?;
     let throttled =
         "athena_operator_athena_calls_total{operation=\"StartSession\",code=\"ThrottlingException\"}";
-    ensure!(value(&operator, throttled)?.is_some_and(|count| count >= 1.0));
-    ensure!(value(&operator, STARTS)?.is_none() && value(&operator, IDLE)?.is_none());
+    ensure!(sample(&operator, throttled)?.is_some_and(|count| count >= 1.0));
+    ensure!(sample(&operator, STARTS)?.is_none() && sample(&operator, IDLE)?.is_none());
     Ok(())
 }
 
@@ -206,15 +162,13 @@ async fn foreign_sessions_are_counted_while_the_work_group_is_listed(world: Worl
     let foreign = "athena_operator_foreign_sessions{work_group=\"spark-35\"}";
     let age = "athena_operator_work_group_observation_age_seconds{work_group=\"spark-35\"}";
     ensure!(
-        value(&operator, foreign)?.is_none() && value(&operator, age)?.is_none(),
+        sample(&operator, foreign)?.is_none() && sample(&operator, age)?.is_none(),
         "nobody's work group is not listed"
     );
-    world.create("own").await?;
-    world.until_reason("own", "SessionIdle").await?;
+    world.idle("own").await?;
     until_value(&operator, foreign, Some(3.0)).await?;
-    ensure!(value(&operator, age)?.is_some_and(|age| age < 60.0));
-    world.delete("own").await?;
-    world.until_gone("own").await?;
+    ensure!(sample(&operator, age)?.is_some_and(|age| age < 60.0));
+    world.remove("own").await?;
     until_value(&operator, foreign, None).await?;
     until_value(&operator, age, None).await?;
     Ok(())
@@ -222,15 +176,15 @@ async fn foreign_sessions_are_counted_while_the_work_group_is_listed(world: Worl
 
 async fn a_deletion_under_way_grows_older(world: World) -> anyhow::Result<()> {
     let operator = world.operator()?;
-    world.create("stuck").await?;
-    world.until_reason("stuck", "SessionIdle").await?;
+    world.idle("stuck").await?;
     world.emulator.configure(|config| config.ignore_terminate = true);
-    let age = format!("athena_operator_deletion_age_seconds{{namespace=\"{}\"}}", world.namespace);
+    let age = of(&world, "deletion_age_seconds", "");
     until_value(&operator, &age, None).await?;
     world.delete("stuck").await?;
-    until("the deletion has an age", || value(&operator, &age).is_ok_and(|age| age.is_some())).await?;
-    let before = value(&operator, &age)?.context("an age")?;
-    until("it grows", || value(&operator, &age).is_ok_and(|age| age.is_some_and(|age| age > before))).await?;
+    until("the deletion has an age", || sample(&operator, &age).is_ok_and(|age| age.is_some())).await?;
+    let before = sample(&operator, &age)?.context("an age")?;
+    until("it grows", || sample(&operator, &age).is_ok_and(|age| age.is_some_and(|age| age > before)))
+        .await?;
     world.emulator.configure(|config| config.ignore_terminate = false);
     world.until_gone("stuck").await?;
     until_value(&operator, &age, None).await
@@ -243,11 +197,10 @@ async fn a_replica_that_waits_shows_no_objects(world: World) -> anyhow::Result<(
     ];
     let leader = world.operator_with(&[], &election)?;
     let waiting = world.operator_with(&[], &election)?;
-    world.create("led").await?;
-    world.until_reason("led", "SessionIdle").await?;
+    world.idle("led").await?;
     until_value(&leader, IDLE, Some(1.0)).await?;
     let master = "leader_election_master_status{name=\"athena-operator\"}";
-    ensure!(value(&leader, master)? == Some(1.0) && value(&waiting, master)? == Some(0.0));
+    ensure!(sample(&leader, master)? == Some(1.0) && sample(&waiting, master)? == Some(0.0));
     let shown = samples(&waiting)?;
     let gauges = [
         "athena_operator_athenasessions{",
@@ -256,31 +209,24 @@ async fn a_replica_that_waits_shows_no_objects(world: World) -> anyhow::Result<(
         "athena_operator_work_group",
     ];
     ensure!(!shown.keys().any(|sample| gauges.iter().any(|gauge| sample.starts_with(gauge))), "{shown:#?}");
-    ensure!(
-        shown
-            .get("rest_client_requests_total{code=\"200\",method=\"GET\"}")
-            .is_some_and(|count| *count > 0.0),
-        "{shown:#?}"
-    );
+    let requests = shown.get("rest_client_requests_total{code=\"200\",method=\"GET\"}");
+    ensure!(requests.is_some_and(|count| *count > 0.0), "{shown:#?}");
     Ok(())
 }
 
 async fn without_the_right_to_list_a_work_group_ages_unobserved(world: World) -> anyhow::Result<()> {
-    world.emulator.configure(|config| config.deny = vec!["ListSessions".into()]);
+    world.deny(&["ListSessions"]);
     let operator = world.operator()?;
-    world.create("unlisted").await?;
-    world.until_reason("unlisted", "SessionIdle").await?;
+    world.idle("unlisted").await?;
     let age = "athena_operator_work_group_observation_age_seconds{work_group=\"spark-35\"}";
     let denied =
         "athena_operator_athena_calls_total{operation=\"ListSessions\",code=\"AccessDeniedException\"}";
-    until("a list is refused", || value(&operator, denied).is_ok_and(|count| count.is_some())).await?;
-    let before = value(&operator, age)?.context("an age")?;
-    until("it grows by a second", || {
-        value(&operator, age).is_ok_and(|age| age.is_some_and(|age| age > before + 1.0))
-    })
-    .await?;
-    world.emulator.configure(|config| config.deny = vec![]);
+    until("a list is refused", || sample(&operator, denied).is_ok_and(|count| count.is_some())).await?;
+    let before = sample(&operator, age)?.context("an age")?;
+    let grows = || sample(&operator, age).is_ok_and(|age| age.is_some_and(|age| age > before + 1.0));
+    until("it grows by a second", grows).await?;
+    world.deny(&[]);
     let limit = Duration::from_mins(1).as_secs_f64();
-    ensure!(value(&operator, age)?.is_some_and(|age| age < limit));
+    ensure!(sample(&operator, age)?.is_some_and(|age| age < limit));
     Ok(())
 }

@@ -7,10 +7,10 @@ use anyhow::{Context, bail, ensure};
 use athena_operator::api::AthenaSession;
 use environment::{Operator, OperatorOptions, Scope, Stage};
 use kube::Api;
-use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::config::Kubeconfig;
 use serde_json::json;
 
-use crate::harness::{PATIENCE, PAUSE, World, condition, ready_condition, tests, until};
+use crate::harness::{PATIENCE, PAUSE, World, client_config, condition, ready_condition, tests, until};
 
 tests![
     one_commit_converges_and_goes_in_any_order,
@@ -185,12 +185,8 @@ impl Place<'_> {
     }
 
     async fn sessions(&self) -> anyhow::Result<Api<AthenaSession>> {
-        let config = kube::Config::from_custom_kubeconfig(
-            Kubeconfig::read_from(self.stage.kubeconfig())?,
-            &KubeConfigOptions::default(),
-        )
-        .await?;
-        Ok(Api::namespaced(kube::Client::try_from(config)?, NAMESPACE))
+        let kubeconfig = Kubeconfig::read_from(self.stage.kubeconfig())?;
+        Ok(Api::namespaced(kube::Client::try_from(client_config(kubeconfig).await?)?, NAMESPACE))
     }
 }
 

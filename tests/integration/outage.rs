@@ -7,15 +7,16 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
-use athena_emulator::{Call, Change, Config, Emulator, Fault, FaultKind};
-use environment::{Operator, Scope};
+use athena_emulator::{Call, Config, Emulator, Fault, FaultKind};
+use environment::Operator;
+use kube::config::Kubeconfig;
 use serde_json::{Value, json};
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::harness::{World, ready_condition, status, tests, until};
+use crate::harness::{World, failed, fails, failure, has, names, spark, tests, until};
 
 tests![
     athena_away_is_asked_at_a_bounded_rate_and_all_converges_when_it_is_back,
@@ -42,20 +43,12 @@ async fn athena_away_is_asked_at_a_bounded_rate_and_all_converges_when_it_is_bac
     let flags =
         [&format!("--athena-rate={RATE}"), &format!("--athena-burst={BURST}"), "--observe-interval=2s"];
     let _operator = world.operator_with(&flags, &[])?;
-    let names = |what: &str| (0..15).map(|number| format!("{what}-{number}")).collect::<Vec<_>>();
-    let (living, ending, starting) = (names("living"), names("ending"), names("starting"));
-    for name in living.iter().chain(&ending) {
-        world.create(name).await?;
-    }
-    for name in living.iter().chain(&ending) {
-        world.until_reason(name, "SessionIdle").await?;
-    }
+    let (living, ending, starting) = (names("living", 15), names("ending", 15), names("starting", 15));
+    world.all_idle(&[&living[..], &ending].concat()).await?;
 
-    let unavailable =
-        FaultKind::Fail { status: 503, code: "ServiceUnavailable".into(), message: String::new() };
-    world
-        .emulator
-        .set_faults(vec![Fault::new("*", FaultKind::DropBefore).chance(0.5), Fault::new("*", unavailable)]);
+    let lost = Fault::new("*", FaultKind::DropBefore).chance(0.5);
+    let unavailable = Fault::new("*", failure(503, "ServiceUnavailable", ""));
+    world.emulator.set_faults(vec![lost, unavailable]);
     let before = world.emulator.calls().len();
     for name in &starting {
         world.create(name).await?;
@@ -65,13 +58,10 @@ async fn athena_away_is_asked_at_a_bounded_rate_and_all_converges_when_it_is_bac
     }
     tokio::time::sleep(AWAY).await;
     let away = world.emulator.calls().split_off(before);
-    world.emulator.set_faults(vec![]);
+    world.mend();
 
-    ensure!(
-        away.iter().all(|call| !call.outcome.is_ok()) && away.len() >= 60,
-        "{} calls while Athena was away",
-        away.len()
-    );
+    let refused = away.iter().all(|call| !call.outcome.is_ok());
+    ensure!(refused && away.len() >= 60, "{} calls while Athena was away", away.len());
     let mut tries: BTreeMap<String, usize> = BTreeMap::new();
     for call in &away {
         if let Some(whose) = call.token.clone().or(call.session_id.clone()) {
@@ -82,17 +72,10 @@ async fn athena_away_is_asked_at_a_bounded_rate_and_all_converges_when_it_is_bac
     ensure!(tries.len() == starting.len() + ending.len(), "calls were made for {} objects", tries.len());
     ensure!(tries.values().all(|count| (2..=TRIES).contains(count)), "{tries:?}");
 
-    for name in &starting {
-        world.until_reason(name, "SessionIdle").await?;
-    }
-    for name in &ending {
-        world.until_gone(name).await?;
-    }
+    world.until_all(&starting, "SessionIdle").await?;
+    world.until_all_gone(&ending).await?;
     until("only what is wanted lives", || world.live().len() == living.len() + starting.len()).await?;
-    ensure!(
-        world.emulator.sessions().len() == living.len() + ending.len() + starting.len(),
-        "something was started twice"
-    );
+    ensure!(world.emulator.sessions().len() == 3 * 15, "something was started twice");
     let calls = world.emulator.calls();
     let most = (0..calls.len()).map(|first| within_a_second(&calls[first..])).max().unwrap_or_default();
     // What was sent within a second may arrive a little closer together.
@@ -107,32 +90,26 @@ fn within_a_second(calls: &[Call]) -> usize {
 async fn the_api_server_away_is_asked_at_a_bounded_rate_and_all_converges_when_it_is_back(
     world: World,
 ) -> anyhow::Result<()> {
-    let folder = tempfile::tempdir()?;
-    let own = world.stage().operator_kubeconfig(Scope::Namespace(&world.namespace))?;
-    let mut kubeconfig: Value = serde_json::from_str(&std::fs::read_to_string(own)?)?;
-    let server = kubeconfig["clusters"][0]["cluster"]["server"].as_str().context("a server")?;
-    let relay = Relay::start(server.trim_start_matches("https://").to_owned()).await?;
-    kubeconfig["clusters"][0]["cluster"]["server"] = json!(format!("https://127.0.0.1:{}", relay.port));
-    let file = folder.path().join("kubeconfig");
-    std::fs::write(&file, kubeconfig.to_string())?;
-    let operator =
-        world.operator_with(&["--observe-interval=2s"], &[("KUBECONFIG", &file.display().to_string())])?;
-    let names = |what: &str| (0..10).map(|number| format!("{what}-{number}")).collect::<Vec<_>>();
-    let (living, failing, deleted, created) =
-        (names("living"), names("failing"), names("deleted"), names("created"));
+    let kubeconfig = Kubeconfig::read_from(world.stage().kubeconfig())?;
+    let server = kubeconfig.clusters[0].cluster.as_ref().and_then(|cluster| cluster.server.as_deref());
+    let upstream = server.context("a server")?.trim_start_matches("https://").to_owned();
+    let relay = Relay::start(upstream).await?;
+    let (_folder, file) = world.kubeconfig_at(&format!("https://127.0.0.1:{}", relay.port))?;
+    let operator = world.operator_with(&["--observe-interval=2s"], &[("KUBECONFIG", &file)])?;
+    let [living, failing, deleted, created] =
+        ["living", "failing", "deleted", "created"].map(|name| names(name, 10));
+    let before = [&living[..], &failing, &deleted].concat();
+    world.all_idle(&before).await?;
     let mut ids = BTreeMap::new();
-    for name in living.iter().chain(&failing).chain(&deleted) {
-        world.create(name).await?;
-    }
-    for name in living.iter().chain(&failing).chain(&deleted) {
-        let object = world.until_reason(name, "SessionIdle").await?;
-        ids.insert(name.clone(), status(&object).session_id.context("an id")?);
+    for name in before {
+        let id = world.status(&name).await?.session_id.context("an id")?;
+        ids.insert(name, id);
     }
 
     relay.part();
     let before = relay.asked();
     for name in &failing {
-        world.emulator.set_state(&ids[name], Change::State { state: "FAILED".into(), reason: None })?;
+        world.enter(&ids[name], "FAILED")?;
     }
     for name in &deleted {
         world.delete(name).await?;
@@ -144,30 +121,20 @@ async fn the_api_server_away_is_asked_at_a_bounded_rate_and_all_converges_when_i
     let asked = relay.asked() - before;
     ensure!(world.emulator.sessions().len() == ids.len(), "a session was started that could not be recorded");
     // The watch, all events together, and one status for each that has failed: each after 0.5 s at the soonest, then 1, 2, 4 and 8.
-    ensure!(
-        asked >= failing.len() && asked <= (2 + failing.len()) * TRIES,
-        "the API server was asked {asked} times"
-    );
+    let expected = failing.len()..=(2 + failing.len()) * TRIES;
+    ensure!(expected.contains(&asked), "the API server was asked {asked} times");
     ensure!(operator.exit_status().is_none(), "{}", operator.raw_log());
 
     relay.join();
-    for name in &failing {
-        world.until_reason(name, "SessionFailed").await?;
-    }
-    for name in &deleted {
-        world.until_gone(name).await?;
-    }
-    for name in &created {
-        world.until_reason(name, "SessionIdle").await?;
-    }
+    world.until_all(&failing, "SessionFailed").await?;
+    world.until_all_gone(&deleted).await?;
+    world.until_all(&created, "SessionIdle").await?;
     ensure!(world.emulator.sessions().len() == ids.len() + created.len(), "something was started twice");
     ensure!(world.live().len() == living.len() + created.len());
     let ended: Vec<_> =
         world.calls("TerminateSession").into_iter().filter_map(|call| call.session_id).collect();
-    ensure!(
-        deleted.iter().all(|name| ended.contains(&ids[name])) && ended.len() == deleted.len(),
-        "{ended:?}"
-    );
+    let is_ended = |name: &String| ended.contains(&ids[name]);
+    ensure!(deleted.iter().all(is_ended) && ended.len() == deleted.len(), "{ended:?}");
     Ok(())
 }
 
@@ -176,87 +143,63 @@ async fn a_write_that_is_answered_with_404_is_tried_again_as_long_as_the_object_
 ) -> anyhow::Result<()> {
     // Writes of the status: attempt, session, IDLE, cause of the end, end.
     const STATUS: usize = 5;
-    let (proxy, operator, _folder) = world.proxied(vec![], &[]).await?;
-    operator.wait_until_ready()?;
-    let not_found = |verb: &str, resource: &str, after| {
-        let kind = fault_proxy::FaultKind::Fail { code: 404, retry_after: None };
-        fault_proxy::Fault::new(verb, resource, kind).after(after).times(1)
-    };
-    let spec = json!({ "workGroup": "spark-35", "activeDeadlineSeconds": 3 });
+    let (proxy, _operator, _folder) = world.behind_a_proxy().await?;
+    let not_found = |verb: &str, resource: &str, after| fails(verb, resource, 404).after(after).times(1);
+    let spec = spark(json!({ "activeDeadlineSeconds": 3 }));
     for number in 0..STATUS {
         let name = format!("status-{number}");
         proxy.set_faults(vec![not_found("update", "athenasessions/status", u32::try_from(number)?)]);
         world.create_with(&name, spec.clone()).await?;
         world.until_reason(&name, "DeadlineExceeded").await?;
-        world.until(&name, "over", |object| status(object).end_time.is_some()).await?;
-        let failed = proxy
-            .requests()
-            .iter()
-            .filter(|request| request.outcome == fault_proxy::Outcome::Failed(404))
-            .count();
+        world.until_status(&name, "over", |status| status.end_time.is_some()).await?;
+        let failed = failed(&proxy, 404);
         ensure!(failed == number + 1, "{failed} writes were answered with 404");
     }
     for name in ["added", "removed"] {
         proxy.set_faults(vec![not_found("patch", "athenasessions", u32::from(name == "removed"))]);
-        world.create(name).await?;
-        world.until_reason(name, "SessionIdle").await?;
-        world.delete(name).await?;
-        world.until_gone(name).await?;
+        world.idle(name).await?;
+        world.remove(name).await?;
     }
-    ensure!(
-        world.live().is_empty() && world.emulator.sessions().len() == STATUS + 2,
-        "{:?}",
-        world.emulator.sessions()
-    );
+    let sessions = world.emulator.sessions();
+    ensure!(world.live().is_empty() && sessions.len() == STATUS + 2, "{sessions:?}");
     Ok(())
 }
 
-/// The events that tell of missing answers.
-fn unavailable(world: &World) -> anyhow::Result<Vec<Value>> {
-    let events: Value = serde_json::from_str(&world.kubectl(&["get", "events", "-o", "json"])?)?;
-    let events = events["items"].as_array().cloned().unwrap_or_default();
-    Ok(events.into_iter().filter(|event| event["reason"] == "AthenaUnavailable").collect())
-}
+/// The reason of events that tell of missing answers.
+const UNANSWERED: &str = "AthenaUnavailable";
 
 async fn a_start_that_is_not_answered_is_told_in_one_event(world: World) -> anyhow::Result<()> {
-    world.emulator.set_faults(vec![Fault::new("StartSession", FaultKind::DropBefore)]);
+    world.fault("StartSession", FaultKind::DropBefore);
     let _operator = world.operator()?;
     world.create("one").await?;
     until("it is tried again and again", || world.calls("StartSession").len() >= 4).await?;
-    until("it is told", || unavailable(&world).is_ok_and(|events| !events.is_empty())).await?;
-    let events = unavailable(&world)?;
+    world.until_event(UNANSWERED, "").await?;
+    let events = world.events(UNANSWERED)?;
     ensure!(events.len() == 1 && events[0]["count"] == 1, "{events:?}");
-    world.emulator.set_faults(vec![]);
-    world.until_reason("one", "SessionIdle").await?;
+    world.mend();
+    world.until_idle("one").await?;
     Ok(())
 }
 
 async fn a_start_that_is_not_answered_is_told_though_the_status_could_not_be_written(
     world: World,
 ) -> anyhow::Result<()> {
-    world.emulator.set_faults(vec![Fault::new("StartSession", FaultKind::DropBefore)]);
-    let (proxy, operator, _folder) = world.proxied(vec![], &[]).await?;
-    operator.wait_until_ready()?;
+    world.fault("StartSession", FaultKind::DropBefore);
+    let (proxy, _operator, _folder) = world.behind_a_proxy().await?;
     for code in [409, 500] {
         // The second write says why the session does not start yet.
-        let kind = fault_proxy::FaultKind::Fail { code, retry_after: None };
-        proxy.set_faults(vec![
-            fault_proxy::Fault::new("update", "athenasessions/status", kind).after(1).times(1),
-        ]);
+        proxy.set_faults(vec![fails("update", "athenasessions/status", code).after(1).times(1)]);
         let name = format!("after-{code}");
         world.create(&name).await?;
         let tells_of = |event: &Value| event["involvedObject"]["name"] == name.as_str();
-        until("it is told", || unavailable(&world).is_ok_and(|events| events.iter().any(tells_of))).await?;
-        let failed = proxy
-            .requests()
-            .iter()
-            .filter(|request| request.outcome == fault_proxy::Outcome::Failed(code))
-            .count();
+        let told = || world.events(UNANSWERED).is_ok_and(|events| events.iter().any(tells_of));
+        until("it is told", told).await?;
+        let failed = failed(&proxy, code);
         ensure!(failed == 1, "{failed} writes failed with {code}");
     }
-    world.emulator.set_faults(vec![]);
+    world.mend();
     for code in [409, 500] {
-        world.until_reason(&format!("after-{code}"), "SessionIdle").await?;
+        world.until_idle(&format!("after-{code}")).await?;
     }
     Ok(())
 }
@@ -264,21 +207,17 @@ async fn a_start_that_is_not_answered_is_told_though_the_status_could_not_be_wri
 async fn writes_that_conflict_for_ever_are_tried_less_and_less_often(world: World) -> anyhow::Result<()> {
     // After 0.5 to 1 s, then twice as long each time.
     const TRIES: usize = 4;
-    let (proxy, operator, _folder) = world.proxied(vec![], &[]).await?;
-    operator.wait_until_ready()?;
-    let kind = fault_proxy::FaultKind::Fail { code: 409, retry_after: None };
-    proxy.set_faults(vec![fault_proxy::Fault::new("update", "athenasessions/status", kind)]);
+    let (proxy, _operator, _folder) = world.behind_a_proxy().await?;
+    proxy.set_faults(vec![fails("update", "athenasessions/status", 409)]);
     world.create("one").await?;
-    let tries = || {
-        proxy.requests().iter().filter(|request| request.outcome == fault_proxy::Outcome::Failed(409)).count()
-    };
+    let tries = || failed(&proxy, 409);
     until("the first is tried", || tries() > 0).await?;
     let start = Instant::now();
     until("it is tried again and again", || tries() > TRIES).await?;
     let least = Duration::from_millis(500) * ((1 << TRIES) - 1);
     ensure!(start.elapsed() >= least, "{} tries within {:?}", tries(), start.elapsed());
     proxy.set_faults(vec![]);
-    world.until_reason("one", "SessionIdle").await?;
+    world.until_idle("one").await?;
     ensure!(world.calls("StartSession").len() == 1);
     Ok(())
 }
@@ -345,8 +284,7 @@ async fn own_athena(world: &World) -> anyhow::Result<(Emulator, Operator)> {
         Emulator::start(Config { creating: brief, created: brief, terminating: brief, ..Config::default() })
             .await?;
     let operator = world.operator_with(&[], &[("AWS_ENDPOINT_URL_ATHENA", &athena.url())])?;
-    world.create("first").await?;
-    world.until_reason("first", "SessionIdle").await?;
+    world.idle("first").await?;
     Ok((athena, operator))
 }
 
@@ -356,11 +294,7 @@ async fn is_tried(world: &World, name: &str, address: &str) -> anyhow::Result<()
             && message.contains(address)
             && message != "StartSession is to be called"
     };
-    world
-        .until(name, "tried", |object| {
-            ready_condition(object).is_some_and(|ready| ready.reason == "Starting" && told(&ready.message))
-        })
-        .await?;
+    world.until_ready(name, "tried", |ready| ready.reason == "Starting" && told(&ready.message)).await?;
     Ok(())
 }
 
@@ -370,8 +304,7 @@ async fn deleting_after_a_start_that_could_not_be_sent_needs_no_proof(world: Wor
     drop(athena);
     world.create("second").await?;
     is_tried(&world, "second", "").await?;
-    world.delete("second").await?;
-    world.until_gone("second").await?;
+    world.remove("second").await?;
 
     // In the conditions it is a missing answer, and the message says who did not answer.
     world.create("third").await?;
@@ -388,15 +321,5 @@ async fn deleting_after_one_start_that_was_not_answered_and_others_that_were_not
     drop(athena);
     is_tried(&world, "second", "cannot be sent").await?;
     world.delete("second").await?;
-    let object = world
-        .until("second", "waiting", |object| {
-            ready_condition(object).is_some_and(|ready| ready.reason == "Deleting")
-        })
-        .await?;
-    ensure!(
-        ready_condition(&object)
-            .is_some_and(|ready| ready.message.contains("proof that StartSession started no session")),
-        "{object:?}"
-    );
-    Ok(())
+    has(&world.until_told("second", "Deleting").await?, &["proof that StartSession started no session"])
 }

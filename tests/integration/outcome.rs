@@ -1,13 +1,13 @@
 //! What has become of an object: the row of the condition matrix, its attempt, and the calls that Athena got for it.
 
+use std::borrow::Cow;
 use std::fmt;
-use std::time::{Duration, Instant};
 
-use anyhow::{bail, ensure};
+use anyhow::ensure;
 use athena_emulator::{Outcome as Answer, SessionRecord};
 use athena_operator::api::{AthenaSession, EndReason};
 
-use crate::harness::{PATIENCE, World, status};
+use crate::harness::{World, look, status};
 
 /// Rows in the columns of docs/lifecycle.md: reason, Ready, Available, and the condition that is also True.
 pub mod row {
@@ -40,11 +40,11 @@ pub mod row {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outcome {
     /// The row, of [`row`].
-    pub row: String,
+    pub row: Cow<'static, str>,
     /// The attempt: its number, Athena's state, `stopCause`, `endReason`, `restarts`, and how those before it ended. Members that are absent are left out.
-    pub attempt: String,
+    pub attempt: Cow<'static, str>,
     /// Every StartSession and TerminateSession for the object, each with the number of its attempt.
-    pub calls: String,
+    pub calls: Cow<'static, str>,
 }
 
 impl fmt::Display for Outcome {
@@ -53,41 +53,85 @@ impl fmt::Display for Outcome {
     }
 }
 
-/// An outcome of these parts.
-pub fn outcome(row: &str, attempt: &str, calls: &str) -> Outcome {
-    Outcome { row: row.into(), attempt: attempt.into(), calls: calls.into() }
+/// Makes an outcome of these parts.
+pub const fn outcome(row: &'static str, attempt: &'static str, calls: &'static str) -> Outcome {
+    Outcome { row: Cow::Borrowed(row), attempt: Cow::Borrowed(attempt), calls: Cow::Borrowed(calls) }
 }
+
+/// The calls for a session that was started and not ended.
+pub const STARTED: &str = "start 0";
+/// The calls for a session that was started and ended.
+pub const ENDED: &str = "start 0, terminate 0";
+
+pub const CREATING: Outcome = outcome(row::CREATING, "attempt 0, CREATING", STARTED);
+pub const IDLE: Outcome = outcome(row::IDLE, "attempt 0, IDLE", STARTED);
+pub const BUSY: Outcome = outcome(row::BUSY, "attempt 0, BUSY", STARTED);
+pub const FAILED: Outcome = outcome(row::FAILED, "attempt 0, FAILED, endReason SessionFailed", STARTED);
+pub const INVALID: Outcome = outcome(row::INVALID, "attempt 0, endReason InvalidRequest", "");
+pub const LATE: Outcome = outcome(
+    row::LATE,
+    "attempt 0, TERMINATED, stopCause StartupDeadline, endReason StartupDeadlineExceeded",
+    ENDED,
+);
+pub const EXCEEDED: Outcome = outcome(
+    row::EXCEEDED,
+    "attempt 0, TERMINATED, stopCause ActiveDeadline, endReason DeadlineExceeded",
+    ENDED,
+);
+pub const SUSPENDED: Outcome =
+    outcome(row::SUSPENDED, "attempt 0, TERMINATED, stopCause Suspended, endReason Suspended", ENDED);
+/// Suspended before there was an attempt.
+pub const NEVER_STARTED: Outcome = outcome(row::SUSPENDED, "none", "");
+/// Suspended after its session has failed.
+pub const FAILED_AND_SUSPENDED: Outcome =
+    outcome(row::SUSPENDED, "attempt 0, FAILED, stopCause Suspended, endReason SessionFailed", STARTED);
+/// Resumed after it was suspended.
+pub const RESUMED: Outcome =
+    outcome(row::IDLE, "attempt 1, IDLE, after Suspended", "start 0, terminate 0, start 1");
+/// Resumed after its session has failed.
+pub const RESUMED_AFTER_FAILURE: Outcome =
+    outcome(row::IDLE, "attempt 1, IDLE, after SessionFailed", "start 0, start 1");
+/// Restarted after its session has failed.
+pub const RESTARTED: Outcome =
+    outcome(row::IDLE, "attempt 1, IDLE, restarts 1, after SessionFailed", "start 0, start 1");
+/// Gone, and its session ended.
+pub const GONE: Outcome = outcome(row::GONE, "", ENDED);
+/// Gone, and its session left as it was.
+pub const GONE_ALONE: Outcome = outcome(row::GONE, "", STARTED);
+/// Gone without having called anything.
+pub const GONE_UNSTARTED: Outcome = outcome(row::GONE, "", "");
 
 impl World {
     /// What has become of the object `name` that was created with `uid`.
     pub async fn outcome(&self, name: &str, uid: &str) -> anyhow::Result<Outcome> {
         let object = self.sessions.get_opt(name).await?;
         let Some(object) = object.filter(|object| object.metadata.uid.as_deref() == Some(uid)) else {
-            return Ok(outcome(row::GONE, "", &self.calls_of(uid)));
+            return Ok(Outcome { calls: self.calls_of(uid).into(), ..GONE });
         };
         self.check_end_time(&object)?;
-        Ok(Outcome { row: row_of(&object)?, attempt: attempt_of(&object), calls: self.calls_of(uid) })
+        self.check_attempt(&object, uid)?;
+        let (row, attempt) = (row_of(&object)?.into(), attempt_of(&object).into());
+        Ok(Outcome { row, attempt, calls: self.calls_of(uid).into() })
     }
 
     /// Waits until the outcome is as wanted.
-    pub async fn until_outcome(
+    pub async fn until_outcome(&self, name: &str, uid: &str, wanted: &Outcome) -> anyhow::Result<()> {
+        self.until_found(name, uid, &wanted.to_string(), |found| found == wanted).await
+    }
+
+    /// Waits until the outcome is as `wanted` says.
+    pub async fn until_found(
         &self,
         name: &str,
         uid: &str,
+        what: &str,
         wanted: impl Fn(&Outcome) -> bool,
-        what: &Outcome,
     ) -> anyhow::Result<()> {
-        let start = Instant::now();
-        loop {
+        let seen = async || {
             let found = self.outcome(name, uid).await?;
-            if wanted(&found) {
-                return Ok(());
-            }
-            if start.elapsed() > PATIENCE {
-                bail!("{name}\n  is {found}\n  not {what}");
-            }
-            tokio::time::sleep(Duration::from_millis(40)).await;
-        }
+            anyhow::Ok(if wanted(&found) { Ok(()) } else { Err(found) })
+        };
+        look(&format!("{name} is {what}"), seen).await
     }
 
     /// The sessions that were started for an object, oldest first.
@@ -126,6 +170,24 @@ impl World {
             }
         }
         calls.join(", ")
+    }
+
+    /// The recorded session is that of the attempt's token, those before it are numbered, and no two live.
+    fn check_attempt(&self, object: &AthenaSession, uid: &str) -> anyhow::Result<()> {
+        let (status, sessions) = (status(object), self.sessions_of(uid));
+        let number = status.attempt.unwrap_or_default();
+        let recorded =
+            sessions.iter().find(|session| Some(&session.session_id) == status.session_id.as_ref());
+        let token = recorded.map(|session| number_in(session.token.as_deref(), uid));
+        ensure!(token.is_none_or(|token| token == u32::try_from(number).ok()), "{status:?}: {sessions:?}");
+        let before: Vec<_> =
+            status.previous_attempts.iter().flatten().map(|attempt| attempt.attempt).collect();
+        ensure!(
+            (0..number).rev().zip(before.iter().rev()).all(|(number, before)| number == *before),
+            "{before:?}"
+        );
+        ensure!(sessions.iter().filter(|session| session.live).count() <= 1, "{sessions:?}");
+        Ok(())
     }
 
     /// `endTime` is there when the attempt is over, and is Athena's.

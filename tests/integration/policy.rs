@@ -7,7 +7,7 @@ use kube::api::{Patch, PatchParams, PostParams};
 use kube::core::Status;
 use serde_json::{Value, json};
 
-use crate::harness::{PATIENCE, PAUSE, World, status, tests, until};
+use crate::harness::{PATIENCE, PAUSE, World, spark, tests, until};
 use crate::helm::apply_template;
 
 tests![
@@ -121,8 +121,7 @@ async fn what_no_rule_allows_is_refused_and_no_call_is_made(world: World) -> any
         .create(&PostParams { dry_run: true, ..PostParams::default() }, &serde_json::from_value(least)?)
         .await?;
 
-    world.create_with("allowed", allowed).await?;
-    world.until_reason("allowed", "SessionIdle").await?;
+    world.idle_with("allowed", allowed).await?;
     ensure!(world.calls("StartSession").len() == 1, "{:?}", world.calls("StartSession"));
     Ok(())
 }
@@ -141,16 +140,14 @@ async fn an_object_that_is_older_than_the_rules_can_be_suspended_and_deleted_but
     world: World,
 ) -> anyhow::Result<()> {
     let _operator = world.operator()?;
-    world.create("older").await?;
-    world.until_reason("older", "SessionIdle").await?;
+    world.idle("older").await?;
     enforce(&world, &json!([{ "namespaces": [world.namespace], "workGroups": ["pyspark-3"] }])).await?;
-    world.patch("older", json!({ "spec": { "suspend": true } })).await?;
+    world.set("older", json!({ "suspend": true })).await?;
     until("its session has ended", || world.live().is_empty()).await?;
-    world.until("older", "suspended", |object| status(object).end_time.is_some()).await?;
-    let refusal = refusal(world.patch("older", json!({ "spec": { "suspend": false } })).await)?;
+    world.until_status("older", "suspended", |status| status.end_time.is_some()).await?;
+    let refusal = refusal(world.set("older", json!({ "suspend": false })).await)?;
     ensure!(refusal.message.contains("`spec.workGroup` must "), "{refusal:?}");
-    world.delete("older").await?;
-    world.until_gone("older").await?;
+    world.remove("older").await?;
     ensure!(world.calls("StartSession").len() == 1, "{:?}", world.calls("StartSession"));
     Ok(())
 }
@@ -181,11 +178,11 @@ fn rule(world: &World, more: Value) -> Value {
     rule
 }
 
-/// Fails unless the policy refuses with this field, and says that an administrator may have to do it.
+/// Fails unless the policy refuses with this field, and says that may need an administrator it.
 fn ensure_refused(asked: anyhow::Result<AthenaSession>, must: &str) -> anyhow::Result<()> {
     let refusal = refusal(asked)?;
     ensure!(
-        refusal.message.contains(must) && refusal.message.contains("an administrator may have to do it"),
+        refusal.message.contains(must) && refusal.message.contains("may need an administrator it"),
         "{refusal:?}"
     );
     Ok(())
@@ -203,7 +200,7 @@ async fn dpus_are_bounded(world: World) -> anyhow::Result<()> {
         let object = serde_json::from_value(object("tried", &spec))?;
         Ok(world.sessions.create(&PostParams { dry_run: true, ..PostParams::default() }, &object).await?)
     };
-    let asking = |dpus: Option<i32>| json!({ "workGroup": "spark-35", "engineConfiguration": { "maxConcurrentDpus": dpus } });
+    let asking = |dpus: Option<i32>| spark(json!({ "engineConfiguration": { "maxConcurrentDpus": dpus } }));
     enforce(&world, &json!([rule(&world, json!({ "maxConcurrentDpus": 20 }))])).await?;
     create(asking(Some(20))).await?;
     for spec in [asking(Some(21)), asking(None), json!({ "workGroup": "spark-35" })] {
@@ -231,18 +228,17 @@ async fn retain_is_refused_wherever_it_is_turned_on(world: World) -> anyhow::Res
     let [users, administrator] =
         [world.sessions_of_user("dave", &[]).await?, world.sessions_of_user("carol", &[]).await?];
     for suspend in [false, true] {
-        let spec = json!({ "workGroup": "spark-35", "deletionPolicy": "Retain", "suspend": suspend });
+        let spec = spark(json!({ "deletionPolicy": "Retain", "suspend": suspend }));
         let created =
             users.create(&PostParams::default(), &serde_json::from_value(object("kept", &spec))?).await;
         ensure_refused(created.map_err(Into::into), NO_RETAIN)?;
     }
     for name in ["live", "suspended", "deleting"] {
-        world.create(name).await?;
-        world.until_reason(name, "SessionIdle").await?;
+        world.idle(name).await?;
     }
     patch_as(&users, "suspended", &json!({ "spec": { "suspend": true } })).await?;
     world.until_reason("suspended", "Suspended").await?;
-    world.emulator.configure(|config| config.deny = vec!["TerminateSession".into()]);
+    world.deny(&["TerminateSession"]);
     world.delete("deleting").await?;
     world.until_reason("deleting", "Deleting").await?;
 
@@ -275,8 +271,7 @@ async fn an_object_that_is_older_than_the_rules_and_retained_can_be_edited_and_d
     world: World,
 ) -> anyhow::Result<()> {
     let _operator = world.operator()?;
-    world.create_with("older", json!({ "workGroup": "spark-35", "deletionPolicy": "Retain" })).await?;
-    world.until_reason("older", "SessionIdle").await?;
+    world.idle_with("older", spark(json!({ "deletionPolicy": "Retain" }))).await?;
     enforce(&world, &json!([rule(&world, json!({}))])).await?;
     let users = world.sessions_of_user("dave", &[]).await?;
     patch_as(
@@ -296,7 +291,7 @@ async fn an_object_that_is_older_than_the_rules_and_retained_can_be_edited_and_d
     ensure!(world.live().len() == 1 && world.calls("TerminateSession").is_empty(), "{:?}", world.live());
 
     // Once it is turned off, it is off.
-    let kept = json!({ "workGroup": "spark-35", "deletionPolicy": "Retain", "suspend": true });
+    let kept = spark(json!({ "deletionPolicy": "Retain", "suspend": true }));
     enforce(&world, &json!([rule(&world, json!({ "allowRetain": true }))])).await?;
     eventually("Retain is allowed", || async { world.create_with("again", kept.clone()).await.is_ok() })
         .await?;
@@ -319,12 +314,11 @@ async fn the_operators_finalizer_stays_until_the_operator_removes_it(world: Worl
     let [users, administrator] =
         [world.sessions_of_user("dave", &[]).await?, world.sessions_of_user("carol", &[]).await?];
     for name in ["live", "deleting", "freed"] {
-        world.create(name).await?;
-        world.until_reason(name, "SessionIdle").await?;
+        world.idle(name).await?;
     }
     let other = json!({ "metadata": { "finalizers": [FINALIZER, "example.org/held"] } });
     patch_as(&users, "live", &other).await?;
-    world.emulator.configure(|config| config.deny = vec!["TerminateSession".into()]);
+    world.deny(&["TerminateSession"]);
     for name in ["deleting", "freed"] {
         world.delete(name).await?;
         world.until_reason(name, "Deleting").await?;
@@ -375,10 +369,9 @@ async fn the_operators_finalizer_stays_until_the_operator_removes_it(world: Worl
         .context("a finalizer of another")?;
     patch_as(&administrator, "freed", &json!({ "metadata": { "finalizers": null } })).await?;
     world.until_gone("freed").await?;
-    world.emulator.configure(|config| config.deny = Vec::new());
+    world.deny(&[]);
     world.until_gone("deleting").await?;
-    world.delete("live").await?;
-    world.until_gone("live").await
+    world.remove("live").await
 }
 
 async fn those_whom_a_rule_exempts_may_retain_a_session(world: World) -> anyhow::Result<()> {
@@ -396,10 +389,8 @@ async fn those_whom_a_rule_exempts_may_retain_a_session(world: World) -> anyhow:
         (&format!("system:serviceaccount:{}:athena-operator", world.namespace), vec![], false),
     ] {
         let api = world.sessions_of_user(user, &groups).await?;
-        let mut kept: AthenaSession = serde_json::from_value(object(
-            "kept",
-            &json!({ "workGroup": "spark-35", "deletionPolicy": "Retain" }),
-        ))?;
+        let mut kept: AthenaSession =
+            serde_json::from_value(object("kept", &spark(json!({ "deletionPolicy": "Retain" }))))?;
         kept.metadata.finalizers = Some(vec![FINALIZER.to_owned()]);
         kept.spec.suspend = true;
         let created = api.create(&PostParams::default(), &kept).await;
@@ -411,14 +402,13 @@ async fn those_whom_a_rule_exempts_may_retain_a_session(world: World) -> anyhow:
         patch_as(&api, "kept", &json!({ "metadata": { "finalizers": null } }))
             .await
             .context(user.to_owned())?;
-        world.delete("kept").await?;
-        world.until_gone("kept").await?;
+        world.remove("kept").await?;
     }
     Ok(())
 }
 
 async fn without_a_rule_everybody_or_nobody_may_retain_a_session(world: World) -> anyhow::Result<()> {
-    world.create_with("older", json!({ "workGroup": "spark-35", "suspend": true })).await?;
+    world.create_with("older", spark(json!({ "suspend": true }))).await?;
     patch_as(&world.sessions, "older", &json!({ "metadata": { "finalizers": [FINALIZER] } })).await?;
     let rules = json!([{ "namespaces": ["somewhere-else"], "workGroups": ["*"], "allowRetain": true }]);
     enforce(&world, &rules).await?;
@@ -446,10 +436,9 @@ async fn a_namespace_with_a_policy_goes(world: World) -> anyhow::Result<()> {
         json!({ "namespaceOverride": "athena-operator", "policy": { "rules": [rule(&world, json!({}))] } }),
     )
     .await?;
-    world.create("ended").await?;
-    world.until_reason("ended", "SessionIdle").await?;
+    world.idle("ended").await?;
     // The garbage collector adds a finalizer of its own and removes it, beside the operator's.
-    world.create_with("foreground", json!({ "workGroup": "spark-35", "suspend": true })).await?;
+    world.create_with("foreground", spark(json!({ "suspend": true }))).await?;
     world.sessions.delete("foreground", &kube::api::DeleteParams::foreground()).await?;
     world.until_gone("foreground").await?;
     crate::deletion::until_namespace_gone(&world).await?;

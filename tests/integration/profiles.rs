@@ -6,13 +6,12 @@ use std::time::Duration;
 
 use anyhow::ensure;
 use athena_emulator::Credential;
-use athena_operator::api::AthenaSession;
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
-use crate::credentials::{NO_KEYS, Profile, accept, credential, issue, refused, under_pod_identity};
-use crate::harness::{World, condition, ready_condition, tests};
+use crate::credentials::{Source, accept, credential, issue, refused};
+use crate::harness::{World, condition, has, tests};
 use crate::settings::{CANARY, ended};
 
 tests![
@@ -42,15 +41,11 @@ async fn a_wrong_value_of_a_profile_is_refused_at_the_start(world: World) -> any
         let key = line.split(' ').next().unwrap_or_default();
         let sentence =
             format!("cannot use the AWS profile: `{key}` of profile spark in {} {problem}", file.display());
-        ensure!(
-            output.status.code() == Some(1) && printed.contains(&sentence) && !printed.contains(CANARY),
-            "{line}: {printed}"
-        );
+        has(&printed, &[&sentence])?;
+        ensure!(output.status.code() == Some(1) && !printed.contains(CANARY), "{line}: {printed}");
     }
-    std::fs::write(
-        &file,
-        "[profile spark]\nmax_attempts =\nretry_mode =\nregion =\nendpoint_url =\n[profile other]\nmax_attempts = 0\n",
-    )?;
+    let empty = "[profile spark]\nmax_attempts =\nretry_mode =\nregion =\nendpoint_url =\n";
+    std::fs::write(&file, format!("{empty}[profile other]\nmax_attempts = 0\n"))?;
     let (output, printed) = ended(&world, &check, &env)?;
     ensure!(output.status.success(), "{printed}");
     Ok(())
@@ -60,17 +55,15 @@ async fn a_profile_that_becomes_wrong_while_the_operator_runs_is_reported_and_he
     world: World,
 ) -> anyhow::Result<()> {
     accept(&world, &["one"]);
-    let profile = Profile::with("one")?;
-    let _operator = profile.operator(&world)?;
+    let profile = Source::profile("one")?;
+    let _operator = profile.operator(&world, &[])?;
     for (number, lines) in
         ["max_attempts = 0", "aws_session_token = canary\u{7}-value"].into_iter().enumerate()
     {
         let (good, next) = (format!("good-{number}"), format!("next-{number}"));
-        world.create(&good).await?;
-        world.until_reason(&good, "SessionIdle").await?;
-        profile.write_lines(&format!(
-            "aws_access_key_id = {next}\naws_secret_access_key = secret-of-{next}\n{lines}"
-        ))?;
+        world.idle(&good).await?;
+        let keys = format!("aws_access_key_id = {next}\naws_secret_access_key = secret-of-{next}");
+        profile.write("credentials", &format!("[spark]\n{keys}\n{lines}\n"))?;
         // What was used so far is not accepted any more, so that the file is read again.
         world.emulator.configure(|config| {
             config.credentials = vec![Credential { expired: true, ..credential("one") }, credential(&next)]
@@ -80,20 +73,16 @@ async fn a_profile_that_becomes_wrong_while_the_operator_runs_is_reported_and_he
         let key = lines.split(' ').next().unwrap_or_default();
         let sentence = format!(
             "the operator's AWS credentials cannot be used: `{key}` of profile spark in {} ",
-            profile.file().display()
+            profile.path("credentials").display()
         );
-        let is_told = |object: &AthenaSession| {
-            condition(object, "Reconciling").is_some_and(|told| told.message.contains(&sentence))
-        };
-        let object = world.until(&name, "told what is wrong", is_told).await?;
-        ensure!(
-            ready_condition(&object).is_some_and(|ready| ready.reason == "CredentialsInvalid"),
-            "{object:?}"
-        );
+        let told = world.until_ready(&name, &sentence, |ready| ready.message.contains(&sentence)).await?;
+        ensure!(told.reason == "CredentialsInvalid", "{told:?}");
+        let object = world.sessions.get(&name).await?;
+        ensure!(condition(&object, "Reconciling").is_some(), "{object:?}");
         ensure!(!serde_json::to_string(&object)?.contains("canary"), "{object:?}");
         accept(&world, &["one"]);
-        profile.write("one")?;
-        world.until_reason(&name, "SessionIdle").await?;
+        profile.write_profile("one")?;
+        world.until_idle(&name).await?;
     }
     Ok(())
 }
@@ -101,19 +90,14 @@ async fn a_profile_that_becomes_wrong_while_the_operator_runs_is_reported_and_he
 async fn a_key_of_pod_identity_that_cannot_be_sent_is_reported_and_heals(world: World) -> anyhow::Result<()> {
     for (number, wrong) in ["one\n", "oné"].into_iter().enumerate() {
         issue(&world, wrong, Duration::from_hours(6));
-        let (operator, _folder) = under_pod_identity(&world, "pod")?;
+        let source = Source::pod_identity(&world, "pod")?;
+        let operator = source.operator(&world, &[])?;
         let name = format!("pod-{number}");
         world.create(&name).await?;
-        let told = refused(&world, &name, "CredentialsInvalid").await?;
-        ensure!(
-            told.message.contains(
-                "the operator's AWS credentials cannot be used: the access key id that was issued "
-            ),
-            "{}",
-            told.message
-        );
+        let sentence = "the operator's AWS credentials cannot be used: the access key id that was issued ";
+        refused(&world, &name, "CredentialsInvalid", &[sentence]).await?;
         issue(&world, "one", Duration::from_hours(6));
-        world.until_reason(&name, "SessionIdle").await?;
+        world.until_idle(&name).await?;
         drop(operator);
     }
     Ok(())
@@ -123,35 +107,18 @@ async fn a_key_that_cannot_sign_the_call_for_another_is_reported_and_heals(
     world: World,
 ) -> anyhow::Result<()> {
     issue(&world, "one\n", Duration::from_hours(6));
-    let folder = tempfile::tempdir()?;
-    let (config, token) = (folder.path().join("config"), folder.path().join("token"));
-    std::fs::write(&token, "pod")?;
-    let profile = "[profile spark]\ncredential_source = EcsContainer\nrole_arn = arn:aws:iam::000000000000:role/spark\n";
-    std::fs::write(&config, profile)?;
-    let (url, none) = (
-        format!("{}/v1/credentials", world.emulator.url()),
-        folder.path().join("none").display().to_string(),
-    );
-    let (config, token) = (config.display().to_string(), token.display().to_string());
-    let env = [
-        ("AWS_CONFIG_FILE", config.as_str()),
-        ("AWS_SHARED_CREDENTIALS_FILE", &none),
-        ("AWS_PROFILE", "spark"),
-        ("AWS_CONTAINER_CREDENTIALS_FULL_URI", &url),
-        ("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", &token),
-    ];
-    let _operator = world.operator_with(&[], &[&NO_KEYS[..], &env].concat())?;
+    let source = Source::pod_identity(&world, "pod")?.variable("AWS_PROFILE", "spark");
+    let source = source.file("AWS_CONFIG_FILE", "config");
+    let profile = "[profile spark]\ncredential_source = EcsContainer\n";
+    source.write("config", &format!("{profile}role_arn = arn:aws:iam::000000000000:role/spark\n"))?;
+    let _operator = source.operator(&world, &[])?;
     world.create("chain").await?;
-    let told = refused(&world, "chain", "CredentialsInvalid").await?;
-    ensure!(
-        told.message.contains("cannot be used: the access key id that was issued ends in a newline"),
-        "{}",
-        told.message
-    );
+    let sentence = "cannot be used: the access key id that was issued ends in a newline";
+    refused(&world, "chain", "CredentialsInvalid", &[sentence]).await?;
     // Without a role to assume, the credentials of the container are used as they are.
     issue(&world, "one", Duration::from_hours(6));
-    std::fs::write(&config, "[profile spark]\ncredential_source = EcsContainer\n")?;
-    world.until_reason("chain", "SessionIdle").await?;
+    source.write("config", profile)?;
+    world.until_idle("chain").await?;
     Ok(())
 }
 
@@ -195,24 +162,14 @@ async fn a_role_of_the_instances_metadata_that_ends_in_a_newline_is_reported_and
     issue(&world, "one", Duration::from_hours(6));
     let role = Arc::new(Mutex::new("spark\n".to_owned()));
     let url = metadata(role.clone()).await?;
-    let folder = tempfile::tempdir()?;
-    let none = folder.path().join("none").display().to_string();
-    let env = [
-        ("AWS_EC2_METADATA_DISABLED", "false"),
-        ("AWS_EC2_METADATA_SERVICE_ENDPOINT", url.as_str()),
-        ("AWS_CONFIG_FILE", &none),
-        ("AWS_SHARED_CREDENTIALS_FILE", &none),
-    ];
-    let _operator = world.operator_with(&[], &[&NO_KEYS[..], &env].concat())?;
+    let source = Source::new()?.variable("AWS_EC2_METADATA_DISABLED", "false");
+    let source = source.variable("AWS_EC2_METADATA_SERVICE_ENDPOINT", &url);
+    let _operator = source.operator(&world, &[])?;
     world.create("instance").await?;
-    let told = refused(&world, "instance", "CredentialsInvalid").await?;
-    ensure!(
-        told.message.contains("the name of the role in the instance's metadata ends in a newline"),
-        "{}",
-        told.message
-    );
+    let sentence = "the name of the role in the instance's metadata ends in a newline";
+    refused(&world, "instance", "CredentialsInvalid", &[sentence]).await?;
     *role.lock().map_err(|_| anyhow::anyhow!("poisoned"))? = "spark".into();
-    world.until_reason("instance", "SessionIdle").await?;
+    world.until_idle("instance").await?;
     Ok(())
 }
 
@@ -220,12 +177,14 @@ async fn a_token_of_pod_identity_that_ends_in_a_newline_is_reported_and_heals(
     world: World,
 ) -> anyhow::Result<()> {
     issue(&world, "one", Duration::from_hours(6));
-    let (_operator, folder) = under_pod_identity(&world, "canary-value\n")?;
+    let source = Source::pod_identity(&world, "canary-value\n")?;
+    let _operator = source.operator(&world, &[])?;
     world.create("pod").await?;
-    let told = refused(&world, "pod", "CredentialsInvalid").await?;
     let sentence = "token (AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE) ends in a newline";
-    ensure!(told.message.contains(sentence) && !told.message.contains(CANARY), "{}", told.message);
-    std::fs::write(folder.path().join("token"), "pod")?;
-    world.until_reason("pod", "SessionIdle").await?;
+    refused(&world, "pod", "CredentialsInvalid", &[sentence]).await?;
+    let shown = serde_json::to_string(&world.status("pod").await?)?;
+    ensure!(!shown.contains(CANARY), "{shown}");
+    source.write("token", "pod")?;
+    world.until_idle("pod").await?;
     Ok(())
 }

@@ -36,8 +36,7 @@ async fn a_name_with_a_hash_of_the_file_makes_another_session_of_an_edit(world: 
     ensure!(second != first, "an edit of an immutable field leads to the same name");
     ensure!(world.live().len() == 2, "the former session goes when its object is pruned, and no sooner");
     // As every tool prunes what its source has no more.
-    world.delete(&first).await?;
-    world.until_gone(&first).await?;
+    world.remove(&first).await?;
     ensure!(world.live().len() == 1 && world.calls("StartSession").len() == 2);
     Ok(())
 }
@@ -53,6 +52,6 @@ async fn apply(world: &World, folder: &Path) -> anyhow::Result<String> {
     );
     let name = objects[0]["metadata"]["name"].as_str().context("no name")?.to_owned();
     world.kubectl(&["apply", "-k", &folder])?;
-    world.until_reason(&name, "SessionIdle").await?;
+    world.until_idle(&name).await?;
     Ok(name)
 }

@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use anyhow::ensure;
-use athena_emulator::{Change, Fault, FaultKind, TokenMismatch};
+use athena_emulator::TokenMismatch::{IdempotentParameterMismatch, SessionAlreadyExists};
+use athena_emulator::{Fault, FaultKind, WorkGroup};
 use serde_json::json;
 
-use crate::harness::{World, condition, ready_condition, status, tests, until};
+use crate::harness::{World, condition, failure, has, is, spark, status, tests};
 
 tests![
     a_request_that_is_refused_for_good_is_stalled_and_not_sent_again,
@@ -14,7 +15,8 @@ tests![
     throttling_and_server_errors_are_ridden_out,
     denied_access_heals_by_itself,
     a_missing_work_group_is_in_progress_and_heals,
-    a_work_group_that_is_not_spark_says_so,
+    a_work_group_that_cannot_take_the_session_is_told_without_a_start,
+    without_the_right_to_read_work_groups_the_call_tells,
     a_used_token_is_stalled_and_no_second_session_starts,
     an_unknown_state_is_mirrored_as_it_is,
     a_failed_session_is_stalled_with_athenas_reason,
@@ -23,41 +25,31 @@ tests![
     a_session_that_failed_while_the_operator_was_away_is_noticed,
 ];
 
-fn refuse(world: &World, operation: &str, code: &str, message: &str) {
-    let kind = FaultKind::Fail { status: 400, code: code.into(), message: message.into() };
-    world.emulator.set_faults(vec![Fault::new(operation, kind)]);
+fn refuse(world: &World, code: &str, message: &str) {
+    world.fault("StartSession", failure(400, code, message));
 }
 
 async fn a_request_that_is_refused_for_good_is_stalled_and_not_sent_again(
     world: World,
 ) -> anyhow::Result<()> {
-    refuse(
-        &world,
-        "StartSession",
-        "InvalidRequestException",
-        "1 validation error detected: Value at 'x' failed to satisfy constraint",
-    );
+    let text = "1 validation error detected: Value at 'x' failed to satisfy constraint";
+    refuse(&world, "InvalidRequestException", text);
     let operator = world.operator()?;
     world.create("rejected").await?;
     let object = world.until_reason("rejected", "InvalidRequest").await?;
     ensure!(condition(&object, "Stalled").is_some_and(|stalled| stalled.message.contains("Value at 'x'")));
     ensure!(condition(&object, "Reconciling").is_none());
-    until("the event carries the request id", || {
-        world.kubectl(&["events"]).is_ok_and(|events| events.contains("AWS request id"))
-    })
-    .await?;
+    world.until_event("InvalidRequest", "AWS request id").await?;
 
-    world.create_with("other", json!({ "workGroup": "spark-35" })).await?;
+    world.create("other").await?;
     world.until_reason("other", "InvalidRequest").await?;
     ensure!(world.calls("StartSession").len() == 2);
     drop(operator);
     let _operator = world.operator()?;
-    world.emulator.set_faults(vec![]);
-    world.create("third").await?;
-    world.until_reason("third", "SessionIdle").await?;
+    world.mend();
+    world.idle("third").await?;
     ensure!(world.calls("StartSession").len() == 3, "a rejected request was sent again after a restart");
-    world.delete("rejected").await?;
-    world.until_gone("rejected").await
+    world.remove("rejected").await
 }
 
 async fn a_quota_is_waited_for(world: World) -> anyhow::Result<()> {
@@ -67,14 +59,13 @@ async fn a_quota_is_waited_for(world: World) -> anyhow::Result<()> {
     let object = world.until_reason("queued", "QuotaExceeded").await?;
     ensure!(condition(&object, "Reconciling").is_some() && condition(&object, "Stalled").is_none());
     world.emulator.configure(|config| config.max_sessions = None);
-    world.until_reason("queued", "SessionIdle").await?;
+    world.until_idle("queued").await?;
     ensure!(world.emulator.sessions().len() == 1);
     Ok(())
 }
 
 async fn throttling_and_server_errors_are_ridden_out(world: World) -> anyhow::Result<()> {
-    let failed =
-        FaultKind::Fail { status: 500, code: "InternalServerException".into(), message: "try again".into() };
+    let failed = failure(500, "InternalServerException", "try again");
     world.emulator.set_faults(vec![
         Fault::new("StartSession", FaultKind::Throttle).times(1),
         Fault::new("StartSession", failed.clone()).times(1),
@@ -83,23 +74,21 @@ async fn throttling_and_server_errors_are_ridden_out(world: World) -> anyhow::Re
         Fault::new("GetSessionStatus", FaultKind::DropBefore).times(2),
     ]);
     let _operator = world.operator()?;
-    world.create("patient").await?;
-    world.until_reason("patient", "SessionIdle").await?;
+    world.idle("patient").await?;
     ensure!(world.emulator.sessions().len() == 1);
     Ok(())
 }
 
 async fn denied_access_heals_by_itself(world: World) -> anyhow::Result<()> {
-    world.emulator.configure(|config| config.deny = vec!["StartSession".into()]);
+    world.deny(&["StartSession"]);
     let _operator = world.operator()?;
     world.create("denied").await?;
     let object = world.until_reason("denied", "AccessDenied").await?;
     ensure!(
-        condition(&object, "Reconciling")
-            .is_some_and(|condition| condition.message.contains("athena:StartSession"))
+        condition(&object, "Reconciling").is_some_and(|told| told.message.contains("athena:StartSession"))
     );
-    world.emulator.configure(|config| config.deny.clear());
-    world.until_reason("denied", "SessionIdle").await?;
+    world.deny(&[]);
+    world.until_idle("denied").await?;
     Ok(())
 }
 
@@ -107,91 +96,90 @@ async fn a_missing_work_group_is_in_progress_and_heals(world: World) -> anyhow::
     let _operator = world.operator()?;
     world.create_with("early", json!({ "workGroup": "to-come" })).await?;
     let object = world.until_reason("early", "WorkGroupNotFound").await?;
-    ensure!(ready_condition(&object).is_some_and(|ready| ready.status == "Unknown"));
+    ensure!(is(&object, "Ready", "Unknown"));
     world.emulator.configure(|config| {
-        let group =
-            athena_emulator::WorkGroup { name: "to-come".into(), ..athena_emulator::WorkGroup::default() };
-        config.work_groups.push(group);
+        config.work_groups.push(WorkGroup { name: "to-come".into(), ..WorkGroup::default() });
     });
-    world.until_reason("early", "SessionIdle").await?;
+    world.until_idle("early").await?;
     Ok(())
 }
 
-async fn a_work_group_that_is_not_spark_says_so(world: World) -> anyhow::Result<()> {
+async fn a_work_group_that_cannot_take_the_session_is_told_without_a_start(
+    world: World,
+) -> anyhow::Result<()> {
+    let _operator = world.operator()?;
+    let properties = spark(json!({ "engineConfiguration": { "sparkProperties": { "spark.x": "1" } } }));
+    let logging = json!({ "workGroup": "pyspark-3", "monitoringConfiguration": { "managedLoggingConfiguration": { "enabled": true } } });
+    for (name, spec, reason, part) in [
+        ("missing", json!({ "workGroup": "nowhere" }), "WorkGroupNotFound", "not found"),
+        ("disabled", json!({ "workGroup": "disabled" }), "WorkGroupDisabled", "workGroup"),
+        ("sql", json!({ "workGroup": "sql" }), "WorkGroupNotSpark", "Athena engine version 3"),
+        ("properties", properties, "InvalidRequest", "spec.engineConfiguration.sparkProperties"),
+        ("logging", logging, "InvalidRequest", "spec.monitoringConfiguration"),
+    ] {
+        world.create_with(name, spec).await?;
+        has(&world.until_told(name, reason).await?, &[part])?;
+    }
+    ensure!(world.calls("StartSession").is_empty());
+    world.kubectl(&["delete", "athenasessions", "--all", "--timeout=60s"])?;
+    Ok(())
+}
+
+async fn without_the_right_to_read_work_groups_the_call_tells(world: World) -> anyhow::Result<()> {
+    world.deny(&["GetWorkGroup"]);
     let _operator = world.operator()?;
     world.create_with("sql", json!({ "workGroup": "sql" })).await?;
     world.until_reason("sql", "WorkGroupNotSpark").await?;
-    world.delete("sql").await?;
-    world.until_gone("sql").await
+    ensure!(!world.calls("StartSession").is_empty());
+    world.idle("fine").await?;
+    Ok(())
 }
 
 async fn a_used_token_is_stalled_and_no_second_session_starts(world: World) -> anyhow::Result<()> {
-    for (name, mismatch, reason) in [
-        ("mismatch", TokenMismatch::IdempotentParameterMismatch, "TokenMismatch"),
-        ("exists", TokenMismatch::SessionAlreadyExists, "SessionAlreadyExists"),
+    let (differ, exists) = ("Idempotent parameters do not match", "The specified session already exists.");
+    for (name, mismatch, code, text, reason) in [
+        ("mismatch", IdempotentParameterMismatch, "InvalidRequestException", differ, "TokenMismatch"),
+        ("exists", SessionAlreadyExists, "SessionAlreadyExistsException", exists, "SessionAlreadyExists"),
     ] {
         world.emulator.configure(|config| config.token_mismatch = mismatch);
-        let code = if reason == "TokenMismatch" {
-            "InvalidRequestException"
-        } else {
-            "SessionAlreadyExistsException"
-        };
-        let message = if reason == "TokenMismatch" {
-            "Idempotent parameters do not match"
-        } else {
-            "The specified session already exists."
-        };
-        refuse(&world, "StartSession", code, message);
+        refuse(&world, code, text);
         let operator = world.operator_with(&["--uncertainty=2s"], &[])?;
         world.create(name).await?;
         world.until_reason(name, reason).await?;
-        world.until(name, "over", |object| status(object).end_reason.is_some()).await?;
-        world.delete(name).await?;
-        world.until_gone(name).await?;
+        world.until_over(name).await?;
+        world.remove(name).await?;
         ensure!(world.emulator.sessions().is_empty());
         drop(operator);
     }
     Ok(())
 }
 
-async fn started(world: &World, name: &str) -> anyhow::Result<String> {
-    world.create(name).await?;
-    let object = world.until_reason(name, "SessionIdle").await?;
-    Ok(status(&object).session_id.unwrap_or_default())
-}
-
 async fn an_unknown_state_is_mirrored_as_it_is(world: World) -> anyhow::Result<()> {
     let _operator = world.operator()?;
-    let id = started(&world, "odd").await?;
-    world.emulator.set_state(&id, Change::State { state: "HIBERNATING".into(), reason: None })?;
+    let id = world.idle("odd").await?;
+    world.enter(&id, "HIBERNATING")?;
     let object = world.until_reason("odd", "UnknownState").await?;
     ensure!(status(&object).state == Some("HIBERNATING".into()));
-    ensure!(condition(&object, "Available").is_some_and(|available| available.status == "Unknown"));
-    world.delete("odd").await?;
-    world.until_gone("odd").await?;
+    ensure!(is(&object, "Available", "Unknown"));
+    world.remove("odd").await?;
     ensure!(world.live().is_empty());
     Ok(())
 }
 
 async fn a_failed_session_is_stalled_with_athenas_reason(world: World) -> anyhow::Result<()> {
     let _operator = world.operator()?;
-    let id = started(&world, "failed").await?;
-    world.emulator.set_state(
-        &id,
-        Change::State { state: "FAILED".into(), reason: Some("the coordinator is gone".into()) },
-    )?;
+    let id = world.idle("failed").await?;
+    let reason = "the coordinator is gone";
+    world.enter_with(&id, "FAILED", Some(reason))?;
     let object = world.until_reason("failed", "SessionFailed").await?;
-    ensure!(
-        condition(&object, "Stalled")
-            .is_some_and(|stalled| stalled.message.contains("the coordinator is gone"))
-    );
+    ensure!(condition(&object, "Stalled").is_some_and(|stalled| stalled.message.contains(reason)));
     Ok(())
 }
 
 async fn a_degraded_session_is_ended(world: World) -> anyhow::Result<()> {
     let _operator = world.operator()?;
-    let id = started(&world, "degraded").await?;
-    world.emulator.set_state(&id, Change::State { state: "DEGRADED".into(), reason: None })?;
+    let id = world.idle("degraded").await?;
+    world.enter(&id, "DEGRADED")?;
     let object = world.until_reason("degraded", "SessionDegraded").await?;
     ensure!(status(&object).stop_cause.is_some_and(|cause| cause.as_str() == "Degraded"));
     ensure!(world.live().is_empty() && world.calls("TerminateSession").len() == 1);
@@ -201,21 +189,18 @@ async fn a_degraded_session_is_ended(world: World) -> anyhow::Result<()> {
 async fn an_idle_timeout_is_no_failure(world: World) -> anyhow::Result<()> {
     world.emulator.configure(|config| config.idle_minute = Duration::from_secs(6));
     let _operator = world.operator()?;
-    world
-        .create_with("timed-out", json!({ "workGroup": "spark-35", "sessionIdleTimeoutInMinutes": 1 }))
-        .await?;
+    world.create_with("timed-out", spark(json!({ "sessionIdleTimeoutInMinutes": 1 }))).await?;
     let object = world.until_reason("timed-out", "IdleTimeout").await?;
-    ensure!(ready_condition(&object).is_some_and(|ready| ready.status == "True"));
-    ensure!(condition(&object, "Available").is_some_and(|available| available.status == "False"));
+    ensure!(is(&object, "Ready", "True") && is(&object, "Available", "False"));
     ensure!(status(&object).state_change_reason.as_deref() == Some("Session was terminated per request"));
     Ok(())
 }
 
 async fn a_session_that_failed_while_the_operator_was_away_is_noticed(world: World) -> anyhow::Result<()> {
     let operator = world.operator()?;
-    let id = started(&world, "away").await?;
+    let id = world.idle("away").await?;
     drop(operator);
-    world.emulator.set_state(&id, Change::State { state: "FAILED".into(), reason: None })?;
+    world.enter(&id, "FAILED")?;
     let _operator = world.operator()?;
     world.until_reason("away", "SessionFailed").await?;
     Ok(())

@@ -9,7 +9,7 @@ tests![the_request_for_every_field_is_the_golden_one, the_minimal_request_holds_
 
 async fn compare(world: World, name: &str) -> anyhow::Result<()> {
     // What its work group tells would keep the operator from asking for what no engine takes.
-    world.emulator.configure(|config| config.deny = vec!["GetWorkGroup".into()]);
+    world.deny(&["GetWorkGroup"]);
     let _operator = world.operator()?;
     let manifest = world.stage().file(format!("tests/golden/{name}.yaml"));
     world.kubectl(&["apply", "-f", &manifest.display().to_string()])?;

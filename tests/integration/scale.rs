@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
-use athena_emulator::{Call, Change, Fault, FaultKind};
+use athena_emulator::{Call, Change, FaultKind};
 use athena_operator::api::AthenaSession;
 use environment::{Operator, Scope, Signal};
 use kube::api::{ListParams, PostParams};
 use kube::{Api, ResourceExt};
 use serde_json::{Value, json};
 
-use crate::harness::{World, ready_condition, status, tests, uid, until};
+use crate::harness::{World, failure, ready_condition, reconciles, status, tests, uid, until};
 
 tests![
     a_thousand_sessions_at_rest_cost_the_pages_of_their_work_group_and_nothing_else,
@@ -59,8 +59,8 @@ async fn a_thousand_sessions_at_rest_cost_the_pages_of_their_work_group_and_noth
     );
 
     // Among so many, a change shows.
-    let id = status(&world.sessions.get("s-500").await?).session_id.unwrap_or_default();
-    world.emulator.set_state(&id, Change::State { state: "BUSY".into(), reason: None })?;
+    let id = world.status("s-500").await?.session_id.unwrap_or_default();
+    world.enter(&id, "BUSY")?;
     world.until_reason("s-500", "SessionBusy").await?;
     Ok(())
 }
@@ -105,9 +105,7 @@ fn told(world: &World, operator: &Operator) -> anyhow::Result<(usize, u64)> {
     let is_change = |verb: &str| !matches!(verb, "get" | "list" | "watch");
     let changes =
         requests.iter().filter(|request| request.user.starts_with(&user) && is_change(&request.verb)).count();
-    let metrics = operator.get("/metrics")?.1;
-    let counts = metrics.lines().filter(|line| line.starts_with("controller_runtime_reconcile_total"));
-    Ok((changes, counts.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).sum()))
+    Ok((changes, reconciles(operator)?))
 }
 
 fn operations(calls: &[Call], wanted: impl Fn(&str) -> bool) -> BTreeMap<String, usize> {
@@ -162,7 +160,7 @@ async fn objects_that_have_ended_cost_no_call(world: World) -> anyhow::Result<()
     create(&world, "e", 100)?;
     until_all(&world, 100, "SessionIdle").await?;
     for session in world.emulator.sessions() {
-        world.emulator.set_state(&session.session_id, Change::Terminate)?;
+        world.change(&session.session_id, Change::Terminate)?;
     }
     until_all(&world, 100, "StoppedOutside").await?;
     operator.end(Signal::TERM)?;
@@ -171,16 +169,15 @@ async fn objects_that_have_ended_cost_no_call(world: World) -> anyhow::Result<()
     let calls = world.emulator.calls().len();
     let _operator = world.operator()?;
     world
-        .create_with(
+        .idle_with(
             "other",
             json!({ "workGroup": "pyspark-3", "engineConfiguration": { "maxConcurrentDpus": 2 } }),
         )
         .await?;
-    world.until_reason("other", "SessionIdle").await?;
     let sweeps =
         || world.emulator.calls_after(calls).iter().filter(|call| call.operation == "ListSessions").count();
     until("ten sweeps are made", || sweeps() > 10).await?;
-    let other = status(&world.sessions.get("other").await?).session_id;
+    let other = world.status("other").await?.session_id;
     let is_other = |call: &Call| {
         call.operation == "GetCallerIdentity"
             || call.session_id.is_some() && call.session_id == other
@@ -248,8 +245,7 @@ async fn sessions_that_take_long_to_end_hold_up_no_start(world: World) -> anyhow
     until("all are asked to end", || world.calls("TerminateSession").len() >= ENDING).await?;
     operator.end(Signal::TERM)?;
     let _operator = world.operator_with(&["--athena-rate=4", "--athena-burst=1"], &[])?;
-    world.create("new").await?;
-    world.until_reason("new", "SessionIdle").await?;
+    world.idle("new").await?;
     Ok(())
 }
 
@@ -259,17 +255,14 @@ async fn sessions_that_cannot_be_ended_hold_up_no_start(world: World) -> anyhow:
     create(&world, "s", STUCK)?;
     until_all(&world, STUCK, "SessionIdle").await?;
     operator.end(Signal::TERM)?;
-    let failed =
-        FaultKind::Fail { status: 500, code: "InternalServerException".into(), message: "no".into() };
-    world.emulator.set_faults(vec![Fault::new("TerminateSession", failed)]);
+    world.fault("TerminateSession", failure(500, "InternalServerException", "no"));
     for object in world.sessions.list(&ListParams::default()).await? {
         world.delete(&object.name_any()).await?;
     }
     // Each of them asks for more turns than there are.
     let _operator = world.operator_with(&["--athena-rate=2", "--athena-burst=1"], &[])?;
     until("they are tried again and again", || world.calls("TerminateSession").len() >= 10).await?;
-    world.create("new").await?;
-    world.until_reason("new", "SessionIdle").await?;
+    world.idle("new").await?;
     Ok(())
 }
 
@@ -278,12 +271,11 @@ async fn starts_that_wait_for_an_answer_about_their_work_group_hold_up_no_other_
 ) -> anyhow::Result<()> {
     const WAITING: usize = 30;
     let operator = world.operator()?;
-    world.create("living").await?;
-    world.until_reason("living", "SessionIdle").await?;
+    world.idle("living").await?;
     operator.end(Signal::TERM)?;
     let before = world.calls("GetWorkGroup").len();
     let asked = || world.calls("GetWorkGroup").len() - before;
-    world.emulator.set_faults(vec![Fault::new("GetWorkGroup", FaultKind::Hang { effect: false })]);
+    world.fault("GetWorkGroup", FaultKind::Hang { effect: false });
     create(&world, "s", WAITING)?;
     let operator =
         world.operator_with(&["--athena-rate=5", "--athena-burst=5", "--athena-timeout=20s"], &[])?;
@@ -299,8 +291,8 @@ async fn starts_that_wait_for_an_answer_about_their_work_group_hold_up_no_other_
     let empty = |line: &str| line.starts_with("workqueue_depth") && line.ends_with(" 0");
     until("no reconcile waits", || operator.get("/metrics").is_ok_and(|(_, text)| text.lines().any(empty)))
         .await?;
-    world.emulator.set_faults(vec![]);
-    world.patch("living", json!({ "spec": { "suspend": true } })).await?;
+    world.mend();
+    world.set("living", json!({ "suspend": true })).await?;
     world.until_reason("living", "Suspended").await?;
     ensure!(asked() == 1, "it was asked for {} times while nobody had answered", asked());
     ensure!(world.calls("StartSession").len() == 1, "something was started before the work group was read");
@@ -326,16 +318,9 @@ async fn suspended(world: &World, count: usize) -> anyhow::Result<()> {
 
 async fn suspend(world: &World, count: usize, suspend: bool) -> anyhow::Result<()> {
     for number in 0..count {
-        world.patch(&format!("s-{number}"), json!({ "spec": { "suspend": suspend } })).await?;
+        world.set(&format!("s-{number}"), json!({ "suspend": suspend })).await?;
     }
     Ok(())
-}
-
-/// How many reconciles an operator counts.
-pub(crate) fn reconciles(operator: &Operator) -> anyhow::Result<u64> {
-    let metrics = operator.get("/metrics")?.1;
-    let counts = metrics.lines().filter(|line| line.starts_with("controller_runtime_reconcile_total"));
-    Ok(counts.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).sum())
 }
 
 async fn waiting_for_the_rate_limiter_costs_no_reconciles_and_holds_up_no_deletion(
@@ -346,10 +331,9 @@ async fn waiting_for_the_rate_limiter_costs_no_reconciles_and_holds_up_no_deleti
     let unrelated = {
         let operator = world.operator()?;
         world.create("finished").await?;
-        let id =
-            status(&world.until_reason("finished", "SessionIdle").await?).session_id.context("a session")?;
-        world.emulator.set_state(&id, Change::Terminate)?;
-        world.until("finished", "finished", |object| status(object).end_time.is_some()).await?;
+        let id = status(&world.until_idle("finished").await?).session_id.context("a session")?;
+        world.change(&id, Change::Terminate)?;
+        world.until_status("finished", "finished", |status| status.end_time.is_some()).await?;
         operator.end(Signal::TERM)?;
         "finished"
     };
@@ -367,8 +351,7 @@ async fn waiting_for_the_rate_limiter_costs_no_reconciles_and_holds_up_no_deleti
     );
 
     let calls = world.emulator.calls().len();
-    world.delete(unrelated).await?;
-    world.until_gone(unrelated).await?;
+    world.remove(unrelated).await?;
     let made = world.emulator.calls_after(calls).len();
     ensure!(made <= 1, "{made} calls at one in two seconds went before a deletion that needs none");
     Ok(())
@@ -418,10 +401,10 @@ async fn sessions_that_are_missing_from_a_list_are_looked_at_though_looks_have_t
     })
     .await?;
     for session in world.emulator.sessions() {
-        world.emulator.set_state(&session.session_id, Change::Terminate)?;
+        world.change(&session.session_id, Change::Terminate)?;
     }
     for number in 0..ENDED {
-        world.until(&format!("s-{number}"), "ended", |object| status(object).end_time.is_some()).await?;
+        world.until_status(&format!("s-{number}"), "ended", |status| status.end_time.is_some()).await?;
     }
     Ok(())
 }
@@ -448,10 +431,10 @@ async fn an_object_that_waits_for_the_rate_limiter_and_is_deleted_or_suspended_l
         if number % 2 == 0 {
             world.delete(&name).await?;
         } else {
-            world.patch(&name, json!({ "spec": { "suspend": true } })).await?;
+            world.set(&name, json!({ "suspend": true })).await?;
         }
     }
-    world.until_reason(&format!("s-{last}"), "SessionIdle").await?;
+    world.until_idle(&format!("s-{last}")).await?;
     for number in 1..last {
         let name = format!("s-{number}");
         if number % 2 == 0 {

@@ -3,10 +3,9 @@
 use anyhow::{Context, ensure};
 use athena_emulator::{Call, Fault, FaultKind};
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
-use kube::api::{Patch, PatchParams};
 use serde_json::{Value, json};
 
-use crate::harness::{World, status, tests, uid, until};
+use crate::harness::{World, an_attempt_of_long_ago, failure, spark, status, tests, uid, until};
 
 tests![
     thirty_starts_without_an_answer_are_searched_for_in_the_same_lists,
@@ -15,16 +14,15 @@ tests![
     a_termination_does_not_wait_for_the_lists_of_others,
     a_list_that_is_refused_is_tried_again_for_all_and_not_by_each,
     a_work_group_that_is_not_found_proves_nothing_while_get_work_group_knows_it,
+    a_lost_start_is_followed_by_the_next_attempt,
 ];
 
 const OBJECTS: usize = 30;
 
 /// Creates an object whose attempt has been recorded long ago, and of which nobody knows whether it was started.
-async fn create_unknown(world: &World, name: &str, mut spec: Value) -> anyhow::Result<String> {
-    spec["workGroup"] = json!("spark-35");
-    let object = world.create_with(name, spec).await?;
-    let status = json!({ "status": { "attempt": 0, "attemptTime": "2026-01-01T00:00:00Z", "region": "eu-west-1", "accountId": "000000000000" } });
-    world.sessions.patch_status(name, &PatchParams::default(), &Patch::Merge(status)).await?;
+async fn create_unknown(world: &World, name: &str, further: Value) -> anyhow::Result<String> {
+    let object = world.create_with(name, spark(further)).await?;
+    world.set_status(name, an_attempt_of_long_ago()).await?;
     Ok(uid(&object))
 }
 
@@ -57,7 +55,7 @@ async fn thirty_starts_without_an_answer_are_searched_for_in_the_same_lists(
     }
     let _operator = world.operator_with(&["--uncertainty=1s", "--observe-interval=2s"], &[])?;
     for name in names(OBJECTS) {
-        world.until(&name, "started again", |object| status(object).attempt == Some(1)).await?;
+        world.until_status(&name, "started again", |status| status.attempt == Some(1)).await?;
     }
     let (calls, searches) = (world.emulator.calls(), searches(&world.emulator.calls()).len());
     // Two for those that come first, two for those that come during these, and some in reserve for a slow machine.
@@ -83,7 +81,7 @@ async fn a_list_tells_each_object_of_its_own_session(world: World) -> anyhow::Re
     let _operator = world.operator_with(&["--uncertainty=1s", "--observe-interval=2s"], &[])?;
     for (name, id) in expected {
         world
-            .until(&name, "with its session", |object| status(object).session_id.as_deref() == Some(&id))
+            .until_status(&name, "with its session", |status| status.session_id.as_deref() == Some(&id))
             .await?;
     }
     ensure!(world.calls("StartSession").is_empty());
@@ -97,7 +95,7 @@ async fn a_new_start_needs_two_lists_and_a_deletion_one(world: World) -> anyhow:
     // A minute is a tenth of the uncertainty.
     let minute = SignedDuration::from_secs(1);
     let operator = world.operator_with(&["--uncertainty=10s"], &[])?;
-    world.until_reason("lost", "SessionIdle").await?;
+    world.until_idle("lost").await?;
     let calls = world.emulator.calls();
     let start = calls.iter().position(|call| call.operation == "StartSession").context("a start")?;
     let times: Vec<Timestamp> = searches(&calls[..start]).iter().map(|call| call.time).collect();
@@ -122,7 +120,7 @@ async fn a_termination_does_not_wait_for_the_lists_of_others(world: World) -> an
         world.operator_with(&["--athena-rate=5", "--athena-burst=5", "--observe-interval=30s"], &[])?;
     // In a work group of its own, whose sweeps are short.
     world.create_with("running", json!({ "workGroup": "pyspark-3" })).await?;
-    let running = world.until_reason("running", "SessionIdle").await?;
+    let running = world.until_idle("running").await?;
     // 40 pages.
     strangers(&world, 4000);
     for name in names(OBJECTS) {
@@ -133,8 +131,7 @@ async fn a_termination_does_not_wait_for_the_lists_of_others(world: World) -> an
     let before = pages();
     until("a list is under way", || pages() > before + 5).await?;
     let before = world.emulator.call_count();
-    world.delete("running").await?;
-    world.until_gone("running").await?;
+    world.remove("running").await?;
     let calls = world.emulator.calls_after(before);
     let ended = calls.iter().position(|call| {
         call.operation == "TerminateSession" && call.session_id == status(&running).session_id
@@ -145,7 +142,7 @@ async fn a_termination_does_not_wait_for_the_lists_of_others(world: World) -> an
 }
 
 async fn a_list_that_is_refused_is_tried_again_for_all_and_not_by_each(world: World) -> anyhow::Result<()> {
-    world.emulator.configure(|config| config.deny = vec!["ListSessions".into()]);
+    world.deny(&["ListSessions"]);
     for name in names(OBJECTS) {
         create_unknown(&world, &name, json!({})).await?;
     }
@@ -155,9 +152,9 @@ async fn a_list_that_is_refused_is_tried_again_for_all_and_not_by_each(world: Wo
     }
     let refused = world.calls("ListSessions").len();
     ensure!(refused <= OBJECTS / 3, "{refused} calls were refused for {OBJECTS} objects");
-    world.emulator.configure(|config| config.deny.clear());
+    world.deny(&[]);
     for name in names(OBJECTS) {
-        world.until_reason(&name, "SessionIdle").await?;
+        world.until_idle(&name).await?;
     }
     Ok(())
 }
@@ -167,11 +164,7 @@ async fn a_work_group_that_is_not_found_proves_nothing_while_get_work_group_know
 ) -> anyhow::Result<()> {
     let uid = create_unknown(&world, "lagging", json!({ "suspend": true })).await?;
     let id = world.emulator.create_foreign("spark-35", Some(&format!("x [athena-operator/{uid}]")));
-    let not_found = FaultKind::Fail {
-        status: 400,
-        code: "InvalidRequestException".into(),
-        message: "WorkGroup is not found.".into(),
-    };
+    let not_found = failure(400, "InvalidRequestException", "WorkGroup is not found.");
     world.emulator.set_faults(vec![Fault::new("ListSessions", not_found).times(2)]);
     let _operator = world.operator_with(&["--uncertainty=1s"], &[])?;
     let object = world.until_reason("lagging", "Suspended").await?;
@@ -180,5 +173,19 @@ async fn a_work_group_that_is_not_found_proves_nothing_while_get_work_group_know
         "{:?}",
         world.emulator.sessions()
     );
+    Ok(())
+}
+
+async fn a_lost_start_is_followed_by_the_next_attempt(world: World) -> anyhow::Result<()> {
+    // The reply is lost, the session vanishes, and Athena forgets the token: nothing tells any more what became of the start.
+    world.fault("StartSession", FaultKind::DropBefore);
+    let _operator = world.operator_with(&["--uncertainty=2s"], &[])?;
+    let uid = uid(&world.create("lost").await?);
+    until("the start was tried", || !world.calls("StartSession").is_empty()).await?;
+    until("its session is searched", || !world.calls("ListSessions").is_empty()).await?;
+    world.mend();
+    world.until_attempt("lost", 1).await?;
+    let (live, sessions) = (world.live(), world.emulator.sessions());
+    ensure!(sessions.len() == 1 && live[0].token == Some(format!("{uid}-1")), "{sessions:?}");
     Ok(())
 }

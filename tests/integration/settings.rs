@@ -9,7 +9,7 @@ use anyhow::{Context, ensure};
 use athena_operator::env_vars::{Kind, VARIABLES, Variable};
 use serde_json::{Value, json};
 
-use crate::harness::{World, operator_binary, tests, until};
+use crate::harness::{World, printed, program, tests, until};
 
 tests![
     a_wrong_value_of_any_variable_is_refused_by_its_name,
@@ -40,18 +40,9 @@ fn reader(variable: &Variable) -> &'static [&'static str] {
 
 /// The operator in an environment that has what it needs and `env`. Nothing that is unset leads it out of this machine.
 fn command(world: &World, arguments: &[&str], env: &[(&str, OsString)]) -> Command {
-    let mut command = Command::new(operator_binary());
-    command.args(arguments).env_clear();
-    command.envs([
-        ("AWS_REGION", "eu-west-1"),
-        ("AWS_DEFAULT_REGION", "eu-west-1"),
-        ("AWS_EC2_METADATA_DISABLED", "true"),
-    ]);
-    command.envs([("AWS_ACCESS_KEY_ID", "test"), ("AWS_SECRET_ACCESS_KEY", "test")]);
-    command.envs(
-        ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_ATHENA", "AWS_ENDPOINT_URL_STS"]
-            .map(|name| (name, world.emulator.url())),
-    );
+    let mut command = program(arguments, &[("AWS_DEFAULT_REGION", "eu-west-1")]);
+    let endpoints = ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_ATHENA", "AWS_ENDPOINT_URL_STS"];
+    command.envs(endpoints.map(|name| (name, world.emulator.url())));
     command.envs(env.iter().map(|(name, value)| (name, value)));
     command
 }
@@ -63,8 +54,7 @@ pub(crate) fn ended(
     env: &[(&str, OsString)],
 ) -> anyhow::Result<(Output, String)> {
     let output = command(world, arguments, env).output().context("cannot run the operator")?;
-    let printed =
-        [&output.stdout, &output.stderr].map(|text| String::from_utf8_lossy(text).into_owned()).concat();
+    let printed = printed(&output);
     ensure!(!printed.contains("panic") && !printed.contains("stack backtrace"), "{env:?}: {printed}");
     Ok((output, printed))
 }
@@ -102,14 +92,8 @@ async fn a_word_where_something_else_is_expected_is_refused_by_the_name_of_its_v
     const WORDS: [&str; 4] = ["LEASE_NAME", "LEASE_NAMESPACE", "NAMESPACES", "WORK_GROUPS"];
     let takes_a_word = |variable: &Variable| match variable.kind {
         Kind::Flag => WORDS.iter().any(|flag| variable.name == format!("ATHENA_OPERATOR_{flag}")),
-        Kind::Text
-        | Kind::Header
-        | Kind::Key
-        | Kind::SecretKey
-        | Kind::SecretHeader
-        | Kind::Region
-        | Kind::RoleSession => true,
-        Kind::AppName | Kind::Proxy | Kind::Host | Kind::Regions => true,
+        Kind::Text | Kind::Header | Kind::Key | Kind::SecretKey | Kind::SecretHeader => true,
+        Kind::Region | Kind::Regions | Kind::RoleSession | Kind::AppName | Kind::Proxy | Kind::Host => true,
         _ => false,
     };
     let mut refused = 0;
@@ -151,11 +135,8 @@ async fn an_empty_value_of_any_variable_is_none(world: World) -> anyhow::Result<
             "ATHENA_OPERATOR_WORK_GROUPS" => (2, "--work-group"),
             _ => (0, "eu-west-1"),
         };
-        ensure!(
-            output.status.code() == Some(status) && printed.contains(told),
-            "{name}: {} {printed}",
-            output.status
-        );
+        let is_as_expected = output.status.code() == Some(status) && printed.contains(told);
+        ensure!(is_as_expected, "{name}: {} {printed}", output.status);
     }
     let none = [("AWS_REGION", "".into()), ("AWS_DEFAULT_REGION", "".into())];
     let (output, printed) = ended(&world, &["check", "--work-group=spark-35"], &none)?;
@@ -191,10 +172,8 @@ async fn an_empty_variable_of_run_is_none(world: World) -> anyhow::Result<()> {
         let is_started = |log: &str| {
             log.contains("\"message\":\"starting\"") || log.contains("cannot listen on 0.0.0.0:8080")
         };
-        until(&format!("{} is unset", variable.name), || {
-            is_started(&process.log()) || process.exit_status().is_some()
-        })
-        .await?;
+        let is_decided = || is_started(&process.log()) || process.exit_status().is_some();
+        until(&format!("{} is unset", variable.name), is_decided).await?;
         ensure!(is_started(&process.log()), "{}: {}", variable.name, process.log());
     }
     Ok(())
@@ -239,10 +218,8 @@ async fn the_process_that_starts_again_without_empty_variables_is_the_same(
     let mut command = command(&world, &arguments, &env);
     command.arg0("a name");
     let process = world.stage().spawn("athena-operator", command)?;
-    until("it has started", || {
-        process.log().contains("\"message\":\"starting\"") || process.exit_status().is_some()
-    })
-    .await?;
+    let is_started = || process.log().contains("\"message\":\"starting\"");
+    until("it has started", || is_started() || process.exit_status().is_some()).await?;
     let of_process = |file: &str| {
         std::fs::read_to_string(format!("/proc/{}/{file}", process.pid())).context(process.log())
     };
@@ -252,11 +229,14 @@ async fn the_process_that_starts_again_without_empty_variables_is_the_same(
     let environment = of_process("environ")?;
     let names: Vec<&str> =
         environment.split('\0').filter_map(|variable| Some(variable.split_once('=')?.0)).collect();
-    ensure!(
-        !names.contains(&"AWS_PROFILE") && !names.contains(&"ATHENA_OPERATOR_LEASE_NAMESPACE"),
-        "{names:?}"
-    );
-    ensure!(names.contains(&"SOMETHING_ELSE") && names.contains(&"AWS_REGION"), "{names:?}");
+    for (name, is_kept) in [
+        ("AWS_PROFILE", false),
+        ("ATHENA_OPERATOR_LEASE_NAMESPACE", false),
+        ("SOMETHING_ELSE", true),
+        ("AWS_REGION", true),
+    ] {
+        ensure!(names.contains(&name) == is_kept, "{name}: {names:?}");
+    }
     Ok(())
 }
 
@@ -268,20 +248,12 @@ async fn a_kubeconfig_that_cannot_be_used_shows_no_secret(world: World) -> anyho
         ("    token: canary-value\n   password: canary-value\n", "cannot find a Kubernetes cluster: "),
         ("    token: [canary-value]\n", "cannot find a Kubernetes cluster: "),
         ("    token: \"canary-value\\n\"\n", "the token of the kubeconfig's user ends in a newline"),
-        (
-            "    token: \"canary-value\\a\"\n",
-            "the token of the kubeconfig's user has a control character in it",
-        ),
+        ("    token: \"canary-value\\a\"\n", "the kubeconfig's user has a control character in it"),
     ] {
-        std::fs::write(
-            &file,
-            format!("apiVersion: v1\nkind: Config\n{cluster}users:\n- name: a\n  user:\n{user}"),
-        )?;
-        let (output, printed) = ended(
-            &world,
-            &["run", "--listen=127.0.0.1:0"],
-            &[("KUBECONFIG", file.clone().into_os_string())],
-        )?;
+        let text = format!("apiVersion: v1\nkind: Config\n{cluster}users:\n- name: a\n  user:\n{user}");
+        std::fs::write(&file, text)?;
+        let env = [("KUBECONFIG", file.clone().into_os_string())];
+        let (output, printed) = ended(&world, &["run", "--listen=127.0.0.1:0"], &env)?;
         ensure!(output.status.code() == Some(1) && printed.contains(problem), "{printed}");
         ensure!(!printed.contains(CANARY), "{printed}");
     }

@@ -1,9 +1,8 @@
 //! What a person sees with kubectl.
 
 use anyhow::ensure;
-use athena_emulator::{Fault, FaultKind};
 
-use crate::harness::{World, tests, until};
+use crate::harness::{World, failure, tests, until};
 
 tests![
     every_example_is_accepted_and_becomes_available,
@@ -37,7 +36,7 @@ async fn get_shows_the_columns(world: World) -> anyhow::Result<()> {
     let fresh = world.kubectl(&["get", "asess"])?;
     ensure!(columns(&fresh) == "NAME READY STATE REASON WORKGROUP AGE", "{fresh}");
     let _operator = world.operator()?;
-    world.until_reason("shown", "SessionIdle").await?;
+    world.until_idle("shown").await?;
     let id = world.emulator.sessions()[0].session_id.clone();
     let wide = world.kubectl(&["get", "athena", "-o", "wide"])?;
     ensure!(
@@ -66,8 +65,7 @@ async fn wait_for_available_returns_when_the_session_can_take_work(world: World)
 
 async fn a_field_selector_finds_sessions_by_state_and_work_group(world: World) -> anyhow::Result<()> {
     let _operator = world.operator()?;
-    world.create("idle").await?;
-    world.until_reason("idle", "SessionIdle").await?;
+    world.idle("idle").await?;
     world.create_with("other", serde_json::json!({ "workGroup": "sql" })).await?;
     world.until_reason("other", "WorkGroupNotSpark").await?;
     for (selector, expected) in [
@@ -97,12 +95,7 @@ async fn explain_has_a_text_for_every_field(world: World) -> anyhow::Result<()> 
 }
 
 async fn describe_shows_conditions_and_events(world: World) -> anyhow::Result<()> {
-    let refused = FaultKind::Fail {
-        status: 400,
-        code: "InvalidRequestException".into(),
-        message: "1 validation error detected: no".into(),
-    };
-    world.emulator.set_faults(vec![Fault::new("StartSession", refused)]);
+    world.fault("StartSession", failure(400, "InvalidRequestException", "1 validation error detected: no"));
     let _operator = world.operator()?;
     world.create("described").await?;
     world.until_reason("described", "InvalidRequest").await?;
@@ -119,7 +112,7 @@ async fn re_applying_a_manifest_changes_nothing(world: World) -> anyhow::Result<
     let _operator = world.operator()?;
     let manifest = world.stage().file("examples/spark-35-full.yaml").display().to_string();
     world.kubectl(&["apply", "-f", &manifest])?;
-    let before = world.until_reason("spark-35-full", "SessionIdle").await?;
+    let before = world.until_idle("spark-35-full").await?;
     let said = world.kubectl(&["apply", "-f", &manifest])?;
     ensure!(said.contains("unchanged"), "{said}");
     let after = world.sessions.get("spark-35-full").await?;

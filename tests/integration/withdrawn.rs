@@ -4,7 +4,7 @@ use anyhow::ensure;
 use athena_emulator::{Config, Fault, FaultKind};
 use environment::Signal;
 
-use crate::harness::{World, condition, ready_condition, status, tests, uid, until};
+use crate::harness::{World, condition, failure, ready_condition, status, tests, uid, until};
 
 tests![
     a_work_group_that_is_missing_in_a_wrong_region_leaves_no_attempt_there,
@@ -27,7 +27,7 @@ async fn a_work_group_that_is_missing_in_a_wrong_region_leaves_no_attempt_there(
     operator.end(Signal::TERM)?;
     world.emulator.configure(|config| config.work_groups = Config::default().work_groups);
     let _operator = world.operator()?;
-    let idle = world.until_reason("etl", "SessionIdle").await?;
+    let idle = world.until_idle("etl").await?;
     ensure!(status(&idle).region.as_deref() == Some("eu-west-1"), "{:?}", status(&idle));
     ensure!(world.emulator.sessions().len() == 1 && world.emulator.sessions()[0].token == Some(uid(&object)));
     Ok(())
@@ -36,7 +36,7 @@ async fn a_work_group_that_is_missing_in_a_wrong_region_leaves_no_attempt_there(
 async fn a_start_that_was_denied_in_a_wrong_region_is_made_in_the_right_one(
     world: World,
 ) -> anyhow::Result<()> {
-    world.emulator.configure(|config| config.deny = vec!["StartSession".into()]);
+    world.deny(&["StartSession"]);
     let operator = world.operator_with(&[], &WRONG)?;
     let object = world.create("etl").await?;
     let denied = world.until_reason("etl", "AccessDenied").await?;
@@ -49,9 +49,9 @@ async fn a_start_that_was_denied_in_a_wrong_region_is_made_in_the_right_one(
         "{before:?}"
     );
     operator.end(Signal::TERM)?;
-    world.emulator.configure(|config| config.deny.clear());
+    world.deny(&[]);
     let _operator = world.operator()?;
-    let idle = world.until_reason("etl", "SessionIdle").await?;
+    let idle = world.until_idle("etl").await?;
     ensure!(
         status(&idle).region.as_deref() == Some("eu-west-1") && status(&idle).attempt == Some(0),
         "{:?}",
@@ -62,7 +62,7 @@ async fn a_start_that_was_denied_in_a_wrong_region_is_made_in_the_right_one(
 }
 
 async fn deleting_what_was_denied_in_another_region_needs_no_proof(world: World) -> anyhow::Result<()> {
-    world.emulator.configure(|config| config.deny = vec!["StartSession".into(), "ListSessions".into()]);
+    world.deny(&["StartSession", "ListSessions"]);
     let operator = world.operator_with(&[], &WRONG)?;
     world.create("etl").await?;
     world.until_reason("etl", "AccessDenied").await?;
@@ -83,8 +83,7 @@ async fn a_start_without_credentials_leaves_no_attempt(world: World) -> anyhow::
         status(&object)
     );
     // It was never tried.
-    world.delete("etl").await?;
-    world.until_gone("etl").await
+    world.remove("etl").await
 }
 
 async fn a_start_that_a_quota_refuses_stays_recorded(world: World) -> anyhow::Result<()> {
@@ -103,7 +102,7 @@ async fn a_start_that_a_quota_refuses_stays_recorded(world: World) -> anyhow::Re
 async fn a_start_that_was_not_answered_before_it_was_denied_stays_recorded(
     world: World,
 ) -> anyhow::Result<()> {
-    let denied = FaultKind::Fail { status: 400, code: "AccessDeniedException".into(), message: "no".into() };
+    let denied = failure(400, "AccessDeniedException", "no");
     world.emulator.set_faults(vec![
         Fault::new("StartSession", FaultKind::DropAfter).times(1),
         Fault::new("StartSession", denied),
@@ -113,8 +112,8 @@ async fn a_start_that_was_not_answered_before_it_was_denied_stays_recorded(
     until("it was denied", || world.calls("StartSession").len() >= 2).await?;
     let object = world.until_reason("etl", "AccessDenied").await?;
     ensure!(status(&object).region.is_some(), "{:?}", status(&object));
-    world.emulator.set_faults(vec![]);
-    world.until_reason("etl", "SessionIdle").await?;
+    world.mend();
+    world.until_idle("etl").await?;
     ensure!(world.emulator.sessions().len() == 1, "{:?}", ready_condition(&object));
     Ok(())
 }

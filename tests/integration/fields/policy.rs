@@ -4,10 +4,11 @@ use anyhow::ensure;
 use serde_json::{Value, json};
 
 use super::case::{
-    Called, Delete, Move, Reach, case, drive, ends_nothing_by_itself, set, starts_nothing_by_itself, state,
+    Moves, called, case, delete, drive, ends_nothing_by_itself, failed, idle, reach, set,
+    starts_nothing_by_itself, state, suspend,
 };
 use crate::harness::{World, tests, uid};
-use crate::outcome::{outcome, row};
+use crate::outcome::{ENDED, EXCEEDED, GONE, GONE_ALONE, GONE_UNSTARTED, SUSPENDED, row};
 
 tests![
     the_policy_counts_that_holds_when_the_object_is_deleted,
@@ -17,64 +18,32 @@ tests![
     nothing_but_retain_changes_a_deletion,
 ];
 
-const ENDED: &str = "start 0, terminate 0";
-
-fn policy(policy: impl Into<Value>) -> Move {
+fn policy(policy: impl Into<Value>) -> Moves {
     set(json!({ "deletionPolicy": policy.into() }))
+}
+
+/// Has the session be ended for the deletion of its object, which waits for it.
+fn deleting() -> Moves {
+    [idle(), delete(), called(ENDED), reach(row::DELETING)].concat()
 }
 
 async fn the_policy_counts_that_holds_when_the_object_is_deleted(world: World) -> anyhow::Result<()> {
     let _operator = world.operator()?;
     let retain = || json!({ "deletionPolicy": "Retain" });
-    let suspended = "attempt 0, TERMINATED, stopCause Suspended, endReason Suspended";
-    let exceeded = "attempt 0, TERMINATED, stopCause ActiveDeadline, endReason DeadlineExceeded";
+    let resting = json!({ "deletionPolicy": "Retain", "suspend": true });
+    let capped = json!({ "deletionPolicy": "Retain", "activeDeadlineSeconds": 1 });
     drive(
         &world,
         vec![
-            case(
-                "set-while-idle",
-                json!({}),
-                [Reach(row::IDLE), policy("Retain"), Reach(row::IDLE), Delete],
-                row::GONE,
-                "",
-                "start 0",
-            ),
-            case("unseen", json!({}), [Reach(row::IDLE), policy("Retain"), Delete], row::GONE, "", "start 0"),
-            case("set-back", retain(), [Reach(row::IDLE), policy("Terminate"), Delete], row::GONE, "", ENDED),
-            case("removed", retain(), [Reach(row::IDLE), policy(Value::Null), Delete], row::GONE, "", ENDED),
+            case("set-while-idle", json!({}), [idle(), policy("Retain"), idle(), delete()], GONE_ALONE),
+            case("unseen", json!({}), [idle(), policy("Retain"), delete()], GONE_ALONE),
+            case("set-back", retain(), [idle(), policy("Terminate"), delete()], GONE),
+            case("removed", retain(), [idle(), policy(Value::Null), delete()], GONE),
             // It is about deletion alone.
-            case(
-                "suspended",
-                retain(),
-                [Reach(row::IDLE), set(json!({ "suspend": true }))],
-                row::SUSPENDED,
-                suspended,
-                ENDED,
-            ),
-            case(
-                "capped",
-                json!({ "deletionPolicy": "Retain", "activeDeadlineSeconds": 1 }),
-                [],
-                row::EXCEEDED,
-                exceeded,
-                ENDED,
-            ),
-            case(
-                "finished",
-                retain(),
-                [Reach(row::IDLE), state("FAILED"), Reach(row::FAILED), Delete],
-                row::GONE,
-                "",
-                "start 0",
-            ),
-            case(
-                "never-started",
-                json!({ "deletionPolicy": "Retain", "suspend": true }),
-                [Reach(row::SUSPENDED), Delete],
-                row::GONE,
-                "",
-                "",
-            ),
+            case("suspended", retain(), [idle(), suspend()], SUSPENDED),
+            case("capped", capped, [], EXCEEDED),
+            case("finished", retain(), [failed(), delete()], GONE_ALONE),
+            case("never-started", resting, [reach(row::SUSPENDED), delete()], GONE_UNSTARTED),
         ],
     )
     .await?;
@@ -85,18 +54,12 @@ async fn the_policy_counts_that_holds_when_the_object_is_deleted(world: World) -
 async fn retain_lets_go_of_a_session_that_starts(world: World) -> anyhow::Result<()> {
     world.emulator.configure(starts_nothing_by_itself);
     let _operator = world.operator()?;
+    let creating = || reach(row::CREATING);
     drive(
         &world,
         vec![
-            case(
-                "retained",
-                json!({}),
-                [Reach(row::CREATING), policy("Retain"), Delete],
-                row::GONE,
-                "",
-                "start 0",
-            ),
-            case("terminated", json!({}), [Reach(row::CREATING), Delete], row::GONE, "", ENDED),
+            case("retained", json!({}), [creating(), policy("Retain"), delete()], GONE_ALONE),
+            case("terminated", json!({}), [creating(), delete()], GONE),
         ],
     )
     .await?;
@@ -107,24 +70,22 @@ async fn retain_lets_go_of_a_session_that_starts(world: World) -> anyhow::Result
 async fn retain_lets_go_of_an_object_that_waits_for_its_session_to_end(world: World) -> anyhow::Result<()> {
     world.emulator.configure(ends_nothing_by_itself);
     let _operator = world.operator()?;
-    let deleted = || [Reach(row::IDLE), Delete, Called(ENDED), Reach(row::DELETING), policy("Retain")];
-    drive(&world, vec![case("hangs", json!({}), deleted(), row::GONE, "", ENDED)]).await?;
+    drive(&world, vec![case("hangs", json!({}), [deleting(), policy("Retain")], GONE)]).await?;
     ensure!(world.emulator.sessions()[0].state == "TERMINATING");
     Ok(())
 }
 
 async fn retain_that_is_set_back_unseen_has_no_effect(world: World) -> anyhow::Result<()> {
     let operator = world.lasting_operator()?;
-    let uid = uid(&world.create("unseen").await?);
-    world.until_reason("unseen", "SessionIdle").await?;
+    world.idle("unseen").await?;
+    let uid = uid(&world.sessions.get("unseen").await?);
     drop(operator);
     world.delete("unseen").await?;
     for policy in ["Retain", "Terminate"] {
-        world.patch("unseen", json!({ "spec": { "deletionPolicy": policy } })).await?;
+        world.set("unseen", json!({ "deletionPolicy": policy })).await?;
     }
     let _operator = world.lasting_operator()?;
-    let gone = outcome(row::GONE, "", ENDED);
-    world.until_outcome("unseen", &uid, |found| *found == gone, &gone).await?;
+    world.until_outcome("unseen", &uid, &GONE).await?;
     ensure!(world.live().is_empty());
     Ok(())
 }
@@ -132,29 +93,20 @@ async fn retain_that_is_set_back_unseen_has_no_effect(world: World) -> anyhow::R
 async fn nothing_but_retain_changes_a_deletion(world: World) -> anyhow::Result<()> {
     world.emulator.configure(ends_nothing_by_itself);
     let _operator = world.operator()?;
-    let deleting = |change: Value| {
-        let change = set(change);
-        [
-            Reach(row::IDLE),
-            Delete,
-            Called(ENDED),
-            Reach(row::DELETING),
-            change,
-            Reach(row::DELETING),
-            state("TERMINATED"),
-        ]
+    let changed = |name, change| {
+        let moves = [deleting(), set(change), reach(row::DELETING), state("TERMINATED")];
+        case(name, json!({}), moves, GONE)
     };
-    let case = |name, change| case(name, json!({}), deleting(change), row::GONE, "", ENDED);
     drive(
         &world,
         vec![
-            case("suspend", json!({ "suspend": true })),
-            case("restart-policy", json!({ "restartPolicy": "OnFailure" })),
-            case("max-restarts", json!({ "maxRestarts": 10_000 })),
-            case("startup-deadline", json!({ "startupDeadlineSeconds": 1 })),
-            case("active-deadline", json!({ "activeDeadlineSeconds": 1 })),
-            case("ttl", json!({ "ttlSecondsAfterFinished": 0 })),
-            case("terminate", json!({ "deletionPolicy": "Terminate" })),
+            changed("suspend", json!({ "suspend": true })),
+            changed("restart-policy", json!({ "restartPolicy": "OnFailure" })),
+            changed("max-restarts", json!({ "maxRestarts": 10_000 })),
+            changed("startup-deadline", json!({ "startupDeadlineSeconds": 1 })),
+            changed("active-deadline", json!({ "activeDeadlineSeconds": 1 })),
+            changed("ttl", json!({ "ttlSecondsAfterFinished": 0 })),
+            changed("terminate", json!({ "deletionPolicy": "Terminate" })),
         ],
     )
     .await

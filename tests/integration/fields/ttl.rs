@@ -3,16 +3,20 @@
 use std::time::Duration;
 
 use anyhow::ensure;
-use athena_emulator::Change;
 use athena_operator::controller::writes;
 use athena_operator::session::pass::Written;
 use futures::future::join_all;
 use k8s_openapi::jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::case::{Reach, case, drive, ended_outside, set, state};
-use crate::harness::{World, status, tests, uid};
-use crate::outcome::{outcome, row};
+use super::case::{
+    busy, case, drive, end_outside, fail, failed, idle, outlast, restarting, resume, set, suspend, suspended,
+};
+use crate::harness::{World, spark, tests, uid};
+use crate::outcome::{
+    BUSY, FAILED, FAILED_AND_SUSPENDED, GONE, GONE_ALONE, GONE_UNSTARTED, IDLE, NEVER_STARTED, RESTARTED,
+    RESUMED, RESUMED_AFTER_FAILURE, SUSPENDED,
+};
 
 tests![
     an_object_that_has_finished_deletes_itself_and_no_other_does,
@@ -21,159 +25,73 @@ tests![
     whatever_comes_before_the_deletion_wins,
 ];
 
-const FAILED: &str = "attempt 0, FAILED, endReason SessionFailed";
 const MOST: i32 = 31_536_000;
 
-fn ttl(seconds: i32) -> Value {
-    json!({ "ttlSecondsAfterFinished": seconds })
+fn ttl(seconds: impl Into<Value>) -> Value {
+    json!({ "ttlSecondsAfterFinished": seconds.into() })
 }
 
 async fn an_object_that_has_finished_deletes_itself_and_no_other_does(world: World) -> anyhow::Result<()> {
     let _operator = world.operator()?;
-    let fail = || state("FAILED");
-    let suspend = || set(json!({ "suspend": true }));
     let rejected = json!({ "ttlSecondsAfterFinished": 0, "engineConfiguration": { "sparkProperties": { "spark.x": "1" } } });
-    let ended = "start 0, terminate 0";
+    let capped = json!({ "ttlSecondsAfterFinished": 0, "activeDeadlineSeconds": 1 });
+    let retained = json!({ "ttlSecondsAfterFinished": 0, "deletionPolicy": "Retain" });
+    let not_again = json!({ "ttlSecondsAfterFinished": 0, "restartPolicy": "OnFailure", "maxRestarts": 0 });
+    let again = json!({ "ttlSecondsAfterFinished": 0, "restartPolicy": "OnFailure" });
+    let resting = json!({ "ttlSecondsAfterFinished": 0, "suspend": true });
     drive(
         &world,
         vec![
             // However it has finished.
-            case("failed", ttl(0), [Reach(row::IDLE), fail()], row::GONE, "", "start 0"),
-            case("ended-outside", ttl(0), [Reach(row::IDLE), ended_outside()], row::GONE, "", "start 0"),
-            case(
-                "past-its-deadline",
-                json!({ "ttlSecondsAfterFinished": 0, "activeDeadlineSeconds": 1 }),
-                [],
-                row::GONE,
-                "",
-                ended,
-            ),
-            case("rejected", rejected, [], row::GONE, "", ""),
-            case(
-                "retained",
-                json!({ "ttlSecondsAfterFinished": 0, "deletionPolicy": "Retain" }),
-                [Reach(row::IDLE), fail()],
-                row::GONE,
-                "",
-                "start 0",
-            ),
-            case(
-                "no-restart-left",
-                json!({ "ttlSecondsAfterFinished": 0, "restartPolicy": "OnFailure", "maxRestarts": 0 }),
-                [Reach(row::IDLE), fail()],
-                row::GONE,
-                "",
-                "start 0",
-            ),
-            case("most", ttl(MOST), [Reach(row::IDLE), fail()], row::FAILED, FAILED, "start 0"),
+            case("failed", ttl(0), [fail()], GONE_ALONE),
+            case("ended-outside", ttl(0), [end_outside()], GONE_ALONE),
+            case("past-its-deadline", capped, [], GONE),
+            case("rejected", rejected, [], GONE_UNSTARTED),
+            case("retained", retained, [fail()], GONE_ALONE),
+            case("no-restart-left", not_again, [fail()], GONE_ALONE),
+            case("most", ttl(MOST), [fail()], FAILED),
             // Set after the end.
-            case(
-                "set-late",
-                json!({}),
-                [Reach(row::IDLE), fail(), Reach(row::FAILED), set(ttl(0))],
-                row::GONE,
-                "",
-                "start 0",
-            ),
-            case(
-                "shortened-late",
-                ttl(MOST),
-                [Reach(row::IDLE), fail(), Reach(row::FAILED), set(ttl(1))],
-                row::GONE,
-                "",
-                "start 0",
-            ),
-            case(
-                "most-late",
-                json!({}),
-                [Reach(row::IDLE), fail(), Reach(row::FAILED), set(ttl(MOST))],
-                row::FAILED,
-                FAILED,
-                "start 0",
-            ),
+            case("set-late", json!({}), [failed(), set(ttl(0))], GONE_ALONE),
+            case("shortened-late", ttl(MOST), [failed(), set(ttl(1))], GONE_ALONE),
+            case("most-late", json!({}), [failed(), set(ttl(MOST))], FAILED),
             // What has not finished.
-            case("lives", ttl(0), [Reach(row::IDLE)], row::IDLE, "attempt 0, IDLE", "start 0"),
-            case(
-                "set-while-busy",
-                json!({}),
-                [Reach(row::IDLE), state("BUSY"), Reach(row::BUSY), set(ttl(0))],
-                row::BUSY,
-                "attempt 0, BUSY",
-                "start 0",
-            ),
-            case(
-                "suspended",
-                ttl(0),
-                [Reach(row::IDLE), suspend()],
-                row::SUSPENDED,
-                "attempt 0, TERMINATED, stopCause Suspended, endReason Suspended",
-                ended,
-            ),
-            case(
-                "never-started",
-                json!({ "ttlSecondsAfterFinished": 0, "suspend": true }),
-                [],
-                row::SUSPENDED,
-                "none",
-                "",
-            ),
-            case(
-                "resumed",
-                ttl(0),
-                [Reach(row::IDLE), suspend(), Reach(row::SUSPENDED), set(json!({ "suspend": false }))],
-                row::IDLE,
-                "attempt 1, IDLE, after Suspended",
-                "start 0, terminate 0, start 1",
-            ),
-            case(
-                "restarts",
-                json!({ "ttlSecondsAfterFinished": 0, "restartPolicy": "OnFailure" }),
-                [Reach(row::IDLE), fail(), Reach(row::RESTARTING)],
-                row::IDLE,
-                "attempt 1, IDLE, restarts 1, after SessionFailed",
-                "start 0, start 1",
-            ),
+            case("lives", ttl(0), [idle()], IDLE),
+            case("set-while-busy", json!({}), [busy(), set(ttl(0))], BUSY),
+            case("suspended", ttl(0), [idle(), suspend()], SUSPENDED),
+            case("never-started", resting, [], NEVER_STARTED),
+            case("resumed", ttl(0), [idle(), suspended(), resume()], RESUMED),
+            case("resumed-in-time", ttl(4), [failed(), suspended(), resume()], RESUMED_AFTER_FAILURE),
+            case("restarts", again, [restarting()], RESTARTED),
         ],
     )
     .await
 }
 
-/// An object with a failed session and this time to live.
-async fn failed(world: &World, name: &str, seconds: i32) -> anyhow::Result<String> {
-    let uid = uid(&world
-        .create_with(name, json!({ "workGroup": "spark-35", "ttlSecondsAfterFinished": seconds }))
-        .await?);
-    world.until_reason(name, "SessionIdle").await?;
-    let id = world.sessions_of(&uid)[0].session_id.clone();
-    world.emulator.set_state(&id, Change::State { state: "FAILED".into(), reason: None })?;
-    world.until_reason(name, "SessionFailed").await?;
-    Ok(uid)
-}
-
 async fn a_time_that_is_lengthened_or_removed_in_time_does_not_count(world: World) -> anyhow::Result<()> {
     let _operator = world.operator()?;
-    let wanted = outcome(row::FAILED, FAILED, "start 0");
-    let mut made = Vec::new();
-    for (name, change) in [("lengthened", json!(MOST)), ("removed", Value::Null)] {
-        let uid = failed(&world, name, 8).await?;
-        world.patch(name, json!({ "spec": { "ttlSecondsAfterFinished": change } })).await?;
-        made.push((name, uid));
-    }
-    // It fails after the others: when its time is over, theirs would be too.
-    failed(&world, "witness", 8).await?;
-    world.until_gone("witness").await?;
-    for (name, uid) in made {
-        world.until_outcome(name, &uid, |found| *found == wanted, &wanted).await?;
-    }
+    let in_time = |name, change: Value| case(name, ttl(8), [failed(), set(ttl(change))], FAILED);
+    outlast(
+        &world,
+        vec![in_time("lengthened", json!(MOST)), in_time("removed", Value::Null)],
+        case("witness", ttl(8), [failed()], GONE_ALONE),
+    )
+    .await
+}
+
+/// Creates an object with a failed session and this time to live.
+async fn failed_object(world: &World, name: &str, seconds: i32) -> anyhow::Result<()> {
+    let id = world.idle_with(name, spark(ttl(seconds))).await?;
+    world.enter(&id, "FAILED")?;
+    world.until_reason(name, "SessionFailed").await?;
     Ok(())
 }
 
 async fn a_deletion_holds_only_for_the_object_as_it_was_read(world: World) -> anyhow::Result<()> {
     let operator = world.operator()?;
-    failed(&world, "raced", MOST).await?;
+    failed_object(&world, "raced", MOST).await?;
     drop(operator);
     let read = world.sessions.get("raced").await?;
-    world.patch("raced", json!({ "spec": { "suspend": true } })).await?;
+    world.set("raced", json!({ "suspend": true })).await?;
     let written = writes::delete(&world.client, &read).await?;
     ensure!(matches!(written, Written::Conflict), "{written:?}");
     let kept = world.sessions.get("raced").await?;
@@ -194,23 +112,18 @@ async fn whatever_comes_before_the_deletion_wins(world: World) -> anyhow::Result
     let _operator = world.operator()?;
     let results = join_all((0..16_u32).map(async |number| {
         let name = format!("raced-{number}");
-        let uid = failed(&world, &name, 4).await?;
-        let over = status(&world.sessions.get(&name).await?)
-            .end_time
-            .map(|time| time.0 + Duration::from_secs(4))
-            .unwrap_or_default();
-        let moment = over - AROUND + AROUND * number / 8;
+        failed_object(&world, &name, 4).await?;
+        let object = world.sessions.get(&name).await?;
+        let end = crate::harness::status(&object).end_time.map(|time| time.0).unwrap_or_default();
+        let moment = end + Duration::from_secs(4) - AROUND + AROUND * number / 8;
         tokio::time::sleep(Duration::try_from(moment.duration_since(Timestamp::now())).unwrap_or_default())
             .await;
-        let patched = world.patch(&name, json!({ "spec": { "suspend": true } })).await;
+        let patched = world.set(&name, json!({ "suspend": true })).await;
         if patched.is_ok_and(|object| object.metadata.deletion_timestamp.is_none()) {
-            let attempt = "attempt 0, FAILED, stopCause Suspended, endReason SessionFailed";
-            let kept = outcome(row::SUSPENDED, attempt, "start 0");
-            world.until_outcome(&name, &uid, |found| *found == kept, &kept).await?;
+            world.until_outcome(&name, &uid(&object), &FAILED_AND_SUSPENDED).await
         } else {
-            world.until_gone(&name).await?;
+            world.until_gone(&name).await
         }
-        anyhow::Ok(())
     }))
     .await;
     results.into_iter().collect()
