@@ -37,11 +37,11 @@ test: tools ## Run all tests
 	@$(BUILT)/debug/kubernetes-assets path --controller-manager >/dev/null
 	@$(CARGO) test --locked --workspace --no-fail-fast
 
-sweep: tools ## Strike every outgoing call of the operator; SCENARIO=... FAULT=... SEED=... repeat a part, MUTANTS=only
+sweep: tools ## Inject faults into every outgoing call of the operator; SCENARIO=... FAULT=... SEED=... repeat a part, MUTANTS=only
 	@$(BUILD) --bin athena-operator --bin sweep
 	@$(BUILT)/debug/sweep $(SWEEP_FLAGS)
 
-load: tools ## Start 1,000 sessions at a slow Athena that errs; OBJECTS, REFUSED, WORK_GROUPS, RATE, ERRORS, SEED
+load: tools ## Start 1,000 sessions at a slow Athena that returns errors; OBJECTS, REFUSED, WORK_GROUPS, RATE, ERRORS, SEED
 	@$(BUILD) --bin athena-operator --bin load
 	@$(BUILT)/debug/load --operator $(OPERATOR)
 
@@ -49,25 +49,26 @@ bench: tools ## Measure with 100, 1,000 and 10,000 objects against raw writes; N
 	@$(BUILD_RELEASE) --bin bench
 	@$(RELEASE)/bench --operator $(RELEASE)/athena-operator $(if $(N),--objects $(N)) $(if $(LIMITED),--limited $(LIMITED)) $(if $(FLIPS),--flips $(FLIPS)) $(if $(WRITE),--write)
 
-soak: tools ## Have the operator work for two days at a faster clock and see that it does not grow; DAYS=..., takes 15 minutes
+soak: tools ## Run the operator for two days of a faster clock and check that its memory does not grow; DAYS=..., takes 15 minutes
 	@$(BUILD_RELEASE) --bin soak
 	@$(RELEASE)/soak --operator $(RELEASE)/athena-operator $(if $(DAYS),--days $(DAYS)) $(if $(WRITE),--write)
 
-chaos: tools ## Kill, stop, err, edit and delete at random with 300 objects, and see that all comes to rest; RATE=200 or 5, SEED, OBJECTS
+chaos: tools ## Kill, stop, err, edit and delete at random with 300 objects, and check that all settle; RATE=200 or 5, SEED, OBJECTS
 	@$(BUILD_RELEASE) --bin chaos
 	@$(RELEASE)/chaos --operator $(RELEASE)/athena-operator
 
-lint: tools ## Check format, lints, documentation and dependencies
+lint: tools ## Check format, lints, documentation, words and dependencies
 	@$(CARGO) fmt --all --check
 	@$(CARGO) clippy --locked --workspace --all-targets -- --deny warnings
 	@RUSTDOCFLAGS="--deny warnings" $(CARGO) doc --locked --workspace --no-deps --quiet
+	@.ci/words
 	@.ci/deny
 
 handover: tools ## Measure how long it takes until another replica acts
 	@$(BUILD) --bin athena-operator --bin handover
 	@$(BUILT)/debug/handover --operator $(OPERATOR)
 
-mutants: tools ## Break each branch of what decides and see a unit test fail; takes about an hour
+mutants: tools ## Break each branch of the decisions and check that a unit test fails; takes about an hour
 	@.ci/mutants
 
 fuzz: tools ## Feed the operator hostile objects, replies and flags, each for FUZZ_SECONDS (300)

@@ -31,7 +31,7 @@ pub const MARKER_PREFIX: &str = "[athena-operator/";
     status = "AthenaSessionStatus",
     derive = "Default",
     derive = "PartialEq",
-    doc = "One run of an Amazon Athena for Apache Spark session: it is started when the object is created and ended when the object is deleted.",
+    doc = "One run of an Amazon Athena for Apache Spark session: the operator starts the session when the object is created and ends it when the object is deleted.",
     selectable = ".spec.workGroup",
     selectable = ".status.state",
     printcolumn(
@@ -57,8 +57,8 @@ pub struct AthenaSessionSpec {
     #[schemars(length(min = 1, max = 128), regex(pattern = r"^[a-zA-Z0-9._-]{1,128}$"))]
     pub work_group: String,
 
-    /// Immutable. A text for people, shown in Athena's console. The operator appends its marker to it in the request, so the text must not contain
-    /// `[athena-operator/`, and is 64 characters shorter than the API allows.
+    /// Immutable. A text for people, shown in Athena's console. The operator appends its marker to the text in the request. So the text must not
+    /// contain `[athena-operator/`, and must be 64 characters shorter than Athena's API allows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 960))]
     pub description: Option<String>,
@@ -99,41 +99,43 @@ pub struct AthenaSessionSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub copy_work_group_tags: Option<bool>,
 
-    /// Suspension of the object: true ends the session and keeps the object, false again starts the next attempt.
+    /// Suspension of the object: true ends the session and keeps the object; false, set later, starts the next attempt.
     #[serde(default)]
     pub suspend: bool,
 
-    /// Reaction to a failure: `Never` starts no new attempt; `OnFailure` starts one after an end that neither the object nor its idle timeout asked
-    /// for, up to `maxRestarts` times. More values may come.
+    /// Reaction to a failure: `Never` starts no new attempt; `OnFailure` starts one after an unexpected end (the session failed, was degraded, was not
+    /// ready in time, was stopped by somebody else or vanished), up to `maxRestarts` times. Later versions may add values.
     #[serde(default)]
     pub restart_policy: RestartPolicy,
 
-    /// Maximum number of failures in a row that are followed by a new attempt, with `restartPolicy: OnFailure`. The count begins again after an
-    /// attempt that ran for ten minutes and was at work, and after a resume. Before each new attempt the operator waits 10 seconds, doubling to 5
-    /// minutes.
+    /// Maximum number of failures in a row that are followed by a new attempt, with `restartPolicy: OnFailure`. The count starts again at 0 after an
+    /// attempt that ran for 10 minutes or more and did work, and after a resume. Before a new attempt the operator waits 10 seconds, and twice as long
+    /// each time, up to 5 minutes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 10_000), extend("default" = DEFAULT_MAX_RESTARTS))]
     pub max_restarts: Option<i32>,
 
-    /// Seconds from Athena's start of the session to IDLE or BUSY; after them the operator ends the attempt, which has failed.
+    /// Maximum time in seconds from Athena's start of the session to IDLE or BUSY. A session that is not ready by then has failed, and the operator
+    /// ends it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 86_400), extend("default" = DEFAULT_STARTUP_DEADLINE_SECONDS))]
     pub startup_deadline_seconds: Option<i32>,
 
-    /// Seconds from the first start since creation or resume, over all attempts; after them the operator ends the session for good. This is the cap
-    /// on cost that Athena itself does not have.
+    /// Maximum time in seconds from the first start since creation or resume, over all attempts; then the operator ends the session and starts no
+    /// other until a resume. It caps the cost, which Athena itself does not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 31_536_000))]
     pub active_deadline_seconds: Option<i32>,
 
-    /// Seconds after which the object deletes itself once it has finished: no session lives and none will start. Not for objects that Flux or Argo CD
-    /// apply: they would create the object again, and a new session with it.
+    /// Seconds from `endTime` until the operator deletes an object that has finished: no session of it is live and none will start. Not for objects
+    /// that Flux or Argo CD apply: they would create the object again, and with it a new session.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 31_536_000))]
     pub ttl_seconds_after_finished: Option<i32>,
 
-    /// Treatment of the session when the object is deleted: `Terminate` ends it first, `Retain` lets it run, unowned and billed. Setting `Retain` on
-    /// an object that hangs in deletion releases it; an administrator may have to do that. More values may come.
+    /// Treatment of the session when the object is deleted: `Terminate` ends the session first; `Retain` deletes the object and leaves the session
+    /// running and billed, without an owner. Setting `Retain` on an object that hangs in deletion releases the object; an admission policy may leave
+    /// that to an administrator. Later versions may add values.
     #[serde(default)]
     pub deletion_policy: DeletionPolicy,
 

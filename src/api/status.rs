@@ -25,7 +25,7 @@ pub struct AthenaSessionStatus {
     #[schemars(range(min = 0, max = i32::MAX))]
     pub attempt: Option<i32>,
 
-    /// Time at which the attempt was recorded, which is before the first call of StartSession for it.
+    /// Time at which the operator recorded the attempt, before its first call of StartSession.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::time")]
     pub attempt_time: Option<Time>,
@@ -35,7 +35,7 @@ pub struct AthenaSessionStatus {
     #[schemars(length(max = 64))]
     pub region: Option<String>,
 
-    /// AWS account in which the attempt was made, where the operator could find it out.
+    /// AWS account in which the attempt was made. Absent if the operator did not know its account.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 12))]
     pub account_id: Option<String>,
@@ -56,15 +56,15 @@ pub struct AthenaSessionStatus {
     #[schemars(length(max = 1024))]
     pub state_change_reason: Option<String>,
 
-    /// Cause for which the operator ends the session though the object stays: `Suspended`, `ActiveDeadline`, `StartupDeadline` or `Degraded`.
-    /// Recorded before TerminateSession is called, unless the API server refuses that for five minutes. More values may come.
+    /// Cause for which the operator ends the session though the object stays: `Suspended`, `ActiveDeadline`, `StartupDeadline` or `Degraded`. The
+    /// operator records it before it calls TerminateSession, unless the API server refuses that write for five minutes. Later versions may add values.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::word")]
     pub stop_cause: Option<StopCause>,
 
     /// Reason for the end of the attempt: `Suspended`, `DeadlineExceeded`, `IdleTimeout`, `StoppedOutside`, `SessionFailed`, `SessionDegraded`,
     /// `StartupDeadlineExceeded`, `SessionVanished`, `SessionLost`, `InvalidRequest`, `TokenMismatch` or `SessionAlreadyExists`; set together with
-    /// `endTime`. More values may come.
+    /// `endTime`. Later versions may add values.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::word")]
     pub end_reason: Option<EndReason>,
@@ -79,29 +79,29 @@ pub struct AthenaSessionStatus {
     #[schemars(schema_with = "schema::time")]
     pub start_time: Option<Time>,
 
-    /// Start of the first session since creation or resume: `activeDeadlineSeconds` counts from here. It is the time of the attempt where Athena
-    /// reports no start time.
+    /// Start of the first session since creation or resume, from which `activeDeadlineSeconds` counts. Where Athena reports no start time, this is the
+    /// `attemptTime`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::time")]
     pub first_start_time: Option<Time>,
 
-    /// Time at which the session was first seen to be IDLE or BUSY.
+    /// Time of the first IDLE or BUSY state of the session that the operator saw.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::time")]
     pub ready_time: Option<Time>,
 
-    /// Newest time at which the session is known to have been at work. It is recorded with the first work of an attempt, and after that only together
-    /// with other changes, such as the session being idle again.
+    /// Latest time at which the session is known to have been at work. The operator writes it at the first work of an attempt, and after that only
+    /// together with other changes, such as the session becoming idle.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::time")]
     pub last_busy_time: Option<Time>,
 
-    /// Time since which the session is idle, while it is; for a session that ends, the time since which it was.
+    /// Time at which the session last became idle, as Athena reports it. Absent while the session is at work; kept after its end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::time")]
     pub idle_since_time: Option<Time>,
 
-    /// Time at which the session ended, or at which the operator found out that no session of the attempt lives.
+    /// Time at which the session ended, or at which the operator found that no session of the attempt is live.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::time")]
     pub end_time: Option<Time>,
@@ -140,7 +140,7 @@ pub struct PreviousAttempt {
     #[schemars(schema_with = "schema::time")]
     pub start_time: Option<Time>,
 
-    /// Time at which the attempt ended, or was found to have no live session.
+    /// Time at which the session ended, or at which the operator found that no session of the attempt is live.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::time")]
     pub end_time: Option<Time>,

@@ -19,7 +19,7 @@ static ATHENA_CALL_DURATION: Definition<1> =
 static LIMITER_WAIT: Definition<1> = histogram(
     "athena_operator_athena_limiter_wait_seconds",
     ["priority"],
-    "How long AthenaSessions waited for their turn to call Athena",
+    "Time that AthenaSessions waited for a turn to call Athena",
 );
 
 /// Rows of the metrics, for the documentation.

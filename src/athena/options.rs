@@ -14,11 +14,11 @@ pub struct AthenaOptions {
     #[arg(long, env = "ATHENA_OPERATOR_ATHENA_TIMEOUT", default_value = "10s", value_parser = duration, value_name = "DURATION")]
     pub athena_timeout: Duration,
 
-    /// Calls to Athena a second, of all kinds together; the account's limit in the region is shared with everybody else in it
+    /// Maximum number of calls to Athena per second, of all operations together; all clients of the account in the region share Athena's own limit
     #[arg(long, env = "ATHENA_OPERATOR_ATHENA_RATE", default_value_t = 5.0, value_parser = rate, value_name = "CALLS")]
     pub athena_rate: f64,
 
-    /// Calls to Athena that may come at once after a pause
+    /// Maximum number of calls to Athena at once after a pause
     #[arg(long, env = "ATHENA_OPERATOR_ATHENA_BURST", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub athena_burst: u32,
 }

@@ -35,7 +35,7 @@ pub struct Cli {
 pub enum Command {
     /// Runs the operator
     Run(Box<Run>),
-    /// Reports whether the credentials of the environment may do what the operator does; starts and changes nothing
+    /// Checks that AWS allows the operator's calls with the credentials of the environment; starts and changes nothing
     Check(Check),
     /// Prints the CustomResourceDefinition as YAML
     Crd,
@@ -64,7 +64,7 @@ pub struct Run {
     #[command(flatten)]
     pub log: LogOptions,
 
-    /// Longest time to finish what is running after SIGTERM
+    /// Longest time after SIGTERM to finish the calls and reconciles under way
     #[arg(long, env = "ATHENA_OPERATOR_SHUTDOWN_GRACE", default_value = "25s", value_parser = duration, value_name = "DURATION")]
     pub shutdown_grace: Duration,
 }
@@ -73,11 +73,11 @@ pub struct Run {
 /// missing, and 1 when something is.
 #[derive(Args, Clone, Debug)]
 pub struct Check {
-    /// Work groups in which sessions are to run, separated by commas or given one by one
+    /// Work groups to check, separated by commas, or the flag several times
     #[arg(long = "work-group", env = "ATHENA_OPERATOR_WORK_GROUPS", value_delimiter = ',', required = true, value_name = "NAMES", value_parser = work_group)]
     pub work_groups: Vec<String>,
 
-    /// ARN of the role that AthenaSessions name as executionRole, if they do
+    /// ARN of the role that AthenaSessions name as executionRole, if any does
     #[arg(long, env = "ATHENA_OPERATOR_EXECUTION_ROLE", value_name = "ARN", value_parser = role)]
     pub execution_role: Option<String>,
 

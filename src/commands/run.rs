@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use futures::FutureExt;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -94,9 +95,7 @@ pub async fn run(options: &Run, decisions: &'static dyn Decisions) -> anyhow::Re
     tokio::spawn(server::serve(listener, move || scrape.text(), readiness.clone()));
     let learnt = tokio::spawn(learn_account(operator.clone(), athena));
     let (stop, stopped) = oneshot::channel::<()>();
-    let shutdown = async move {
-        let _ = stopped.await;
-    };
+    let shutdown = stopped.map(drop);
     let work = {
         let (operator, leadership) = (operator.clone(), leadership.clone());
         async move {

@@ -86,7 +86,7 @@ impl EventRecorder {
                         tokio::time::sleep(
                             backoff(ErrorClass::Unanswered, tries, fastrand::f64()).unsigned_abs(),
                         )
-                        .await
+                        .await;
                     }
                     answer => return answer == Answer::Written,
                 }

@@ -150,7 +150,7 @@ impl Operator {
         self.observer.watch(&Key::of(object), &object.spec.work_group, session, |work_group| {
             let trigger = self.trigger.clone();
             tokio::spawn(self.observer.clone().sweep(work_group, self.pages(), move |key| {
-                trigger.trigger(&key, workqueue::Priority::Normal)
+                trigger.trigger(&key, workqueue::Priority::Normal);
             }));
         })
     }
@@ -166,7 +166,7 @@ impl Operator {
             // The time of a few looks at one session.
             let pause = self.limits.transition_interval.unsigned_abs() * 2;
             tokio::spawn(self.observer.clone().poll(work_group, pause, self.pages(), move |key| {
-                trigger.trigger(&key, workqueue::Priority::Normal)
+                trigger.trigger(&key, workqueue::Priority::Normal);
             }));
         });
     }

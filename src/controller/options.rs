@@ -16,22 +16,24 @@ pub struct ControllerOptions {
     #[arg(long, env = "ATHENA_OPERATOR_NAMESPACES", value_delimiter = ',', value_name = "NAMES", value_parser = namespace)]
     pub namespaces: Vec<String>,
 
-    /// Reconciles that may run at a time in each watched namespace, or in all of them together where none is named; a fifth is kept for those that
-    /// make no call to Athena
+    /// Maximum number of reconciles at a time in each namespace of --namespaces, or in all namespaces together without that flag; a fifth is reserved
+    /// for reconciles that make no call to Athena
     #[arg(long, env = "ATHENA_OPERATOR_CONCURRENCY", default_value_t = 40, value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub concurrency: u16,
 
-    /// Time between lists of a work group in which sessions live, give or take a quarter: they show the changes of settled sessions. A change between
-    /// busy and idle is written at most once in three of them, or once a minute if that is less
+    /// Time between two lists of a work group with live sessions, varied by up to a quarter; the lists show changes of sessions that are IDLE or BUSY.
+    /// A change between IDLE and BUSY alone is written once three such intervals, or one minute if that is less, have passed since the last write of
+    /// the status
     #[arg(long, env = "ATHENA_OPERATOR_OBSERVE_INTERVAL", default_value = "20s", value_parser = duration, value_name = "DURATION")]
     pub observe_interval: Duration,
 
-    /// First time between looks at a session that is starting or ending; it grows to five times that. The first look follows a start after half of it
+    /// Time between the first two looks at a session that is starting or ending; the interval grows to five times that. The first look follows a start
+    /// after half of it
     #[arg(long, env = "ATHENA_OPERATOR_TRANSITION_INTERVAL", default_value = "2s", value_parser = duration, value_name = "DURATION")]
     pub transition_interval: Duration,
 
-    /// Time after a start during which Athena's reads may miss the session and a token is replayed. Only after that time does not finding a session
-    /// prove anything: shorten it in tests only, to no less than 1s
+    /// Time after StartSession during which Athena's reads may not show the session yet, and the operator may send the same token again. Within this
+    /// time a session that is not found may still exist: shorten it in tests only, to no less than 1s
     #[arg(long, env = "ATHENA_OPERATOR_UNCERTAINTY", default_value = "10m", value_parser = uncertainty, value_name = "DURATION")]
     pub uncertainty: Duration,
 }

@@ -429,10 +429,13 @@ impl Operator {
 fn log_leak(session_id: &str, leak: Leak) {
     match leak {
         Leak::AttemptOver => {
-            warn!(session_id, "a session was started for an attempt that is over: it is ended")
+            warn!(session_id, "a session was started for an attempt that is over: it is ended");
         }
         Leak::ObjectGone => {
-            warn!(session_id, "the object is gone before its session could be recorded: the session is ended")
+            warn!(
+                session_id,
+                "the object is gone before its session could be recorded: the session is ended"
+            );
         }
         Leak::StatusRefused => {
             warn!(

@@ -20,7 +20,7 @@ use crate::runtime::options::{duration, name, namespace};
 /// The options of the leader election.
 #[derive(Args, Clone, Debug)]
 pub struct LeaseOptions {
-    /// Act only while holding a Lease: without it, run one replica only, since two may leave a session running after its object is gone
+    /// Act only while holding a Lease. If false, run one replica only: two may leave a session running after its object is deleted
     #[arg(long, env = "ATHENA_OPERATOR_LEADER_ELECTION", default_value_t = true, action = ArgAction::Set, value_name = "BOOLEAN")]
     pub leader_election: bool,
 
@@ -28,11 +28,12 @@ pub struct LeaseOptions {
     #[arg(long, env = "ATHENA_OPERATOR_LEASE_NAME", default_value = "athena-operator", value_parser = name, value_name = "NAME")]
     pub lease_name: String,
 
-    /// Namespace of the Lease; the pod's own, or that of the kubeconfig's context, if unset
+    /// Namespace of the Lease; if unset, that of the pod or of the kubeconfig's context
     #[arg(long, env = "ATHENA_OPERATOR_LEASE_NAMESPACE", value_parser = namespace, value_name = "NAMESPACE")]
     pub lease_namespace: Option<String>,
 
-    /// Time for which a leader that does not renew the Lease stays the leader, in whole seconds; it stops acting after two thirds of that
+    /// Time in whole seconds after which another replica takes a Lease that its leader does not renew; that leader stops acting after two thirds of
+    /// this time
     #[arg(long, env = "ATHENA_OPERATOR_LEASE_DURATION", default_value = "15s", value_parser = lease_duration, value_name = "DURATION")]
     pub lease_duration: Duration,
 }
@@ -351,7 +352,7 @@ async fn give_back(api: &Api<Lease>, candidate: &Candidate) {
         let mut lease = api.get(&candidate.name).await?;
         match &mut lease.spec {
             Some(spec) if spec.holder_identity.as_ref() == Some(&candidate.identity) => {
-                spec.holder_identity = Some(String::new())
+                spec.holder_identity = Some(String::new());
             }
             _ => return Ok(()),
         }
@@ -361,7 +362,10 @@ async fn give_back(api: &Api<Lease>, candidate: &Candidate) {
         Ok(Ok(())) => info!(lease = candidate.name, "the lease is given back"),
         Ok(Err(error)) => warn!(lease = candidate.name, "cannot give the lease back: {error}"),
         Err(_) => {
-            warn!(lease = candidate.name, "cannot give the lease back: no answer from the API server in time")
+            warn!(
+                lease = candidate.name,
+                "cannot give the lease back: no answer from the API server in time"
+            );
         }
     }
 }

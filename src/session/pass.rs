@@ -501,7 +501,7 @@ impl<'a> Pass<'a> {
                 match write {
                     // A finalizer that is added again to an object with an attempt proves nothing about earlier records.
                     Write::AddFinalizer => {
-                        self.state.finalizer_added = attempt(self.object, &self.state) == Attempt::None
+                        self.state.finalizer_added = attempt(self.object, &self.state) == Attempt::None;
                     }
                     Write::RemoveFinalizer | Write::Delete => {}
                     Write::Status { status, records } => self.status_written(status, records, version, env),
@@ -528,7 +528,7 @@ impl<'a> Pass<'a> {
     /// Ends the pass after a request that failed and may have had an effect. The caller begins another pass later.
     pub fn abandon(&mut self) {
         match std::mem::replace(&mut self.stage, Stage::End(End::Outdated)) {
-            // Nothing of it was sent: the failure was before that.
+            // The failure came before anything was sent.
             Stage::Asked(Request::Start(_)) => self.state.not_started(self.doubted),
             Stage::Asked(Request::Write(write)) => self.is_not_written(matches!(write, Write::Status { .. })),
             _ => self.is_not_written(false),

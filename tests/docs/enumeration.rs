@@ -62,7 +62,7 @@ pub(crate) struct Row {
 pub(crate) const KINDS: [&str; 10] = [
     "NoAttempt",
     "Withdrawn",
-    "Recorded",
+    "Unknown",
     "Starting",
     "Running",
     "Ending",
@@ -76,7 +76,7 @@ fn kind(object: &AthenaSession, known: &LocalState, at: &Environment) -> &'stati
     match attempt(object, known) {
         Attempt::None => "NoAttempt",
         Attempt::Withdrawn(_) => "Withdrawn",
-        Attempt::Unknown(_) => "Recorded",
+        Attempt::Unknown(_) => "Unknown",
         Attempt::Live(..) if wants_stopped(object) => "Ending",
         Attempt::Live(..) => {
             match object.status.as_ref().and_then(|status| status.state.as_ref().map(SessionState::as_str)) {

@@ -240,31 +240,31 @@ fn class(class: ErrorClass) -> (&'static str, &'static str) {
     match class {
         ErrorClass::NotSent => (
             "not sent",
-            "there was no connection (DNS, TCP, TLS, a proxy that refuses CONNECT): calls again as when *unanswered*, and knows that this call started nothing",
+            "finds no connection (DNS, TCP, TLS, a proxy that refuses CONNECT): calls again as when *unanswered*, and knows that this call started nothing",
         ),
         ErrorClass::Unanswered => (
             "unanswered",
-            "calls again, StartSession with the same token; until ten minutes after the attempt was recorded, then it searches",
+            "calls again, StartSession with the same token until ten minutes after the attempt was recorded; then it searches the work group for the session's marker",
         ),
         ErrorClass::Throttled => ("throttled", "waits for as long as it takes; never Stalled"),
         ErrorClass::Capacity => ("capacity", "waits for as long as it takes; never Stalled"),
         ErrorClass::MayHeal => (
             "may heal",
-            "goes on trying; Ready is Unknown for five minutes, then False with Stalled, and clears by itself",
+            "tries again until the call succeeds; Ready is Unknown for five minutes, then False with Stalled",
         ),
         ErrorClass::NotFound => (
             "not found",
-            "of StartSession: as *may heal*. Of a session: it has vanished if that is so twice, ten minutes or more after the attempt was recorded, \
-                 and if a complete list of the work group that was begun after the first time does not have it, either; without the permission to list, if \
-                 ResourceNotFoundException names it twice",
+            "of StartSession: as *may heal*. Of a session: looks again, then reads a complete list. The session has vanished if two looks did not find it, \
+                 the last of them ten minutes or more after the session's start, and a list begun later does not show it; without the permission to list, if \
+                 ResourceNotFoundException named the session twice",
         ),
         ErrorClass::TokenConflict => (
             "token conflict",
-            "calls no more, searches for the session by its marker, and adopts it; without one the attempt is over",
+            "stops calling StartSession, searches for the session by its marker, and adopts it; if there is none, the attempt is over",
         ),
         ErrorClass::Rejected => (
             "rejected",
-            "Ready is False with Stalled, and no call is made any more, if every call of the attempt was answered; else the attempt has to be proved lost first",
+            "sets Ready to False with Stalled and stops calling, if Athena answered every call of the attempt; else searches first, since an earlier call may have started a session",
         ),
     }
 }
@@ -276,9 +276,12 @@ pub(crate) fn ends() -> String {
         let failure = if reason.is_failure() { "yes" } else { "" };
         let follows = ["Never", "OnFailure"].map(|policy| follows(&reason, policy).to_owned());
         let [never, on_failure] = follows;
-        [code(reason.as_str()), told(&reason).to_owned(), failure.to_owned(), never, on_failure]
+        [code(reason.as_str()), evidence(&reason).to_owned(), failure.to_owned(), never, on_failure]
     };
-    table(["`endReason`", "how it is told", "failure", "`Never`", "`OnFailure`"], ENDS.map(row))
+    table(
+        ["`endReason`", "the operator concludes it when", "failure", "`Never`", "`OnFailure`"],
+        ENDS.map(row),
+    )
 }
 
 fn follows(reason: &EndReason, policy: &str) -> &'static str {
@@ -306,33 +309,33 @@ fn follows(reason: &EndReason, policy: &str) -> &'static str {
     }
 }
 
-fn told(reason: &EndReason) -> &'static str {
+fn evidence(reason: &EndReason) -> &'static str {
     match reason {
-        EndReason::Suspended => "the operator ended it, `stopCause` Suspended",
-        EndReason::DeadlineExceeded => "the operator ended it, `stopCause` ActiveDeadline",
-        EndReason::StartupDeadlineExceeded => "the operator ended it, `stopCause` StartupDeadline",
-        EndReason::SessionDegraded => "the operator ended it, `stopCause` Degraded",
+        EndReason::Suspended => "the operator ended the session, `stopCause` Suspended",
+        EndReason::DeadlineExceeded => "the operator ended the session, `stopCause` ActiveDeadline",
+        EndReason::StartupDeadlineExceeded => "the operator ended the session, `stopCause` StartupDeadline",
+        EndReason::SessionDegraded => "the operator ended the session, `stopCause` Degraded",
         EndReason::IdleTimeout => {
-            "TERMINATED, or not known to Athena any more, without another reason of Athena's, and not sooner after its last work than its idle timeout; or when \
-             that cannot be told"
+            "the session is TERMINATED or unknown to Athena, Athena gives no other reason, and the session may have been idle for its full timeout"
         }
         EndReason::StoppedOutside => {
-            "TERMINATED sooner after its last work than its idle timeout, or with another reason of Athena's"
+            "the session is TERMINATED, too early for its idle timeout or with another reason from Athena"
         }
         EndReason::SessionFailed => {
-            "FAILED, or it ended before it was ever IDLE or BUSY, and sooner after its start than its idle timeout"
+            "the session is FAILED, or it ended before it was ever IDLE or BUSY and too early for its idle timeout"
         }
         EndReason::SessionVanished => {
-            "neither two looks, ten minutes or more after the attempt was recorded, nor a complete list after them have it, and the first of the looks came sooner after its \
-             last work than its idle timeout"
+            "two looks (the last 10 minutes or more after the start) and then a complete list did not find the session, and it was too early for its idle timeout"
         }
         EndReason::SessionLost => {
-            "the outcome of StartSession was never learnt, and two complete lists, a minute apart and 20 minutes later, have no session with its marker; for an object that is deleted or suspended, one list"
+            "the outcome of StartSession is not known, and two complete lists (begun 20 minutes or more after the attempt was recorded, a minute apart) show no session with its marker; for an object that is deleted or suspended, one list"
         }
-        EndReason::InvalidRequest => "StartSession was rejected, and every call of the attempt was answered",
+        EndReason::InvalidRequest => {
+            "StartSession was rejected, and Athena answered every call of the attempt"
+        }
         EndReason::TokenMismatch | EndReason::SessionAlreadyExists => {
-            "StartSession said so, and two complete lists, a minute apart and 20 minutes later, have no session with the attempt's marker"
+            "StartSession gave this error, and two complete lists (begun 20 minutes or more after the attempt was recorded, a minute apart) show no session with the attempt's marker"
         }
-        EndReason::Other(_) => "by another version of the operator",
+        EndReason::Other(_) => "another version of the operator wrote it",
     }
 }

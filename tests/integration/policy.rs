@@ -178,11 +178,11 @@ fn rule(world: &World, more: Value) -> Value {
     rule
 }
 
-/// Fails unless the policy refuses with this field, and says that may need an administrator it.
+/// Fails unless the policy refuses with this field, and says that an administrator may have to do it.
 fn ensure_refused(asked: anyhow::Result<AthenaSession>, must: &str) -> anyhow::Result<()> {
     let refusal = refusal(asked)?;
     ensure!(
-        refusal.message.contains(must) && refusal.message.contains("may need an administrator it"),
+        refusal.message.contains(must) && refusal.message.contains("an administrator may have to do it"),
         "{refusal:?}"
     );
     Ok(())

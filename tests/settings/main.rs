@@ -21,7 +21,7 @@ const NAMED_BY_OTHERS: [&str; 14] = [
     // The variables of a proxy, which the module proxy names.
     "athena-operator env_vars/mod.rs",
     // All of the environment, to look at it and to start again with it.
-    "athena-operator main.rs",
+    "athena-operator commands/dispatch.rs",
     "athena-operator runtime/kubernetes.rs",
     // The names are those of functions: SSL_CERT_DIR and SSL_CERT_FILE.
     "aws-lc-sys aws-lc/crypto/x509/by_dir.c",

@@ -38,7 +38,7 @@ pub(super) static SESSION_AGE: Definition<2> = gauge(
 pub(super) static DELETION_AGE: Definition<1> = gauge(
     "athena_operator_deletion_age_seconds",
     ["namespace"],
-    "Time since the oldest deletion of an AthenaSession that the operator has not let go",
+    "Time since the oldest deletion of an AthenaSession that still has the operator's finalizer",
 );
 pub(super) static START_DURATION: Definition<1> = histogram(
     "athena_operator_start_duration_seconds",
@@ -48,12 +48,12 @@ pub(super) static START_DURATION: Definition<1> = histogram(
 pub(super) static RESTARTS: Definition<1> = counter(
     "athena_operator_restarts_total",
     ["reason"],
-    "Attempts recorded after another, by the endReason of that",
+    "Restarts and resumes, by the endReason of the attempt before",
 );
 pub(super) static ENDS: Definition<1> = counter(
     "athena_operator_ends_total",
     ["reason"],
-    "Attempts that are over, by their endReason, or Deleted with their object",
+    "Ended attempts, by endReason; Deleted if the session ended because its object was deleted",
 );
 pub(super) static DPU: Definition<2> = counter(
     "athena_operator_dpu_milliseconds_total",
@@ -68,22 +68,22 @@ pub(super) static RETAINED: Definition<2> = counter(
 pub(super) static OBSERVATION_AGE: Definition<1> = gauge(
     "athena_operator_work_group_observation_age_seconds",
     ["work_group"],
-    "Time since the sessions of a work group were last listed to the end; work groups without a live session are not listed",
+    "Time since the last complete list of a work group's sessions; the operator lists only work groups with live sessions",
 );
 pub(super) static FOREIGN_SESSIONS: Definition<1> = gauge(
     "athena_operator_foreign_sessions",
     ["work_group"],
-    "Sessions in the last complete list of a work group that belong to no AthenaSession here",
+    "Sessions in the last complete list of a work group that belong to no AthenaSession of this operator",
 );
 pub(super) static REFUSED_NAMESPACES: Definition<1> = gauge(
     "athena_operator_refused_namespaces",
     ["namespace"],
-    "1 for each watched namespace whose AthenaSessions the API server refuses to list; without a name, for all of them",
+    "1 for each watched namespace whose AthenaSessions the API server refuses to list; an empty name stands for all namespaces",
 );
 pub(super) static CLOCK_SKEW: Definition<0> = gauge(
     "athena_operator_clock_skew_seconds",
     [],
-    "By how much the node's clock is ahead of Athena's; times are compared with Athena's clock. None before Athena's first reply",
+    "Time by which the node's clock is ahead of Athena's clock, with which times are compared. Absent before Athena's first reply",
 );
 pub(super) static WRITES: Definition<2> = counter(
     "athena_operator_writes_total",

@@ -36,7 +36,7 @@ impl<const N: usize, M: Clone + EncodeMetric + TypedMetric + Send + Sync + std::
         // The encoder appends these endings again.
         match (row.kind, row.name.strip_suffix("_seconds")) {
             (Kind::Counter, _) => {
-                registry.register(row.name.trim_end_matches("_total"), row.help, family.clone())
+                registry.register(row.name.trim_end_matches("_total"), row.help, family.clone());
             }
             (_, Some(name)) => registry.register_with_unit(name, row.help, Unit::Seconds, family.clone()),
             (_, None) => registry.register(row.name, row.help, family.clone()),

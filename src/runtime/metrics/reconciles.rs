@@ -15,17 +15,17 @@ static RECONCILES: Definition<2> =
 static RECONCILE_ERRORS: Definition<1> = counter(
     "controller_runtime_reconcile_errors_total",
     ["controller"],
-    "Reconciles that failed at the API server",
+    "Reconciles that failed because the API server refused or did not answer a request",
 );
 static RECONCILE_TIME: Definition<1> =
     histogram("controller_runtime_reconcile_time_seconds", ["controller"], "Duration of reconciles");
 static MAX_CONCURRENT_RECONCILES: Definition<1> = gauge(
     "controller_runtime_max_concurrent_reconciles",
     ["controller"],
-    "How many reconciles may run at a time, over all watched scopes",
+    "Maximum number of reconciles at a time, over all watched scopes",
 );
 static ACTIVE_WORKERS: Definition<1> =
-    gauge("controller_runtime_active_workers", ["controller"], "Reconciles that run");
+    gauge("controller_runtime_active_workers", ["controller"], "Reconciles under way");
 
 /// The metrics, for the documentation.
 pub const ROWS: &[Row] = &[

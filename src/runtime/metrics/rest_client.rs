@@ -13,7 +13,7 @@ use super::labelled::{Label, Labelled, short_times};
 static REST_REQUESTS: Definition<2> = counter(
     "rest_client_requests_total",
     ["code", "method"],
-    "Requests to the API server by status and method; the code is <error> where no reply came",
+    "Requests to the API server by status and method; the code is <error> without a reply",
 );
 static REST_REQUEST_DURATION: Definition<1> = histogram(
     "rest_client_request_duration_seconds",

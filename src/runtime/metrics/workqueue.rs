@@ -10,30 +10,30 @@ use prometheus_client::registry::Registry;
 use super::definition::{Definition, Row, counter, gauge, histogram};
 use super::labelled::{Labelled, Seconds, clamped, short_times, waits};
 
-static QUEUE_DEPTH: Definition<1> = gauge("workqueue_depth", ["name"], "Objects that wait for a reconcile");
+static QUEUE_DEPTH: Definition<1> = gauge("workqueue_depth", ["name"], "Objects in the workqueue");
 static QUEUE_ADDS: Definition<1> =
-    counter("workqueue_adds_total", ["name"], "Objects put in line for a reconcile");
+    counter("workqueue_adds_total", ["name"], "Objects added to the workqueue");
 static QUEUE_DURATION: Definition<1> = histogram(
     "workqueue_queue_duration_seconds",
     ["name"],
-    "How long objects waited in line until their reconcile began",
+    "Time that objects waited in the workqueue until their reconcile began",
 );
 static QUEUE_WORK_DURATION: Definition<1> =
     histogram("workqueue_work_duration_seconds", ["name"], "Duration of reconciles");
 static QUEUE_UNFINISHED: Definition<1> = gauge(
     "workqueue_unfinished_work_seconds",
     ["name"],
-    "Time since the reconciles that run have begun, of all together",
+    "Sum of the times since the reconciles under way began",
 );
 static QUEUE_LONGEST: Definition<1> = gauge(
     "workqueue_longest_running_processor_seconds",
     ["name"],
-    "Time since the longest of the reconciles that run has begun",
+    "Time since the oldest reconcile under way began",
 );
 static QUEUE_RETRIES: Definition<1> = counter(
     "workqueue_retries_total",
     ["name"],
-    "Objects put in line again because their reconcile failed at the API server",
+    "Objects added to the workqueue again because their reconcile failed",
 );
 
 /// The metrics, for the documentation.

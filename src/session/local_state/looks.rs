@@ -230,7 +230,7 @@ impl LocalState {
                 self.wait_until(now, now + growing(limits.transition_interval, self.looks, jitter));
             }
             Search::Failed(refusal) if self.missed.is_some() => {
-                self.wait_until(now, now + backoff(refusal.class, 3, jitter))
+                self.wait_until(now, now + backoff(refusal.class, 3, jitter));
             }
             Search::Found { session, .. } => {
                 self.trust(&session.id);
@@ -251,7 +251,7 @@ impl LocalState {
             }
             // Athena's answer about the token stays the reason to report.
             Search::Failed(refusal) if self.has_conflict() => {
-                self.wait_until(now, now + backoff(refusal.class, 3, jitter))
+                self.wait_until(now, now + backoff(refusal.class, 3, jitter));
             }
             Search::Failed(refusal) => self.refused(Call::Search, refusal.clone(), now, jitter),
         }

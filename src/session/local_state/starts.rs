@@ -123,7 +123,7 @@ impl LocalState {
     pub fn work_group_read(&mut self, result: Result<(), &Refusal>, now: Timestamp, jitter: f64) {
         match result {
             Ok(()) if self.refused.as_ref().is_some_and(|refused| refused.call == Call::WorkGroup) => {
-                self.refused = None
+                self.refused = None;
             }
             Ok(()) => {}
             Err(refusal) => self.refused(Call::WorkGroup, refusal.clone(), now, jitter),

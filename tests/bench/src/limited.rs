@@ -63,7 +63,7 @@ impl Limited {
     pub fn broken(&self) -> Vec<String> {
         let mut broken = Vec::new();
         let mut check = |holds: bool, what: String| {
-            broken.extend((!holds).then_some(format!("waiting for the limiter: {what}")))
+            broken.extend((!holds).then_some(format!("waiting for the limiter: {what}")));
         };
         check(
             self.reconciles_per_object() <= RECONCILES,

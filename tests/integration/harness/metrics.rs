@@ -10,7 +10,8 @@ pub fn samples(operator: &Operator) -> anyhow::Result<BTreeMap<String, f64>> {
     let (status, text) = operator.get("/metrics")?;
     ensure!(status == 200 && text.ends_with("# EOF\n"), "{text}");
     let sample = |line: &str| {
-        line.rsplit_once(' ').and_then(|(name, value)| Some((name.to_owned(), value.parse().ok()?)))
+        let (name, value) = line.rsplit_once(' ')?;
+        Some((name.trim_end_matches("{}").to_owned(), value.parse().ok()?))
     };
     Ok(text.lines().filter(|line| !line.starts_with('#')).filter_map(sample).collect())
 }
