@@ -498,6 +498,7 @@ mod tests {
     use super::*;
 
     #[test]
+    #[allow(clippy::too_many_lines, reason = "a table")]
     fn texts_of_the_service_have_their_class() {
         for (code, athena, message, status, expected) in [
             ("ThrottlingException", "", "Rate exceeded", 400, (ErrorClass::Throttled, "Throttled")),

@@ -52,7 +52,7 @@ impl World {
             }
             match self.correlator.next_time() {
                 Some(next) if next <= at(second) => {
-                    self.second = self.second.max(next.as_secs() + u64::from(next.subsec_nanos() > 0))
+                    self.second = self.second.max(next.as_secs() + u64::from(next.subsec_nanos() > 0));
                 }
                 _ => break,
             }

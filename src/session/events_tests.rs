@@ -182,10 +182,10 @@ fn the_event_of_a_refusal_that_goes_on_standing_names_its_request() {
         (event.reason.into_owned(), event.note.into_string())
     };
     let start = |known: &mut LocalState| {
-        known.start_refused(refusal(ErrorClass::MayHeal, "AccessDenied"), false, Timestamp::UNIX_EPOCH, 0.0)
+        known.start_refused(refusal(ErrorClass::MayHeal, "AccessDenied"), false, Timestamp::UNIX_EPOCH, 0.0);
     };
     let end = |known: &mut LocalState| {
-        known.terminate_refused(refusal(ErrorClass::MayHeal, "AccessDenied"), Timestamp::UNIX_EPOCH, 0.0)
+        known.terminate_refused(refusal(ErrorClass::MayHeal, "AccessDenied"), Timestamp::UNIX_EPOCH, 0.0);
     };
     let message = || "StartSession is refused: no".to_owned();
     let stalled =

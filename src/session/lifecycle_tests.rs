@@ -63,7 +63,7 @@ fn with(mut object: AthenaSession, change: impl FnOnce(&mut AthenaSession)) -> A
 fn deleted(object: AthenaSession) -> AthenaSession {
     with(object, |object| {
         object.metadata.deletion_timestamp =
-            Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(at(0).now))
+            Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(at(0).now));
     })
 }
 
@@ -110,7 +110,7 @@ fn mortal(object: AthenaSession, minutes: i32) -> AthenaSession {
 fn was_ready(object: AthenaSession) -> AthenaSession {
     with(object, |object| {
         object.status.get_or_insert_default().ready_time =
-            Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(at(1).now))
+            Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(at(1).now));
     })
 }
 
@@ -183,7 +183,7 @@ fn seen(state: &str) -> Seen {
 fn started(object: AthenaSession) -> AthenaSession {
     with(object, |object| {
         object.status.get_or_insert_default().start_time =
-            Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(at(0).now))
+            Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(at(0).now));
     })
 }
 
@@ -262,7 +262,7 @@ fn looked_at(minutes: i64, times: u32, look: &Look) -> LocalState {
 fn each_row_of_the_table_is_taken() {
     let elsewhere = |object| {
         with(object, |object: &mut AthenaSession| {
-            object.status.get_or_insert_default().region = Some("us-east-1".into())
+            object.status.get_or_insert_default().region = Some("us-east-1".into());
         })
     };
     let lost = Step::Conclude(EndReason::SessionLost);
@@ -962,7 +962,7 @@ fn restarts_wait_twice_as_long_each_time() {
 #[test]
 fn an_attempt_that_never_became_a_session_keeps_its_number() {
     let never = with(suspended_since(over("Suspended")), |object| {
-        object.status.get_or_insert_default().session_id = None
+        object.status.get_or_insert_default().session_id = None;
     });
     assert_eq!(next_step(&never, &met(), &read(), &at(0)), Step::Record(0));
 }

@@ -38,6 +38,7 @@ fn session(state: &str) -> Session {
 }
 
 #[test]
+#[allow(clippy::too_many_lines, reason = "a table")]
 fn each_step_leads_to_its_status() {
     const BEGUN: &str = "2026-01-01T00:00:00Z";
     const FIRST: &str = "2026-01-01T00:01:00Z";
@@ -249,7 +250,7 @@ fn what_others_wrote_is_carried_over_only_as_the_schema_takes_it() {
     assert_eq!(status["previousAttempts"], json!([kept, kept]));
 
     let started = with(live("IDLE"), |object| {
-        object.status = serde_json::from_value(json!({ "startTime": EARLY })).expect("a status")
+        object.status = serde_json::from_value(json!({ "startTime": EARLY })).expect("a status");
     });
     let mirrored = after(
         &started,
@@ -367,7 +368,7 @@ fn a_cause_that_could_not_be_written_is_written_with_whatever_is() {
         assert_eq!((&status["stopCause"], &status["endReason"]), (&json!("Suspended"), &reason), "{step:?}");
     }
     let stopped = with(object.clone(), |object| {
-        object.status.get_or_insert_default().stop_cause = Some(StopCause::Degraded)
+        object.status.get_or_insert_default().stop_cause = Some(StopCause::Degraded);
     });
     assert_eq!(after(&stopped, &known, &Step::Wait, &Outcome::Nothing, &at(3))["stopCause"], "Degraded");
     for unconcerned in [over("IdleTimeout"), recorded_and(json!({ "sessionId": "another", "state": "IDLE" }))]

@@ -143,7 +143,7 @@ fn every_row_of_the_matrix_is_reported_and_read_right_by_kstatus() {
         with(live("IDLE"), |object| object.status.get_or_insert_default().stop_cause = Some(cause))
     };
     let restarting = with(over("SessionFailed"), |object| {
-        object.spec.restart_policy = crate::api::RestartPolicy::OnFailure
+        object.spec.restart_policy = crate::api::RestartPolicy::OnFailure;
     });
     let moved =
         with(live("IDLE"), |object| object.status.get_or_insert_default().region = Some("us-east-1".into()));
@@ -526,7 +526,7 @@ fn an_idle_timeout_is_told_though_the_session_was_seen_ending() {
 #[test]
 fn a_session_that_vanishes_while_it_is_ended_has_ended_for_that_cause() {
     let stopped = with(live("IDLE"), |object| {
-        object.status.get_or_insert_default().stop_cause = Some(StopCause::ActiveDeadline)
+        object.status.get_or_insert_default().stop_cause = Some(StopCause::ActiveDeadline);
     });
     let step = Step::Conclude(EndReason::SessionVanished);
     let status = status_after(&stopped, &LocalState::met(at(0).now), &step, &Outcome::Nothing, &at(0));

@@ -152,7 +152,7 @@ fn collect_references(schema: &Value, definitions: &Map<String, Value>, found: &
     }
     match schema {
         Value::Object(fields) => {
-            fields.values().for_each(|value| collect_references(value, definitions, found))
+            fields.values().for_each(|value| collect_references(value, definitions, found));
         }
         Value::Array(items) => items.iter().for_each(|value| collect_references(value, definitions, found)),
         _ => {}

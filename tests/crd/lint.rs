@@ -254,7 +254,9 @@ fn look_for_empty(path: &str, value: &Value, empty: &mut Vec<String>) {
         Value::Object(members) if members.is_empty() => empty.push(path.into()),
         Value::Array(items) if items.is_empty() => empty.push(path.into()),
         Value::Object(members) => {
-            members.iter().for_each(|(name, member)| look_for_empty(&format!("{path}/{name}"), member, empty))
+            members
+                .iter()
+                .for_each(|(name, member)| look_for_empty(&format!("{path}/{name}"), member, empty));
         }
         Value::Array(items) => items
             .iter()

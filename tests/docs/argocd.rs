@@ -128,7 +128,7 @@ fn generated_sections_have_test_data_for_argo_cd() {
     let superfluous = present.iter().filter(|path| !made.keys().any(|name| folder.join(name) == **path));
     if std::env::var_os("GENERATE").is_some() {
         superfluous.for_each(|path| {
-            std::fs::remove_file(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+            std::fs::remove_file(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         });
         for (name, text) in made {
             std::fs::write(folder.join(&name), text).unwrap_or_else(|error| panic!("{name}: {error}"));

@@ -232,7 +232,7 @@ impl Enumeration {
         );
         self.steps.insert(name(&step));
         let mut told = |event: Option<athena_operator::session::events::Event>| {
-            self.events.extend(event.map(|event| event.reason.into_owned()))
+            self.events.extend(event.map(|event| event.reason.into_owned()));
         };
         told(ttl_under_gitops(object, None));
         let before = kind(object, known, at);
@@ -555,10 +555,10 @@ fn knowledge(object: &AthenaSession, at: &Environment) -> Vec<(LocalState, Seen)
             };
             let terminated = changed(|known, now, limits| known.terminated(now, limits, 0.0));
             let refused = changed(|known, now, _| {
-                known.terminate_refused(refusal(ErrorClass::MayHeal, "AccessDenied"), now, 0.0)
+                known.terminate_refused(refusal(ErrorClass::MayHeal, "AccessDenied"), now, 0.0);
             });
             let lost = changed(|known, now, limits| {
-                drop(known.looked(Look::NotFound { named: true }, UID, ID, now, limits, 0.0))
+                drop(known.looked(Look::NotFound { named: true }, UID, ID, now, limits, 0.0));
             });
             let unseen = changed(|known, now, limits| {
                 known.looked(

@@ -150,7 +150,7 @@ async fn expired_credentials_of_a_profile_are_replaced_without_a_restart(world: 
     let _operator = profile.operator(&world, &[])?;
     world.idle("before").await?;
     world.emulator.configure(|config| {
-        config.credentials = vec![Credential { expired: true, ..credential("one") }, credential("two")]
+        config.credentials = vec![Credential { expired: true, ..credential("one") }, credential("two")];
     });
     world.create("after").await?;
     refused(
@@ -169,7 +169,7 @@ async fn expired_credentials_of_a_profile_are_replaced_without_a_restart(world: 
 
 async fn a_wrong_secret_is_told_and_mended_without_a_restart(world: World) -> anyhow::Result<()> {
     world.emulator.configure(|config| {
-        config.credentials = vec![Credential { secret_access_key: "another".into(), ..credential("one") }]
+        config.credentials = vec![Credential { secret_access_key: "another".into(), ..credential("one") }];
     });
     let profile = Source::profile("one")?;
     let _operator = profile.operator(&world, &[])?;
@@ -387,7 +387,7 @@ async fn credentials_of_another_account_are_not_used(world: World) -> anyhow::Re
     until_logged(&operator, "STS told the account").await?;
     let other = Credential { account: Some("111111111111".into()), ..credential("other") };
     world.emulator.configure(|config| {
-        config.credentials = vec![Credential { expired: true, ..credential("one") }, other]
+        config.credentials = vec![Credential { expired: true, ..credential("one") }, other];
     });
     profile.write_profile("other")?;
     world.create("here").await?;

@@ -66,7 +66,7 @@ async fn a_profile_that_becomes_wrong_while_the_operator_runs_is_reported_and_he
         profile.write("credentials", &format!("[spark]\n{keys}\n{lines}\n"))?;
         // What was used so far is not accepted any more, so that the file is read again.
         world.emulator.configure(|config| {
-            config.credentials = vec![Credential { expired: true, ..credential("one") }, credential(&next)]
+            config.credentials = vec![Credential { expired: true, ..credential("one") }, credential(&next)];
         });
         let name = format!("wrong-{number}");
         world.create(&name).await?;

@@ -641,7 +641,7 @@ fn broken_step(object: &AthenaSession, known: &LocalState, seen: &Seen, mutant: 
 fn break_status(object: &AthenaSession, status: &mut AthenaSessionStatus, step: &Step, mutant: Mutant) {
     match (mutant, step) {
         (Mutant::BackFromTerminating, Step::Mirror(session)) if !session.ended() => {
-            status.state = Some(session.state.clone())
+            status.state = Some(session.state.clone());
         }
         (Mutant::LateIsStopped, Step::Mirror(_)) if status.end_reason == Some(EndReason::IdleTimeout) => {
             // By two minutes or more.

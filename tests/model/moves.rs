@@ -471,14 +471,14 @@ impl Exploration {
                 object.get().status.as_ref()?.attempt?;
                 world.put(object.edited(|object| {
                     object.status =
-                        Some(serde_json::from_str(r#"{"observedGeneration":-1}"#).expect("a status"))
+                        Some(serde_json::from_str(r#"{"observedGeneration":-1}"#).expect("a status"));
                 }));
             }
             Damage::Forge => {
                 let stranger = world.sessions.iter().position(|session| !session.is_of(world.uid))?;
                 object.get().status.as_ref()?.session_id.as_ref()?;
                 world.put(object.edited(|object| {
-                    object.status.get_or_insert_default().session_id = Some(format!("s{stranger}"))
+                    object.status.get_or_insert_default().session_id = Some(format!("s{stranger}"));
                 }));
             }
             Damage::Force => {
@@ -743,6 +743,7 @@ impl Model for Exploration {
         }
     }
 
+    #[allow(clippy::too_many_lines, reason = "a branch for each move")]
     fn next_state(&self, before: &World, action: Move) -> Option<World> {
         let mut world = before.clone();
         match action {

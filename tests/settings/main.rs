@@ -18,10 +18,11 @@ const STANDARD_LIBRARY: [&str; 3] = ["RUST_BACKTRACE", "RUST_LIB_BACKTRACE", "RU
 
 /// Files that read variables whose names others give them: package and path.
 const NAMED_BY_OTHERS: [&str; 14] = [
-    // The variables of a proxy, which the module proxy names.
-    "athena-operator env_vars/mod.rs",
-    // All of the environment, to look at it and to start again with it.
+    // All of the environment, to check it.
     "athena-operator commands/dispatch.rs",
+    // All of the environment, to start again without empty variables.
+    "athena-operator env_vars/mod.rs",
+    // The variables of a proxy, which the module proxy names.
     "athena-operator runtime/kubernetes.rs",
     // The names are those of functions: SSL_CERT_DIR and SSL_CERT_FILE.
     "aws-lc-sys aws-lc/crypto/x509/by_dir.c",

@@ -156,7 +156,7 @@ impl<'a> Package<'a> {
         let mut all = Vec::new();
         for (own, text) in self.files.iter().filter(|(_, text)| text.contains(&format!("const {name}:"))) {
             constants(&self.tokens(own, text), "", name, &mut |module, value| {
-                all.push((own.as_str(), module.to_owned(), value))
+                all.push((own.as_str(), module.to_owned(), value));
             });
         }
         let choose = |in_file: bool, in_module: bool| {
@@ -190,7 +190,7 @@ impl<'a> Package<'a> {
             match token {
                 TokenTree::Group(group) => found.extend(self.variables(path, &list(group))),
                 TokenTree::Ident(name) if is_variable(&name.to_string()) => {
-                    found.extend(self.values(path, None, &name.to_string()))
+                    found.extend(self.values(path, None, &name.to_string()));
                 }
                 token => found.extend(literal(token)),
             }

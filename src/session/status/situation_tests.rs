@@ -350,7 +350,7 @@ fn each_end_says_what_was_and_what_can_be_done() {
     let told = |object: AthenaSession| situation(&object, &LocalState::met(at(0).now), &at(0)).row().message;
     let because = |reason: &str| {
         with(over_for(reason), |object| {
-            object.status.get_or_insert_default().state_change_reason = Some("out".into())
+            object.status.get_or_insert_default().state_change_reason = Some("out".into());
         })
     };
     for (reason, expected) in [
@@ -498,7 +498,7 @@ fn a_deletion_tells_what_it_waits_for() {
 #[test]
 fn an_attempt_of_another_region_tells_both() {
     let moved = with(live_in("IDLE"), |object| {
-        object.status.get_or_insert_default().region = Some("us-east-1".into())
+        object.status.get_or_insert_default().region = Some("us-east-1".into());
     });
     let mut circumstances = at(0);
     circumstances.identity.account = Some("000000000000".into());

@@ -177,8 +177,8 @@ fn made(u: &mut Unstructured<'_>) -> Result<Given> {
 
 /// Panics where something that was accepted cannot be worked with.
 fn check(run: &Run) {
-    planted::flags(run);
     const DAY: Duration = Duration::from_hours(24);
+    planted::flags(run);
     for namespace in run.controller.namespaces.iter().chain(&run.lease.lease_namespace) {
         check_path(namespace, "lease");
     }

@@ -121,7 +121,7 @@ fn check_unreadable(raw: &Value, now: Timestamp) {
         }
         // The report itself has mended what it writes, and another member is in the way.
         Some(_) if field == "status" || REPORTED.iter().any(|member| field.starts_with(member)) => {
-            check_unreadable(&next, now)
+            check_unreadable(&next, now);
         }
         Some(another) => panic!("{field} was in the way, and now {another}"),
         // The report itself may have mended a status that was none.
@@ -293,7 +293,7 @@ impl Play<'_, '_> {
                 self.replace(&json!({ "metadata": { "finalizers": finalizers } }));
             }
             Write::Delete => {
-                self.replace(&json!({ "metadata": { "deletionTimestamp": seconds(self.at.now) } }))
+                self.replace(&json!({ "metadata": { "deletionTimestamp": seconds(self.at.now) } }));
             }
             Write::RemoveFinalizer => {
                 let retained = Retained::of(object, pass.state());

@@ -179,6 +179,7 @@ fn living() -> (Value, AthenaSession) {
 }
 
 /// One call, and what follows from it by the pure modules.
+#[allow(clippy::too_many_lines, reason = "a branch for each call")]
 async fn call(u: &mut Unstructured<'_>, doing: &str, athena: &Athena) -> Result<()> {
     let (raw, mut object) = living();
     let at = Environment {

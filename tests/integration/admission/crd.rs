@@ -139,7 +139,7 @@ impl Found {
         match schema["type"].as_str() {
             Some("boolean") => {}
             Some("string") => {
-                must(has("maxLength") || has("enum") || has("format"), "a string without a bound")
+                must(has("maxLength") || has("enum") || has("format"), "a string without a bound");
             }
             Some("integer") => must(has("minimum") && has("maximum"), "an integer without bounds"),
             Some("array") => {
@@ -147,7 +147,7 @@ impl Found {
                 must(has("x-kubernetes-list-type"), "an array without a list type");
             }
             Some("object") => {
-                must(!has("additionalProperties") || has("maxProperties"), "a map without a bound")
+                must(!has("additionalProperties") || has("maxProperties"), "a map without a bound");
             }
             other => must(false, &format!("of type {other:?}")),
         }

@@ -114,6 +114,7 @@ pub fn delete() -> Moves {
 }
 
 /// Makes a row of a table. `further` is the spec but for its work group.
+#[allow(clippy::needless_pass_by_value, reason = "rows read better")]
 pub fn case<const N: usize>(name: &'static str, further: Value, moves: [Moves; N], wanted: Outcome) -> Case {
     Case { name, spec: spark(further), moves: moves.concat(), wanted }
 }

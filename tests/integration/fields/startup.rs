@@ -55,7 +55,7 @@ async fn a_session_that_does_not_start_is_ended_once_its_deadline_is_over(
 async fn a_session_that_is_idle_just_in_time_stays(world: World) -> anyhow::Result<()> {
     // IDLE 100 ms before the deadline: whatever a look that is sent after it shows, it is not CREATED.
     world.emulator.configure(|config| {
-        (config.creating, config.created) = (Duration::from_millis(500), Duration::from_millis(400))
+        (config.creating, config.created) = (Duration::from_millis(500), Duration::from_millis(400));
     });
     let _operator = world.operator()?;
     let names = ["a", "b", "c", "d", "e", "f"];

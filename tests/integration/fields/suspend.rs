@@ -161,7 +161,7 @@ async fn suspend_and_resume_before_the_id_is_known_leave_one_live_session(
     world: World,
 ) -> anyhow::Result<()> {
     let lost = |times| {
-        world.emulator.set_faults(vec![Fault::new("StartSession", FaultKind::DropAfter).times(times)])
+        world.emulator.set_faults(vec![Fault::new("StartSession", FaultKind::DropAfter).times(times)]);
     };
     lost(2);
     let _operator = world.operator()?;

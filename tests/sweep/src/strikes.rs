@@ -67,7 +67,7 @@ impl World {
                 call.occurrence.saturating_sub(1).saturating_sub(u32::try_from(arrived).unwrap_or(u32::MAX));
             match call.target {
                 Target::Athena => {
-                    athena.push(blow.of_athena(&call.operation).after(after).times(blow.times(call)))
+                    athena.push(blow.of_athena(&call.operation).after(after).times(blow.times(call)));
                 }
                 Target::Kubernetes => {
                     let (verb, resource) = call.verb_and_resource();
@@ -83,10 +83,10 @@ impl World {
         match state.watching {
             Watching::Open => {}
             Watching::Cut => {
-                kubernetes.push(KubernetesFault::new("watch", "athenasessions", FaultKind::DropBefore))
+                kubernetes.push(KubernetesFault::new("watch", "athenasessions", FaultKind::DropBefore));
             }
             Watching::Outdated => {
-                kubernetes.push(KubernetesFault::new("watch", "athenasessions", FaultKind::Gone).times(1))
+                kubernetes.push(KubernetesFault::new("watch", "athenasessions", FaultKind::Gone).times(1));
             }
         }
         if let Some(delay) = state.slow_patch {
