@@ -75,3 +75,25 @@ impl HttpConnector for Connector {
         HttpConnectorFuture::new(async move { check(&uri, reply.await?).await })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::BodyExt;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_reply_fails_beyond_its_bound() {
+        let read = async |length: usize| {
+            let status = 200.try_into().expect("a status");
+            let reply = HttpResponse::new(status, SdkBody::from("x".repeat(length)));
+            limited(reply, 10).into_body().collect().await.map(|body| body.to_bytes().len()).ok()
+        };
+        assert_eq!((read(10).await, read(11).await), (Some(10), None));
+    }
+
+    #[test]
+    fn the_sdk_has_a_client_to_bound() {
+        assert!(bounded().is_some());
+    }
+}
