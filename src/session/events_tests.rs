@@ -59,7 +59,7 @@ fn situations() -> Vec<Situation> {
         Situation::Refused { reason: "MarkerMismatch", message: message(), stalled: false },
         Situation::Refused { reason: "AccountChanged", message: message(), stalled: false },
     ];
-    all.extend(states.map(|state| Situation::Session { state: state.into() }));
+    all.extend(states.map(|state| Situation::Session { state: Some(state.into()) }));
     all.extend(causes.map(|cause| Situation::Stopping { cause, is_found: true, hindrance: None }));
     all.extend(ends.map(|reason| Situation::Over { reason, message: message() }));
     all.extend(CATALOGUE.iter().map(|entry| match entry.class {
@@ -93,7 +93,7 @@ fn every_event_that_occurs_is_in_the_table_and_every_row_occurs() {
         region: None,
     };
     let started = Outcome::Started { id: "s".into(), state: "CREATING".into() };
-    let starting = status_of(&Situation::Session { state: "CREATING".into() });
+    let starting = status_of(&Situation::Session { state: Some("CREATING".into()) });
     let mut mortal = object(json!({ "labels": { "argocd.argoproj.io/instance": "etl" } }), Value::Null);
     mortal.spec.ttl_seconds_after_finished = Some(1);
     let others =
@@ -159,7 +159,7 @@ fn an_unanswered_start_is_told_once_and_never_as_its_row() {
 
 #[test]
 fn a_start_is_told_when_its_session_is_recorded_late_and_what_is_found_is_no_start() {
-    let creating = status_of(&Situation::Session { state: "CREATING".into() });
+    let creating = status_of(&Situation::Session { state: Some("CREATING".into()) });
     let session = Session { id: "s".into(), state: "CREATING".into(), ..Session::default() };
     let told = |known: &LocalState| {
         event(None, &creating, &Step::Adopt(0, session.clone()), &Outcome::Nothing, known)
@@ -207,7 +207,7 @@ fn an_event_names_its_attempt_and_that_of_a_refused_end_the_kind_of_refusal() {
         let event = event(None, &after, &step, &outcome, &LocalState::default()).expect("an event");
         (event.reason.into_owned(), event.attempt, event.refusal)
     };
-    let idle = || Situation::Session { state: "IDLE".into() };
+    let idle = || Situation::Session { state: Some("IDLE".into()) };
     let refused = |class, reason| Outcome::Refused(refusal(class, reason));
     let denied = Situation::Refused { reason: "AccessDenied", message: "no".into(), stalled: false };
     assert_eq!(told(idle(), Step::Wait, Outcome::Nothing), ("SessionIdle".into(), Some(3), None));
@@ -286,7 +286,7 @@ fn a_note_has_no_more_than_its_1024_bytes() {
     let note = refused("AccessDenied", &refusal, "Start").note;
     assert!(note.len() <= 1024 && note.contains("(AWS request id rrr"), "{} bytes", note.len());
     let id = "s".repeat(2000);
-    let after = status_of(&Situation::Session { state: "CREATING".into() });
+    let after = status_of(&Situation::Session { state: Some("CREATING".into()) });
     let started = event(
         None,
         &after,

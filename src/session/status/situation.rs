@@ -21,7 +21,7 @@ pub(crate) enum Situation {
     /// An attempt is recorded, or about to be, and the outcome of StartSession is not known.
     Starting { message: String },
     /// Athena reports a state of a session that nobody asked to stop.
-    Session { state: SessionState },
+    Session { state: Option<SessionState> },
     /// The operator ends a session, or waits to find the one to end.
     Stopping { cause: StopCause, is_found: bool, hindrance: Option<String> },
     /// The object is suspended and nothing lives.
@@ -46,9 +46,6 @@ pub(crate) enum Situation {
     WriteRefused { available: Available, message: String, stalled: bool },
 }
 
-/// Message about a session whose state is not known yet.
-const LOOKED_AT: &str = "the session is being looked at";
-
 impl Situation {
     /// Returns the row of the condition matrix.
     pub(crate) fn row(&self) -> Row {
@@ -56,33 +53,32 @@ impl Situation {
             Self::Starting { message } => Row::progressing("Starting", Available::False, message),
             Self::Session { state } => match state {
                 // StartSession returns these states for a session that it started long ago; a look shows the current one.
-                SessionState::Terminated | SessionState::Failed => {
-                    Row::progressing("Starting", Available::False, LOOKED_AT)
+                None | Some(SessionState::Terminated | SessionState::Failed) => {
+                    Row::progressing("Starting", Available::False, "the session is being looked at")
                 }
-                SessionState::Degraded => {
+                Some(SessionState::Degraded) => {
                     Row::progressing("ReplacingSession", Available::False, "the session is degraded")
                 }
-                SessionState::Creating => {
+                Some(SessionState::Creating) => {
                     Row::progressing("SessionCreating", Available::False, "Athena is creating the session")
                 }
-                SessionState::Created => Row::progressing(
+                Some(SessionState::Created) => Row::progressing(
                     "SessionCreated",
                     Available::False,
                     "the session is created and not idle yet",
                 ),
-                SessionState::Idle => {
+                Some(SessionState::Idle) => {
                     Row::ready("SessionIdle", Available::True, "the session waits for work")
                 }
-                SessionState::Busy => Row::ready("SessionBusy", Available::True, "the session is at work"),
-                SessionState::Terminating => Row::progressing(
+                Some(SessionState::Busy) => {
+                    Row::ready("SessionBusy", Available::True, "the session is at work")
+                }
+                Some(SessionState::Terminating) => Row::progressing(
                     "SessionTerminating",
                     Available::False,
                     "the session is being ended from outside",
                 ),
-                SessionState::Other(word) if word.is_empty() => {
-                    Row::progressing("Starting", Available::False, LOOKED_AT)
-                }
-                SessionState::Other(word) => Row::progressing(
+                Some(SessionState::Other(word)) => Row::progressing(
                     "UnknownState",
                     Available::Unknown,
                     format!("the session is in a state that this operator does not know: {word}"),
@@ -248,8 +244,8 @@ fn situation_at_athena(object: &AthenaSession, known: &LocalState, at: &Environm
 }
 
 fn live(status: &AthenaSessionStatus, id: &str, known: &LocalState, at: &Environment) -> Situation {
-    let state = status.state.clone().unwrap_or_default();
-    let available = state.takes_work();
+    let state = status.state.clone().filter(|state| *state != SessionState::default());
+    let available = state.as_ref().is_some_and(SessionState::takes_work);
     // A new process does not know when looks began to fail.
     let was_stale = condition(status, "Ready").is_some_and(|ready| ready.reason == "ObservationStale");
     match (&known.refused, &known.look_refused) {
