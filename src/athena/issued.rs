@@ -6,7 +6,7 @@ use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_types::body::SdkBody;
 use futures::future::FutureExt;
-use http_body_util::{BodyExt, Limited};
+use http_body_util::BodyExt;
 use serde_json::Value;
 
 use super::http_client;
@@ -32,12 +32,13 @@ pub(super) fn http_client() -> Option<SharedHttpClient> {
     http_client::checked(|uri, reply| checked(reply, uri.ends_with("/security-credentials/")).boxed())
 }
 
-async fn checked(mut reply: HttpResponse, names_role: bool) -> Result<HttpResponse, ConnectorError> {
+async fn checked(reply: HttpResponse, names_role: bool) -> Result<HttpResponse, ConnectorError> {
+    let mut reply = http_client::limited(reply, LARGEST);
     if !reply.status().is_success() {
         return Ok(reply);
     }
     let body = std::mem::replace(reply.body_mut(), SdkBody::taken());
-    let body = Limited::new(body, LARGEST).collect().await.map_err(ConnectorError::io)?.to_bytes();
+    let body = body.collect().await.map_err(ConnectorError::io)?.to_bytes();
     let text = String::from_utf8_lossy(&body);
     let problem = if names_role { problem_of_role(&text) } else { problem_of_credentials(&text) };
     if let Some(problem) = problem {

@@ -134,8 +134,8 @@ pub async fn write_finalizer(
 }
 
 /// Replaces the status of `object` by `status`. A replacement costs the server less than any patch, see `docs/benchmarks.md`. The rest of the object
-/// is left out: the server keeps its own. Where the status records an attempt, a session or an end,
-/// the reply is the whole object, which shows whether the server has stored that; otherwise it is the metadata alone, which costs the server less.
+/// is left out: the server keeps its own. Where the status records an attempt, a session or an end, the reply is the whole object, which shows whether
+/// the server has stored the record; otherwise the reply is the metadata alone, which costs the server less.
 ///
 /// # Errors
 /// When the outcome is not known or the server refuses it.
@@ -262,7 +262,8 @@ async fn read_text(client: &Client, object: &ObjectMeta) -> Result<Option<String
     }
 }
 
-/// Writes a merge patch, of the status or of the rest, to an object that may not be readable. The patch carries the resourceVersion.
+/// Writes a merge patch to an object that may not be readable: of the status, or one that removes the operator's finalizer. The patch carries the
+/// resourceVersion.
 ///
 /// # Errors
 /// When the outcome is not known or the server refuses it.
@@ -283,9 +284,15 @@ pub async fn write_raw(
         send(client, patch.map_err(kube::Error::BuildRequest)?).await
     };
     let answer = timed(request).await;
-    if let Some(Ok(written)) = &answer
-        && written.metadata.resource_version == object.resource_version
-    {
+    // The write that ends an object returns its last version: there only the finalizers show the effect.
+    let is_undone = |Reply { metadata }: &Reply| {
+        if status {
+            metadata.resource_version == object.resource_version
+        } else {
+            metadata.finalizers.iter().any(|name| name == FINALIZER)
+        }
+    };
+    if matches!(&answer, Some(Ok(reply)) if is_undone(reply)) {
         return Err(Error::Undone(UNREADABLE));
     }
     confirmed(client, object, outcome(UNREADABLE, answer)).await

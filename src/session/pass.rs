@@ -62,7 +62,7 @@ pub trait Decisions: Debug + Send + Sync {
         start_session(object, number)
     }
 
-    /// Returns the answer that the pass takes in.
+    /// Returns the answer of which the pass takes note: `answer` itself, unless a test replaces it.
     fn take_in(&self, answer: Answer) -> Answer {
         answer
     }

@@ -6,10 +6,11 @@ use environment::{Operator, OperatorOptions, Scope, Stage};
 use serde_json::{Value, json};
 use std::path::Path;
 
-use crate::harness::{World, an_attempt_of_long_ago, condition, has, spark, tests, uid, until};
+use crate::harness::{World, an_attempt_of_long_ago, condition, has, spark, sum, tests, uid, until};
 
 tests![
     one_object_that_cannot_be_read_does_not_stop_the_others,
+    an_object_that_cannot_be_read_is_released_with_retain,
     an_object_of_an_older_schema_says_so_and_can_be_let_go,
     a_status_that_names_a_foreign_session_leaves_that_session_alone,
     a_forged_marker_with_another_configuration_is_not_adopted,
@@ -53,6 +54,20 @@ async fn one_object_that_cannot_be_read_does_not_stop_the_others(world: World) -
         condition(&world.sessions.get("bad").await?, "Stalled").is_none()
             && world.emulator.sessions().len() == 2
     );
+    Ok(())
+}
+
+async fn an_object_that_cannot_be_read_is_released_with_retain(world: World) -> anyhow::Result<()> {
+    let operator = world.operator()?;
+    world.idle_with("bad", spark(json!({ "deletionPolicy": "Retain" }))).await?;
+    write_time(&world, "2026-01-01T00:00:00+99:00")?;
+    world.kubectl(&["delete", "athenasession/bad", "--timeout=60s"])?;
+    until("the retained session is counted", || {
+        sum(&operator, "athena_operator_retained_sessions_total", "spark-35").is_ok_and(|count| count == 1)
+    })
+    .await?;
+    ensure!(!operator.raw_log().contains("WriteRefused"), "{}", operator.raw_log());
+    ensure!(world.live().len() == 1 && world.calls("TerminateSession").is_empty());
     Ok(())
 }
 

@@ -347,12 +347,11 @@ fn reason_word(reason: &EndReason) -> &str {
 }
 
 /// Returns the advice for a person about an attempt that nothing follows.
-/// Returns the advice after an end that nothing follows.
 fn advice(object: &AthenaSession, reason: &EndReason) -> &'static str {
     match reason {
         EndReason::IdleTimeout | EndReason::DeadlineExceeded | EndReason::Suspended => "",
         EndReason::InvalidRequest => "; create another AthenaSession",
-        _ if object.spec.restart_policy == RestartPolicy::OnFailure => {
+        _ if reason.is_failure() && object.spec.restart_policy == RestartPolicy::OnFailure => {
             "; to run it again, suspend and resume the object, or raise maxRestarts"
         }
         _ => "; to run it again, suspend and resume the object, or create another AthenaSession",
