@@ -85,25 +85,15 @@ pub fn plan(object: &Value, field: &str, now: Timestamp) -> Action {
 mod tests {
     use super::*;
 
+    #[allow(clippy::needless_pass_by_value, reason = "rows read better")]
     fn object(extra: Value) -> Value {
         let mut object = json!({
             "apiVersion": "athena-operator.io/v1alpha1", "kind": "AthenaSession",
             "metadata": { "name": "n", "namespace": "ns", "resourceVersion": "7", "generation": 2, "finalizers": ["other/one", FINALIZER] },
             "spec": { "workGroup": "w" },
         });
-        merge(&mut object, extra);
+        harness::merge(&mut object, &extra);
         object
-    }
-
-    fn merge(into: &mut Value, from: Value) {
-        match (into, from) {
-            (Value::Object(into), Value::Object(from)) => {
-                for (key, value) in from {
-                    merge(into.entry(key).or_insert(Value::Null), value);
-                }
-            }
-            (into, from) => *into = from,
-        }
     }
 
     fn now() -> Timestamp {
@@ -139,7 +129,7 @@ mod tests {
             "{message}"
         );
         assert_eq!(patch["metadata"]["resourceVersion"], "7");
-        merge(&mut object, patch);
+        harness::merge(&mut object, &patch);
         assert_eq!(
             plan(&object, "spec.x", now() + k8s_openapi::jiff::SignedDuration::from_hours(1)),
             Action::Nothing

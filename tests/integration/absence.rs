@@ -41,7 +41,7 @@ async fn a_text_about_something_else_does_not_prove_that_a_session_is_gone(
     ensure!(world.calls("StartSession").len() == 2, "a second session was started beside a live one");
     ensure!(world.status("kept").await?.end_reason.is_none());
 
-    world.mend();
+    world.clear_faults();
     world.until_gone("deleted").await?;
     world.until_idle("kept").await?;
     ensure!(world.live().len() == 1 && world.emulator.sessions().len() == 2);
@@ -58,7 +58,7 @@ async fn a_list_that_does_not_find_its_work_group_proves_nothing_while_the_work_
     world.create("one").await?;
     until("the list was asked for twice", || world.calls("ListSessions").len() >= 2).await?;
     ensure!(world.status("one").await?.attempt == Some(0), "the attempt counts as lost");
-    world.mend();
+    world.clear_faults();
     world.until_idle("one").await?;
     let sessions = world.emulator.sessions();
     ensure!(sessions.len() == 1, "a second session was started: {sessions:?}");

@@ -97,7 +97,7 @@ async fn a_jump_of_the_nodes_clock_while_a_start_is_unanswered_starts_no_second_
     until("StartSession is tried again", || world.calls("StartSession").len() >= 2).await?;
     node.jump(21 * 60)?;
     world.further_calls("StartSession", 2).await?;
-    world.mend();
+    world.clear_faults();
     let object = world.until_idle("jumped").await?;
     ensure!(status(&object).attempt == Some(0) && world.emulator.sessions().len() == 1);
     ensure!(world.calls("ListSessions").iter().all(|call| call.outcome.is_ok()));
@@ -164,7 +164,7 @@ async fn before_athena_has_told_its_time_nothing_is_deleted_for_its_age(world: W
     let _operator = ask_in_vain(&world, 2).await?;
     let object = world.sessions.get("finished").await?;
     ensure!(object.metadata.deletion_timestamp.is_none());
-    world.mend();
+    world.clear_faults();
     // The first answer may be that the node's clock is wrong, which tells the time as well.
     let answered = || {
         world
@@ -191,7 +191,7 @@ async fn before_athena_has_told_its_time_a_failed_session_is_not_restarted(
     drop(operator);
     let _operator = ask_in_vain(&world, 2).await?;
     ensure!(world.calls("StartSession").len() == 1 && world.status("failed").await?.attempt == Some(0));
-    world.mend();
+    world.clear_faults();
     world.until_idle("failed").await?;
     let started: Vec<_> = world.emulator.sessions().iter().map(|session| session.states[0].1).collect();
     // The backoff is ten seconds.
@@ -217,7 +217,7 @@ async fn athenas_time_is_asked_for_once_for_all_objects_that_wait_for_it(world: 
     // Each is met, told why it waits, and met again as it was written.
     let reconciles = reconciles(&operator)?;
     ensure!(reconciles <= 5 * OBJECTS as u64, "{reconciles} reconciles of {OBJECTS} objects");
-    world.mend();
+    world.clear_faults();
     world.until_all_gone(&names).await
 }
 

@@ -344,7 +344,7 @@ async fn the_account_of_a_session_is_recorded_once_sts_has_told_it(world: World)
     world.create("etl").await?;
     let object = world.until_idle("etl").await?;
     ensure!(status(&object).account_id.is_none(), "{object:?}");
-    world.mend();
+    world.clear_faults();
     until_recorded(&world, "etl").await?;
     Ok(())
 }
@@ -479,7 +479,7 @@ async fn a_clock_that_cannot_be_corrected_is_told(world: World) -> anyhow::Resul
     let _operator = world.operator()?;
     world.create("late").await?;
     refused(&world, "late", "ClockSkew", &[message]).await?;
-    world.mend();
+    world.clear_faults();
     world.until_idle("late").await?;
     Ok(())
 }

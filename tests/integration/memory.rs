@@ -144,7 +144,7 @@ async fn a_value_in_a_large_spec_is_shown_nowhere(world: World) -> anyhow::Resul
     world.create_with("refused", spec.clone()).await?;
     let message = world.until_told("refused", "Refused").await?;
     has(&message, &["the value *** is no good"])?;
-    world.mend();
+    world.clear_faults();
 
     world.create_with("fails", spec.clone()).await?;
     let id = status(&world.until_idle("fails").await?).session_id.unwrap_or_default();
@@ -196,7 +196,7 @@ async fn a_session_of_a_large_spec_is_adopted_only_with_its_properties(world: Wo
     until("a session is started", || !world.emulator.sessions().is_empty()).await?;
     world.until_status("lost", "recorded", |status| status.attempt.is_some()).await?;
     operator.end(environment::Signal::KILL)?;
-    world.mend();
+    world.clear_faults();
     // Nothing of the attempt is recorded any more.
     let wiped =
         json!({ "status": { "attempt": null, "attemptTime": null, "region": null, "accountId": null } });

@@ -58,7 +58,7 @@ async fn athena_away_is_asked_at_a_bounded_rate_and_all_converges_when_it_is_bac
     }
     tokio::time::sleep(AWAY).await;
     let away = world.emulator.calls().split_off(before);
-    world.mend();
+    world.clear_faults();
 
     let refused = away.iter().all(|call| !call.outcome.is_ok());
     ensure!(refused && away.len() >= 60, "{} calls while Athena was away", away.len());
@@ -176,7 +176,7 @@ async fn a_start_that_is_not_answered_is_told_in_one_event(world: World) -> anyh
     world.until_event(UNANSWERED, "").await?;
     let events = world.events(UNANSWERED)?;
     ensure!(events.len() == 1 && events[0]["count"] == 1, "{events:?}");
-    world.mend();
+    world.clear_faults();
     world.until_idle("one").await?;
     Ok(())
 }
@@ -197,7 +197,7 @@ async fn a_start_that_is_not_answered_is_told_though_the_status_could_not_be_wri
         let failed = failed(&proxy, code);
         ensure!(failed == 1, "{failed} writes failed with {code}");
     }
-    world.mend();
+    world.clear_faults();
     for code in [409, 500] {
         world.until_idle(&format!("after-{code}")).await?;
     }

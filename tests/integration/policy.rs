@@ -7,6 +7,8 @@ use kube::api::{Patch, PatchParams, PostParams};
 use kube::core::Status;
 use serde_json::{Value, json};
 
+use ::harness::{merge, session_object};
+
 use crate::harness::{PATIENCE, PAUSE, World, spark, tests, until};
 use crate::helm::apply_template;
 
@@ -37,9 +39,9 @@ pub(crate) async fn enforce_with(world: &World, values: Value) -> anyhow::Result
         "aws": { "region": "eu-west-1" }, "watch": { "namespaces": [world.namespace] },
         "serviceAccount": { "name": "athena-operator" }, "policy": { "enabled": true },
     });
-    merge(&mut all, values);
+    merge(&mut all, &values);
     apply_template(world, "templates/policy.yaml", &all)?;
-    let tried = serde_json::from_value(object(
+    let tried = serde_json::from_value(session_object(
         "tried",
         &json!({ "workGroup": "of-no-rule", "deletionPolicy": "Retain" }),
     ))?;
@@ -58,10 +60,6 @@ async fn eventually<F: Future<Output = bool> + Send>(
         tokio::time::sleep(PAUSE).await;
     }
     Ok(())
-}
-
-fn object(name: &str, spec: &Value) -> Value {
-    json!({ "apiVersion": "athena-operator.io/v1alpha1", "kind": "AthenaSession", "metadata": { "name": name }, "spec": spec })
 }
 
 /// What the API server says where it must not do as it is asked.
@@ -112,7 +110,7 @@ async fn what_no_rule_allows_is_refused_and_no_call_is_made(world: World) -> any
             refusal(world.create_with("refused", spec.clone()).await).with_context(|| spec.to_string())?;
         ensure!(refusal.message.contains(&format!("`{field}` must ")), "{spec}: {refusal:?}");
     }
-    let least = object(
+    let least = session_object(
         "tried",
         &json!({ "workGroup": "team-a", "activeDeadlineSeconds": 60, "sessionIdleTimeoutInMinutes": 1 }),
     );
@@ -152,15 +150,6 @@ async fn an_object_that_is_older_than_the_rules_can_be_suspended_and_deleted_but
     Ok(())
 }
 
-fn merge(into: &mut Value, from: Value) {
-    match (into, from) {
-        (Value::Object(into), Value::Object(from)) => {
-            from.into_iter().for_each(|(key, value)| merge(into.entry(key).or_insert(Value::Null), value));
-        }
-        (into, from) => *into = from,
-    }
-}
-
 /// A merge patch that turns `Retain` on.
 fn retain() -> Value {
     json!({ "spec": { "deletionPolicy": "Retain" } })
@@ -172,9 +161,10 @@ async fn patch_as(users: &Api<AthenaSession>, name: &str, patch: &Value) -> anyh
 }
 
 /// A rule of the test's namespace that allows the work group, and what `more` says.
+#[allow(clippy::needless_pass_by_value, reason = "rows read better")]
 fn rule(world: &World, more: Value) -> Value {
     let mut rule = json!({ "namespaces": [world.namespace], "workGroups": ["spark-35"] });
-    merge(&mut rule, more);
+    merge(&mut rule, &more);
     rule
 }
 
@@ -197,7 +187,7 @@ fn is_held(object: &AthenaSession) -> bool {
 
 async fn dpus_are_bounded(world: World) -> anyhow::Result<()> {
     let create = async |spec: Value| {
-        let object = serde_json::from_value(object("tried", &spec))?;
+        let object = serde_json::from_value(session_object("tried", &spec))?;
         Ok(world.sessions.create(&PostParams { dry_run: true, ..PostParams::default() }, &object).await?)
     };
     let asking = |dpus: Option<i32>| spark(json!({ "engineConfiguration": { "maxConcurrentDpus": dpus } }));
@@ -229,8 +219,9 @@ async fn retain_is_refused_wherever_it_is_turned_on(world: World) -> anyhow::Res
         [world.sessions_of_user("dave", &[]).await?, world.sessions_of_user("carol", &[]).await?];
     for suspend in [false, true] {
         let spec = spark(json!({ "deletionPolicy": "Retain", "suspend": suspend }));
-        let created =
-            users.create(&PostParams::default(), &serde_json::from_value(object("kept", &spec))?).await;
+        let created = users
+            .create(&PostParams::default(), &serde_json::from_value(session_object("kept", &spec))?)
+            .await;
         ensure_refused(created.map_err(Into::into), NO_RETAIN)?;
     }
     for name in ["live", "suspended", "deleting"] {
@@ -296,7 +287,7 @@ async fn an_object_that_is_older_than_the_rules_and_retained_can_be_edited_and_d
     eventually("Retain is allowed", || async { world.create_with("again", kept.clone()).await.is_ok() })
         .await?;
     enforce(&world, &json!([rule(&world, json!({}))])).await?;
-    let tried: AthenaSession = serde_json::from_value(object("tried", &kept))?;
+    let tried: AthenaSession = serde_json::from_value(session_object("tried", &kept))?;
     let dry_run = PostParams { dry_run: true, ..PostParams::default() };
     eventually("Retain is refused", || async { users.create(&dry_run, &tried).await.is_err() }).await?;
     patch_as(&users, "again", &json!({ "spec": { "deletionPolicy": "Terminate" } })).await?;
@@ -390,7 +381,7 @@ async fn those_whom_a_rule_exempts_may_retain_a_session(world: World) -> anyhow:
     ] {
         let api = world.sessions_of_user(user, &groups).await?;
         let mut kept: AthenaSession =
-            serde_json::from_value(object("kept", &spark(json!({ "deletionPolicy": "Retain" }))))?;
+            serde_json::from_value(session_object("kept", &spark(json!({ "deletionPolicy": "Retain" }))))?;
         kept.metadata.finalizers = Some(vec![FINALIZER.to_owned()]);
         kept.spec.suspend = true;
         let created = api.create(&PostParams::default(), &kept).await;

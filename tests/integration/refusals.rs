@@ -46,7 +46,7 @@ async fn a_request_that_is_refused_for_good_is_stalled_and_not_sent_again(
     ensure!(world.calls("StartSession").len() == 2);
     drop(operator);
     let _operator = world.operator()?;
-    world.mend();
+    world.clear_faults();
     world.idle("third").await?;
     ensure!(world.calls("StartSession").len() == 3, "a rejected request was sent again after a restart");
     world.remove("rejected").await

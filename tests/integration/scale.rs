@@ -291,7 +291,7 @@ async fn starts_that_wait_for_an_answer_about_their_work_group_hold_up_no_other_
     let empty = |line: &str| line.starts_with("workqueue_depth") && line.ends_with(" 0");
     until("no reconcile waits", || operator.get("/metrics").is_ok_and(|(_, text)| text.lines().any(empty)))
         .await?;
-    world.mend();
+    world.clear_faults();
     world.set("living", json!({ "suspend": true })).await?;
     world.until_reason("living", "Suspended").await?;
     ensure!(asked() == 1, "it was asked for {} times while nobody had answered", asked());

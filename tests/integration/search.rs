@@ -183,7 +183,7 @@ async fn a_lost_start_is_followed_by_the_next_attempt(world: World) -> anyhow::R
     let uid = uid(&world.create("lost").await?);
     until("the start was tried", || !world.calls("StartSession").is_empty()).await?;
     until("its session is searched", || !world.calls("ListSessions").is_empty()).await?;
-    world.mend();
+    world.clear_faults();
     world.until_attempt("lost", 1).await?;
     let (live, sessions) = (world.live(), world.emulator.sessions());
     ensure!(sessions.len() == 1 && live[0].token == Some(format!("{uid}-1")), "{sessions:?}");

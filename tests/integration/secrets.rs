@@ -85,7 +85,7 @@ async fn no_secret_is_in_logs_events_or_metrics(world: World) -> anyhow::Result<
         let masked = "Value '***' at 'engineConfiguration.sparkProperties' failed";
         ensure!(name != "rejected" || message.contains(masked), "{message}");
     }
-    world.mend();
+    world.clear_faults();
     // A token that is refused, and credentials that are.
     world.emulator.configure(|config| config.credentials.clear());
     world.create_with("revoked", pyspark).await?;

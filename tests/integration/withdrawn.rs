@@ -112,7 +112,7 @@ async fn a_start_that_was_not_answered_before_it_was_denied_stays_recorded(
     until("it was denied", || world.calls("StartSession").len() >= 2).await?;
     let object = world.until_reason("etl", "AccessDenied").await?;
     ensure!(status(&object).region.is_some(), "{:?}", status(&object));
-    world.mend();
+    world.clear_faults();
     world.until_idle("etl").await?;
     ensure!(world.emulator.sessions().len() == 1, "{:?}", ready_condition(&object));
     Ok(())

@@ -16,19 +16,8 @@ const HOUR: Duration = Duration::from_hours(1);
 
 fn object(value: &Value) -> AthenaSession {
     let mut object = json!({ "apiVersion": "athena-operator.io/v1alpha1", "kind": "AthenaSession", "spec": { "workGroup": "etl" } });
-    merge(&mut object, value);
+    harness::merge(&mut object, value);
     serde_json::from_value(object).expect("an object")
-}
-
-fn merge(into: &mut Value, from: &Value) {
-    match (into, from) {
-        (Value::Object(into), Value::Object(from)) => {
-            for (key, value) in from {
-                merge(into.entry(key.clone()).or_insert(Value::Null), value);
-            }
-        }
-        (into, from) => *into = from.clone(),
-    }
 }
 
 fn ready(status: &str, reason: &str, since: &str) -> Value {

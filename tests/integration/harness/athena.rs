@@ -43,7 +43,7 @@ impl World {
     }
 
     /// Ends all faults.
-    pub fn mend(&self) {
+    pub fn clear_faults(&self) {
         self.emulator.set_faults(vec![]);
     }
 
