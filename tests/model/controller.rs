@@ -327,7 +327,8 @@ impl Surroundings {
             Request::ReadWorkGroup => Answer::WorkGroup(self.read_work_group(&step)),
             Request::Search(from) => self.search(pass, &step, *from),
             Request::Turn(_) | Request::AwaitTime { .. } => Answer::Done,
-            // After a restart the list may have lagged. What has no record is none of that.
+            // The watch cache may be older than the API server, for example after a restart. A broken variant that records nothing does not read
+            // again.
             Request::ReadAgain
                 if self.mutant == Mutant::StartBeforeRecord || before.object.as_ref() == Some(base) =>
             {

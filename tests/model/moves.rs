@@ -25,17 +25,17 @@ use crate::world::{Budget, Facts, Running, World};
 /// What the first call of a reconcile gets for an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Reply {
-    /// What is so.
+    /// The answer with Athena's current state.
     Answer,
-    /// What was so a moment ago.
+    /// A late answer: it shows the state before the newest change.
     Late,
     /// An answer that does not know the sessions of this tick.
     Lagging,
-    /// None, after the effect.
+    /// No answer; the call has its effect.
     Lost,
-    /// None, and no effect.
+    /// No answer, and no effect.
     Dropped,
-    /// What is so, without a `Date` that tells the time.
+    /// The current answer, without a `Date`.
     Undated,
     /// A refusal.
     Refused(ErrorClass),
@@ -67,7 +67,7 @@ pub enum Move {
     Refuse(usize),
     /// The watch brings it the object.
     Deliver(usize),
-    /// It is killed and starts again, with the object as it is or, listed late, as it was.
+    /// The controller is killed and starts again. Its first list shows the current object or, if true, the version before.
     Crash(usize, bool),
     /// The user edits the object.
     Edit(Edit),

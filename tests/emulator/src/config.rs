@@ -43,8 +43,8 @@ pub struct Config {
     /// How long a session stays in TERMINATING.
     #[serde(with = "duration::required")]
     pub terminating: Duration,
-    /// Whether a session in CREATING, CREATED or TERMINATING leaves that state with the look after the one that has shown it, so that what a client
-    /// sees does not depend on its pace. The durations hold for one that is not looked at.
+    /// Whether looks move a session on: the look after the one that has shown CREATING, CREATED or TERMINATING finds the next state, so that the
+    /// states that a client sees do not depend on how often it looks. A session still leaves a state when its duration is over.
     pub step_by_looks: bool,
     /// A state that no session leaves by itself.
     pub stick_in: Option<String>,

@@ -1,7 +1,8 @@
 //! Rules of what goes wrong with calls.
 
-/// Takes the rule that strikes a call, counting it: the first that is for the call, spares none any more and `strikes`. A rule that is used up is removed.
-/// `counts` are how many calls a rule spares before it strikes, and how many it still strikes; without a number, all.
+/// Returns the fault rule that applies to a call, and updates the rules' counters. A rule applies if `is_for` selects it, if it has spared as many
+/// calls as it should, and if `strikes` returns true; the first one in `rules` wins. Every selected rule before it that still spares calls spares this
+/// one. `counts` returns a rule's two counters: calls yet to be spared, and calls yet to be struck (none for no limit). Removes rules that are used up.
 pub fn take<R: Clone>(
     rules: &mut Vec<R>,
     is_for: impl Fn(&R) -> bool,
