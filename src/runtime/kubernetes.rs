@@ -6,25 +6,22 @@ mod no_proxy;
 mod proxy;
 
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use clap::Args;
-use futures::future::{BoxFuture, FutureExt};
 use http::header::{AGE, DATE};
 use http::{Method, Request, Response};
 use hyper_rustls::{FixedServerNameResolver, HttpsConnectorBuilder};
 use hyper_timeout::TimeoutConnector;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
-use kube::client::{Body, ClientBuilder, ConfigExt};
+use kube::client::{Body, ConfigExt};
 use kube::config::{Cluster, KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
-use tower::timeout::TimeoutLayer;
+use tower::timeout::Timeout;
 use tower::timeout::error::Elapsed;
-use tower::util::MapErrLayer;
-use tower::{BoxError, Layer, Service, ServiceBuilder, service_fn};
+use tower::{BoxError, Service, ServiceBuilder, ServiceExt, service_fn};
 use tracing::info;
 
 use self::proxy::{Connector, Proxy};
@@ -95,7 +92,7 @@ impl ApiServer {
         if let Some(proxy) = &proxy {
             info!(
                 proxy = proxy.authority(),
-                setting = proxy.setting(),
+                setting = proxy.setting,
                 "the API server is reached through a proxy"
             );
         }
@@ -125,17 +122,26 @@ pub fn client(
 ) -> anyhow::Result<Client> {
     let ApiServer { proxy, timeout, .. } = api_server;
     let through = proxy.as_ref().map(|proxy| format!(" through {proxy}")).unwrap_or_default();
-    let late = format!("no reply within {timeout:?}{through}");
-    let client = ClientBuilder::new(transport(api_server)?, api_server.namespace())
-        .with_layer(&TimeoutLayer::new(*timeout))
-        .with_layer(&MapErrLayer::new(move |error: BoxError| {
-            if error.is::<Elapsed>() {
-                return late.clone().into();
+    let late: Arc<str> = format!("no reply within {timeout:?}{through}").into();
+    let service = Timeout::new(transport(api_server)?, *timeout);
+    let observed = service_fn(move |request: Request<Body>| {
+        let (service, clock, metrics, late) = (service.clone(), clock.clone(), metrics.clone(), late.clone());
+        async move {
+            let (method, begun, sent) = (request.method().clone(), Instant::now(), BootTime::now());
+            let reply = service.oneshot(request).await;
+            if let Ok(reply) = &reply {
+                read_date(&clock, reply, sent);
             }
-            kubeconfig::plugin_failure(&error.to_string()).map_or(error, BoxError::from)
-        }))
-        .with_layer(&Observing { clock, metrics });
-    Ok(client.build())
+            metrics.requested(&method, reply.as_ref().ok().map(Response::status), begun.elapsed());
+            reply.map_err(|error| {
+                if error.is::<Elapsed>() {
+                    return BoxError::from(&*late);
+                }
+                kubeconfig::plugin_failure(&error.to_string()).map_or(error, BoxError::from)
+            })
+        }
+    });
+    Ok(Client::new(observed, api_server.namespace()))
 }
 
 /// Creates the transport to the API server. With HTTP/2, if the server speaks it, all requests share one connection, which costs both sides less.
@@ -143,6 +149,7 @@ fn transport(
     ApiServer { config, proxy, .. }: &ApiServer,
 ) -> anyhow::Result<
     impl Service<Request<Body>, Response = Response<hyper::body::Incoming>, Error = BoxError, Future: Send>
+    + Clone
     + Send
     + 'static,
 > {
@@ -197,65 +204,13 @@ fn transport(
         .service(client))
 }
 
-/// Layer that counts requests, and reads the server's clock from the replies.
-#[derive(Clone)]
-struct Observing {
-    clock: Clock,
-    metrics: Arc<RestClientMetrics>,
-}
-
-#[derive(Clone)]
-struct Observed<S> {
-    inner: S,
-    by: Observing,
-}
-
-impl<S> Layer<S> for Observing {
-    type Service = Observed<S>;
-
-    fn layer(&self, inner: S) -> Observed<S> {
-        Observed { inner, by: self.clone() }
-    }
-}
-
-impl Observing {
-    fn read_date<B>(&self, reply: &Response<B>, sent: BootTime) {
-        let date = reply.headers().get(DATE).and_then(|date| date.to_str().ok());
-        // A reply of a cache or a proxy has the time of another clock, or an old one.
-        let is_own = !reply.headers().contains_key(AGE) && !reply.status().is_server_error();
-        if let Some(reply) = date.filter(|_| is_own).and_then(|date| Reply::new(date, sent, BootTime::now()))
-        {
-            self.clock.observe(&reply);
-        }
-    }
-}
-
-impl<S, B> Service<Request<Body>> for Observed<S>
-where
-    S: Service<Request<Body>, Response = Response<B>>,
-    S::Future: Send + 'static,
-{
-    type Response = S::Response;
-    type Error = S::Error;
-    type Future = BoxFuture<'static, Result<S::Response, S::Error>>;
-
-    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
-        self.inner.poll_ready(context)
-    }
-
-    fn call(&mut self, request: Request<Body>) -> Self::Future {
-        let (by, method, begun, sent) =
-            (self.by.clone(), request.method().clone(), Instant::now(), BootTime::now());
-        let reply = self.inner.call(request);
-        async move {
-            let reply = reply.await;
-            if let Ok(reply) = &reply {
-                by.read_date(reply, sent);
-            }
-            by.metrics.requested(&method, reply.as_ref().ok().map(Response::status), begun.elapsed());
-            reply
-        }
-        .boxed()
+/// Corrects `clock` by the time of a reply whose request was sent at `sent`.
+fn read_date<B>(clock: &Clock, reply: &Response<B>, sent: BootTime) {
+    let date = reply.headers().get(DATE).and_then(|date| date.to_str().ok());
+    // A reply of a cache or a proxy has the time of another clock, or an old one.
+    let is_own = !reply.headers().contains_key(AGE) && !reply.status().is_server_error();
+    if let Some(reply) = date.filter(|_| is_own).and_then(|date| Reply::new(date, sent, BootTime::now())) {
+        clock.observe(&reply);
     }
 }
 

@@ -26,7 +26,7 @@ pub(super) struct Proxy {
     /// URL, and apart from it the user and the password.
     intercept: Intercept,
     /// Setting that names the proxy.
-    setting: &'static str,
+    pub(super) setting: &'static str,
 }
 
 /// Setting whose value is not the URL of a proxy. The value is not shown: it may contain a password.
@@ -35,15 +35,6 @@ pub(super) struct Proxy {
     "{0} is not the URL of a proxy: it must be http://HOST:PORT, https://HOST:PORT or socks5://HOST:PORT; after the scheme it may have USER:PASSWORD@, percent-encoded"
 )]
 pub(super) struct InvalidProxy(&'static str);
-
-/// Failed connection through a proxy.
-#[derive(Debug, thiserror::Error)]
-#[error("no connection to {target} through {proxy}")]
-struct Unconnected {
-    target: String,
-    proxy: Proxy,
-    source: BoxError,
-}
 
 impl Proxy {
     /// Returns the proxy to the API server of `cluster`: its `proxy-url`, whatever else is set; otherwise `HTTPS_PROXY` (`HTTP_PROXY` for a server
@@ -88,11 +79,6 @@ impl Proxy {
     /// Returns host and port.
     pub(super) fn authority(&self) -> &str {
         self.intercept.uri().authority().map_or("", http::uri::Authority::as_str)
-    }
-
-    /// Returns the setting that names the proxy.
-    pub(super) fn setting(&self) -> &'static str {
-        self.setting
     }
 }
 
@@ -187,9 +173,10 @@ impl Service<Uri> for Connector {
                     proxy,
                 ),
             };
-            connected.map_err(|source| {
+            connected.map_err(|error| {
                 let target = target.authority().map(ToString::to_string).unwrap_or_default();
-                Unconnected { target, proxy, source }.into()
+                let problem = format!("no connection to {target} through {proxy}");
+                anyhow::Error::from_boxed(error).context(problem).into()
             })
         }
         .boxed()
