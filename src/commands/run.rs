@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use futures::FutureExt;
+use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -67,7 +68,7 @@ pub async fn run(options: &Run, decisions: &'static dyn Decisions) -> anyhow::Re
     let namespaces: Vec<String> =
         options.controller.namespaces.iter().cloned().collect::<BTreeSet<_>>().into_iter().collect();
     let readiness = Readiness::new(&namespaces, leadership.clone());
-    let listener = server::bind(options.server.listen)
+    let listener = TcpListener::bind(options.server.listen)
         .await
         .with_context(|| format!("cannot listen on {}", options.server.listen))?;
     info!(version = VERSION, address = %listener.local_addr()?, region = athena.region(), ?namespaces, "starting");
