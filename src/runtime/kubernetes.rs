@@ -46,15 +46,22 @@ pub struct ApiServer {
     proxy: Option<Proxy>,
     /// Longest wait for a connection and for the head of a reply.
     timeout: Duration,
+    /// The server's clock, which replies correct.
+    clock: Clock,
+    metrics: Arc<RestClientMetrics>,
 }
 
 impl ApiServer {
     /// Finds the API server by the environment: by a kubeconfig, with the proxy that kubectl would use; or, by the service account of the pod,
-    /// directly. `timeout` is the longest wait for a connection and for the head of a reply.
+    /// directly. `timeout` is the longest wait for a connection and for the head of a reply. Replies correct `clock`.
     ///
     /// # Errors
     /// When there is neither, when the kubeconfig cannot be used, or when the proxy's URL is not valid. The error names the setting with that URL.
-    pub async fn from_env(timeout: Duration) -> anyhow::Result<Self> {
+    pub async fn from_env(
+        timeout: Duration,
+        clock: Clock,
+        metrics: Arc<RestClientMetrics>,
+    ) -> anyhow::Result<Self> {
         /// Longest silence on a connection: more than twice as long as the server is silent on a watch without changes.
         const SILENCE: Duration = Duration::from_mins(3);
         let kubeconfig = Kubeconfig::read();
@@ -67,15 +74,13 @@ impl ApiServer {
         };
         let (mut config, proxy) = match found {
             Ok(config) => (config, proxy),
-            Err(error) => {
-                let in_pod = Config::incluster().map_err(|in_pod| {
-                    anyhow::anyhow!(
-                        "cannot find a Kubernetes cluster: neither by a kubeconfig ({}) nor as a pod's ({in_pod})",
-                        kubeconfig::message(&error)
-                    )
-                })?;
-                (in_pod, None)
-            }
+            Err(error) => match Config::incluster() {
+                Ok(config) => (config, None),
+                Err(in_pod) => anyhow::bail!(
+                    "cannot find a Kubernetes cluster: neither by a kubeconfig ({}) nor as a pod's ({in_pod})",
+                    kubeconfig::message(&error)
+                ),
+            },
         };
         if let Some(problem) = kubeconfig::problem(&config.auth_info) {
             anyhow::bail!(problem);
@@ -96,12 +101,61 @@ impl ApiServer {
                 "the API server is reached through a proxy"
             );
         }
-        Ok(Self { config, proxy, timeout })
+        Ok(Self { config, proxy, timeout, clock, metrics })
     }
 
     /// Returns the namespace of the pod, or that of the kubeconfig's context.
     pub fn namespace(&self) -> &str {
         &self.config.default_namespace
+    }
+
+    /// Creates a client that needs no lease: for the lease itself.
+    ///
+    /// # Errors
+    /// When the configuration cannot be used.
+    pub fn client(&self) -> anyhow::Result<Client> {
+        let Self { proxy, timeout, clock, metrics, .. } = self.clone();
+        let through = proxy.map(|proxy| format!(" through {proxy}")).unwrap_or_default();
+        let late: Arc<str> = format!("no reply within {timeout:?}{through}").into();
+        let service = Timeout::new(transport(self)?, timeout);
+        let observed = service_fn(move |request: Request<Body>| {
+            let (service, clock, metrics, late) =
+                (service.clone(), clock.clone(), metrics.clone(), late.clone());
+            async move {
+                let (method, begun, sent) = (request.method().clone(), Instant::now(), BootTime::now());
+                let reply = service.oneshot(request).await;
+                if let Ok(reply) = &reply {
+                    read_date(&clock, reply, sent);
+                }
+                metrics.requested(&method, reply.as_ref().ok().map(Response::status), begun.elapsed());
+                reply.map_err(|error| {
+                    if error.is::<Elapsed>() {
+                        return BoxError::from(&*late);
+                    }
+                    kubeconfig::plugin_failure(&error.to_string()).map_or(error, BoxError::from)
+                })
+            }
+        });
+        Ok(Client::new(observed, self.namespace()))
+    }
+
+    /// Creates a client whose requests other than reads wait until this process is the leader, and whose replies take a bounded amount of memory.
+    ///
+    /// # Errors
+    /// When the configuration cannot be used.
+    pub fn leading_client(&self, leadership: Leadership) -> anyhow::Result<Client> {
+        let namespace = self.namespace().to_owned();
+        let inner = bounded_replies(self.client()?, namespace.clone());
+        let gate = service_fn(move |request: Request<Body>| {
+            let (inner, leadership) = (inner.clone(), leadership.clone());
+            async move {
+                if request.method() != Method::GET {
+                    leadership.held().await;
+                }
+                inner.send(request).await
+            }
+        });
+        Ok(Client::new(gate, namespace))
     }
 }
 
@@ -109,39 +163,6 @@ fn current_cluster(kubeconfig: &Kubeconfig) -> Option<&Cluster> {
     let current = kubeconfig.current_context.as_ref()?;
     let context = kubeconfig.contexts.iter().find(|context| context.name == *current)?.context.as_ref()?;
     kubeconfig.clusters.iter().find(|cluster| cluster.name == context.cluster)?.cluster.as_ref()
-}
-
-/// Creates a client that needs no lease: for the lease itself. Replies correct `clock`.
-///
-/// # Errors
-/// When the configuration cannot be used.
-pub fn client(
-    api_server: &ApiServer,
-    clock: Clock,
-    metrics: Arc<RestClientMetrics>,
-) -> anyhow::Result<Client> {
-    let ApiServer { proxy, timeout, .. } = api_server;
-    let through = proxy.as_ref().map(|proxy| format!(" through {proxy}")).unwrap_or_default();
-    let late: Arc<str> = format!("no reply within {timeout:?}{through}").into();
-    let service = Timeout::new(transport(api_server)?, *timeout);
-    let observed = service_fn(move |request: Request<Body>| {
-        let (service, clock, metrics, late) = (service.clone(), clock.clone(), metrics.clone(), late.clone());
-        async move {
-            let (method, begun, sent) = (request.method().clone(), Instant::now(), BootTime::now());
-            let reply = service.oneshot(request).await;
-            if let Ok(reply) = &reply {
-                read_date(&clock, reply, sent);
-            }
-            metrics.requested(&method, reply.as_ref().ok().map(Response::status), begun.elapsed());
-            reply.map_err(|error| {
-                if error.is::<Elapsed>() {
-                    return BoxError::from(&*late);
-                }
-                kubeconfig::plugin_failure(&error.to_string()).map_or(error, BoxError::from)
-            })
-        }
-    });
-    Ok(Client::new(observed, api_server.namespace()))
 }
 
 /// Creates the transport to the API server. With HTTP/2, if the server speaks it, all requests share one connection, which costs both sides less.
@@ -212,31 +233,6 @@ fn read_date<B>(clock: &Clock, reply: &Response<B>, sent: BootTime) {
     if let Some(reply) = date.filter(|_| is_own).and_then(|date| Reply::new(date, sent, BootTime::now())) {
         clock.observe(&reply);
     }
-}
-
-/// Creates a client whose requests other than reads wait until this process is the leader, and whose replies take a bounded amount of memory. Replies
-/// correct `clock`.
-///
-/// # Errors
-/// When the configuration cannot be used.
-pub fn leading_client(
-    api_server: &ApiServer,
-    leadership: Leadership,
-    clock: Clock,
-    metrics: Arc<RestClientMetrics>,
-) -> anyhow::Result<Client> {
-    let namespace = api_server.namespace().to_owned();
-    let inner = bounded_replies(client(api_server, clock, metrics)?, namespace.clone());
-    let gate = service_fn(move |request: Request<Body>| {
-        let (inner, leadership) = (inner.clone(), leadership.clone());
-        async move {
-            if request.method() != Method::GET {
-                leadership.held().await;
-            }
-            inner.send(request).await
-        }
-    });
-    Ok(Client::new(gate, namespace))
 }
 
 /// Returns the server's message, or the failure of the connection to it. kube's own text repeats the message in details for developers, once more

@@ -133,18 +133,16 @@ impl Connector {
         let Some(proxy) = proxy.cloned() else { return Self::Direct(tcp) };
         let url = proxy.intercept.uri().clone();
         if url.scheme_str().is_some_and(|scheme| scheme.starts_with("socks5")) {
-            let socks = SocksV5::new(with_port(url, 1080), tcp);
-            let socks = match proxy.intercept.raw_auth() {
-                Some((user, password)) => socks.with_auth(user.to_owned(), password.to_owned()),
-                None => socks,
-            };
+            let mut socks = SocksV5::new(with_port(url, 1080), tcp);
+            if let Some((user, password)) = proxy.intercept.raw_auth() {
+                socks = socks.with_auth(user.to_owned(), password.to_owned());
+            }
             return Self::Socks(socks, proxy);
         }
-        let tunnel = Tunnel::new(url, to_proxy);
-        let tunnel = match proxy.intercept.basic_auth() {
-            Some(authorization) => tunnel.with_auth(authorization.clone()),
-            None => tunnel,
-        };
+        let mut tunnel = Tunnel::new(url, to_proxy);
+        if let Some(authorization) = proxy.intercept.basic_auth() {
+            tunnel = tunnel.with_auth(authorization.clone());
+        }
         Self::Tunnel(tunnel, proxy)
     }
 }
