@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use crate::runtime::key::Key;
@@ -31,12 +31,9 @@ const LOWER_SHARE: u64 = 8;
 
 /// Workqueue. Clones share it: any of them adds keys, and one takes them out.
 #[derive(Clone, Debug)]
-pub struct Workqueue(Arc<Shared>);
-
-#[derive(Debug)]
-struct Shared {
-    state: Mutex<State>,
-    changed: Notify,
+pub struct Workqueue {
+    state: Arc<Mutex<State>>,
+    changed: Arc<Notify>,
     metrics: Arc<WorkqueueMetrics>,
 }
 
@@ -193,19 +190,15 @@ impl State {
 impl Workqueue {
     /// Creates an empty queue of which at most `permits` keys are reconciled at a time.
     pub fn new(permits: usize, metrics: Arc<WorkqueueMetrics>) -> Self {
-        Self(Arc::new(Shared { state: Mutex::new(State::new(permits)), changed: Notify::new(), metrics }))
-    }
-
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.0.state.lock()
+        Self { state: Arc::new(Mutex::new(State::new(permits))), changed: Arc::default(), metrics }
     }
 
     /// Adds `key`, which waits once, with the highest priority it was added with.
     pub fn add(&self, key: Key, priority: Priority) {
-        if self.state().add(key, priority, Instant::now()) {
-            self.0.metrics.added();
+        if self.state.lock().add(key, priority, Instant::now()) {
+            self.metrics.added();
         }
-        self.0.changed.notify_one();
+        self.changed.notify_one();
     }
 
     /// Waits for the next key and a permit to reconcile it.
@@ -213,32 +206,32 @@ impl Workqueue {
         loop {
             let now = Instant::now();
             let (rung, next) = {
-                let mut state = self.state();
+                let mut state = self.state.lock();
                 (state.ring(now), state.next(now))
             };
-            (0..rung).for_each(|_| self.0.metrics.added());
+            (0..rung).for_each(|_| self.metrics.added());
             match next {
                 Next::Begin(key, waited) => {
-                    self.0.metrics.dequeued(waited);
+                    self.metrics.dequeued(waited);
                     return Work { queue: self.clone(), key, next: None };
                 }
                 Next::At(time) => {
-                    let _ = tokio::time::timeout_at(time.into(), self.0.changed.notified()).await;
+                    let _ = tokio::time::timeout_at(time.into(), self.changed.notified()).await;
                 }
-                Next::Nothing => self.0.changed.notified().await,
+                Next::Nothing => self.changed.notified().await,
             }
         }
     }
 
     /// Returns whether a key waits for a reconcile.
     pub fn is_busy(&self) -> bool {
-        let state = self.state();
+        let state = self.state.lock();
         state.waiting.keys().any(|key| !state.running.contains_key(key))
     }
 
     /// Returns the backlog of the queue at `now`.
     pub fn backlog(&self, now: Instant) -> Backlog {
-        self.state().backlog(now)
+        self.state.lock().backlog(now)
     }
 }
 
@@ -264,8 +257,8 @@ impl Work {
 
 impl Drop for Work {
     fn drop(&mut self) {
-        self.queue.state().end(&self.key, self.next);
-        self.queue.0.changed.notify_one();
+        self.queue.state.lock().end(&self.key, self.next);
+        self.queue.changed.notify_one();
     }
 }
 

@@ -1,4 +1,9 @@
 use super::*;
+use crate::runtime::metrics::registry::Registry;
+
+fn queue() -> Workqueue {
+    Workqueue::new(1, Arc::new(WorkqueueMetrics::register(&mut Registry::default(), "")))
+}
 
 /// Returns the key `namespace/name`, or `name` in a namespace without a name.
 fn key(text: &str) -> Key {
@@ -143,7 +148,7 @@ fn a_key_waits_from_its_first_change_or_the_time_it_is_due_until_its_reconcile_b
 
 #[tokio::test]
 async fn a_permit_is_free_again_when_its_work_ends() {
-    let queue = Workqueue::new(1, Arc::default());
+    let queue = queue();
     queue.add(key("a"), Priority::Normal);
     queue.add(key("b"), Priority::Normal);
     let work = queue.next().await;
@@ -156,7 +161,7 @@ async fn a_permit_is_free_again_when_its_work_ends() {
 
 #[tokio::test]
 async fn what_is_due_is_served_at_its_time() {
-    let queue = Workqueue::new(1, Arc::default());
+    let queue = queue();
     queue.add(key("a"), Priority::Normal);
     let begun = Instant::now();
     queue.next().await.end(Some(Duration::from_millis(30)));

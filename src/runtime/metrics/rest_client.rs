@@ -41,10 +41,3 @@ impl RestClientMetrics {
         self.duration.of([method]).observe(duration.as_secs_f64());
     }
 }
-
-/// Metrics that no scrape shows.
-impl Default for RestClientMetrics {
-    fn default() -> Self {
-        Self::register(&mut Registry::default())
-    }
-}

@@ -108,10 +108,3 @@ impl WorkqueueMetrics {
         self.longest.of([self.name.into()]).set(backlog.longest.as_secs_f64());
     }
 }
-
-/// Metrics that no scrape shows.
-impl Default for WorkqueueMetrics {
-    fn default() -> Self {
-        Self::register(&mut Registry::default(), "")
-    }
-}
