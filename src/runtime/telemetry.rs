@@ -3,7 +3,7 @@
 use std::io::{IsTerminal, Write};
 
 use clap::{Args, ValueEnum};
-use tracing::{Metadata, Subscriber};
+use tracing::Subscriber;
 use tracing_subscriber::filter::{FilterExt, LevelFilter, filter_fn};
 use tracing_subscriber::layer::{Layer, SubscriberExt};
 use tracing_subscriber::util::SubscriberInitExt;
@@ -56,7 +56,7 @@ pub fn lines<W: Write + 'static>(
 ) -> anyhow::Result<impl Subscriber + Send + Sync> {
     let filter = EnvFilter::try_new(filter)
         .map_err(|error| anyhow::anyhow!("cannot read the log filter `{filter}`: {error}"))?;
-    let filter = filter.and(filter_fn(is_own));
+    let filter = filter.and(filter_fn(|metadata| is_own(metadata.target())));
     let lines = fmt::layer().with_writer(move || Withholding(writer()));
     let lines = match format {
         LogFormat::Json => lines.json().flatten_event(true).with_span_list(false).with_filter(filter).boxed(),
@@ -65,17 +65,16 @@ pub fn lines<W: Write + 'static>(
     Ok(tracing_subscriber::registry().with(lines))
 }
 
-/// Returns whether a line or span is the operator's own.
-fn is_own(metadata: &Metadata<'_>) -> bool {
-    metadata.target().split("::").next() == Some(env!("CARGO_CRATE_NAME"))
+/// Returns whether lines and spans of `target` are the operator's own.
+fn is_own(target: &str) -> bool {
+    target.split("::").next() == Some(env!("CARGO_CRATE_NAME"))
 }
 
 /// Checks a filter of the log, in which each directive must be a level or about this program.
 fn filter(text: &str) -> Result<String, String> {
     for directive in text.split(',') {
         let target = directive.split(['=', '[']).next().unwrap_or_default().trim();
-        let is_own =
-            target.split("::").next() == Some(env!("CARGO_CRATE_NAME")) || directive.starts_with('[');
+        let is_own = is_own(target) || directive.starts_with('[');
         if !is_own && (directive.trim().is_empty() || directive.trim().parse::<LevelFilter>().is_err()) {
             return Err(format!(
                 "`{directive}` is neither a level nor a directive for {}: other crates log nothing",
