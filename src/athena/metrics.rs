@@ -4,26 +4,8 @@ use std::time::Duration;
 
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::histogram::Histogram;
-use prometheus_client::registry::Registry;
 
-use crate::runtime::metrics::definition::{Definition, Row, counter, histogram};
-use crate::runtime::metrics::labelled::{Labelled, short_times, waits};
-
-static ATHENA_CALLS: Definition<2> = counter(
-    "athena_operator_athena_calls_total",
-    ["operation", "code"],
-    "Calls to Athena by operation and code of the reply",
-);
-static ATHENA_CALL_DURATION: Definition<1> =
-    histogram("athena_operator_athena_call_duration_seconds", ["operation"], "Duration of calls to Athena");
-static LIMITER_WAIT: Definition<1> = histogram(
-    "athena_operator_athena_limiter_wait_seconds",
-    ["priority"],
-    "Time that AthenaSessions waited for a turn to call Athena",
-);
-
-/// Rows of the metrics, for the documentation.
-pub const ROWS: &[Row] = &[ATHENA_CALLS.row(), ATHENA_CALL_DURATION.row(), LIMITER_WAIT.row()];
+use crate::runtime::metrics::registry::{Labelled, Registry, short_times, waits};
 
 /// Athena's code for throttled calls, and the operations: their series begin at 0, so that the first call is an increase.
 const THROTTLED: &str = "ThrottlingException";
@@ -42,9 +24,23 @@ impl AthenaMetrics {
     /// Registers the metrics. `priorities` are the names of the rate limiter's priorities.
     pub fn register(registry: &mut Registry, priorities: impl IntoIterator<Item = &'static str>) -> Self {
         let metrics = Self {
-            calls: Labelled::register(registry, &ATHENA_CALLS, Counter::default),
-            call_duration: Labelled::register(registry, &ATHENA_CALL_DURATION, short_times),
-            limiter_wait: Labelled::register(registry, &LIMITER_WAIT, waits),
+            calls: registry.add(
+                "athena_operator_athena_calls_total",
+                &["operation", "code"],
+                "Calls to Athena by operation and code of the reply",
+            ),
+            call_duration: registry.add_with(
+                short_times,
+                "athena_operator_athena_call_duration_seconds",
+                &["operation"],
+                "Duration of calls to Athena",
+            ),
+            limiter_wait: registry.add_with(
+                waits,
+                "athena_operator_athena_limiter_wait_seconds",
+                &["priority"],
+                "Time that AthenaSessions waited for a turn to call Athena",
+            ),
         };
         for operation in OPERATIONS {
             metrics.calls.of([operation.into(), THROTTLED.into()]);

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use futures::FutureExt;
+use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -19,7 +20,7 @@ use crate::controller::context::Operator;
 use crate::controller::exporter::Exporter;
 use crate::controller::metrics::Metrics;
 use crate::runtime::clock::Clock;
-use crate::runtime::kubernetes::{self, ApiServer};
+use crate::runtime::kubernetes::ApiServer;
 use crate::runtime::leadership::{self, Leadership};
 use crate::runtime::lease::{self, Candidate};
 use crate::runtime::readiness::Readiness;
@@ -38,12 +39,15 @@ pub async fn run(options: &Run, decisions: &'static dyn Decisions) -> anyhow::Re
     telemetry::init(options.log.log_format, &options.log.log)?;
     panics::abort();
     let metrics = Arc::new(Metrics::default());
-    let api_server = ApiServer::from_env(options.kubernetes.kubernetes_timeout).await?;
     let api_server_clock = Clock::new("the API server");
+    let api_server = ApiServer::from_env(
+        options.kubernetes.kubernetes_timeout,
+        api_server_clock.clone(),
+        metrics.rest_client.clone(),
+    )
+    .await?;
     // Each client has a connection of its own.
-    let lease_client =
-        || kubernetes::client(&api_server, api_server_clock.clone(), metrics.rest_client.clone());
-    let lease_clients = [lease_client()?, lease_client()?];
+    let lease_clients = [api_server.client()?, api_server.client()?];
     let (office, leadership) = leadership::contested();
     let leadership = if options.lease.leader_election { leadership } else { Leadership::unbounded() };
     let candidate = Candidate {
@@ -52,12 +56,7 @@ pub async fn run(options: &Run, decisions: &'static dyn Decisions) -> anyhow::Re
         identity: lease::identity(),
         duration: options.lease.lease_duration,
     };
-    let client = kubernetes::leading_client(
-        &api_server,
-        leadership.clone(),
-        api_server_clock.clone(),
-        metrics.rest_client.clone(),
-    )?;
+    let client = api_server.leading_client(leadership.clone())?;
     let limiter =
         RateLimiter::new(options.athena.rate(), options.controller.bounds(), metrics.athena.clone());
     let athena =
@@ -67,7 +66,7 @@ pub async fn run(options: &Run, decisions: &'static dyn Decisions) -> anyhow::Re
     let namespaces: Vec<String> =
         options.controller.namespaces.iter().cloned().collect::<BTreeSet<_>>().into_iter().collect();
     let readiness = Readiness::new(&namespaces, leadership.clone());
-    let listener = server::bind(options.server.listen)
+    let listener = TcpListener::bind(options.server.listen)
         .await
         .with_context(|| format!("cannot listen on {}", options.server.listen))?;
     info!(version = VERSION, address = %listener.local_addr()?, region = athena.region(), ?namespaces, "starting");

@@ -14,15 +14,15 @@ pub type Received = GuardedSession;
 
 /// Workqueues of the watched scopes, of all namespaces or of single ones: one scope does not wait for another.
 #[derive(Debug, Default)]
-pub struct Trigger(Mutex<HashMap<Option<String>, Workqueue<Key>>>);
+pub struct Trigger(Mutex<HashMap<Option<String>, Workqueue>>);
 
 impl Trigger {
-    fn scopes(&self) -> MutexGuard<'_, HashMap<Option<String>, Workqueue<Key>>> {
+    fn scopes(&self) -> MutexGuard<'_, HashMap<Option<String>, Workqueue>> {
         self.0.lock()
     }
 
     /// Registers `queue` for the objects of `namespace`, or of all namespaces.
-    pub fn register(&self, namespace: Option<String>, queue: Workqueue<Key>) {
+    pub fn register(&self, namespace: Option<String>, queue: Workqueue) {
         self.scopes().insert(namespace, queue);
     }
 

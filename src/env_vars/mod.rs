@@ -16,7 +16,7 @@ use anyhow::Context;
 
 pub use self::table::{PROFILE_KEYS, ProfileKey, VARIABLES, Variable};
 pub use self::value::Kind;
-pub(crate) use self::value::is_role;
+pub(crate) use self::value::{is_label, is_role};
 
 /// Executes this program again, in the same process and with the same arguments, without the variables of [`VARIABLES`] that are empty. Returns if
 /// none is empty: so the program is executed again only once. Variables cannot be removed safely while a process runs.

@@ -131,9 +131,9 @@ impl Kind {
             Self::NumberOrSwitch => {
                 unless(is_number_or_switch(value), "must be a number, or a word such as on or off")
             }
-            Self::Region => unless(is_region(value), "is not the name of an AWS region, such as eu-west-1"),
+            Self::Region => unless(is_label(value), "is not the name of an AWS region, such as eu-west-1"),
             Self::Regions => {
-                let right = value.split(',').all(|region| region.trim() == "*" || is_region(region.trim()));
+                let right = value.split(',').all(|region| region.trim() == "*" || is_label(region.trim()));
                 unless(right, "must be names of AWS regions, separated by commas, or *")
             }
             Self::Account => unless(
@@ -145,16 +145,12 @@ impl Kind {
                 "is not the ARN of a role, such as arn:aws:iam::123456789012:role/name",
             ),
             Self::RoleSession => {
-                let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"_+=,.@-".contains(&byte);
-                let right = (2..=64).contains(&value.len()) && value.bytes().all(allowed);
+                let right = (2..=64).contains(&value.len()) && has_only(value, b"_+=,.@-");
                 unless(right, "must be 2 to 64 letters, digits and characters of _+=,.@-")
             }
             Self::AppName => {
-                let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
-                unless(
-                    value.bytes().all(allowed),
-                    "must be letters, digits and characters of !#$%&'*+-.^_`|~",
-                )
+                let right = has_only(value, b"!#$%&'*+-.^_`|~");
+                unless(right, "must be letters, digits and characters of !#$%&'*+-.^_`|~")
             }
             Self::Endpoint => problem_of_url(value, false).map(str::to_owned),
             Self::CredentialsUrl => problem_of_url(value, true).map(str::to_owned),
@@ -166,20 +162,13 @@ impl Kind {
                 unless(is_proxy(value), "is not the URL of a proxy, such as http://proxy.example.com:3128")
             }
             Self::Host => unless(is_host(value), "is not the name or the address of a host"),
-            Self::Files => value.split(':').filter(|path| !path.is_empty()).find_map(unreadable),
+            Self::Files => paths(value).find_map(unreadable),
             Self::Certificates => {
-                problem_of_certificates(load_certs_from_paths(Some(Path::new(value)), None))
+                problem_of_certificates([load_certs_from_paths(Some(Path::new(value)), None)])
             }
-            Self::CertificateFolders => {
-                let mut found = CertificateResult::default();
-                for folder in value.split(':').filter(|path| !path.is_empty()) {
-                    let CertificateResult { certs, errors, .. } =
-                        load_certs_from_paths(None, Some(Path::new(folder)));
-                    found.certs.extend(certs);
-                    found.errors.extend(errors);
-                }
-                problem_of_certificates(found)
-            }
+            Self::CertificateFolders => problem_of_certificates(
+                paths(value).map(|folder| load_certs_from_paths(None, Some(Path::new(folder)))),
+            ),
         }
     }
 }
@@ -203,19 +192,19 @@ fn is_number_or_switch(value: &str) -> bool {
     is_one_of(value, &["true", "yes", "on", "false", "no", "off"]) || number.parse::<u32>().is_ok()
 }
 
-fn is_region(value: &str) -> bool {
+/// Returns whether `text` is a label of a domain name in lower case, such as the name of an AWS region or of a Kubernetes namespace.
+pub(crate) fn is_label(text: &str) -> bool {
     let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-    (1..=63).contains(&value.len())
-        && value.bytes().all(allowed)
-        && !value.starts_with('-')
-        && !value.ends_with('-')
+    (1..=63).contains(&text.len()) && text.bytes().all(allowed) && text.trim_matches('-') == text
+}
+
+/// Returns whether `value` has letters, digits and bytes of `others` only.
+fn has_only(value: &str, others: &[u8]) -> bool {
+    value.bytes().all(|byte| byte.is_ascii_alphanumeric() || others.contains(&byte))
 }
 
 fn is_host(value: &str) -> bool {
-    let label = |label: &str| {
-        let allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
-        (1..=63).contains(&label.len()) && label.bytes().all(allowed)
-    };
+    let label = |label: &str| (1..=63).contains(&label.len()) && has_only(label, b"-_");
     // A name whose last label is a number is an IP address, or not valid.
     let is_numeric = |name: &str| {
         name.rsplit('.').next().is_some_and(|last| last.bytes().all(|byte| byte.is_ascii_digit()))
@@ -261,15 +250,22 @@ fn is_proxy(value: &str) -> bool {
     is_known && is_authority(place, authority.host())
 }
 
+/// Returns the paths that colons separate in `value`.
+fn paths(value: &str) -> impl Iterator<Item = &str> {
+    value.split(':').filter(|path| !path.is_empty())
+}
+
 fn unreadable(path: &str) -> Option<String> {
     let read = File::open(path).and_then(|mut file| file.read(&mut [0]));
     read.err().map(|error| format!("names a file that cannot be read: {error}"))
 }
 
 /// Returns the reason for which no certificate of an authority was found.
-fn problem_of_certificates(found: CertificateResult) -> Option<String> {
-    let (usable, _) = RootCertStore::empty().add_parsable_certificates(found.certs);
-    let problem = || match found.errors.first() {
+fn problem_of_certificates(found: impl IntoIterator<Item = CertificateResult>) -> Option<String> {
+    let (certificates, errors): (Vec<_>, Vec<_>) =
+        found.into_iter().map(|found| (found.certs, found.errors)).unzip();
+    let (usable, _) = RootCertStore::empty().add_parsable_certificates(certificates.into_iter().flatten());
+    let problem = || match errors.iter().flatten().next() {
         // The error's own text shows the path.
         Some(Error { context, kind: ErrorKind::Io { inner, .. } }) => {
             format!("gives no certificate of an authority: {context}: {inner}")

@@ -14,16 +14,16 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use futures::future::BoxFuture;
 use http::uri::PathAndQuery;
 use http::{Method, Request, Response, Uri};
-use http_body::{Body as _, Frame};
+use http_body::Frame;
 use http_body_util::BodyExt;
 use hyper::body::Bytes;
 use kube::Client;
 use kube::client::Body;
 use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::PollSemaphore;
 use tower::{BoxError, service_fn};
 
 /// Bytes of a reply that are read without a permit.
@@ -44,20 +44,18 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 /// Returns a client that sends its requests through `client` and bounds the replies.
 pub fn bounded_replies(client: Client, default_namespace: String) -> Client {
     let replies = Arc::new(Replies { permits: Arc::new(Semaphore::new(PERMITS)), limits: Mutex::default() });
-    let service =
-        service_fn(move |request: Request<Body>| -> BoxFuture<'static, Result<Response<Reply>, BoxError>> {
-            let (client, replies) = (client.clone(), replies.clone());
-            Box::pin(async move {
-                match ListRequest::of(&request) {
-                    Some(list) => replies.list(&client, list, request).await,
-                    None if is_watch(request.uri()) => Ok(client.send(request).await?.map(Reply::free)),
-                    None => Ok(client
-                        .send(request)
-                        .await?
-                        .map(|body| Reply::gated(body, replies.permits.clone()))),
+    let service = service_fn(move |request: Request<Body>| {
+        let (client, replies) = (client.clone(), replies.clone());
+        async move {
+            match ListRequest::of(&request) {
+                Some(list) => replies.list(&client, list, request).await,
+                None if is_watch(request.uri()) => Ok(client.send(request).await?.map(Reply::free)),
+                None => {
+                    Ok(client.send(request).await?.map(|body| Reply::gated(body, replies.permits.clone())))
                 }
-            })
-        });
+            }
+        }
+    });
     Client::new(service, default_namespace)
 }
 
@@ -75,50 +73,26 @@ impl Replies {
         request: Request<Body>,
     ) -> Result<Response<Reply>, BoxError> {
         let (parts, _) = request.into_parts();
-        let mut limit = self.limit(&list).min(list.limit);
+        let known = self.limits.lock().get(&list.path).copied().filter(|_| list.is_continued);
+        let mut limit = known.unwrap_or(FIRST_LIMIT).min(list.limit);
         loop {
             let mut parts = parts.clone();
             parts.uri = list.with_limit(limit)?;
             let (head, body) = client.send(Request::from_parts(parts, Body::empty())).await?.into_parts();
+            let mut page = Reply::gated(body, self.permits.clone());
             if !head.status.is_success() {
-                return Ok(Response::from_parts(head, Reply::gated(body, self.permits.clone())));
+                return Ok(Response::from_parts(head, page));
             }
             let longest = if limit > 1 { LONGEST_PAGE } else { usize::MAX };
-            let page = tokio::time::timeout(TIMEOUT, self.read(body, longest))
+            let is_whole = tokio::time::timeout(TIMEOUT, page.read_ahead(longest))
                 .await
                 .map_err(|_| "no page of a list in time")??;
-            let Some((frames, permit)) = page else {
-                limit = (limit / STEP).max(1);
-                continue;
-            };
-            let bytes = frames.iter().map(Bytes::len).sum();
-            self.limits.lock().insert(list.path, next_limit(limit, bytes));
-            return Ok(Response::from_parts(head, Reply::Page(frames, permit)));
-        }
-    }
-
-    fn limit(&self, list: &ListRequest) -> u32 {
-        let limits = self.limits.lock();
-        limits.get(&list.path).copied().filter(|_| list.is_continued).unwrap_or(FIRST_LIMIT)
-    }
-
-    /// Reads `body`; returns nothing if it is longer than `longest` bytes.
-    async fn read(
-        &self,
-        body: Body,
-        longest: usize,
-    ) -> Result<Option<(VecDeque<Bytes>, Option<OwnedSemaphorePermit>)>, BoxError> {
-        let mut body = Reply::gated(body, self.permits.clone());
-        let (mut frames, mut bytes) = (VecDeque::new(), 0);
-        while let Some(frame) = body.frame().await {
-            let Ok(data) = frame?.into_data() else { continue };
-            bytes += data.len();
-            if bytes > longest {
-                return Ok(None);
+            if is_whole {
+                self.limits.lock().insert(list.path, next_limit(limit, page.bytes));
+                return Ok(Response::from_parts(head, page));
             }
-            frames.push_back(data);
+            limit = (limit / STEP).max(1);
         }
-        Ok(Some((frames, body.into_permit())))
     }
 }
 
@@ -165,53 +139,37 @@ fn is_watch(uri: &Uri) -> bool {
 }
 
 /// The body of a reply.
-enum Reply {
-    /// Body that is read as it arrives.
-    Free(Body),
-    /// Body that needs a permit for the part beyond [`FREE`] bytes.
-    Gated(Box<Gated>),
-    /// Page that has been read, with the permit under which it was read.
-    Page(VecDeque<Bytes>, Option<OwnedSemaphorePermit>),
-}
-
-struct Gated {
+struct Reply {
+    /// Data that was read ahead.
+    ahead: VecDeque<Bytes>,
     body: Body,
-    read: usize,
-    permits: Arc<Semaphore>,
-    waiting: Option<BoxFuture<'static, Option<OwnedSemaphorePermit>>>,
+    /// Size of the data that was read.
+    bytes: usize,
+    /// The permits, one of which is needed for the part beyond [`FREE`] bytes, unless the reply is free.
+    permits: Option<PollSemaphore>,
     permit: Option<OwnedSemaphorePermit>,
 }
 
 impl Reply {
     fn free(body: Body) -> Self {
-        Self::Free(body)
+        Self { ahead: VecDeque::new(), body, bytes: 0, permits: None, permit: None }
     }
 
     fn gated(body: Body, permits: Arc<Semaphore>) -> Self {
-        Self::Gated(Box::new(Gated { body, read: 0, permits, waiting: None, permit: None }))
+        Self { permits: Some(PollSemaphore::new(permits)), ..Self::free(body) }
     }
 
-    fn into_permit(self) -> Option<OwnedSemaphorePermit> {
-        match self {
-            Self::Free(_) => None,
-            Self::Gated(gated) => gated.permit,
-            Self::Page(_, permit) => permit,
+    /// Reads the whole reply, with its permit, before its caller does. Returns false if it is longer than `longest` bytes.
+    async fn read_ahead(&mut self, longest: usize) -> kube::Result<bool> {
+        let mut ahead = VecDeque::new();
+        while let Some(frame) = self.frame().await {
+            ahead.extend(frame?.into_data());
+            if self.bytes > longest {
+                return Ok(false);
+            }
         }
-    }
-}
-
-impl Gated {
-    fn poll_frame(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, kube::Error>>> {
-        if self.read > FREE && self.permit.is_none() {
-            let permits = self.permits.clone();
-            let waiting =
-                self.waiting.get_or_insert_with(|| Box::pin(async { permits.acquire_owned().await.ok() }));
-            self.permit = ready!(waiting.as_mut().poll(context));
-            self.waiting = None;
-        }
-        let frame = ready!(Pin::new(&mut self.body).poll_frame(context));
-        self.read += frame.as_ref().and_then(|frame| frame.as_ref().ok()?.data_ref()).map_or(0, Bytes::len);
-        Poll::Ready(frame)
+        (self.ahead, self.body) = (ahead, Body::empty());
+        Ok(true)
     }
 }
 
@@ -223,11 +181,17 @@ impl http_body::Body for Reply {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, kube::Error>>> {
-        match &mut *self {
-            Self::Free(body) => Pin::new(body).poll_frame(context),
-            Self::Gated(gated) => gated.poll_frame(context),
-            Self::Page(frames, _) => Poll::Ready(frames.pop_front().map(|data| Ok(Frame::data(data)))),
+        let reply = &mut *self;
+        if let Some(data) = reply.ahead.pop_front() {
+            return Poll::Ready(Some(Ok(Frame::data(data))));
         }
+        if let Some(permits) = reply.permits.as_mut().filter(|_| reply.bytes > FREE && reply.permit.is_none())
+        {
+            reply.permit = ready!(permits.poll_acquire(context));
+        }
+        let frame = ready!(Pin::new(&mut reply.body).poll_frame(context));
+        reply.bytes += frame.as_ref().and_then(|frame| frame.as_ref().ok()?.data_ref()).map_or(0, Bytes::len);
+        Poll::Ready(frame)
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use k8s_openapi::jiff::fmt::rfc2822;
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 use rustix::time::{ClockId, clock_gettime};
 use tokio::sync::Notify;
 use tracing::{info, warn};
@@ -167,14 +167,11 @@ struct State {
 
 /// Estimated clock of another machine. Clones share the estimate.
 #[derive(Clone, Debug)]
-pub struct Clock(Arc<Inner>);
-
-#[derive(Debug)]
-struct Inner {
+pub struct Clock {
     /// Name of the machine, for the log.
     machine: &'static str,
-    state: Mutex<State>,
-    corrected: Notify,
+    state: Arc<Mutex<State>>,
+    corrected: Arc<Notify>,
 }
 
 impl Clock {
@@ -186,19 +183,14 @@ impl Clock {
             suspect: None,
         };
         let state = State { estimate, announced: estimate.origin, is_skewed: false };
-        Self(Arc::new(Inner { machine, state: Mutex::new(state), corrected: Notify::new() }))
-    }
-
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.0.state.lock()
+        Self { machine, state: Arc::new(Mutex::new(state)), corrected: Arc::default() }
     }
 
     /// Reads the clock.
     pub fn read(&self) -> Reading {
-        let estimate = self.state().estimate;
-        let Estimate { origin, source, .. } = estimate;
+        let estimate = self.state.lock().estimate;
         let now = estimate.at(BootTime::now());
-        Reading { now, is_certain: source == Source::Own, origin }
+        Reading { now, is_certain: estimate.source == Source::Own, origin: estimate.origin }
     }
 
     /// Returns the time now.
@@ -208,12 +200,12 @@ impl Clock {
 
     /// Returns the time that the clock showed, or will show, at `time`, by the estimate of now.
     pub fn at(&self, time: BootTime) -> Timestamp {
-        self.state().estimate.at(time)
+        self.state.lock().estimate.at(time)
     }
 
     /// Corrects the clock by a reply of the machine.
     pub fn observe(&self, reply: &Reply) {
-        let mut state = self.state();
+        let mut state = self.state.lock();
         let was_certain = state.estimate.source == Source::Own;
         state.estimate.observe(reply);
         let Estimate { origin, source, .. } = state.estimate;
@@ -223,7 +215,7 @@ impl Clock {
         // A smaller correction makes no timer wrong that matters, and machines behind one name may differ by as much from reply to reply.
         if !was_certain || origin.duration_since(state.announced).abs() > Estimate::JUMP {
             state.announced = origin;
-            self.0.corrected.notify_one();
+            self.corrected.notify_one();
         }
         let skew = skew(state.estimate, reply.received);
         self.log_skew(&mut state, skew);
@@ -231,30 +223,30 @@ impl Clock {
 
     /// Sets the clock by a reply of another machine whose clock is a better guess than the node's, until a reply of the machine itself has set it.
     pub fn hint(&self, reply: &Reply) {
-        self.state().estimate.hint(reply);
+        self.state.lock().estimate.hint(reply);
     }
 
     /// Returns the time for signatures: a wrong time is refused and does no harm, so the time of a single reply is tried before another reply
     /// confirms it.
     pub fn signing_time(&self) -> Timestamp {
-        let estimate = self.state().estimate;
+        let estimate = self.state.lock().estimate;
         let origin = estimate.suspect.filter(|_| estimate.source < Source::Own).unwrap_or(estimate.origin);
         Estimate { origin, ..estimate }.at(BootTime::now())
     }
 
     /// Returns whether the newest reply has a time that another reply has to confirm.
     pub fn is_in_doubt(&self) -> bool {
-        self.state().estimate.suspect.is_some()
+        self.state.lock().estimate.suspect.is_some()
     }
 
     /// Waits until a reply of the machine has set the clock, or until the clock has moved so far that timers are wrong.
     pub async fn corrected(&self) {
-        self.0.corrected.notified().await;
+        self.corrected.notified().await;
     }
 
     /// Returns the time by which the node's clock is ahead, once a reply of the machine has set this one.
     pub fn node_skew(&self) -> Option<SignedDuration> {
-        let estimate = self.state().estimate;
+        let estimate = self.state.lock().estimate;
         (estimate.source == Source::Own).then(|| skew(estimate, BootTime::now()))
     }
 
@@ -265,7 +257,7 @@ impl Clock {
             return;
         }
         state.is_skewed = is_wrong;
-        let (machine, skew) = (self.0.machine, skew.as_secs_f64());
+        let (machine, skew) = (self.machine, skew.as_secs_f64());
         if is_wrong {
             let (size, direction) = (skew.abs(), if skew < 0.0 { "behind" } else { "ahead of" });
             warn!(

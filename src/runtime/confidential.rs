@@ -5,7 +5,6 @@ use std::collections::VecDeque;
 use std::io::{self, Write};
 
 use parking_lot::RwLock;
-use tracing_subscriber::fmt::MakeWriter;
 
 /// Replacement of a secret.
 const LEFT_OUT: &str = "***";
@@ -51,12 +50,8 @@ fn without_passwords(text: &str) -> String {
     let mut rest = text;
     while let Some((before, after)) = rest.split_once("://") {
         kept.extend([before, "://"]);
-        let end = after
-            .find(|letter: char| {
-                letter.is_whitespace() || matches!(letter, '/' | '?' | '#' | '"' | '\'' | '<' | '>' | '`')
-            })
-            .unwrap_or(after.len());
-        rest = match after[..end].rfind('@') {
+        let authority = &after[..end(after, "/?#\"'<>`")];
+        rest = match authority.rfind('@') {
             Some(at) => {
                 kept.push_str(LEFT_OUT);
                 &after[at..]
@@ -68,46 +63,36 @@ fn without_passwords(text: &str) -> String {
     kept
 }
 
+/// Returns the place in `text` of its first space or character of `others`, or else its length.
+fn end(text: &str, others: &str) -> usize {
+    text.find(|letter: char| letter.is_whitespace() || others.contains(letter)).unwrap_or(text.len())
+}
+
 /// Returns `text` without the values of `member`, in JSON, XML or a file of settings.
 fn without_member(text: &str, member: &str) -> String {
     let lower = text.to_ascii_lowercase();
-    let (mut kept, mut end) = (String::with_capacity(text.len()), 0);
+    let (mut kept, mut done) = (String::with_capacity(text.len()), 0);
     for (place, _) in lower.match_indices(member) {
         let after = place + member.len();
-        if after < end {
+        if after < done {
             continue;
         }
-        let between = text[after..]
-            .find(|letter: char| !matches!(letter, '"' | '\\' | ':' | '=' | '>' | ' '))
-            .unwrap_or(text.len() - after);
-        let begin = after + between;
-        let length = text[begin..]
-            .find(|letter: char| letter.is_whitespace() || matches!(letter, '"' | '\\' | '<' | ',' | '&'))
-            .unwrap_or(text.len() - begin);
-        if between > 0 && length > 0 {
-            kept.extend([&text[end..begin], LEFT_OUT]);
-            end = begin + length;
+        let value = text[after..].trim_start_matches(['"', '\\', ':', '=', '>', ' ']);
+        let begin = text.len() - value.len();
+        let length = end(value, "\"\\<,&");
+        if begin > after && length > 0 {
+            kept.extend([&text[done..begin], LEFT_OUT]);
+            done = begin + length;
         }
     }
-    kept.push_str(&text[end..]);
+    kept.push_str(&text[done..]);
     kept
 }
 
-/// Maker of writers that leave secrets out of lines.
-pub(crate) struct Withholding<M>(pub(crate) M);
+/// Writer that leaves secrets out of lines, each of which comes in one piece.
+pub(crate) struct Withholding<W>(pub(crate) W);
 
-impl<'a, M: MakeWriter<'a>> MakeWriter<'a> for Withholding<M> {
-    type Writer = Lines<M::Writer>;
-
-    fn make_writer(&'a self) -> Self::Writer {
-        Lines(self.0.make_writer())
-    }
-}
-
-/// Writer of lines, each of which comes in one piece.
-pub(crate) struct Lines<W>(W);
-
-impl<W: Write> Write for Lines<W> {
+impl<W: Write> Write for Withholding<W> {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         self.0.write_all(withheld(&String::from_utf8_lossy(line)).as_bytes())?;
         Ok(line.len())

@@ -7,10 +7,8 @@ use kube::Resource;
 use kube::api::ObjectMeta;
 use kube::runtime::reflector::{Lookup, ObjectRef};
 
-use crate::runtime::workqueue::Grouped;
-
 /// Namespace and name of an object. The process holds several keys per object: a key is small, and its clones share the text.
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Key(Arc<str>);
 
 impl Key {
@@ -45,13 +43,6 @@ impl Key {
     }
 }
 
-/// Groups by namespace: namespaces take turns.
-impl Grouped for Key {
-    fn group(&self) -> &str {
-        self.namespace()
-    }
-}
-
 impl From<&ObjectMeta> for Key {
     fn from(metadata: &ObjectMeta) -> Self {
         Self::new(
@@ -68,12 +59,6 @@ impl<K: Lookup> From<&ObjectRef<K>> for Key {
 }
 
 impl fmt::Display for Key {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(formatter)
-    }
-}
-
-impl fmt::Debug for Key {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(formatter)
     }

@@ -6,25 +6,22 @@ mod no_proxy;
 mod proxy;
 
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use clap::Args;
-use futures::future::{BoxFuture, FutureExt};
 use http::header::{AGE, DATE};
 use http::{Method, Request, Response};
 use hyper_rustls::{FixedServerNameResolver, HttpsConnectorBuilder};
 use hyper_timeout::TimeoutConnector;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
-use kube::client::{Body, ClientBuilder, ConfigExt};
+use kube::client::{Body, ConfigExt};
 use kube::config::{Cluster, KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
-use tower::timeout::TimeoutLayer;
+use tower::timeout::Timeout;
 use tower::timeout::error::Elapsed;
-use tower::util::MapErrLayer;
-use tower::{BoxError, Layer, Service, ServiceBuilder, service_fn};
+use tower::{BoxError, Service, ServiceBuilder, ServiceExt, service_fn};
 use tracing::info;
 
 use self::proxy::{Connector, Proxy};
@@ -49,15 +46,22 @@ pub struct ApiServer {
     proxy: Option<Proxy>,
     /// Longest wait for a connection and for the head of a reply.
     timeout: Duration,
+    /// The server's clock, which replies correct.
+    clock: Clock,
+    metrics: Arc<RestClientMetrics>,
 }
 
 impl ApiServer {
     /// Finds the API server by the environment: by a kubeconfig, with the proxy that kubectl would use; or, by the service account of the pod,
-    /// directly. `timeout` is the longest wait for a connection and for the head of a reply.
+    /// directly. `timeout` is the longest wait for a connection and for the head of a reply. Replies correct `clock`.
     ///
     /// # Errors
     /// When there is neither, when the kubeconfig cannot be used, or when the proxy's URL is not valid. The error names the setting with that URL.
-    pub async fn from_env(timeout: Duration) -> anyhow::Result<Self> {
+    pub async fn from_env(
+        timeout: Duration,
+        clock: Clock,
+        metrics: Arc<RestClientMetrics>,
+    ) -> anyhow::Result<Self> {
         /// Longest silence on a connection: more than twice as long as the server is silent on a watch without changes.
         const SILENCE: Duration = Duration::from_mins(3);
         let kubeconfig = Kubeconfig::read();
@@ -70,15 +74,13 @@ impl ApiServer {
         };
         let (mut config, proxy) = match found {
             Ok(config) => (config, proxy),
-            Err(error) => {
-                let in_pod = Config::incluster().map_err(|in_pod| {
-                    anyhow::anyhow!(
-                        "cannot find a Kubernetes cluster: neither by a kubeconfig ({}) nor as a pod's ({in_pod})",
-                        kubeconfig::message(&error)
-                    )
-                })?;
-                (in_pod, None)
-            }
+            Err(error) => match Config::incluster() {
+                Ok(config) => (config, None),
+                Err(in_pod) => anyhow::bail!(
+                    "cannot find a Kubernetes cluster: neither by a kubeconfig ({}) nor as a pod's ({in_pod})",
+                    kubeconfig::message(&error)
+                ),
+            },
         };
         if let Some(problem) = kubeconfig::problem(&config.auth_info) {
             anyhow::bail!(problem);
@@ -95,16 +97,65 @@ impl ApiServer {
         if let Some(proxy) = &proxy {
             info!(
                 proxy = proxy.authority(),
-                setting = proxy.setting(),
+                setting = proxy.setting,
                 "the API server is reached through a proxy"
             );
         }
-        Ok(Self { config, proxy, timeout })
+        Ok(Self { config, proxy, timeout, clock, metrics })
     }
 
     /// Returns the namespace of the pod, or that of the kubeconfig's context.
     pub fn namespace(&self) -> &str {
         &self.config.default_namespace
+    }
+
+    /// Creates a client that needs no lease: for the lease itself.
+    ///
+    /// # Errors
+    /// When the configuration cannot be used.
+    pub fn client(&self) -> anyhow::Result<Client> {
+        let Self { proxy, timeout, clock, metrics, .. } = self.clone();
+        let through = proxy.map(|proxy| format!(" through {proxy}")).unwrap_or_default();
+        let late: Arc<str> = format!("no reply within {timeout:?}{through}").into();
+        let service = Timeout::new(transport(self)?, timeout);
+        let observed = service_fn(move |request: Request<Body>| {
+            let (service, clock, metrics, late) =
+                (service.clone(), clock.clone(), metrics.clone(), late.clone());
+            async move {
+                let (method, begun, sent) = (request.method().clone(), Instant::now(), BootTime::now());
+                let reply = service.oneshot(request).await;
+                if let Ok(reply) = &reply {
+                    read_date(&clock, reply, sent);
+                }
+                metrics.requested(&method, reply.as_ref().ok().map(Response::status), begun.elapsed());
+                reply.map_err(|error| {
+                    if error.is::<Elapsed>() {
+                        return BoxError::from(&*late);
+                    }
+                    kubeconfig::plugin_failure(&error.to_string()).map_or(error, BoxError::from)
+                })
+            }
+        });
+        Ok(Client::new(observed, self.namespace()))
+    }
+
+    /// Creates a client whose requests other than reads wait until this process is the leader, and whose replies take a bounded amount of memory.
+    ///
+    /// # Errors
+    /// When the configuration cannot be used.
+    pub fn leading_client(&self, leadership: Leadership) -> anyhow::Result<Client> {
+        let namespace = self.namespace().to_owned();
+        let inner = bounded_replies(self.client()?, namespace.clone());
+        let gate = service_fn(move |request: Request<Body>| {
+            let (inner, leadership) = (inner.clone(), leadership.clone());
+            async move {
+                if request.method() != Method::GET {
+                    leadership.held().await;
+                }
+                inner.send(request).await
+            }
+        });
+        Ok(Client::new(gate, namespace))
     }
 }
 
@@ -114,35 +165,12 @@ fn current_cluster(kubeconfig: &Kubeconfig) -> Option<&Cluster> {
     kubeconfig.clusters.iter().find(|cluster| cluster.name == context.cluster)?.cluster.as_ref()
 }
 
-/// Creates a client that needs no lease: for the lease itself. Replies correct `clock`.
-///
-/// # Errors
-/// When the configuration cannot be used.
-pub fn client(
-    api_server: &ApiServer,
-    clock: Clock,
-    metrics: Arc<RestClientMetrics>,
-) -> anyhow::Result<Client> {
-    let ApiServer { proxy, timeout, .. } = api_server;
-    let through = proxy.as_ref().map(|proxy| format!(" through {proxy}")).unwrap_or_default();
-    let late = format!("no reply within {timeout:?}{through}");
-    let client = ClientBuilder::new(transport(api_server)?, api_server.namespace())
-        .with_layer(&TimeoutLayer::new(*timeout))
-        .with_layer(&MapErrLayer::new(move |error: BoxError| {
-            if error.is::<Elapsed>() {
-                return late.clone().into();
-            }
-            kubeconfig::plugin_failure(&error.to_string()).map_or(error, BoxError::from)
-        }))
-        .with_layer(&Observing { clock, metrics });
-    Ok(client.build())
-}
-
 /// Creates the transport to the API server. With HTTP/2, if the server speaks it, all requests share one connection, which costs both sides less.
 fn transport(
     ApiServer { config, proxy, .. }: &ApiServer,
 ) -> anyhow::Result<
     impl Service<Request<Body>, Response = Response<hyper::body::Incoming>, Error = BoxError, Future: Send>
+    + Clone
     + Send
     + 'static,
 > {
@@ -197,91 +225,14 @@ fn transport(
         .service(client))
 }
 
-/// Layer that counts requests, and reads the server's clock from the replies.
-#[derive(Clone)]
-struct Observing {
-    clock: Clock,
-    metrics: Arc<RestClientMetrics>,
-}
-
-#[derive(Clone)]
-struct Observed<S> {
-    inner: S,
-    by: Observing,
-}
-
-impl<S> Layer<S> for Observing {
-    type Service = Observed<S>;
-
-    fn layer(&self, inner: S) -> Observed<S> {
-        Observed { inner, by: self.clone() }
+/// Corrects `clock` by the time of a reply whose request was sent at `sent`.
+fn read_date<B>(clock: &Clock, reply: &Response<B>, sent: BootTime) {
+    let date = reply.headers().get(DATE).and_then(|date| date.to_str().ok());
+    // A reply of a cache or a proxy has the time of another clock, or an old one.
+    let is_own = !reply.headers().contains_key(AGE) && !reply.status().is_server_error();
+    if let Some(reply) = date.filter(|_| is_own).and_then(|date| Reply::new(date, sent, BootTime::now())) {
+        clock.observe(&reply);
     }
-}
-
-impl Observing {
-    fn read_date<B>(&self, reply: &Response<B>, sent: BootTime) {
-        let date = reply.headers().get(DATE).and_then(|date| date.to_str().ok());
-        // A reply of a cache or a proxy has the time of another clock, or an old one.
-        let is_own = !reply.headers().contains_key(AGE) && !reply.status().is_server_error();
-        if let Some(reply) = date.filter(|_| is_own).and_then(|date| Reply::new(date, sent, BootTime::now()))
-        {
-            self.clock.observe(&reply);
-        }
-    }
-}
-
-impl<S, B> Service<Request<Body>> for Observed<S>
-where
-    S: Service<Request<Body>, Response = Response<B>>,
-    S::Future: Send + 'static,
-{
-    type Response = S::Response;
-    type Error = S::Error;
-    type Future = BoxFuture<'static, Result<S::Response, S::Error>>;
-
-    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
-        self.inner.poll_ready(context)
-    }
-
-    fn call(&mut self, request: Request<Body>) -> Self::Future {
-        let (by, method, begun, sent) =
-            (self.by.clone(), request.method().clone(), Instant::now(), BootTime::now());
-        let reply = self.inner.call(request);
-        async move {
-            let reply = reply.await;
-            if let Ok(reply) = &reply {
-                by.read_date(reply, sent);
-            }
-            by.metrics.requested(&method, reply.as_ref().ok().map(Response::status), begun.elapsed());
-            reply
-        }
-        .boxed()
-    }
-}
-
-/// Creates a client whose requests other than reads wait until this process is the leader, and whose replies take a bounded amount of memory. Replies
-/// correct `clock`.
-///
-/// # Errors
-/// When the configuration cannot be used.
-pub fn leading_client(
-    api_server: &ApiServer,
-    leadership: Leadership,
-    clock: Clock,
-    metrics: Arc<RestClientMetrics>,
-) -> anyhow::Result<Client> {
-    let namespace = api_server.namespace().to_owned();
-    let inner = bounded_replies(client(api_server, clock, metrics)?, namespace.clone());
-    let gate = service_fn(move |request: Request<Body>| {
-        let (inner, leadership) = (inner.clone(), leadership.clone());
-        async move {
-            if request.method() != Method::GET {
-                leadership.held().await;
-            }
-            inner.send(request).await
-        }
-    });
-    Ok(Client::new(gate, namespace))
 }
 
 /// Returns the server's message, or the failure of the connection to it. kube's own text repeats the message in details for developers, once more

@@ -17,6 +17,17 @@ enum Term {
     Unbounded,
 }
 
+impl Term {
+    /// Returns whether this process may act now.
+    fn is_held(&self) -> bool {
+        match self {
+            Self::None | Self::Other => false,
+            Self::Until(time) => Instant::now() < *time,
+            Self::Unbounded => true,
+        }
+    }
+}
+
 /// Read handle of the leadership: shows whether this process may act.
 #[derive(Clone, Debug)]
 pub struct Leadership(watch::Receiver<Term>);
@@ -39,7 +50,7 @@ impl Leadership {
 
     /// Returns whether this process may act now.
     pub fn is_held(&self) -> bool {
-        holds(*self.0.borrow(), Instant::now())
+        self.0.borrow().is_held()
     }
 
     /// Returns whether another process is known to act in place of this one.
@@ -50,7 +61,7 @@ impl Leadership {
     /// Waits until this process may act. A process that has lost the lease waits for ever: it is about to end.
     pub async fn held(&self) {
         let mut term = self.0.clone();
-        if term.wait_for(|term| holds(*term, Instant::now())).await.is_err() {
+        if term.wait_for(Term::is_held).await.is_err() {
             std::future::pending::<()>().await;
         }
     }
@@ -70,14 +81,6 @@ impl Office {
     /// Records that this process may no longer act.
     pub fn leave(&self) {
         self.0.send_replace(Term::None);
-    }
-}
-
-fn holds(term: Term, now: Instant) -> bool {
-    match term {
-        Term::None | Term::Other => false,
-        Term::Until(time) => now < time,
-        Term::Unbounded => true,
     }
 }
 

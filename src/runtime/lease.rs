@@ -1,7 +1,6 @@
 //! Leader election over a Lease. Every write is compare-and-swap by `resourceVersion`, and no process reads the clock of another: a lease has lapsed
 //! when this process has seen it unchanged for its whole duration.
 
-use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
 use clap::{ArgAction, Args};
@@ -52,33 +51,16 @@ pub struct Candidate {
 }
 
 fn lease_duration(text: &str) -> Result<Duration, String> {
-    let given = duration(text)?;
-    if given.subsec_nanos() == 0 {
-        Ok(given)
-    } else {
-        Err(format!("`{text}` must be whole seconds, such as 15s"))
-    }
+    let whole = Some(duration(text)?).filter(|given| given.subsec_nanos() == 0);
+    whole.ok_or_else(|| format!("`{text}` must be whole seconds, such as 15s"))
 }
 
 /// Returns a holder identity, unique per process start: the pod's name, and a random number.
 pub fn identity() -> String {
-    let mut identity = std::env::var("POD_NAME")
+    let pod = std::env::var("POD_NAME")
         .or_else(|_| std::env::var("HOSTNAME"))
         .unwrap_or_else(|_| "athena-operator".into());
-    // Writing to a string cannot fail.
-    let _ = write!(identity, "_{:016x}", fastrand::u64(..));
-    identity
-}
-
-/// Next action on the lease.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Move {
-    /// Create the lease: there is none.
-    Create,
-    /// Write the lease: it is free, has lapsed, or is this process's own.
-    Write,
-    /// Wait: another process holds the lease.
-    Wait,
+    format!("{pod}_{:016x}", fastrand::u64(..))
 }
 
 /// Lease as a candidate has last seen it, and the time since which it has not changed.
@@ -86,14 +68,15 @@ enum Move {
 struct Watch(Option<(LeaseSpec, Instant)>);
 
 impl Watch {
-    fn next_move(
+    /// Returns whether this process may write the lease: there is none, or it is free, has lapsed, or is this process's own.
+    fn may_write(
         &mut self,
         lease: Option<&LeaseSpec>,
         identity: &str,
         default: Duration,
         now: Instant,
-    ) -> Move {
-        let Some(spec) = lease else { return Move::Create };
+    ) -> bool {
+        let Some(spec) = lease else { return true };
         let holder = spec.holder_identity.as_deref().unwrap_or_default();
         let since = match &self.0 {
             Some((seen, since)) if seen == spec => *since,
@@ -107,7 +90,7 @@ impl Watch {
             .and_then(|seconds| u64::try_from(seconds).ok())
             .map_or(default, Duration::from_secs);
         let lapsed = now.duration_since(since) >= duration.max(default);
-        if holder.is_empty() || holder == identity || lapsed { Move::Write } else { Move::Wait }
+        holder.is_empty() || holder == identity || lapsed
     }
 }
 
@@ -148,12 +131,9 @@ pub async fn run(
     loop {
         let result = match &term {
             Some(Term { end, lease }) => renew(&mut apis, lease, &candidate, *end).await,
-            None => {
-                match tokio::time::timeout(candidate.duration, turn(&apis[0], &mut watch, &candidate)).await {
-                    Ok(result) => result.map_err(Some),
-                    Err(_) => Err(None),
-                }
-            }
+            None => tokio::time::timeout(candidate.duration, turn(&apis[0], &mut watch, &candidate))
+                .await
+                .map_or(Err(None), |result| result.map_err(Some)),
         };
         let mut pause = retry(&candidate);
         match result {
@@ -201,6 +181,8 @@ pub async fn run(
     }
 }
 
+const NO_ANSWER: &str = "no answer from the API server in time";
+
 /// Failed tries to take or renew the lease that were logged.
 #[derive(Default)]
 struct Failures {
@@ -213,7 +195,7 @@ impl Failures {
 
     /// Logs a failure; one that repeats, once a minute. `None` is a missing answer.
     fn log(&mut self, candidate: &Candidate, error: Option<&kube::Error>) {
-        let text = error.map_or_else(|| "no answer from the API server in time".to_owned(), error_text);
+        let text = error.map_or_else(|| NO_ANSWER.to_owned(), error_text);
         let is_logged = |(last, time): &(String, Instant)| *last == text && time.elapsed() < Self::PAUSE;
         if !self.last.as_ref().is_some_and(is_logged) {
             warn!(lease = candidate.name, "cannot take or renew the lease: {text}");
@@ -288,9 +270,10 @@ async fn turn(api: &Api<Lease>, watch: &mut Watch, candidate: &Candidate) -> kub
     };
     let empty = LeaseSpec::default();
     let seen = lease.as_ref().map(|lease| lease.spec.as_ref().unwrap_or(&empty));
-    match watch.next_move(seen, &candidate.identity, candidate.duration, Instant::now()) {
-        Move::Wait => Ok(Turn::Other(lease.as_ref().map(holder).unwrap_or_default().to_owned())),
-        Move::Create | Move::Write => put(api, lease, candidate).await,
+    if watch.may_write(seen, &candidate.identity, candidate.duration, Instant::now()) {
+        put(api, lease, candidate).await
+    } else {
+        Ok(Turn::Other(lease.as_ref().map(holder).unwrap_or_default().to_owned()))
     }
 }
 
@@ -303,25 +286,22 @@ async fn write(api: &Api<Lease>, mut lease: Lease, candidate: &Candidate) -> kub
             other => return other,
         }
         lease = api.get(&candidate.name).await?;
-        let holder = holder(&lease);
-        if !holder.is_empty() && holder != candidate.identity {
-            return Ok(Turn::Other(holder.to_owned()));
+        if let Some(holder) = other_holder(&lease, candidate) {
+            return Ok(Turn::Other(holder));
         }
     }
 }
 
 /// Writes the lease, or creates it if there is none, provided that it is still as it was read.
 async fn put(api: &Api<Lease>, before: Option<Lease>, candidate: &Candidate) -> kube::Result<Turn> {
-    let (metadata, spec) = match &before {
-        Some(lease) => (lease.metadata.clone(), lease.spec.clone().unwrap_or_default()),
-        None => {
-            (ObjectMeta { name: Some(candidate.name.clone()), ..ObjectMeta::default() }, LeaseSpec::default())
-        }
+    let seen = before.as_ref().map(|lease| lease.spec.clone().unwrap_or_default());
+    let named = || ObjectMeta { name: Some(candidate.name.clone()), ..ObjectMeta::default() };
+    let wanted = Lease {
+        metadata: before.map_or_else(named, |lease| lease.metadata),
+        spec: Some(held(seen.as_ref(), candidate, Timestamp::now())),
     };
-    let spec = held(before.is_some().then_some(&spec), candidate, Timestamp::now());
-    let wanted = Lease { metadata, spec: Some(spec) };
     let sent = Instant::now();
-    let written = match &before {
+    let written = match seen {
         Some(_) => api.replace(&candidate.name, &PostParams::default(), &wanted).await,
         None => api.create(&PostParams::default(), &wanted).await,
     };
@@ -329,12 +309,7 @@ async fn put(api: &Api<Lease>, before: Option<Lease>, candidate: &Candidate) -> 
         Ok(lease) => Ok(Turn::Held { sent, lease: Box::new(lease) }),
         Err(kube::Error::Api(status)) if status.is_conflict() || status.is_already_exists() => {
             let lease = api.get(&candidate.name).await?;
-            let holder = holder(&lease);
-            Ok(if holder.is_empty() || holder == candidate.identity {
-                Turn::Changed
-            } else {
-                Turn::Other(holder.to_owned())
-            })
+            Ok(other_holder(&lease, candidate).map_or(Turn::Changed, Turn::Other))
         }
         Err(error) => Err(error),
     }
@@ -344,30 +319,30 @@ fn holder(lease: &Lease) -> &str {
     lease.spec.as_ref().and_then(|spec| spec.holder_identity.as_deref()).unwrap_or_default()
 }
 
+/// Returns the holder of the lease, if that is another process.
+fn other_holder(lease: &Lease, candidate: &Candidate) -> Option<String> {
+    let holder = holder(lease);
+    (!holder.is_empty() && holder != candidate.identity).then(|| holder.to_owned())
+}
+
 /// Frees the lease at once, if this process still holds it.
 async fn give_back(api: &Api<Lease>, candidate: &Candidate) {
     /// Longest time for giving the lease back. If it cannot be given back, the next leader waits no longer than the lease lasts anyway.
     const PATIENCE: Duration = Duration::from_secs(3);
     let release = async {
         let mut lease = api.get(&candidate.name).await?;
-        match &mut lease.spec {
-            Some(spec) if spec.holder_identity.as_ref() == Some(&candidate.identity) => {
-                spec.holder_identity = Some(String::new());
-            }
-            _ => return Ok(()),
+        if holder(&lease) != candidate.identity {
+            return Ok(());
         }
+        lease.spec.get_or_insert_default().holder_identity = Some(String::new());
         api.replace(&candidate.name, &PostParams::default(), &lease).await.map(|_| ())
     };
-    match tokio::time::timeout(PATIENCE, release).await {
-        Ok(Ok(())) => info!(lease = candidate.name, "the lease is given back"),
-        Ok(Err(error)) => warn!(lease = candidate.name, "cannot give the lease back: {error}"),
-        Err(_) => {
-            warn!(
-                lease = candidate.name,
-                "cannot give the lease back: no answer from the API server in time"
-            );
-        }
-    }
+    let problem = match tokio::time::timeout(PATIENCE, release).await {
+        Ok(Ok(())) => return info!(lease = candidate.name, "the lease is given back"),
+        Ok(Err(error)) => error.to_string(),
+        Err(_) => NO_ANSWER.to_owned(),
+    };
+    warn!(lease = candidate.name, "cannot give the lease back: {problem}");
 }
 
 #[cfg(test)]
@@ -392,37 +367,34 @@ mod tests {
 
     #[test]
     fn a_lease_is_made_where_there_is_none() {
-        assert_eq!(Watch::default().next_move(None, "a", DURATION, Instant::now()), Move::Create);
+        assert!(Watch::default().may_write(None, "a", DURATION, Instant::now()));
     }
 
     #[test]
     fn an_own_or_free_lease_is_written_at_once() {
         let now = Instant::now();
-        assert_eq!(Watch::default().next_move(Some(&lease("a", 0)), "a", DURATION, now), Move::Write);
-        assert_eq!(Watch::default().next_move(Some(&lease("", 0)), "a", DURATION, now), Move::Write);
-        assert_eq!(Watch::default().next_move(Some(&LeaseSpec::default()), "a", DURATION, now), Move::Write);
+        assert!(Watch::default().may_write(Some(&lease("a", 0)), "a", DURATION, now));
+        assert!(Watch::default().may_write(Some(&lease("", 0)), "a", DURATION, now));
+        assert!(Watch::default().may_write(Some(&LeaseSpec::default()), "a", DURATION, now));
     }
 
     #[test]
     fn a_lease_of_another_lapses_once_it_was_seen_unchanged_for_its_duration() {
         let (mut watch, start) = (Watch::default(), Instant::now());
         // The lease's times are long past by this clock, which proves nothing.
-        assert_eq!(watch.next_move(Some(&lease("b", 0)), "a", DURATION, start), Move::Wait);
-        assert_eq!(
-            watch.next_move(Some(&lease("b", 0)), "a", DURATION, start + DURATION.mul_f64(0.99)),
-            Move::Wait
-        );
-        assert_eq!(watch.next_move(Some(&lease("b", 5)), "a", DURATION, start + DURATION), Move::Wait);
-        assert_eq!(watch.next_move(Some(&lease("b", 5)), "a", DURATION, start + DURATION * 2), Move::Write);
+        assert!(!watch.may_write(Some(&lease("b", 0)), "a", DURATION, start));
+        assert!(!watch.may_write(Some(&lease("b", 0)), "a", DURATION, start + DURATION.mul_f64(0.99)));
+        assert!(!watch.may_write(Some(&lease("b", 5)), "a", DURATION, start + DURATION));
+        assert!(watch.may_write(Some(&lease("b", 5)), "a", DURATION, start + DURATION * 2));
     }
 
     #[test]
     fn the_longer_of_two_durations_counts() {
         let (mut watch, start) = (Watch::default(), Instant::now());
         let long = LeaseSpec { lease_duration_seconds: Some(60), ..lease("b", 0) };
-        assert_eq!(watch.next_move(Some(&long), "a", DURATION, start), Move::Wait);
-        assert_eq!(watch.next_move(Some(&long), "a", DURATION, start + DURATION), Move::Wait);
-        assert_eq!(watch.next_move(Some(&long), "a", DURATION, start + Duration::from_mins(1)), Move::Write);
+        assert!(!watch.may_write(Some(&long), "a", DURATION, start));
+        assert!(!watch.may_write(Some(&long), "a", DURATION, start + DURATION));
+        assert!(watch.may_write(Some(&long), "a", DURATION, start + Duration::from_mins(1)));
     }
 
     #[test]

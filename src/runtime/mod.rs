@@ -10,7 +10,7 @@
 //! - [`panics`]: reports of panics, without secrets.
 //! - [`readiness`]: readiness of the process, and the namespaces that it cannot serve.
 //! - [`confidential`]: redaction of secrets in all output.
-//! - [`metrics`]: definitions of metrics, and the metrics of the plumbing.
+//! - [`metrics`]: the registry of metrics, and the metrics of the plumbing.
 //! - [`server`]: the HTTP server for probes and metrics.
 //! - [`telemetry`]: the log.
 

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use k8s_openapi::jiff::SignedDuration;
 
+use crate::env_vars::is_label;
+
 /// Reads a duration, such as `20s`: more than nothing, and at most a day.
 ///
 /// # Errors
@@ -22,7 +24,8 @@ pub fn duration(text: &str) -> Result<Duration, String> {
 /// # Errors
 /// When `text` is not such a name.
 pub fn namespace(text: &str) -> Result<String, String> {
-    if is_label(text) { Ok(text.to_owned()) } else { Err(format!("`{text}` is not the name of a namespace")) }
+    let found = is_label(text).then(|| text.to_owned());
+    found.ok_or_else(|| format!("`{text}` is not the name of a namespace"))
 }
 
 /// Reads the name of an object, which becomes a part of the URL of its requests.
@@ -30,20 +33,8 @@ pub fn namespace(text: &str) -> Result<String, String> {
 /// # Errors
 /// When `text` is not such a name.
 pub fn name(text: &str) -> Result<String, String> {
-    if text.len() <= 253 && text.split('.').all(is_label) {
-        Ok(text.to_owned())
-    } else {
-        Err(format!(
-            "`{text}` is not the name of an object: it takes lower case letters, digits, `-` and `.`"
-        ))
-    }
-}
-
-fn is_label(text: &str) -> bool {
-    let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-    !text.is_empty()
-        && text.len() <= 63
-        && text.bytes().all(allowed)
-        && !text.starts_with('-')
-        && !text.ends_with('-')
+    let is_name = text.len() <= 253 && text.split('.').all(is_label);
+    is_name.then(|| text.to_owned()).ok_or_else(|| {
+        format!("`{text}` is not the name of an object: it takes lower case letters, digits, `-` and `.`")
+    })
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use kube::runtime::watcher;
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 
 use crate::runtime::leadership::Leadership;
 
@@ -47,13 +47,9 @@ impl Readiness {
         }
     }
 
-    fn scopes(&self) -> MutexGuard<'_, BTreeMap<String, Answers>> {
-        self.scopes.lock()
-    }
-
     /// Returns whether the process is ready.
     pub fn is_ready(&self) -> bool {
-        let scopes = self.scopes();
+        let scopes = self.scopes.lock();
         let now = Instant::now();
         let is_answered = |answers: &Answers| answers.listed || answers.refused.is_some();
         let serves_any = scopes.values().any(|answers| answers.listed && answers.refusal(now).is_none());
@@ -87,12 +83,12 @@ impl Readiness {
         let now = Instant::now();
         let refused =
             |(name, answers): (&String, &Answers)| Some((name.clone(), answers.refusal(now)?.to_owned()));
-        self.scopes().iter().filter_map(refused).collect()
+        self.scopes.lock().iter().filter_map(refused).collect()
     }
 
     /// Records a complete list of `scope`. Returns whether the scope was refused before.
     pub fn listed(&self, scope: &str) -> bool {
-        let before = self.scopes().insert(scope.to_owned(), Answers { listed: true, refused: None });
+        let before = self.scopes.lock().insert(scope.to_owned(), Answers { listed: true, refused: None });
         before.is_some_and(|before| before.refused.is_some())
     }
 
@@ -100,7 +96,7 @@ impl Readiness {
     pub fn failed(&self, scope: &str, error: &watcher::Error) -> Option<String> {
         let refusal = refusal(error)?;
         let now = Instant::now();
-        let mut scopes = self.scopes();
+        let mut scopes = self.scopes.lock();
         let answers = scopes.entry(scope.to_owned()).or_default();
         let is_news = answers.refusal(now) != Some(&refusal);
         answers.refused = Some((refusal.clone(), now));
@@ -182,7 +178,7 @@ mod tests {
         readiness.listed("a");
         readiness.failed("a", &failure(403, "no"));
         assert!(!readiness.is_ready());
-        let answers = readiness.scopes()["a"].clone();
+        let answers = readiness.scopes.lock()["a"].clone();
         let later = Instant::now() + REFUSED;
         assert_eq!(answers.refusal(later), None, "the watch has begun again");
         let never = Answers { listed: false, ..answers };

@@ -24,14 +24,6 @@ pub struct ServerOptions {
     pub listen: SocketAddr,
 }
 
-/// Binds the address of [`serve`], so that an address in use is an error at the start.
-///
-/// # Errors
-/// When the address cannot be bound.
-pub async fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
-    TcpListener::bind(address).await
-}
-
 /// Serves `/livez`, `/readyz` and `/metrics`, with the text that `metrics` returns, on `listener` for ever.
 pub async fn serve(
     listener: TcpListener,
@@ -68,20 +60,17 @@ fn answer(
     metrics: &impl Fn() -> String,
     readiness: &Readiness,
 ) -> Response<Full<Bytes>> {
+    let plain = |status, text: String| (status, "text/plain", text);
     let (status, kind, body) = match (request.method(), request.uri().path()) {
-        (&Method::GET, "/livez") => (StatusCode::OK, "text/plain", "ok\n".to_owned()),
+        (&Method::GET, "/livez") => plain(StatusCode::OK, "ok\n".into()),
         (&Method::GET, "/readyz") => {
             let status = if readiness.is_ready() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-            (status, "text/plain", readiness.report())
+            plain(status, readiness.report())
         }
         (&Method::GET, "/metrics") => {
             (StatusCode::OK, "application/openmetrics-text; version=1.0.0; charset=utf-8", metrics())
         }
-        _ => (
-            StatusCode::NOT_FOUND,
-            "text/plain",
-            "not found; there are /livez, /readyz and /metrics\n".to_owned(),
-        ),
+        _ => plain(StatusCode::NOT_FOUND, "not found; there are /livez, /readyz and /metrics\n".into()),
     };
     let mut response = Response::new(Full::from(body));
     *response.status_mut() = status;

@@ -1,11 +1,10 @@
 //! Logs.
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 
 use clap::{Args, ValueEnum};
-use tracing::{Metadata, Subscriber};
+use tracing::Subscriber;
 use tracing_subscriber::filter::{FilterExt, LevelFilter, filter_fn};
-use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::{Layer, SubscriberExt};
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, fmt};
@@ -43,25 +42,22 @@ pub fn init(format: LogFormat, filter: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Returns a subscriber that sends log lines to `writer`, in `format`, as `filter` says, without secrets. It leaves out the lines of other crates,
+/// Returns a subscriber that sends log lines to what `writer` returns, in `format`, as `filter` says, without secrets. It leaves out the lines of other crates,
 /// whatever `filter` says: they show requests and replies, with credentials and properties in them. The operator logs what people need of those in
 /// lines of its own.
 ///
 /// # Errors
 /// When `filter` cannot be read.
-pub fn lines<W>(
+pub fn lines<W: Write + 'static>(
     format: LogFormat,
     filter: &str,
-    writer: W,
+    writer: impl Fn() -> W + Send + Sync + 'static,
     colours: bool,
-) -> anyhow::Result<impl Subscriber + Send + Sync>
-where
-    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
-{
+) -> anyhow::Result<impl Subscriber + Send + Sync> {
     let filter = EnvFilter::try_new(filter)
         .map_err(|error| anyhow::anyhow!("cannot read the log filter `{filter}`: {error}"))?;
-    let filter = filter.and(filter_fn(is_own));
-    let lines = fmt::layer().with_writer(Withholding(writer));
+    let filter = filter.and(filter_fn(|metadata| is_own(metadata.target())));
+    let lines = fmt::layer().with_writer(move || Withholding(writer()));
     let lines = match format {
         LogFormat::Json => lines.json().flatten_event(true).with_span_list(false).with_filter(filter).boxed(),
         LogFormat::Text => lines.with_target(false).with_ansi(colours).with_filter(filter).boxed(),
@@ -69,17 +65,16 @@ where
     Ok(tracing_subscriber::registry().with(lines))
 }
 
-/// Returns whether a line or span is the operator's own.
-fn is_own(metadata: &Metadata<'_>) -> bool {
-    metadata.target().split("::").next() == Some(env!("CARGO_CRATE_NAME"))
+/// Returns whether lines and spans of `target` are the operator's own.
+fn is_own(target: &str) -> bool {
+    target.split("::").next() == Some(env!("CARGO_CRATE_NAME"))
 }
 
 /// Checks a filter of the log, in which each directive must be a level or about this program.
 fn filter(text: &str) -> Result<String, String> {
     for directive in text.split(',') {
         let target = directive.split(['=', '[']).next().unwrap_or_default().trim();
-        let is_own =
-            target.split("::").next() == Some(env!("CARGO_CRATE_NAME")) || directive.starts_with('[');
+        let is_own = is_own(target) || directive.starts_with('[');
         if !is_own && (directive.trim().is_empty() || directive.trim().parse::<LevelFilter>().is_err()) {
             return Err(format!(
                 "`{directive}` is neither a level nor a directive for {}: other crates log nothing",

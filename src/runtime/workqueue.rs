@@ -2,26 +2,20 @@
 //!
 //! As in client-go, a key waits once however often it is added, and is reconciled once at a time: a key that is added meanwhile waits until that
 //! reconcile has ended. Unlike kube's applier, which drains its pending set in arbitrary order, and starts due keys beside its bound, the queue
-//! serves by priority within a bound. Within a priority it serves groups of keys in turns: a group whose reconciles take long cannot take every
+//! serves by priority within a bound. Within a priority it serves namespaces in turns: a namespace whose reconciles take long cannot take every
 //! permit that becomes free.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::hash::Hash;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 use tokio::sync::Notify;
 
+use crate::runtime::key::Key;
 use crate::runtime::metrics::workqueue::{Backlog, WorkqueueMetrics};
 
-/// A key of a queue.
-pub trait Grouped {
-    /// Returns the group of the key, such as its namespace.
-    fn group(&self) -> &str;
-}
-
-/// Order in which keys are served. Within each, groups of keys take turns, and a group's keys are served first come, first served.
+/// Order in which keys are served. Within each, namespaces take turns, and a namespace's keys are served first come, first served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Priority {
     /// Keys whose reconcile ends something, or may act at once.
@@ -36,19 +30,10 @@ pub enum Priority {
 const LOWER_SHARE: u64 = 8;
 
 /// Workqueue. Clones share it: any of them adds keys, and one takes them out.
-#[derive(Debug)]
-pub struct Workqueue<K>(Arc<Shared<K>>);
-
-impl<K> Clone for Workqueue<K> {
-    fn clone(&self) -> Self {
-        Self(self.0.clone())
-    }
-}
-
-#[derive(Debug)]
-struct Shared<K> {
-    state: Mutex<State<K>>,
-    changed: Notify,
+#[derive(Clone, Debug)]
+pub struct Workqueue {
+    state: Arc<Mutex<State>>,
+    changed: Arc<Notify>,
     metrics: Arc<WorkqueueMetrics>,
 }
 
@@ -59,113 +44,81 @@ struct Waiting {
     since: Instant,
 }
 
-/// A key whose reconcile runs.
-#[derive(Debug)]
-struct Running {
-    since: Instant,
-    /// Set if the key was added meanwhile.
-    again: Option<Waiting>,
-}
-
 /// Waiting keys of one priority.
-#[derive(Debug)]
-struct Line<K> {
-    groups: HashMap<Box<str>, VecDeque<K>>,
-    /// Groups in the order of their turns.
+#[derive(Debug, Default)]
+struct Line {
+    namespaces: HashMap<Box<str>, VecDeque<Key>>,
+    /// Namespaces in the order of their turns.
     turns: VecDeque<Box<str>>,
 }
 
-impl<K> Default for Line<K> {
-    fn default() -> Self {
-        Self { groups: HashMap::new(), turns: VecDeque::new() }
-    }
-}
-
-impl<K: Grouped> Line<K> {
-    fn push(&mut self, key: K) {
-        if let Some(keys) = self.groups.get_mut(key.group()) {
+impl Line {
+    fn push(&mut self, key: Key) {
+        if let Some(keys) = self.namespaces.get_mut(key.namespace()) {
             return keys.push_back(key);
         }
-        let group: Box<str> = key.group().into();
-        self.turns.push_back(group.clone());
-        self.groups.insert(group, VecDeque::from([key]));
+        let namespace: Box<str> = key.namespace().into();
+        self.turns.push_back(namespace.clone());
+        self.namespaces.insert(namespace, VecDeque::from([key]));
     }
 
-    fn pop(&mut self) -> Option<K> {
-        let group = self.turns.pop_front()?;
-        let keys = self.groups.get_mut(&group)?;
+    fn pop(&mut self) -> Option<Key> {
+        let namespace = self.turns.pop_front()?;
+        let keys = self.namespaces.get_mut(&namespace)?;
         let key = keys.pop_front();
         if keys.is_empty() {
-            self.groups.remove(&group);
+            self.namespaces.remove(&namespace);
         } else {
-            self.turns.push_back(group);
+            self.turns.push_back(namespace);
         }
         key
     }
 }
 
 /// State of the queue, and its decisions. It has no clock.
-#[derive(Debug)]
-struct State<K> {
-    ready: [Line<K>; 3],
-    waiting: HashMap<K, Waiting>,
-    running: HashMap<K, Running>,
+#[derive(Debug, Default)]
+struct State {
+    ready: [Line; 3],
+    /// Keys that were added. One whose reconcile runs is not ready before the end of that.
+    waiting: HashMap<Key, Waiting>,
+    /// Keys whose reconcile runs, with the time at which it began.
+    running: HashMap<Key, Instant>,
     /// Keys by the time at which they are due, and by a number that distinguishes equal times.
-    timers: BTreeMap<(Instant, u64), K>,
-    due: HashMap<K, (Instant, u64)>,
+    timers: BTreeMap<(Instant, u64), Key>,
+    due: HashMap<Key, (Instant, u64)>,
     permits: usize,
     number: u64,
     served: u64,
 }
 
 #[derive(Debug, PartialEq, Eq)]
-enum Next<K> {
+enum Next {
     /// A reconcile of the key begins, which has waited for this time.
-    Begin(K, Duration),
+    Begin(Key, Duration),
     At(Instant),
     Nothing,
 }
 
-impl<K: Clone + Eq + Hash + Grouped> State<K> {
+impl State {
     fn new(permits: usize) -> Self {
-        Self {
-            ready: Default::default(),
-            waiting: HashMap::new(),
-            running: HashMap::new(),
-            timers: BTreeMap::new(),
-            due: HashMap::new(),
-            permits: permits.max(1),
-            number: 0,
-            served: 0,
-        }
+        Self { permits: permits.max(1), ..Self::default() }
     }
 
     /// Adds `key`. Returns whether it did not wait before.
-    fn add(&mut self, key: K, priority: Priority, now: Instant) -> bool {
-        if let Some(running) = self.running.get_mut(&key) {
-            let is_new = running.again.is_none();
-            let again = running.again.get_or_insert(Waiting { priority, since: now });
-            again.priority = again.priority.min(priority);
-            return is_new;
-        }
-        if let Some(waiting) = self.waiting.get_mut(&key) {
-            if priority < waiting.priority {
-                // The old place of the key no longer counts.
-                waiting.priority = priority;
+    fn add(&mut self, key: Key, priority: Priority, now: Instant) -> bool {
+        let is_new = !self.waiting.contains_key(&key);
+        let waiting = self.waiting.entry(key.clone()).or_insert(Waiting { priority, since: now });
+        if is_new || priority < waiting.priority {
+            waiting.priority = priority;
+            if !self.running.contains_key(&key) {
+                // An old place of the key no longer counts.
                 self.ready[priority as usize].push(key);
             }
-            return false;
         }
-        self.enter(key, Waiting { priority, since: now });
-        true
+        is_new
     }
 
-    fn enter(&mut self, key: K, waiting: Waiting) {
-        self.ready[waiting.priority as usize].push(key.clone());
-        self.waiting.insert(key, waiting);
-    }
-
-    fn set_timer(&mut self, key: &K, time: Option<Instant>) {
+    fn set_timer(&mut self, key: &Key, time: Option<Instant>) {
         if let Some(before) = self.due.remove(key) {
             self.timers.remove(&before);
         }
@@ -187,7 +140,7 @@ impl<K: Clone + Eq + Hash + Grouped> State<K> {
         new
     }
 
-    fn next(&mut self, now: Instant) -> Next<K> {
+    fn next(&mut self, now: Instant) -> Next {
         if self.running.len() < self.permits {
             self.served += 1;
             let order = match self.served % (2 * LOWER_SHARE) {
@@ -197,110 +150,102 @@ impl<K: Clone + Eq + Hash + Grouped> State<K> {
             };
             for priority in order {
                 while let Some(key) = self.ready[priority as usize].pop() {
-                    let Some(waiting) =
-                        self.waiting.get(&key).copied().filter(|waiting| waiting.priority == priority)
-                    else {
-                        continue;
-                    };
+                    let is_ready =
+                        |waiting: &Waiting| waiting.priority == priority && !self.running.contains_key(&key);
+                    let Some(waiting) = self.waiting.get(&key).copied().filter(is_ready) else { continue };
                     self.waiting.remove(&key);
                     self.set_timer(&key, None);
-                    self.running.insert(key.clone(), Running { since: now, again: None });
+                    self.running.insert(key.clone(), now);
                     return Next::Begin(key, now.saturating_duration_since(waiting.since));
                 }
             }
-            if self.waiting.is_empty() {
-                // A burst leaves allocated memory behind.
-                self.waiting.shrink_to(64);
-                for line in &mut self.ready {
-                    line.groups.shrink_to(64);
-                    line.turns.shrink_to(64);
-                }
+            // Nothing is ready, and a burst leaves allocated memory behind.
+            self.waiting.shrink_to(64);
+            for line in &mut self.ready {
+                line.namespaces.shrink_to(64);
+                line.turns.shrink_to(64);
             }
         }
         self.timers.first_key_value().map_or(Next::Nothing, |((time, _), _)| Next::At(*time))
     }
 
     /// Ends the reconcile of `key`, which is due at `time` if it is not added before.
-    fn end(&mut self, key: &K, time: Option<Instant>) {
-        let again = self.running.remove(key).and_then(|running| running.again);
-        match again {
+    fn end(&mut self, key: &Key, time: Option<Instant>) {
+        self.running.remove(key);
+        match self.waiting.get(key) {
             // The next reconcile sets the time again.
-            Some(waiting) => self.enter(key.clone(), waiting),
+            Some(waiting) => self.ready[waiting.priority as usize].push(key.clone()),
             None => self.set_timer(key, time),
         }
     }
 
     fn backlog(&self, now: Instant) -> Backlog {
         let overdue = self.timers.range(..(now, u64::MAX)).count();
-        let again = self.running.values().filter(|running| running.again.is_some()).count();
-        let times = || self.running.values().map(|running| now.saturating_duration_since(running.since));
-        let depth = self.waiting.len() + again + overdue;
+        let times = || self.running.values().map(|begun| now.saturating_duration_since(*begun));
+        let depth = self.waiting.len() + overdue;
         Backlog { depth, unfinished: times().sum(), longest: times().max().unwrap_or_default() }
     }
 }
 
-impl<K: Clone + Eq + Hash + Grouped> Workqueue<K> {
+impl Workqueue {
     /// Creates an empty queue of which at most `permits` keys are reconciled at a time.
     pub fn new(permits: usize, metrics: Arc<WorkqueueMetrics>) -> Self {
-        Self(Arc::new(Shared { state: Mutex::new(State::new(permits)), changed: Notify::new(), metrics }))
-    }
-
-    fn state(&self) -> MutexGuard<'_, State<K>> {
-        self.0.state.lock()
+        Self { state: Arc::new(Mutex::new(State::new(permits))), changed: Arc::default(), metrics }
     }
 
     /// Adds `key`, which waits once, with the highest priority it was added with.
-    pub fn add(&self, key: K, priority: Priority) {
-        if self.state().add(key, priority, Instant::now()) {
-            self.0.metrics.added();
+    pub fn add(&self, key: Key, priority: Priority) {
+        if self.state.lock().add(key, priority, Instant::now()) {
+            self.metrics.added();
         }
-        self.0.changed.notify_one();
+        self.changed.notify_one();
     }
 
     /// Waits for the next key and a permit to reconcile it.
-    pub async fn next(&self) -> Work<K> {
+    pub async fn next(&self) -> Work {
         loop {
             let now = Instant::now();
             let (rung, next) = {
-                let mut state = self.state();
+                let mut state = self.state.lock();
                 (state.ring(now), state.next(now))
             };
-            (0..rung).for_each(|_| self.0.metrics.added());
+            (0..rung).for_each(|_| self.metrics.added());
             match next {
                 Next::Begin(key, waited) => {
-                    self.0.metrics.dequeued(waited);
+                    self.metrics.dequeued(waited);
                     return Work { queue: self.clone(), key, next: None };
                 }
                 Next::At(time) => {
-                    let _ = tokio::time::timeout_at(time.into(), self.0.changed.notified()).await;
+                    let _ = tokio::time::timeout_at(time.into(), self.changed.notified()).await;
                 }
-                Next::Nothing => self.0.changed.notified().await,
+                Next::Nothing => self.changed.notified().await,
             }
         }
     }
 
     /// Returns whether a key waits for a reconcile.
     pub fn is_busy(&self) -> bool {
-        !self.state().waiting.is_empty()
+        let state = self.state.lock();
+        state.waiting.keys().any(|key| !state.running.contains_key(key))
     }
 
     /// Returns the backlog of the queue at `now`.
     pub fn backlog(&self, now: Instant) -> Backlog {
-        self.state().backlog(now)
+        self.state.lock().backlog(now)
     }
 }
 
 /// The permit to reconcile a key, held while the reconcile runs.
 #[derive(Debug)]
-pub struct Work<K: Clone + Eq + Hash + Grouped> {
-    queue: Workqueue<K>,
-    key: K,
+pub struct Work {
+    queue: Workqueue,
+    key: Key,
     next: Option<Instant>,
 }
 
-impl<K: Clone + Eq + Hash + Grouped> Work<K> {
+impl Work {
     /// Returns the key.
-    pub fn key(&self) -> &K {
+    pub fn key(&self) -> &Key {
         &self.key
     }
 
@@ -310,10 +255,10 @@ impl<K: Clone + Eq + Hash + Grouped> Work<K> {
     }
 }
 
-impl<K: Clone + Eq + Hash + Grouped> Drop for Work<K> {
+impl Drop for Work {
     fn drop(&mut self) {
-        self.queue.state().end(&self.key, self.next);
-        self.queue.0.changed.notify_one();
+        self.queue.state.lock().end(&self.key, self.next);
+        self.queue.changed.notify_one();
     }
 }
 

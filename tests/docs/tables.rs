@@ -168,7 +168,7 @@ pub(crate) fn metrics() -> String {
         ["metric", "kind", "labels", "meaning"],
         metrics::table().iter().map(|row| {
             let labels = row.labels.iter().map(|label| code(label)).collect::<Vec<_>>().join(", ");
-            [code(row.name), row.kind.word().to_owned(), labels, row.help.replace('<', "&lt;")]
+            [code(row.name), row.kind.as_str().to_owned(), labels, row.help.replace('<', "&lt;")]
         }),
     )
 }

@@ -1,10 +1,9 @@
 //! Metrics of the operator: some are counted when something happens, the others are collected at each scrape.
 //!
-//! - `definitions`: name, kind, labels and meaning of each; `names`: names of namespaces and work groups as labels.
+//! - `names`: names of namespaces and work groups as labels.
 //! - `changes`: changes that are counted; `objects`: numbers and ages of the objects at a scrape.
 
 mod changes;
-mod definitions;
 mod names;
 mod objects;
 
@@ -17,37 +16,27 @@ use parking_lot::{Mutex, MutexGuard};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
-use prometheus_client::registry::Registry;
 
 pub use self::changes::{Changes, DELETED, OTHER, changes, changes_of_release};
 pub use self::names::MOST as MOST_NAMES;
 use self::names::Names;
 pub use self::objects::{Object, Objects, UNTOLD, tally};
 use crate::api::EndReason;
-use crate::athena::metrics::{self as athena_metrics, AthenaMetrics};
+use crate::athena::metrics::AthenaMetrics;
 use crate::athena::observer::Observation;
 use crate::athena::rate_limiter::Priority;
-use crate::runtime::metrics::definition::Row;
-use crate::runtime::metrics::labelled::{Label, Labelled, Seconds};
-use crate::runtime::metrics::process::{self, ProcessMetrics};
-use crate::runtime::metrics::reconciles::{self, ReconcileMetrics};
-use crate::runtime::metrics::rest_client::{self, RestClientMetrics};
-use crate::runtime::metrics::workqueue::{self, Backlog, WorkqueueMetrics};
+use crate::runtime::metrics::process::ProcessMetrics;
+use crate::runtime::metrics::reconciles::ReconcileMetrics;
+use crate::runtime::metrics::registry::{Label, Labelled, Registry, Row, Seconds};
+use crate::runtime::metrics::rest_client::RestClientMetrics;
+use crate::runtime::metrics::workqueue::{Backlog, WorkqueueMetrics};
 
 /// The name of the controller in its metrics.
 const CONTROLLER: &str = "athenasession";
 
 /// Returns every metric of `athena-operator run`, in the order of the documentation.
 pub fn table() -> Vec<Row> {
-    [
-        definitions::ROWS,
-        athena_metrics::ROWS,
-        reconciles::ROWS,
-        workqueue::ROWS,
-        rest_client::ROWS,
-        process::ROWS,
-    ]
-    .concat()
+    Metrics::default().registry.rows
 }
 
 /// The operator's metrics. Every label takes its values from a fixed set, or from a bounded number of names.
@@ -121,33 +110,87 @@ fn long_times() -> Histogram {
 
 impl Default for Metrics {
     fn default() -> Self {
-        use definitions as is;
-        let mut all = Registry::default();
-        let registry = &mut all;
-        let mut metrics = Self {
-            registry: Registry::default(),
+        let mut registry = Registry::default();
+        let metrics = Self {
             named: Mutex::default(),
-            objects: Labelled::register(registry, &is::OBJECTS, Gauge::default),
-            sessions: Labelled::register(registry, &is::SESSIONS, Gauge::default),
-            session_age: Labelled::register(registry, &is::SESSION_AGE, Seconds::default),
-            deletion_age: Labelled::register(registry, &is::DELETION_AGE, Seconds::default),
-            start_duration: Labelled::register(registry, &is::START_DURATION, long_times),
-            restarts: Labelled::register(registry, &is::RESTARTS, Counter::default),
-            ends: Labelled::register(registry, &is::ENDS, Counter::default),
-            dpu: Labelled::register(registry, &is::DPU, Counter::default),
-            retained: Labelled::register(registry, &is::RETAINED, Counter::default),
-            observation_age: Labelled::register(registry, &is::OBSERVATION_AGE, Seconds::default),
-            foreign_sessions: Labelled::register(registry, &is::FOREIGN_SESSIONS, Gauge::default),
-            refused_namespaces: Labelled::register(registry, &is::REFUSED_NAMESPACES, Gauge::default),
-            clock_skew: Labelled::register(registry, &is::CLOCK_SKEW, Seconds::default),
-            writes: Labelled::register(registry, &is::WRITES, Counter::default),
-            athena: Arc::new(AthenaMetrics::register(registry, Priority::ALL.map(Priority::name))),
-            reconciles: ReconcileMetrics::register(registry, CONTROLLER),
-            workqueue: Arc::new(WorkqueueMetrics::register(registry, CONTROLLER)),
-            rest_client: Arc::new(RestClientMetrics::register(registry)),
-            process: ProcessMetrics::register(registry),
+            objects: registry.add(
+                "athena_operator_athenasessions",
+                &["namespace", "ready", "reason"],
+                "AthenaSessions by status and reason of Ready",
+            ),
+            sessions: registry.add(
+                "athena_operator_sessions",
+                &["work_group", "state"],
+                "Sessions of AthenaSessions that have not ended, by the state that Athena gives",
+            ),
+            session_age: registry.add(
+                "athena_operator_session_age_seconds",
+                &["namespace", "work_group"],
+                "Age of the oldest session that has not ended",
+            ),
+            deletion_age: registry.add(
+                "athena_operator_deletion_age_seconds",
+                &["namespace"],
+                "Time since the oldest deletion of an AthenaSession that still has the operator's finalizer",
+            ),
+            start_duration: registry.add_with(
+                long_times,
+                "athena_operator_start_duration_seconds",
+                &["work_group"],
+                "Time from the creation or resume of an AthenaSession until its first session was IDLE or BUSY",
+            ),
+            restarts: registry.add(
+                "athena_operator_restarts_total",
+                &["reason"],
+                "Restarts and resumes, by the endReason of the attempt before",
+            ),
+            ends: registry.add(
+                "athena_operator_ends_total",
+                &["reason"],
+                "Ended attempts, by endReason; Deleted if the session ended because its object was deleted",
+            ),
+            dpu: registry.add(
+                "athena_operator_dpu_milliseconds_total",
+                &["namespace", "work_group"],
+                "DPU time of sessions that have ended, as Athena reports it, in milliseconds",
+            ),
+            retained: registry.add(
+                "athena_operator_retained_sessions_total",
+                &["namespace", "work_group"],
+                "Sessions that may run on without their AthenaSession, which was deleted with deletionPolicy Retain",
+            ),
+            observation_age: registry.add(
+                "athena_operator_work_group_observation_age_seconds",
+                &["work_group"],
+                "Time since the last complete list of a work group's sessions; the operator lists only work groups with live sessions",
+            ),
+            foreign_sessions: registry.add(
+                "athena_operator_foreign_sessions",
+                &["work_group"],
+                "Sessions in the last complete list of a work group that belong to no AthenaSession of this operator",
+            ),
+            refused_namespaces: registry.add(
+                "athena_operator_refused_namespaces",
+                &["namespace"],
+                "1 for each watched namespace whose AthenaSessions the API server refuses to list; an empty name stands for all namespaces",
+            ),
+            clock_skew: registry.add(
+                "athena_operator_clock_skew_seconds",
+                &[],
+                "Time by which the node's clock is ahead of Athena's clock, with which times are compared. Absent before Athena's first reply",
+            ),
+            writes: registry.add(
+                "athena_operator_writes_total",
+                &["write", "result"],
+                "Writes to the API server by kind (finalizer, status, object: its deletion after the TTL, event) and result (ok, conflict, gone, refused, error, dropped)",
+            ),
+            athena: Arc::new(AthenaMetrics::register(&mut registry, Priority::ALL.map(Priority::name))),
+            reconciles: ReconcileMetrics::register(&mut registry, CONTROLLER),
+            workqueue: Arc::new(WorkqueueMetrics::register(&mut registry, CONTROLLER)),
+            rest_client: Arc::new(RestClientMetrics::register(&mut registry)),
+            process: ProcessMetrics::register(&mut registry),
+            registry,
         };
-        metrics.registry = all;
         metrics.begin();
         metrics
     }
@@ -212,10 +255,7 @@ impl Metrics {
         // Locked to the end: two scrapes at a time would show each other's halves.
         let mut named = self.named();
         self.show(scraped, &mut named, now);
-        let mut text = String::new();
-        // Writing to a string cannot fail.
-        let _ = prometheus_client::encoding::text::encode(&mut text, &self.registry);
-        text
+        self.registry.encode()
     }
 
     fn show(&self, scraped: &Scraped<'_>, named: &mut Named, now: Instant) {

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use crate::runtime::metrics::labelled::Label;
+use crate::runtime::metrics::registry::Label;
 
 /// Number of names that are labels; the series of the others are added up.
 pub const MOST: usize = 200;

@@ -26,7 +26,7 @@ pub(super) struct Proxy {
     /// URL, and apart from it the user and the password.
     intercept: Intercept,
     /// Setting that names the proxy.
-    setting: &'static str,
+    pub(super) setting: &'static str,
 }
 
 /// Setting whose value is not the URL of a proxy. The value is not shown: it may contain a password.
@@ -35,15 +35,6 @@ pub(super) struct Proxy {
     "{0} is not the URL of a proxy: it must be http://HOST:PORT, https://HOST:PORT or socks5://HOST:PORT; after the scheme it may have USER:PASSWORD@, percent-encoded"
 )]
 pub(super) struct InvalidProxy(&'static str);
-
-/// Failed connection through a proxy.
-#[derive(Debug, thiserror::Error)]
-#[error("no connection to {target} through {proxy}")]
-struct Unconnected {
-    target: String,
-    proxy: Proxy,
-    source: BoxError,
-}
 
 impl Proxy {
     /// Returns the proxy to the API server of `cluster`: its `proxy-url`, whatever else is set; otherwise `HTTPS_PROXY` (`HTTP_PROXY` for a server
@@ -88,11 +79,6 @@ impl Proxy {
     /// Returns host and port.
     pub(super) fn authority(&self) -> &str {
         self.intercept.uri().authority().map_or("", http::uri::Authority::as_str)
-    }
-
-    /// Returns the setting that names the proxy.
-    pub(super) fn setting(&self) -> &'static str {
-        self.setting
     }
 }
 
@@ -147,18 +133,16 @@ impl Connector {
         let Some(proxy) = proxy.cloned() else { return Self::Direct(tcp) };
         let url = proxy.intercept.uri().clone();
         if url.scheme_str().is_some_and(|scheme| scheme.starts_with("socks5")) {
-            let socks = SocksV5::new(with_port(url, 1080), tcp);
-            let socks = match proxy.intercept.raw_auth() {
-                Some((user, password)) => socks.with_auth(user.to_owned(), password.to_owned()),
-                None => socks,
-            };
+            let mut socks = SocksV5::new(with_port(url, 1080), tcp);
+            if let Some((user, password)) = proxy.intercept.raw_auth() {
+                socks = socks.with_auth(user.to_owned(), password.to_owned());
+            }
             return Self::Socks(socks, proxy);
         }
-        let tunnel = Tunnel::new(url, to_proxy);
-        let tunnel = match proxy.intercept.basic_auth() {
-            Some(authorization) => tunnel.with_auth(authorization.clone()),
-            None => tunnel,
-        };
+        let mut tunnel = Tunnel::new(url, to_proxy);
+        if let Some(authorization) = proxy.intercept.basic_auth() {
+            tunnel = tunnel.with_auth(authorization.clone());
+        }
         Self::Tunnel(tunnel, proxy)
     }
 }
@@ -187,9 +171,10 @@ impl Service<Uri> for Connector {
                     proxy,
                 ),
             };
-            connected.map_err(|source| {
+            connected.map_err(|error| {
                 let target = target.authority().map(ToString::to_string).unwrap_or_default();
-                Unconnected { target, proxy, source }.into()
+                let problem = format!("no connection to {target} through {proxy}");
+                anyhow::Error::from_boxed(error).context(problem).into()
             })
         }
         .boxed()

@@ -1,20 +1,8 @@
 //! Metrics of the process.
 
 use prometheus_client::metrics::gauge::Gauge;
-use prometheus_client::registry::Registry;
 
-use super::definition::{Definition, Row, gauge};
-use super::labelled::{Labelled, clamped};
-
-static MASTER_STATUS: Definition<1> = gauge(
-    "leader_election_master_status",
-    ["name"],
-    "1 where the process holds the Lease of this name, or runs without leader election",
-);
-static TASKS: Definition<0> = gauge("athena_operator_tasks", [], "Asynchronous tasks of the process");
-
-/// The metrics, for the documentation.
-pub const ROWS: &[Row] = &[MASTER_STATUS.row(), TASKS.row()];
+use super::registry::{Labelled, Registry, clamped};
 
 /// The metrics of the process.
 #[derive(Debug)]
@@ -27,8 +15,12 @@ impl ProcessMetrics {
     /// Registers the metrics.
     pub fn register(registry: &mut Registry) -> Self {
         Self {
-            master_status: Labelled::register(registry, &MASTER_STATUS, Gauge::default),
-            tasks: Labelled::register(registry, &TASKS, Gauge::default),
+            master_status: registry.add(
+                "leader_election_master_status",
+                &["name"],
+                "1 where the process holds the Lease of this name, or runs without leader election",
+            ),
+            tasks: registry.add("athena_operator_tasks", &[], "Asynchronous tasks of the process"),
         }
     }
 

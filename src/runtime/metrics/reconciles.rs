@@ -5,36 +5,8 @@ use std::time::Duration;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
-use prometheus_client::registry::Registry;
 
-use super::definition::{Definition, Row, counter, gauge, histogram};
-use super::labelled::{Labelled, clamped, short_times};
-
-static RECONCILES: Definition<2> =
-    counter("controller_runtime_reconcile_total", ["controller", "result"], "Reconciles by result");
-static RECONCILE_ERRORS: Definition<1> = counter(
-    "controller_runtime_reconcile_errors_total",
-    ["controller"],
-    "Reconciles that failed because the API server refused or did not answer a request",
-);
-static RECONCILE_TIME: Definition<1> =
-    histogram("controller_runtime_reconcile_time_seconds", ["controller"], "Duration of reconciles");
-static MAX_CONCURRENT_RECONCILES: Definition<1> = gauge(
-    "controller_runtime_max_concurrent_reconciles",
-    ["controller"],
-    "Maximum number of reconciles at a time, over all watched scopes",
-);
-static ACTIVE_WORKERS: Definition<1> =
-    gauge("controller_runtime_active_workers", ["controller"], "Reconciles under way");
-
-/// The metrics, for the documentation.
-pub const ROWS: &[Row] = &[
-    RECONCILES.row(),
-    RECONCILE_ERRORS.row(),
-    RECONCILE_TIME.row(),
-    MAX_CONCURRENT_RECONCILES.row(),
-    ACTIVE_WORKERS.row(),
-];
+use super::registry::{Labelled, Registry, clamped, short_times};
 
 /// The metrics of the reconciles of one controller.
 #[derive(Debug)]
@@ -52,11 +24,32 @@ impl ReconcileMetrics {
     pub fn register(registry: &mut Registry, controller: &'static str) -> Self {
         let metrics = Self {
             controller,
-            results: Labelled::register(registry, &RECONCILES, Counter::default),
-            errors: Labelled::register(registry, &RECONCILE_ERRORS, Counter::default),
-            time: Labelled::register(registry, &RECONCILE_TIME, short_times),
-            max_concurrent: Labelled::register(registry, &MAX_CONCURRENT_RECONCILES, Gauge::default),
-            active: Labelled::register(registry, &ACTIVE_WORKERS, Gauge::default),
+            results: registry.add(
+                "controller_runtime_reconcile_total",
+                &["controller", "result"],
+                "Reconciles by result",
+            ),
+            errors: registry.add(
+                "controller_runtime_reconcile_errors_total",
+                &["controller"],
+                "Reconciles that failed because the API server refused or did not answer a request",
+            ),
+            time: registry.add_with(
+                short_times,
+                "controller_runtime_reconcile_time_seconds",
+                &["controller"],
+                "Duration of reconciles",
+            ),
+            max_concurrent: registry.add(
+                "controller_runtime_max_concurrent_reconciles",
+                &["controller"],
+                "Maximum number of reconciles at a time, over all watched scopes",
+            ),
+            active: registry.add(
+                "controller_runtime_active_workers",
+                &["controller"],
+                "Reconciles under way",
+            ),
         };
         for result in ["success", "error"] {
             metrics.results.of([controller.into(), result.into()]);

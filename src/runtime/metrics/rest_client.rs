@@ -5,24 +5,8 @@ use std::time::Duration;
 use http::{Method, StatusCode};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::histogram::Histogram;
-use prometheus_client::registry::Registry;
 
-use super::definition::{Definition, Row, counter, histogram};
-use super::labelled::{Label, Labelled, short_times};
-
-static REST_REQUESTS: Definition<2> = counter(
-    "rest_client_requests_total",
-    ["code", "method"],
-    "Requests to the API server by status and method; the code is <error> without a reply",
-);
-static REST_REQUEST_DURATION: Definition<1> = histogram(
-    "rest_client_request_duration_seconds",
-    ["verb"],
-    "Time from a request to the API server to the head of its reply",
-);
-
-/// The metrics, for the documentation.
-pub const ROWS: &[Row] = &[REST_REQUESTS.row(), REST_REQUEST_DURATION.row()];
+use super::registry::{Label, Labelled, Registry, short_times};
 
 /// The metrics of the clients of the API server.
 #[derive(Debug)]
@@ -35,8 +19,17 @@ impl RestClientMetrics {
     /// Registers the metrics.
     pub fn register(registry: &mut Registry) -> Self {
         Self {
-            requests: Labelled::register(registry, &REST_REQUESTS, Counter::default),
-            duration: Labelled::register(registry, &REST_REQUEST_DURATION, short_times),
+            requests: registry.add(
+                "rest_client_requests_total",
+                &["code", "method"],
+                "Requests to the API server by status and method; the code is <error> without a reply",
+            ),
+            duration: registry.add_with(
+                short_times,
+                "rest_client_request_duration_seconds",
+                &["verb"],
+                "Time from a request to the API server to the head of its reply",
+            ),
         }
     }
 
@@ -46,12 +39,5 @@ impl RestClientMetrics {
         let code = code.map_or(Label::Borrowed("<error>"), |code| code.as_str().to_owned().into());
         self.requests.of([code, method.clone()]).inc();
         self.duration.of([method]).observe(duration.as_secs_f64());
-    }
-}
-
-/// Metrics that no scrape shows.
-impl Default for RestClientMetrics {
-    fn default() -> Self {
-        Self::register(&mut Registry::default())
     }
 }

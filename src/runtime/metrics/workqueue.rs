@@ -5,47 +5,8 @@ use std::time::Duration;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
-use prometheus_client::registry::Registry;
 
-use super::definition::{Definition, Row, counter, gauge, histogram};
-use super::labelled::{Labelled, Seconds, clamped, short_times, waits};
-
-static QUEUE_DEPTH: Definition<1> = gauge("workqueue_depth", ["name"], "Objects in the workqueue");
-static QUEUE_ADDS: Definition<1> =
-    counter("workqueue_adds_total", ["name"], "Objects added to the workqueue");
-static QUEUE_DURATION: Definition<1> = histogram(
-    "workqueue_queue_duration_seconds",
-    ["name"],
-    "Time that objects waited in the workqueue until their reconcile began",
-);
-static QUEUE_WORK_DURATION: Definition<1> =
-    histogram("workqueue_work_duration_seconds", ["name"], "Duration of reconciles");
-static QUEUE_UNFINISHED: Definition<1> = gauge(
-    "workqueue_unfinished_work_seconds",
-    ["name"],
-    "Sum of the times since the reconciles under way began",
-);
-static QUEUE_LONGEST: Definition<1> = gauge(
-    "workqueue_longest_running_processor_seconds",
-    ["name"],
-    "Time since the oldest reconcile under way began",
-);
-static QUEUE_RETRIES: Definition<1> = counter(
-    "workqueue_retries_total",
-    ["name"],
-    "Objects added to the workqueue again because their reconcile failed",
-);
-
-/// The metrics, for the documentation.
-pub const ROWS: &[Row] = &[
-    QUEUE_DEPTH.row(),
-    QUEUE_ADDS.row(),
-    QUEUE_DURATION.row(),
-    QUEUE_WORK_DURATION.row(),
-    QUEUE_UNFINISHED.row(),
-    QUEUE_LONGEST.row(),
-    QUEUE_RETRIES.row(),
-];
+use super::registry::{Labelled, Registry, Seconds, clamped, short_times, waits};
 
 /// Backlog of a workqueue.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -85,13 +46,35 @@ impl WorkqueueMetrics {
     pub fn register(registry: &mut Registry, name: &'static str) -> Self {
         let metrics = Self {
             name,
-            depth: Labelled::register(registry, &QUEUE_DEPTH, Gauge::default),
-            adds: Labelled::register(registry, &QUEUE_ADDS, Counter::default),
-            duration: Labelled::register(registry, &QUEUE_DURATION, waits),
-            work_duration: Labelled::register(registry, &QUEUE_WORK_DURATION, short_times),
-            unfinished: Labelled::register(registry, &QUEUE_UNFINISHED, Seconds::default),
-            longest: Labelled::register(registry, &QUEUE_LONGEST, Seconds::default),
-            retries: Labelled::register(registry, &QUEUE_RETRIES, Counter::default),
+            depth: registry.add("workqueue_depth", &["name"], "Objects in the workqueue"),
+            adds: registry.add("workqueue_adds_total", &["name"], "Objects added to the workqueue"),
+            duration: registry.add_with(
+                waits,
+                "workqueue_queue_duration_seconds",
+                &["name"],
+                "Time that objects waited in the workqueue until their reconcile began",
+            ),
+            work_duration: registry.add_with(
+                short_times,
+                "workqueue_work_duration_seconds",
+                &["name"],
+                "Duration of reconciles",
+            ),
+            unfinished: registry.add(
+                "workqueue_unfinished_work_seconds",
+                &["name"],
+                "Sum of the times since the reconciles under way began",
+            ),
+            longest: registry.add(
+                "workqueue_longest_running_processor_seconds",
+                &["name"],
+                "Time since the oldest reconcile under way began",
+            ),
+            retries: registry.add(
+                "workqueue_retries_total",
+                &["name"],
+                "Objects added to the workqueue again because their reconcile failed",
+            ),
         };
         metrics.adds.of([name.into()]);
         metrics.duration.of([name.into()]);
@@ -123,12 +106,5 @@ impl WorkqueueMetrics {
         self.depth.of([self.name.into()]).set(clamped(backlog.depth));
         self.unfinished.of([self.name.into()]).set(backlog.unfinished.as_secs_f64());
         self.longest.of([self.name.into()]).set(backlog.longest.as_secs_f64());
-    }
-}
-
-/// Metrics that no scrape shows.
-impl Default for WorkqueueMetrics {
-    fn default() -> Self {
-        Self::register(&mut Registry::default(), "")
     }
 }

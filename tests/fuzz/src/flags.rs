@@ -209,7 +209,7 @@ fn check(run: &Run) {
     let want = Want { priority: Priority::Start, ahead: false, large: true, later: false };
     let limiter = RateLimiter::new(run.athena.rate(), run.controller.bounds(), Arc::default());
     assert!(limiter.try_acquire(&0_u8, "", want).is_some(), "the first call has no turn");
-    let Ok(lines) = telemetry::lines(run.log.log_format, &run.log.log, Lines, false) else { return };
+    let Ok(lines) = telemetry::lines(run.log.log_format, &run.log.log, || Lines, false) else { return };
     Lines::taken();
     tracing::subscriber::with_default(lines, || {
         let span = info_span!(target: "athena_operator::controller::reconcile", "athenasession", object = "team/nightly", uid = "x", attempt = 1);

@@ -6,7 +6,6 @@ use std::sync::Once;
 
 use athena_operator::runtime::telemetry;
 use athena_operator::runtime::telemetry::LogFormat;
-use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::util::SubscriberInitExt;
 
 /// Every secret holds it, so that a part of one is noticed too.
@@ -66,19 +65,13 @@ impl Write for Lines {
     }
 }
 
-impl MakeWriter<'_> for Lines {
-    type Writer = Self;
-
-    fn make_writer(&self) -> Self {
-        Self
-    }
-}
-
 impl Lines {
     /// Has the finest lines of all threads kept.
     pub(crate) fn keep() {
         static KEPT: Once = Once::new();
-        KEPT.call_once(|| telemetry::lines(LogFormat::Json, "trace", Self, false).expect("a filter").init());
+        KEPT.call_once(|| {
+            telemetry::lines(LogFormat::Json, "trace", || Self, false).expect("a filter").init();
+        });
         Self::taken();
     }
 
