@@ -1,4 +1,6 @@
 //! Schemas that the derive cannot express: maps with bounded keys and values, and conditions.
+//!
+//! An optional field with such a schema needs `serde(default)`: schemars does not see that it is an `Option`.
 
 use schemars::{Schema, SchemaGenerator, json_schema};
 use serde_json::{Value, json};
