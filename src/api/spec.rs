@@ -239,6 +239,7 @@ pub struct EngineConfiguration {
 #[skip_serializing_none]
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(default, rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-validations" = schema::classification_rules()))]
 pub struct Classification {
     /// Immutable. Name of the classification, such as `spark-defaults`.
     #[schemars(length(min = 1, max = 128))]

@@ -173,18 +173,8 @@ impl Default for SessionState {
     }
 }
 
-/// Spelling of a variant: as in the code, or as given.
-macro_rules! word {
-    ($variant:ident) => {
-        stringify!($variant)
-    };
-    ($variant:ident $word:literal) => {
-        $word
-    };
-}
-
 macro_rules! open_words {
-    ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident $(= $word:literal)?),+ $(,)? }) => {
+    ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $word:literal),+ $(,)? }) => {
         $(#[$doc])*
         #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
         #[serde(from = "String", into = "String")]
@@ -196,12 +186,12 @@ macro_rules! open_words {
 
         impl $name {
             /// All words that this build knows.
-            pub const WORDS: &[&str] = &[$(word!($variant $($word)?)),+];
+            pub const WORDS: &[&str] = &[$($word),+];
 
             /// Returns the word as the status spells it.
             pub fn as_str(&self) -> &str {
                 match self {
-                    $(Self::$variant => word!($variant $($word)?),)+
+                    $(Self::$variant => $word,)+
                     Self::Other(word) => word,
                 }
             }
@@ -210,7 +200,7 @@ macro_rules! open_words {
         impl From<&str> for $name {
             fn from(word: &str) -> Self {
                 match word {
-                    $(word!($variant $($word)?) => Self::$variant,)+
+                    $($word => Self::$variant,)+
                     _ => Self::Other(word.to_owned()),
                 }
             }
@@ -257,13 +247,13 @@ open_words! {
     StopCause {
         /// The object is suspended. On an attempt that is over it means that the object has been suspended since, so that the next attempt is a
         /// resume.
-        Suspended,
+        Suspended = "Suspended",
         /// The active deadline is over.
-        ActiveDeadline,
+        ActiveDeadline = "ActiveDeadline",
         /// The session was not ready within its startup deadline.
-        StartupDeadline,
+        StartupDeadline = "StartupDeadline",
         /// Athena reported the session as DEGRADED: it has no healthy coordinator and costs money.
-        Degraded,
+        Degraded = "Degraded",
     }
 }
 
@@ -271,28 +261,28 @@ open_words! {
     /// Reason for the end of an attempt.
     EndReason {
         /// The operator ended the session because the object was suspended.
-        Suspended,
+        Suspended = "Suspended",
         /// The operator ended the session because the active deadline was over.
-        DeadlineExceeded,
+        DeadlineExceeded = "DeadlineExceeded",
         /// The session ended in a way and at a time at which it can have been idle for its timeout.
-        IdleTimeout,
+        IdleTimeout = "IdleTimeout",
         /// Somebody else ended the session, too early for it to have been idle for its timeout.
-        StoppedOutside,
+        StoppedOutside = "StoppedOutside",
         /// Athena reported FAILED, or the session ended before it was ever idle.
-        SessionFailed,
+        SessionFailed = "SessionFailed",
         /// The session was DEGRADED and the operator ended it.
-        SessionDegraded,
+        SessionDegraded = "SessionDegraded",
         /// The session was not ready within its startup deadline and the operator ended it.
-        StartupDeadlineExceeded,
+        StartupDeadlineExceeded = "StartupDeadlineExceeded",
         /// Athena does not know the session, too early for it to have been idle for its timeout.
-        SessionVanished,
+        SessionVanished = "SessionVanished",
         /// The outcome of StartSession never became known, and no session of the attempt lives.
-        SessionLost,
+        SessionLost = "SessionLost",
         /// StartSession refuses the request for good, or the operator knows that it would.
-        InvalidRequest,
+        InvalidRequest = "InvalidRequest",
         /// Athena has seen the token with another request, and no session of the attempt lives.
-        TokenMismatch,
+        TokenMismatch = "TokenMismatch",
         /// Athena reports that the session exists already, and no session of the attempt lives.
-        SessionAlreadyExists,
+        SessionAlreadyExists = "SessionAlreadyExists",
     }
 }
