@@ -2,9 +2,8 @@
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::CustomResourceExt;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
-use super::schema;
 use super::spec::{AthenaSession, MARKER_PREFIX};
 
 /// Paths under `spec` that never change once the object exists. Each has its own rule, on its parent: a transition rule on an optional field is not
@@ -46,8 +45,7 @@ pub const IMMUTABLE: &[&str] = &[
 pub fn crd() -> CustomResourceDefinition {
     let mut crd = serde_json::to_value(AthenaSession::crd()).expect("a CRD is JSON");
     let root = crd.pointer_mut("/spec/versions/0/schema/openAPIV3Schema").expect("one version with a schema");
-    strip_nullable(root);
-    unwrap_descriptions(root);
+    tidy(root);
 
     let status = property(root, "status");
     status["default"] = json!({ "observedGeneration": -1 });
@@ -79,24 +77,15 @@ pub fn crd() -> CustomResourceDefinition {
             "fieldPath": ".notebookVersion",
         }),
     );
-    let classification = &mut property(property(spec, "engineConfiguration"), "classifications")["items"];
-    for rule in schema::classification_rules().as_array().into_iter().flatten() {
-        add_rule(classification, rule.clone());
-    }
     serde_json::from_value(crd).expect("still a CRD")
 }
 
 /// Returns the rule that keeps `field` as it is. For an object with rules of its own inside (`whole`), the rule only forbids adding and removing it.
 fn immutable(path: &str, field: &str, whole: bool) -> Value {
-    let same = if whole {
-        format!("has(self.{field}) == has(oldSelf.{field})")
-    } else {
-        format!(
-            "has(self.{field}) == has(oldSelf.{field}) && (!has(self.{field}) || self.{field} == oldSelf.{field})"
-        )
-    };
+    let stays = format!("has(self.{field}) == has(oldSelf.{field})");
+    let same = format!("{stays} && (!has(self.{field}) || self.{field} == oldSelf.{field})");
     json!({
-        "rule": same,
+        "rule": if whole { stays } else { same },
         "message": format!("spec.{path} is immutable: a started session cannot be edited; create another AthenaSession instead"),
         "reason": "FieldValueForbidden",
         "fieldPath": format!(".{field}"),
@@ -110,39 +99,26 @@ fn property<'a>(schema: &'a mut Value, name: &str) -> &'a mut Value {
 }
 
 fn add_rule(schema: &mut Value, rule: Value) {
-    let schema: &mut Map<String, Value> = schema.as_object_mut().expect("a schema is an object");
-    schema
-        .entry("x-kubernetes-validations")
-        .or_insert_with(|| json!([]))
-        .as_array_mut()
-        .expect("rules are a list")
-        .push(rule);
+    match &mut schema["x-kubernetes-validations"] {
+        Value::Array(rules) => rules.push(rule),
+        absent => *absent = json!([rule]),
+    }
 }
 
-/// Joins the lines of descriptions: a doc comment breaks its lines for the editor, and readers of the schema wrap the text themselves.
-fn unwrap_descriptions(schema: &mut Value) {
+/// Joins the lines of descriptions: a doc comment breaks its lines for the editor, and readers of the schema wrap the text themselves. Removes
+/// `nullable`: an `Option` is an absent field, never a null, and `nullable` would make Git and the server differ.
+fn tidy(schema: &mut Value) {
     match schema {
         Value::Object(map) => {
             if let Some(Value::String(text)) = map.get_mut("description") {
                 *text = text.replace('\n', " ");
             }
-            map.values_mut().for_each(unwrap_descriptions);
-        }
-        Value::Array(list) => list.iter_mut().for_each(unwrap_descriptions),
-        _ => {}
-    }
-}
-
-/// Removes `nullable`: an `Option` is an absent field, never a null, and `nullable` would make Git and the server differ.
-fn strip_nullable(schema: &mut Value) {
-    match schema {
-        Value::Object(map) => {
             if map.get("nullable").is_some_and(Value::is_boolean) {
                 map.remove("nullable");
             }
-            map.values_mut().for_each(strip_nullable);
+            map.values_mut().for_each(tidy);
         }
-        Value::Array(list) => list.iter_mut().for_each(strip_nullable),
+        Value::Array(list) => list.iter_mut().for_each(tidy),
         _ => {}
     }
 }

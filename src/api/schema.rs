@@ -1,4 +1,6 @@
 //! Schemas that the derive cannot express: maps with bounded keys and values, and conditions.
+//!
+//! An optional field with such a schema needs `serde(default)`: schemars does not see that it is an `Option`.
 
 use schemars::{Schema, SchemaGenerator, json_schema};
 use serde_json::{Value, json};
@@ -8,7 +10,6 @@ const PROPERTY_VALUE: u32 = 51_200;
 
 /// CEL rule for the keys of properties: the length and characters that Athena's API allows.
 const PROPERTY_KEY: &str = r"k.size() >= 1 && k.size() <= 255 && k.matches('^[\\t\\x20-\\x{D7FF}\\x{E000}-\\x{FFFD}\\x{10000}-\\x{10FFFF}]*$')";
-const PROPERTY_KEY_MESSAGE: &str = "keys must have 1 to 255 characters and no control characters but tabs";
 
 const SPARK_KEY: &str = "k.startsWith('spark.') && !k.startsWith('spark.athena.')";
 
@@ -16,7 +17,13 @@ fn rule(rule: &str, message: &str) -> Value {
     json!({ "rule": rule, "message": message, "reason": "FieldValueInvalid" })
 }
 
-fn properties(rules: &[Value]) -> Schema {
+/// Returns the schema of the properties in `field`, with a rule for their keys beside the one that holds for all properties.
+fn properties(field: &str, more: Option<Value>) -> Schema {
+    let keys = rule(
+        &format!("self.all(k, {PROPERTY_KEY})"),
+        &format!("{field}: keys must have 1 to 255 characters and no control characters but tabs"),
+    );
+    let rules: Vec<Value> = [keys].into_iter().chain(more).collect();
     json_schema!({
         "type": "object",
         "maxProperties": 100,
@@ -26,27 +33,19 @@ fn properties(rules: &[Value]) -> Schema {
 }
 
 pub(super) fn additional_configs(_: &mut SchemaGenerator) -> Schema {
-    properties(&[rule(
-        &format!("self.all(k, {PROPERTY_KEY})"),
-        &format!("additionalConfigs: {PROPERTY_KEY_MESSAGE}"),
-    )])
+    properties("additionalConfigs", None)
 }
 
 pub(super) fn spark_properties(_: &mut SchemaGenerator) -> Schema {
-    properties(&[
-        rule(&format!("self.all(k, {PROPERTY_KEY})"), &format!("sparkProperties: {PROPERTY_KEY_MESSAGE}")),
-        rule(
-            &format!("self.all(k, {SPARK_KEY})"),
-            "sparkProperties: keys must start with `spark.`; `spark.athena.` is reserved for Athena and must not be set",
-        ),
-    ])
+    let spark_keys = rule(
+        &format!("self.all(k, {SPARK_KEY})"),
+        "sparkProperties: keys must start with `spark.`; `spark.athena.` is reserved for Athena and must not be set",
+    );
+    properties("sparkProperties", Some(spark_keys))
 }
 
 pub(super) fn classification_properties(_: &mut SchemaGenerator) -> Schema {
-    properties(&[rule(
-        &format!("self.all(k, {PROPERTY_KEY})"),
-        &format!("properties: {PROPERTY_KEY_MESSAGE}"),
-    )])
+    properties("properties", None)
 }
 
 /// Returns the rules of one classification that compare its name with its properties.

@@ -8,6 +8,7 @@ use k8s_openapi::jiff::SignedDuration;
 use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_with::skip_serializing_none;
 
 use super::schema;
 use super::status::AthenaSessionStatus;
@@ -19,6 +20,7 @@ pub const FINALIZER: &str = "athena-operator.io/session";
 pub const MARKER_PREFIX: &str = "[athena-operator/";
 
 /// Parameters of Athena's StartSession, which are immutable, and the operator's own fields, which can change.
+#[skip_serializing_none]
 #[derive(CustomResource, Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[kube(
     group = "athena-operator.io",
@@ -59,16 +61,13 @@ pub struct AthenaSessionSpec {
 
     /// Immutable. A text for people, shown in Athena's console. The operator appends its marker to the text in the request. So the text must not
     /// contain `[athena-operator/`, and must be 64 characters shorter than Athena's API allows.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 960))]
     pub description: Option<String>,
 
     /// Immutable. DPUs and Spark properties of the session.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub engine_configuration: Option<EngineConfiguration>,
 
     /// Immutable. ARN of the IAM role with which the session reads and writes data; without it the session uses the role of the work group.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(
         length(min = 20, max = 2048),
         regex(pattern = r"^arn:aws[a-z\-]*:iam::\d{12}:role/?[a-zA-Z_0-9+=,.@\-_/]+$")
@@ -76,27 +75,23 @@ pub struct AthenaSessionSpec {
     pub execution_role: Option<String>,
 
     /// Immutable. Destinations of the session's logs. Apache Spark version 3.5 only.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub monitoring_configuration: Option<MonitoringConfiguration>,
 
     /// Immutable. Notebook version, for PySpark engine version 3 only. Needs `engineConfiguration.additionalConfigs.NotebookId`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 128))]
     pub notebook_version: Option<String>,
 
     /// Immutable. Minutes without work after which Athena ends the session, 1 to 480. Without it Athena's own default applies.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 480))]
     pub session_idle_timeout_in_minutes: Option<i32>,
 
     /// Immutable. AWS tags of the session, for cost allocation and access control: at most 50, keys of 1 to 128 characters that do not start with
     /// `aws:`, values of at most 256 characters.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     #[schemars(schema_with = "schema::tags")]
     pub tags: Option<BTreeMap<String, String>>,
 
     /// Immutable. Copying of the work group's tags to the session. Without it Athena's own default applies.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub copy_work_group_tags: Option<bool>,
 
     /// Suspension of the object: true ends the session and keeps the object; false, set later, starts the next attempt.
@@ -111,25 +106,21 @@ pub struct AthenaSessionSpec {
     /// Maximum number of failures in a row that are followed by a new attempt, with `restartPolicy: OnFailure`. The count starts again at 0 after an
     /// attempt that ran for 10 minutes or more and did work, and after a resume. Before a new attempt the operator waits 10 seconds, and twice as long
     /// each time, up to 5 minutes.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 10_000), extend("default" = DEFAULT_MAX_RESTARTS))]
     pub max_restarts: Option<i32>,
 
     /// Maximum time in seconds from Athena's start of the session to IDLE or BUSY. A session that is not ready by then has failed, and the operator
     /// ends it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 86_400), extend("default" = DEFAULT_STARTUP_DEADLINE_SECONDS))]
     pub startup_deadline_seconds: Option<i32>,
 
     /// Maximum time in seconds from the first start since creation or resume, over all attempts; then the operator ends the session and starts no
     /// other until a resume. It caps the cost, which Athena itself does not.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 31_536_000))]
     pub active_deadline_seconds: Option<i32>,
 
     /// Seconds from `endTime` until the operator deletes an object that has finished: no session of it is live and none will start. Not for objects
     /// that Flux or Argo CD apply: they would create the object again, and with it a new session.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 31_536_000))]
     pub ttl_seconds_after_finished: Option<i32>,
 
@@ -209,80 +200,74 @@ pub enum DeletionPolicy {
 }
 
 /// DPUs and Spark properties of a session.
+#[skip_serializing_none]
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
+#[serde(default, rename_all = "camelCase")]
 pub struct EngineConfiguration {
     /// Immutable. DPUs of the coordinator; the API allows only 1. PySpark engine version 3 only.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 1))]
     pub coordinator_dpu_size: Option<i32>,
 
     /// Immutable. Maximum number of DPUs that the session may use at a time, 2 to 5000. Without it the operator sends nothing and Athena's own
     /// default applies.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 2, max = 5000))]
     pub max_concurrent_dpus: Option<i32>,
 
     /// Immutable. DPUs of an executor; the API allows only 1. PySpark engine version 3 only.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 1))]
     pub default_executor_dpu_size: Option<i32>,
 
     /// Immutable. Notebook settings, such as `NotebookId`. At most 100, values of at most 51200 characters. PySpark engine version 3 only. No place
     /// for secrets, since everybody who may read the object, or the session in Athena, can read them.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::additional_configs")]
     pub additional_configs: Option<BTreeMap<String, String>>,
 
     /// Immutable. Spark properties: keys start with `spark.` and not with `spark.athena.`. At most 100, values of at most 51200 characters. PySpark
     /// engine version 3 only; for Apache Spark version 3.5 use `classifications`. No place for secrets, since everybody who may read the object, or
     /// the session in Athena, can read them. Let the session read its secrets with its role, for example from AWS Secrets Manager.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::spark_properties")]
     pub spark_properties: Option<BTreeMap<String, String>>,
 
     /// Immutable. Configuration classifications, such as `spark-defaults` with Spark properties. At most 10. Apache Spark version 3.5 only. No place
     /// for secrets, since everybody who may read the object, or the session in Athena, can read them. Let the session read its secrets with its role,
     /// for example from AWS Secrets Manager.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 10), extend("x-kubernetes-list-type" = "atomic"))]
     pub classifications: Option<Vec<Classification>>,
 }
 
 /// A named set of properties.
+#[skip_serializing_none]
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
+#[serde(default, rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-validations" = schema::classification_rules()))]
 pub struct Classification {
     /// Immutable. Name of the classification, such as `spark-defaults`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 128))]
     pub name: Option<String>,
 
     /// Immutable. Properties of the classification; under `spark-defaults` the keys start with `spark.` and not with `spark.athena.`. At most 100,
     /// values of at most 51200 characters. No place for secrets, since everybody who may read the object, or the session in Athena, can read them.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::classification_properties")]
     pub properties: Option<BTreeMap<String, String>>,
 }
 
 /// Destinations of a session's logs.
+#[skip_serializing_none]
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
+#[serde(default, rename_all = "camelCase")]
 pub struct MonitoringConfiguration {
     /// Immutable. Delivery of logs to Amazon CloudWatch Logs.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cloud_watch_logging_configuration: Option<CloudWatchLoggingConfiguration>,
 
     /// Immutable. Logs that Athena itself stores, for at most 30 days.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub managed_logging_configuration: Option<ManagedLoggingConfiguration>,
 
     /// Immutable. Delivery of logs to Amazon S3.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub s3_logging_configuration: Option<S3LoggingConfiguration>,
 }
 
 /// Delivery of logs to Amazon CloudWatch Logs.
+#[skip_serializing_none]
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct CloudWatchLoggingConfiguration {
@@ -290,22 +275,21 @@ pub struct CloudWatchLoggingConfiguration {
     pub enabled: bool,
 
     /// Immutable. Name of the log group.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 512), regex(pattern = r"^[a-zA-Z0-9._/-]+$"))]
     pub log_group: Option<String>,
 
     /// Immutable. Prefix of the names of the log streams.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 512), regex(pattern = r"^[^:*]*$"))]
     pub log_stream_name_prefix: Option<String>,
 
     /// Immutable. Logs to deliver: the known keys are `SPARK_DRIVER` and `SPARK_EXECUTOR`, each with a list of `STDOUT` and `STDERR`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     #[schemars(schema_with = "schema::log_types")]
     pub log_types: Option<BTreeMap<String, Vec<String>>>,
 }
 
 /// Logs that Athena itself stores.
+#[skip_serializing_none]
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ManagedLoggingConfiguration {
@@ -313,12 +297,13 @@ pub struct ManagedLoggingConfiguration {
     pub enabled: bool,
 
     /// Immutable. KMS key that encrypts the logs: an ARN of a key or an alias, `alias/NAME`, or a key id.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     #[schemars(schema_with = "schema::kms_key")]
     pub kms_key: Option<String>,
 }
 
 /// Delivery of logs to Amazon S3.
+#[skip_serializing_none]
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct S3LoggingConfiguration {
@@ -326,12 +311,11 @@ pub struct S3LoggingConfiguration {
     pub enabled: bool,
 
     /// Immutable. KMS key that encrypts the logs: an ARN of a key or an alias, `alias/NAME`, or a key id.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     #[schemars(schema_with = "schema::kms_key")]
     pub kms_key: Option<String>,
 
     /// Immutable. S3 location to which the logs are delivered, such as `s3://bucket/prefix/`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 1024), regex(pattern = r"^s3://[a-z0-9][a-z0-9\-]*[a-z0-9](/.*)?$"))]
     pub log_location: Option<String>,
 }

@@ -2,7 +2,7 @@
 //! never reads.
 //!
 //! Data that a user can store in an object must not accumulate in the operator, which keeps every object for as long as it exists. So the decoder
-//! leaves out labels, annotations and managed fields, except the marks of [`applied_by`](crate::session::events::MARKS), and of a spec with more than
+//! leaves out labels, annotations and managed fields, except the marks in [`MARKS`], and of a spec with more than
 //! [`WHOLE_SPEC`] bytes of text it keeps only the fields that decisions need: see [`AthenaSessionSpec::trimmed`].
 
 use std::borrow::Cow;

@@ -93,7 +93,7 @@ impl Operator {
             }
             return Ok(None);
         }
-        let before = memory.ttl_under_gitops.replace(events::undoes_ttl(object));
+        let before = memory.ttl_under_gitops.replace(events::undone_by(object).is_some());
         if let Some(event) = events::ttl_under_gitops(object, before) {
             self.publisher.publish(&object.metadata, event);
         }

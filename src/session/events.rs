@@ -95,7 +95,7 @@ fn started(id: &str, action: &'static str) -> Event {
 }
 
 /// Returns the event of an object that is to delete itself and that a tool would then create again. It is published once: when that becomes true or,
-/// by a process that meets the object, while its generation has not been reported. `before` is the result of [`undoes_ttl`] when the process last saw
+/// by a process that meets the object, while its generation has not been reported. `before` says whether [`undone_by`] named a tool when the process last saw
 /// the object.
 pub fn ttl_under_gitops(object: &AthenaSession, before: Option<bool>) -> Option<Event> {
     let observed =
@@ -108,15 +108,6 @@ pub fn ttl_under_gitops(object: &AthenaSession, before: Option<bool>) -> Option<
     Some(new("TTLUnderGitOps", &note, "Observe"))
 }
 
-/// Returns whether `object` is to delete itself and a tool would then create it again.
-pub fn undoes_ttl(object: &AthenaSession) -> bool {
-    undone_by(object).is_some()
-}
-
-fn undone_by(object: &AthenaSession) -> Option<&'static str> {
-    object.spec.ttl_seconds_after_finished.and_then(|_| applied_by(object))
-}
-
 /// Labels and annotations by which a tool marks the objects that it applies from a repository, and the tool. All others of an object are dropped.
 pub const MARKS: [(&str, &str); 4] = [
     ("kustomize.toolkit.fluxcd.io/name", "Flux"),
@@ -125,9 +116,10 @@ pub const MARKS: [(&str, &str); 4] = [
     ("argocd.argoproj.io/tracking-id", "Argo CD"),
 ];
 
-/// Returns the tool that applies `object` from a repository, by the marks that it leaves. `app.kubernetes.io/instance`, which Argo CD may use too, is
-/// also Helm's.
-fn applied_by(object: &AthenaSession) -> Option<&'static str> {
+/// Returns the tool that creates `object` again each time it deletes itself: it applies the object from a repository, and is known by the marks that it leaves.
+/// `app.kubernetes.io/instance`, which Argo CD may use too, is also Helm's.
+pub fn undone_by(object: &AthenaSession) -> Option<&'static str> {
+    object.spec.ttl_seconds_after_finished?;
     let carries = |key: &str| {
         [&object.metadata.labels, &object.metadata.annotations]
             .into_iter()

@@ -6,11 +6,11 @@ use k8s_openapi::jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::api::{EndReason, StopCause};
 use crate::athena::CATALOGUE;
 use crate::session::environment::Limits;
 use crate::session::reply::ErrorClass;
-use crate::session::status::{Situation, seconds};
+use crate::session::status::tests::{at, recorded_and, rows};
+use crate::session::status::{Available, Row, conditions, row};
 
 fn object(metadata: Value, status: Value) -> AthenaSession {
     let mut object = json!({ "apiVersion": "athena-operator.io/v1alpha1", "kind": "AthenaSession", "spec": { "workGroup": "etl" } });
@@ -22,66 +22,44 @@ fn refusal(class: ErrorClass, reason: &'static str) -> Refusal {
     Refusal { class, reason, message: "no".into(), request_id: Some("r-1".into()) }
 }
 
-fn status_of(situation: &Situation) -> AthenaSessionStatus {
-    let row = situation.row();
-    let time = seconds(Timestamp::UNIX_EPOCH);
-    let condition = json!({ "type": "Ready", "status": row.ready_word(), "reason": row.reason, "message": row.message, "lastTransitionTime": time });
-    serde_json::from_value(json!({ "conditions": [condition] })).expect("a status")
+fn status_of(row: &Row) -> AthenaSessionStatus {
+    let conditions = Some(conditions(&[], row, None, Timestamp::UNIX_EPOCH));
+    AthenaSessionStatus { conditions, ..AthenaSessionStatus::default() }
 }
 
-/// Returns one situation of each kind, for each reason that it can have.
-fn situations() -> Vec<Situation> {
-    let message = String::new;
-    let states = ["CREATING", "CREATED", "IDLE", "BUSY", "TERMINATING", "HIBERNATING"];
-    let causes =
-        [StopCause::Suspended, StopCause::ActiveDeadline, StopCause::StartupDeadline, StopCause::Degraded];
-    let ends = [
-        EndReason::IdleTimeout,
-        EndReason::DeadlineExceeded,
-        EndReason::StoppedOutside,
-        EndReason::SessionFailed,
-        EndReason::SessionDegraded,
-        EndReason::StartupDeadlineExceeded,
-        EndReason::SessionVanished,
-        EndReason::InvalidRequest,
-        EndReason::TokenMismatch,
-        EndReason::SessionAlreadyExists,
-        EndReason::Other("not a word".into()),
-    ];
-    let mut all = vec![
-        Situation::Starting { message: message() },
-        Situation::Suspended,
-        Situation::Restarting { message: message() },
-        Situation::TerminateRefused { available: true, message: message() },
-        Situation::Deleting { message: message() },
-        Situation::Stale { message: message() },
-        Situation::IdentityChanged { message: message() },
-        Situation::Refused { reason: "MarkerMismatch", message: message(), stalled: false },
-        Situation::Refused { reason: "AccountChanged", message: message(), stalled: false },
-    ];
-    all.extend(states.map(|state| Situation::Session { state: Some(state.into()) }));
-    all.extend(causes.map(|cause| Situation::Stopping { cause, is_found: true, hindrance: None }));
-    all.extend(ends.map(|reason| Situation::Over { reason, message: message() }));
-    all.extend(CATALOGUE.iter().map(|entry| match entry.class {
-        ErrorClass::Unanswered => Situation::Starting { message: message() },
-        ErrorClass::Throttled | ErrorClass::Capacity => {
-            Situation::Queued { reason: entry.reason, message: message() }
-        }
-        _ => Situation::Refused { reason: entry.reason, message: message(), stalled: true },
-    }));
-    all
+fn ready(reason: &str) -> Row {
+    Row::ready(reason, Available::True, "")
+}
+
+fn progressing(reason: &str, message: &str) -> Row {
+    Row::progressing(reason, Available::False, message)
+}
+
+fn stalled(reason: &str, message: &str) -> Row {
+    Row::stalled(reason, Available::False, message)
+}
+
+/// Returns a row for each reason that a row can have.
+fn all_rows() -> impl Iterator<Item = Row> {
+    let refused = CATALOGUE.iter().map(|entry| match entry.class {
+        ErrorClass::Unanswered => progressing("Starting", ""),
+        ErrorClass::Throttled | ErrorClass::Capacity => progressing(entry.reason, ""),
+        _ => stalled(entry.reason, ""),
+    });
+    // The end of an attempt may have a reason of a later release.
+    let known = rows().filter(|row| row.reason != "Later");
+    known.chain(refused).chain(["MarkerMismatch", "AccountChanged"].map(|reason| progressing(reason, "")))
 }
 
 #[test]
 fn every_event_that_occurs_is_in_the_table_and_every_row_occurs() {
     let none = LocalState::default();
-    let nothing = situations()
-        .into_iter()
-        .filter_map(|situation| event(None, &status_of(&situation), &Step::Wait, &Outcome::Nothing, &none));
+    let nothing =
+        all_rows().filter_map(|row| event(None, &status_of(&row), &Step::Wait, &Outcome::Nothing, &none));
     let refused = CATALOGUE.iter().flat_map(|entry| {
         let reason = if entry.class == ErrorClass::Unanswered { "Starting" } else { entry.reason };
         let outcome = Outcome::Refused(refusal(entry.class, entry.reason));
-        let after = status_of(&Situation::Queued { reason, message: "no".into() });
+        let after = status_of(&progressing(reason, "no"));
         let told = |step| event(None, &after, &step, &outcome, &none);
         [Step::Start(0), Step::Terminate].map(told).into_iter().flatten()
     });
@@ -93,7 +71,7 @@ fn every_event_that_occurs_is_in_the_table_and_every_row_occurs() {
         region: None,
     };
     let started = Outcome::Started { id: "s".into(), state: "CREATING".into() };
-    let starting = status_of(&Situation::Session { state: Some("CREATING".into()) });
+    let starting = status_of(&progressing("SessionCreating", ""));
     let mut mortal = object(json!({ "labels": { "argocd.argoproj.io/instance": "etl" } }), Value::Null);
     mortal.spec.ttl_seconds_after_finished = Some(1);
     let others =
@@ -130,10 +108,9 @@ fn every_event_that_occurs_is_in_the_table_and_every_row_occurs() {
 
 #[test]
 fn a_row_that_is_not_ready_is_a_warning_but_for_a_deletion() {
-    for situation in situations() {
-        let row = situation.row();
-        // `SessionEnded` replaces a word that cannot be a reason.
-        if row.ready_word() == "False" && !matches!(row.reason.as_str(), "Deleting" | "SessionEnded") {
+    for row in all_rows() {
+        let is_false = condition(&status_of(&row), "Ready").is_some_and(|ready| ready.status == "False");
+        if is_false && row.reason != "Deleting" {
             assert!(new(&row.reason, "", "Observe").warning, "{}", row.reason);
         }
     }
@@ -142,8 +119,8 @@ fn a_row_that_is_not_ready_is_a_warning_but_for_a_deletion() {
 
 #[test]
 fn an_unanswered_start_is_told_once_and_never_as_its_row() {
-    let starting = status_of(&Situation::Starting { message: "no".into() });
-    let throttled = status_of(&Situation::Queued { reason: "Throttled", message: "no".into() });
+    let starting = status_of(&progressing("Starting", "no"));
+    let throttled = status_of(&progressing("Throttled", "no"));
     let unanswered = Outcome::Refused(refusal(ErrorClass::Unanswered, "AthenaUnavailable"));
     let known = LocalState::default();
     let told = event(Some(&throttled), &starting, &Step::Start(0), &unanswered, &known)
@@ -151,7 +128,7 @@ fn an_unanswered_start_is_told_once_and_never_as_its_row() {
     assert_eq!(told, Some(("AthenaUnavailable".into(), "no (AWS request id r-1)".into())));
     assert_eq!(event(Some(&starting), &starting, &Step::Start(0), &unanswered, &known), None);
 
-    let deleting = status_of(&Situation::Deleting { message: "waiting".into() });
+    let deleting = status_of(&Row::deleting("waiting"));
     let told = event(Some(&starting), &deleting, &Step::Start(0), &unanswered, &known)
         .map(|event| (event.warning, event.reason));
     assert_eq!(told, Some((false, "Deleting".into())));
@@ -159,7 +136,7 @@ fn an_unanswered_start_is_told_once_and_never_as_its_row() {
 
 #[test]
 fn a_start_is_told_when_its_session_is_recorded_late_and_what_is_found_is_no_start() {
-    let creating = status_of(&Situation::Session { state: Some("CREATING".into()) });
+    let creating = status_of(&progressing("SessionCreating", ""));
     let session = Session { id: "s".into(), state: "CREATING".into(), ..Session::default() };
     let told = |known: &LocalState| {
         event(None, &creating, &Step::Adopt(0, session.clone()), &Outcome::Nothing, known)
@@ -174,42 +151,38 @@ fn a_start_is_told_when_its_session_is_recorded_late_and_what_is_found_is_no_sta
 
 #[test]
 fn the_event_of_a_refusal_that_goes_on_standing_names_its_request() {
-    let told = |call: fn(&mut LocalState), situation: Situation| {
-        let mut known = LocalState::default();
-        call(&mut known);
-        let event =
-            event(None, &status_of(&situation), &Step::Wait, &Outcome::Nothing, &known).expect("an event");
+    let told = |known: &LocalState, row: &Row| {
+        let event = event(None, &status_of(row), &Step::Wait, &Outcome::Nothing, known).expect("an event");
         (event.reason.into_owned(), event.note.into_string())
     };
-    let start = |known: &mut LocalState| {
-        known.start_refused(refusal(ErrorClass::MayHeal, "AccessDenied"), false, Timestamp::UNIX_EPOCH, 0.0);
+    let start_refused = |reason| {
+        let mut known = LocalState::default();
+        known.start_refused(refusal(ErrorClass::MayHeal, reason), false, at(0).now, 0.0);
+        known
     };
-    let end = |known: &mut LocalState| {
-        known.terminate_refused(refusal(ErrorClass::MayHeal, "AccessDenied"), Timestamp::UNIX_EPOCH, 0.0);
-    };
-    let message = || "StartSession is refused: no".to_owned();
-    let stalled =
-        told(start, Situation::Refused { reason: "AccessDenied", message: message(), stalled: true });
+    let stalled_row = |known: &LocalState| row(&recorded_and(json!({})), known, &at(5));
+    let known = start_refused("AccessDenied");
     let expected = "StartSession is refused: no; correct the operator's IAM policy (AWS request id r-1)";
-    assert_eq!(stalled, ("AccessDenied".into(), expected.into()));
-    let lives_on = told(end, Situation::TerminateRefused { available: true, message: "it lives on".into() });
+    assert_eq!(told(&known, &stalled_row(&known)), ("AccessDenied".into(), expected.into()));
+    let expected = "StartSession is refused: no; find out who started it, and end it";
+    let other = stalled_row(&start_refused("MarkerMismatch"));
+    assert_eq!(told(&known, &other), ("MarkerMismatch".into(), expected.into()));
+    let mut known = LocalState::default();
+    known.terminate_refused(refusal(ErrorClass::MayHeal, "AccessDenied"), at(0).now, 0.0);
+    let lives_on = told(&known, &stalled("TerminateRefused", "it lives on"));
     assert_eq!(lives_on, ("TerminateRefused".into(), "it lives on (AWS request id r-1)".into()));
-    let other =
-        told(start, Situation::Refused { reason: "MarkerMismatch", message: message(), stalled: true });
-    let expected = message() + "; find out who started it, and end it";
-    assert_eq!(other, ("MarkerMismatch".into(), expected));
 }
 
 #[test]
 fn an_event_names_its_attempt_and_that_of_a_refused_end_the_kind_of_refusal() {
-    let told = |situation: Situation, step: Step, outcome: Outcome| {
-        let after = AthenaSessionStatus { attempt: Some(3), ..status_of(&situation) };
+    let told = |row: Row, step: Step, outcome: Outcome| {
+        let after = AthenaSessionStatus { attempt: Some(3), ..status_of(&row) };
         let event = event(None, &after, &step, &outcome, &LocalState::default()).expect("an event");
         (event.reason.into_owned(), event.attempt, event.refusal)
     };
-    let idle = || Situation::Session { state: Some("IDLE".into()) };
+    let idle = || ready("SessionIdle");
     let refused = |class, reason| Outcome::Refused(refusal(class, reason));
-    let denied = Situation::Refused { reason: "AccessDenied", message: "no".into(), stalled: false };
+    let denied = progressing("AccessDenied", "no");
     assert_eq!(told(idle(), Step::Wait, Outcome::Nothing), ("SessionIdle".into(), Some(3), None));
     assert_eq!(
         told(denied, Step::Start(3), refused(ErrorClass::MayHeal, "AccessDenied")),
@@ -286,7 +259,7 @@ fn a_note_has_no_more_than_its_1024_bytes() {
     let note = refused("AccessDenied", &refusal, "Start").note;
     assert!(note.len() <= 1024 && note.contains("(AWS request id rrr"), "{} bytes", note.len());
     let id = "s".repeat(2000);
-    let after = status_of(&Situation::Session { state: Some("CREATING".into()) });
+    let after = status_of(&progressing("SessionCreating", ""));
     let started = event(
         None,
         &after,

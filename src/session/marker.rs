@@ -17,11 +17,15 @@ pub fn description(spec: &AthenaSessionSpec, namespace: &str, name: &str, token:
     }
 }
 
-/// Returns the attempt of the object with `uid` that started the session with this description. A marker counts only whole and at the end.
+/// Returns the token in the marker of this description. A marker counts only whole and at the end.
+fn token_in(description: &str) -> Option<&str> {
+    let (_, marked) = description.rsplit_once(MARKER_PREFIX)?;
+    marked.strip_suffix(']')
+}
+
+/// Returns the attempt of the object with `uid` that started the session with this description.
 pub fn attempt_of(description: &str, uid: &str) -> Option<i32> {
-    let start = description.rfind(MARKER_PREFIX)?;
-    let token = description[start + MARKER_PREFIX.len()..].strip_suffix(']')?;
-    let rest = token.strip_prefix(uid)?;
+    let rest = token_in(description)?.strip_prefix(uid)?;
     if rest.is_empty() {
         return Some(0);
     }
@@ -32,9 +36,7 @@ pub fn attempt_of(description: &str, uid: &str) -> Option<i32> {
 
 /// Returns the UIDs to which the marker at the end of this description can belong: its token, and its token without an attempt's number.
 pub fn possible_uids(description: &str) -> impl Iterator<Item = &str> {
-    let token = description
-        .rfind(MARKER_PREFIX)
-        .and_then(|start| description[start + MARKER_PREFIX.len()..].strip_suffix(']'));
+    let token = token_in(description);
     let first_part = token.and_then(|token| token.rsplit_once('-')).map(|(uid, _)| uid);
     [token, first_part].into_iter().flatten()
 }

@@ -1,6 +1,6 @@
 //! The status that a step leads to, and its conditions for users and for GitOps tools.
 //!
-//! The conditions come from one table, `Situation::row`. While `observedGeneration` equals the generation, Ready is True exactly where kstatus
+//! The conditions come from one table, `row`. While `observedGeneration` equals the generation, Ready is True exactly where kstatus
 //! computes Current, Unknown where it computes InProgress, and False where it computes Failed or the object is being deleted.
 
 mod conditions;
@@ -14,10 +14,7 @@ use k8s_openapi::jiff::{SignedDuration, Timestamp};
 pub use self::conditions::condition;
 pub(crate) use self::conditions::{Available, Row, conditions};
 use self::end::{asked_timeout, end_reason, vanished_reason};
-#[cfg(test)]
-pub(crate) use self::situation::Situation;
-use self::situation::situation;
-pub(crate) use self::situation::way_out;
+pub(crate) use self::situation::{row, way_out};
 use self::text::bounded;
 pub use self::text::seconds;
 use crate::api::{AthenaSession, AthenaSessionStatus, EndReason, PreviousAttempt, SessionState, StopCause};
@@ -118,16 +115,11 @@ pub fn status_after(
         _ => {}
     }
     let generation = object.metadata.generation;
-    let situation = situation(&next, known, at);
-    let status = next.status.get_or_insert_default();
-    status.observed_generation = generation;
-    status.conditions = Some(conditions(
-        status.conditions.as_deref().unwrap_or_default(),
-        &situation.row(),
-        generation,
-        at.now,
-    ));
+    let row = row(&next, known, at);
     let mut status = next.status.unwrap_or_default();
+    status.observed_generation = generation;
+    status.conditions =
+        Some(conditions(status.conditions.as_deref().unwrap_or_default(), &row, generation, at.now));
     // Later work is recorded together with other changes.
     let is_own = status.session_id.as_deref().is_some_and(|id| known.trusts(id));
     let is_written = || {
@@ -279,15 +271,7 @@ fn next_attempt(
 /// Returns whether a refusal of this class, if all calls of the attempt were answered, withdraws the attempt: somebody has to fix something, and may
 /// then have the attempt made in another region or account. A quota and a rate pass by themselves.
 fn withdraws(class: ErrorClass) -> bool {
-    match class {
-        ErrorClass::MayHeal | ErrorClass::NotFound => true,
-        ErrorClass::Unanswered
-        | ErrorClass::NotSent
-        | ErrorClass::Throttled
-        | ErrorClass::Capacity
-        | ErrorClass::Rejected
-        | ErrorClass::TokenConflict => false,
-    }
+    matches!(class, ErrorClass::MayHeal | ErrorClass::NotFound)
 }
 
 fn is_proved_unstarted(object: &AthenaSession, known: &LocalState) -> bool {

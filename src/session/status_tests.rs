@@ -3,6 +3,7 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde_json::{Value, json};
 
+pub(crate) use super::situation::tests::rows;
 use super::*;
 use crate::session::environment::{Identity, Limits};
 use crate::session::lifecycle::next_step;

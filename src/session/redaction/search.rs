@@ -234,19 +234,14 @@ fn arns(text: &[u8]) -> Vec<Range<usize>> {
     let is_part = |byte: &u8| byte.is_ascii_alphanumeric() || b"_-+@/:.*".contains(byte);
     let mut arns = Vec::new();
     let mut place = 0;
-    while place < text.len() {
-        let mut end = place + text[place..].iter().take_while(|byte| is_part(byte)).count();
-        let next = end + 1;
-        let begins = |at: &usize| {
-            text[*at..end].starts_with(BEGIN) && !is_within_word(text, *at) && is_arn(&text[*at..end])
-        };
-        if let Some(start) = (place..end).find(begins) {
-            while matches!(text[end - 1], b'.' | b':') {
-                end -= 1;
-            }
-            arns.push(start..end);
+    for run in text.split(|byte| !is_part(byte)) {
+        let begins =
+            |at: &usize| run[*at..].starts_with(BEGIN) && !is_within_word(run, *at) && is_arn(&run[*at..]);
+        let last = run.iter().rposition(|byte| !matches!(byte, b'.' | b':'));
+        if let (Some(start), Some(last)) = ((0..run.len()).find(begins), last) {
+            arns.push(place + start..place + last + 1);
         }
-        place = next;
+        place += run.len() + 1;
     }
     arns
 }

@@ -7,15 +7,6 @@ use super::storable;
 use super::text::{bounded, seconds};
 use crate::api::AthenaSessionStatus;
 
-/// Condition of kstatus that is present beside Ready and Available.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Flag {
-    /// Reconciling.
-    Reconciling,
-    /// Stalled.
-    Stalled,
-}
-
 /// Status of Available: whether the session takes work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Available {
@@ -38,24 +29,15 @@ impl Available {
     }
 }
 
-/// Result of kstatus for an object, which Ready and the flags say in its words.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Outlook {
-    /// Current: Ready is True.
-    Ready,
-    /// `InProgress`: Ready is Unknown, and Reconciling is present.
-    Progressing,
-    /// Failed: Ready is False, and Stalled is present.
-    Stalled,
-    /// Terminating: Ready is False.
-    Deleting,
-}
-
-/// One row of the condition matrix. Its constructors are the only ways to make one, so that Ready and the flags always agree.
+/// One row of the condition matrix. Its constructors are the only ways to make one, so that Ready and the flag always agree.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Row {
-    outlook: Outlook,
-    available: Available,
+    /// Status of Ready.
+    pub(super) ready: &'static str,
+    /// Condition of kstatus that is present beside Ready and Available: Reconciling or Stalled.
+    pub(super) flag: Option<&'static str>,
+    /// Status of Available.
+    pub(super) available: Available,
     /// Reason of all conditions.
     pub(crate) reason: String,
     /// Message of all conditions.
@@ -63,51 +45,34 @@ pub(crate) struct Row {
 }
 
 impl Row {
-    fn new(outlook: Outlook, reason: &str, available: Available, message: impl AsRef<str>) -> Self {
-        Self { outlook, available, reason: reason.to_owned(), message: bounded(message.as_ref(), 4096) }
+    fn new(
+        ready: &'static str,
+        flag: Option<&'static str>,
+        reason: &str,
+        available: Available,
+        message: impl AsRef<str>,
+    ) -> Self {
+        Self { ready, flag, available, reason: reason.to_owned(), message: bounded(message.as_ref(), 4096) }
     }
 
-    /// Creates the row of an object that is as its spec asks.
+    /// Creates the row of an object that is as its spec asks; kstatus computes Current.
     pub(crate) fn ready(reason: &str, available: Available, message: impl AsRef<str>) -> Self {
-        Self::new(Outlook::Ready, reason, available, message)
+        Self::new("True", None, reason, available, message)
     }
 
-    /// Creates the row of an object on which the operator works.
+    /// Creates the row of an object on which the operator works; kstatus computes InProgress.
     pub(crate) fn progressing(reason: &str, available: Available, message: impl AsRef<str>) -> Self {
-        Self::new(Outlook::Progressing, reason, available, message)
+        Self::new("Unknown", Some("Reconciling"), reason, available, message)
     }
 
-    /// Creates the row of an object that somebody has to correct.
+    /// Creates the row of an object that somebody has to correct; kstatus computes Failed.
     pub(crate) fn stalled(reason: &str, available: Available, message: impl AsRef<str>) -> Self {
-        Self::new(Outlook::Stalled, reason, available, message)
+        Self::new("False", Some("Stalled"), reason, available, message)
     }
 
-    /// Creates the row of an object that is being deleted.
+    /// Creates the row of an object that is being deleted; kstatus computes Terminating.
     pub(crate) fn deleting(message: impl AsRef<str>) -> Self {
-        Self::new(Outlook::Deleting, "Deleting", Available::False, message)
-    }
-
-    /// Returns the status of Ready.
-    pub(crate) fn ready_word(&self) -> &'static str {
-        match self.outlook {
-            Outlook::Ready => "True",
-            Outlook::Progressing => "Unknown",
-            Outlook::Stalled | Outlook::Deleting => "False",
-        }
-    }
-
-    /// Returns the flag that is present, if any.
-    pub(crate) fn flag(&self) -> Option<Flag> {
-        match self.outlook {
-            Outlook::Progressing => Some(Flag::Reconciling),
-            Outlook::Stalled => Some(Flag::Stalled),
-            Outlook::Ready | Outlook::Deleting => None,
-        }
-    }
-
-    /// Returns the status of Available.
-    pub(crate) fn available(&self) -> Available {
-        self.available
+        Self::new("False", None, "Deleting", Available::False, message)
     }
 }
 
@@ -123,28 +88,22 @@ pub(crate) fn conditions(
     generation: Option<i64>,
     now: Timestamp,
 ) -> Vec<Condition> {
-    let flag = |flag, type_| (row.flag() == Some(flag)).then_some((type_, "True"));
-    [
-        Some(("Ready", row.ready_word())),
-        Some(("Available", row.available().word())),
-        flag(Flag::Reconciling, "Reconciling"),
-        flag(Flag::Stalled, "Stalled"),
-    ]
-    .into_iter()
-    .flatten()
-    .map(|(type_, status)| {
-        let unchanged =
-            before.iter().find(|condition| condition.type_ == type_ && condition.status == status);
-        let since =
-            unchanged.and_then(|condition| storable::time(Some(condition.last_transition_time.clone())));
-        Condition {
-            type_: type_.to_owned(),
-            status: status.to_owned(),
-            reason: row.reason.clone(),
-            message: row.message.clone(),
-            last_transition_time: since.unwrap_or_else(|| seconds(now)),
-            observed_generation: generation,
-        }
-    })
-    .collect()
+    let always = [("Ready", row.ready), ("Available", row.available.word())];
+    let present = always.into_iter().chain(row.flag.map(|flag| (flag, "True")));
+    present
+        .map(|(type_, status)| {
+            let unchanged =
+                before.iter().find(|condition| condition.type_ == type_ && condition.status == status);
+            let since =
+                unchanged.and_then(|condition| storable::time(Some(condition.last_transition_time.clone())));
+            Condition {
+                type_: type_.to_owned(),
+                status: status.to_owned(),
+                reason: row.reason.clone(),
+                message: row.message.clone(),
+                last_transition_time: since.unwrap_or_else(|| seconds(now)),
+                observed_generation: generation,
+            }
+        })
+        .collect()
 }

@@ -1,4 +1,4 @@
-//! The situation of an object, and its row of the condition matrix.
+//! The row of the condition matrix for each situation of an object, and its message.
 
 use super::conditions::{Available, Row, condition};
 use super::end::{last_time_at_work, leaves_open};
@@ -12,240 +12,112 @@ use crate::session::environment::{Environment, Identity};
 use crate::session::local_state::{Call, LocalState, Refused};
 use crate::session::ownership::{attempt, in_other_account_or_region, is_account_unknown};
 use crate::session::refused_write;
-use crate::session::reply::passes;
-use crate::session::reply::{ErrorClass, Refusal};
+use crate::session::reply::{ErrorClass, Refusal, passes};
 
-/// The situation of an object, as the condition matrix names it.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Situation {
-    /// An attempt is recorded, or about to be, and the outcome of StartSession is not known.
-    Starting { message: String },
-    /// Athena reports a state of a session that nobody asked to stop.
-    Session { state: Option<SessionState> },
-    /// The operator ends a session, or waits to find the one to end.
-    Stopping { cause: StopCause, is_found: bool, hindrance: Option<String> },
-    /// The object is suspended and nothing lives.
-    Suspended,
-    /// A failure is followed by another attempt.
-    Restarting { message: String },
-    /// The operator ends a session and TerminateSession is refused for too long.
-    TerminateRefused { available: bool, message: String },
-    /// The object is being deleted.
-    Deleting { message: String },
-    /// No session of the attempt lives.
-    Over { reason: EndReason, message: String },
-    /// A call is refused; the start waits for as long as it takes.
-    Queued { reason: &'static str, message: String },
-    /// A call is refused for a reason that people can fix; `stalled` once it has lasted.
-    Refused { reason: &'static str, message: String, stalled: bool },
-    /// Looks have failed for too long.
-    Stale { message: String },
-    /// The operator works in another region or account than the attempt.
-    IdentityChanged { message: String },
-    /// The API server refuses a write to the object; `stalled` once it has lasted. The session is as it was.
-    WriteRefused { available: Available, message: String, stalled: bool },
-}
-
-impl Situation {
-    /// Returns the row of the condition matrix.
-    pub(crate) fn row(&self) -> Row {
-        match self {
-            Self::Starting { message } => Row::progressing("Starting", Available::False, message),
-            Self::Session { state } => match state {
-                // StartSession returns these states for a session that it started long ago; a look shows the current one.
-                None | Some(SessionState::Terminated | SessionState::Failed) => {
-                    Row::progressing("Starting", Available::False, "the session is being looked at")
-                }
-                Some(SessionState::Degraded) => {
-                    Row::progressing("ReplacingSession", Available::False, "the session is degraded")
-                }
-                Some(SessionState::Creating) => {
-                    Row::progressing("SessionCreating", Available::False, "Athena is creating the session")
-                }
-                Some(SessionState::Created) => Row::progressing(
-                    "SessionCreated",
-                    Available::False,
-                    "the session is created and not idle yet",
-                ),
-                Some(SessionState::Idle) => {
-                    Row::ready("SessionIdle", Available::True, "the session waits for work")
-                }
-                Some(SessionState::Busy) => {
-                    Row::ready("SessionBusy", Available::True, "the session is at work")
-                }
-                Some(SessionState::Terminating) => Row::progressing(
-                    "SessionTerminating",
-                    Available::False,
-                    "the session is being ended from outside",
-                ),
-                Some(SessionState::Other(word)) => Row::progressing(
-                    "UnknownState",
-                    Available::Unknown,
-                    format!("the session is in a state that this operator does not know: {word}"),
-                ),
-            },
-            Self::Stopping { cause, is_found, hindrance } => {
-                let (reason, why) = match cause {
-                    StopCause::Suspended => ("Suspending", "the object is suspended"),
-                    StopCause::ActiveDeadline => ("DeadlineExceeded", "its active deadline is over"),
-                    StopCause::StartupDeadline => ("ReplacingSession", "it was not ready in time"),
-                    StopCause::Degraded | StopCause::Other(_) => ("ReplacingSession", "it is degraded"),
-                };
-                let hindrance = hindrance.as_deref().map(|text| format!("; {text}")).unwrap_or_default();
-                let message = if *is_found {
-                    format!("the session is being ended: {why}{hindrance}")
-                } else {
-                    format!(
-                        "{why}: the operator looks for a session that StartSession may have started, and ends it; this may take half an hour{hindrance}"
-                    )
-                };
-                Row::progressing(reason, Available::False, message)
-            }
-            Self::Suspended => Row::ready(
-                "Suspended",
-                Available::False,
-                "suspended: no session runs; set suspend to false to start one",
-            ),
-            Self::Restarting { message } => {
-                Row::progressing("RestartingAfterFailure", Available::False, message)
-            }
-            Self::TerminateRefused { available, message } => Row::stalled(
-                "TerminateRefused",
-                if *available { Available::True } else { Available::False },
-                message,
-            ),
-            Self::Deleting { message } => Row::deleting(message),
-            Self::Over { reason: EndReason::IdleTimeout, message } => {
-                Row::ready("IdleTimeout", Available::False, message)
-            }
-            Self::Over { reason: EndReason::DeadlineExceeded, message } => {
-                Row::ready("DeadlineExceeded", Available::False, message)
-            }
-            Self::Over { reason, message } => Row::stalled(reason_word(reason), Available::False, message),
-            Self::Queued { reason, message } => Row::progressing(reason, Available::False, message),
-            Self::Refused { reason, message, stalled: false } => {
-                Row::progressing(reason, Available::False, message)
-            }
-            Self::Refused { reason, message, stalled: true } => {
-                let advice = api::reason(reason).map(|row| format!("; {}", row.advice)).unwrap_or_default();
-                Row::stalled(reason, Available::False, format!("{message}{advice}"))
-            }
-            Self::Stale { message } => Row::progressing("ObservationStale", Available::Unknown, message),
-            Self::IdentityChanged { message } => Row::stalled("IdentityChanged", Available::Unknown, message),
-            Self::WriteRefused { available, message, stalled: false } => {
-                Row::progressing(refused_write::REASON, *available, message)
-            }
-            Self::WriteRefused { available, message, stalled: true } => {
-                Row::stalled(refused_write::REASON, *available, message)
-            }
-        }
-    }
-}
-
-/// Returns the situation of an object with its newest status.
-pub(crate) fn situation(object: &AthenaSession, known: &LocalState, at: &Environment) -> Situation {
-    let situation = situation_at_athena(object, known, at);
-    match (known.refused_write_to_show(), situation) {
-        (None, situation) => situation,
-        // The only write to an object that is being deleted is the removal of its finalizer.
-        (Some(refused), Situation::Deleting { .. }) => {
-            Situation::Deleting { message: format!("nothing else holds the object: {}", refused.message()) }
-        }
-        (Some(refused), situation) => {
-            // After a restart of the operator the row continues where it stood.
-            let was_stalled = object
-                .status
-                .as_ref()
-                .and_then(|status| condition(status, "Stalled"))
-                .is_some_and(|stalled| stalled.reason == refused_write::REASON);
-            Situation::WriteRefused {
-                available: situation.row().available(),
-                message: refused.message(),
-                stalled: was_stalled || refused.is_lasting(at),
-            }
-        }
-    }
-}
-
-/// Returns the situation of an object, apart from writes that the API server refuses.
-fn situation_at_athena(object: &AthenaSession, known: &LocalState, at: &Environment) -> Situation {
+/// Returns the row of an object with its newest status.
+pub(crate) fn row(object: &AthenaSession, known: &LocalState, at: &Environment) -> Row {
     let status = object.status.clone().unwrap_or_default();
+    let row = row_at_athena(object, &status, known, at);
+    match known.refused_write_to_show() {
+        None => row,
+        // The only write to an object that is being deleted is the removal of its finalizer.
+        Some(refused) if object.is_deleting() => {
+            Row::deleting(format!("nothing else holds the object: {}", refused.message()))
+        }
+        // The session is as it was.
+        Some(refused) if is_stalled(&status, refused_write::REASON) || refused.is_lasting(at) => {
+            Row::stalled(refused_write::REASON, row.available, refused.message())
+        }
+        Some(refused) => Row::progressing(refused_write::REASON, row.available, refused.message()),
+    }
+}
+
+/// Returns whether the object was stalled for `reason`: after a restart of the operator the row continues where it stood.
+fn is_stalled(status: &AthenaSessionStatus, reason: &str) -> bool {
+    condition(status, "Stalled").is_some_and(|stalled| stalled.reason == reason)
+}
+
+/// Returns the row of an object, apart from writes that the API server refuses.
+fn row_at_athena(
+    object: &AthenaSession,
+    status: &AthenaSessionStatus,
+    known: &LocalState,
+    at: &Environment,
+) -> Row {
     let attempt = attempt(object, known);
     if object.is_deleting() {
-        return Situation::Deleting { message: awaited(object, &attempt, known, at) };
+        return Row::deleting(awaited(object, &attempt, known, at));
     }
     match &attempt {
         Attempt::Unknown(made) | Attempt::Live(made, _) if in_other_account_or_region(made, &at.identity) => {
-            Situation::IdentityChanged {
-                message: format!(
-                    "the attempt was made in region {}{}, and the operator now works in {}{}: run it there again, or delete this object with deletionPolicy Retain, \
+            let message = format!(
+                "the attempt was made in region {}{}, and the operator now works in {}{}: run it there again, or delete this object with deletionPolicy Retain, \
                  which an administrator may have to set",
-                    made.region,
-                    account(made.account),
-                    at.identity.region,
-                    account(at.identity.account.as_deref()),
-                ),
-            }
+                made.region,
+                account(made.account),
+                at.identity.region,
+                account(at.identity.account.as_deref()),
+            );
+            Row::stalled("IdentityChanged", Available::Unknown, message)
         }
         Attempt::Unknown(made)
             if known.absence().is_some() && is_account_unknown(made, known, &at.identity) =>
         {
-            Situation::IdentityChanged {
-                message: format!(
-                    "the attempt was recorded before AWS had told the operator's account, and the operator{} does not find its session: find and end it yourself if \
+            let message = format!(
+                "the attempt was recorded before AWS had told the operator's account, and the operator{} does not find its session: find and end it yourself if \
                  there is one, then delete this object with deletionPolicy Retain, which an administrator may have to set",
-                    account(at.identity.account.as_deref()).replacen(',', " of", 1),
-                ),
-            }
+                account(at.identity.account.as_deref()).replacen(',', " of", 1),
+            );
+            Row::stalled("IdentityChanged", Available::Unknown, message)
         }
         Attempt::None | Attempt::Withdrawn(_) | Attempt::Over(..) if object.spec.suspend => {
-            Situation::Suspended
+            let message = "suspended: no session runs; set suspend to false to start one";
+            Row::ready("Suspended", Available::False, message)
         }
         Attempt::Unknown(made) if object.spec.suspend => {
             let account = awaited_account(made, &at.identity).map(|account| format!("waiting for {account}"));
-            Situation::Stopping {
-                cause: StopCause::Suspended,
-                is_found: false,
-                hindrance: account.or(known.refused.as_deref().map(Refused::message)),
-            }
+            let hindrance = account.or(known.refused.as_deref().map(Refused::message));
+            stopping(&StopCause::Suspended, false, hindrance)
         }
         Attempt::Unknown(made) if let Some(account) = awaited_account(made, &at.identity) => {
-            Situation::Starting { message: format!("waiting for {account}") }
+            Row::progressing("Starting", Available::False, format!("waiting for {account}"))
         }
-        Attempt::None | Attempt::Withdrawn(_) | Attempt::Unknown(_) => waiting_for_start(&status, known, at),
-        Attempt::Live(_, id) => live(&status, id, known, at),
+        Attempt::None | Attempt::Withdrawn(_) | Attempt::Unknown(_) => waiting_for_start(status, known, at),
+        Attempt::Live(_, id) => live(status, id, known, at),
         Attempt::Over(_, reason) => match after_end(object, at) {
             // The next attempt is due, and the work group does not take it.
             AfterEnd::Attempt { time, .. }
                 if time <= at.now
                     && known.refused.as_ref().is_some_and(|refused| refused.call == Call::WorkGroup) =>
             {
-                waiting_for_start(&status, known, at)
+                waiting_for_start(status, known, at)
             }
             AfterEnd::Attempt { restarts, time, resumed: false, .. } if reason.is_failure() => {
-                Situation::Restarting {
-                    // The reason of the row announces the restart; the message gives the end of the last attempt.
-                    message: format!(
-                        "{}: {}; restart {restarts} of {} follows at {}",
-                        reason.as_str(),
-                        over(&status, reason),
-                        object.spec.max_restarts(),
-                        seconds(time).0
-                    ),
+                // The reason of the row announces the restart; the message gives the end of the last attempt.
+                let message = format!(
+                    "{}: {}; restart {restarts} of {} follows at {}",
+                    reason.as_str(),
+                    over(status, reason),
+                    object.spec.max_restarts(),
+                    seconds(time).0
+                );
+                Row::progressing("RestartingAfterFailure", Available::False, message)
+            }
+            AfterEnd::Attempt { .. } => Row::progressing("Starting", Available::False, over(status, reason)),
+            AfterEnd::Deletion { .. } | AfterEnd::None => {
+                let message = format!("{}{}", over(status, reason), advice(object, reason));
+                match reason {
+                    EndReason::IdleTimeout | EndReason::DeadlineExceeded => {
+                        Row::ready(reason.as_str(), Available::False, message)
+                    }
+                    _ => Row::stalled(reason_word(reason), Available::False, message),
                 }
             }
-            AfterEnd::Attempt { .. } => Situation::Starting { message: over(&status, reason) },
-            AfterEnd::Deletion { .. } | AfterEnd::None => Situation::Over {
-                reason: (*reason).clone(),
-                message: format!("{}{}", over(&status, reason), advice(object, reason)),
-            },
         },
     }
 }
 
-fn live(status: &AthenaSessionStatus, id: &str, known: &LocalState, at: &Environment) -> Situation {
-    let state = status.state.clone().filter(|state| *state != SessionState::default());
-    let available = state.as_ref().is_some_and(SessionState::takes_work);
+fn live(status: &AthenaSessionStatus, id: &str, known: &LocalState, at: &Environment) -> Row {
     // A new process does not know when looks began to fail.
     let was_stale = condition(status, "Ready").is_some_and(|ready| ready.reason == "ObservationStale");
     match (&known.refused, &known.look_refused) {
@@ -255,50 +127,95 @@ fn live(status: &AthenaSessionStatus, id: &str, known: &LocalState, at: &Environ
                 && !passes(refused.refusal.class)
                 && at.now >= refused.since + at.limits.healing =>
         {
-            Situation::TerminateRefused {
-                available,
-                message: format!("session {id} lives on: {}", refused.message()),
-            }
+            let takes_work = status.state.as_ref().is_some_and(SessionState::takes_work);
+            let available = if takes_work { Available::True } else { Available::False };
+            let message = format!("session {id} lives on: {}", refused.message());
+            Row::stalled("TerminateRefused", available, message)
         }
         (_, refused) if known.is_stale(at) || (refused.is_some() && was_stale) => {
             let why =
                 refused.as_deref().map_or_else(|| "Athena does not find it".to_owned(), Refused::message);
             let seen = known.seen_time.map(|time| format!(" since {}", seconds(time).0)).unwrap_or_default();
-            Situation::Stale { message: format!("session {id} has not been seen{seen}: {why}") }
+            let message = format!("session {id} has not been seen{seen}: {why}");
+            Row::progressing("ObservationStale", Available::Unknown, message)
         }
         (refused, _) if let Some(cause) = &status.stop_cause => {
             let refused = refused.as_deref().filter(|refused| refused.call == Call::Terminate);
-            Situation::Stopping {
-                cause: cause.clone(),
-                is_found: true,
-                hindrance: refused.map(Refused::message),
-            }
+            stopping(cause, true, refused.map(Refused::message))
         }
-        _ => Situation::Session { state },
+        _ => session(status.state.as_ref().filter(|state| **state != SessionState::default())),
     }
 }
 
-fn waiting_for_start(status: &AthenaSessionStatus, known: &LocalState, at: &Environment) -> Situation {
+/// Returns the row of a session that nobody asked to stop.
+fn session(state: Option<&SessionState>) -> Row {
+    let progressing = |reason, message| Row::progressing(reason, Available::False, message);
+    let ready = |reason, message| Row::ready(reason, Available::True, message);
+    match state {
+        // StartSession returns these states for a session that it started long ago; a look shows the current one.
+        None | Some(SessionState::Terminated | SessionState::Failed) => {
+            progressing("Starting", "the session is being looked at")
+        }
+        Some(SessionState::Degraded) => progressing("ReplacingSession", "the session is degraded"),
+        Some(SessionState::Creating) => progressing("SessionCreating", "Athena is creating the session"),
+        Some(SessionState::Created) => {
+            progressing("SessionCreated", "the session is created and not idle yet")
+        }
+        Some(SessionState::Idle) => ready("SessionIdle", "the session waits for work"),
+        Some(SessionState::Busy) => ready("SessionBusy", "the session is at work"),
+        Some(SessionState::Terminating) => {
+            progressing("SessionTerminating", "the session is being ended from outside")
+        }
+        Some(SessionState::Other(word)) => {
+            let message = format!("the session is in a state that this operator does not know: {word}");
+            Row::progressing("UnknownState", Available::Unknown, message)
+        }
+    }
+}
+
+/// Returns the row of a session that the operator ends, or waits to find.
+fn stopping(cause: &StopCause, is_found: bool, hindrance: Option<String>) -> Row {
+    let (reason, why) = match cause {
+        StopCause::Suspended => ("Suspending", "the object is suspended"),
+        StopCause::ActiveDeadline => ("DeadlineExceeded", "its active deadline is over"),
+        StopCause::StartupDeadline => ("ReplacingSession", "it was not ready in time"),
+        StopCause::Degraded | StopCause::Other(_) => ("ReplacingSession", "it is degraded"),
+    };
+    let hindrance = hindrance.map(|text| format!("; {text}")).unwrap_or_default();
+    let message = if is_found {
+        format!("the session is being ended: {why}{hindrance}")
+    } else {
+        format!(
+            "{why}: the operator looks for a session that StartSession may have started, and ends it; this may take half an hour{hindrance}"
+        )
+    };
+    Row::progressing(reason, Available::False, message)
+}
+
+fn waiting_for_start(status: &AthenaSessionStatus, known: &LocalState, at: &Environment) -> Row {
+    let progressing = |reason, message| Row::progressing(reason, Available::False, message);
     let Some(refused) = &known.refused else {
-        return Situation::Starting { message: "StartSession is to be called".into() };
+        return progressing("Starting", "StartSession is to be called".to_owned());
     };
     let Refusal { class, reason, .. } = &refused.refusal;
     let message = refused.message();
-    // After a restart of the operator the row continues where it stood.
-    let was_stalled = condition(status, "Stalled").is_some_and(|stalled| stalled.reason == *reason);
+    let was_stalled = is_stalled(status, reason);
     match class {
-        ErrorClass::Unanswered | ErrorClass::NotSent => Situation::Starting { message },
-        ErrorClass::Throttled | ErrorClass::Capacity => Situation::Queued { reason, message },
-        ErrorClass::MayHeal | ErrorClass::NotFound => Situation::Refused {
-            reason,
-            message,
-            stalled: was_stalled || at.now >= refused.since + at.limits.healing,
-        },
-        // Its session may be found yet.
-        ErrorClass::TokenConflict => {
-            Situation::Refused { reason, message, stalled: known.absence().is_some() || was_stalled }
+        ErrorClass::Unanswered | ErrorClass::NotSent => progressing("Starting", message),
+        ErrorClass::Throttled | ErrorClass::Capacity => progressing(reason, message),
+        ErrorClass::MayHeal | ErrorClass::NotFound
+            if !was_stalled && at.now < refused.since + at.limits.healing =>
+        {
+            progressing(reason, message)
         }
-        ErrorClass::Rejected => Situation::Refused { reason, message, stalled: true },
+        // Its session may be found yet.
+        ErrorClass::TokenConflict if !was_stalled && known.absence().is_none() => {
+            progressing(reason, message)
+        }
+        ErrorClass::MayHeal | ErrorClass::NotFound | ErrorClass::TokenConflict | ErrorClass::Rejected => {
+            let advice = api::reason(reason).map(|row| format!("; {}", row.advice)).unwrap_or_default();
+            Row::stalled(reason, Available::False, format!("{message}{advice}"))
+        }
     }
 }
 
@@ -414,4 +331,4 @@ fn account(id: Option<&str>) -> String {
 
 #[cfg(test)]
 #[path = "situation_tests.rs"]
-mod tests;
+pub(crate) mod tests;

@@ -6,7 +6,6 @@ use serde_json::json;
 use super::*;
 use crate::api::RestartPolicy;
 use crate::session::reply::{Look, Search};
-use crate::session::status::conditions::Flag;
 use crate::session::status::tests::{
     UID, at, live as live_in, object, over as over_for, recorded_and, refused, with,
 };
@@ -98,6 +97,11 @@ fn cases() -> Vec<Case> {
     all
 }
 
+/// Returns the row of every combination.
+pub(crate) fn rows() -> impl Iterator<Item = Row> {
+    cases().into_iter().map(|case| row(&case.object(), &case.known(), &at(case.minutes)))
+}
+
 impl Case {
     fn object(self) -> AthenaSession {
         let base = match self.attempt {
@@ -187,14 +191,14 @@ impl Case {
     }
 }
 
-type Shape = (&'static str, &'static str, Option<Flag>, &'static str);
+type Shape = (&'static str, &'static str, Option<&'static str>, &'static str);
 /// Predicate of a case and the reported row; no reason: that of the end or of the refusal.
 type Entry = (fn(Case) -> bool, Shape);
 
 /// Returns the rows of the matrix.
 fn matrix() -> Vec<Entry> {
-    let reconciling = Some(Flag::Reconciling);
-    let stalled = Some(Flag::Stalled);
+    let reconciling = Some("Reconciling");
+    let stalled = Some("Stalled");
     vec![
         (|case| case.deleting, ("False", "Deleting", None, "False")),
         (|case| !case.deleting && !case.here(), ("False", "IdentityChanged", stalled, "Unknown")),
@@ -272,9 +276,9 @@ fn every_combination_of_object_session_and_wanted_has_one_row() {
     let mut taken = vec![0; matrix.len()];
     for case in cases() {
         let fitting: Vec<usize> = (0..matrix.len()).filter(|&row| matrix[row].0(case)).collect();
-        let [row] = fitting[..] else { panic!("{case:?} has the rows {fitting:?}") };
-        taken[row] += 1;
-        let (ready, reason, flag, available) = matrix[row].1;
+        let [number] = fitting[..] else { panic!("{case:?} has the rows {fitting:?}") };
+        taken[number] += 1;
+        let (ready, reason, flag, available) = matrix[number].1;
         let known = case.known();
         let refusal = known.refused.as_ref().map(|refused| refused.refusal.reason);
         let reason = match reason {
@@ -282,9 +286,9 @@ fn every_combination_of_object_session_and_wanted_has_one_row() {
             "" => refusal.unwrap_or_default(),
             reason => reason,
         };
-        let row = situation(&case.object(), &known, &at(case.minutes)).row();
+        let row = row(&case.object(), &known, &at(case.minutes));
         assert_eq!(
-            (row.ready_word(), row.reason.as_str(), row.flag(), row.available().word()),
+            (row.ready, row.reason.as_str(), row.flag, row.available.word()),
             (ready, reason, flag, available),
             "{case:?}"
         );
@@ -301,37 +305,34 @@ fn a_row_goes_on_where_it_stood_before_a_restart_of_the_operator() {
         }] })
     };
     let reason = |object: &AthenaSession, known: &LocalState| {
-        let row = situation(object, known, &at(0)).row();
-        (row.reason.clone(), row.flag())
+        let row = row(object, known, &at(0));
+        (row.reason, row.flag)
     };
     for (class, word) in [(ErrorClass::MayHeal, "AccessDenied"), (ErrorClass::TokenConflict, "TokenMismatch")]
     {
         let known = refused(Call::Start, class, 0);
         assert_eq!(
             reason(&recorded_and(status("Stalled", word)), &known),
-            (word.to_owned(), Some(Flag::Stalled))
+            (word.to_owned(), Some("Stalled"))
         );
         assert_eq!(
             reason(&recorded_and(status("Stalled", "Throttled")), &known),
-            (word.to_owned(), Some(Flag::Reconciling))
+            (word.to_owned(), Some("Reconciling"))
         );
     }
     let mut searched = refused(Call::Start, ErrorClass::TokenConflict, 0);
     searched.searched(&Search::Absent { begun: at(0).now }, at(0).now, &at(0).limits, 0.0);
-    assert_eq!(
-        reason(&recorded_and(json!({})), &searched),
-        ("TokenMismatch".to_owned(), Some(Flag::Stalled))
-    );
+    assert_eq!(reason(&recorded_and(json!({})), &searched), ("TokenMismatch".to_owned(), Some("Stalled")));
 
     let mut unwritable = LocalState::met(at(0).now);
     unwritable.write_refused(refused_write::ADD_FINALIZER, "no", None, at(0).now, 0.0);
     assert_eq!(
         reason(&recorded_and(status("Stalled", "WriteRefused")), &unwritable),
-        ("WriteRefused".to_owned(), Some(Flag::Stalled))
+        ("WriteRefused".to_owned(), Some("Stalled"))
     );
     assert_eq!(
         reason(&recorded_and(status("Stalled", "Throttled")), &unwritable),
-        ("WriteRefused".to_owned(), Some(Flag::Reconciling))
+        ("WriteRefused".to_owned(), Some("Reconciling"))
     );
 
     let stale = with(live_in("IDLE"), |object| {
@@ -347,7 +348,7 @@ fn a_row_goes_on_where_it_stood_before_a_restart_of_the_operator() {
 #[test]
 fn each_end_says_what_was_and_what_can_be_done() {
     const AGAIN: &str = "; to run it again, suspend and resume the object, or create another AthenaSession";
-    let told = |object: AthenaSession| situation(&object, &LocalState::met(at(0).now), &at(0)).row().message;
+    let told = |object: AthenaSession| row(&object, &LocalState::met(at(0).now), &at(0)).message;
     let because = |reason: &str| {
         with(over_for(reason), |object| {
             object.status.get_or_insert_default().state_change_reason = Some("out".into());
@@ -410,9 +411,8 @@ fn a_reason_that_no_condition_takes_is_replaced() {
 
 #[test]
 fn a_session_that_is_not_seen_or_lives_on_is_told_with_the_cause() {
-    let told = |object: &AthenaSession, known: &LocalState, minutes: i64| {
-        situation(object, known, &at(minutes)).row().message
-    };
+    let told =
+        |object: &AthenaSession, known: &LocalState, minutes: i64| row(object, known, &at(minutes)).message;
     let limits = at(0).limits;
     let mut seen = LocalState::met(at(0).now);
     seen.seen_time = Some(at(1).now);
@@ -485,14 +485,11 @@ fn a_deletion_tells_what_it_waits_for() {
         ),
     ] {
         let deleted = with(object, |object| object.metadata.deletion_timestamp = Some(Time(at(0).now)));
-        assert_eq!(
-            situation(&deleted, &known, &at(0)).row().message,
-            format!("waiting for {awaited}{WAY_OUT}")
-        );
+        assert_eq!(row(&deleted, &known, &at(0)).message, format!("waiting for {awaited}{WAY_OUT}"));
     }
     let over =
         with(over_for("IdleTimeout"), |object| object.metadata.deletion_timestamp = Some(Time(at(0).now)));
-    assert_eq!(situation(&over, &met(), &at(0)).row().message, "no session of the object runs");
+    assert_eq!(row(&over, &met(), &at(0)).message, "no session of the object runs");
 }
 
 #[test]
@@ -502,7 +499,7 @@ fn an_attempt_of_another_region_tells_both() {
     });
     let mut circumstances = at(0);
     circumstances.identity.account = Some("000000000000".into());
-    let told = situation(&moved, &LocalState::met(at(0).now), &circumstances).row().message;
+    let told = row(&moved, &LocalState::met(at(0).now), &circumstances).message;
     assert!(told.starts_with("the attempt was made in region us-east-1, and the operator now works in eu-west-1, account 000000000000:"), "{told}");
 }
 
@@ -511,7 +508,7 @@ fn an_attempt_that_waits_for_the_operators_account_says_so_and_not_that_a_call_i
     let object = recorded_and(json!({ "accountId": "000000000000" }));
     let mut unknown = at(1);
     unknown.identity.account = None;
-    let said = |object: &AthenaSession, at: &Environment| situation(object, &LocalState::default(), at).row();
+    let said = |object: &AthenaSession, at: &Environment| row(object, &LocalState::default(), at);
     let row = said(&object, &unknown);
     assert!(
         row.reason == "Starting" && row.message.starts_with("waiting for STS to tell in which account"),
@@ -542,7 +539,7 @@ fn an_object_whose_finalizer_cannot_be_removed_waits_for_no_session() {
     let mut known = LocalState::met(at(0).now);
     known.write_refused(refused_write::REMOVE_FINALIZER, "workGroup is immutable", None, at(0).now, 0.0);
     assert_eq!(
-        situation(&deleting, &known, &at(99)).row().message,
+        row(&deleting, &known, &at(99)).message,
         "nothing else holds the object: the API server refuses to let the operator remove the finalizer: workGroup is immutable"
     );
 }
