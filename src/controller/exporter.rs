@@ -32,7 +32,7 @@ impl Exporter {
         let received: Vec<Arc<Received>> =
             self.operator.stores.lock().iter().flat_map(Store::state).collect();
         let objects = tally(
-            received.iter().map(|object| object.0.as_ref().map_err(|invalid| &invalid.metadata)),
+            received.iter().map(|object| object.0.as_ref()),
             self.operator.clock.now(),
             self.operator.api_server_clock.now(),
         );

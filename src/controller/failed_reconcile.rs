@@ -44,16 +44,15 @@ impl Operator {
             warn!("{text}");
             return wait;
         };
-        let said = match &received.0 {
-            Ok(object) => self.redact_text(object, said).await,
-            Err(_) => WITHHELD.to_owned(),
-        };
         let version = received.resource_version().and_then(|version| version.parse().ok());
-        let is_news = if let Ok(object) = &received.0 {
-            self.tell_refused_write(object, version, (what, &said), memory).await
+        let (said, is_news) = if let Ok(object) = &received.0 {
+            let said = self.redact_text(object, said).await;
+            let is_news = self.tell_refused_write(object, version, (what, &said), memory).await;
+            (said, is_news)
         } else {
             let now = self.time(&mut memory.known);
-            memory.known.write_refused(what, &said, version, now, fastrand::f64())
+            let is_news = memory.known.write_refused(what, WITHHELD, version, now, fastrand::f64());
+            (WITHHELD.to_owned(), is_news)
         };
         if is_news {
             warn!(reason = refused_write::REASON, "cannot {what}: {said}");

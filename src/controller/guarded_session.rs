@@ -7,12 +7,11 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::fmt;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::Resource;
 use kube::api::ObjectMeta;
-use serde::de::{IgnoredAny, MapAccess, Visitor};
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
@@ -35,16 +34,9 @@ const MESSAGE: usize = 4096;
 /// Characters of a condition's other texts that are kept, for the same reason.
 const WORD: usize = 316;
 
-/// An AthenaSession, or the metadata of one that this version cannot read.
+/// An AthenaSession, or the metadata of one that this version cannot read. The error is not kept: its text could contain any part of the object.
 #[derive(Clone, Debug)]
-pub struct GuardedSession(pub Result<AthenaSession, InvalidObject>);
-
-/// Object that cannot be read. The error is not kept: its text could contain any part of the object.
-#[derive(Clone, Debug)]
-pub struct InvalidObject {
-    /// Metadata of the object that are kept.
-    pub metadata: ObjectMeta,
-}
+pub struct GuardedSession(pub Result<AthenaSession, ObjectMeta>);
 
 impl<'de> Deserialize<'de> for GuardedSession {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -53,7 +45,7 @@ impl<'de> Deserialize<'de> for GuardedSession {
         let object = match serde_json::from_str::<Parts>(text.get()) {
             Ok(Parts { metadata, spec, status }) => Ok(kept(metadata, spec, status)),
             Err(_) => match serde_json::from_str::<PartialParts>(text.get()) {
-                Ok(PartialParts { metadata }) => Err(InvalidObject { metadata: metadata.kept().0 }),
+                Ok(PartialParts { metadata }) => Err(metadata.kept().0),
                 Err(_) => return Err(serde::de::Error::custom("an object has no metadata that can be read")),
             },
         };
@@ -82,11 +74,11 @@ impl Resource for GuardedSession {
     }
 
     fn meta(&self) -> &ObjectMeta {
-        self.0.as_ref().map_or_else(|invalid| &invalid.metadata, |object| &object.metadata)
+        self.0.as_ref().map_or_else(|metadata| metadata, |object| &object.metadata)
     }
 
     fn meta_mut(&mut self) -> &mut ObjectMeta {
-        self.0.as_mut().map_or_else(|invalid| &mut invalid.metadata, |object| &mut object.metadata)
+        self.0.as_mut().map_or_else(|metadata| metadata, |object| &mut object.metadata)
     }
 }
 
@@ -117,8 +109,8 @@ struct Metadata {
     creation_timestamp: Option<Time>,
     deletion_timestamp: Option<Time>,
     finalizers: Option<Vec<String>>,
-    labels: Option<Marks>,
-    annotations: Option<Marks>,
+    labels: Option<Names>,
+    annotations: Option<Names>,
 }
 
 impl Metadata {
@@ -141,47 +133,22 @@ impl Metadata {
             creation_timestamp: self.creation_timestamp,
             deletion_timestamp: self.deletion_timestamp,
             finalizers,
-            labels: self.labels.and_then(Marks::kept),
-            annotations: self.annotations.and_then(Marks::kept),
+            labels: marks(self.labels),
+            annotations: marks(self.annotations),
             ..ObjectMeta::default()
         };
         (metadata, whole)
     }
 }
 
-/// Labels or annotations that show which tool applies an object. Their values are not read.
-struct Marks(BTreeMap<String, String>);
+/// Labels or annotations. Their values are not read.
+type Names = BTreeMap<String, IgnoredAny>;
 
-impl Marks {
-    fn kept(self) -> Option<BTreeMap<String, String>> {
-        Some(self.0).filter(|marks| !marks.is_empty())
-    }
-}
-
-impl<'de> Deserialize<'de> for Marks {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Kept;
-
-        impl<'de> Visitor<'de> for Kept {
-            type Value = Marks;
-
-            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-                formatter.write_str("a map")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Marks, A::Error> {
-                let mut kept = BTreeMap::new();
-                while let Some((key, IgnoredAny)) = map.next_entry::<Cow<'_, str>, IgnoredAny>()? {
-                    if MARKS.iter().any(|(mark, _)| *mark == key) {
-                        kept.insert(key.into_owned(), String::new());
-                    }
-                }
-                Ok(Marks(kept))
-            }
-        }
-
-        deserializer.deserialize_map(Kept)
-    }
+/// Returns those of `names` that show which tool applies the object.
+fn marks(names: Option<Names>) -> Option<BTreeMap<String, String>> {
+    let is_mark = |name: &String| MARKS.iter().any(|(mark, _)| mark == name);
+    let marks = names?.into_keys().filter(is_mark).map(|mark| (mark, String::new()));
+    Some(marks.collect()).filter(|marks: &BTreeMap<_, _>| !marks.is_empty())
 }
 
 /// Returns the parts of an object that are kept.

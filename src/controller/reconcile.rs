@@ -47,10 +47,10 @@ pub async fn reconcile(received: Arc<Received>, operator: Arc<Operator>) -> Opti
     span.in_scope(|| record_attempt(None, status));
     let result = match &received.0 {
         Ok(object) => operator.pass(object, &mut memory).instrument(span.clone()).await,
-        Err(invalid) => {
+        Err(metadata) => {
             // An object that cannot be read makes no call.
             operator.limiter().cancel(&key);
-            operator.report_unreadable(&invalid.metadata, &mut memory).instrument(span.clone()).await
+            operator.report_unreadable(metadata, &mut memory).instrument(span.clone()).await
         }
     };
     let succeeded = result.is_ok();
