@@ -76,27 +76,25 @@ impl Operator {
             clock.clone(),
         ));
         let searches = Arc::new(MarkerSearch::new(limits.observe_interval.unsigned_abs()));
-        let (account, memories, leaked_sessions, stores) =
-            (OnceLock::new(), StateStore::default(), TaskTracker::new(), Mutex::default());
-        let large_reads = Semaphore::new(LARGE_READS);
+        let athena_time = AthenaTime::new(athena.clone(), trigger.clone());
         Self {
             decisions,
             client,
             athena,
             clock,
             api_server_clock,
-            athena_time: AthenaTime::default(),
+            athena_time,
             observer,
             searches,
             trigger,
-            account,
+            account: OnceLock::new(),
             limits,
             publisher,
             metrics,
-            memories,
-            leaked_sessions,
-            large_reads,
-            stores,
+            memories: StateStore::default(),
+            leaked_sessions: TaskTracker::new(),
+            large_reads: Semaphore::new(LARGE_READS),
+            stores: Mutex::default(),
         }
     }
 
@@ -112,11 +110,25 @@ impl Operator {
     /// Sets the AWS account in which the operator works, and triggers all objects: attempts that name an account may have waited for it.
     pub fn set_account(&self, account: String) {
         let _ = self.account.set(account);
-        for store in self.stores.lock().iter() {
-            store
-                .state()
-                .iter()
-                .for_each(|object| self.trigger.trigger(&Key::of(object.as_ref()), Priority::Normal));
+        self.trigger_all();
+    }
+
+    /// Triggers the objects that wait for Athena's time when it is known, and all objects when the clock was off: their timers were set by it. Does
+    /// so for ever.
+    pub(crate) async fn follow_clock(&self) {
+        self.clock.corrected().await;
+        self.athena_time.told();
+        loop {
+            self.clock.corrected().await;
+            self.athena_time.told();
+            self.trigger_all();
+        }
+    }
+
+    fn trigger_all(&self) {
+        let objects: Vec<_> = self.stores.lock().iter().flat_map(Store::state).collect();
+        for object in objects {
+            self.trigger.trigger(&Key::of(object.as_ref()), Priority::Normal);
         }
     }
 

@@ -41,7 +41,7 @@ pub async fn run(
     let calls = operator.clone();
     tokio::spawn(async move { calls.dispatch_calls().await });
     let clock = operator.clone();
-    let clock = tokio::spawn(async move { tokio::join!(clock.follow_clock(), clock.ask_time()) });
+    let clock = tokio::spawn(async move { tokio::join!(clock.follow_clock(), clock.athena_time.ask()) });
     let run = |(namespace, api)| {
         run_scope(operator.clone(), namespace, api, concurrency, readiness.clone(), shutdown.clone())
     };
