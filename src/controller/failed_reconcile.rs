@@ -17,12 +17,6 @@ use crate::session::redaction::WITHHELD;
 use crate::session::refused_write;
 use crate::session::reply::ErrorClass;
 
-/// Returns the wait after the API server has failed this many times in a row.
-fn retry_after(error: &Error, failures: u32) -> Duration {
-    let wait = backoff(ErrorClass::Unanswered, failures.saturating_sub(1), fastrand::f64()).unsigned_abs();
-    error.retry_after().map_or(wait, |asked| wait.max(asked))
-}
-
 impl Operator {
     /// Reports that a reconcile of `received` failed with `error`: in the log and, if a write was refused, in the status and by an event. Returns the
     /// wait before the next.
@@ -32,7 +26,9 @@ impl Operator {
         error: &Error,
         memory: &mut ObjectState,
     ) -> Duration {
-        let wait = retry_after(error, memory.failures);
+        let failures = memory.failures.saturating_sub(1);
+        let wait = backoff(ErrorClass::Unanswered, failures, fastrand::f64()).unsigned_abs();
+        let wait = wait.max(error.retry_after().unwrap_or_default());
         let again = memory.failures > 1 || memory.known.refused_write.is_some();
         let Some((what, said)) = error.refused_write(again) else {
             // The text may repeat any part of the object, which cannot be recognised in it if the object cannot be read.

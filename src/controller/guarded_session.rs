@@ -109,8 +109,10 @@ struct Metadata {
     creation_timestamp: Option<Time>,
     deletion_timestamp: Option<Time>,
     finalizers: Option<Vec<String>>,
-    labels: Option<Names>,
-    annotations: Option<Names>,
+    #[serde(default, deserialize_with = "marks")]
+    labels: Option<BTreeMap<String, String>>,
+    #[serde(default, deserialize_with = "marks")]
+    annotations: Option<BTreeMap<String, String>>,
 }
 
 impl Metadata {
@@ -133,22 +135,21 @@ impl Metadata {
             creation_timestamp: self.creation_timestamp,
             deletion_timestamp: self.deletion_timestamp,
             finalizers,
-            labels: marks(self.labels),
-            annotations: marks(self.annotations),
+            labels: self.labels,
+            annotations: self.annotations,
             ..ObjectMeta::default()
         };
         (metadata, whole)
     }
 }
 
-/// Labels or annotations. Their values are not read.
-type Names = BTreeMap<String, IgnoredAny>;
-
-/// Returns those of `names` that show which tool applies the object.
-fn marks(names: Option<Names>) -> Option<BTreeMap<String, String>> {
+/// Reads labels or annotations without their values, and returns those that show which tool applies the object.
+#[allow(clippy::zero_sized_map_values, reason = "no set can be read from a map")]
+fn marks<'de, D: Deserializer<'de>>(names: D) -> Result<Option<BTreeMap<String, String>>, D::Error> {
+    let names = Option::<BTreeMap<String, IgnoredAny>>::deserialize(names)?.unwrap_or_default();
     let is_mark = |name: &String| MARKS.iter().any(|(mark, _)| mark == name);
-    let marks = names?.into_keys().filter(is_mark).map(|mark| (mark, String::new()));
-    Some(marks.collect()).filter(|marks: &BTreeMap<_, _>| !marks.is_empty())
+    let marks: BTreeMap<_, _> = names.into_keys().filter(is_mark).map(|mark| (mark, String::new())).collect();
+    Ok(Some(marks).filter(|marks| !marks.is_empty()))
 }
 
 /// Returns the parts of an object that are kept.

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use kube::api::ObjectMeta;
-use tracing::{Instrument, Span, debug, field, info, info_span, warn};
+use tracing::{Instrument, Span, debug, info, info_span, warn};
 
 use crate::api::{AthenaSession, AthenaSessionStatus, SessionState, StopCause};
 use crate::controller::context::Operator;
@@ -20,7 +20,7 @@ use crate::runtime::workqueue::Priority;
 use crate::session::backoff::backoff;
 use crate::session::events;
 use crate::session::invalid_object::{Action, plan, unreadable_field};
-use crate::session::local_state::{Call, LocalState};
+use crate::session::local_state::Call;
 use crate::session::pass::{Answer, End, Leak, Pass, Request, Write, Written, due_time, resting_step};
 use crate::session::refused_write;
 use crate::session::reply::{ErrorClass, Refusal};
@@ -41,10 +41,9 @@ pub async fn reconcile(received: Arc<Received>, operator: Arc<Operator>) -> Opti
         "athenasession",
         object = %key,
         uid = memory.uid,
-        attempt = field::Empty,
-        session_id = field::Empty,
+        attempt = status.and_then(|status| status.attempt),
+        session_id = status.and_then(|status| status.session_id.as_deref()),
     );
-    span.in_scope(|| record_attempt(None, status));
     let result = match &received.0 {
         Ok(object) => operator.pass(object, &mut memory).instrument(span.clone()).await,
         Err(metadata) => {
@@ -57,7 +56,8 @@ pub async fn reconcile(received: Arc<Received>, operator: Arc<Operator>) -> Opti
     let next = match result {
         Ok(next) => {
             memory.failures = 0;
-            next.map(|time| until(time, operator.clock.now()))
+            // The time may have passed meanwhile.
+            next.map(|time| Duration::try_from(time.duration_since(operator.clock.now())).unwrap_or_default())
         }
         Err(error) => {
             memory.failures = memory.failures.saturating_add(1);
@@ -134,7 +134,11 @@ impl Operator {
                     ObjectMeta { resource_version: Some(version.to_string()), ..object.metadata.clone() };
                 let left = AthenaSession { metadata, spec: object.spec.clone(), status: Some(*status) };
                 // Otherwise the watch brings the written version, and its reconcile does what is due.
-                let Some(step) = self.rest(&left, &mut memory.known) else { return Ok(None) };
+                self.sight(&left, &mut memory.known);
+                let Some(step) = resting_step(self.decisions, &left, &memory.known, &self.env()) else {
+                    return Ok(None);
+                };
+                self.look_out(&left, &mut memory.known, &step);
                 memory.quiet = memory.written;
                 Ok(due_time(self.decisions, &left, &memory.known, &step, begun, &self.env()))
             }
@@ -143,14 +147,6 @@ impl Operator {
             // The watch brings the deletion, which ends the wait.
             End::Gone => Ok(Some(self.clock.now() + GONE)),
         }
-    }
-
-    /// Returns the step of another pass, if that would do nothing now.
-    fn rest(&self, object: &AthenaSession, known: &mut LocalState) -> Option<Step> {
-        self.sight(object, known);
-        let step = resting_step(self.decisions, object, known, &self.env())?;
-        self.look_out(object, known, &step);
-        Some(step)
     }
 
     /// Performs the requests of `pass` until it ends.
@@ -167,12 +163,9 @@ impl Operator {
         loop {
             let next = pass.next(&self.env());
             debug!(step = ?pass.step(), queued = pass.is_queued(), "decided");
-            let is_decided = match &next {
-                ControlFlow::Continue(request) => !request.is_question(),
-                ControlFlow::Break(_) => true,
-            };
+            let is_question = matches!(&next, ControlFlow::Continue(request) if request.is_question());
             // The turn to record an attempt is kept for its start.
-            if is_decided && !pass.is_queued() && !matches!(pass.step(), Step::Record(_)) {
+            if !is_question && !pass.is_queued() && !matches!(pass.step(), Step::Record(_)) {
                 self.limiter().cancel(&key);
             }
             let request = match next {
@@ -219,7 +212,7 @@ impl Operator {
                 self.is_permitted(object, pass.state(), &step, call).then_some(Answer::Done)
             }
             Request::AwaitTime { ask } => {
-                self.await_time(&Key::of(object), ask.then_some(object.spec.work_group.as_str()));
+                self.athena_time.wait(&Key::of(object), ask.then_some(object.spec.work_group.as_str()));
                 Some(Answer::Done)
             }
             Request::ReadAgain => Some(Answer::Found(writes::find(&self.client, &object.metadata).await?)),
@@ -427,55 +420,39 @@ impl Operator {
 }
 
 fn log_leak(session_id: &str, leak: Leak) {
-    match leak {
-        Leak::AttemptOver => {
-            warn!(session_id, "a session was started for an attempt that is over: it is ended");
-        }
-        Leak::ObjectGone => {
-            warn!(
-                session_id,
-                "the object is gone before its session could be recorded: the session is ended"
-            );
-        }
+    let text = match leak {
+        Leak::AttemptOver => "a session was started for an attempt that is over: it is ended",
+        Leak::ObjectGone => "the object is gone before its session could be recorded: the session is ended",
         Leak::StatusRefused => {
-            warn!(
-                reason = refused_write::REASON,
-                session_id,
-                "the session is ended though the status cannot name it: the API server refuses that"
-            );
+            "the session is ended though the status cannot name it: the API server refuses that"
         }
-    }
+    };
+    let reason = (leak == Leak::StatusRefused).then_some(refused_write::REASON);
+    warn!(reason, session_id, "{text}");
 }
 
 fn log_refusal(call: Call, refusal: &Refusal) {
     warn!(reason = refusal.reason, request_id = refusal.request_id, "{}", call.message(refusal));
 }
 
+/// Logs the change of a status, and adds a new attempt and its session to the log lines of this reconcile from here on.
 fn log_change(before: Option<&AthenaSessionStatus>, after: &AthenaSessionStatus) {
-    let told = |status: &AthenaSessionStatus| {
-        (status.state.clone(), condition(status, "Ready").map(|ready| ready.reason.clone()))
-    };
-    let (state, reason) = told(after);
-    record_attempt(before, Some(after));
-    if before.map(told) != Some((state.clone(), reason.clone())) {
-        let message = condition(after, "Ready").map(|ready| ready.message.as_str()).unwrap_or_default();
-        info!(state = state.as_ref().map(SessionState::as_str), reason, "{message}");
-    }
-}
-
-/// Adds the attempt and its session to the log lines of this reconcile from here on.
-fn record_attempt(before: Option<&AthenaSessionStatus>, after: Option<&AthenaSessionStatus>) {
-    let attempt = |status: Option<&AthenaSessionStatus>| status.and_then(|status| status.attempt);
-    let session = |status: Option<&AthenaSessionStatus>| status.and_then(|status| status.session_id.clone());
-    if let Some(number) = attempt(after).filter(|_| attempt(before) != attempt(after)) {
+    if let Some(number) = after.attempt.filter(|_| before.and_then(|before| before.attempt) != after.attempt)
+    {
         Span::current().record("attempt", number);
     }
-    if let Some(id) = session(after).filter(|_| session(before) != session(after)) {
+    let id = after.session_id.as_deref();
+    if let Some(id) = id.filter(|_| before.and_then(|before| before.session_id.as_deref()) != id) {
         Span::current().record("session_id", id);
     }
-}
-
-/// Returns the time from `now` until `time`, which may have passed meanwhile.
-fn until(time: Timestamp, now: Timestamp) -> Duration {
-    Duration::try_from(time.duration_since(now)).unwrap_or_default()
+    let ready = condition(after, "Ready");
+    let (state, reason) = (after.state.as_ref(), ready.map(|ready| &ready.reason));
+    let is_same = |before: &AthenaSessionStatus| {
+        let ready = condition(before, "Ready");
+        (before.state.as_ref(), ready.map(|ready| &ready.reason)) == (state, reason)
+    };
+    if !before.is_some_and(is_same) {
+        let message = ready.map(|ready| ready.message.as_str()).unwrap_or_default();
+        info!(state = state.map(SessionState::as_str), reason, "{message}");
+    }
 }
