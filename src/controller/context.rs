@@ -125,9 +125,13 @@ impl Operator {
         }
     }
 
+    /// Returns all objects that the watches have brought.
+    pub(crate) fn objects(&self) -> Vec<Arc<Received>> {
+        self.stores.lock().iter().flat_map(Store::state).collect()
+    }
+
     fn trigger_all(&self) {
-        let objects: Vec<_> = self.stores.lock().iter().flat_map(Store::state).collect();
-        for object in objects {
+        for object in self.objects() {
             self.trigger.trigger(&Key::of(object.as_ref()), Priority::Normal);
         }
     }
@@ -187,12 +191,9 @@ impl Operator {
 
     /// Returns whether the watch has brought another version of `object` than this one.
     pub(crate) fn has_newer(&self, object: &AthenaSession) -> bool {
-        let (reference, version) = (Key::of(object).reference(), object.resource_version());
-        let stores = self.stores.lock();
-        stores
-            .iter()
-            .filter_map(|store| store.get(&reference))
-            .any(|stored| stored.resource_version() != version)
+        let reference = Key::of(object).reference();
+        let is_other = |stored: Arc<Received>| stored.resource_version() != object.resource_version();
+        self.stores.lock().iter().filter_map(|store| store.get(&reference)).any(is_other)
     }
 
     /// Returns whether the version that the watch has brought has to be reconciled.

@@ -43,7 +43,7 @@ impl<'de> Deserialize<'de> for GuardedSession {
         // The text of one object, from which a second attempt can begin after an error, without a tree of all its values.
         let text = Box::<RawValue>::deserialize(deserializer)?;
         let object = match serde_json::from_str::<Parts>(text.get()) {
-            Ok(Parts { metadata, spec, status }) => Ok(kept(metadata, spec, status)),
+            Ok(parts) => Ok(parts.kept()),
             Err(_) => match serde_json::from_str::<PartialParts>(text.get()) {
                 Ok(PartialParts { metadata }) => Err(metadata.kept().0),
                 Err(_) => return Err(serde::de::Error::custom("an object has no metadata that can be read")),
@@ -89,6 +89,16 @@ struct Parts {
     metadata: Metadata,
     spec: AthenaSessionSpec,
     status: Option<AthenaSessionStatus>,
+}
+
+impl Parts {
+    /// Returns the parts of the object that are kept.
+    fn kept(self) -> AthenaSession {
+        let (metadata, whole) = self.metadata.kept();
+        let is_small = whole && weight(&self.spec) <= WHOLE_SPEC;
+        let spec = if is_small { self.spec } else { trimmed(self.spec) };
+        AthenaSession { metadata, spec, status: self.status.map(bounded) }
+    }
 }
 
 #[derive(Deserialize)]
@@ -150,13 +160,6 @@ fn marks<'de, D: Deserializer<'de>>(names: D) -> Result<Option<BTreeMap<String, 
     let is_mark = |name: &String| MARKS.iter().any(|(mark, _)| mark == name);
     let marks: BTreeMap<_, _> = names.into_keys().filter(is_mark).map(|mark| (mark, String::new())).collect();
     Ok(Some(marks).filter(|marks| !marks.is_empty()))
-}
-
-/// Returns the parts of an object that are kept.
-fn kept(metadata: Metadata, spec: AthenaSessionSpec, status: Option<AthenaSessionStatus>) -> AthenaSession {
-    let (metadata, whole) = metadata.kept();
-    let spec = if whole && weight(&spec) <= WHOLE_SPEC { spec } else { trimmed(spec) };
-    AthenaSession { metadata, spec, status: status.map(bounded) }
 }
 
 /// Returns the bytes of text in `spec`, and those that its maps need for them.

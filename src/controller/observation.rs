@@ -41,13 +41,8 @@ impl NextCall {
 
 impl Operator {
     /// Returns whether the call of `step`, if it makes one, may be made now: then `call` has its permit. If not, the object waits in the rate limiter.
-    pub(crate) fn is_permitted(
-        &self,
-        object: &AthenaSession,
-        known: &LocalState,
-        step: &Step,
-        call: &mut NextCall,
-    ) -> bool {
+    pub(crate) fn is_permitted(&self, pass: &Pass<'_>, step: &Step, call: &mut NextCall) -> bool {
+        let (object, known) = (pass.object(), pass.state());
         let Some(priority) = priority(object, known, step) else { return true };
         if call.permit.is_some() {
             return true;
@@ -69,24 +64,14 @@ impl Operator {
     }
 
     /// Returns the permit for the call of `step`, which is made now. If there is none, the object waits in the rate limiter.
-    fn permit(
-        &self,
-        object: &AthenaSession,
-        known: &LocalState,
-        step: &Step,
-        call: &mut NextCall,
-    ) -> Option<Permit> {
-        if self.is_permitted(object, known, step, call) { call.take() } else { None }
+    fn permit(&self, pass: &Pass<'_>, step: &Step, call: &mut NextCall) -> Option<Permit> {
+        if self.is_permitted(pass, step, call) { call.take() } else { None }
     }
 
-    /// Returns whether a session of `object` can be started in its work group, by the reply of GetWorkGroup. Returns nothing if the call has to wait
+    /// Returns whether a session of the object can be started in its work group, by the reply of GetWorkGroup. Returns nothing if the call has to wait
     /// for its turn.
-    pub(crate) async fn read_work_group(
-        &self,
-        object: &AthenaSession,
-        known: &LocalState,
-        call: &mut NextCall,
-    ) -> Option<Result<(), Refusal>> {
+    pub(crate) async fn read_work_group(&self, pass: &Pass<'_>, call: &mut NextCall) -> Option<Answer> {
+        let object = pass.object();
         let told = match self.athena.known_work_group(&object.spec.work_group, &Key::of(object)) {
             KnownWorkGroup::Told(told) => told,
             KnownWorkGroup::Asked => {
@@ -95,18 +80,18 @@ impl Operator {
                 return None;
             }
             KnownWorkGroup::Unknown => {
-                let permit = self.permit(object, known, &Step::ReadWorkGroup, call)?;
+                let permit = self.permit(pass, &Step::ReadWorkGroup, call)?;
                 let trigger = |key: &Key| self.trigger.trigger(key, workqueue::Priority::Normal);
                 // Another reconcile may have asked meanwhile: the object is triggered when that call is answered.
                 self.athena.work_group(&object.spec.work_group, &Key::of(object), permit, trigger).await?
             }
         };
-        Some(match told {
+        Some(Answer::WorkGroup(match told {
             Ok(group) => group.refuses(&object.spec).map_or(Ok(()), Err),
             // A caller without the permission for GetWorkGroup finds out by StartSession.
             Err(refusal) if refusal.reason == "AccessDenied" => Ok(()),
             Err(refusal) => Err(self.redact_refusal(object, refusal).await),
-        })
+        }))
     }
 
     /// Stops relying on sweeps for every session except the object's live one. After a restart, relies on them for a settled session, in place of a
@@ -211,7 +196,7 @@ impl Operator {
         call: &mut NextCall,
     ) -> Option<Answer> {
         let object = pass.object();
-        let Some(permit) = self.permit(object, pass.state(), &Step::Look, call) else {
+        let Some(permit) = self.permit(pass, &Step::Look, call) else {
             if !is_stopping(object, pass.state(), &self.env()) {
                 self.poll_instead(object, pass.state());
             }
@@ -228,12 +213,12 @@ impl Operator {
     /// list, or for its turn to look at the sessions in it.
     pub(crate) async fn search(
         &self,
-        object: &AthenaSession,
-        known: &mut LocalState,
+        pass: &mut Pass<'_>,
         from: Timestamp,
         call: &mut NextCall,
     ) -> Option<Answer> {
-        let Some(answer) = self.ask(object, known, from) else {
+        let object = pass.object();
+        let Some(answer) = self.ask(object, pass.state(), from) else {
             self.limiter().cancel(&Key::of(object));
             return None;
         };
@@ -255,24 +240,24 @@ impl Operator {
                 "ListSessions does not name a session that carries the marker of this object",
             )));
         };
-        known.marked.retain(|session| ids.contains(&session.id));
+        pass.state_mut().marked.retain(|session| ids.contains(&session.id));
         for id in ids {
-            if known.marked.iter().any(|session| session.id == id) {
+            if pass.state().marked.iter().any(|session| session.id == id) {
                 continue;
             }
-            let permit = self.permit(object, known, &Step::Search, call)?;
+            let permit = self.permit(pass, &Step::Search, call)?;
             let compared = match self.athena.look(&id, true, permit).await {
                 Look::Seen(session) => self.compare(object, session).await,
                 Look::Failed(refusal) => Err(self.redact_refusal(object, refusal).await),
                 Look::NotFound { .. } => Err(unknown_to_get_session()),
             };
             match compared {
-                Ok(session) => known.marked.push(session),
+                Ok(session) => pass.state_mut().marked.push(session),
                 Err(refusal) => return Some(Answer::Refused(refusal)),
             }
         }
         self.searches.cancel(&Key::of(object));
-        Some(Answer::Listed(std::mem::take(&mut known.marked), begun))
+        Some(Answer::Listed(std::mem::take(&mut pass.state_mut().marked), begun))
     }
 
     /// Compares a session that carries the object's marker with the object's spec. Of the session's configuration, only the result is kept.

@@ -14,7 +14,7 @@ use crate::controller::metrics::{Changes, UNTOLD, changes, changes_of_release};
 use crate::controller::observation::NextCall;
 use crate::controller::state_store::ObjectState;
 use crate::controller::trigger::Received;
-use crate::controller::writes::{self, Error};
+use crate::controller::writes::{self, Result};
 use crate::runtime::key::Key;
 use crate::runtime::workqueue::Priority;
 use crate::session::backoff::backoff;
@@ -79,11 +79,7 @@ const GONE: SignedDuration = SignedDuration::from_secs(30);
 
 impl Operator {
     /// Carries out a pass over `object`. Returns the time at which the object is due again, if it is without a change or a trigger.
-    async fn pass(
-        &self,
-        object: &AthenaSession,
-        memory: &mut ObjectState,
-    ) -> Result<Option<Timestamp>, Error> {
+    async fn pass(&self, object: &AthenaSession, memory: &mut ObjectState) -> Result<Option<Timestamp>> {
         let version: Option<u64> =
             object.metadata.resource_version.as_deref().and_then(|version| version.parse().ok());
         if memory.written > version {
@@ -153,11 +149,7 @@ impl Operator {
     ///
     /// # Errors
     /// When the API server refuses a request, or does not answer it.
-    pub(crate) async fn perform_all(
-        &self,
-        pass: &mut Pass<'_>,
-        memory: &mut ObjectState,
-    ) -> Result<End, Error> {
+    pub(crate) async fn perform_all(&self, pass: &mut Pass<'_>, memory: &mut ObjectState) -> Result<End> {
         let key = Key::of(pass.object());
         let mut call = NextCall::default();
         loop {
@@ -191,7 +183,7 @@ impl Operator {
         request: Request,
         memory: &mut ObjectState,
         call: &mut NextCall,
-    ) -> Result<Answer, Error> {
+    ) -> Result<Answer> {
         let object = pass.object();
         let answer = match request {
             Request::EndLeaked { id, leak } => {
@@ -204,13 +196,9 @@ impl Operator {
                 None => None,
             },
             Request::Look { id, full } => self.look(pass, &id, full, call).await,
-            Request::Search(from) => Box::pin(self.search(object, pass.state_mut(), from, call)).await,
-            Request::ReadWorkGroup => {
-                self.read_work_group(object, pass.state(), call).await.map(Answer::WorkGroup)
-            }
-            Request::Turn(step) => {
-                self.is_permitted(object, pass.state(), &step, call).then_some(Answer::Done)
-            }
+            Request::Search(from) => Box::pin(self.search(pass, from, call)).await,
+            Request::ReadWorkGroup => self.read_work_group(pass, call).await,
+            Request::Turn(step) => self.is_permitted(pass, &step, call).then_some(Answer::Done),
             Request::AwaitTime { ask } => {
                 self.athena_time.wait(&Key::of(object), ask.then_some(object.spec.work_group.as_str()));
                 Some(Answer::Done)
@@ -226,7 +214,7 @@ impl Operator {
     }
 
     /// Calls StartSession for attempt `number`, unless the object no longer exists.
-    async fn start(&self, object: &AthenaSession, number: i32, call: &mut NextCall) -> Result<Answer, Error> {
+    async fn start(&self, object: &AthenaSession, number: i32, call: &mut NextCall) -> Result<Answer> {
         let Some(whole) = self.whole(object).await? else { return Ok(Answer::Outdated) };
         let (_, body) = self.decisions.start_session(&whole, number);
         drop(whole);
@@ -274,18 +262,13 @@ impl Operator {
     }
 
     /// Writes to the API server, and logs and counts the changes.
-    async fn write(
-        &self,
-        pass: &Pass<'_>,
-        write: &Write,
-        memory: &mut ObjectState,
-    ) -> Result<Written, Error> {
+    async fn write(&self, pass: &Pass<'_>, write: &Write, memory: &mut ObjectState) -> Result<Written> {
         let object = pass.object();
         match write {
             Write::AddFinalizer => {
                 self.counted("finalizer", writes::write_finalizer(&self.client, object, true).await)
             }
-            Write::RemoveFinalizer => self.release(object, pass, memory).await,
+            Write::RemoveFinalizer => self.release(pass, memory).await,
             Write::Delete => {
                 info!("ttlSecondsAfterFinished has passed: the object is deleted");
                 self.counted("object", writes::delete(&self.client, object).await)
@@ -319,7 +302,7 @@ impl Operator {
         &self,
         object: &ObjectMeta,
         memory: &mut ObjectState,
-    ) -> Result<Option<Timestamp>, Error> {
+    ) -> Result<Option<Timestamp>> {
         let Some(raw) = writes::read_raw(&self.client, object).await? else { return Ok(None) };
         // The object may have been fixed since: the watch brings that.
         let Some(field) = unreadable_field(&raw) else { return Ok(None) };
@@ -351,13 +334,9 @@ impl Operator {
         Ok(matches!(written, Written::Conflict).then(|| self.outdated(&mut memory.outdated)))
     }
 
-    /// Removes the finalizer of `object`, and reports whether its session runs on.
-    async fn release(
-        &self,
-        object: &AthenaSession,
-        pass: &Pass<'_>,
-        memory: &mut ObjectState,
-    ) -> Result<Written, Error> {
+    /// Removes the finalizer of the object, and reports whether its session runs on.
+    async fn release(&self, pass: &Pass<'_>, memory: &mut ObjectState) -> Result<Written> {
+        let object = pass.object();
         let retained = Retained::of(object, pass.state());
         if let Some(retained) = &retained {
             self.announce(&object.metadata, retained, &mut memory.retention_told).await;
@@ -406,7 +385,7 @@ impl Operator {
         );
     }
 
-    fn counted(&self, write: &'static str, result: Result<Written, Error>) -> Result<Written, Error> {
+    fn counted(&self, write: &'static str, result: Result<Written>) -> Result<Written> {
         let label = match &result {
             Ok(Written::Yes(_)) => "ok",
             Ok(Written::Conflict) => "conflict",

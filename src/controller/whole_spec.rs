@@ -8,7 +8,7 @@ use tracing::debug;
 
 use crate::api::{AthenaSession, AthenaSessionSpec};
 use crate::controller::context::Operator;
-use crate::controller::writes::{self, Error};
+use crate::controller::writes::{self, Error, Result};
 use crate::runtime::confidential::withheld;
 use crate::session::redaction::{WITHHELD, redacted};
 use crate::session::reply::{Look, Refusal, Session};
@@ -21,7 +21,7 @@ impl Operator {
     pub(crate) async fn whole<'a>(
         &self,
         object: &'a AthenaSession,
-    ) -> Result<Option<Cow<'a, AthenaSession>>, Error> {
+    ) -> Result<Option<Cow<'a, AthenaSession>>> {
         if !object.spec.trimmed {
             return Ok(Some(Cow::Borrowed(object)));
         }

@@ -45,6 +45,9 @@ pub enum Error {
 const UNDONE: &str = "the API server accepts the write and does not store it as it was sent: a mutating policy or webhook changes it, \
                       or the CustomResourceDefinition is another version's";
 
+/// Result of a request to the API server.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
 impl Error {
     /// Returns the kind of the failure, without the server's text.
     pub fn class(&self) -> &'static str {
@@ -100,11 +103,7 @@ impl Error {
 ///
 /// # Errors
 /// When the outcome is not known or the server refuses it.
-pub async fn write_finalizer(
-    client: &Client,
-    object: &AthenaSession,
-    present: bool,
-) -> Result<Written, Error> {
+pub async fn write_finalizer(client: &Client, object: &AthenaSession, present: bool) -> Result<Written> {
     let mut finalizers = if object.spec.trimmed {
         // The finalizers of others may not have been kept.
         let is_same = |Reply { metadata, .. }: &Reply| {
@@ -135,7 +134,7 @@ async fn patch_finalizers(
     what: &'static str,
     patch: &Value,
     present: bool,
-) -> Result<Written, Error> {
+) -> Result<Written> {
     let request = requests(object).patch_metadata(name(object), &parameters(), &Patch::Merge(patch));
     // If nothing has changed, the watch brings nothing.
     let is_undone = |reply: &Reply| reply.metadata.finalizers.iter().any(|name| name == FINALIZER) != present;
@@ -152,7 +151,7 @@ pub async fn write_status(
     client: &Client,
     object: &AthenaSession,
     status: &AthenaSessionStatus,
-) -> Result<Written, Error> {
+) -> Result<Written> {
     let meta = &object.metadata;
     let ObjectMeta { name, namespace, uid, resource_version, .. } = meta;
     let body = json!({
@@ -180,7 +179,7 @@ pub async fn write_status(
 ///
 /// # Errors
 /// When the server refuses or does not answer, or the reply is not JSON.
-pub async fn read_raw(client: &Client, object: &ObjectMeta) -> Result<Option<Value>, Error> {
+pub async fn read_raw(client: &Client, object: &ObjectMeta) -> Result<Option<Value>> {
     let is_same =
         |found: &Value| found.pointer("/metadata/uid").and_then(Value::as_str) == object.uid.as_deref();
     Ok(read(client, object).await?.filter(is_same))
@@ -190,7 +189,7 @@ pub async fn read_raw(client: &Client, object: &ObjectMeta) -> Result<Option<Val
 ///
 /// # Errors
 /// When the server refuses or does not answer, or the spec can no longer be read.
-pub async fn read_spec(client: &Client, object: &AthenaSession) -> Result<Option<AthenaSessionSpec>, Error> {
+pub async fn read_spec(client: &Client, object: &AthenaSession) -> Result<Option<AthenaSessionSpec>> {
     #[derive(Deserialize)]
     struct Found {
         metadata: Identity,
@@ -248,14 +247,14 @@ fn send<T: DeserializeOwned>(
     client: &Client,
     what: &'static str,
     request: Built,
-) -> impl Future<Output = Result<T, Error>> {
+) -> impl Future<Output = Result<T>> {
     answer(what, async { client.request(request.map_err(kube::Error::BuildRequest)?).await })
 }
 
 fn answer<T>(
     what: &'static str,
     request: impl Future<Output = kube::Result<T>>,
-) -> impl Future<Output = Result<T, Error>> {
+) -> impl Future<Output = Result<T>> {
     // Boxed: in its caller the request would make every reconcile as large as the largest request is.
     let request = Box::pin(request);
     async move {
@@ -267,7 +266,7 @@ fn answer<T>(
 }
 
 /// Reads `object` as the server has it; nothing, if there is none. Decodes it without kube, which logs a text that it cannot decode.
-async fn read<T: DeserializeOwned>(client: &Client, object: &ObjectMeta) -> Result<Option<T>, Error> {
+async fn read<T: DeserializeOwned>(client: &Client, object: &ObjectMeta) -> Result<Option<T>> {
     let request = requests(object).get(name(object), &GetParams::default());
     let text = async { client.request_text(request.map_err(kube::Error::BuildRequest)?).await };
     match answer(READ, text).await {
@@ -282,12 +281,7 @@ async fn read<T: DeserializeOwned>(client: &Client, object: &ObjectMeta) -> Resu
 ///
 /// # Errors
 /// When the outcome is not known or the server refuses it.
-pub async fn write_raw(
-    client: &Client,
-    object: &ObjectMeta,
-    patch: &Value,
-    status: bool,
-) -> Result<Written, Error> {
+pub async fn write_raw(client: &Client, object: &ObjectMeta, patch: &Value, status: bool) -> Result<Written> {
     if !status {
         return patch_finalizers(client, object, UNREADABLE, patch, false).await;
     }
@@ -301,7 +295,7 @@ pub async fn write_raw(
 ///
 /// # Errors
 /// When the outcome is not known or the server refuses it.
-pub async fn delete(client: &Client, object: &AthenaSession) -> Result<Written, Error> {
+pub async fn delete(client: &Client, object: &AthenaSession) -> Result<Written> {
     let meta = &object.metadata;
     let preconditions =
         Preconditions { uid: meta.uid.clone(), resource_version: meta.resource_version.clone() };
@@ -316,7 +310,7 @@ pub async fn delete(client: &Client, object: &AthenaSession) -> Result<Written, 
 ///
 /// # Errors
 /// When the server refuses or does not answer.
-pub async fn find(client: &Client, object: &ObjectMeta) -> Result<Found, Error> {
+pub async fn find(client: &Client, object: &ObjectMeta) -> Result<Found> {
     let request = requests(object).get_metadata(name(object), &GetParams::default());
     match send(client, READ, request).await {
         Ok(Reply { metadata, .. }) if metadata.uid != object.uid => Ok(Found::Gone),
@@ -340,9 +334,9 @@ async fn written(
     client: &Client,
     object: &ObjectMeta,
     what: &'static str,
-    reply: impl Future<Output = Result<Reply, Error>>,
+    reply: impl Future<Output = Result<Reply>>,
     is_undone: impl Fn(&Reply) -> bool,
-) -> Result<Written, Error> {
+) -> Result<Written> {
     match reply.await {
         Ok(reply) if is_undone(&reply) => Err(Error::Undone(what)),
         Ok(Reply { metadata, .. }) => {
