@@ -221,11 +221,7 @@ impl Operator {
         let Some(permit) = call.take() else { return Ok(Answer::Outdated) };
         Ok(match self.athena.start_session(&object.spec.work_group, body, permit).await {
             Ok((id, state)) => Answer::Started(id, state),
-            Err(refusal) => {
-                let refusal = self.redact_refusal(object, refusal).await;
-                log_refusal(Call::Start, &refusal);
-                Answer::Refused(refusal)
-            }
+            Err(refusal) => self.refused(object, Call::Start, refusal).await,
         })
     }
 
@@ -253,12 +249,14 @@ impl Operator {
                 info!("the session is asked to end");
                 Answer::Done
             }
-            Err(refusal) => {
-                let refusal = self.redact_refusal(object, refusal).await;
-                log_refusal(Call::Terminate, &refusal);
-                Answer::Refused(refusal)
-            }
+            Err(refusal) => self.refused(object, Call::Terminate, refusal).await,
         }
+    }
+
+    async fn refused(&self, object: &AthenaSession, call: Call, refusal: Refusal) -> Answer {
+        let refusal = self.redact_refusal(object, refusal).await;
+        log_refusal(call, &refusal);
+        Answer::Refused(refusal)
     }
 
     /// Writes to the API server, and logs and counts the changes.

@@ -25,12 +25,8 @@ impl Operator {
         if !object.spec.trimmed {
             return Ok(Some(Cow::Borrowed(object)));
         }
-        let Some(spec) = Box::pin(writes::read_spec(&self.client, object)).await? else { return Ok(None) };
-        Ok(Some(Cow::Owned(AthenaSession {
-            metadata: object.metadata.clone(),
-            spec,
-            status: object.status.clone(),
-        })))
+        let spec = Box::pin(writes::read_spec(&self.client, object)).await?;
+        Ok(spec.map(|spec| Cow::Owned(AthenaSession { spec, ..object.clone() })))
     }
 
     /// Redacts a text about `object` by its spec: the whole one, or the trimmed one if that cannot be read, by which no text is shown.
