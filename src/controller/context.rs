@@ -76,27 +76,25 @@ impl Operator {
             clock.clone(),
         ));
         let searches = Arc::new(MarkerSearch::new(limits.observe_interval.unsigned_abs()));
-        let (account, memories, leaked_sessions, stores) =
-            (OnceLock::new(), StateStore::default(), TaskTracker::new(), Mutex::default());
-        let large_reads = Semaphore::new(LARGE_READS);
+        let athena_time = AthenaTime::new(athena.clone(), trigger.clone());
         Self {
             decisions,
             client,
             athena,
             clock,
             api_server_clock,
-            athena_time: AthenaTime::default(),
+            athena_time,
             observer,
             searches,
             trigger,
-            account,
+            account: OnceLock::new(),
             limits,
             publisher,
             metrics,
-            memories,
-            leaked_sessions,
-            large_reads,
-            stores,
+            memories: StateStore::default(),
+            leaked_sessions: TaskTracker::new(),
+            large_reads: Semaphore::new(LARGE_READS),
+            stores: Mutex::default(),
         }
     }
 
@@ -112,11 +110,29 @@ impl Operator {
     /// Sets the AWS account in which the operator works, and triggers all objects: attempts that name an account may have waited for it.
     pub fn set_account(&self, account: String) {
         let _ = self.account.set(account);
-        for store in self.stores.lock().iter() {
-            store
-                .state()
-                .iter()
-                .for_each(|object| self.trigger.trigger(&Key::of(object.as_ref()), Priority::Normal));
+        self.trigger_all();
+    }
+
+    /// Triggers the objects that wait for Athena's time when it is known, and all objects when the clock was off: their timers were set by it. Does
+    /// so for ever.
+    pub(crate) async fn follow_clock(&self) {
+        self.clock.corrected().await;
+        self.athena_time.told();
+        loop {
+            self.clock.corrected().await;
+            self.athena_time.told();
+            self.trigger_all();
+        }
+    }
+
+    /// Returns all objects that the watches have brought.
+    pub(crate) fn objects(&self) -> Vec<Arc<Received>> {
+        self.stores.lock().iter().flat_map(Store::state).collect()
+    }
+
+    fn trigger_all(&self) {
+        for object in self.objects() {
+            self.trigger.trigger(&Key::of(object.as_ref()), Priority::Normal);
         }
     }
 
@@ -175,12 +191,9 @@ impl Operator {
 
     /// Returns whether the watch has brought another version of `object` than this one.
     pub(crate) fn has_newer(&self, object: &AthenaSession) -> bool {
-        let (reference, version) = (Key::of(object).reference(), object.resource_version());
-        let stores = self.stores.lock();
-        stores
-            .iter()
-            .filter_map(|store| store.get(&reference))
-            .any(|stored| stored.resource_version() != version)
+        let reference = Key::of(object).reference();
+        let is_other = |stored: Arc<Received>| stored.resource_version() != object.resource_version();
+        self.stores.lock().iter().filter_map(|store| store.get(&reference)).any(is_other)
     }
 
     /// Returns whether the version that the watch has brought has to be reconciled.

@@ -39,8 +39,6 @@ type Occurrence = (About, Event, Timestamp);
 pub(crate) struct EventRecorder {
     recorder: Recorder,
     clock: Clock,
-    metrics: Arc<Metrics>,
-    work: Arc<Trigger>,
     events: OnceLock<Sender<Occurrence>>,
 }
 
@@ -48,29 +46,19 @@ impl EventRecorder {
     /// Creates a publisher that gives way to `work`. Events happen at the times of `clock`.
     pub(crate) fn new(client: Client, clock: Clock, metrics: Arc<Metrics>, work: Arc<Trigger>) -> Self {
         let instance = std::env::var("POD_NAME").unwrap_or_else(|_| FIELD_MANAGER.into());
-        Self {
-            recorder: Recorder { client, instance: instance.into() },
-            clock,
-            metrics,
-            work,
-            events: OnceLock::new(),
-        }
+        let recorder = Recorder { client, instance: instance.into(), metrics, work };
+        Self { recorder, clock, events: OnceLock::new() }
     }
 
     /// Publishes an event about an object, after the events before it.
     pub(crate) fn publish(&self, object: &ObjectMeta, event: Event) {
         let begin = || {
             let (sender, receiver) = channel(WAITING);
-            tokio::spawn(publish_all(
-                self.recorder.clone(),
-                self.metrics.clone(),
-                self.work.clone(),
-                receiver,
-            ));
+            tokio::spawn(self.recorder.clone().publish_all(receiver));
             sender
         };
         if self.events.get_or_init(begin).try_send((object.into(), event, self.clock.now())).is_err() {
-            self.metrics.written("event", "dropped");
+            self.recorder.metrics.written("event", "dropped");
         }
     }
 
@@ -82,12 +70,7 @@ impl EventRecorder {
             let mut tries = 0;
             loop {
                 match self.recorder.write(&write).await {
-                    Answer::Missing => {
-                        tokio::time::sleep(
-                            backoff(ErrorClass::Unanswered, tries, fastrand::f64()).unsigned_abs(),
-                        )
-                        .await;
-                    }
+                    Answer::Missing => pause(tries).await,
                     answer => return answer == Answer::Written,
                 }
                 tries += 1;
@@ -95,47 +78,13 @@ impl EventRecorder {
         };
         // Boxed, since the future would make every reconcile as large as it is.
         let done = timeout(FIRST, Box::pin(publish)).await;
-        self.metrics.written("event", if done == Ok(true) { "ok" } else { "error" });
+        self.recorder.metrics.written("event", if done == Ok(true) { "ok" } else { "error" });
     }
 }
 
-async fn publish_all(
-    recorder: Recorder,
-    metrics: Arc<Metrics>,
-    work: Arc<Trigger>,
-    mut events: Receiver<Occurrence>,
-) {
-    let begin = Instant::now();
-    let mut correlator = Correlator::default();
-    // Number of writes in a row that were not answered.
-    let mut unanswered = 0_u32;
-    loop {
-        let due = correlator.due(begin.elapsed());
-        let write = if due.is_some() {
-            due
-        } else {
-            let next = match correlator.next_time() {
-                Some(time) => timeout_at(begin + time, events.recv()).await,
-                None => Ok(events.recv().await),
-            };
-            match next {
-                Ok(Some((about, event, time))) => correlator.add(about, event, time, begin.elapsed()),
-                Ok(None) => return,
-                Err(_) => None,
-            }
-        };
-        let Some(write) = write else { continue };
-        let _ = timeout(COURTESY, calm(&work)).await;
-        let answer = recorder.write(&write).await;
-        unanswered = if answer == Answer::Missing { unanswered.saturating_add(1) } else { 0 };
-        if correlator.answered(&write, answer, begin.elapsed(), fastrand::f64()) {
-            metrics.written("event", if answer == Answer::Written { "ok" } else { "error" });
-        }
-        // More events do not make more requests to an API server that does not answer.
-        if let Some(before) = unanswered.checked_sub(1) {
-            tokio::time::sleep(backoff(ErrorClass::Unanswered, before, fastrand::f64()).unsigned_abs()).await;
-        }
-    }
+/// Waits after a write that was not answered, like `before` writes before it.
+async fn pause(before: u32) {
+    tokio::time::sleep(backoff(ErrorClass::Unanswered, before, fastrand::f64()).unsigned_abs()).await;
 }
 
 /// Waits until no object waits for a reconcile.
@@ -152,9 +101,46 @@ struct Recorder {
     client: Client,
     /// Name of this process in Event objects.
     instance: Arc<str>,
+    metrics: Arc<Metrics>,
+    work: Arc<Trigger>,
 }
 
 impl Recorder {
+    /// Publishes `events` one after the other.
+    async fn publish_all(self, mut events: Receiver<Occurrence>) {
+        let begin = Instant::now();
+        let mut correlator = Correlator::default();
+        // Number of writes in a row that were not answered.
+        let mut unanswered = 0_u32;
+        loop {
+            let due = correlator.due(begin.elapsed());
+            let write = if due.is_some() {
+                due
+            } else {
+                let next = match correlator.next_time() {
+                    Some(time) => timeout_at(begin + time, events.recv()).await,
+                    None => Ok(events.recv().await),
+                };
+                match next {
+                    Ok(Some((about, event, time))) => correlator.add(about, event, time, begin.elapsed()),
+                    Ok(None) => return,
+                    Err(_) => None,
+                }
+            };
+            let Some(write) = write else { continue };
+            let _ = timeout(COURTESY, calm(&self.work)).await;
+            let answer = self.write(&write).await;
+            unanswered = if answer == Answer::Missing { unanswered.saturating_add(1) } else { 0 };
+            if correlator.answered(&write, answer, begin.elapsed(), fastrand::f64()) {
+                self.metrics.written("event", if answer == Answer::Written { "ok" } else { "error" });
+            }
+            // More events do not make more requests to an API server that does not answer.
+            if let Some(before) = unanswered.checked_sub(1) {
+                pause(before).await;
+            }
+        }
+    }
+
     /// Writes an Event object once. A refused one, in a namespace that is being deleted for one, is not worth another try.
     async fn write(&self, write: &Write) -> Answer {
         let (object, reason) = (&write.about.key, &*write.event.reason);
@@ -244,20 +230,18 @@ mod tests {
         ObjectMeta { name: Some("etl".into()), namespace: Some("team".into()), ..ObjectMeta::default() }
     }
 
+    fn recorder(client: Client) -> EventRecorder {
+        EventRecorder::new(client, Clock::new("the API server"), Arc::default(), Arc::default())
+    }
+
     /// Publishes the event of a retained session first, to an API server that answers by `answer`. Returns the time that took.
     async fn publish_to<F>(answer: impl Fn() -> F + Send + Sync + 'static) -> Duration
     where
         F: Future<Output = Result<Response<Body>, std::io::Error>> + Send + 'static,
     {
         let client = Client::new(service_fn(move |_: Request<Body>| answer()), "default");
-        let publisher = EventRecorder::new(
-            client,
-            Clock::new("the API server"),
-            Arc::new(Metrics::default()),
-            Arc::new(Trigger::default()),
-        );
         let begun = Instant::now();
-        publisher.publish_first(&object(), event()).await;
+        recorder(client).publish_first(&object(), event()).await;
         begun.elapsed()
     }
 
@@ -290,7 +274,7 @@ mod tests {
                 Ok::<_, std::io::Error>(reply(code, &answer))
             }
         });
-        let recorder = Recorder { client: Client::new(client, "default"), instance: "pod".into() };
+        let recorder = recorder(Client::new(client, "default")).recorder;
         let first = Write::first((&object()).into(), event(), Timestamp::UNIX_EPOCH);
         let answer = recorder
             .write(&Write {

@@ -4,12 +4,10 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Instant;
 
-use kube::runtime::reflector::Store;
 use tokio::runtime::Handle;
 
 use crate::controller::context::Operator;
 use crate::controller::metrics::{Scraped, tally};
-use crate::controller::trigger::Received;
 use crate::runtime::leadership::Leadership;
 use crate::runtime::readiness::Readiness;
 
@@ -29,10 +27,9 @@ impl Exporter {
     /// Returns all metrics in the OpenMetrics text format. A process that waits for the lease holds no objects, and shows none. Must run in the Tokio
     /// runtime whose tasks it counts.
     pub fn text(&self) -> String {
-        let received: Vec<Arc<Received>> =
-            self.operator.stores.lock().iter().flat_map(Store::state).collect();
+        let received = self.operator.objects();
         let objects = tally(
-            received.iter().map(|object| object.0.as_ref().map_err(|invalid| &invalid.metadata)),
+            received.iter().map(|object| object.0.as_ref()),
             self.operator.clock.now(),
             self.operator.api_server_clock.now(),
         );

@@ -17,12 +17,6 @@ use crate::session::redaction::WITHHELD;
 use crate::session::refused_write;
 use crate::session::reply::ErrorClass;
 
-/// Returns the wait after the API server has failed this many times in a row.
-fn retry_after(error: &Error, failures: u32) -> Duration {
-    let wait = backoff(ErrorClass::Unanswered, failures.saturating_sub(1), fastrand::f64()).unsigned_abs();
-    error.retry_after().map_or(wait, |asked| wait.max(asked))
-}
-
 impl Operator {
     /// Reports that a reconcile of `received` failed with `error`: in the log and, if a write was refused, in the status and by an event. Returns the
     /// wait before the next.
@@ -32,7 +26,9 @@ impl Operator {
         error: &Error,
         memory: &mut ObjectState,
     ) -> Duration {
-        let wait = retry_after(error, memory.failures);
+        let failures = memory.failures.saturating_sub(1);
+        let wait = backoff(ErrorClass::Unanswered, failures, fastrand::f64()).unsigned_abs();
+        let wait = wait.max(error.retry_after().unwrap_or_default());
         let again = memory.failures > 1 || memory.known.refused_write.is_some();
         let Some((what, said)) = error.refused_write(again) else {
             // The text may repeat any part of the object, which cannot be recognised in it if the object cannot be read.
@@ -44,16 +40,15 @@ impl Operator {
             warn!("{text}");
             return wait;
         };
-        let said = match &received.0 {
-            Ok(object) => self.redact_text(object, said).await,
-            Err(_) => WITHHELD.to_owned(),
-        };
         let version = received.resource_version().and_then(|version| version.parse().ok());
-        let is_news = if let Ok(object) = &received.0 {
-            self.tell_refused_write(object, version, (what, &said), memory).await
+        let (said, is_news) = if let Ok(object) = &received.0 {
+            let said = self.redact_text(object, said).await;
+            let is_news = self.tell_refused_write(object, version, (what, &said), memory).await;
+            (said, is_news)
         } else {
             let now = self.time(&mut memory.known);
-            memory.known.write_refused(what, &said, version, now, fastrand::f64())
+            let is_news = memory.known.write_refused(what, WITHHELD, version, now, fastrand::f64());
+            (WITHHELD.to_owned(), is_news)
         };
         if is_news {
             warn!(reason = refused_write::REASON, "cannot {what}: {said}");

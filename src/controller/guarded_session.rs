@@ -7,12 +7,11 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::fmt;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::Resource;
 use kube::api::ObjectMeta;
-use serde::de::{IgnoredAny, MapAccess, Visitor};
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
@@ -35,25 +34,18 @@ const MESSAGE: usize = 4096;
 /// Characters of a condition's other texts that are kept, for the same reason.
 const WORD: usize = 316;
 
-/// An AthenaSession, or the metadata of one that this version cannot read.
+/// An AthenaSession, or the metadata of one that this version cannot read. The error is not kept: its text could contain any part of the object.
 #[derive(Clone, Debug)]
-pub struct GuardedSession(pub Result<AthenaSession, InvalidObject>);
-
-/// Object that cannot be read. The error is not kept: its text could contain any part of the object.
-#[derive(Clone, Debug)]
-pub struct InvalidObject {
-    /// Metadata of the object that are kept.
-    pub metadata: ObjectMeta,
-}
+pub struct GuardedSession(pub Result<AthenaSession, ObjectMeta>);
 
 impl<'de> Deserialize<'de> for GuardedSession {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         // The text of one object, from which a second attempt can begin after an error, without a tree of all its values.
         let text = Box::<RawValue>::deserialize(deserializer)?;
         let object = match serde_json::from_str::<Parts>(text.get()) {
-            Ok(Parts { metadata, spec, status }) => Ok(kept(metadata, spec, status)),
+            Ok(parts) => Ok(parts.kept()),
             Err(_) => match serde_json::from_str::<PartialParts>(text.get()) {
-                Ok(PartialParts { metadata }) => Err(InvalidObject { metadata: metadata.kept().0 }),
+                Ok(PartialParts { metadata }) => Err(metadata.kept().0),
                 Err(_) => return Err(serde::de::Error::custom("an object has no metadata that can be read")),
             },
         };
@@ -82,11 +74,11 @@ impl Resource for GuardedSession {
     }
 
     fn meta(&self) -> &ObjectMeta {
-        self.0.as_ref().map_or_else(|invalid| &invalid.metadata, |object| &object.metadata)
+        self.0.as_ref().map_or_else(|metadata| metadata, |object| &object.metadata)
     }
 
     fn meta_mut(&mut self) -> &mut ObjectMeta {
-        self.0.as_mut().map_or_else(|invalid| &mut invalid.metadata, |object| &mut object.metadata)
+        self.0.as_mut().map_or_else(|metadata| metadata, |object| &mut object.metadata)
     }
 }
 
@@ -97,6 +89,16 @@ struct Parts {
     metadata: Metadata,
     spec: AthenaSessionSpec,
     status: Option<AthenaSessionStatus>,
+}
+
+impl Parts {
+    /// Returns the parts of the object that are kept.
+    fn kept(self) -> AthenaSession {
+        let (metadata, whole) = self.metadata.kept();
+        let is_small = whole && weight(&self.spec) <= WHOLE_SPEC;
+        let spec = if is_small { self.spec } else { trimmed(self.spec) };
+        AthenaSession { metadata, spec, status: self.status.map(bounded) }
+    }
 }
 
 #[derive(Deserialize)]
@@ -117,8 +119,10 @@ struct Metadata {
     creation_timestamp: Option<Time>,
     deletion_timestamp: Option<Time>,
     finalizers: Option<Vec<String>>,
-    labels: Option<Marks>,
-    annotations: Option<Marks>,
+    #[serde(default, deserialize_with = "marks")]
+    labels: Option<BTreeMap<String, String>>,
+    #[serde(default, deserialize_with = "marks")]
+    annotations: Option<BTreeMap<String, String>>,
 }
 
 impl Metadata {
@@ -141,54 +145,21 @@ impl Metadata {
             creation_timestamp: self.creation_timestamp,
             deletion_timestamp: self.deletion_timestamp,
             finalizers,
-            labels: self.labels.and_then(Marks::kept),
-            annotations: self.annotations.and_then(Marks::kept),
+            labels: self.labels,
+            annotations: self.annotations,
             ..ObjectMeta::default()
         };
         (metadata, whole)
     }
 }
 
-/// Labels or annotations that show which tool applies an object. Their values are not read.
-struct Marks(BTreeMap<String, String>);
-
-impl Marks {
-    fn kept(self) -> Option<BTreeMap<String, String>> {
-        Some(self.0).filter(|marks| !marks.is_empty())
-    }
-}
-
-impl<'de> Deserialize<'de> for Marks {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Kept;
-
-        impl<'de> Visitor<'de> for Kept {
-            type Value = Marks;
-
-            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-                formatter.write_str("a map")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Marks, A::Error> {
-                let mut kept = BTreeMap::new();
-                while let Some((key, IgnoredAny)) = map.next_entry::<Cow<'_, str>, IgnoredAny>()? {
-                    if MARKS.iter().any(|(mark, _)| *mark == key) {
-                        kept.insert(key.into_owned(), String::new());
-                    }
-                }
-                Ok(Marks(kept))
-            }
-        }
-
-        deserializer.deserialize_map(Kept)
-    }
-}
-
-/// Returns the parts of an object that are kept.
-fn kept(metadata: Metadata, spec: AthenaSessionSpec, status: Option<AthenaSessionStatus>) -> AthenaSession {
-    let (metadata, whole) = metadata.kept();
-    let spec = if whole && weight(&spec) <= WHOLE_SPEC { spec } else { trimmed(spec) };
-    AthenaSession { metadata, spec, status: status.map(bounded) }
+/// Reads labels or annotations without their values, and returns those that show which tool applies the object.
+#[allow(clippy::zero_sized_map_values, reason = "no set can be read from a map")]
+fn marks<'de, D: Deserializer<'de>>(names: D) -> Result<Option<BTreeMap<String, String>>, D::Error> {
+    let names = Option::<BTreeMap<String, IgnoredAny>>::deserialize(names)?.unwrap_or_default();
+    let is_mark = |name: &String| MARKS.iter().any(|(mark, _)| mark == name);
+    let marks: BTreeMap<_, _> = names.into_keys().filter(is_mark).map(|mark| (mark, String::new())).collect();
+    Ok(Some(marks).filter(|marks| !marks.is_empty()))
 }
 
 /// Returns the bytes of text in `spec`, and those that its maps need for them.

@@ -7,14 +7,13 @@
 //! - [`guarded_session`]: objects as the API server sends them, and the parts that are kept; `whole_spec`: reads the parts that are not kept.
 //! - [`writes`]: the writes to the API server.
 //! - [`trigger`]: triggers a reconcile for other reasons than a change from the watch.
-//! - `athena_time` and `await_time`: objects that wait for Athena's time.
+//! - `athena_time`: objects that wait for Athena's time.
 //! - `event_recorder` and `event_correlator`: Event objects.
 //! - `leaked_sessions`: ends sessions that no object owns.
 //! - [`options`]: the options of the controller.
 //! - [`exporter`] and [`metrics`]: metrics that `/metrics` shows.
 
 mod athena_time;
-mod await_time;
 pub mod context;
 mod event_correlator;
 mod event_recorder;

@@ -3,8 +3,6 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
-use futures::FutureExt;
-use futures::future::BoxFuture;
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
 use tokio::time::Instant;
@@ -12,7 +10,7 @@ use tokio::time::Instant;
 use crate::api::{AthenaSession, SessionState};
 use crate::athena::observer::{Asked, Page, Sighting};
 use crate::athena::rate_limiter::{Permit, Priority, Want};
-use crate::athena::{Answer as MarkerAnswer, Ask, KnownWorkGroup};
+use crate::athena::{Answer as MarkerAnswer, Ask, Athena, KnownWorkGroup};
 use crate::controller::context::Operator;
 use crate::runtime::clock::BootTime;
 use crate::runtime::key::Key;
@@ -22,7 +20,7 @@ use crate::session::lifecycle::{is_stopping, wants_stopped};
 use crate::session::local_state::LocalState;
 use crate::session::ownership::{attempt, in_other_account_or_region};
 use crate::session::pass::{Answer, Pass, is_full_look};
-use crate::session::reply::{Look, Refusal, Session, WorkGroup};
+use crate::session::reply::{Look, Refusal, Session};
 use crate::session::step::{Seen, Step};
 
 /// Next call of a reconcile. Each call has a permit of its own: a reconcile that gets none ends, and goes on when it is triggered.
@@ -43,13 +41,8 @@ impl NextCall {
 
 impl Operator {
     /// Returns whether the call of `step`, if it makes one, may be made now: then `call` has its permit. If not, the object waits in the rate limiter.
-    pub(crate) fn is_permitted(
-        &self,
-        object: &AthenaSession,
-        known: &LocalState,
-        step: &Step,
-        call: &mut NextCall,
-    ) -> bool {
+    pub(crate) fn is_permitted(&self, pass: &Pass<'_>, step: &Step, call: &mut NextCall) -> bool {
+        let (object, known) = (pass.object(), pass.state());
         let Some(priority) = priority(object, known, step) else { return true };
         if call.permit.is_some() {
             return true;
@@ -70,14 +63,15 @@ impl Operator {
         call.permit.is_some()
     }
 
-    /// Returns whether a session of `object` can be started in its work group, by the reply of GetWorkGroup. Returns nothing if the call has to wait
+    /// Returns the permit for the call of `step`, which is made now. If there is none, the object waits in the rate limiter.
+    fn permit(&self, pass: &Pass<'_>, step: &Step, call: &mut NextCall) -> Option<Permit> {
+        if self.is_permitted(pass, step, call) { call.take() } else { None }
+    }
+
+    /// Returns whether a session of the object can be started in its work group, by the reply of GetWorkGroup. Returns nothing if the call has to wait
     /// for its turn.
-    pub(crate) async fn read_work_group(
-        &self,
-        object: &AthenaSession,
-        known: &LocalState,
-        call: &mut NextCall,
-    ) -> Option<Result<(), Refusal>> {
+    pub(crate) async fn read_work_group(&self, pass: &Pass<'_>, call: &mut NextCall) -> Option<Answer> {
+        let object = pass.object();
         let told = match self.athena.known_work_group(&object.spec.work_group, &Key::of(object)) {
             KnownWorkGroup::Told(told) => told,
             KnownWorkGroup::Asked => {
@@ -85,28 +79,19 @@ impl Operator {
                 self.limiter().give_back(&Key::of(object));
                 return None;
             }
-            KnownWorkGroup::Unknown if self.is_permitted(object, known, &Step::ReadWorkGroup, call) => {
-                self.get_work_group(object, call).await?
+            KnownWorkGroup::Unknown => {
+                let permit = self.permit(pass, &Step::ReadWorkGroup, call)?;
+                let trigger = |key: &Key| self.trigger.trigger(key, workqueue::Priority::Normal);
+                // Another reconcile may have asked meanwhile: the object is triggered when that call is answered.
+                self.athena.work_group(&object.spec.work_group, &Key::of(object), permit, trigger).await?
             }
-            KnownWorkGroup::Unknown => return None,
         };
-        Some(match told {
+        Some(Answer::WorkGroup(match told {
             Ok(group) => group.refuses(&object.spec).map_or(Ok(()), Err),
             // A caller without the permission for GetWorkGroup finds out by StartSession.
             Err(refusal) if refusal.reason == "AccessDenied" => Ok(()),
             Err(refusal) => Err(self.redact_refusal(object, refusal).await),
-        })
-    }
-
-    /// Calls GetWorkGroup. Returns nothing if another reconcile does: the object is triggered when that call is answered.
-    async fn get_work_group(
-        &self,
-        object: &AthenaSession,
-        call: &mut NextCall,
-    ) -> Option<Result<WorkGroup, Refusal>> {
-        let permit = call.take()?;
-        let trigger = |key: &Key| self.trigger.trigger(key, workqueue::Priority::Normal);
-        self.athena.work_group(&object.spec.work_group, &Key::of(object), permit, trigger).await
+        }))
     }
 
     /// Stops relying on sweeps for every session except the object's live one. After a restart, relies on them for a settled session, in place of a
@@ -128,28 +113,12 @@ impl Operator {
         }
     }
 
-    /// Returns a function that reads pages of lists for the observer, each with a permit of its own.
-    fn pages(
-        &self,
-    ) -> impl Fn(String, Option<String>) -> BoxFuture<'static, (Asked, Result<Page, Refusal>)> + Send + use<>
-    {
-        let athena = self.athena.clone();
-        move |work_group, next| {
-            let athena = athena.clone();
-            async move {
-                let permit = athena.limiter().acquire(Priority::Look).await;
-                let asked = Asked::now();
-                (asked, athena.list(&work_group, next, permit).await)
-            }
-            .boxed()
-        }
-    }
-
     /// Registers `session` with the sweeps. Returns whether they can observe it.
     fn watch(&self, object: &AthenaSession, session: &Session) -> bool {
         self.observer.watch(&Key::of(object), &object.spec.work_group, session, |work_group| {
-            let trigger = self.trigger.clone();
-            tokio::spawn(self.observer.clone().sweep(work_group, self.pages(), move |key| {
+            let (athena, trigger) = (self.athena.clone(), self.trigger.clone());
+            let list = move |work_group, next| list(athena.clone(), work_group, next);
+            tokio::spawn(self.observer.clone().sweep(work_group, list, move |key| {
                 trigger.trigger(&key, workqueue::Priority::Normal);
             }));
         })
@@ -162,10 +131,11 @@ impl Operator {
             return;
         }
         self.observer.poll_instead(&Key::of(object), |work_group| {
-            let trigger = self.trigger.clone();
+            let (athena, trigger) = (self.athena.clone(), self.trigger.clone());
+            let list = move |work_group, next| list(athena.clone(), work_group, next);
             // The time of a few looks at one session.
             let pause = self.limits.transition_interval.unsigned_abs() * 2;
-            tokio::spawn(self.observer.clone().poll(work_group, pause, self.pages(), move |key| {
+            tokio::spawn(self.observer.clone().poll(work_group, pause, list, move |key| {
                 trigger.trigger(&key, workqueue::Priority::Normal);
             }));
         });
@@ -173,16 +143,11 @@ impl Operator {
 
     /// Registers the object's session, as `step` has left it, with the sweeps.
     pub(crate) fn look_out(&self, object: &AthenaSession, known: &mut LocalState, step: &Step) {
-        let is_stopping = || is_stopping(object, known, &self.env());
-        let live = match attempt(object, known) {
-            Attempt::Live(_, id)
-                if !is_stopping() && !matches!(step, Step::Rest | Step::Stop(..) | Step::Conclude(_)) =>
-            {
-                Some(id)
-            }
-            _ => None,
+        let is_over = matches!(step, Step::Rest | Step::Stop(..) | Step::Conclude(_));
+        let id = match attempt(object, known) {
+            Attempt::Live(_, id) if !is_over && !is_stopping(object, known, &self.env()) => id,
+            _ => return self.look_away(object, known),
         };
-        let Some(id) = live else { return self.look_away(object, known) };
         let newest = match step {
             Step::Mirror(session) => session.clone(),
             _ => recorded_session(object, id, known),
@@ -231,13 +196,12 @@ impl Operator {
         call: &mut NextCall,
     ) -> Option<Answer> {
         let object = pass.object();
-        if !self.is_permitted(object, pass.state(), &Step::Look, call) {
+        let Some(permit) = self.permit(pass, &Step::Look, call) else {
             if !is_stopping(object, pass.state(), &self.env()) {
                 self.poll_instead(object, pass.state());
             }
             return None;
-        }
-        let permit = call.take()?;
+        };
         let asked = BootTime::now();
         let look = self.athena.look(id, full, permit).await.without_configuration();
         let look = self.redact_look(object, look).await;
@@ -249,12 +213,12 @@ impl Operator {
     /// list, or for its turn to look at the sessions in it.
     pub(crate) async fn search(
         &self,
-        object: &AthenaSession,
-        known: &mut LocalState,
+        pass: &mut Pass<'_>,
         from: Timestamp,
         call: &mut NextCall,
     ) -> Option<Answer> {
-        let Some(answer) = self.ask(object, known, from) else {
+        let object = pass.object();
+        let Some(answer) = self.ask(object, pass.state(), from) else {
             self.limiter().cancel(&Key::of(object));
             return None;
         };
@@ -272,31 +236,28 @@ impl Operator {
         };
         // Left out, a session without an id would seem not to exist.
         let Some(ids) = marked.into_iter().map(|marked| marked.id).collect::<Option<Vec<_>>>() else {
-            return Some(Answer::Refused(unnamed()));
+            return Some(Answer::Refused(Refusal::unanswered(
+                "ListSessions does not name a session that carries the marker of this object",
+            )));
         };
-        known.marked.retain(|session| ids.contains(&session.id));
+        pass.state_mut().marked.retain(|session| ids.contains(&session.id));
         for id in ids {
-            if known.marked.iter().any(|session| session.id == id) {
+            if pass.state().marked.iter().any(|session| session.id == id) {
                 continue;
             }
-            if !self.is_permitted(object, known, &Step::Search, call) {
-                return None;
-            }
-            let permit = call.take()?;
-            let look = self.athena.look(&id, true, permit).await;
-            match look {
-                Look::Seen(session) => match self.compare(object, session).await {
-                    Ok(session) => known.marked.push(session),
-                    Err(refusal) => return Some(Answer::Refused(refusal)),
-                },
-                Look::Failed(refusal) => {
-                    return Some(Answer::Refused(self.redact_refusal(object, refusal).await));
-                }
-                Look::NotFound { .. } => return Some(Answer::Refused(unknown_to_get_session())),
+            let permit = self.permit(pass, &Step::Search, call)?;
+            let compared = match self.athena.look(&id, true, permit).await {
+                Look::Seen(session) => self.compare(object, session).await,
+                Look::Failed(refusal) => Err(self.redact_refusal(object, refusal).await),
+                Look::NotFound { .. } => Err(unknown_to_get_session()),
+            };
+            match compared {
+                Ok(session) => pass.state_mut().marked.push(session),
+                Err(refusal) => return Some(Answer::Refused(refusal)),
             }
         }
         self.searches.cancel(&Key::of(object));
-        Some(Answer::Listed(std::mem::take(&mut known.marked), begun))
+        Some(Answer::Listed(std::mem::take(&mut pass.state_mut().marked), begun))
     }
 
     /// Compares a session that carries the object's marker with the object's spec. Of the session's configuration, only the result is kept.
@@ -336,12 +297,14 @@ impl Operator {
     }
 }
 
+/// Reads a page of a list for the observer.
+async fn list(athena: Athena, work_group: String, next: Option<String>) -> (Asked, Result<Page, Refusal>) {
+    let permit = athena.limiter().acquire(Priority::Look).await;
+    (Asked::now(), athena.list(&work_group, next, permit).await)
+}
+
 /// Longest wait for which a list is planned: a time that somebody has written by hand may be any.
 const MAX_WAIT: Duration = Duration::from_hours(24);
-
-fn unnamed() -> Refusal {
-    Refusal::unanswered("ListSessions does not name a session that carries the marker of this object")
-}
 
 fn unknown_to_get_session() -> Refusal {
     Refusal::unanswered("ListSessions names a session of this object that GetSession does not find")

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use kube::api::ObjectMeta;
-use tracing::{Instrument, Span, debug, field, info, info_span, warn};
+use tracing::{Instrument, Span, debug, info, info_span, warn};
 
 use crate::api::{AthenaSession, AthenaSessionStatus, SessionState, StopCause};
 use crate::controller::context::Operator;
@@ -14,13 +14,13 @@ use crate::controller::metrics::{Changes, UNTOLD, changes, changes_of_release};
 use crate::controller::observation::NextCall;
 use crate::controller::state_store::ObjectState;
 use crate::controller::trigger::Received;
-use crate::controller::writes::{self, Error};
+use crate::controller::writes::{self, Result};
 use crate::runtime::key::Key;
 use crate::runtime::workqueue::Priority;
 use crate::session::backoff::backoff;
 use crate::session::events;
 use crate::session::invalid_object::{Action, plan, unreadable_field};
-use crate::session::local_state::{Call, LocalState};
+use crate::session::local_state::Call;
 use crate::session::pass::{Answer, End, Leak, Pass, Request, Write, Written, due_time, resting_step};
 use crate::session::refused_write;
 use crate::session::reply::{ErrorClass, Refusal};
@@ -41,23 +41,23 @@ pub async fn reconcile(received: Arc<Received>, operator: Arc<Operator>) -> Opti
         "athenasession",
         object = %key,
         uid = memory.uid,
-        attempt = field::Empty,
-        session_id = field::Empty,
+        attempt = status.and_then(|status| status.attempt),
+        session_id = status.and_then(|status| status.session_id.as_deref()),
     );
-    span.in_scope(|| record_attempt(None, status));
     let result = match &received.0 {
         Ok(object) => operator.pass(object, &mut memory).instrument(span.clone()).await,
-        Err(invalid) => {
+        Err(metadata) => {
             // An object that cannot be read makes no call.
             operator.limiter().cancel(&key);
-            operator.report_unreadable(&invalid.metadata, &mut memory).instrument(span.clone()).await
+            operator.report_unreadable(metadata, &mut memory).instrument(span.clone()).await
         }
     };
     let succeeded = result.is_ok();
     let next = match result {
         Ok(next) => {
             memory.failures = 0;
-            next.map(|time| until(time, operator.clock.now()))
+            // The time may have passed meanwhile.
+            next.map(|time| Duration::try_from(time.duration_since(operator.clock.now())).unwrap_or_default())
         }
         Err(error) => {
             memory.failures = memory.failures.saturating_add(1);
@@ -79,11 +79,7 @@ const GONE: SignedDuration = SignedDuration::from_secs(30);
 
 impl Operator {
     /// Carries out a pass over `object`. Returns the time at which the object is due again, if it is without a change or a trigger.
-    async fn pass(
-        &self,
-        object: &AthenaSession,
-        memory: &mut ObjectState,
-    ) -> Result<Option<Timestamp>, Error> {
+    async fn pass(&self, object: &AthenaSession, memory: &mut ObjectState) -> Result<Option<Timestamp>> {
         let version: Option<u64> =
             object.metadata.resource_version.as_deref().and_then(|version| version.parse().ok());
         if memory.written > version {
@@ -134,7 +130,11 @@ impl Operator {
                     ObjectMeta { resource_version: Some(version.to_string()), ..object.metadata.clone() };
                 let left = AthenaSession { metadata, spec: object.spec.clone(), status: Some(*status) };
                 // Otherwise the watch brings the written version, and its reconcile does what is due.
-                let Some(step) = self.rest(&left, &mut memory.known) else { return Ok(None) };
+                self.sight(&left, &mut memory.known);
+                let Some(step) = resting_step(self.decisions, &left, &memory.known, &self.env()) else {
+                    return Ok(None);
+                };
+                self.look_out(&left, &mut memory.known, &step);
                 memory.quiet = memory.written;
                 Ok(due_time(self.decisions, &left, &memory.known, &step, begun, &self.env()))
             }
@@ -145,34 +145,19 @@ impl Operator {
         }
     }
 
-    /// Returns the step of another pass, if that would do nothing now.
-    fn rest(&self, object: &AthenaSession, known: &mut LocalState) -> Option<Step> {
-        self.sight(object, known);
-        let step = resting_step(self.decisions, object, known, &self.env())?;
-        self.look_out(object, known, &step);
-        Some(step)
-    }
-
     /// Performs the requests of `pass` until it ends.
     ///
     /// # Errors
     /// When the API server refuses a request, or does not answer it.
-    pub(crate) async fn perform_all(
-        &self,
-        pass: &mut Pass<'_>,
-        memory: &mut ObjectState,
-    ) -> Result<End, Error> {
+    pub(crate) async fn perform_all(&self, pass: &mut Pass<'_>, memory: &mut ObjectState) -> Result<End> {
         let key = Key::of(pass.object());
         let mut call = NextCall::default();
         loop {
             let next = pass.next(&self.env());
             debug!(step = ?pass.step(), queued = pass.is_queued(), "decided");
-            let is_decided = match &next {
-                ControlFlow::Continue(request) => !request.is_question(),
-                ControlFlow::Break(_) => true,
-            };
+            let is_question = matches!(&next, ControlFlow::Continue(request) if request.is_question());
             // The turn to record an attempt is kept for its start.
-            if is_decided && !pass.is_queued() && !matches!(pass.step(), Step::Record(_)) {
+            if !is_question && !pass.is_queued() && !matches!(pass.step(), Step::Record(_)) {
                 self.limiter().cancel(&key);
             }
             let request = match next {
@@ -198,7 +183,7 @@ impl Operator {
         request: Request,
         memory: &mut ObjectState,
         call: &mut NextCall,
-    ) -> Result<Answer, Error> {
+    ) -> Result<Answer> {
         let object = pass.object();
         let answer = match request {
             Request::EndLeaked { id, leak } => {
@@ -211,15 +196,11 @@ impl Operator {
                 None => None,
             },
             Request::Look { id, full } => self.look(pass, &id, full, call).await,
-            Request::Search(from) => Box::pin(self.search(object, pass.state_mut(), from, call)).await,
-            Request::ReadWorkGroup => {
-                self.read_work_group(object, pass.state(), call).await.map(Answer::WorkGroup)
-            }
-            Request::Turn(step) => {
-                self.is_permitted(object, pass.state(), &step, call).then_some(Answer::Done)
-            }
+            Request::Search(from) => Box::pin(self.search(pass, from, call)).await,
+            Request::ReadWorkGroup => self.read_work_group(pass, call).await,
+            Request::Turn(step) => self.is_permitted(pass, &step, call).then_some(Answer::Done),
             Request::AwaitTime { ask } => {
-                self.await_time(&Key::of(object), ask.then_some(object.spec.work_group.as_str()));
+                self.athena_time.wait(&Key::of(object), ask.then_some(object.spec.work_group.as_str()));
                 Some(Answer::Done)
             }
             Request::ReadAgain => Some(Answer::Found(writes::find(&self.client, &object.metadata).await?)),
@@ -233,18 +214,14 @@ impl Operator {
     }
 
     /// Calls StartSession for attempt `number`, unless the object no longer exists.
-    async fn start(&self, object: &AthenaSession, number: i32, call: &mut NextCall) -> Result<Answer, Error> {
+    async fn start(&self, object: &AthenaSession, number: i32, call: &mut NextCall) -> Result<Answer> {
         let Some(whole) = self.whole(object).await? else { return Ok(Answer::Outdated) };
         let (_, body) = self.decisions.start_session(&whole, number);
         drop(whole);
         let Some(permit) = call.take() else { return Ok(Answer::Outdated) };
         Ok(match self.athena.start_session(&object.spec.work_group, body, permit).await {
             Ok((id, state)) => Answer::Started(id, state),
-            Err(refusal) => {
-                let refusal = self.redact_refusal(object, refusal).await;
-                log_refusal(Call::Start, &refusal);
-                Answer::Refused(refusal)
-            }
+            Err(refusal) => self.refused(object, Call::Start, refusal).await,
         })
     }
 
@@ -272,27 +249,24 @@ impl Operator {
                 info!("the session is asked to end");
                 Answer::Done
             }
-            Err(refusal) => {
-                let refusal = self.redact_refusal(object, refusal).await;
-                log_refusal(Call::Terminate, &refusal);
-                Answer::Refused(refusal)
-            }
+            Err(refusal) => self.refused(object, Call::Terminate, refusal).await,
         }
     }
 
+    async fn refused(&self, object: &AthenaSession, call: Call, refusal: Refusal) -> Answer {
+        let refusal = self.redact_refusal(object, refusal).await;
+        log_refusal(call, &refusal);
+        Answer::Refused(refusal)
+    }
+
     /// Writes to the API server, and logs and counts the changes.
-    async fn write(
-        &self,
-        pass: &Pass<'_>,
-        write: &Write,
-        memory: &mut ObjectState,
-    ) -> Result<Written, Error> {
+    async fn write(&self, pass: &Pass<'_>, write: &Write, memory: &mut ObjectState) -> Result<Written> {
         let object = pass.object();
         match write {
             Write::AddFinalizer => {
                 self.counted("finalizer", writes::write_finalizer(&self.client, object, true).await)
             }
-            Write::RemoveFinalizer => self.release(object, pass, memory).await,
+            Write::RemoveFinalizer => self.release(pass, memory).await,
             Write::Delete => {
                 info!("ttlSecondsAfterFinished has passed: the object is deleted");
                 self.counted("object", writes::delete(&self.client, object).await)
@@ -326,7 +300,7 @@ impl Operator {
         &self,
         object: &ObjectMeta,
         memory: &mut ObjectState,
-    ) -> Result<Option<Timestamp>, Error> {
+    ) -> Result<Option<Timestamp>> {
         let Some(raw) = writes::read_raw(&self.client, object).await? else { return Ok(None) };
         // The object may have been fixed since: the watch brings that.
         let Some(field) = unreadable_field(&raw) else { return Ok(None) };
@@ -358,13 +332,9 @@ impl Operator {
         Ok(matches!(written, Written::Conflict).then(|| self.outdated(&mut memory.outdated)))
     }
 
-    /// Removes the finalizer of `object`, and reports whether its session runs on.
-    async fn release(
-        &self,
-        object: &AthenaSession,
-        pass: &Pass<'_>,
-        memory: &mut ObjectState,
-    ) -> Result<Written, Error> {
+    /// Removes the finalizer of the object, and reports whether its session runs on.
+    async fn release(&self, pass: &Pass<'_>, memory: &mut ObjectState) -> Result<Written> {
+        let object = pass.object();
         let retained = Retained::of(object, pass.state());
         if let Some(retained) = &retained {
             self.announce(&object.metadata, retained, &mut memory.retention_told).await;
@@ -413,7 +383,7 @@ impl Operator {
         );
     }
 
-    fn counted(&self, write: &'static str, result: Result<Written, Error>) -> Result<Written, Error> {
+    fn counted(&self, write: &'static str, result: Result<Written>) -> Result<Written> {
         let label = match &result {
             Ok(Written::Yes(_)) => "ok",
             Ok(Written::Conflict) => "conflict",
@@ -427,55 +397,39 @@ impl Operator {
 }
 
 fn log_leak(session_id: &str, leak: Leak) {
-    match leak {
-        Leak::AttemptOver => {
-            warn!(session_id, "a session was started for an attempt that is over: it is ended");
-        }
-        Leak::ObjectGone => {
-            warn!(
-                session_id,
-                "the object is gone before its session could be recorded: the session is ended"
-            );
-        }
+    let text = match leak {
+        Leak::AttemptOver => "a session was started for an attempt that is over: it is ended",
+        Leak::ObjectGone => "the object is gone before its session could be recorded: the session is ended",
         Leak::StatusRefused => {
-            warn!(
-                reason = refused_write::REASON,
-                session_id,
-                "the session is ended though the status cannot name it: the API server refuses that"
-            );
+            "the session is ended though the status cannot name it: the API server refuses that"
         }
-    }
+    };
+    let reason = (leak == Leak::StatusRefused).then_some(refused_write::REASON);
+    warn!(reason, session_id, "{text}");
 }
 
 fn log_refusal(call: Call, refusal: &Refusal) {
     warn!(reason = refusal.reason, request_id = refusal.request_id, "{}", call.message(refusal));
 }
 
+/// Logs the change of a status, and adds a new attempt and its session to the log lines of this reconcile from here on.
 fn log_change(before: Option<&AthenaSessionStatus>, after: &AthenaSessionStatus) {
-    let told = |status: &AthenaSessionStatus| {
-        (status.state.clone(), condition(status, "Ready").map(|ready| ready.reason.clone()))
-    };
-    let (state, reason) = told(after);
-    record_attempt(before, Some(after));
-    if before.map(told) != Some((state.clone(), reason.clone())) {
-        let message = condition(after, "Ready").map(|ready| ready.message.as_str()).unwrap_or_default();
-        info!(state = state.as_ref().map(SessionState::as_str), reason, "{message}");
-    }
-}
-
-/// Adds the attempt and its session to the log lines of this reconcile from here on.
-fn record_attempt(before: Option<&AthenaSessionStatus>, after: Option<&AthenaSessionStatus>) {
-    let attempt = |status: Option<&AthenaSessionStatus>| status.and_then(|status| status.attempt);
-    let session = |status: Option<&AthenaSessionStatus>| status.and_then(|status| status.session_id.clone());
-    if let Some(number) = attempt(after).filter(|_| attempt(before) != attempt(after)) {
+    if let Some(number) = after.attempt.filter(|_| before.and_then(|before| before.attempt) != after.attempt)
+    {
         Span::current().record("attempt", number);
     }
-    if let Some(id) = session(after).filter(|_| session(before) != session(after)) {
+    let id = after.session_id.as_deref();
+    if let Some(id) = id.filter(|_| before.and_then(|before| before.session_id.as_deref()) != id) {
         Span::current().record("session_id", id);
     }
-}
-
-/// Returns the time from `now` until `time`, which may have passed meanwhile.
-fn until(time: Timestamp, now: Timestamp) -> Duration {
-    Duration::try_from(time.duration_since(now)).unwrap_or_default()
+    let ready = condition(after, "Ready");
+    let (state, reason) = (after.state.as_ref(), ready.map(|ready| &ready.reason));
+    let is_same = |before: &AthenaSessionStatus| {
+        let ready = condition(before, "Ready");
+        (before.state.as_ref(), ready.map(|ready| &ready.reason)) == (state, reason)
+    };
+    if !before.is_some_and(is_same) {
+        let message = ready.map(|ready| ready.message.as_str()).unwrap_or_default();
+        info!(state = state.map(SessionState::as_str), reason, "{message}");
+    }
 }

@@ -4,8 +4,7 @@ use std::future::Future;
 use std::sync::Arc;
 
 use futures::future::{FutureExt, join_all, select};
-use futures::stream::{Stream, StreamExt};
-use kube::runtime::reflector::store;
+use futures::stream::StreamExt;
 use kube::runtime::watcher::{self, Event, watcher};
 use kube::runtime::{WatchStreamExt, reflector};
 use kube::{Api, Client, Resource, ResourceExt};
@@ -41,7 +40,7 @@ pub async fn run(
     let calls = operator.clone();
     tokio::spawn(async move { calls.dispatch_calls().await });
     let clock = operator.clone();
-    let clock = tokio::spawn(async move { tokio::join!(clock.follow_clock(), clock.ask_time()) });
+    let clock = tokio::spawn(async move { tokio::join!(clock.follow_clock(), clock.athena_time.ask()) });
     let run = |(namespace, api)| {
         run_scope(operator.clone(), namespace, api, concurrency, readiness.clone(), shutdown.clone())
     };
@@ -61,7 +60,25 @@ async fn run_scope(
     operator.stores.lock().push(reader.clone());
     let queue = Workqueue::new(concurrency.into(), operator.metrics.workqueue.clone());
     operator.trigger.register(namespace.clone(), queue.clone());
-    let enter = touched(api, writer, namespace.unwrap_or_default(), readiness)
+    let scope = namespace.unwrap_or_default();
+    // The objects that appear, change or go, after the store has them.
+    let enter = watcher(api, watcher::Config::default())
+        .default_backoff()
+        .reflect(writer)
+        .inspect(|event| match event {
+            Ok(Event::InitDone) => {
+                if readiness.listed(&scope) {
+                    info!(namespace = scope, "the API server lists the AthenaSessions again");
+                }
+            }
+            Ok(_) => {}
+            Err(error) => {
+                if let Some(text) = readiness.failed(&scope, error) {
+                    warn!(namespace = scope, "the API server refuses to list the AthenaSessions: {text}");
+                }
+            }
+        })
+        .touched_objects()
         .take_until(shutdown.clone())
         .for_each(|object| {
             match object {
@@ -113,31 +130,4 @@ fn priority(object: &Received) -> Priority {
     } else {
         Priority::Low
     }
-}
-
-/// Returns the objects that appear, change or go, after the store has them. Records the API server's answers for `scope` in `readiness`, and logs
-/// when they change.
-fn touched(
-    api: Api<Received>,
-    writer: store::Writer<Received>,
-    scope: String,
-    readiness: Readiness,
-) -> impl Stream<Item = Result<Received, watcher::Error>> + Send {
-    watcher(api, watcher::Config::default())
-        .default_backoff()
-        .reflect(writer)
-        .inspect(move |event| match event {
-            Ok(Event::InitDone) => {
-                if readiness.listed(&scope) {
-                    info!(namespace = scope, "the API server lists the AthenaSessions again");
-                }
-            }
-            Ok(_) => {}
-            Err(error) => {
-                if let Some(text) = readiness.failed(&scope, error) {
-                    warn!(namespace = scope, "the API server refuses to list the AthenaSessions: {text}");
-                }
-            }
-        })
-        .touched_objects()
 }

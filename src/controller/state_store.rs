@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use crate::runtime::key::Key;
 use crate::session::local_state::LocalState;
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 
 /// State of an object that this process keeps.
 #[derive(Clone, Debug, Default)]
@@ -33,28 +33,27 @@ enum Place {
     Out(Option<u64>),
 }
 
+impl Place {
+    fn kept(self) -> Option<ObjectState> {
+        if let Self::Kept(memory) = self { Some(*memory) } else { None }
+    }
+}
+
 /// State of all objects.
 #[derive(Debug, Default)]
 pub(crate) struct StateStore(Mutex<HashMap<Key, Place>>);
 
 impl StateStore {
-    fn places(&self) -> MutexGuard<'_, HashMap<Key, Place>> {
-        self.0.lock()
-    }
-
     /// Takes the state of `key`, for a reconcile that begins.
     pub(crate) fn take(&self, key: &Key) -> Option<ObjectState> {
-        match self.places().insert(key.clone(), Place::Out(None))? {
-            Place::Kept(memory) => Some(*memory),
-            Place::Out(_) => None,
-        }
+        self.0.lock().insert(key.clone(), Place::Out(None))?.kept()
     }
 
     /// Puts back the state of `key`, if there is any, after a reconcile. Returns whether the watch has brought a version meanwhile that needs a
     /// reconcile.
     pub(crate) fn put(&self, key: &Key, memory: Option<ObjectState>) -> bool {
         let quiet = memory.as_ref().and_then(|memory| memory.quiet);
-        let mut places = self.places();
+        let mut places = self.0.lock();
         let before = match memory {
             Some(memory) => places.insert(key.clone(), Place::Kept(Box::new(memory))),
             None => places.remove(key),
@@ -64,16 +63,13 @@ impl StateStore {
 
     /// Removes and returns the state of `key`.
     pub(crate) fn remove(&self, key: &Key) -> Option<ObjectState> {
-        match self.places().remove(key)? {
-            Place::Kept(memory) => Some(*memory),
-            Place::Out(_) => None,
-        }
+        self.0.lock().remove(key)?.kept()
     }
 
     /// Records that the watch has brought `version` of `key`. Returns whether a reconcile must begin for it: not for a version that needs none, nor
     /// while one runs, at the end of which [`StateStore::put`] reports the version.
     pub(crate) fn is_news(&self, key: &Key, version: Option<u64>) -> bool {
-        match (self.places().get_mut(key), version) {
+        match (self.0.lock().get_mut(key), version) {
             (Some(Place::Out(arrived)), Some(version)) => {
                 *arrived = Some(version).max(*arrived);
                 false

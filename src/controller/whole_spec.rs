@@ -4,21 +4,14 @@
 
 use std::borrow::Cow;
 
-use tokio::sync::SemaphorePermit;
 use tracing::debug;
 
 use crate::api::{AthenaSession, AthenaSessionSpec};
 use crate::controller::context::Operator;
-use crate::controller::writes::{self, Error};
+use crate::controller::writes::{self, Error, Result};
 use crate::runtime::confidential::withheld;
-use crate::session::redaction::redacted;
+use crate::session::redaction::{WITHHELD, redacted};
 use crate::session::reply::{Look, Refusal, Session};
-
-/// Spec for a redaction, and the permit under which it was read.
-struct RedactingSpec<'a> {
-    spec: Cow<'a, AthenaSessionSpec>,
-    _place: Option<SemaphorePermit<'a>>,
-}
 
 impl Operator {
     /// Returns `object` with its whole spec, or nothing if the API server no longer has the object.
@@ -28,40 +21,32 @@ impl Operator {
     pub(crate) async fn whole<'a>(
         &self,
         object: &'a AthenaSession,
-    ) -> Result<Option<Cow<'a, AthenaSession>>, Error> {
+    ) -> Result<Option<Cow<'a, AthenaSession>>> {
         if !object.spec.trimmed {
             return Ok(Some(Cow::Borrowed(object)));
         }
-        let Some(spec) = Box::pin(writes::read_spec(&self.client, object)).await? else { return Ok(None) };
-        Ok(Some(Cow::Owned(AthenaSession {
-            metadata: object.metadata.clone(),
-            spec,
-            status: object.status.clone(),
-        })))
+        let spec = Box::pin(writes::read_spec(&self.client, object)).await?;
+        Ok(spec.map(|spec| Cow::Owned(AthenaSession { spec, ..object.clone() })))
     }
 
-    /// Returns the spec by which texts about `object` can be redacted: the whole one, or the trimmed one if that cannot be read, by which no text is
-    /// shown.
-    async fn redacting_spec<'a>(&'a self, object: &'a AthenaSession) -> RedactingSpec<'a> {
+    /// Redacts a text about `object` by its spec: the whole one, or the trimmed one if that cannot be read, by which no text is shown.
+    async fn redact<T>(&self, object: &AthenaSession, redact: impl FnOnce(&AthenaSessionSpec) -> T) -> T {
         if !object.spec.trimmed {
-            return RedactingSpec { spec: Cow::Borrowed(&object.spec), _place: None };
+            return redact(&object.spec);
         }
-        let place = self.large_reads.acquire().await.ok();
-        let spec = match Box::pin(writes::read_spec(&self.client, object)).await {
-            Ok(Some(spec)) => Cow::Owned(spec),
-            Ok(None) => Cow::Borrowed(&object.spec),
+        let _place = self.large_reads.acquire().await;
+        match Box::pin(writes::read_spec(&self.client, object)).await {
+            Ok(whole) => redact(whole.as_ref().unwrap_or(&object.spec)),
             Err(error) => {
                 debug!("cannot redact a text: {}", error.class());
-                Cow::Borrowed(&object.spec)
+                redact(&object.spec)
             }
-        };
-        RedactingSpec { spec, _place: place }
+        }
     }
 
     /// Returns `refusal` without values of the object's properties and without credentials.
     pub(crate) async fn redact_refusal(&self, object: &AthenaSession, refusal: Refusal) -> Refusal {
-        let RedactingSpec { spec, _place } = self.redacting_spec(object).await;
-        let refusal = refusal.redacted(&spec);
+        let refusal = self.redact(object, |spec| refusal.redacted(spec)).await;
         Refusal { message: withheld(&refusal.message), ..refusal }
     }
 
@@ -70,8 +55,7 @@ impl Operator {
         if session.state_change_reason.as_ref().is_none_or(String::is_empty) {
             return session;
         }
-        let RedactingSpec { spec, _place } = self.redacting_spec(object).await;
-        let session = session.redacted(&spec);
+        let session = self.redact(object, |spec| session.redacted(spec)).await;
         Session { state_change_reason: session.state_change_reason.as_deref().map(withheld), ..session }
     }
 
@@ -86,19 +70,20 @@ impl Operator {
 
     /// Returns `text` of the API server without values of the object's properties and without credentials.
     pub(crate) async fn redact_text(&self, object: &AthenaSession, text: &str) -> String {
-        let RedactingSpec { spec, _place } = self.redacting_spec(object).await;
-        withheld(&redacted(text, &spec))
+        self.redact(object, |spec| withheld(&redacted(text, spec))).await
     }
 
     /// Returns the text of `error`, from the API server or the connection to it, without values of the object's properties, which a refusal may
     /// repeat, and without credentials. No text about an object gets into its status, an event or a log line otherwise; if the whole object cannot be
     /// read, the failure is reported without the text.
     pub(crate) async fn redact_error(&self, object: &AthenaSession, error: &Error) -> String {
-        let RedactingSpec { spec, _place } = self.redacting_spec(object).await;
-        if spec.trimmed {
-            format!("{}: {}", error.class(), crate::session::redaction::WITHHELD)
-        } else {
-            withheld(&redacted(&error.to_string(), &spec))
-        }
+        let redact = |spec: &AthenaSessionSpec| {
+            if spec.trimmed {
+                format!("{}: {WITHHELD}", error.class())
+            } else {
+                withheld(&redacted(&error.to_string(), spec))
+            }
+        };
+        self.redact(object, redact).await
     }
 }

@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
+use futures::TryFutureExt;
 use http::HeaderValue;
 use http::header::ACCEPT;
 use kube::api::{DeleteParams, GetParams, ObjectMeta, Patch, PatchParams, PostParams, Preconditions};
-use kube::core::Request;
+use kube::core::{Request, Status};
 use kube::{Client, Resource, ResourceExt};
 use serde::Deserialize;
-use serde::de::IgnoredAny;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::{Value, json};
 
 use crate::api::{AthenaSession, AthenaSessionSpec, AthenaSessionStatus, FIELD_MANAGER, FINALIZER};
@@ -44,16 +45,17 @@ pub enum Error {
 const UNDONE: &str = "the API server accepts the write and does not store it as it was sent: a mutating policy or webhook changes it, \
                       or the CustomResourceDefinition is another version's";
 
+/// Result of a request to the API server.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
 impl Error {
     /// Returns the kind of the failure, without the server's text.
     pub fn class(&self) -> &'static str {
         match self {
-            Self::Api(_, error) => match error.as_ref() {
-                kube::Error::Api(status) if (400..500).contains(&status.code) => {
-                    "the API server refuses the request"
-                }
-                kube::Error::Api(_) => "the API server fails",
-                _ => "the API server cannot be reached",
+            Self::Api(..) => match self.status().map(|status| status.code) {
+                Some(400..500) => "the API server refuses the request",
+                Some(_) => "the API server fails",
+                None => "the API server cannot be reached",
             },
             Self::Timeout(_) => "the API server does not answer in time",
             Self::Undone(_) => "the API server undoes the write",
@@ -64,27 +66,36 @@ impl Error {
     /// Returns the write that the server refuses, and its message. A failure inside the server counts if it comes `again`: that of a webhook, or of a
     /// storage that is full, lasts; others pass, as missing answers and rates do.
     pub fn refused_write(&self, again: bool) -> Option<(&'static str, &str)> {
-        let (what, error) = match self {
-            Self::Api(what, error) => (what, error),
+        let what = match self {
+            Self::Api(what, _) => *what,
             Self::Undone(what) => return Some((what, UNDONE)),
             Self::Timeout(_) | Self::Unreadable => return None,
         };
-        let kube::Error::Api(status) = error.as_ref() else { return None };
+        let status = self.status()?;
         let is_refusal = match status.code {
             408 | 429 => false,
             500 => again,
             code => (400..500).contains(&code),
         };
-        (is_refusal && *what != READ).then_some((what, status.message.as_str()))
+        (is_refusal && what != READ).then_some((what, status.message.as_str()))
     }
 
     /// Returns the wait that the server requests before the next try: no longer than a minute, since deadlines do not wait.
     pub fn retry_after(&self) -> Option<Duration> {
         const LONGEST: Duration = Duration::from_mins(1);
+        let seconds = self.status()?.details.as_ref()?.retry_after_seconds;
+        (seconds > 0).then(|| Duration::from_secs(seconds.into()).min(LONGEST))
+    }
+
+    fn is_not_found(&self) -> bool {
+        self.status().is_some_and(Status::is_not_found)
+    }
+
+    /// Returns the server's answer, if it refused the request or failed.
+    fn status(&self) -> Option<&Status> {
         let Self::Api(_, error) = self else { return None };
         let kube::Error::Api(status) = error.as_ref() else { return None };
-        let seconds = status.details.as_ref()?.retry_after_seconds;
-        (seconds > 0).then(|| Duration::from_secs(seconds.into()).min(LONGEST))
+        Some(status)
     }
 }
 
@@ -92,45 +103,42 @@ impl Error {
 ///
 /// # Errors
 /// When the outcome is not known or the server refuses it.
-pub async fn write_finalizer(
-    client: &Client,
-    object: &AthenaSession,
-    present: bool,
-) -> Result<Written, Error> {
-    let read;
-    let before = if object.spec.trimmed {
+pub async fn write_finalizer(client: &Client, object: &AthenaSession, present: bool) -> Result<Written> {
+    let mut finalizers = if object.spec.trimmed {
         // The finalizers of others may not have been kept.
-        read = match read_finalizers(client, object).await? {
-            Some(finalizers) => finalizers,
-            None => return Ok(Written::Conflict),
+        let is_same = |Reply { metadata, .. }: &Reply| {
+            metadata.uid == object.metadata.uid
+                && metadata.resource_version == object.metadata.resource_version
         };
-        &read
+        match read(client, &object.metadata).await?.filter(is_same) {
+            Some(Reply { metadata, .. }) => metadata.finalizers,
+            None => return Ok(Written::Conflict),
+        }
     } else {
-        object.finalizers()
+        object.finalizers().to_vec()
     };
-    let mut finalizers: Vec<&str> =
-        before.iter().map(String::as_str).filter(|name| *name != FINALIZER).collect();
+    finalizers.retain(|name| name != FINALIZER);
     if present {
-        finalizers.push(FINALIZER);
+        finalizers.push(FINALIZER.to_owned());
     }
     let patch = json!({ "metadata": { "resourceVersion": object.metadata.resource_version, "finalizers": finalizers } });
-    let request = async {
-        let patch = requests(&object.metadata).patch_metadata(
-            &object.name_any(),
-            &parameters(),
-            &Patch::Merge(patch),
-        );
-        send(client, patch.map_err(kube::Error::BuildRequest)?).await
-    };
     let what = if present { ADD_FINALIZER } else { REMOVE_FINALIZER };
-    let answer = timed(request).await;
-    if let Some(Ok(written)) = &answer
-        && written.metadata.finalizers.iter().any(|name| name == FINALIZER) != present
-    {
-        // If nothing has changed, the watch brings nothing.
-        return Err(Error::Undone(what));
-    }
-    confirmed(client, &object.metadata, outcome(what, answer)).await
+    patch_finalizers(client, &object.metadata, what, &patch, present).await
+}
+
+/// Writes a merge patch of the finalizers of `object`, after which that of the operator is to be `present` or not. An object that ends with the
+/// write is returned in its last version: the finalizers show the effect.
+async fn patch_finalizers(
+    client: &Client,
+    object: &ObjectMeta,
+    what: &'static str,
+    patch: &Value,
+    present: bool,
+) -> Result<Written> {
+    let request = requests(object).patch_metadata(name(object), &parameters(), &Patch::Merge(patch));
+    // If nothing has changed, the watch brings nothing.
+    let is_undone = |reply: &Reply| reply.metadata.finalizers.iter().any(|name| name == FINALIZER) != present;
+    written(client, object, what, send(client, what, request), is_undone).await
 }
 
 /// Replaces the status of `object` by `status`. A replacement costs the server less than any patch, see `docs/benchmarks.md`. The rest of the object
@@ -143,73 +151,52 @@ pub async fn write_status(
     client: &Client,
     object: &AthenaSession,
     status: &AthenaSessionStatus,
-) -> Result<Written, Error> {
-    let ObjectMeta { name, namespace, uid, resource_version, .. } = &object.metadata;
+) -> Result<Written> {
+    let meta = &object.metadata;
+    let ObjectMeta { name, namespace, uid, resource_version, .. } = meta;
     let body = json!({
         "apiVersion": AthenaSession::api_version(&()),
         "kind": AthenaSession::kind(&()),
         "metadata": { "name": name, "namespace": namespace, "uid": uid, "resourceVersion": resource_version },
         "status": status,
     });
-    let request = async {
-        let parameters = PostParams { field_manager: Some(FIELD_MANAGER.into()), ..PostParams::default() };
-        let body = serde_json::to_vec(&body).map_err(kube::Error::SerdeError)?;
-        let replacement =
-            requests(&object.metadata).replace_subresource("status", &object.name_any(), &parameters, body);
-        let replacement = replacement.map_err(kube::Error::BuildRequest)?;
-        if object.status.as_ref().is_some_and(|before| record(before) == record(status)) {
-            return Ok((send(client, replacement).await?, None));
-        }
-        let Stored { metadata, status } = client.request(replacement).await?;
-        Ok((Reply { metadata }, Some(status)))
-    };
-    let answer = timed(request).await;
-    let is_undone = |(reply, stored): &(Reply, Option<Value>)| {
-        let is_other = |stored: &Value| {
-            !AthenaSessionStatus::deserialize(stored).is_ok_and(|stored| record(&stored) == record(status))
+    let parameters = PostParams { field_manager: Some(FIELD_MANAGER.into()), ..PostParams::default() };
+    let body = body.to_string().into_bytes();
+    let request = requests(meta).replace_subresource("status", &object.name_any(), &parameters, body);
+    let is_record = object.status.as_ref().is_none_or(|before| record(before) != record(status));
+    let request = if is_record { request } else { for_metadata(request) };
+    let is_undone = |reply: &Reply| {
+        let is_stored = || {
+            AthenaSessionStatus::deserialize(&reply.status)
+                .is_ok_and(|stored| record(&stored) == record(status))
         };
-        reply.metadata.resource_version == *resource_version || stored.as_ref().is_some_and(is_other)
+        reply.metadata.resource_version == *resource_version || is_record && !is_stored()
     };
-    if matches!(&answer, Some(Ok(answer)) if is_undone(answer)) {
-        return Err(Error::Undone(STATUS));
-    }
-    let reply = answer.map(|answer| answer.map(|(reply, _)| reply));
-    confirmed(client, &object.metadata, outcome(STATUS, reply)).await
+    written(client, meta, STATUS, send(client, STATUS, request), is_undone).await
 }
 
 /// Returns `object` as the server has it, though it may not be readable; nothing, if it is gone.
 ///
 /// # Errors
 /// When the server refuses or does not answer, or the reply is not JSON.
-pub async fn read_raw(client: &Client, object: &ObjectMeta) -> Result<Option<Value>, Error> {
-    let Some(text) = read_text(client, object).await? else { return Ok(None) };
-    let found: Value = serde_json::from_str(&text).map_err(|_| Error::Unreadable)?;
-    let same = found.pointer("/metadata/uid").and_then(Value::as_str) == object.uid.as_deref();
-    Ok(Some(found).filter(|_| same))
+pub async fn read_raw(client: &Client, object: &ObjectMeta) -> Result<Option<Value>> {
+    let is_same =
+        |found: &Value| found.pointer("/metadata/uid").and_then(Value::as_str) == object.uid.as_deref();
+    Ok(read(client, object).await?.filter(is_same))
 }
 
 /// Returns the whole spec of `object`, as the server has it; nothing, if the object is gone.
 ///
 /// # Errors
 /// When the server refuses or does not answer, or the spec can no longer be read.
-pub async fn read_spec(client: &Client, object: &AthenaSession) -> Result<Option<AthenaSessionSpec>, Error> {
+pub async fn read_spec(client: &Client, object: &AthenaSession) -> Result<Option<AthenaSessionSpec>> {
     #[derive(Deserialize)]
     struct Found {
         metadata: Identity,
         spec: AthenaSessionSpec,
     }
-    let Some(text) = read_text(client, &object.metadata).await? else { return Ok(None) };
-    let found: Found = serde_json::from_str(&text).map_err(|_| Error::Unreadable)?;
-    Ok(Some(found.spec).filter(|_| found.metadata.uid == object.metadata.uid))
-}
-
-/// Returns all finalizers of `object`, if the server has it in the version that was read before.
-async fn read_finalizers(client: &Client, object: &AthenaSession) -> Result<Option<Vec<String>>, Error> {
-    let Some(text) = read_text(client, &object.metadata).await? else { return Ok(None) };
-    let Reply { metadata } = serde_json::from_str(&text).map_err(|_| Error::Unreadable)?;
-    let same =
-        metadata.uid == object.metadata.uid && metadata.resource_version == object.metadata.resource_version;
-    Ok(Some(metadata.finalizers).filter(|_| same))
+    let is_same = |found: &Found| found.metadata.uid == object.metadata.uid;
+    Ok(read(client, &object.metadata).await?.filter(is_same).map(|found| found.spec))
 }
 
 /// Part of an object's metadata that is read from replies. The rest is not decoded: it costs time, and no decoder here may accept it.
@@ -222,43 +209,70 @@ struct Identity {
     finalizers: Vec<String>,
 }
 
-/// An object in a reply, read for its metadata only.
+/// An object in a reply.
 #[derive(Default, Deserialize)]
 struct Reply {
     metadata: Identity,
-}
-
-/// An object in the reply to a write of its status.
-#[derive(Deserialize)]
-struct Stored {
-    metadata: Identity,
+    /// Null in a reply with the metadata alone.
     #[serde(default)]
     status: Value,
 }
 
-/// Sends `request` and reads the metadata of the object in the reply.
-async fn send(client: &Client, mut request: http::Request<Vec<u8>>) -> kube::Result<Reply> {
-    request.headers_mut().insert(ACCEPT, HeaderValue::from_static(METADATA));
-    client.request(request).await
-}
+/// Request, unless it could not be built.
+type Built = Result<http::Request<Vec<u8>>, kube::core::request::Error>;
 
 /// Builds requests about AthenaSessions in the namespace of `object`.
 fn requests(object: &ObjectMeta) -> Request {
     Request::new(AthenaSession::url_path(&(), object.namespace.as_deref()))
 }
 
-/// Returns the text of `object` as the server has it; nothing, if there is none. Callers decode it without kube, which logs a text that it cannot
-/// decode.
-async fn read_text(client: &Client, object: &ObjectMeta) -> Result<Option<String>, Error> {
-    let request = async {
-        let request = requests(object).get(object.name.as_deref().unwrap_or_default(), &GetParams::default());
-        client.request_text(request.map_err(kube::Error::BuildRequest)?).await
-    };
-    match timed(request).await {
-        Some(Ok(text)) => Ok(Some(text)),
-        Some(Err(kube::Error::Api(status))) if status.is_not_found() => Ok(None),
-        Some(Err(error)) => Err(Error::Api(READ, Box::new(error))),
-        None => Err(Error::Timeout(READ)),
+fn name(object: &ObjectMeta) -> &str {
+    object.name.as_deref().unwrap_or_default()
+}
+
+fn parameters() -> PatchParams {
+    PatchParams { field_manager: Some(FIELD_MANAGER.into()), ..PatchParams::default() }
+}
+
+/// Has the reply to `request` show the object's metadata alone.
+fn for_metadata(request: Built) -> Built {
+    request.map(|mut request| {
+        request.headers_mut().insert(ACCEPT, HeaderValue::from_static(METADATA));
+        request
+    })
+}
+
+/// Sends `request`, and returns its decoded reply. Errors say that the operator cannot do `what`.
+fn send<T: DeserializeOwned>(
+    client: &Client,
+    what: &'static str,
+    request: Built,
+) -> impl Future<Output = Result<T>> {
+    answer(what, async { client.request(request.map_err(kube::Error::BuildRequest)?).await })
+}
+
+fn answer<T>(
+    what: &'static str,
+    request: impl Future<Output = kube::Result<T>>,
+) -> impl Future<Output = Result<T>> {
+    // Boxed: in its caller the request would make every reconcile as large as the largest request is.
+    let request = Box::pin(request);
+    async move {
+        match tokio::time::timeout(TIMEOUT, request).await {
+            Ok(reply) => reply.map_err(|error| Error::Api(what, Box::new(error))),
+            Err(_) => Err(Error::Timeout(what)),
+        }
+    }
+}
+
+/// Reads `object` as the server has it; nothing, if there is none. Decodes it without kube, which logs a text that it cannot decode.
+async fn read<T: DeserializeOwned>(client: &Client, object: &ObjectMeta) -> Result<Option<T>> {
+    let request = requests(object).get(name(object), &GetParams::default());
+    let text = async { client.request_text(request.map_err(kube::Error::BuildRequest)?).await };
+    match answer(READ, text).await {
+        Ok(text) => serde_json::from_str(&text).map(Some).map_err(|_| Error::Unreadable),
+        Err(error) if error.is_not_found() => Ok(None),
+        Err(error) => Err(error),
     }
 }
 
@@ -267,87 +281,43 @@ async fn read_text(client: &Client, object: &ObjectMeta) -> Result<Option<String
 ///
 /// # Errors
 /// When the outcome is not known or the server refuses it.
-pub async fn write_raw(
-    client: &Client,
-    object: &ObjectMeta,
-    patch: &Value,
-    status: bool,
-) -> Result<Written, Error> {
-    let name = object.name.as_deref().unwrap_or_default();
-    let request = async {
-        let (requests, patch) = (requests(object), Patch::Merge(patch));
-        let patch = if status {
-            requests.patch_subresource("status", name, &parameters(), &patch)
-        } else {
-            requests.patch(name, &parameters(), &patch)
-        };
-        send(client, patch.map_err(kube::Error::BuildRequest)?).await
-    };
-    let answer = timed(request).await;
-    // The write that ends an object returns its last version: there only the finalizers show the effect.
-    let is_undone = |Reply { metadata }: &Reply| {
-        if status {
-            metadata.resource_version == object.resource_version
-        } else {
-            metadata.finalizers.iter().any(|name| name == FINALIZER)
-        }
-    };
-    if matches!(&answer, Some(Ok(reply)) if is_undone(reply)) {
-        return Err(Error::Undone(UNREADABLE));
+pub async fn write_raw(client: &Client, object: &ObjectMeta, patch: &Value, status: bool) -> Result<Written> {
+    if !status {
+        return patch_finalizers(client, object, UNREADABLE, patch, false).await;
     }
-    confirmed(client, object, outcome(UNREADABLE, answer)).await
+    let patch = Patch::Merge(patch);
+    let request = requests(object).patch_subresource("status", name(object), &parameters(), &patch);
+    let is_undone = |reply: &Reply| reply.metadata.resource_version == object.resource_version;
+    written(client, object, UNREADABLE, send(client, UNREADABLE, for_metadata(request)), is_undone).await
 }
 
 /// Deletes `object` in the version that was read: one that has changed since, or was created again, stays.
 ///
 /// # Errors
 /// When the outcome is not known or the server refuses it.
-pub async fn delete(client: &Client, object: &AthenaSession) -> Result<Written, Error> {
+pub async fn delete(client: &Client, object: &AthenaSession) -> Result<Written> {
     let meta = &object.metadata;
     let preconditions =
         Preconditions { uid: meta.uid.clone(), resource_version: meta.resource_version.clone() };
     let parameters = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() };
-    let request = async {
-        let deletion =
-            requests(meta).delete(&object.name_any(), &parameters).map_err(kube::Error::BuildRequest)?;
-        // The object, or a Status without its metadata.
-        client.request::<IgnoredAny>(deletion).await.map(|_| Reply::default())
-    };
-    confirmed(client, meta, outcome(DELETE, timed(request).await)).await
+    let request = requests(meta).delete(&object.name_any(), &parameters);
+    // The object, or a Status without its metadata.
+    let reply = send(client, DELETE, request).map_ok(|IgnoredAny| Reply::default());
+    written(client, meta, DELETE, reply, |_| false).await
 }
 
 /// Looks for `object` at the server and not in the cache.
 ///
 /// # Errors
 /// When the server refuses or does not answer.
-pub async fn find(client: &Client, object: &ObjectMeta) -> Result<Found, Error> {
-    let request = async {
-        let get =
-            requests(object).get_metadata(object.name.as_deref().unwrap_or_default(), &GetParams::default());
-        send(client, get.map_err(kube::Error::BuildRequest)?).await
-    };
-    match timed(request).await {
-        Some(Ok(Reply { metadata })) if metadata.uid != object.uid => Ok(Found::Gone),
-        Some(Ok(Reply { metadata })) if metadata.resource_version == object.resource_version => {
-            Ok(Found::Same)
-        }
-        Some(Ok(_)) => Ok(Found::Changed),
-        Some(Err(kube::Error::Api(status))) if status.is_not_found() => Ok(Found::Gone),
-        Some(Err(error)) => Err(Error::Api(READ, Box::new(error))),
-        None => Err(Error::Timeout(READ)),
-    }
-}
-
-/// Asks the server again where the reply to a write says that `object` is gone: a proxy may say so too, and the watch brings no deletion of an object
-/// that is still there.
-async fn confirmed(
-    client: &Client,
-    object: &ObjectMeta,
-    written: Result<Written, Error>,
-) -> Result<Written, Error> {
-    match written? {
-        Written::Gone if find(client, object).await? != Found::Gone => Ok(Written::Conflict),
-        written => Ok(written),
+pub async fn find(client: &Client, object: &ObjectMeta) -> Result<Found> {
+    let request = requests(object).get_metadata(name(object), &GetParams::default());
+    match send(client, READ, request).await {
+        Ok(Reply { metadata, .. }) if metadata.uid != object.uid => Ok(Found::Gone),
+        Ok(Reply { metadata, .. }) if metadata.resource_version == object.resource_version => Ok(Found::Same),
+        Ok(_) => Ok(Found::Changed),
+        Err(error) if error.is_not_found() => Ok(Found::Gone),
+        Err(error) => Err(error),
     }
 }
 
@@ -358,32 +328,32 @@ fn record(status: &AthenaSessionStatus) -> impl PartialEq + '_ {
     (attempt, attempt_time, region, account_id, session_id, stop_cause, end_reason, restarts)
 }
 
-fn parameters() -> PatchParams {
-    PatchParams { field_manager: Some(FIELD_MANAGER.into()), ..PatchParams::default() }
-}
-
-fn timed<T>(request: impl Future<Output = kube::Result<T>>) -> impl Future<Output = Option<kube::Result<T>>> {
-    // Boxed: in its caller the request would make every reconcile as large as the largest request is.
-    let request = Box::pin(request);
-    async { tokio::time::timeout(TIMEOUT, request).await.ok() }
-}
-
-fn outcome(what: &'static str, reply: Option<kube::Result<Reply>>) -> Result<Written, Error> {
-    match reply {
-        Some(Ok(Reply { metadata })) => {
+/// Returns the outcome of a write of `object`, by the `reply` to it. `is_undone` says whether a reply shows that the server has not stored what
+/// was sent.
+async fn written(
+    client: &Client,
+    object: &ObjectMeta,
+    what: &'static str,
+    reply: impl Future<Output = Result<Reply>>,
+    is_undone: impl Fn(&Reply) -> bool,
+) -> Result<Written> {
+    match reply.await {
+        Ok(reply) if is_undone(&reply) => Err(Error::Undone(what)),
+        Ok(Reply { metadata, .. }) => {
             Ok(Written::Yes(metadata.resource_version.and_then(|version| version.parse().ok())))
         }
-        Some(Err(kube::Error::Api(status))) if status.is_conflict() => Ok(Written::Conflict),
-        Some(Err(kube::Error::Api(status))) if status.is_not_found() => Ok(Written::Gone),
-        Some(Err(error)) => Err(Error::Api(what, Box::new(error))),
-        None => Err(Error::Timeout(what)),
+        Err(error) if error.status().is_some_and(Status::is_conflict) => Ok(Written::Conflict),
+        // A proxy may say so too, and the watch brings no deletion of an object that is still there.
+        Err(error) if error.is_not_found() => match find(client, object).await? {
+            Found::Gone => Ok(Written::Gone),
+            Found::Same | Found::Changed => Ok(Written::Conflict),
+        },
+        Err(error) => Err(error),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use kube::core::Status;
-
     use super::*;
 
     #[test]

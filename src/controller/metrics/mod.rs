@@ -320,18 +320,10 @@ impl Metrics {
         named.work_groups.expire(now);
         named.words.expire(now);
         let (namespaces, work_groups) = (&named.namespaces, &named.work_groups);
-        for labels in named
-            .dpu
-            .extract_if(|[namespace, work_group]| !namespaces.has(namespace) || !work_groups.has(work_group))
-        {
-            self.dpu.remove(labels);
-        }
-        for labels in named
-            .retained
-            .extract_if(|[namespace, work_group]| !namespaces.has(namespace) || !work_groups.has(work_group))
-        {
-            self.retained.remove(labels);
-        }
+        let is_over =
+            |[namespace, work_group]: &[Label; 2]| !namespaces.has(namespace) || !work_groups.has(work_group);
+        named.dpu.extract_if(is_over).for_each(|labels| self.dpu.remove(labels));
+        named.retained.extract_if(is_over).for_each(|labels| self.retained.remove(labels));
         for label in named.started.extract_if(|work_group| !work_groups.has(work_group)) {
             self.start_duration.remove([label]);
         }
