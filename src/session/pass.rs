@@ -81,7 +81,7 @@ enum Stage {
     /// This request waits for its answer.
     Asked(Request),
     /// The step has its permit, if it calls Athena.
-    Act(Step),
+    Act,
     /// The step is to be carried out.
     CarryOut,
     /// The status is to report the outcome of the step.
@@ -108,8 +108,6 @@ pub struct Pass<'a> {
     queued: bool,
     /// True once the pass has requested Athena's time.
     asks_time: bool,
-    /// True once the pass has checked whether the object waits for Athena's time.
-    awaits_time: bool,
     /// True if the API server has the object as it was read.
     is_confirmed: bool,
     /// True if a write found another version of the object.
@@ -146,7 +144,6 @@ impl<'a> Pass<'a> {
             outcome: Outcome::Nothing,
             queued: false,
             asks_time: false,
-            awaits_time: false,
             is_confirmed: false,
             is_conflict: false,
             doubted: false,
@@ -239,94 +236,65 @@ impl<'a> Pass<'a> {
     pub fn next(&mut self, env: &Environment) -> ControlFlow<End, Request> {
         self.state.set_clock(env.clock_origin);
         loop {
-            match std::mem::replace(&mut self.stage, Stage::Decide) {
-                Stage::Begin => {
-                    if let Some(id) = leaked_session(self.object, &self.state).map(str::to_owned) {
-                        return self.ask(Request::EndLeaked { id, leak: Leak::AttemptOver });
-                    }
-                }
-                Stage::Decide => {
-                    if let Some(request) = self.decide(env) {
-                        return self.ask(request);
-                    }
-                }
-                Stage::Asked(request) => return self.ask(request),
-                Stage::Act(step) => self.settle_on(step),
-                Stage::CarryOut => {
-                    if let Some(request) = self.carry_out(env) {
-                        return self.ask(request);
-                    }
-                }
-                Stage::Report => {
-                    if let Some(request) = self.write_status(env) {
-                        return self.ask(request);
-                    }
-                }
-                Stage::End(end) => {
-                    self.stage = Stage::End(end.clone());
-                    return ControlFlow::Break(end);
-                }
-            }
+            self.stage = match &self.stage {
+                Stage::Begin => leaked_session(self.object, &self.state).map_or(Stage::Decide, |id| {
+                    Stage::Asked(Request::EndLeaked { id: id.to_owned(), leak: Leak::AttemptOver })
+                }),
+                Stage::Decide => self.decide(env),
+                Stage::Act => self.settle(env),
+                Stage::CarryOut if self.step == Step::Done => Stage::End(End::Done),
+                Stage::CarryOut => self.carry_out(env).map_or(Stage::Report, Stage::Asked),
+                Stage::Report => self.write_status(env),
+                Stage::Asked(request) => return ControlFlow::Continue(request.clone()),
+                Stage::End(end) => return ControlFlow::Break(end.clone()),
+            };
         }
     }
 
-    fn ask(&mut self, request: Request) -> ControlFlow<End, Request> {
-        self.stage = Stage::Asked(request.clone());
-        ControlFlow::Continue(request)
+    fn session_id(&self) -> Option<&'a str> {
+        self.object.status.as_ref()?.session_id.as_deref()
     }
 
-    /// Decides on a step. Returns the request that the step needs, or nothing where the step is to be acted on.
-    fn decide(&mut self, env: &Environment) -> Option<Request> {
+    /// Decides on a step, and requests what the step needs before it is acted on.
+    fn decide(&mut self, env: &Environment) -> Stage {
         if env.is_time_certain {
             self.state.time_told();
         }
-        let step = self.decisions.next_step(self.object, &self.state, &self.seen, env);
-        if step != Step::Search {
+        self.step = self.decisions.next_step(self.object, &self.state, &self.seen, env);
+        if self.step != Step::Search {
             self.state.marked = Vec::new();
         }
-        self.step = step.clone();
-        let id = self.object.status.as_ref().and_then(|status| status.session_id.clone());
-        match (step, id) {
+        Stage::Asked(match (&self.step, self.session_id()) {
             (Step::AskTime, _) => {
                 self.asks_time = true;
-                Some(Request::AskTime)
+                Request::AskTime
             }
             (Step::Look, Some(id)) => {
-                let full = is_full_look(self.object, &self.state, &id);
-                Some(Request::Look { id, full })
+                Request::Look { id: id.to_owned(), full: is_full_look(self.object, &self.state, id) }
             }
-            (Step::Search, _) => Some(Request::Search(search_time(self.object, &self.state, env))),
-            (Step::ReadWorkGroup, _) => Some(Request::ReadWorkGroup),
-            (step @ (Step::Record(_) | Step::Start(_) | Step::Terminate), _) => Some(Request::Turn(step)),
-            (step, _) => {
-                self.stage = Stage::Act(step);
-                None
-            }
-        }
+            (Step::Search, _) => Request::Search(search_time(self.object, &self.state, env)),
+            (Step::ReadWorkGroup, _) => Request::ReadWorkGroup,
+            (step @ (Step::Record(_) | Step::Start(_) | Step::Terminate), _) => Request::Turn(step.clone()),
+            _ => return Stage::Act,
+        })
     }
 
-    /// Settles on `step`, or on waiting where its write was refused and waits for the next try.
-    fn settle_on(&mut self, step: Step) {
-        self.state.write_wanted(&step);
-        self.step = if self.decisions.awaits_write(&self.state, &step, self.version, self.begun) {
-            Step::Wait
+    /// Settles on the step, or on waiting where its write was refused and waits for the next try.
+    fn settle(&mut self, env: &Environment) -> Stage {
+        self.state.write_wanted(&self.step);
+        if self.decisions.awaits_write(&self.state, &self.step, self.version, self.begun) {
+            self.step = Step::Wait;
+        }
+        if awaits_time(self.object, &self.state, env) {
+            Stage::Asked(Request::AwaitTime { ask: self.asks_time })
         } else {
-            step
-        };
-        self.stage = Stage::CarryOut;
+            Stage::CarryOut
+        }
     }
 
     /// Carries out the step. Returns the request that the step needs, or nothing where the status is to be written.
     fn carry_out(&mut self, env: &Environment) -> Option<Request> {
-        if !std::mem::replace(&mut self.awaits_time, true) && awaits_time(self.object, &self.state, env) {
-            return Some(Request::AwaitTime { ask: self.asks_time });
-        }
-        self.stage = Stage::Report;
         match &self.step {
-            Step::Done => {
-                self.stage = Stage::End(End::Done);
-                None
-            }
             Step::AddFinalizer => Some(Request::Write(Write::AddFinalizer)),
             Step::Release => Some(Request::Write(Write::RemoveFinalizer)),
             Step::Delete => Some(Request::Write(Write::Delete)),
@@ -339,7 +307,7 @@ impl<'a> Pass<'a> {
                 Some(Request::Start(*number))
             }
             Step::Terminate => {
-                let id = self.object.status.as_ref().and_then(|status| status.session_id.clone())?;
+                let id = self.session_id()?.to_owned();
                 let unrecorded_cause = ends_without_record(self.object, &mut self.state, env);
                 Some(Request::Terminate { id, unrecorded_cause })
             }
@@ -355,8 +323,8 @@ impl<'a> Pass<'a> {
         }
     }
 
-    /// Updates the status with the outcome of the step. Returns the write, or nothing where the status stays.
-    fn write_status(&mut self, env: &Environment) -> Option<Request> {
+    /// Updates the status with the outcome of the step: requests the write, or ends the pass where the status stays.
+    fn write_status(&mut self, env: &Environment) -> Stage {
         let Self { object, step, outcome, .. } = self;
         let status = self.decisions.status_after(object, &self.state, step, outcome, env);
         let before = object.status.as_ref();
@@ -371,24 +339,16 @@ impl<'a> Pass<'a> {
             }
             self.state.missing_answer_told(env);
             self.report.event = event;
-            self.rest();
-            return None;
-        }
-        if may_wait(before, &status, &self.state, env) {
+        } else if may_wait(before, &status, &self.state, env) {
             if let Step::Mirror(session) = step {
                 self.state.hold_work(session.clone());
             }
-            self.rest();
-            return None;
+        } else {
+            self.report.event = event;
+            let records = if let Step::Record(number) = step { Some(*number) } else { None };
+            return Stage::Asked(Request::Write(Write::Status { status: Box::new(status), records }));
         }
-        self.report.event = event;
-        let records = if let Step::Record(number) = step { Some(*number) } else { None };
-        Some(Request::Write(Write::Status { status: Box::new(status), records }))
-    }
-
-    /// Ends the pass without a write, until the object is due again.
-    fn rest(&mut self) {
-        self.stage = Stage::End(if self.is_after_refusal { End::Refused(None) } else { End::Rest });
+        Stage::End(if self.is_after_refusal { End::Refused(None) } else { End::Rest })
     }
 
     /// Returns the time at which the object is due again without a change or a trigger, if it is: see [`due_time`].
@@ -410,17 +370,21 @@ impl<'a> Pass<'a> {
             panic!("an answer without a request: {answer:?}")
         };
         let now = env.now;
-        match (request, self.decisions.take_in(answer)) {
+        self.stage = match (request, self.decisions.take_in(answer)) {
             (Request::EndLeaked { .. }, Answer::Done) => {
                 if !self.is_after_refusal {
                     self.state.session_recorded();
                 }
-                self.stage = self.after_leak.take().map_or(Stage::Decide, Stage::End);
+                self.after_leak.take().map_or(Stage::Decide, Stage::End)
             }
-            (Request::AskTime, Answer::Done) => self.state.time_told(),
+            (Request::AskTime, Answer::Done) => {
+                self.state.time_told();
+                Stage::Decide
+            }
             (Request::AskTime, Answer::Refused(refusal)) => {
                 self.state.time_refused(&refusal, now);
-                self.stage = Stage::Act(Step::Hold(refusal));
+                self.step = Step::Hold(refusal);
+                Stage::Act
             }
             (Request::Look { full, id }, Answer::Look(look, asked)) => {
                 self.seen.look_time = Some(asked);
@@ -430,69 +394,66 @@ impl<'a> Pass<'a> {
                     let uid = self.object.uid().unwrap_or_default();
                     self.seen.look = Some(self.state.looked(look, &uid, &id, now, &env.limits, env.jitter));
                 }
+                Stage::Decide
             }
             (Request::Search(_), Answer::Listed(sessions, begun)) => {
-                self.searched(match_marked_sessions(sessions, self.object, &self.state, begun), env);
+                self.searched(match_marked_sessions(sessions, self.object, &self.state, begun), env)
             }
             (Request::Search(_), Answer::Refused(refusal)) => self.searched(Search::Failed(refusal), env),
             (Request::ReadWorkGroup, Answer::WorkGroup(read)) => {
                 self.state.work_group_read(read.as_ref().copied(), now, env.jitter);
                 self.seen.work_group = Some(read);
+                Stage::Decide
             }
-            (Request::Turn(step), Answer::Done) => self.stage = Stage::Act(step),
-            (
-                Request::AskTime
-                | Request::Look { .. }
-                | Request::Search(_)
-                | Request::ReadWorkGroup
-                | Request::Turn(_),
-                Answer::Wait,
-            ) => {
+            (Request::Turn(_), Answer::Done) => Stage::Act,
+            (request, Answer::Wait) if request.is_question() => {
                 self.queued = true;
-                self.stage = Stage::Act(Step::Wait);
+                self.step = Step::Wait;
+                Stage::Act
             }
-            (Request::AwaitTime { .. }, Answer::Done) => self.stage = Stage::CarryOut,
+            (Request::AwaitTime { .. }, Answer::Done) => Stage::CarryOut,
             (Request::ReadAgain, Answer::Found(Found::Same)) if !self.is_conflict => {
                 self.is_confirmed = true;
-                self.stage = Stage::CarryOut;
+                Stage::CarryOut
             }
             (Request::ReadAgain, Answer::Found(Found::Gone)) if self.is_conflict => self.leak(End::Outdated),
-            (Request::ReadAgain, Answer::Found(_)) => self.stage = Stage::End(End::Outdated),
+            (Request::ReadAgain, Answer::Found(_)) => Stage::End(End::Outdated),
             (Request::Start(number), Answer::Started(id, state)) => {
                 self.state.started(number, &id, state.clone(), now, &env.limits);
                 self.outcome = Outcome::Started { id, state };
-                self.stage = Stage::Report;
+                Stage::Report
             }
             (Request::Start(_), Answer::Refused(refusal)) => {
                 self.state.start_refused(refusal.clone(), self.doubted, now, env.jitter);
                 self.outcome = Outcome::Refused(refusal);
-                self.stage = Stage::Report;
+                Stage::Report
             }
             (Request::Start(_), Answer::Outdated) => {
                 self.state.not_started(self.doubted);
-                self.stage = Stage::End(End::Outdated);
+                Stage::End(End::Outdated)
             }
             (Request::Terminate { .. }, Answer::Done) => {
                 self.state.terminated(now, &env.limits, env.jitter);
-                self.stage = Stage::Report;
+                Stage::Report
             }
             (Request::Terminate { .. }, Answer::Refused(refusal)) => {
                 self.state.terminate_refused(refusal.clone(), now, env.jitter);
                 self.outcome = Outcome::Refused(refusal);
-                self.stage = Stage::Report;
+                Stage::Report
             }
             (Request::Write(write), Answer::Written(written)) => self.written(write, written, env),
             (request, answer) => panic!("no answer to {request:?}: {answer:?}"),
-        }
+        };
     }
 
-    fn searched(&mut self, search: Search, env: &Environment) {
+    fn searched(&mut self, search: Search, env: &Environment) -> Stage {
         self.state.searched(&search, env.now, &env.limits, env.jitter);
         self.seen.search = Some(search);
+        Stage::Decide
     }
 
-    fn written(&mut self, write: Write, written: Written, env: &Environment) {
-        let (is_status, name) = (matches!(write, Write::Status { .. }), Some(write.name()));
+    fn written(&mut self, write: Write, written: Written, env: &Environment) -> Stage {
+        let (is_status, name) = (matches!(write, Write::Status { .. }), write.name());
         if !matches!(written, Written::Yes(_)) {
             self.report.event = None;
         }
@@ -507,21 +468,23 @@ impl<'a> Pass<'a> {
                     Write::Status { status, records } => self.status_written(status, records, version, env),
                 }
                 if self.is_after_refusal {
-                    self.stage = Stage::End(End::Refused(version));
-                } else {
-                    self.state.write_accepted(name.filter(|_| !is_status));
-                    self.stage = Stage::End(End::Written(version));
+                    return Stage::End(End::Refused(version));
                 }
+                self.state.write_accepted(Some(name));
+                Stage::End(End::Written(version))
             }
             Written::Conflict => {
                 self.is_not_written(is_status);
                 self.is_conflict = true;
                 // The object may be gone, and then nothing would record the session.
-                let asks = is_status && self.state.unrecorded.is_some();
-                self.stage = if asks { Stage::Asked(Request::ReadAgain) } else { Stage::End(End::Outdated) };
+                if is_status && self.state.unrecorded.is_some() {
+                    Stage::Asked(Request::ReadAgain)
+                } else {
+                    Stage::End(End::Outdated)
+                }
             }
             Written::Gone if is_status => self.leak(End::Gone),
-            Written::Gone => self.stage = Stage::End(End::Gone),
+            Written::Gone => Stage::End(End::Gone),
         }
     }
 
@@ -545,14 +508,10 @@ impl<'a> Pass<'a> {
     }
 
     /// Ends the pass for an object that is gone; if a session was started and could not be recorded, ends that first.
-    fn leak(&mut self, end: End) {
-        self.stage = match self.state.unrecorded.as_deref() {
-            Some((_, session)) => {
-                self.after_leak = Some(end);
-                Stage::Asked(Request::EndLeaked { id: session.id.clone(), leak: Leak::ObjectGone })
-            }
-            None => Stage::End(end),
-        };
+    fn leak(&mut self, end: End) -> Stage {
+        let Some((_, session)) = self.state.unrecorded.as_deref() else { return Stage::End(end) };
+        self.after_leak = Some(end);
+        Stage::Asked(Request::EndLeaked { id: session.id.clone(), leak: Leak::ObjectGone })
     }
 
     fn status_written(
