@@ -52,8 +52,8 @@ impl Operator {
         let is_news = if let Ok(object) = &received.0 {
             self.tell_refused_write(object, version, (what, &said), memory).await
         } else {
-            let now = self.time(&mut memory.known);
-            memory.known.write_refused(what, &said, version, now, fastrand::f64())
+            self.time(&mut memory.known);
+            memory.known.write_refused(what, &said, version, &self.env())
         };
         if is_news {
             warn!(reason = refused_write::REASON, "cannot {what}: {said}");

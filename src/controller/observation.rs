@@ -18,6 +18,7 @@ use crate::runtime::clock::BootTime;
 use crate::runtime::key::Key;
 use crate::runtime::workqueue;
 use crate::session::attempt::Attempt;
+use crate::session::environment::Environment;
 use crate::session::lifecycle::{is_stopping, wants_stopped};
 use crate::session::local_state::LocalState;
 use crate::session::ownership::{attempt, in_other_account_or_region};
@@ -213,8 +214,8 @@ impl Operator {
             }
             Some(Sighting::Shown(session, asked)) => {
                 let session = self.redact_session(object, *session).await;
-                seen.look =
-                    known.sighted(session, &object.uid().unwrap_or_default(), id, asked, &self.limits);
+                let at = Environment { now: asked, jitter: 0.5, ..self.env() };
+                seen.look = known.sighted(session, &object.uid().unwrap_or_default(), id, &at);
                 seen.look_time = seen.look.is_some().then_some(asked);
             }
             None => {}
@@ -396,12 +397,11 @@ fn newest_state<'a>(object: &'a AthenaSession, id: &str, known: &'a LocalState) 
 /// Returns the session `id` of `object` as it was last seen.
 fn recorded_session(object: &AthenaSession, id: &str, known: &LocalState) -> Session {
     let state = newest_state(object, id, known).cloned().unwrap_or_default();
-    Session { id: id.to_owned(), state, last_modified_time: known.last_modified_time(), ..Session::default() }
+    Session { id: id.to_owned(), state, last_modified_time: known.last_modified_time, ..Session::default() }
 }
 
 #[cfg(test)]
 mod tests {
-    use k8s_openapi::jiff::Timestamp;
     use serde_json::json;
 
     use super::*;
@@ -416,15 +416,16 @@ mod tests {
         };
         let object = session(json!({ "name": "n" }));
         let deleting = session(json!({ "name": "n", "deletionTimestamp": "2026-01-01T00:00:00Z" }));
+        let at = crate::session::status::tests::at(0);
         let refused = |class| {
             let mut known = LocalState::default();
             let refusal = Refusal { class, reason: "No", message: String::new(), request_id: None };
-            known.start_refused(refusal, false, Timestamp::UNIX_EPOCH, 0.0);
+            known.start_refused(refusal, false, &at);
             known
         };
         let fresh = LocalState::default();
         let mut terminated = LocalState::default();
-        terminated.terminated(Timestamp::UNIX_EPOCH, &crate::session::environment::Limits::default(), 0.0);
+        terminated.terminated(&at);
         for (object, known, step, expected) in [
             (&object, &fresh, Step::Record(0), Some(Priority::Start)),
             (&object, &fresh, Step::Start(0), Some(Priority::Start)),

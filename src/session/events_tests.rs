@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 use super::*;
 use crate::api::{EndReason, StopCause};
 use crate::athena::CATALOGUE;
-use crate::session::environment::Limits;
 use crate::session::reply::ErrorClass;
+use crate::session::status::tests::at;
 use crate::session::status::{Situation, seconds};
 
 fn object(metadata: Value, status: Value) -> AthenaSession {
@@ -166,7 +166,7 @@ fn a_start_is_told_when_its_session_is_recorded_late_and_what_is_found_is_no_sta
             .map(|event| event.note.into_string())
     };
     let mut own = LocalState::default();
-    own.started(0, "s", "CREATING", Timestamp::UNIX_EPOCH, &Limits::default());
+    own.started(0, "s", "CREATING", &at(0));
     assert_eq!(told(&own).as_deref(), Some("session s was started"));
     own.session_recorded();
     assert_eq!([told(&own), told(&LocalState::default())], [None, None]);
@@ -182,10 +182,10 @@ fn the_event_of_a_refusal_that_goes_on_standing_names_its_request() {
         (event.reason.into_owned(), event.note.into_string())
     };
     let start = |known: &mut LocalState| {
-        known.start_refused(refusal(ErrorClass::MayHeal, "AccessDenied"), false, Timestamp::UNIX_EPOCH, 0.0);
+        known.start_refused(refusal(ErrorClass::MayHeal, "AccessDenied"), false, &at(0));
     };
     let end = |known: &mut LocalState| {
-        known.terminate_refused(refusal(ErrorClass::MayHeal, "AccessDenied"), Timestamp::UNIX_EPOCH, 0.0);
+        known.terminate_refused(refusal(ErrorClass::MayHeal, "AccessDenied"), &at(0));
     };
     let message = || "StartSession is refused: no".to_owned();
     let stalled =

@@ -74,15 +74,13 @@ pub fn match_marked_sessions(
         (Some((attempt, session)), _) => Search::Found { attempt, session },
         (None, None) => Search::Absent { begun },
         (None, Some((attempt, session))) if is_to_end => Search::Found { attempt, session },
-        (None, Some((_, stranger))) => Search::Failed(Refusal {
-            class: ErrorClass::MayHeal,
-            reason: "MarkerMismatch",
-            message: format!(
+        (None, Some((_, stranger))) => {
+            let message = format!(
                 "session {} carries the marker of this object, with another role or engine configuration",
                 stranger.id
-            ),
-            request_id: None,
-        }),
+            );
+            Search::Failed(Refusal::new(ErrorClass::MayHeal, "MarkerMismatch", message))
+        }
     }
 }
 

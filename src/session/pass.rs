@@ -178,7 +178,7 @@ impl<'a> Pass<'a> {
         env: &Environment,
     ) -> (Self, bool) {
         state.set_clock(env.clock_origin);
-        let is_news = state.write_refused(what, said, version, env.now, env.jitter);
+        let is_news = state.write_refused(what, said, version, env);
         let mut pass = Self::new(decisions, object, version, state, Seen::default(), env);
         pass.is_after_refusal = true;
         pass.stage = if what != refused_write::STATUS {
@@ -335,13 +335,13 @@ impl<'a> Pass<'a> {
         if before == Some(&status) {
             self.state.status_accepted(None);
             if matches!(step, Step::Mirror(_)) {
-                self.state.work_is_as_written();
+                self.state.hold_work(None);
             }
             self.state.missing_answer_told(env);
             self.report.event = event;
         } else if may_wait(before, &status, &self.state, env) {
             if let Step::Mirror(session) = step {
-                self.state.hold_work(session.clone());
+                self.state.hold_work(Some(session.clone()));
             }
         } else {
             self.report.event = event;
@@ -369,7 +369,6 @@ impl<'a> Pass<'a> {
         let Stage::Asked(request) = std::mem::replace(&mut self.stage, Stage::Decide) else {
             panic!("an answer without a request: {answer:?}")
         };
-        let now = env.now;
         self.stage = match (request, self.decisions.take_in(answer)) {
             (Request::EndLeaked { .. }, Answer::Done) => {
                 if !self.is_after_refusal {
@@ -382,7 +381,7 @@ impl<'a> Pass<'a> {
                 Stage::Decide
             }
             (Request::AskTime, Answer::Refused(refusal)) => {
-                self.state.time_refused(&refusal, now);
+                self.state.time_refused(&refusal, env);
                 self.step = Step::Hold(refusal);
                 Stage::Act
             }
@@ -392,7 +391,7 @@ impl<'a> Pass<'a> {
                 self.state.has_ended = matches!(&look, Look::Seen(session) if session.ended() && !full);
                 if !self.state.has_ended {
                     let uid = self.object.uid().unwrap_or_default();
-                    self.seen.look = Some(self.state.looked(look, &uid, &id, now, &env.limits, env.jitter));
+                    self.seen.look = Some(self.state.looked(look, &uid, &id, env));
                 }
                 Stage::Decide
             }
@@ -401,7 +400,7 @@ impl<'a> Pass<'a> {
             }
             (Request::Search(_), Answer::Refused(refusal)) => self.searched(Search::Failed(refusal), env),
             (Request::ReadWorkGroup, Answer::WorkGroup(read)) => {
-                self.state.work_group_read(read.as_ref().copied(), now, env.jitter);
+                self.state.work_group_read(read.as_ref().copied(), env);
                 self.seen.work_group = Some(read);
                 Stage::Decide
             }
@@ -419,12 +418,12 @@ impl<'a> Pass<'a> {
             (Request::ReadAgain, Answer::Found(Found::Gone)) if self.is_conflict => self.leak(End::Outdated),
             (Request::ReadAgain, Answer::Found(_)) => Stage::End(End::Outdated),
             (Request::Start(number), Answer::Started(id, state)) => {
-                self.state.started(number, &id, state.clone(), now, &env.limits);
+                self.state.started(number, &id, state.clone(), env);
                 self.outcome = Outcome::Started { id, state };
                 Stage::Report
             }
             (Request::Start(_), Answer::Refused(refusal)) => {
-                self.state.start_refused(refusal.clone(), self.doubted, now, env.jitter);
+                self.state.start_refused(refusal.clone(), self.doubted, env);
                 self.outcome = Outcome::Refused(refusal);
                 Stage::Report
             }
@@ -433,11 +432,11 @@ impl<'a> Pass<'a> {
                 Stage::End(End::Outdated)
             }
             (Request::Terminate { .. }, Answer::Done) => {
-                self.state.terminated(now, &env.limits, env.jitter);
+                self.state.terminated(env);
                 Stage::Report
             }
             (Request::Terminate { .. }, Answer::Refused(refusal)) => {
-                self.state.terminate_refused(refusal.clone(), now, env.jitter);
+                self.state.terminate_refused(refusal.clone(), env);
                 self.outcome = Outcome::Refused(refusal);
                 Stage::Report
             }
@@ -447,7 +446,7 @@ impl<'a> Pass<'a> {
     }
 
     fn searched(&mut self, search: Search, env: &Environment) -> Stage {
-        self.state.searched(&search, env.now, &env.limits, env.jitter);
+        self.state.searched(&search, env);
         self.seen.search = Some(search);
         Stage::Decide
     }
@@ -527,7 +526,7 @@ impl<'a> Pass<'a> {
             self.state.recorded(number, time.0, is_withdrawn);
         }
         self.state.session_recorded();
-        self.state.status_written(env.now, &env.limits);
+        self.state.status_written(env);
         self.state.missing_answer_told(env);
         self.report.status = Some(status);
     }

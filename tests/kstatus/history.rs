@@ -265,7 +265,7 @@ impl World {
         let mut faults = rules::broken(before, status, at.now);
         let mut state = pass.state().clone();
         if is_written {
-            state.status_written(at.now, &at.limits);
+            state.status_written(&at);
         }
         for (again, outcome) in [(pass.step(), pass.outcome()), (&Step::Wait, &Outcome::Nothing)] {
             let told = status_after(&after, &state, again, outcome, &at);

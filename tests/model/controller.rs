@@ -446,7 +446,7 @@ impl Surroundings {
     fn break_state(&self, pass: &mut Pass<'_>, request: &Request) {
         if let (Mutant::TrustStatus, Request::Look { id, .. }) = (self.mutant, request) {
             let env = self.env();
-            pass.state_mut().started(0, id, "IDLE", env.now, &env.limits);
+            pass.state_mut().started(0, id, "IDLE", &env);
             pass.state_mut().session_recorded();
         }
     }
@@ -593,7 +593,7 @@ fn check_cause(world: &mut World, known: &LocalState) {
     let caused = object.get().status.as_ref().is_some_and(|status| {
         status.stop_cause.is_some() || status.end_reason.is_some() || status.attempt.is_none()
     });
-    if !object.is_deleting() && !caused && known.unrecorded_cause().is_none() && world.budget_is_sound() {
+    if !object.is_deleting() && !caused && known.unrecorded_cause.is_none() && world.budget_is_sound() {
         world.violate("rule 2: a session was ended before the cause was recorded");
     }
 }

@@ -188,7 +188,7 @@ fn situation_at_athena(object: &AthenaSession, known: &LocalState, at: &Environm
             }
         }
         Attempt::Unknown(made)
-            if known.absence().is_some() && is_account_unknown(made, known, &at.identity) =>
+            if known.absence.is_some() && is_account_unknown(made, known, &at.identity) =>
         {
             Situation::IdentityChanged {
                 message: format!(
@@ -296,7 +296,7 @@ fn waiting_for_start(status: &AthenaSessionStatus, known: &LocalState, at: &Envi
         },
         // Its session may be found yet.
         ErrorClass::TokenConflict => {
-            Situation::Refused { reason, message, stalled: known.absence().is_some() || was_stalled }
+            Situation::Refused { reason, message, stalled: known.absence.is_some() || was_stalled }
         }
         ErrorClass::Rejected => Situation::Refused { reason, message, stalled: true },
     }
@@ -371,7 +371,7 @@ fn awaited(object: &AthenaSession, attempt: &Attempt<'_>, known: &LocalState, at
         (Attempt::Live(_, id), None) if let Some(refused) = &known.look_refused => {
             format!("session {id} to end; {}", refused.message())
         }
-        (Attempt::Live(_, id), None) if known.terminated_without_effect() => {
+        (Attempt::Live(_, id), None) if known.terminations() > 1 => {
             format!("session {id} to end; TerminateSession has had no effect so far")
         }
         (Attempt::Live(_, id), None) => format!("session {id} to end"),

@@ -261,13 +261,13 @@ impl Play<'_, '_> {
     fn sighted(&mut self, answered: bool) -> Result<Seen> {
         let mut seen = Seen::default();
         let id = self.object.status.as_ref().and_then(|status| status.session_id.clone());
-        let (now, limits) = (self.at.now, self.at.limits);
+        let at = Environment { jitter: 0.5, ..self.at.clone() };
         if let Some(id) = id.as_deref().filter(|_| answered)
             && !self.u.ratio(7, 8)?
         {
-            let session = session(self.u, &self.object.spec, now)?.redacted(&self.object.spec);
-            seen.look = self.known.sighted(session, UID, id, now, &limits);
-            seen.look_time = seen.look.is_some().then_some(now);
+            let session = session(self.u, &self.object.spec, at.now)?.redacted(&self.object.spec);
+            seen.look = self.known.sighted(session, UID, id, &at);
+            seen.look_time = seen.look.is_some().then_some(at.now);
         }
         Ok(seen)
     }
