@@ -231,10 +231,10 @@ impl Operator {
         full: bool,
         call: &mut NextCall,
     ) -> Option<Answer> {
-        let object = pass.object();
-        if !self.is_permitted(object, pass.state(), &Step::Look, call) {
-            if !is_stopping(object, pass.state(), &self.env()) {
-                self.poll_instead(object, pass.state());
+        let object = pass.object;
+        if !self.is_permitted(object, &pass.state, &Step::Look, call) {
+            if !is_stopping(object, &pass.state, &self.env()) {
+                self.poll_instead(object, &pass.state);
             }
             return None;
         }

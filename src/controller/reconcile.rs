@@ -105,10 +105,10 @@ impl Operator {
         let mut pass =
             Pass::new(self.decisions, object, version, std::mem::take(&mut memory.known), seen, &env);
         let end = self.perform_all(&mut pass, memory).await;
-        let step = pass.step().clone();
+        let step = pass.step.clone();
         // A session that waits for a look is not left to the sweeps again, which have missed it.
-        if matches!(end, Ok(End::Rest | End::Written(_))) && !pass.is_queued() {
-            self.look_out(object, pass.state_mut(), &step);
+        if matches!(end, Ok(End::Rest | End::Written(_))) && !pass.queued {
+            self.look_out(object, &mut pass.state, &step);
         }
         let due = pass.due_time(&self.env());
         let (state, report) = pass.finish();
@@ -162,24 +162,24 @@ impl Operator {
         pass: &mut Pass<'_>,
         memory: &mut ObjectState,
     ) -> Result<End, Error> {
-        let key = Key::of(pass.object());
+        let key = Key::of(pass.object);
         let mut call = NextCall::default();
         loop {
             let next = pass.next(&self.env());
-            debug!(step = ?pass.step(), queued = pass.is_queued(), "decided");
+            debug!(step = ?pass.step, queued = pass.queued, "decided");
             let is_decided = match &next {
                 ControlFlow::Continue(request) => !request.is_question(),
                 ControlFlow::Break(_) => true,
             };
             // The turn to record an attempt is kept for its start.
-            if is_decided && !pass.is_queued() && !matches!(pass.step(), Step::Record(_)) {
+            if is_decided && !pass.queued && !matches!(pass.step, Step::Record(_)) {
                 self.limiter().cancel(&key);
             }
             let request = match next {
                 ControlFlow::Continue(request) => request,
                 ControlFlow::Break(end) => return Ok(end),
             };
-            if !pass.is_queued() && !matches!(request, Request::Search(_) | Request::EndLeaked { .. }) {
+            if !pass.queued && !matches!(request, Request::Search(_) | Request::EndLeaked { .. }) {
                 self.searches.cancel(&key);
             }
             match self.perform(pass, request, memory, &mut call).await {
@@ -199,7 +199,7 @@ impl Operator {
         memory: &mut ObjectState,
         call: &mut NextCall,
     ) -> Result<Answer, Error> {
-        let object = pass.object();
+        let object = pass.object;
         let answer = match request {
             Request::EndLeaked { id, leak } => {
                 log_leak(&id, leak);
@@ -211,12 +211,12 @@ impl Operator {
                 None => None,
             },
             Request::Look { id, full } => self.look(pass, &id, full, call).await,
-            Request::Search(from) => Box::pin(self.search(object, pass.state_mut(), from, call)).await,
+            Request::Search(from) => Box::pin(self.search(object, &mut pass.state, from, call)).await,
             Request::ReadWorkGroup => {
-                self.read_work_group(object, pass.state(), call).await.map(Answer::WorkGroup)
+                self.read_work_group(object, &pass.state, call).await.map(Answer::WorkGroup)
             }
             Request::Turn(step) => {
-                self.is_permitted(object, pass.state(), &step, call).then_some(Answer::Done)
+                self.is_permitted(object, &pass.state, &step, call).then_some(Answer::Done)
             }
             Request::AwaitTime { ask } => {
                 self.await_time(&Key::of(object), ask.then_some(object.spec.work_group.as_str()));
@@ -287,7 +287,7 @@ impl Operator {
         write: &Write,
         memory: &mut ObjectState,
     ) -> Result<Written, Error> {
-        let object = pass.object();
+        let object = pass.object;
         match write {
             Write::AddFinalizer => {
                 self.counted("finalizer", writes::write_finalizer(&self.client, object, true).await)
@@ -298,7 +298,7 @@ impl Operator {
                 self.counted("object", writes::delete(&self.client, object).await)
             }
             Write::Status { status, .. } => {
-                if let Step::Hold(refusal) | Step::Reject(_, refusal) = pass.step() {
+                if let Step::Hold(refusal) | Step::Reject(_, refusal) = &pass.step {
                     log_refusal(Call::WorkGroup, refusal);
                 }
                 let written =
@@ -365,7 +365,7 @@ impl Operator {
         pass: &Pass<'_>,
         memory: &mut ObjectState,
     ) -> Result<Written, Error> {
-        let retained = Retained::of(object, pass.state());
+        let retained = Retained::of(object, &pass.state);
         if let Some(retained) = &retained {
             self.announce(&object.metadata, retained, &mut memory.retention_told).await;
         }
@@ -379,8 +379,8 @@ impl Operator {
                 info!(reason = &*event.reason, "{}", event.note);
                 self.publisher.publish(&object.metadata, event);
             }
-            self.count(object, &changes_of_release(object, pass.state(), pass.seen().look.as_ref()));
-            memory.released = pass.state().unrecorded.is_none();
+            self.count(object, &changes_of_release(object, &pass.state, pass.seen.look.as_ref()));
+            memory.released = pass.state.unrecorded.is_none();
         }
         Ok(written)
     }

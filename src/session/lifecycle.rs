@@ -11,7 +11,7 @@ use crate::session::attempt::{Attempt, Recorded};
 use crate::session::environment::{Environment, Limits};
 use crate::session::local_state::LocalState;
 use crate::session::ownership::{attempt, in_other_account_or_region, is_account_unknown, is_own_account};
-use crate::session::reply::{ErrorClass, Look, Search, Session};
+use crate::session::reply::{ErrorClass, Look, Search};
 use crate::session::step::{Seen, Step};
 
 /// Returns the next step for `object`: the table of the operator, a part of it for each kind of attempt. In each part the first row that fits counts.
@@ -74,16 +74,13 @@ fn step_after_end(object: &AthenaSession, known: &LocalState, seen: &Seen, at: &
 fn step_without_attempt(object: &AthenaSession, known: &LocalState, seen: &Seen, at: &Environment) -> Step {
     let deleting = object.is_deleting();
     let idle = if object.spec.suspend { Step::Rest } else { record(0, known, seen, at) };
+    let is_absent = deletion_list_time(object, at).is_some_and(|since| known.is_absent_since(since));
     match &seen.search {
         _ if known.finalizer_added && deleting => Step::Release,
         _ if known.finalizer_added => idle,
         Some(Search::Found { attempt, session }) => Step::Adopt(*attempt, session.clone()),
         _ if known.absence.is_some() && !deleting => idle,
-        _ if at.is_time_certain
-            && deletion_list_time(object, at).is_some_and(|since| known.is_absent_since(since)) =>
-        {
-            Step::Release
-        }
+        _ if at.is_time_certain && is_absent => Step::Release,
         Some(Search::Failed(_)) => Step::Wait,
         _ => once(known.is_due(at.now), Step::Search),
     }
@@ -98,6 +95,14 @@ fn step_of_unknown(
 ) -> Step {
     let deleting = object.is_deleting();
     let nothing_started = known.nothing_started(&made);
+    let account_unknown = is_account_unknown(&made, known, &at.identity);
+    // A list was read that must show the session of the attempt, and does not.
+    let must_show = list_time(&made, &at.limits);
+    let is_listed = known.is_absent_since(must_show);
+    // One such list is enough to end the object or to suspend it. A step that leads to a new start needs two, since the start cannot be taken back
+    // if the only list was wrong.
+    let is_repeated = known.absence.as_ref().is_some_and(|absence| absence.before >= Some(must_show));
+    let is_lost = if deleting || object.spec.suspend { is_listed } else { is_repeated };
     let young = at.now < after(made.time, at.limits.uncertainty);
     let due = known.is_due(at.now);
     match &seen.search {
@@ -107,14 +112,8 @@ fn step_of_unknown(
             Step::Conclude(end_of(&cause))
         }
         // A list may show the session, and with it that this is its account. Without the session, nothing is proved.
-        Some(Search::Found { attempt, session }) if is_account_unknown(&made, known, &at.identity) => {
-            Step::Adopt(*attempt, session.clone())
-        }
-        None if is_account_unknown(&made, known, &at.identity)
-            && !known.is_absent_since(list_time(&made, &at.limits)) =>
-        {
-            once(due, Step::Search)
-        }
+        Some(Search::Found { attempt, session }) if account_unknown => Step::Adopt(*attempt, session.clone()),
+        None if account_unknown && !is_listed => once(due, Step::Search),
         // Until it is known that this is the attempt's own account, a call could start a second session and no list proves anything.
         _ if !is_own_account(&made, None, known, &at.identity) => Step::Wait,
         // Only the age of the attempt decides if its token may still be replayed.
@@ -122,7 +121,7 @@ fn step_of_unknown(
         _ if !known.has_conflict() && young => once(due, Step::Start(made.number)),
         _ if !known.has_conflict() && nothing_started => record(made.number, known, seen, at),
         Some(Search::Found { attempt, session }) => Step::Adopt(*attempt, session.clone()),
-        _ if is_lost(object, &made, known, at) => Step::Conclude(known.lost_reason()),
+        _ if is_lost => Step::Conclude(known.lost_reason()),
         Some(Search::Failed(_)) => Step::Wait,
         _ => once(due, Step::Search),
     }
@@ -217,9 +216,6 @@ fn stop_asked(object: &AthenaSession, seen: &Seen, at: &Environment) -> Option<S
     if object.is_deleting() {
         return None;
     }
-    let started = |session: &Session| {
-        session.start_time.or(object.status.as_ref()?.attempt_time.as_ref().map(|time| time.0))
-    };
     let status = object.status.as_ref();
     let was_ready = status.is_some_and(|status| status.ready_time.is_some());
     // A late reply may show a state that the session has left.
@@ -235,7 +231,8 @@ fn stop_asked(object: &AthenaSession, seen: &Seen, at: &Environment) -> Option<S
         Some(session)
             if !was_ready && !session.state.takes_work() && session.state != SessionState::Terminating =>
         {
-            let deadline = after(started(session)?, object.spec.startup_deadline());
+            let started = session.start_time.or(status?.attempt_time.as_ref().map(|time| time.0))?;
+            let deadline = after(started, object.spec.startup_deadline());
             (at.is_time_certain && seen.look_time? >= deadline).then_some(StopCause::StartupDeadline)
         }
         _ => None,
@@ -267,17 +264,6 @@ pub fn unrecorded_cause(object: &AthenaSession, known: &LocalState, at: &Environ
     known.unrecorded_cause.as_deref().cloned().or_else(asked)
 }
 
-/// Records that TerminateSession is about to be called. Returns the cause, if the status does not name it; it is remembered until the status does.
-pub fn ends_without_record(
-    object: &AthenaSession,
-    known: &mut LocalState,
-    at: &Environment,
-) -> Option<StopCause> {
-    let cause = unrecorded_cause(object, known, at).filter(|_| !wants_stopped(object))?;
-    known.unrecorded_cause = Some(Box::new(cause.clone()));
-    Some(cause)
-}
-
 /// Returns whether the session of `object`, which for long no status could name, is to end nevertheless: [`next_step`] ends a session that is
 /// recorded.
 pub fn ends_unrecorded(object: &AthenaSession, known: &LocalState, at: &Environment) -> bool {
@@ -289,8 +275,7 @@ pub fn ends_unrecorded(object: &AthenaSession, known: &LocalState, at: &Environm
         .and_then(|status| status.first_start_time.as_ref().or(status.attempt_time.as_ref()));
     let deadline = begun.and_then(|begun| Some(after(begun.0, object.spec.active_deadline()?)));
     let is_late = at.is_time_certain && deadline.is_some_and(|deadline| deadline <= at.now);
-    let is_to_end = is_deleted || object.spec.suspend || is_late;
-    is_to_end
+    (is_deleted || object.spec.suspend || is_late)
         && known.is_status_lastingly_refused(at)
         && matches!(attempt(object, known), Attempt::Unknown(_))
 }
@@ -306,15 +291,6 @@ pub fn missing_since(object: &AthenaSession, made: &Recorded<'_>, at: &Environme
     let told = object.status.as_ref().and_then(|status| status.start_time.as_ref()).map(|time| time.0);
     let started = told.unwrap_or_else(|| after(made.time, at.limits.uncertainty));
     after(started, at.limits.uncertainty)
-}
-
-/// Returns whether complete lists prove that no session of an attempt lives: one is enough to end its object or to suspend it. A step that leads to a
-/// new start needs two, since the start cannot be taken back if the only list was wrong.
-fn is_lost(object: &AthenaSession, made: &Recorded<'_>, known: &LocalState, at: &Environment) -> bool {
-    let stays_stopped = object.is_deleting() || object.spec.suspend;
-    let since = list_time(made, &at.limits);
-    let repeated = known.absence.as_ref().and_then(|absence| absence.before);
-    if stays_stopped { known.is_absent_since(since) } else { repeated.is_some_and(|before| before >= since) }
 }
 
 /// Returns the begin of the first list that must show the session of an attempt: a call may have been sent until the time of uncertainty was over,

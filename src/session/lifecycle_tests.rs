@@ -9,7 +9,7 @@ use crate::session::after_end::restart_backoff;
 use crate::session::environment::Identity;
 use crate::session::ownership::{self, leaked_session};
 use crate::session::refused_write;
-use crate::session::reply::{Details, ErrorClass, Refusal};
+use crate::session::reply::{Details, ErrorClass, Refusal, Session};
 
 const UID: &str = "8f3f1f6e-8b0e-4b60-9d5c-6a4c1b0c7f11";
 /// Time at which attempts of these tests were recorded.

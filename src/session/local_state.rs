@@ -1,8 +1,7 @@
 //! Facts that this process knows of an object beyond the object itself. They are lost with the process, and every rule holds without them.
 
+mod calls;
 mod looks;
-mod starts;
-mod terminations;
 mod writes;
 
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
@@ -43,7 +42,8 @@ pub struct LocalState {
     recorded: Option<(i32, Timestamp)>,
     /// True if nobody can have recorded that attempt before.
     is_first_record: bool,
-    in_doubt: bool,
+    /// True if a call of StartSession may have started a session that is not known.
+    pub in_doubt: bool,
     adopted: Option<Box<Adopted>>,
     /// True while something depends on Athena's time and Athena has not returned it.
     lacks_time: bool,
@@ -57,7 +57,8 @@ pub struct LocalState {
     /// Time at which the wait for the next call was set, and time at which it is over.
     wait: Option<(Timestamp, Timestamp)>,
     swept: Swept,
-    looks: u32,
+    /// Number of looks since the session last changed, up to [`LONGEST_AFTER`].
+    looks: i32,
     /// True if a look has shown the session at work since TerminateSession was last called.
     lives_on: bool,
     terminated: Option<Box<Terminated>>,
@@ -238,10 +239,7 @@ impl LocalState {
     /// Returns whether a call may be made now: not while sweeps cover the session and nothing else has been set since. A wait that was set in the
     /// future is over: the clock has been put back.
     pub fn is_due(&self, now: Timestamp) -> bool {
-        match self.wait {
-            Some((set, over)) => over <= now || now < set,
-            None => !matches!(self.swept, Swept::Now(_)),
-        }
+        !self.waits(now) && (self.wait.is_some() || !matches!(self.swept, Swept::Now(_)))
     }
 
     /// Returns whether the next call has to wait for a time.
@@ -307,14 +305,4 @@ impl LocalState {
 pub const NOT_FOUND_OFTEN_ENOUGH: u32 = 2;
 
 /// Number of looks after which the time between them no longer grows.
-const LONGEST_AFTER: u32 = 4;
-
-/// Returns `interval`, growing by half with each look to five times its length.
-fn growing(interval: SignedDuration, looks: u32, jitter: f64) -> SignedDuration {
-    let factor = 1.5_f64.powi(i32::try_from(looks).unwrap_or(0)).min(5.0);
-    scaled(interval, factor * (0.9 + 0.2 * jitter))
-}
-
-fn scaled(interval: SignedDuration, factor: f64) -> SignedDuration {
-    SignedDuration::from_secs_f64(interval.as_secs_f64() * factor)
-}
+const LONGEST_AFTER: i32 = 4;

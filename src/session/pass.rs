@@ -18,7 +18,7 @@ use crate::session::attempt::Attempt;
 use crate::session::environment::Environment;
 use crate::session::events;
 use crate::session::lifecycle::{
-    awaits_time, ends_unrecorded, ends_without_record, next_step, search_time, wake_time,
+    awaits_time, ends_unrecorded, next_step, search_time, unrecorded_cause, wake_time, wants_stopped,
 };
 use crate::session::local_state::LocalState;
 use crate::session::ownership::{attempt, leaked_session, match_marked_sessions};
@@ -93,19 +93,24 @@ enum Stage {
 #[derive(Clone, Debug)]
 #[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct Pass<'a> {
-    object: &'a AthenaSession,
+    /// The object.
+    pub object: &'a AthenaSession,
     decisions: &'a dyn Decisions,
     version: Option<u64>,
     begun: Timestamp,
-    state: LocalState,
-    seen: Seen,
+    /// The current local state of the object, which the code that performs the requests may change.
+    pub state: LocalState,
+    /// The results of the looks, of the search and of reading the work group.
+    pub seen: Seen,
     stage: Stage,
-    step: Step,
-    outcome: Outcome,
+    /// The step that was decided on last.
+    pub step: Step,
+    /// The outcome of that step's call.
+    pub outcome: Outcome,
     /// True if a list showed the session before the pass began.
     is_sighted: bool,
     /// True if the object waits for a permit to call Athena.
-    queued: bool,
+    pub queued: bool,
     /// True once the pass has requested Athena's time.
     asks_time: bool,
     /// True if the API server has the object as it was read.
@@ -192,41 +197,6 @@ impl<'a> Pass<'a> {
         (pass, is_news)
     }
 
-    /// Returns the object.
-    pub fn object(&self) -> &'a AthenaSession {
-        self.object
-    }
-
-    /// Returns the current local state of the object.
-    pub fn state(&self) -> &LocalState {
-        &self.state
-    }
-
-    /// Returns the local state for changes by the code that performs the requests.
-    pub fn state_mut(&mut self) -> &mut LocalState {
-        &mut self.state
-    }
-
-    /// Returns the results of the looks, of the search and of reading the work group.
-    pub fn seen(&self) -> &Seen {
-        &self.seen
-    }
-
-    /// Returns the step that was decided on last.
-    pub fn step(&self) -> &Step {
-        &self.step
-    }
-
-    /// Returns the outcome of that step's call.
-    pub fn outcome(&self) -> &Outcome {
-        &self.outcome
-    }
-
-    /// Returns whether the object waits for a permit to call Athena.
-    pub fn is_queued(&self) -> bool {
-        self.queued
-    }
-
     /// Ends the pass: returns the local state of the object, and the event and status to publish.
     pub fn finish(self) -> (LocalState, Report) {
         (self.state, self.report)
@@ -308,7 +278,12 @@ impl<'a> Pass<'a> {
             }
             Step::Terminate => {
                 let id = self.session_id()?.to_owned();
-                let unrecorded_cause = ends_without_record(self.object, &mut self.state, env);
+                let unrecorded_cause =
+                    unrecorded_cause(self.object, &self.state, env).filter(|_| !wants_stopped(self.object));
+                // It is remembered until the status names it.
+                if let Some(cause) = &unrecorded_cause {
+                    self.state.unrecorded_cause = Some(Box::new(cause.clone()));
+                }
                 Some(Request::Terminate { id, unrecorded_cause })
             }
             Step::Hold(refusal) | Step::Reject(_, refusal) => {
@@ -428,7 +403,7 @@ impl<'a> Pass<'a> {
                 Stage::Report
             }
             (Request::Start(_), Answer::Outdated) => {
-                self.state.not_started(self.doubted);
+                self.state.in_doubt = self.doubted;
                 Stage::End(End::Outdated)
             }
             (Request::Terminate { .. }, Answer::Done) => {
@@ -464,7 +439,17 @@ impl<'a> Pass<'a> {
                         self.state.finalizer_added = attempt(self.object, &self.state) == Attempt::None;
                     }
                     Write::RemoveFinalizer | Write::Delete => {}
-                    Write::Status { status, records } => self.status_written(status, records, version, env),
+                    Write::Status { status, records } => {
+                        self.state.status_accepted(version);
+                        if let (Some(number), Some(time)) = (records, &status.attempt_time) {
+                            let attempt = attempt(self.object, &self.state);
+                            self.state.recorded(number, time.0, matches!(attempt, Attempt::Withdrawn(_)));
+                        }
+                        self.state.session_recorded();
+                        self.state.status_written(env);
+                        self.state.missing_answer_told(env);
+                        self.report.status = Some(status);
+                    }
                 }
                 if self.is_after_refusal {
                     return Stage::End(End::Refused(version));
@@ -473,7 +458,7 @@ impl<'a> Pass<'a> {
                 Stage::End(End::Written(version))
             }
             Written::Conflict => {
-                self.is_not_written(is_status);
+                self.is_not_written();
                 self.is_conflict = true;
                 // The object may be gone, and then nothing would record the session.
                 if is_status && self.state.unrecorded.is_some() {
@@ -491,15 +476,14 @@ impl<'a> Pass<'a> {
     pub fn abandon(&mut self) {
         match std::mem::replace(&mut self.stage, Stage::End(End::Outdated)) {
             // The failure came before anything was sent.
-            Stage::Asked(Request::Start(_)) => self.state.not_started(self.doubted),
-            Stage::Asked(Request::Write(write)) => self.is_not_written(matches!(write, Write::Status { .. })),
-            _ => self.is_not_written(false),
+            Stage::Asked(Request::Start(_)) => self.state.in_doubt = self.doubted,
+            _ => self.is_not_written(),
         }
     }
 
     /// Records that a write had no effect, or may have had none. Sweeps would not show again what it was to report.
-    fn is_not_written(&mut self, is_status: bool) {
-        if is_status && matches!(self.step, Step::Mirror(_) | Step::Stop(_, Some(_))) {
+    fn is_not_written(&mut self) {
+        if matches!(self.step, Step::Mirror(_) | Step::Stop(_, Some(_))) {
             self.state.look_again();
         } else {
             self.state.unsettle_but(None);
@@ -511,24 +495,6 @@ impl<'a> Pass<'a> {
         let Some((_, session)) = self.state.unrecorded.as_deref() else { return Stage::End(end) };
         self.after_leak = Some(end);
         Stage::Asked(Request::EndLeaked { id: session.id.clone(), leak: Leak::ObjectGone })
-    }
-
-    fn status_written(
-        &mut self,
-        status: Box<AthenaSessionStatus>,
-        records: Option<i32>,
-        version: Option<u64>,
-        env: &Environment,
-    ) {
-        self.state.status_accepted(version);
-        if let (Some(number), Some(time)) = (records, &status.attempt_time) {
-            let is_withdrawn = matches!(attempt(self.object, &self.state), Attempt::Withdrawn(_));
-            self.state.recorded(number, time.0, is_withdrawn);
-        }
-        self.state.session_recorded();
-        self.state.status_written(env);
-        self.state.missing_answer_told(env);
-        self.report.status = Some(status);
     }
 }
 

@@ -254,7 +254,7 @@ impl Enumeration {
             _ => {
                 for (pass, status) in ways(Pass::new(&Own, object, None, known.clone(), seen.clone(), at), at)
                 {
-                    let (outcome, known) = (pass.outcome().clone(), pass.state().clone());
+                    let (outcome, known) = (pass.outcome.clone(), pass.state.clone());
                     self.events.extend(
                         event(object.status.as_ref(), &status, &step, &outcome, &known)
                             .map(|event| event.reason.into_owned()),
@@ -350,7 +350,7 @@ fn plausible(object: &AthenaSession, seen: &Seen) -> bool {
 fn ways<'a>(mut pass: Pass<'a>, at: &Environment) -> Vec<(Pass<'a>, AthenaSessionStatus)> {
     let answers = match pass.next(at) {
         ControlFlow::Break(_) => {
-            let status = pass.object().status.clone().unwrap_or_default();
+            let status = pass.object.status.clone().unwrap_or_default();
             return vec![(pass, status)];
         }
         ControlFlow::Continue(Request::Write(Write::Status { status, .. })) => return vec![(pass, *status)],
@@ -554,7 +554,7 @@ fn knowledge(object: &AthenaSession, at: &Environment) -> Vec<(LocalState, Seen)
                 change(&mut known, at_begin);
                 known
             };
-            let terminated = changed(|known, at| known.terminated(at));
+            let terminated = changed(LocalState::terminated);
             let refused = changed(|known, at| {
                 known.terminate_refused(refusal(ErrorClass::MayHeal, "AccessDenied"), at);
             });

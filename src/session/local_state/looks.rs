@@ -2,9 +2,7 @@
 
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
-use super::{
-    Absence, Call, LONGEST_AFTER, LocalState, Missed, NOT_FOUND_OFTEN_ENOUGH, Refused, Swept, growing, scaled,
-};
+use super::{Absence, Call, LONGEST_AFTER, LocalState, Missed, NOT_FOUND_OFTEN_ENOUGH, Refused, Swept};
 use crate::api::SessionState;
 use crate::session::backoff::backoff;
 use crate::session::environment::Environment;
@@ -35,9 +33,8 @@ impl LocalState {
 
     /// Stops relying on sweeps for every session except `id`, if that is given; looks follow instead.
     pub fn unsettle_but(&mut self, id: Option<&str>) {
-        match &self.swept {
-            Swept::Now(swept) if Some(&**swept) != id => self.swept = Swept::Before,
-            _ => {}
+        if matches!(&self.swept, Swept::Now(swept) if Some(&**swept) != id) {
+            self.swept = Swept::Before;
         }
     }
 
@@ -94,13 +91,11 @@ impl LocalState {
     /// session, and not before `earliest`. Without the permission to list, two answers with ResourceNotFoundException that names the session are the
     /// proof.
     pub fn is_proved_gone(&self, search: &Search, earliest: Timestamp) -> bool {
+        let Some(missed) = &self.missed else { return false };
         match search {
-            Search::Absent { begun } => {
-                *begun >= earliest && self.missed.as_ref().is_some_and(|missed| *begun >= missed.first)
-            }
+            Search::Absent { begun } => *begun >= earliest && *begun >= missed.first,
             Search::Failed(refusal) => {
-                refusal.reason == "AccessDenied"
-                    && self.missed.as_ref().is_some_and(|missed| missed.named >= NOT_FOUND_OFTEN_ENOUGH)
+                refusal.reason == "AccessDenied" && missed.named >= NOT_FOUND_OFTEN_ENOUGH
             }
             Search::Found { .. } => false,
         }
@@ -208,11 +203,6 @@ impl LocalState {
         self.refused.take_if(|refused| refused.call == Call::Search);
     }
 
-    /// Returns whether looks have failed, or have not found the session, for longer than `limits.stale`.
-    pub fn is_stale(&self, at: &Environment) -> bool {
-        self.stale_time(at).is_some_and(|time| time <= at.now)
-    }
-
     /// Returns the time from which on the last view of the session is out of date, if looks fail.
     pub fn stale_time(&self, at: &Environment) -> Option<Timestamp> {
         let failing = self.look_refused.is_some() || self.missed.is_some();
@@ -222,7 +212,7 @@ impl LocalState {
 
     fn schedule_look(&mut self, session: &Session, at: &Environment) {
         if session.settled() {
-            self.wait_for(scaled(at.limits.observe_interval, 0.75 + 0.5 * at.jitter), at);
+            self.wait_for(at.limits.observe_interval.mul_f64(0.75 + 0.5 * at.jitter), at);
         } else {
             // Lists need not show the changes of a session that is not settled.
             self.unsettle_but(None);
@@ -232,8 +222,9 @@ impl LocalState {
         self.wait = self.wait.filter(|_| !session.ended());
     }
 
-    /// Sets the wait for the next look at a session that is not settled.
+    /// Sets the wait for the next look at a session that is not settled: it grows by half with each look to five times its length.
     pub(super) fn wait_for_change(&mut self, at: &Environment) {
-        self.wait_for(growing(at.limits.transition_interval, self.looks, at.jitter), at);
+        let factor = 1.5_f64.powi(self.looks).min(5.0);
+        self.wait_for(at.limits.transition_interval.mul_f64(factor * (0.9 + 0.2 * at.jitter)), at);
     }
 }

@@ -260,7 +260,10 @@ fn live(status: &AthenaSessionStatus, id: &str, known: &LocalState, at: &Environ
                 message: format!("session {id} lives on: {}", refused.message()),
             }
         }
-        (_, refused) if known.is_stale(at) || (refused.is_some() && was_stale) => {
+        (_, refused)
+            if known.stale_time(at).is_some_and(|time| time <= at.now)
+                || (refused.is_some() && was_stale) =>
+        {
             let why =
                 refused.as_deref().map_or_else(|| "Athena does not find it".to_owned(), Refused::message);
             let seen = known.seen_time.map(|time| format!(" since {}", seconds(time).0)).unwrap_or_default();

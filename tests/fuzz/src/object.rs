@@ -245,7 +245,7 @@ impl Play<'_, '_> {
             self.at.jitter = jitter(self.u)?;
             pass.answered(answer, &self.at);
         }
-        let step = pass.step().clone();
+        let step = pass.step.clone();
         let (known, report) = pass.finish();
         self.known = known;
         if let Some(event) = &report.event {
@@ -274,7 +274,7 @@ impl Play<'_, '_> {
 
     /// What the API server makes of a write.
     fn write(&mut self, pass: &Pass<'_>, write: &Write, effective: bool) -> Written {
-        let object = pass.object();
+        let object = pass.object;
         let held = object.metadata.finalizers.iter().flatten().any(|name| name == FINALIZER);
         match write {
             Write::AddFinalizer => {
@@ -296,7 +296,7 @@ impl Play<'_, '_> {
                 self.replace(&json!({ "metadata": { "deletionTimestamp": seconds(self.at.now) } }));
             }
             Write::RemoveFinalizer => {
-                let retained = Retained::of(object, pass.state());
+                let retained = Retained::of(object, &pass.state);
                 rules::check_event(
                     &retained.map_or_else(|| events::release(object), |retained| events::retained(&retained)),
                 );
@@ -317,7 +317,7 @@ impl Play<'_, '_> {
 
     /// What Athena, the rate limiter and the API server say.
     fn answer(&mut self, pass: &Pass<'_>, request: &Request, answered: bool) -> Result<Answer> {
-        let (object, now) = (pass.object(), self.at.now);
+        let (object, now) = (pass.object, self.at.now);
         Ok(match request {
             Request::Look { .. } => {
                 let look = if answered { look(self.u, object, now)? } else { Look::Failed(unanswered()) };

@@ -1,10 +1,11 @@
-//! The calls that start a session: the attempt that this process recorded, its StartSession, and the session that came of it.
+//! The calls that start and end a session: the attempt that this process recorded, its StartSession, the session that came of it, and TerminateSession.
 
 use k8s_openapi::jiff::Timestamp;
 
-use super::{Adopted, Call, LocalState};
+use super::{Adopted, Call, LocalState, Terminated};
 use crate::api::{EndReason, SessionState};
 use crate::session::attempt::Recorded;
+use crate::session::backoff::backoff;
 use crate::session::environment::Environment;
 use crate::session::reply::{ErrorClass, Refusal, Session, passes};
 
@@ -77,11 +78,6 @@ impl LocalState {
     /// Records that StartSession is about to be called. Returns whether its outcome was in doubt before.
     pub fn starting(&mut self) -> bool {
         std::mem::replace(&mut self.in_doubt, true)
-    }
-
-    /// Records that StartSession was not called after all. `doubted` is the result of [`LocalState::starting`].
-    pub fn not_started(&mut self, doubted: bool) {
-        self.in_doubt = doubted;
     }
 
     /// Records that StartSession returned a session, which is this attempt's whatever its state.
@@ -178,5 +174,53 @@ impl LocalState {
     /// Returns the time at which the standing refusal stops counting as being in progress.
     pub fn healing_time(&self, at: &Environment) -> Option<Timestamp> {
         self.refused.as_ref().map(|refused| refused.since + at.limits.healing)
+    }
+
+    /// Returns whether TerminateSession may be called for the session `id` in `state`: at once the first time, and again, with backoff, only after a
+    /// look that shows that the last call had no effect. `looked` is true if this reconcile has looked.
+    pub fn may_terminate(
+        &self,
+        id: &str,
+        state: Option<&SessionState>,
+        looked: bool,
+        now: Timestamp,
+    ) -> bool {
+        // The look may have been in an earlier reconcile, in which the rate limiter had no permit for the call.
+        let ending = state == Some(&SessionState::Terminating) && (looked || !self.lives_on);
+        let waited = self.terminated.as_ref().is_none_or(|terminated| terminated.next_time <= now);
+        self.trusts(id) && !ending && waited && (self.terminated.is_none() || looked || self.lives_on)
+    }
+
+    /// Records that TerminateSession was accepted; a look shows whether it had an effect.
+    pub fn terminated(&mut self, at: &Environment) {
+        self.refused = None;
+        self.unsettle_but(None);
+        let count = self.terminations().saturating_add(1);
+        self.lives_on = false;
+        let next_time = at.now + backoff(ErrorClass::Throttled, count.saturating_add(1), at.jitter);
+        self.terminated = Some(Box::new(Terminated { count, next_time }));
+        self.looks = 0;
+        self.wait_for_change(at);
+    }
+
+    /// Records that TerminateSession was refused.
+    pub fn terminate_refused(&mut self, refusal: Refusal, at: &Environment) {
+        let count = self.terminations().saturating_add(1);
+        self.lives_on = false;
+        self.refused(Call::Terminate, refusal, at);
+        let next_time = self.next_time().unwrap_or(at.now);
+        self.terminated = Some(Box::new(Terminated { count, next_time }));
+    }
+
+    /// Returns the number of calls of TerminateSession for the session.
+    pub fn terminations(&self) -> u32 {
+        self.terminated.as_ref().map_or(0, |terminated| terminated.count)
+    }
+
+    /// Returns whether TerminateSession was accepted, and no look has shown since that the session lives on.
+    pub fn awaits_end(&self) -> bool {
+        self.terminated.is_some()
+            && !self.lives_on
+            && self.refused.as_ref().is_none_or(|refused| refused.call != Call::Terminate)
     }
 }
