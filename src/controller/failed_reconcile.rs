@@ -52,8 +52,9 @@ impl Operator {
         let is_news = if let Ok(object) = &received.0 {
             self.tell_refused_write(object, version, (what, &said), memory).await
         } else {
-            self.time(&mut memory.known);
-            memory.known.write_refused(what, &said, version, &self.env())
+            let env = self.env();
+            memory.known.set_clock(env.clock_origin);
+            memory.known.write_refused(what, &said, version, &env)
         };
         if is_news {
             warn!(reason = refused_write::REASON, "cannot {what}: {said}");
