@@ -767,7 +767,7 @@ mod tests {
         assert_eq!((refusal.reason, refusal.message.as_str()), ("AccessDenied", text));
 
         let mut known = crate::session::local_state::LocalState::default();
-        known.start_refused(refusal, false, k8s_openapi::jiff::Timestamp::UNIX_EPOCH, 0.0);
+        known.start_refused(refusal, false, &crate::session::status::tests::at(0));
         assert_eq!(
             known.refused.map(|refused| refused.message()),
             Some(format!("StartSession is refused: {text}"))

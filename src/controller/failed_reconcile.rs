@@ -46,9 +46,9 @@ impl Operator {
             let is_news = self.tell_refused_write(object, version, (what, &said), memory).await;
             (said, is_news)
         } else {
-            let now = self.time(&mut memory.known);
-            let is_news = memory.known.write_refused(what, WITHHELD, version, now, fastrand::f64());
-            (WITHHELD.to_owned(), is_news)
+            let env = self.env();
+            memory.known.set_clock(env.clock_origin);
+            (WITHHELD.to_owned(), memory.known.write_refused(what, WITHHELD, version, &env))
         };
         if is_news {
             warn!(reason = refused_write::REASON, "cannot {what}: {said}");

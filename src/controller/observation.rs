@@ -16,6 +16,7 @@ use crate::runtime::clock::BootTime;
 use crate::runtime::key::Key;
 use crate::runtime::workqueue;
 use crate::session::attempt::Attempt;
+use crate::session::environment::Environment;
 use crate::session::lifecycle::{is_stopping, wants_stopped};
 use crate::session::local_state::LocalState;
 use crate::session::ownership::{attempt, in_other_account_or_region};
@@ -42,7 +43,7 @@ impl NextCall {
 impl Operator {
     /// Returns whether the call of `step`, if it makes one, may be made now: then `call` has its permit. If not, the object waits in the rate limiter.
     pub(crate) fn is_permitted(&self, pass: &Pass<'_>, step: &Step, call: &mut NextCall) -> bool {
-        let (object, known) = (pass.object(), pass.state());
+        let (object, known) = (pass.object, &pass.state);
         let Some(priority) = priority(object, known, step) else { return true };
         if call.permit.is_some() {
             return true;
@@ -71,7 +72,7 @@ impl Operator {
     /// Returns whether a session of the object can be started in its work group, by the reply of GetWorkGroup. Returns nothing if the call has to wait
     /// for its turn.
     pub(crate) async fn read_work_group(&self, pass: &Pass<'_>, call: &mut NextCall) -> Option<Answer> {
-        let object = pass.object();
+        let object = pass.object;
         let told = match self.athena.known_work_group(&object.spec.work_group, &Key::of(object)) {
             KnownWorkGroup::Told(told) => told,
             KnownWorkGroup::Asked => {
@@ -178,8 +179,8 @@ impl Operator {
             }
             Some(Sighting::Shown(session, asked)) => {
                 let session = self.redact_session(object, *session).await;
-                seen.look =
-                    known.sighted(session, &object.uid().unwrap_or_default(), id, asked, &self.limits);
+                let at = Environment { now: asked, jitter: 0.5, ..self.env() };
+                seen.look = known.sighted(session, &object.uid().unwrap_or_default(), id, &at);
                 seen.look_time = seen.look.is_some().then_some(asked);
             }
             None => {}
@@ -195,10 +196,10 @@ impl Operator {
         full: bool,
         call: &mut NextCall,
     ) -> Option<Answer> {
-        let object = pass.object();
+        let object = pass.object;
         let Some(permit) = self.permit(pass, &Step::Look, call) else {
-            if !is_stopping(object, pass.state(), &self.env()) {
-                self.poll_instead(object, pass.state());
+            if !is_stopping(object, &pass.state, &self.env()) {
+                self.poll_instead(object, &pass.state);
             }
             return None;
         };
@@ -217,8 +218,8 @@ impl Operator {
         from: Timestamp,
         call: &mut NextCall,
     ) -> Option<Answer> {
-        let object = pass.object();
-        let Some(answer) = self.ask(object, pass.state(), from) else {
+        let object = pass.object;
+        let Some(answer) = self.ask(object, &pass.state, from) else {
             self.limiter().cancel(&Key::of(object));
             return None;
         };
@@ -240,9 +241,9 @@ impl Operator {
                 "ListSessions does not name a session that carries the marker of this object",
             )));
         };
-        pass.state_mut().marked.retain(|session| ids.contains(&session.id));
+        pass.state.marked.retain(|session| ids.contains(&session.id));
         for id in ids {
-            if pass.state().marked.iter().any(|session| session.id == id) {
+            if pass.state.marked.iter().any(|session| session.id == id) {
                 continue;
             }
             let permit = self.permit(pass, &Step::Search, call)?;
@@ -252,12 +253,12 @@ impl Operator {
                 Look::NotFound { .. } => Err(unknown_to_get_session()),
             };
             match compared {
-                Ok(session) => pass.state_mut().marked.push(session),
+                Ok(session) => pass.state.marked.push(session),
                 Err(refusal) => return Some(Answer::Refused(refusal)),
             }
         }
         self.searches.cancel(&Key::of(object));
-        Some(Answer::Listed(std::mem::take(&mut pass.state_mut().marked), begun))
+        Some(Answer::Listed(std::mem::take(&mut pass.state.marked), begun))
     }
 
     /// Compares a session that carries the object's marker with the object's spec. Of the session's configuration, only the result is kept.
@@ -359,12 +360,11 @@ fn newest_state<'a>(object: &'a AthenaSession, id: &str, known: &'a LocalState) 
 /// Returns the session `id` of `object` as it was last seen.
 fn recorded_session(object: &AthenaSession, id: &str, known: &LocalState) -> Session {
     let state = newest_state(object, id, known).cloned().unwrap_or_default();
-    Session { id: id.to_owned(), state, last_modified_time: known.last_modified_time(), ..Session::default() }
+    Session { id: id.to_owned(), state, last_modified_time: known.last_modified_time, ..Session::default() }
 }
 
 #[cfg(test)]
 mod tests {
-    use k8s_openapi::jiff::Timestamp;
     use serde_json::json;
 
     use super::*;
@@ -379,15 +379,16 @@ mod tests {
         };
         let object = session(json!({ "name": "n" }));
         let deleting = session(json!({ "name": "n", "deletionTimestamp": "2026-01-01T00:00:00Z" }));
+        let at = crate::session::status::tests::at(0);
         let refused = |class| {
             let mut known = LocalState::default();
             let refusal = Refusal { class, reason: "No", message: String::new(), request_id: None };
-            known.start_refused(refusal, false, Timestamp::UNIX_EPOCH, 0.0);
+            known.start_refused(refusal, false, &at);
             known
         };
         let fresh = LocalState::default();
         let mut terminated = LocalState::default();
-        terminated.terminated(Timestamp::UNIX_EPOCH, &crate::session::environment::Limits::default(), 0.0);
+        terminated.terminated(&at);
         for (object, known, step, expected) in [
             (&object, &fresh, Step::Record(0), Some(Priority::Start)),
             (&object, &fresh, Step::Start(0), Some(Priority::Start)),

@@ -101,10 +101,10 @@ impl Operator {
         let mut pass =
             Pass::new(self.decisions, object, version, std::mem::take(&mut memory.known), seen, &env);
         let end = self.perform_all(&mut pass, memory).await;
-        let step = pass.step().clone();
+        let step = pass.step.clone();
         // A session that waits for a look is not left to the sweeps again, which have missed it.
-        if matches!(end, Ok(End::Rest | End::Written(_))) && !pass.is_queued() {
-            self.look_out(object, pass.state_mut(), &step);
+        if matches!(end, Ok(End::Rest | End::Written(_))) && !pass.queued {
+            self.look_out(object, &mut pass.state, &step);
         }
         let due = pass.due_time(&self.env());
         let (state, report) = pass.finish();
@@ -150,21 +150,21 @@ impl Operator {
     /// # Errors
     /// When the API server refuses a request, or does not answer it.
     pub(crate) async fn perform_all(&self, pass: &mut Pass<'_>, memory: &mut ObjectState) -> Result<End> {
-        let key = Key::of(pass.object());
+        let key = Key::of(pass.object);
         let mut call = NextCall::default();
         loop {
             let next = pass.next(&self.env());
-            debug!(step = ?pass.step(), queued = pass.is_queued(), "decided");
+            debug!(step = ?pass.step, queued = pass.queued, "decided");
             let is_question = matches!(&next, ControlFlow::Continue(request) if request.is_question());
             // The turn to record an attempt is kept for its start.
-            if !is_question && !pass.is_queued() && !matches!(pass.step(), Step::Record(_)) {
+            if !is_question && !pass.queued && !matches!(pass.step, Step::Record(_)) {
                 self.limiter().cancel(&key);
             }
             let request = match next {
                 ControlFlow::Continue(request) => request,
                 ControlFlow::Break(end) => return Ok(end),
             };
-            if !pass.is_queued() && !matches!(request, Request::Search(_) | Request::EndLeaked { .. }) {
+            if !pass.queued && !matches!(request, Request::Search(_) | Request::EndLeaked { .. }) {
                 self.searches.cancel(&key);
             }
             match self.perform(pass, request, memory, &mut call).await {
@@ -184,7 +184,7 @@ impl Operator {
         memory: &mut ObjectState,
         call: &mut NextCall,
     ) -> Result<Answer> {
-        let object = pass.object();
+        let object = pass.object;
         let answer = match request {
             Request::EndLeaked { id, leak } => {
                 log_leak(&id, leak);
@@ -261,7 +261,7 @@ impl Operator {
 
     /// Writes to the API server, and logs and counts the changes.
     async fn write(&self, pass: &Pass<'_>, write: &Write, memory: &mut ObjectState) -> Result<Written> {
-        let object = pass.object();
+        let object = pass.object;
         match write {
             Write::AddFinalizer => {
                 self.counted("finalizer", writes::write_finalizer(&self.client, object, true).await)
@@ -272,7 +272,7 @@ impl Operator {
                 self.counted("object", writes::delete(&self.client, object).await)
             }
             Write::Status { status, .. } => {
-                if let Step::Hold(refusal) | Step::Reject(_, refusal) = pass.step() {
+                if let Step::Hold(refusal) | Step::Reject(_, refusal) = &pass.step {
                     log_refusal(Call::WorkGroup, refusal);
                 }
                 let written =
@@ -334,8 +334,8 @@ impl Operator {
 
     /// Removes the finalizer of the object, and reports whether its session runs on.
     async fn release(&self, pass: &Pass<'_>, memory: &mut ObjectState) -> Result<Written> {
-        let object = pass.object();
-        let retained = Retained::of(object, pass.state());
+        let object = pass.object;
+        let retained = Retained::of(object, &pass.state);
         if let Some(retained) = &retained {
             self.announce(&object.metadata, retained, &mut memory.retention_told).await;
         }
@@ -349,8 +349,8 @@ impl Operator {
                 info!(reason = &*event.reason, "{}", event.note);
                 self.publisher.publish(&object.metadata, event);
             }
-            self.count(object, &changes_of_release(object, pass.state(), pass.seen().look.as_ref()));
-            memory.released = pass.state().unrecorded.is_none();
+            self.count(object, &changes_of_release(object, &pass.state, pass.seen.look.as_ref()));
+            memory.released = pass.state.unrecorded.is_none();
         }
         Ok(written)
     }

@@ -7,7 +7,6 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::athena::CATALOGUE;
-use crate::session::environment::Limits;
 use crate::session::reply::ErrorClass;
 use crate::session::status::tests::{at, recorded_and, rows};
 use crate::session::status::{Available, Row, conditions, row};
@@ -143,7 +142,7 @@ fn a_start_is_told_when_its_session_is_recorded_late_and_what_is_found_is_no_sta
             .map(|event| event.note.into_string())
     };
     let mut own = LocalState::default();
-    own.started(0, "s", "CREATING", Timestamp::UNIX_EPOCH, &Limits::default());
+    own.started(0, "s", "CREATING", &at(0));
     assert_eq!(told(&own).as_deref(), Some("session s was started"));
     own.session_recorded();
     assert_eq!([told(&own), told(&LocalState::default())], [None, None]);
@@ -157,7 +156,7 @@ fn the_event_of_a_refusal_that_goes_on_standing_names_its_request() {
     };
     let start_refused = |reason| {
         let mut known = LocalState::default();
-        known.start_refused(refusal(ErrorClass::MayHeal, reason), false, at(0).now, 0.0);
+        known.start_refused(refusal(ErrorClass::MayHeal, reason), false, &at(0));
         known
     };
     let stalled_row = |known: &LocalState| row(&recorded_and(json!({})), known, &at(5));
@@ -168,7 +167,7 @@ fn the_event_of_a_refusal_that_goes_on_standing_names_its_request() {
     let other = stalled_row(&start_refused("MarkerMismatch"));
     assert_eq!(told(&known, &other), ("MarkerMismatch".into(), expected.into()));
     let mut known = LocalState::default();
-    known.terminate_refused(refusal(ErrorClass::MayHeal, "AccessDenied"), at(0).now, 0.0);
+    known.terminate_refused(refusal(ErrorClass::MayHeal, "AccessDenied"), &at(0));
     let lives_on = told(&known, &stalled("TerminateRefused", "it lives on"));
     assert_eq!(lives_on, ("TerminateRefused".into(), "it lives on (AWS request id r-1)".into()));
 }

@@ -11,7 +11,7 @@ use crate::session::attempt::{Attempt, Recorded};
 use crate::session::environment::{Environment, Limits};
 use crate::session::local_state::LocalState;
 use crate::session::ownership::{attempt, in_other_account_or_region, is_account_unknown, is_own_account};
-use crate::session::reply::{ErrorClass, Look, Search, Session};
+use crate::session::reply::{ErrorClass, Look, Search};
 use crate::session::step::{Seen, Step};
 
 /// Returns the next step for `object`: the table of the operator, a part of it for each kind of attempt. In each part the first row that fits counts.
@@ -26,7 +26,7 @@ pub fn next_step(object: &AthenaSession, known: &LocalState, seen: &Seen, at: &E
         {
             Step::Rest
         }
-        Attempt::Over(..) => step_after_end(object, held, known, seen, at),
+        Attempt::Over(..) => step_after_end(object, known, seen, at),
         // A deletion of the object needs no proof: nothing was started.
         Attempt::Withdrawn(_) if deleting => Step::Release,
         Attempt::Withdrawn(_) if object.spec.suspend => Step::Rest,
@@ -52,18 +52,13 @@ fn record(number: i32, known: &LocalState, seen: &Seen, at: &Environment) -> Ste
     }
 }
 
-fn step_after_end(
-    object: &AthenaSession,
-    held: bool,
-    known: &LocalState,
-    seen: &Seen,
-    at: &Environment,
-) -> Step {
+fn step_after_end(object: &AthenaSession, known: &LocalState, seen: &Seen, at: &Environment) -> Step {
+    let stop_cause = object.status.as_ref().and_then(|status| status.stop_cause.as_ref());
     match after_end(object, at) {
         _ if object.is_deleting() => Step::Release,
-        _ if object.spec.suspend && has_stop_cause(object, &StopCause::Suspended) => Step::Rest,
+        _ if object.spec.suspend && stop_cause == Some(&StopCause::Suspended) => Step::Rest,
         _ if object.spec.suspend => Step::Suspend,
-        AfterEnd::Attempt { .. } if !held => Step::AddFinalizer,
+        AfterEnd::Attempt { .. } if !object.has_finalizer() => Step::AddFinalizer,
         AfterEnd::Attempt { .. } | AfterEnd::Deletion { .. } if !at.is_time_certain => {
             once(known.is_due(at.now), Step::AskTime)
         }
@@ -79,12 +74,13 @@ fn step_after_end(
 fn step_without_attempt(object: &AthenaSession, known: &LocalState, seen: &Seen, at: &Environment) -> Step {
     let deleting = object.is_deleting();
     let idle = if object.spec.suspend { Step::Rest } else { record(0, known, seen, at) };
+    let is_absent = deletion_list_time(object, at).is_some_and(|since| known.is_absent_since(since));
     match &seen.search {
         _ if known.finalizer_added && deleting => Step::Release,
         _ if known.finalizer_added => idle,
         Some(Search::Found { attempt, session }) => Step::Adopt(*attempt, session.clone()),
-        _ if known.absence().is_some() && !deleting => idle,
-        _ if absent_since_deletion(object, known, at) => Step::Release,
+        _ if known.absence.is_some() && !deleting => idle,
+        _ if at.is_time_certain && is_absent => Step::Release,
         Some(Search::Failed(_)) => Step::Wait,
         _ => once(known.is_due(at.now), Step::Search),
     }
@@ -99,6 +95,14 @@ fn step_of_unknown(
 ) -> Step {
     let deleting = object.is_deleting();
     let nothing_started = known.nothing_started(&made);
+    let account_unknown = is_account_unknown(&made, known, &at.identity);
+    // A list was read that must show the session of the attempt, and does not.
+    let must_show = list_time(&made, &at.limits);
+    let is_listed = known.is_absent_since(must_show);
+    // One such list is enough to end the object or to suspend it. A step that leads to a new start needs two, since the start cannot be taken back
+    // if the only list was wrong.
+    let is_repeated = known.absence.as_ref().is_some_and(|absence| absence.before >= Some(must_show));
+    let is_lost = if deleting || object.spec.suspend { is_listed } else { is_repeated };
     let young = at.now < after(made.time, at.limits.uncertainty);
     let due = known.is_due(at.now);
     match &seen.search {
@@ -108,12 +112,8 @@ fn step_of_unknown(
             Step::Conclude(end_of(&cause))
         }
         // A list may show the session, and with it that this is its account. Without the session, nothing is proved.
-        Some(Search::Found { attempt, session }) if is_account_unknown(&made, known, &at.identity) => {
-            Step::Adopt(*attempt, session.clone())
-        }
-        None if is_account_unknown(&made, known, &at.identity) && !is_listed(&made, known, at) => {
-            once(due, Step::Search)
-        }
+        Some(Search::Found { attempt, session }) if account_unknown => Step::Adopt(*attempt, session.clone()),
+        None if account_unknown && !is_listed => once(due, Step::Search),
         // Until it is known that this is the attempt's own account, a call could start a second session and no list proves anything.
         _ if !is_own_account(&made, None, known, &at.identity) => Step::Wait,
         // Only the age of the attempt decides if its token may still be replayed.
@@ -121,7 +121,7 @@ fn step_of_unknown(
         _ if !known.has_conflict() && young => once(due, Step::Start(made.number)),
         _ if !known.has_conflict() && nothing_started => record(made.number, known, seen, at),
         Some(Search::Found { attempt, session }) => Step::Adopt(*attempt, session.clone()),
-        _ if is_lost(object, &made, known, at) => Step::Conclude(known.lost_reason()),
+        _ if is_lost => Step::Conclude(known.lost_reason()),
         Some(Search::Failed(_)) => Step::Wait,
         _ => once(due, Step::Search),
     }
@@ -137,7 +137,8 @@ fn step_of_live(
 ) -> Step {
     let deleting = object.is_deleting();
     let stopping = is_stopping(object, known, at);
-    let state = newest_state(object, seen.look.as_ref());
+    let recorded = object.status.as_ref().and_then(|status| status.state.as_ref());
+    let state = seen.session().map(|session| &session.state).or(recorded);
     let since = missing_since(object, &made, at);
     // Reads that are requested so long after the start cannot be late.
     let missing =
@@ -150,11 +151,11 @@ fn step_of_live(
         _ if is_proved_gone && deleting => Step::Release,
         _ if is_proved_gone => Step::Conclude(EndReason::SessionVanished),
         _ if missing && seen.search.is_none() && known.is_due(at.now) => Step::Search,
-        look if !stopping && let Some(cause) = stop_asked(object, seen, at) => {
-            Step::Stop(cause, session_of(look.as_ref()))
+        _ if !stopping && let Some(cause) = stop_asked(object, seen, at) => {
+            Step::Stop(cause, seen.session().cloned())
         }
         // A session that a status names is touched only once its marker has been seen.
-        look if stopping && known.may_terminate(id, state, look.as_ref(), at.now) => Step::Terminate,
+        _ if stopping && known.may_terminate(id, state, seen.session().is_some(), at.now) => Step::Terminate,
         Some(Look::Seen(session)) => Step::Mirror(session.clone()),
         // Lists may fail for longer than looks do.
         None if missing && matches!(seen.search, Some(Search::Failed(_))) => Step::Look,
@@ -173,42 +174,27 @@ fn once(due: bool, step: Step) -> Step {
 /// Returns the next time, later than `at.now`, at which a step becomes due or the report changes though nothing happens to `object`. A step that is
 /// due now has no time: [`next_step`] returns it, or it waits for its permit of the rate limiter, which triggers the object.
 pub fn wake_time(object: &AthenaSession, known: &LocalState, at: &Environment) -> Option<Timestamp> {
-    let deleting = object.is_deleting();
-    let none = [None; 5];
+    let (next, healing) = (known.next_time(), known.healing_time(at));
     let times = match attempt(object, known) {
         // No call is made before the account is known, which triggers all objects.
         Attempt::Unknown(made)
             if made.account.is_some() && !is_own_account(&made, None, known, &at.identity) =>
         {
-            [None, known.healing_time(at), None, None, None]
+            vec![healing]
         }
-        Attempt::None | Attempt::Withdrawn(_) | Attempt::Unknown(_) => {
-            [known.next_time(), known.healing_time(at), None, None, None]
-        }
+        Attempt::None | Attempt::Withdrawn(_) | Attempt::Unknown(_) => vec![next, healing],
         Attempt::Live(..) => {
             let deadline =
                 active_deadline(object).filter(|_| at.is_time_certain && !is_stopping(object, known, at));
-            [
-                known.next_time(),
-                deadline,
-                known.healing_time(at),
-                known.stale_time(at),
-                known.work_time(&at.limits),
-            ]
+            vec![next, deadline, healing, known.stale_time(at), known.work_time(at)]
         }
-        Attempt::Over(..) if deleting || object.spec.suspend => none,
+        Attempt::Over(..) if object.is_deleting() || object.spec.suspend => vec![],
         Attempt::Over(..) => match after_end(object, at) {
-            AfterEnd::Attempt { .. } | AfterEnd::Deletion { .. } if !at.is_time_certain => {
-                [known.next_time(), None, None, None, None]
-            }
+            AfterEnd::Attempt { .. } | AfterEnd::Deletion { .. } if !at.is_time_certain => vec![next],
             // The work group may not take a session yet.
-            AfterEnd::Attempt { time, .. } if time <= at.now => {
-                [known.next_time(), known.healing_time(at), None, None, None]
-            }
-            AfterEnd::Attempt { time, .. } | AfterEnd::Deletion { time } => {
-                [Some(time), None, None, None, None]
-            }
-            AfterEnd::None => none,
+            AfterEnd::Attempt { time, .. } if time <= at.now => vec![next, healing],
+            AfterEnd::Attempt { time, .. } | AfterEnd::Deletion { time } => vec![Some(time)],
+            AfterEnd::None => vec![],
         },
     };
     times.into_iter().chain(known.write_times(at)).flatten().filter(|time| *time > at.now).min()
@@ -230,14 +216,11 @@ fn stop_asked(object: &AthenaSession, seen: &Seen, at: &Environment) -> Option<S
     if object.is_deleting() {
         return None;
     }
-    let started = |session: &Session| {
-        session.start_time.or(object.status.as_ref()?.attempt_time.as_ref().map(|time| time.0))
-    };
     let status = object.status.as_ref();
     let was_ready = status.is_some_and(|status| status.ready_time.is_some());
     // A late reply may show a state that the session has left.
     let is_ending = status.is_some_and(|status| status.state == Some(SessionState::Terminating));
-    match session_of(seen.look.as_ref()) {
+    match seen.session() {
         _ if object.spec.suspend => Some(StopCause::Suspended),
         _ if at.is_time_certain && active_deadline(object).is_some_and(|deadline| deadline <= at.now) => {
             Some(StopCause::ActiveDeadline)
@@ -248,7 +231,8 @@ fn stop_asked(object: &AthenaSession, seen: &Seen, at: &Environment) -> Option<S
         Some(session)
             if !was_ready && !session.state.takes_work() && session.state != SessionState::Terminating =>
         {
-            let deadline = after(started(&session)?, object.spec.startup_deadline());
+            let started = session.start_time.or(status?.attempt_time.as_ref().map(|time| time.0))?;
+            let deadline = after(started, object.spec.startup_deadline());
             (at.is_time_certain && seen.look_time? >= deadline).then_some(StopCause::StartupDeadline)
         }
         _ => None,
@@ -266,17 +250,6 @@ pub fn end_of(cause: &StopCause) -> EndReason {
     }
 }
 
-fn has_stop_cause(object: &AthenaSession, cause: &StopCause) -> bool {
-    object.status.as_ref().and_then(|status| status.stop_cause.as_ref()) == Some(cause)
-}
-
-fn session_of(look: Option<&Look>) -> Option<Session> {
-    match look {
-        Some(Look::Seen(session)) => Some(session.clone()),
-        _ => None,
-    }
-}
-
 /// Returns whether the object records that its session is to be stopped.
 pub fn wants_stopped(object: &AthenaSession) -> bool {
     object.is_deleting() || object.status.as_ref().is_some_and(|status| status.stop_cause.is_some())
@@ -288,18 +261,7 @@ pub fn wants_stopped(object: &AthenaSession) -> bool {
 pub fn unrecorded_cause(object: &AthenaSession, known: &LocalState, at: &Environment) -> Option<StopCause> {
     let asked =
         || known.is_status_lastingly_refused(at).then(|| stop_asked(object, &Seen::default(), at)).flatten();
-    known.unrecorded_cause().cloned().or_else(asked)
-}
-
-/// Records that TerminateSession is about to be called. Returns the cause, if the status does not name it; it is remembered until the status does.
-pub fn ends_without_record(
-    object: &AthenaSession,
-    known: &mut LocalState,
-    at: &Environment,
-) -> Option<StopCause> {
-    let cause = unrecorded_cause(object, known, at).filter(|_| !wants_stopped(object))?;
-    known.ends_without_record(cause.clone());
-    Some(cause)
+    known.unrecorded_cause.as_deref().cloned().or_else(asked)
 }
 
 /// Returns whether the session of `object`, which for long no status could name, is to end nevertheless: [`next_step`] ends a session that is
@@ -313,8 +275,7 @@ pub fn ends_unrecorded(object: &AthenaSession, known: &LocalState, at: &Environm
         .and_then(|status| status.first_start_time.as_ref().or(status.attempt_time.as_ref()));
     let deadline = begun.and_then(|begun| Some(after(begun.0, object.spec.active_deadline()?)));
     let is_late = at.is_time_certain && deadline.is_some_and(|deadline| deadline <= at.now);
-    let is_to_end = is_deleted || object.spec.suspend || is_late;
-    is_to_end
+    (is_deleted || object.spec.suspend || is_late)
         && known.is_status_lastingly_refused(at)
         && matches!(attempt(object, known), Attempt::Unknown(_))
 }
@@ -322,14 +283,6 @@ pub fn ends_unrecorded(object: &AthenaSession, known: &LocalState, at: &Environm
 /// Returns whether the session of `object` is being stopped, or is to be.
 pub fn is_stopping(object: &AthenaSession, known: &LocalState, at: &Environment) -> bool {
     wants_stopped(object) || unrecorded_cause(object, known, at).is_some()
-}
-
-/// Returns Athena's newest state of the session, from this look or as recorded.
-fn newest_state<'a>(object: &'a AthenaSession, look: Option<&'a Look>) -> Option<&'a SessionState> {
-    match look {
-        Some(Look::Seen(session)) => Some(&session.state),
-        _ => object.status.as_ref().and_then(|status| status.state.as_ref()),
-    }
 }
 
 /// Returns the time from which on Athena's reads cannot miss the session because they lag behind its start. A start whose time no look has shown may
@@ -340,35 +293,10 @@ pub fn missing_since(object: &AthenaSession, made: &Recorded<'_>, at: &Environme
     after(started, at.limits.uncertainty)
 }
 
-/// Returns whether complete lists prove that no session of an attempt lives: one is enough to end its object or to suspend it. A step that leads to a
-/// new start needs two, since the start cannot be taken back if the only list was wrong.
-fn is_lost(object: &AthenaSession, made: &Recorded<'_>, known: &LocalState, at: &Environment) -> bool {
-    let stays_stopped = object.is_deleting() || object.spec.suspend;
-    let since = list_time(made, &at.limits);
-    known.absence().is_some_and(|absence| {
-        if stays_stopped {
-            absence.newest >= since
-        } else {
-            absence.before.is_some_and(|before| before >= since)
-        }
-    })
-}
-
 /// Returns the begin of the first list that must show the session of an attempt: a call may have been sent until the time of uncertainty was over,
 /// and the list may lag as long behind it.
 fn list_time(made: &Recorded<'_>, limits: &Limits) -> Timestamp {
     after(made.time, limits.uncertainty * 2)
-}
-
-/// Returns whether a list was read that must show the session of an attempt, and does not.
-fn is_listed(made: &Recorded<'_>, known: &LocalState, at: &Environment) -> bool {
-    known.absence().is_some_and(|absence| absence.newest >= list_time(made, &at.limits))
-}
-
-fn absent_since_deletion(object: &AthenaSession, known: &LocalState, at: &Environment) -> bool {
-    at.is_time_certain
-        && deletion_list_time(object, at)
-            .is_some_and(|since| known.absence().is_some_and(|absence| absence.newest >= since))
 }
 
 /// Returns the begin of the first list, on Athena's clock, that proves that no session lives of an object without an attempt. A deletion has its time
@@ -381,7 +309,7 @@ fn deletion_list_time(object: &AthenaSession, at: &Environment) -> Option<Timest
 /// Returns the earliest begin of a list that shows more of `object` than is known, for [`Step::Search`]: first of any list, since it may show the
 /// session; then of one that proves something, or repeats the proof.
 pub fn search_time(object: &AthenaSession, known: &LocalState, at: &Environment) -> Timestamp {
-    let Some(absence) = known.absence() else { return at.now };
+    let Some(absence) = &known.absence else { return at.now };
     let again = after(absence.newest, at.limits.list_interval());
     let since = match attempt(object, known) {
         Attempt::Unknown(made) => list_time(&made, &at.limits),

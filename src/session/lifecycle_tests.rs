@@ -9,7 +9,7 @@ use crate::session::after_end::restart_backoff;
 use crate::session::environment::Identity;
 use crate::session::ownership::{self, leaked_session};
 use crate::session::refused_write;
-use crate::session::reply::{Details, ErrorClass, Refusal};
+use crate::session::reply::{Details, ErrorClass, Refusal, Session};
 
 const UID: &str = "8f3f1f6e-8b0e-4b60-9d5c-6a4c1b0c7f11";
 /// Time at which attempts of these tests were recorded.
@@ -136,7 +136,7 @@ fn searched(minutes: i64) -> LocalState {
 /// Returns the local state after complete lists without the object's marker that began that many minutes later.
 fn absent_from(mut known: LocalState, minutes: &[i64]) -> LocalState {
     for begun in minutes.iter().map(|minutes| at(*minutes).now) {
-        known.searched(&Search::Absent { begun }, begun, &Limits::default(), 0.0);
+        known.searched(&Search::Absent { begun }, &Environment { now: begun, ..at(0) });
     }
     known
 }
@@ -156,7 +156,7 @@ fn own_attempt() -> LocalState {
 fn refused(class: ErrorClass) -> LocalState {
     let mut known = own_attempt();
     let doubted = known.starting();
-    known.start_refused(refusal(class), doubted, at(0).now, 0.0);
+    known.start_refused(refusal(class), doubted, &at(0));
     known
 }
 
@@ -167,7 +167,7 @@ fn refusal(class: ErrorClass) -> Refusal {
 fn trusted() -> LocalState {
     let mut known = own_attempt();
     known.starting();
-    known.started(0, "s", "CREATING", at(0).now, &Limits::default());
+    known.started(0, "s", "CREATING", &at(0));
     known.session_recorded();
     known
 }
@@ -252,7 +252,7 @@ fn looked(times: u32, look: &Look) -> LocalState {
 fn looked_at(minutes: i64, times: u32, look: &Look) -> LocalState {
     let mut known = trusted();
     for _ in 0..times {
-        known.looked(look.clone(), UID, "s", at(minutes).now, &Limits::default(), 0.0);
+        known.looked(look.clone(), UID, "s", &at(minutes));
     }
     known
 }
@@ -914,7 +914,7 @@ fn two_lists_count_as_two_only_if_they_began_a_minute_apart() {
     let mut known = absent_from(refused(ErrorClass::Unanswered), &[20]);
     for (wait, proved) in [(20, false), (50, false), (110, true)] {
         let begun = at(20).now + SignedDuration::from_secs(wait);
-        known.searched(&Search::Absent { begun }, begun, &Limits::default(), 0.0);
+        known.searched(&Search::Absent { begun }, &Environment { now: begun, ..at(0) });
         let step = next_step(&unknown(), &known, &nothing(), &at(22));
         assert_eq!(step == Step::Conclude(EndReason::SessionLost), proved, "{wait} s after the first");
     }
@@ -923,13 +923,8 @@ fn two_lists_count_as_two_only_if_they_began_a_minute_apart() {
 #[test]
 fn a_session_that_is_found_takes_back_its_absence() {
     let mut known = absent_from(refused(ErrorClass::Unanswered), &[20]);
-    known.searched(
-        &Search::Found { attempt: 0, session: session("IDLE") },
-        at(21).now,
-        &Limits::default(),
-        0.0,
-    );
-    assert_eq!(known.absence(), None);
+    known.searched(&Search::Found { attempt: 0, session: session("IDLE") }, &at(21));
+    assert_eq!(known.absence, None);
 }
 
 #[test]
@@ -1004,7 +999,7 @@ fn times_of_any_size_do_no_harm() {
 fn terminate_is_repeated_only_after_a_look_that_shows_no_effect() {
     let object = deleted(live("IDLE"));
     let mut known = trusted();
-    known.terminated(at(0).now, &Limits::default(), 0.0);
+    known.terminated(&at(0));
     assert_eq!(next_step(&object, &known, &nothing(), &at(1)), Step::Look);
     assert_eq!(
         next_step(&object, &known, &seen("TERMINATING"), &at(1)),
@@ -1021,7 +1016,7 @@ fn terminate_is_repeated_only_after_a_look_that_shows_no_effect() {
 #[test]
 fn what_a_spec_limits_does_not_wait_for_a_status_that_cannot_be_written() {
     let unwritable = |mut known: LocalState, what| {
-        known.write_refused(what, "request is too large", None, at(0).now, 0.0);
+        known.write_refused(what, "request is too large", None, &at(0));
         known
     };
     let lasting = at(5);
@@ -1046,8 +1041,8 @@ fn what_a_spec_limits_does_not_wait_for_a_status_that_cannot_be_written() {
         );
         // The session is being ended from now on, whatever changes in the spec.
         let mut ended = known;
-        ended.ends_without_record(cause);
-        ended.terminated(lasting.now, &Limits::default(), 0.0);
+        ended.unrecorded_cause = Some(Box::new(cause));
+        ended.terminated(&lasting);
         assert_eq!(
             next_step(&live("IDLE"), &ended, &seen("TERMINATING"), &lasting),
             Step::Mirror(session("TERMINATING")),
@@ -1084,8 +1079,8 @@ fn what_a_spec_limits_does_not_wait_for_a_status_that_cannot_be_written() {
 fn a_session_that_no_status_can_name_is_ended_once_it_is_to_end() {
     let mut known = own_attempt();
     known.starting();
-    known.started(0, "s", "CREATING", at(0).now, &Limits::default());
-    known.write_refused(refused_write::STATUS, "request is too large", None, at(0).now, 0.0);
+    known.started(0, "s", "CREATING", &at(0));
+    known.write_refused(refused_write::STATUS, "request is too large", None, &at(0));
     let late = with(unknown(), |object| object.spec.active_deadline_seconds = Some(300));
     let restarted = with(capped(unknown(), 10), |object| {
         let status = object.status.get_or_insert_default();
@@ -1113,7 +1108,7 @@ fn a_strangers_session_in_the_status_is_none_of_ours() {
         ..session("IDLE")
     };
     let mut known = met();
-    let look = known.looked(Look::Seen(strange), UID, "s", at(0).now, &Limits::default(), 0.0);
+    let look = known.looked(Look::Seen(strange), UID, "s", &at(0));
     let seen = Seen { look: Some(look), ..nothing() };
     assert_eq!(next_step(&deleted(live("IDLE")), &known, &seen, &at(1)), Step::Start(0));
     assert_eq!(next_step(&live("IDLE"), &known, &seen, &at(11)), Step::Search);
@@ -1123,7 +1118,7 @@ fn a_strangers_session_in_the_status_is_none_of_ours() {
 fn a_session_that_could_not_be_recorded_is_recorded_without_another_call() {
     let mut known = own_attempt();
     known.starting();
-    known.started(0, "s", "CREATING", at(0).now, &Limits::default());
+    known.started(0, "s", "CREATING", &at(0));
     for object in [unknown(), deleted(unknown())] {
         assert_eq!(next_step(&object, &known, &nothing(), &at(0)), Step::Adopt(0, session("CREATING")));
     }
@@ -1144,7 +1139,7 @@ fn an_attempt_without_an_account_is_judged_only_by_who_made_it_or_has_seen_its_s
     // A session that another process does not find may be in another account.
     let mut missed = met();
     for _ in 0..2 {
-        missed.looked(NOT_FOUND, UID, "s", at(25).now, &Limits::default(), 0.0);
+        missed.looked(NOT_FOUND, UID, "s", &at(25));
     }
     let gone = Seen { look: Some(NOT_FOUND), ..absent(26) };
     assert_eq!(next_step(&without(live("IDLE")), &missed, &gone, &at(30)), Step::Wait);
@@ -1231,7 +1226,7 @@ fn a_refusal_wakes_the_object_when_it_stops_being_in_progress() {
     let mut known = refused(ErrorClass::Rejected);
     for _ in 0..5 {
         let doubted = known.starting();
-        known.start_refused(refusal(ErrorClass::Rejected), doubted, at(0).now, 1.0);
+        known.start_refused(refusal(ErrorClass::Rejected), doubted, &Environment { jitter: 1.0, ..at(0) });
     }
     assert_eq!(wake_time(&unknown(), &known, &at(1)), Some(at(5).now));
 }
@@ -1241,7 +1236,7 @@ fn what_passes_by_itself_does_not_hide_what_has_to_be_mended() {
     let mut known = refused(ErrorClass::MayHeal);
     for class in [ErrorClass::Unanswered, ErrorClass::Throttled] {
         let doubted = known.starting();
-        known.start_refused(refusal(class), doubted, at(1).now, 0.0);
+        known.start_refused(refusal(class), doubted, &at(1));
     }
     let standing = known.refused.expect("a refusal");
     assert_eq!((standing.refusal.class, standing.since, standing.count), (ErrorClass::MayHeal, at(0).now, 2));
@@ -1270,11 +1265,11 @@ fn an_object_wakes_when_something_is_due() {
         known
     };
     let looked_long_ago = changed(|known| {
-        known.looked(NOT_FOUND, UID, "s", at(0).now, &Limits::default(), 0.0);
+        known.looked(NOT_FOUND, UID, "s", &at(0));
         known.seen_time = Some(at(-9).now);
     });
     let stale = changed(|known| {
-        known.looked(NOT_FOUND, UID, "s", at(0).now, &Limits::default(), 0.0);
+        known.looked(NOT_FOUND, UID, "s", &at(0));
         known.seen_time = Some(at(-10).now);
     });
     let not_due = looked_long_ago.next_time();
@@ -1284,9 +1279,7 @@ fn an_object_wakes_when_something_is_due() {
                 Look::Failed(refusal(ErrorClass::MayHeal)),
                 UID,
                 "s",
-                at(0).now,
-                &Limits::default(),
-                1.0,
+                &Environment { jitter: 1.0, ..at(0) },
             );
         }
         known.seen_time = Some(at(-9).now);
@@ -1298,9 +1291,7 @@ fn an_object_wakes_when_something_is_due() {
             Look::Failed(refusal(ErrorClass::MayHeal)),
             UID,
             "s",
-            at(0).now,
-            &Limits::default(),
-            1.0,
+            &Environment { jitter: 1.0, ..at(0) },
         );
         known
     };
@@ -1334,7 +1325,7 @@ fn nothing_becomes_due_before_the_time_that_is_waited_for() {
     let failing = |class, looks| {
         let mut known = trusted();
         for _ in 0..looks {
-            known.looked(Look::Failed(refusal(class)), UID, "s", at(0).now, &Limits::default(), 1.0);
+            known.looked(Look::Failed(refusal(class)), UID, "s", &Environment { jitter: 1.0, ..at(0) });
         }
         known
     };
@@ -1422,7 +1413,7 @@ fn a_session_that_no_record_can_name_any_more_is_surplus() {
     let mut known = own_attempt();
     assert_eq!(leaked_session(&unknown(), &known), None, "nothing was started");
     known.starting();
-    known.started(0, "s", "CREATING", at(0).now, &Limits::default());
+    known.started(0, "s", "CREATING", &at(0));
     let next = with(unknown(), |object| object.status.get_or_insert_default().attempt = Some(1));
     let another =
         with(live("IDLE"), |object| object.status.get_or_insert_default().session_id = Some("other".into()));
@@ -1440,13 +1431,13 @@ fn a_session_that_no_record_can_name_any_more_is_surplus() {
 
 #[test]
 fn a_settled_session_that_a_list_shows_in_another_state_is_looked_at_from_then_on() {
-    let (now, limits) = (Timestamp::UNIX_EPOCH, Limits::default());
+    let at = Environment { now: Timestamp::UNIX_EPOCH, jitter: 0.5, ..at(0) };
     for (state, looked_at) in [("TERMINATING", true), ("STOPPED", true), ("BUSY", false)] {
         let mut known = LocalState::default();
-        known.started(0, "id", "IDLE", now, &limits);
+        known.started(0, "id", "IDLE", &at);
         known.settle("id");
         let listed = Session { id: "id".into(), state: state.into(), ..Session::default() };
-        assert!(known.sighted(listed, "uid", "id", now, &limits).is_some());
+        assert!(known.sighted(listed, "uid", "id", &at).is_some());
         assert_eq!(known.next_time().is_some_and(|time| known.is_due(time)), looked_at, "{state}");
     }
 }
@@ -1522,7 +1513,7 @@ fn before_athena_has_told_its_time_no_time_starts_or_ends_anything() {
 fn what_needs_no_time_goes_on_before_athena_has_told_its_own() {
     let uncertain = Environment { is_time_certain: false, ..at(0) };
     let mut asked = met();
-    asked.work_group_read(Err(&refusal(ErrorClass::Unanswered)), at(0).now, 1.0);
+    asked.work_group_read(Err(&refusal(ErrorClass::Unanswered)), &Environment { jitter: 1.0, ..at(0) });
     let cases: Vec<(&str, AthenaSession, LocalState, Seen, Step)> = vec![
         ("a look", live("IDLE"), met(), nothing(), Step::Look),
         ("a search", deleted(object(json!({}))), met(), nothing(), Step::Search),
@@ -1559,30 +1550,29 @@ fn a_deletion_is_compared_with_the_clock_of_the_api_server() {
 
 #[test]
 fn a_jump_of_the_nodes_clock_changes_no_decision() {
-    let limits = Limits::default();
     // Returns the local states of a process whose clock is off by so many seconds, after a refusal, a look, a search and a termination in turn.
     let known = |seconds: i64| {
         let off = SignedDuration::from_secs(seconds);
-        let at = |minutes| at(minutes).now + off;
+        let at = |minutes| Environment { now: at(minutes).now + off, jitter: 0.5, ..at(0) };
         let origin = Timestamp::from_second(1_700_000_000).expect("a time") + off;
         let mut all = Vec::new();
         for calls in 0..16 {
-            let mut known = LocalState::met(at(0));
+            let mut known = LocalState::met(at(0).now);
             known.set_clock(origin);
             if calls & 1 != 0 {
-                known.work_group_read(Err(&refusal(ErrorClass::Unanswered)), at(1), 0.5);
+                known.work_group_read(Err(&refusal(ErrorClass::Unanswered)), &at(1));
             }
             if calls & 2 != 0 {
-                known.looked(Look::Failed(refusal(ErrorClass::MayHeal)), UID, "s", at(2), &limits, 0.5);
+                known.looked(Look::Failed(refusal(ErrorClass::MayHeal)), UID, "s", &at(2));
             }
             if calls & 4 != 0 {
-                known.searched(&Search::Failed(refusal(ErrorClass::MayHeal)), at(3), &limits, 0.5);
+                known.searched(&Search::Failed(refusal(ErrorClass::MayHeal)), &at(3));
             }
             if calls & 2 == 0 {
-                known.searched(&Search::Absent { begun: at(2) }, at(3), &limits, 0.5);
+                known.searched(&Search::Absent { begun: at(2).now }, &at(3));
             }
             if calls & 8 != 0 {
-                known.terminate_refused(refusal(ErrorClass::MayHeal), at(4), 0.5);
+                known.terminate_refused(refusal(ErrorClass::MayHeal), &at(4));
             }
             all.push((origin, known));
         }
@@ -1618,7 +1608,7 @@ fn people_are_told_that_a_start_is_not_answered_when_that_begins_and_when_it_las
         |class| Refusal { class, reason: "AthenaUnavailable", message: "no".into(), request_id: None };
     let mut known = own_attempt();
     let mut told = |minutes: i64, class| {
-        known.start_refused(refusal(class), false, at(minutes).now, 0.0);
+        known.start_refused(refusal(class), false, &at(minutes));
         let is_news = known.missing_answer_to_tell(&at(minutes)).is_some();
         assert_eq!(
             known.missing_answer_to_tell(&at(minutes)).is_some(),

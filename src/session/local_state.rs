@@ -1,15 +1,14 @@
 //! Facts that this process knows of an object beyond the object itself. They are lost with the process, and every rule holds without them.
 
+mod calls;
 mod looks;
-mod starts;
-mod terminations;
 mod writes;
 
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
 use crate::api::StopCause;
 use crate::session::backoff::backoff;
-use crate::session::environment::{Environment, Limits};
+use crate::session::environment::Environment;
 use crate::session::refused_write::RefusedWrite;
 use crate::session::reply::{ErrorClass, Refusal, Session, passes};
 
@@ -20,7 +19,7 @@ pub struct LocalState {
     /// True if this process added the finalizer: then no attempt can have been recorded before.
     pub finalizer_added: bool,
     /// The row of looks that did not find the session, up to the newest look; none if the newest look found it.
-    missed: Option<Box<Missed>>,
+    pub missed: Option<Box<Missed>>,
     /// The newest refusal, while it stands.
     pub refused: Option<Box<Refused>>,
     /// Time of the last look that succeeded.
@@ -30,7 +29,7 @@ pub struct LocalState {
     /// The newest refusal of a write to the object by the API server, while it stands.
     pub refused_write: Option<Box<RefusedWrite>>,
     /// The complete lists without the attempt's marker, if any was read.
-    absence: Option<Box<Absence>>,
+    pub absence: Option<Box<Absence>>,
     /// True if a look at the state showed an end, for which the full session is still to be read.
     pub has_ended: bool,
     /// True if a complete list did not show the session since it was last seen: only a look can show its state.
@@ -43,29 +42,32 @@ pub struct LocalState {
     recorded: Option<(i32, Timestamp)>,
     /// True if nobody can have recorded that attempt before.
     is_first_record: bool,
-    in_doubt: bool,
+    /// True if a call of StartSession may have started a session that is not known.
+    pub in_doubt: bool,
     adopted: Option<Box<Adopted>>,
     /// True while something depends on Athena's time and Athena has not returned it.
     lacks_time: bool,
     trusted: Option<Box<str>>,
     disowned: Option<Box<str>>,
-    last_modified_time: Option<Timestamp>,
+    /// Time at which Athena last changed the session, as far as it was seen.
+    pub last_modified_time: Option<Timestamp>,
     met_time: Option<Timestamp>,
     /// Origin of the clock from which this process read its times.
     clock_origin: Option<Timestamp>,
     /// Time at which the wait for the next call was set, and time at which it is over.
     wait: Option<(Timestamp, Timestamp)>,
     swept: Swept,
-    looks: u32,
+    /// Number of looks since the session last changed, up to [`LONGEST_AFTER`].
+    looks: i32,
     /// True if a look has shown the session at work since TerminateSession was last called.
     lives_on: bool,
     terminated: Option<Box<Terminated>>,
     /// Cause for which the session is being ended, where the API server refused the status with the cause.
-    unrecorded_cause: Option<Box<StopCause>>,
+    pub unrecorded_cause: Option<Box<StopCause>>,
     /// Seconds of the idle timeout in effect, once a look has shown it.
     idle_timeout: Option<i32>,
     /// Time at which the session was last seen at work.
-    busy_time: Option<Timestamp>,
+    pub busy_time: Option<Timestamp>,
     /// Time at which this process last wrote the status.
     written_time: Option<Timestamp>,
     /// The session as it was last seen, where the status is yet to report that it became busy or idle.
@@ -82,13 +84,13 @@ struct Adopted {
 
 /// Looks that did not find a session.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct Missed {
+pub struct Missed {
     /// Number of looks, up to [`NOT_FOUND_OFTEN_ENOUGH`].
-    count: u32,
+    pub count: u32,
     /// Number of looks that got a ResourceNotFoundException with the session's id in it.
     named: u32,
     /// Time at which the first look was requested: only a list that was begun later can confirm it.
-    first: Timestamp,
+    pub first: Timestamp,
     /// Time of the newest look.
     last: Timestamp,
 }
@@ -106,7 +108,7 @@ struct Terminated {
 pub struct Absence {
     /// The newest list.
     pub newest: Timestamp,
-    /// The newest one that began [`Limits::list_interval`] or more before it.
+    /// The newest one that began [`Limits::list_interval`](crate::session::environment::Limits::list_interval) or more before it.
     pub before: Option<Timestamp>,
 }
 
@@ -138,22 +140,36 @@ pub struct Refused {
 }
 
 impl Refused {
-    /// Returns whether the refusal is of a call for a start, to which Athena did not answer.
-    fn is_missing_start(&self) -> bool {
-        Call::Start.serves(self.call)
-            && matches!(self.refusal.class, ErrorClass::Unanswered | ErrorClass::NotSent)
-    }
-
-    /// Returns the number of events due for such a call by now: one when the missing answers begin, and one more when they have lasted for
-    /// `limits.healing`.
+    /// Returns the number of events due by now for a call for a start to which Athena did not answer: one when the missing answers begin, and one
+    /// more when they have lasted for `limits.healing`.
     fn to_be_told(&self, at: &Environment) -> u8 {
-        if self.since + at.limits.healing <= at.now { 2 } else { 1 }
+        match self.refusal.class {
+            ErrorClass::Unanswered | ErrorClass::NotSent if Call::Start.serves(self.call) => {
+                1 + u8::from(self.since + at.limits.healing <= at.now)
+            }
+            _ => 0,
+        }
     }
 
     /// Returns the text of the refusal for conditions and events.
     pub fn message(&self) -> String {
         self.call.message(&self.refusal)
     }
+}
+
+/// A call to Athena whose refusal is worth reporting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Call {
+    /// GetWorkGroup, before an attempt is recorded.
+    WorkGroup,
+    /// StartSession.
+    Start,
+    /// GetSession or GetSessionStatus.
+    Look,
+    /// ListSessions.
+    Search,
+    /// TerminateSession.
+    Terminate,
 }
 
 impl Call {
@@ -181,24 +197,7 @@ impl Call {
             _ => format!("{operation} is refused: {said}"),
         }
     }
-}
 
-/// A call to Athena whose refusal is worth reporting.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Call {
-    /// GetWorkGroup, before an attempt is recorded.
-    WorkGroup,
-    /// StartSession.
-    Start,
-    /// GetSession or GetSessionStatus.
-    Look,
-    /// ListSessions.
-    Search,
-    /// TerminateSession.
-    Terminate,
-}
-
-impl Call {
     /// Returns whether both calls serve the same purpose: a start, an end, or a look.
     fn serves(self, other: Self) -> bool {
         let is_for_start = |call| matches!(call, Self::WorkGroup | Self::Start | Self::Search);
@@ -219,41 +218,28 @@ impl LocalState {
             return;
         };
         let correction = origin.duration_since(before);
-        let correct = |time: &mut Timestamp| *time = time.saturating_add(correction).unwrap_or(*time);
-        let refused = [&mut self.refused, &mut self.look_refused]
+        let times = [&mut self.seen_time, &mut self.busy_time, &mut self.met_time, &mut self.written_time];
+        let refused = [&mut self.refused, &mut self.look_refused].into_iter().flatten();
+        let looks = self.missed.iter_mut().flat_map(|missed| [&mut missed.first, &mut missed.last]);
+        let lists =
+            self.absence.iter_mut().flat_map(|lists| [Some(&mut lists.newest), lists.before.as_mut()]);
+        let writes = self.refused_write.iter_mut().flat_map(|write| [&mut write.since, &mut write.next_time]);
+        times
             .into_iter()
             .flatten()
-            .map(|refused| &mut refused.since);
-        let times = [&mut self.seen_time, &mut self.busy_time, &mut self.met_time, &mut self.written_time]
-            .into_iter()
-            .flatten();
-        let looks =
-            self.missed.as_deref_mut().into_iter().flat_map(|Missed { first, last, .. }| [first, last]);
-        let calls = self.terminated.as_deref_mut().map(|terminated| &mut terminated.next_time);
-        let lists = self
-            .absence
-            .as_deref_mut()
-            .into_iter()
-            .flat_map(|Absence { newest, before }| std::iter::once(newest).chain(before));
-        let wait = self.wait.iter_mut().flat_map(|(set, over)| [set, over]);
-        let write = self.refused_write.as_deref_mut().into_iter().flat_map(RefusedWrite::times);
-        refused
-            .chain(times)
+            .chain(refused.map(|refused| &mut refused.since))
             .chain(looks)
-            .chain(calls)
-            .chain(lists)
-            .chain(wait)
-            .chain(write)
-            .for_each(correct);
+            .chain(self.terminated.iter_mut().map(|terminated| &mut terminated.next_time))
+            .chain(lists.flatten())
+            .chain(self.wait.iter_mut().flat_map(|(set, over)| [set, over]))
+            .chain(writes)
+            .for_each(|time| *time = time.saturating_add(correction).unwrap_or(*time));
     }
 
     /// Returns whether a call may be made now: not while sweeps cover the session and nothing else has been set since. A wait that was set in the
     /// future is over: the clock has been put back.
     pub fn is_due(&self, now: Timestamp) -> bool {
-        match self.wait {
-            Some((set, over)) => over <= now || now < set,
-            None => !matches!(self.swept, Swept::Now(_)),
-        }
+        !self.waits(now) && (self.wait.is_some() || !matches!(self.swept, Swept::Now(_)))
     }
 
     /// Returns whether the next call has to wait for a time.
@@ -267,25 +253,20 @@ impl LocalState {
     }
 
     /// Records that the status was written.
-    pub fn status_written(&mut self, now: Timestamp, limits: &Limits) {
+    pub fn status_written(&mut self, at: &Environment) {
         // Nothing depends on the time where the next write need not wait.
-        self.written_time = Some(now).filter(|_| !limits.work_interval().is_zero());
+        self.written_time = Some(at.now).filter(|_| !at.limits.work_interval().is_zero());
         self.unwritten_work = None;
     }
 
-    /// Returns whether this process wrote the status less than [`Limits::work_interval`] ago.
+    /// Returns whether this process wrote the status less than [`Limits::work_interval`](crate::session::environment::Limits::work_interval) ago.
     pub fn is_written_lately(&self, at: &Environment) -> bool {
         self.written_time.is_some_and(|time| time <= at.now && at.now < time + at.limits.work_interval())
     }
 
-    /// Records that `session` became busy or idle, which the status reports later.
-    pub fn hold_work(&mut self, session: Session) {
-        self.unwritten_work = Some(Box::new(session));
-    }
-
-    /// Records that the session is again as the status reports.
-    pub fn work_is_as_written(&mut self) {
-        self.unwritten_work = None;
+    /// Records that `session` became busy or idle, which the status reports later, or that it is again as the status reports.
+    pub fn hold_work(&mut self, session: Option<Session>) {
+        self.unwritten_work = session.map(Box::new);
     }
 
     /// Returns the session `id` as it was last seen, where the status is yet to report that it became busy or idle.
@@ -294,16 +275,16 @@ impl LocalState {
     }
 
     /// Returns the time by which the status has to report it.
-    pub fn work_time(&self, limits: &Limits) -> Option<Timestamp> {
+    pub fn work_time(&self, at: &Environment) -> Option<Timestamp> {
         let written = self.written_time.filter(|_| self.unwritten_work.is_some())?;
-        Some(written + limits.work_interval())
+        Some(written + at.limits.work_interval())
     }
 
-    fn wait_until(&mut self, now: Timestamp, over: Timestamp) {
-        self.wait = Some((now, over));
+    fn wait_for(&mut self, wait: SignedDuration, at: &Environment) {
+        self.wait = Some((at.now, at.now + wait));
     }
 
-    fn refused(&mut self, call: Call, refusal: Refusal, now: Timestamp, jitter: f64) {
+    fn refused(&mut self, call: Call, refusal: Refusal, at: &Environment) {
         let class = refusal.class;
         let standing = match self.refused.take() {
             Some(before) if before.call == call && before.refusal.class == class => {
@@ -313,9 +294,9 @@ impl LocalState {
             Some(before) if before.call.serves(call) && passes(class) && !passes(before.refusal.class) => {
                 Refused { count: before.count.saturating_add(1), ..*before }
             }
-            _ => Refused { call, refusal, since: now, count: 0, told: 0 },
+            _ => Refused { call, refusal, since: at.now, count: 0, told: 0 },
         };
-        self.wait_until(now, now + backoff(class, standing.count, jitter));
+        self.wait_for(backoff(class, standing.count, at.jitter), at);
         self.refused = Some(Box::new(standing));
     }
 }
@@ -324,14 +305,4 @@ impl LocalState {
 pub const NOT_FOUND_OFTEN_ENOUGH: u32 = 2;
 
 /// Number of looks after which the time between them no longer grows.
-const LONGEST_AFTER: u32 = 4;
-
-/// Returns `interval`, growing by half with each look to five times its length.
-fn growing(interval: SignedDuration, looks: u32, jitter: f64) -> SignedDuration {
-    let factor = 1.5_f64.powi(i32::try_from(looks).unwrap_or(0)).min(5.0);
-    scaled(interval, factor * (0.9 + 0.2 * jitter))
-}
-
-fn scaled(interval: SignedDuration, factor: f64) -> SignedDuration {
-    SignedDuration::from_secs_f64(interval.as_secs_f64() * factor)
-}
+const LONGEST_AFTER: i32 = 4;

@@ -63,37 +63,29 @@ pub fn match_marked_sessions(
     };
     let number_of =
         |session: &Session| marker::attempt_of(session.details.as_ref()?.description.as_deref()?, &uid);
+    let is_as_asked =
+        |session: &Session| session.details.as_ref().is_some_and(|details| details.satisfies(&object.spec));
     let marked = sessions.into_iter().filter_map(|session| Some((number_of(&session)?, session)));
-    let (own, others): (Vec<_>, Vec<_>) =
-        marked.filter(|(number, _)| recorded.is_none_or(|recorded| recorded == *number)).partition(
-            |(_, session)| session.details.as_ref().is_some_and(|details| details.satisfies(&object.spec)),
-        );
-    let newest = |sessions: Vec<(i32, Session)>| sessions.into_iter().max_by_key(|(number, _)| *number);
+    let newest = marked
+        .filter(|(number, _)| recorded.is_none_or(|recorded| recorded == *number))
+        .max_by_key(|(number, session)| (is_as_asked(session), *number));
     let is_to_end = object.is_deleting() || object.spec.suspend;
-    match (newest(own), newest(others)) {
-        (Some((attempt, session)), _) => Search::Found { attempt, session },
-        (None, None) => Search::Absent { begun },
-        (None, Some((attempt, session))) if is_to_end => Search::Found { attempt, session },
-        (None, Some((_, stranger))) => Search::Failed(Refusal {
-            class: ErrorClass::MayHeal,
-            reason: "MarkerMismatch",
-            message: format!(
+    match newest {
+        None => Search::Absent { begun },
+        Some((attempt, session)) if is_to_end || is_as_asked(&session) => Search::Found { attempt, session },
+        Some((_, stranger)) => {
+            let message = format!(
                 "session {} carries the marker of this object, with another role or engine configuration",
                 stranger.id
-            ),
-            request_id: None,
-        }),
+            );
+            Search::Failed(Refusal::new(ErrorClass::MayHeal, "MarkerMismatch", message))
+        }
     }
 }
 
 /// Returns whether the operator certainly works in the attempt's account. For an attempt that was recorded without an account, only the process that
 /// recorded it, or that has seen its session, knows the account.
-pub(crate) fn is_own_account(
-    made: &Recorded<'_>,
-    id: Option<&str>,
-    known: &LocalState,
-    here: &Identity,
-) -> bool {
+pub fn is_own_account(made: &Recorded<'_>, id: Option<&str>, known: &LocalState, here: &Identity) -> bool {
     match (made.account, here.account.as_deref()) {
         (Some(there), Some(here)) => there == here,
         (Some(_), None) => false,

@@ -18,7 +18,7 @@ use crate::session::attempt::Attempt;
 use crate::session::environment::Environment;
 use crate::session::events;
 use crate::session::lifecycle::{
-    awaits_time, ends_unrecorded, ends_without_record, next_step, search_time, wake_time,
+    awaits_time, ends_unrecorded, next_step, search_time, unrecorded_cause, wake_time, wants_stopped,
 };
 use crate::session::local_state::LocalState;
 use crate::session::ownership::{attempt, leaked_session, match_marked_sessions};
@@ -81,7 +81,7 @@ enum Stage {
     /// This request waits for its answer.
     Asked(Request),
     /// The step has its permit, if it calls Athena.
-    Act(Step),
+    Act,
     /// The step is to be carried out.
     CarryOut,
     /// The status is to report the outcome of the step.
@@ -93,23 +93,26 @@ enum Stage {
 #[derive(Clone, Debug)]
 #[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct Pass<'a> {
-    object: &'a AthenaSession,
+    /// The object.
+    pub object: &'a AthenaSession,
     decisions: &'a dyn Decisions,
     version: Option<u64>,
     begun: Timestamp,
-    state: LocalState,
-    seen: Seen,
+    /// The current local state of the object, which the code that performs the requests may change.
+    pub state: LocalState,
+    /// The results of the looks, of the search and of reading the work group.
+    pub seen: Seen,
     stage: Stage,
-    step: Step,
-    outcome: Outcome,
+    /// The step that was decided on last.
+    pub step: Step,
+    /// The outcome of that step's call.
+    pub outcome: Outcome,
     /// True if a list showed the session before the pass began.
     is_sighted: bool,
     /// True if the object waits for a permit to call Athena.
-    queued: bool,
+    pub queued: bool,
     /// True once the pass has requested Athena's time.
     asks_time: bool,
-    /// True once the pass has checked whether the object waits for Athena's time.
-    awaits_time: bool,
     /// True if the API server has the object as it was read.
     is_confirmed: bool,
     /// True if a write found another version of the object.
@@ -146,7 +149,6 @@ impl<'a> Pass<'a> {
             outcome: Outcome::Nothing,
             queued: false,
             asks_time: false,
-            awaits_time: false,
             is_confirmed: false,
             is_conflict: false,
             doubted: false,
@@ -181,7 +183,7 @@ impl<'a> Pass<'a> {
         env: &Environment,
     ) -> (Self, bool) {
         state.set_clock(env.clock_origin);
-        let is_news = state.write_refused(what, said, version, env.now, env.jitter);
+        let is_news = state.write_refused(what, said, version, env);
         let mut pass = Self::new(decisions, object, version, state, Seen::default(), env);
         pass.is_after_refusal = true;
         pass.stage = if what != refused_write::STATUS {
@@ -195,41 +197,6 @@ impl<'a> Pass<'a> {
         (pass, is_news)
     }
 
-    /// Returns the object.
-    pub fn object(&self) -> &'a AthenaSession {
-        self.object
-    }
-
-    /// Returns the current local state of the object.
-    pub fn state(&self) -> &LocalState {
-        &self.state
-    }
-
-    /// Returns the local state for changes by the code that performs the requests.
-    pub fn state_mut(&mut self) -> &mut LocalState {
-        &mut self.state
-    }
-
-    /// Returns the results of the looks, of the search and of reading the work group.
-    pub fn seen(&self) -> &Seen {
-        &self.seen
-    }
-
-    /// Returns the step that was decided on last.
-    pub fn step(&self) -> &Step {
-        &self.step
-    }
-
-    /// Returns the outcome of that step's call.
-    pub fn outcome(&self) -> &Outcome {
-        &self.outcome
-    }
-
-    /// Returns whether the object waits for a permit to call Athena.
-    pub fn is_queued(&self) -> bool {
-        self.queued
-    }
-
     /// Ends the pass: returns the local state of the object, and the event and status to publish.
     pub fn finish(self) -> (LocalState, Report) {
         (self.state, self.report)
@@ -239,94 +206,65 @@ impl<'a> Pass<'a> {
     pub fn next(&mut self, env: &Environment) -> ControlFlow<End, Request> {
         self.state.set_clock(env.clock_origin);
         loop {
-            match std::mem::replace(&mut self.stage, Stage::Decide) {
-                Stage::Begin => {
-                    if let Some(id) = leaked_session(self.object, &self.state).map(str::to_owned) {
-                        return self.ask(Request::EndLeaked { id, leak: Leak::AttemptOver });
-                    }
-                }
-                Stage::Decide => {
-                    if let Some(request) = self.decide(env) {
-                        return self.ask(request);
-                    }
-                }
-                Stage::Asked(request) => return self.ask(request),
-                Stage::Act(step) => self.settle_on(step),
-                Stage::CarryOut => {
-                    if let Some(request) = self.carry_out(env) {
-                        return self.ask(request);
-                    }
-                }
-                Stage::Report => {
-                    if let Some(request) = self.write_status(env) {
-                        return self.ask(request);
-                    }
-                }
-                Stage::End(end) => {
-                    self.stage = Stage::End(end.clone());
-                    return ControlFlow::Break(end);
-                }
-            }
+            self.stage = match &self.stage {
+                Stage::Begin => leaked_session(self.object, &self.state).map_or(Stage::Decide, |id| {
+                    Stage::Asked(Request::EndLeaked { id: id.to_owned(), leak: Leak::AttemptOver })
+                }),
+                Stage::Decide => self.decide(env),
+                Stage::Act => self.settle(env),
+                Stage::CarryOut if self.step == Step::Done => Stage::End(End::Done),
+                Stage::CarryOut => self.carry_out(env).map_or(Stage::Report, Stage::Asked),
+                Stage::Report => self.write_status(env),
+                Stage::Asked(request) => return ControlFlow::Continue(request.clone()),
+                Stage::End(end) => return ControlFlow::Break(end.clone()),
+            };
         }
     }
 
-    fn ask(&mut self, request: Request) -> ControlFlow<End, Request> {
-        self.stage = Stage::Asked(request.clone());
-        ControlFlow::Continue(request)
+    fn session_id(&self) -> Option<&'a str> {
+        self.object.status.as_ref()?.session_id.as_deref()
     }
 
-    /// Decides on a step. Returns the request that the step needs, or nothing where the step is to be acted on.
-    fn decide(&mut self, env: &Environment) -> Option<Request> {
+    /// Decides on a step, and requests what the step needs before it is acted on.
+    fn decide(&mut self, env: &Environment) -> Stage {
         if env.is_time_certain {
             self.state.time_told();
         }
-        let step = self.decisions.next_step(self.object, &self.state, &self.seen, env);
-        if step != Step::Search {
+        self.step = self.decisions.next_step(self.object, &self.state, &self.seen, env);
+        if self.step != Step::Search {
             self.state.marked = Vec::new();
         }
-        self.step = step.clone();
-        let id = self.object.status.as_ref().and_then(|status| status.session_id.clone());
-        match (step, id) {
+        Stage::Asked(match (&self.step, self.session_id()) {
             (Step::AskTime, _) => {
                 self.asks_time = true;
-                Some(Request::AskTime)
+                Request::AskTime
             }
             (Step::Look, Some(id)) => {
-                let full = is_full_look(self.object, &self.state, &id);
-                Some(Request::Look { id, full })
+                Request::Look { id: id.to_owned(), full: is_full_look(self.object, &self.state, id) }
             }
-            (Step::Search, _) => Some(Request::Search(search_time(self.object, &self.state, env))),
-            (Step::ReadWorkGroup, _) => Some(Request::ReadWorkGroup),
-            (step @ (Step::Record(_) | Step::Start(_) | Step::Terminate), _) => Some(Request::Turn(step)),
-            (step, _) => {
-                self.stage = Stage::Act(step);
-                None
-            }
-        }
+            (Step::Search, _) => Request::Search(search_time(self.object, &self.state, env)),
+            (Step::ReadWorkGroup, _) => Request::ReadWorkGroup,
+            (step @ (Step::Record(_) | Step::Start(_) | Step::Terminate), _) => Request::Turn(step.clone()),
+            _ => return Stage::Act,
+        })
     }
 
-    /// Settles on `step`, or on waiting where its write was refused and waits for the next try.
-    fn settle_on(&mut self, step: Step) {
-        self.state.write_wanted(&step);
-        self.step = if self.decisions.awaits_write(&self.state, &step, self.version, self.begun) {
-            Step::Wait
+    /// Settles on the step, or on waiting where its write was refused and waits for the next try.
+    fn settle(&mut self, env: &Environment) -> Stage {
+        self.state.write_wanted(&self.step);
+        if self.decisions.awaits_write(&self.state, &self.step, self.version, self.begun) {
+            self.step = Step::Wait;
+        }
+        if awaits_time(self.object, &self.state, env) {
+            Stage::Asked(Request::AwaitTime { ask: self.asks_time })
         } else {
-            step
-        };
-        self.stage = Stage::CarryOut;
+            Stage::CarryOut
+        }
     }
 
     /// Carries out the step. Returns the request that the step needs, or nothing where the status is to be written.
     fn carry_out(&mut self, env: &Environment) -> Option<Request> {
-        if !std::mem::replace(&mut self.awaits_time, true) && awaits_time(self.object, &self.state, env) {
-            return Some(Request::AwaitTime { ask: self.asks_time });
-        }
-        self.stage = Stage::Report;
         match &self.step {
-            Step::Done => {
-                self.stage = Stage::End(End::Done);
-                None
-            }
             Step::AddFinalizer => Some(Request::Write(Write::AddFinalizer)),
             Step::Release => Some(Request::Write(Write::RemoveFinalizer)),
             Step::Delete => Some(Request::Write(Write::Delete)),
@@ -339,8 +277,13 @@ impl<'a> Pass<'a> {
                 Some(Request::Start(*number))
             }
             Step::Terminate => {
-                let id = self.object.status.as_ref().and_then(|status| status.session_id.clone())?;
-                let unrecorded_cause = ends_without_record(self.object, &mut self.state, env);
+                let id = self.session_id()?.to_owned();
+                let unrecorded_cause =
+                    unrecorded_cause(self.object, &self.state, env).filter(|_| !wants_stopped(self.object));
+                // It is remembered until the status names it.
+                if let Some(cause) = &unrecorded_cause {
+                    self.state.unrecorded_cause = Some(Box::new(cause.clone()));
+                }
                 Some(Request::Terminate { id, unrecorded_cause })
             }
             Step::Hold(refusal) | Step::Reject(_, refusal) => {
@@ -355,8 +298,8 @@ impl<'a> Pass<'a> {
         }
     }
 
-    /// Updates the status with the outcome of the step. Returns the write, or nothing where the status stays.
-    fn write_status(&mut self, env: &Environment) -> Option<Request> {
+    /// Updates the status with the outcome of the step: requests the write, or ends the pass where the status stays.
+    fn write_status(&mut self, env: &Environment) -> Stage {
         let Self { object, step, outcome, .. } = self;
         let status = self.decisions.status_after(object, &self.state, step, outcome, env);
         let before = object.status.as_ref();
@@ -367,28 +310,20 @@ impl<'a> Pass<'a> {
         if before == Some(&status) {
             self.state.status_accepted(None);
             if matches!(step, Step::Mirror(_)) {
-                self.state.work_is_as_written();
+                self.state.hold_work(None);
             }
             self.state.missing_answer_told(env);
             self.report.event = event;
-            self.rest();
-            return None;
-        }
-        if may_wait(before, &status, &self.state, env) {
+        } else if may_wait(before, &status, &self.state, env) {
             if let Step::Mirror(session) = step {
-                self.state.hold_work(session.clone());
+                self.state.hold_work(Some(session.clone()));
             }
-            self.rest();
-            return None;
+        } else {
+            self.report.event = event;
+            let records = if let Step::Record(number) = step { Some(*number) } else { None };
+            return Stage::Asked(Request::Write(Write::Status { status: Box::new(status), records }));
         }
-        self.report.event = event;
-        let records = if let Step::Record(number) = step { Some(*number) } else { None };
-        Some(Request::Write(Write::Status { status: Box::new(status), records }))
-    }
-
-    /// Ends the pass without a write, until the object is due again.
-    fn rest(&mut self) {
-        self.stage = Stage::End(if self.is_after_refusal { End::Refused(None) } else { End::Rest });
+        Stage::End(if self.is_after_refusal { End::Refused(None) } else { End::Rest })
     }
 
     /// Returns the time at which the object is due again without a change or a trigger, if it is: see [`due_time`].
@@ -409,18 +344,21 @@ impl<'a> Pass<'a> {
         let Stage::Asked(request) = std::mem::replace(&mut self.stage, Stage::Decide) else {
             panic!("an answer without a request: {answer:?}")
         };
-        let now = env.now;
-        match (request, self.decisions.take_in(answer)) {
+        self.stage = match (request, self.decisions.take_in(answer)) {
             (Request::EndLeaked { .. }, Answer::Done) => {
                 if !self.is_after_refusal {
                     self.state.session_recorded();
                 }
-                self.stage = self.after_leak.take().map_or(Stage::Decide, Stage::End);
+                self.after_leak.take().map_or(Stage::Decide, Stage::End)
             }
-            (Request::AskTime, Answer::Done) => self.state.time_told(),
+            (Request::AskTime, Answer::Done) => {
+                self.state.time_told();
+                Stage::Decide
+            }
             (Request::AskTime, Answer::Refused(refusal)) => {
-                self.state.time_refused(&refusal, now);
-                self.stage = Stage::Act(Step::Hold(refusal));
+                self.state.time_refused(&refusal, env);
+                self.step = Step::Hold(refusal);
+                Stage::Act
             }
             (Request::Look { full, id }, Answer::Look(look, asked)) => {
                 self.seen.look_time = Some(asked);
@@ -428,71 +366,68 @@ impl<'a> Pass<'a> {
                 self.state.has_ended = matches!(&look, Look::Seen(session) if session.ended() && !full);
                 if !self.state.has_ended {
                     let uid = self.object.uid().unwrap_or_default();
-                    self.seen.look = Some(self.state.looked(look, &uid, &id, now, &env.limits, env.jitter));
+                    self.seen.look = Some(self.state.looked(look, &uid, &id, env));
                 }
+                Stage::Decide
             }
             (Request::Search(_), Answer::Listed(sessions, begun)) => {
-                self.searched(match_marked_sessions(sessions, self.object, &self.state, begun), env);
+                self.searched(match_marked_sessions(sessions, self.object, &self.state, begun), env)
             }
             (Request::Search(_), Answer::Refused(refusal)) => self.searched(Search::Failed(refusal), env),
             (Request::ReadWorkGroup, Answer::WorkGroup(read)) => {
-                self.state.work_group_read(read.as_ref().copied(), now, env.jitter);
+                self.state.work_group_read(read.as_ref().copied(), env);
                 self.seen.work_group = Some(read);
+                Stage::Decide
             }
-            (Request::Turn(step), Answer::Done) => self.stage = Stage::Act(step),
-            (
-                Request::AskTime
-                | Request::Look { .. }
-                | Request::Search(_)
-                | Request::ReadWorkGroup
-                | Request::Turn(_),
-                Answer::Wait,
-            ) => {
+            (Request::Turn(_), Answer::Done) => Stage::Act,
+            (request, Answer::Wait) if request.is_question() => {
                 self.queued = true;
-                self.stage = Stage::Act(Step::Wait);
+                self.step = Step::Wait;
+                Stage::Act
             }
-            (Request::AwaitTime { .. }, Answer::Done) => self.stage = Stage::CarryOut,
+            (Request::AwaitTime { .. }, Answer::Done) => Stage::CarryOut,
             (Request::ReadAgain, Answer::Found(Found::Same)) if !self.is_conflict => {
                 self.is_confirmed = true;
-                self.stage = Stage::CarryOut;
+                Stage::CarryOut
             }
             (Request::ReadAgain, Answer::Found(Found::Gone)) if self.is_conflict => self.leak(End::Outdated),
-            (Request::ReadAgain, Answer::Found(_)) => self.stage = Stage::End(End::Outdated),
+            (Request::ReadAgain, Answer::Found(_)) => Stage::End(End::Outdated),
             (Request::Start(number), Answer::Started(id, state)) => {
-                self.state.started(number, &id, state.clone(), now, &env.limits);
+                self.state.started(number, &id, state.clone(), env);
                 self.outcome = Outcome::Started { id, state };
-                self.stage = Stage::Report;
+                Stage::Report
             }
             (Request::Start(_), Answer::Refused(refusal)) => {
-                self.state.start_refused(refusal.clone(), self.doubted, now, env.jitter);
+                self.state.start_refused(refusal.clone(), self.doubted, env);
                 self.outcome = Outcome::Refused(refusal);
-                self.stage = Stage::Report;
+                Stage::Report
             }
             (Request::Start(_), Answer::Outdated) => {
-                self.state.not_started(self.doubted);
-                self.stage = Stage::End(End::Outdated);
+                self.state.in_doubt = self.doubted;
+                Stage::End(End::Outdated)
             }
             (Request::Terminate { .. }, Answer::Done) => {
-                self.state.terminated(now, &env.limits, env.jitter);
-                self.stage = Stage::Report;
+                self.state.terminated(env);
+                Stage::Report
             }
             (Request::Terminate { .. }, Answer::Refused(refusal)) => {
-                self.state.terminate_refused(refusal.clone(), now, env.jitter);
+                self.state.terminate_refused(refusal.clone(), env);
                 self.outcome = Outcome::Refused(refusal);
-                self.stage = Stage::Report;
+                Stage::Report
             }
             (Request::Write(write), Answer::Written(written)) => self.written(write, written, env),
             (request, answer) => panic!("no answer to {request:?}: {answer:?}"),
-        }
+        };
     }
 
-    fn searched(&mut self, search: Search, env: &Environment) {
-        self.state.searched(&search, env.now, &env.limits, env.jitter);
+    fn searched(&mut self, search: Search, env: &Environment) -> Stage {
+        self.state.searched(&search, env);
         self.seen.search = Some(search);
+        Stage::Decide
     }
 
-    fn written(&mut self, write: Write, written: Written, env: &Environment) {
-        let (is_status, name) = (matches!(write, Write::Status { .. }), Some(write.name()));
+    fn written(&mut self, write: Write, written: Written, env: &Environment) -> Stage {
+        let (is_status, name) = (matches!(write, Write::Status { .. }), write.name());
         if !matches!(written, Written::Yes(_)) {
             self.report.event = None;
         }
@@ -504,24 +439,36 @@ impl<'a> Pass<'a> {
                         self.state.finalizer_added = attempt(self.object, &self.state) == Attempt::None;
                     }
                     Write::RemoveFinalizer | Write::Delete => {}
-                    Write::Status { status, records } => self.status_written(status, records, version, env),
+                    Write::Status { status, records } => {
+                        self.state.status_accepted(version);
+                        if let (Some(number), Some(time)) = (records, &status.attempt_time) {
+                            let attempt = attempt(self.object, &self.state);
+                            self.state.recorded(number, time.0, matches!(attempt, Attempt::Withdrawn(_)));
+                        }
+                        self.state.session_recorded();
+                        self.state.status_written(env);
+                        self.state.missing_answer_told(env);
+                        self.report.status = Some(status);
+                    }
                 }
                 if self.is_after_refusal {
-                    self.stage = Stage::End(End::Refused(version));
-                } else {
-                    self.state.write_accepted(name.filter(|_| !is_status));
-                    self.stage = Stage::End(End::Written(version));
+                    return Stage::End(End::Refused(version));
                 }
+                self.state.write_accepted(Some(name));
+                Stage::End(End::Written(version))
             }
             Written::Conflict => {
-                self.is_not_written(is_status);
+                self.is_not_written();
                 self.is_conflict = true;
                 // The object may be gone, and then nothing would record the session.
-                let asks = is_status && self.state.unrecorded.is_some();
-                self.stage = if asks { Stage::Asked(Request::ReadAgain) } else { Stage::End(End::Outdated) };
+                if is_status && self.state.unrecorded.is_some() {
+                    Stage::Asked(Request::ReadAgain)
+                } else {
+                    Stage::End(End::Outdated)
+                }
             }
             Written::Gone if is_status => self.leak(End::Gone),
-            Written::Gone => self.stage = Stage::End(End::Gone),
+            Written::Gone => Stage::End(End::Gone),
         }
     }
 
@@ -529,15 +476,14 @@ impl<'a> Pass<'a> {
     pub fn abandon(&mut self) {
         match std::mem::replace(&mut self.stage, Stage::End(End::Outdated)) {
             // The failure came before anything was sent.
-            Stage::Asked(Request::Start(_)) => self.state.not_started(self.doubted),
-            Stage::Asked(Request::Write(write)) => self.is_not_written(matches!(write, Write::Status { .. })),
-            _ => self.is_not_written(false),
+            Stage::Asked(Request::Start(_)) => self.state.in_doubt = self.doubted,
+            _ => self.is_not_written(),
         }
     }
 
     /// Records that a write had no effect, or may have had none. Sweeps would not show again what it was to report.
-    fn is_not_written(&mut self, is_status: bool) {
-        if is_status && matches!(self.step, Step::Mirror(_) | Step::Stop(_, Some(_))) {
+    fn is_not_written(&mut self) {
+        if matches!(self.step, Step::Mirror(_) | Step::Stop(_, Some(_))) {
             self.state.look_again();
         } else {
             self.state.unsettle_but(None);
@@ -545,32 +491,10 @@ impl<'a> Pass<'a> {
     }
 
     /// Ends the pass for an object that is gone; if a session was started and could not be recorded, ends that first.
-    fn leak(&mut self, end: End) {
-        self.stage = match self.state.unrecorded.as_deref() {
-            Some((_, session)) => {
-                self.after_leak = Some(end);
-                Stage::Asked(Request::EndLeaked { id: session.id.clone(), leak: Leak::ObjectGone })
-            }
-            None => Stage::End(end),
-        };
-    }
-
-    fn status_written(
-        &mut self,
-        status: Box<AthenaSessionStatus>,
-        records: Option<i32>,
-        version: Option<u64>,
-        env: &Environment,
-    ) {
-        self.state.status_accepted(version);
-        if let (Some(number), Some(time)) = (records, &status.attempt_time) {
-            let is_withdrawn = matches!(attempt(self.object, &self.state), Attempt::Withdrawn(_));
-            self.state.recorded(number, time.0, is_withdrawn);
-        }
-        self.state.session_recorded();
-        self.state.status_written(env.now, &env.limits);
-        self.state.missing_answer_told(env);
-        self.report.status = Some(status);
+    fn leak(&mut self, end: End) -> Stage {
+        let Some((_, session)) = self.state.unrecorded.as_deref() else { return Stage::End(end) };
+        self.after_leak = Some(end);
+        Stage::Asked(Request::EndLeaked { id: session.id.clone(), leak: Leak::ObjectGone })
     }
 }
 

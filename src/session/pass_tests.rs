@@ -142,7 +142,7 @@ fn what_a_look_showed_and_could_not_be_written_is_looked_at_again_at_once() {
         "attempt": 0, "attemptTime": "2026-01-01T00:00:00Z", "region": "eu-west-1", "sessionId": ID, "state": "CREATED", "engineVersion": "3.5",
     }));
     let mut trusted = LocalState::met(at(0).now);
-    trusted.started(0, ID, "CREATED", at(-1).now, &at(0).limits);
+    trusted.started(0, ID, "CREATED", &at(-1));
     trusted.session_recorded();
     let idle = Session { id: ID.into(), state: "IDLE".into(), ..Session::default() };
     let look = Request::Look { id: ID.into(), full: false };
@@ -190,13 +190,13 @@ fn a_look_that_became_due_while_a_list_was_read_is_made_at_once() {
         "attempt": 0, "attemptTime": "2026-01-01T00:00:00Z", "region": "eu-west-1", "sessionId": ID, "state": "CREATED", "engineVersion": "3.5",
     }));
     let mut state = LocalState::met(at(0).now);
-    state.started(0, ID, "CREATED", at(-1).now, &at(0).limits);
+    state.started(0, ID, "CREATED", &at(-1));
     state.session_recorded();
     let created = Session { id: ID.into(), state: "CREATED".into(), ..Session::default() };
     // The status says so already.
     live.status =
         Some(status_after(&live, &state, &Step::Mirror(created.clone()), &Outcome::Nothing, &at(0)));
-    let look = state.sighted(created, UID, ID, at(-1).now, &at(0).limits);
+    let look = state.sighted(created, UID, ID, &Environment { jitter: 0.5, ..at(-1) });
     let mut pass = Pass::new(
         &Own,
         &live,
@@ -215,7 +215,7 @@ fn a_refused_write_stays_known_while_the_object_also_waits_for_athenas_time() {
     new.metadata.finalizers = None;
     let env = Environment { is_time_certain: false, ..at(0) };
     let mut state = LocalState::met(env.now);
-    assert!(state.write_refused(refused_write::ADD_FINALIZER, "no label", Some(7), env.now, 0.0));
+    assert!(state.write_refused(refused_write::ADD_FINALIZER, "no label", Some(7), &env));
     let mut pass = Pass::new(&Own, &new, Some(7), state, Seen::default(), &env);
     let mut waits = false;
     while let ControlFlow::Continue(request) = pass.next(&env) {
@@ -225,10 +225,7 @@ fn a_refused_write_stays_known_while_the_object_also_waits_for_athenas_time() {
     }
     assert!(waits, "for Athena's time");
     let (mut state, _) = pass.finish();
-    assert!(
-        !state.write_refused(refused_write::ADD_FINALIZER, "no label", Some(7), env.now, 0.0),
-        "it is no news"
-    );
+    assert!(!state.write_refused(refused_write::ADD_FINALIZER, "no label", Some(7), &env), "it is no news");
 }
 
 #[test]

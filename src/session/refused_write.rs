@@ -20,7 +20,7 @@ pub const DELETE: &str = "delete the object";
 pub const UNREADABLE: &str = "write the object";
 
 /// A write that the API server refuses, while it stands.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct RefusedWrite {
     /// Name of the refused write, such as [`ADD_FINALIZER`].
     pub(super) what: &'static str,
@@ -47,10 +47,6 @@ impl RefusedWrite {
     /// Returns whether the refusal has stood for so long that it does not pass by itself.
     pub fn is_lasting(&self, at: &Environment) -> bool {
         at.now >= self.since + at.limits.healing
-    }
-
-    pub(crate) fn times(&mut self) -> [&mut Timestamp; 2] {
-        [&mut self.since, &mut self.next_time]
     }
 }
 

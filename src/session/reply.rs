@@ -82,12 +82,11 @@ pub struct Details {
 /// Without the engine configuration, whose properties may hold secrets.
 impl fmt::Debug for Details {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut shown = formatter.debug_struct("Details");
-        shown
+        formatter
+            .debug_struct("Details")
             .field("description", &self.description)
             .field("work_group", &self.work_group)
-            .field("engine_version", &self.engine_version);
-        shown
+            .field("engine_version", &self.engine_version)
             .field("idle_timeout", &self.idle_timeout)
             .field("dpu_execution_in_millis", &self.dpu_execution_in_millis)
             .finish_non_exhaustive()
@@ -196,12 +195,12 @@ pub struct Refusal {
 impl Refusal {
     /// Returns the refusal for a missing answer, or for one without information: `message` gives the reason.
     pub fn unanswered(message: impl Into<String>) -> Self {
-        Self {
-            class: ErrorClass::Unanswered,
-            reason: "AthenaUnavailable",
-            message: message.into(),
-            request_id: None,
-        }
+        Self::new(ErrorClass::Unanswered, "AthenaUnavailable", message)
+    }
+
+    /// Returns a refusal without a request id.
+    pub fn new(class: ErrorClass, reason: &'static str, message: impl Into<String>) -> Self {
+        Self { class, reason, message: message.into(), request_id: None }
     }
 }
 

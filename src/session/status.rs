@@ -55,7 +55,7 @@ pub fn status_after(
     let status = next.status.get_or_insert_default();
     let asked = asked_timeout(&object.spec);
     if status.end_reason.is_none() && status.session_id.as_deref().is_some_and(|id| known.trusts(id)) {
-        status.stop_cause = status.stop_cause.take().or_else(|| known.unrecorded_cause().cloned());
+        status.stop_cause = status.stop_cause.take().or_else(|| known.unrecorded_cause.as_deref().cloned());
     }
     if let Some(held) = status.session_id.as_deref().and_then(|id| known.unwritten_work(id)) {
         mirror(status, held, asked, known, at.now);
@@ -198,7 +198,7 @@ fn work_time(object: &AthenaSession, known: &LocalState, step: &Step) -> Option<
         Step::Mirror(session) | Step::Stop(_, Some(session)) => idle_again(session),
         _ => None,
     };
-    known.busy_time().max(seen)
+    known.busy_time.max(seen)
 }
 
 /// Returns the status of a new attempt: without the fields of the last one, except those that count over all attempts.

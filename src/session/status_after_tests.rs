@@ -282,7 +282,7 @@ fn a_session_that_is_idle_again_was_at_work_until_then() {
     };
     let rested = |object: &AthenaSession| {
         let mut known = met();
-        known.started(0, "s", "CREATED", at(1).now, &at(1).limits);
+        known.started(0, "s", "CREATED", &at(1));
         let session = Session { idle_since_time: Some(at(30).now), ..session("IDLE") };
         after(object, &known, &Step::Mirror(session), &Outcome::Nothing, &at(31))["lastBusyTime"].clone()
     };
@@ -299,8 +299,8 @@ fn a_session_that_is_idle_again_was_at_work_until_then() {
 /// Returns the local state of the session "s" after its status was written at minute 2.
 fn written() -> LocalState {
     let mut known = met();
-    known.started(0, "s", "CREATED", at(1).now, &at(1).limits);
-    known.status_written(at(2).now, &at(2).limits);
+    known.started(0, "s", "CREATED", &at(1));
+    known.status_written(&at(2));
     known
 }
 
@@ -332,7 +332,12 @@ fn being_idle_or_busy_alone_waits_to_be_written_and_everything_else_does_not() {
         assert!(is_mere(object, &step, &at(3)), "{step:?}");
     }
     let mut seen = written();
-    seen.looked(crate::session::reply::Look::Seen(session("BUSY")), "u", "s", at(3).now, &at(3).limits, 0.5);
+    seen.looked(
+        crate::session::reply::Look::Seen(session("BUSY")),
+        "u",
+        "s",
+        &Environment { jitter: 0.5, ..at(3) },
+    );
     let mut unused = idle.clone();
     unused.status.get_or_insert_default().last_busy_time = None;
     let first = status_after(&unused, &seen, &Step::Mirror(session("BUSY")), &Outcome::Nothing, &at(3));
@@ -359,7 +364,7 @@ fn a_cause_that_could_not_be_written_is_written_with_whatever_is() {
     let object =
         recorded_and(json!({ "sessionId": "s", "state": "IDLE", "readyTime": "2026-01-01T00:02:00Z" }));
     let mut known = written();
-    known.ends_without_record(StopCause::Suspended);
+    known.unrecorded_cause = Some(Box::new(StopCause::Suspended));
     for (step, reason) in [
         (Step::Mirror(session("TERMINATING")), Value::Null),
         (Step::Mirror(session("TERMINATED")), json!("Suspended")),
@@ -385,7 +390,7 @@ fn what_waits_to_be_written_goes_with_whatever_is_written() {
     let object =
         recorded_and(json!({ "sessionId": "s", "state": "BUSY", "lastBusyTime": "2026-01-01T00:02:00Z" }));
     let mut known = written();
-    known.hold_work(Session { idle_since_time: Some(at(3).now), ..session("IDLE") });
+    known.hold_work(Some(Session { idle_since_time: Some(at(3).now), ..session("IDLE") }));
     let stopped =
         after(&object, &known, &Step::Stop(StopCause::ActiveDeadline, None), &Outcome::Nothing, &at(4));
     assert_eq!(
@@ -399,7 +404,7 @@ fn what_waits_to_be_written_goes_with_whatever_is_written() {
         (&json!("TERMINATED"), &json!("2026-01-01T00:03:00Z"))
     );
     assert!(known.is_written_lately(&at(2)) && !known.is_written_lately(&at(3)));
-    assert_eq!(known.work_time(&at(2).limits), Some(at(3).now));
-    known.status_written(at(3).now, &at(3).limits);
-    assert_eq!(known.work_time(&at(3).limits), None);
+    assert_eq!(known.work_time(&at(2)), Some(at(3).now));
+    known.status_written(&at(3));
+    assert_eq!(known.work_time(&at(3)), None);
 }

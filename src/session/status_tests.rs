@@ -86,16 +86,16 @@ pub(crate) fn refused(call: Call, class: ErrorClass, minutes: i64) -> LocalState
         _ => "AccessDenied",
     };
     let refusal = Refusal { class, reason, message: "no".into(), request_id: None };
-    let now = at(minutes).now;
+    let at = at(minutes);
     match call {
         Call::Start | Call::Search => {
             let doubted = known.starting();
-            known.start_refused(refusal, doubted, now, 0.0);
+            known.start_refused(refusal, doubted, &at);
         }
-        Call::WorkGroup => known.work_group_read(Err(&refusal), now, 0.0),
-        Call::Terminate => known.terminate_refused(refusal, now, 0.0),
+        Call::WorkGroup => known.work_group_read(Err(&refusal), &at),
+        Call::Terminate => known.terminate_refused(refusal, &at),
         Call::Look => {
-            known.looked(Look::Failed(refusal), UID, "s", now, &Limits::default(), 0.0);
+            known.looked(Look::Failed(refusal), UID, "s", &at);
         }
     }
     known
@@ -158,21 +158,15 @@ fn every_row_of_the_matrix_is_reported_and_read_right_by_kstatus() {
                 message: "no".into(),
                 request_id: None,
             },
-            at(1).now,
-            0.0,
+            &at(1),
         );
         known
     };
     let mut searched = refused(Call::Start, ErrorClass::TokenConflict, 0);
-    searched.searched(
-        &crate::session::reply::Search::Absent { begun: at(0).now },
-        at(0).now,
-        &at(0).limits,
-        0.0,
-    );
+    searched.searched(&crate::session::reply::Search::Absent { begun: at(0).now }, &at(0));
     let unwritable = |what| {
         let mut known = met();
-        known.write_refused(what, "a policy says no", None, at(0).now, 0.0);
+        known.write_refused(what, "a policy says no", None, &at(0));
         known
     };
     let rows = vec![

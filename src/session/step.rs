@@ -18,6 +18,16 @@ pub struct Seen {
     pub work_group: Option<Result<(), Refusal>>,
 }
 
+impl Seen {
+    /// Returns the session, if the look has shown it.
+    pub fn session(&self) -> Option<&Session> {
+        match &self.look {
+            Some(Look::Seen(session)) => Some(session),
+            _ => None,
+        }
+    }
+}
+
 /// The one action to take next.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Step {

@@ -202,8 +202,9 @@ impl Enumeration {
     fn refused_writes(&mut self) {
         let begun: Timestamp = BEGUN.parse().expect("a time");
         let mut known = LocalState::met(begun);
+        let at_begin = Environment { now: begun, ..circumstances().remove(0) };
         let said = "admission webhook \"labels.example.org\" denied the request: the label team is missing";
-        known.write_refused(refused_write::ADD_FINALIZER, said, None, begun, 0.0);
+        known.write_refused(refused_write::ADD_FINALIZER, said, None, &at_begin);
         let live = statuses()
             .into_iter()
             .flatten()
@@ -253,7 +254,7 @@ impl Enumeration {
             _ => {
                 for (pass, status) in ways(Pass::new(&Own, object, None, known.clone(), seen.clone(), at), at)
                 {
-                    let (outcome, known) = (pass.outcome().clone(), pass.state().clone());
+                    let (outcome, known) = (pass.outcome.clone(), pass.state.clone());
                     self.events.extend(
                         event(object.status.as_ref(), &status, &step, &outcome, &known)
                             .map(|event| event.reason.into_owned()),
@@ -349,7 +350,7 @@ fn plausible(object: &AthenaSession, seen: &Seen) -> bool {
 fn ways<'a>(mut pass: Pass<'a>, at: &Environment) -> Vec<(Pass<'a>, AthenaSessionStatus)> {
     let answers = match pass.next(at) {
         ControlFlow::Break(_) => {
-            let status = pass.object().status.clone().unwrap_or_default();
+            let status = pass.object.status.clone().unwrap_or_default();
             return vec![(pass, status)];
         }
         ControlFlow::Continue(Request::Write(Write::Status { status, .. })) => return vec![(pass, *status)],
@@ -511,7 +512,7 @@ fn objects(status: Option<&AthenaSessionStatus>) -> Vec<AthenaSession> {
 fn knowledge(object: &AthenaSession, at: &Environment) -> Vec<(LocalState, Seen)> {
     let begun: Timestamp = BEGUN.parse().expect("a time");
     let met = LocalState::met(begun);
-    let limits = &at.limits;
+    let at_begin = &Environment { now: begun, ..at.clone() };
     let nothing = Seen::default();
     let mut all = Vec::new();
     match attempt(object, &met) {
@@ -531,13 +532,13 @@ fn knowledge(object: &AthenaSession, at: &Environment) -> Vec<(LocalState, Seen)
             own.finalizer_added = true;
             own.recorded(made.number, begun, false);
             let mut started = own.clone();
-            started.started(made.number, ID, "CREATING", begun, limits);
+            started.started(made.number, ID, "CREATING", at_begin);
             all.push((started, nothing));
             all.extend(searches(&met, at).into_iter().chain(searches(&own, at)));
             for refusal in refusals() {
                 for doubted in [false, true] {
                     let mut refused = own.clone();
-                    refused.start_refused(refusal.clone(), doubted, begun, 0.0);
+                    refused.start_refused(refusal.clone(), doubted, at_begin);
                     all.extend(searches(&refused, at));
                     all.push((refused, Seen { work_group: Some(Ok(())), ..Seen::default() }));
                 }
@@ -546,34 +547,27 @@ fn knowledge(object: &AthenaSession, at: &Environment) -> Vec<(LocalState, Seen)
         Attempt::Live(made, _) => {
             let mut trusted = met.clone();
             trusted.recorded(made.number, begun, false);
-            trusted.started(made.number, ID, "CREATING", begun, limits);
+            trusted.started(made.number, ID, "CREATING", at_begin);
             trusted.session_recorded();
-            let changed = |change: fn(&mut LocalState, Timestamp, &Limits)| {
+            let changed = |change: fn(&mut LocalState, &Environment)| {
                 let mut known = trusted.clone();
-                change(&mut known, begun, limits);
+                change(&mut known, at_begin);
                 known
             };
-            let terminated = changed(|known, now, limits| known.terminated(now, limits, 0.0));
-            let refused = changed(|known, now, _| {
-                known.terminate_refused(refusal(ErrorClass::MayHeal, "AccessDenied"), now, 0.0);
+            let terminated = changed(LocalState::terminated);
+            let refused = changed(|known, at| {
+                known.terminate_refused(refusal(ErrorClass::MayHeal, "AccessDenied"), at);
             });
-            let lost = changed(|known, now, limits| {
-                drop(known.looked(Look::NotFound { named: true }, UID, ID, now, limits, 0.0));
+            let lost = changed(|known, at| {
+                drop(known.looked(Look::NotFound { named: true }, UID, ID, at));
             });
-            let unseen = changed(|known, now, limits| {
-                known.looked(
-                    Look::Failed(refusal(ErrorClass::Throttled, "Throttled")),
-                    UID,
-                    ID,
-                    now,
-                    limits,
-                    0.0,
-                );
+            let unseen = changed(|known, at| {
+                known.looked(Look::Failed(refusal(ErrorClass::Throttled, "Throttled")), UID, ID, at);
             });
             // Two looks missed it, and a list was read after them.
-            let missing = changed(|known, now, limits| {
+            let missing = changed(|known, at| {
                 for _ in 0..2 {
-                    known.looked(Look::NotFound { named: true }, UID, ID, now, limits, 0.0);
+                    known.looked(Look::NotFound { named: true }, UID, ID, at);
                 }
             });
             for (known, seen) in searches(&missing, at) {
@@ -582,7 +576,7 @@ fn knowledge(object: &AthenaSession, at: &Environment) -> Vec<(LocalState, Seen)
             for known in [met, trusted, terminated, refused, lost, unseen] {
                 for look in looks(begun) {
                     let mut known = known.clone();
-                    let look = known.looked(look, UID, ID, at.now, limits, 0.0);
+                    let look = known.looked(look, UID, ID, at);
                     all.push((known, Seen { look: Some(look), look_time: Some(at.now), ..Seen::default() }));
                 }
                 all.push((known, nothing.clone()));
@@ -600,7 +594,7 @@ fn read(known: &LocalState, seen: &Seen, at: &Environment) -> Vec<(LocalState, S
         .map(Err);
     let read = refused.chain([Ok(())]).map(|read| {
         let mut known = known.clone();
-        known.work_group_read(read.as_ref().copied(), at.now, 0.0);
+        known.work_group_read(read.as_ref().copied(), at);
         (known, Seen { work_group: Some(read), ..seen.clone() })
     });
     read.chain([(known.clone(), seen.clone())]).collect()
@@ -619,17 +613,17 @@ fn searches(known: &LocalState, at: &Environment) -> Vec<(LocalState, Seen)> {
     ];
     let searched = searches.into_iter().map(|search| {
         let mut known = known.clone();
-        known.searched(&search, at.now, &at.limits, 0.0);
+        known.searched(&search, at);
         (known, Seen { search: Some(search), ..Seen::default() })
     });
     // Two lists, a minute apart.
     let mut absent = known.clone();
     for begun in [at.now - at.limits.list_interval(), at.now] {
-        absent.searched(&Search::Absent { begun }, at.now, &at.limits, 0.0);
+        absent.searched(&Search::Absent { begun }, at);
     }
     let absent = (absent, Seen { search: Some(Search::Absent { begun: at.now }), ..Seen::default() });
     let mut long_refused = known.clone();
-    long_refused.searched(&failed("MarkerMismatch"), begun, &at.limits, 0.0);
+    long_refused.searched(&failed("MarkerMismatch"), &Environment { now: begun, ..at.clone() });
     searched
         .chain([absent])
         .chain([known.clone(), long_refused].map(|known| (known, Seen::default())))

@@ -179,7 +179,7 @@ impl World {
             let request = match pass.next(&self.at()) {
                 ControlFlow::Continue(request) => request,
                 ControlFlow::Break(End::Rest) => {
-                    self.check_report(&pass, &pass.object().status.clone().unwrap_or_default(), false);
+                    self.check_report(&pass, &pass.object.status.clone().unwrap_or_default(), false);
                     return (pass, false);
                 }
                 ControlFlow::Break(end) => return (pass, matches!(end, End::Written(_) | End::Outdated)),
@@ -197,7 +197,7 @@ impl World {
     }
 
     fn answer(&mut self, pass: &Pass<'_>, request: Request) -> Answer {
-        let (object, now) = (pass.object(), self.now);
+        let (object, now) = (pass.object, self.now);
         match request {
             Request::Look { id, full } => Answer::Look(self.athena.look(&id, full), now),
             // No list that tells more may begin yet.
@@ -232,7 +232,7 @@ impl World {
 
     /// Writes to the API server, unless its policy refuses that.
     fn write(&mut self, pass: &Pass<'_>, write: Write) -> Option<Written> {
-        let mut object = pass.object().clone();
+        let mut object = pass.object.clone();
         if let Some(what) = self.policy.refused(&write) {
             self.policy.newest = Some(what);
             return None;
@@ -260,20 +260,20 @@ impl World {
 
     /// Stores the object with `status`, which is what `pass` reports, newly written or as it was.
     fn check_report(&mut self, pass: &Pass<'_>, status: &AthenaSessionStatus, is_written: bool) {
-        let (before, at) = (pass.object(), self.at());
+        let (before, at) = (pass.object, self.at());
         let after = AthenaSession { status: Some(status.clone()), ..before.clone() };
         let mut faults = rules::broken(before, status, at.now);
-        let mut state = pass.state().clone();
+        let mut state = pass.state.clone();
         if is_written {
-            state.status_written(at.now, &at.limits);
+            state.status_written(&at);
         }
-        for (again, outcome) in [(pass.step(), pass.outcome()), (&Step::Wait, &Outcome::Nothing)] {
+        for (again, outcome) in [(&pass.step, &pass.outcome), (&Step::Wait, &Outcome::Nothing)] {
             let told = status_after(&after, &state, again, outcome, &at);
             if told != *status && !may_wait(Some(status), &told, &state, &at) {
                 faults.push(format!("the report changes when it is made again after {again:?}"));
             }
         }
-        self.store(&rules::short(&format!("{:?} {:?}", pass.step(), pass.outcome()), 300), after, faults);
+        self.store(&rules::short(&format!("{:?} {:?}", pass.step, pass.outcome), 300), after, faults);
     }
 
     fn delete(&mut self, who: &str) {

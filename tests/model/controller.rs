@@ -219,16 +219,16 @@ pub fn reconcile(before: &World, index: usize, reply: Reply, mutant: Mutant) -> 
     let pending = loop {
         let next = pass.next(&surroundings.env());
         if !surroundings.heard.is_told() {
-            check_untold(&mut surroundings.world, pass.step());
+            check_untold(&mut surroundings.world, &pass.step);
         }
         match next {
-            ControlFlow::Continue(Request::Write(write)) => break Pending::of(&base, pass.step(), &write),
+            ControlFlow::Continue(Request::Write(write)) => break Pending::of(&base, &pass.step, &write),
             ControlFlow::Continue(request) => {
                 if matches!(
                     request,
                     Request::AskTime | Request::Look { .. } | Request::Search(_) | Request::ReadWorkGroup
                 ) {
-                    steps.push(pass.step().clone());
+                    steps.push(pass.step.clone());
                 }
                 let answer = surroundings.answer(&mut pass, &request, before, &base)?;
                 if answer == Answer::Wait {
@@ -240,7 +240,7 @@ pub fn reconcile(before: &World, index: usize, reply: Reply, mutant: Mutant) -> 
             ControlFlow::Break(_) => break None,
         }
     };
-    steps.push(pass.step().clone());
+    steps.push(pass.step.clone());
     let (known, _) = pass.finish();
     let Surroundings { mut world, heard, called, .. } = surroundings;
     let at = world.at(heard.is_told());
@@ -296,12 +296,12 @@ impl Surroundings {
         base: &Object,
     ) -> Option<Answer> {
         if !matches!(request, Request::Search(_) | Request::EndLeaked { .. })
-            && !pass.is_queued()
+            && !pass.queued
             && let Some(lists) = &mut self.world.lists
         {
             lists.cancel(self.side);
         }
-        let step = pass.step().clone();
+        let step = pass.step.clone();
         Some(match request {
             Request::EndLeaked { id, .. } => {
                 self.world.terminate(id);
@@ -335,7 +335,7 @@ impl Surroundings {
                 Answer::Found(Found::Same)
             }
             Request::ReadAgain => return None,
-            Request::Start(number) => self.start(pass.object(), &step, *number),
+            Request::Start(number) => self.start(pass.object, &step, *number),
             Request::Terminate { id, .. } => self.terminate(pass, &step, id),
             Request::Write(_) => return None,
         })
@@ -369,7 +369,7 @@ impl Surroundings {
             Reply::Lost | Reply::Dropped => Answer::Refused(refusal(ErrorClass::Unanswered)),
             Reply::Refused(class) => Answer::Refused(refusal(class)),
             _ if self.world.lists.is_some() => {
-                match ask(&mut self.world, self.side, pass.object(), pass.state(), from) {
+                match ask(&mut self.world, self.side, pass.object, &pass.state, from) {
                     Some(answer) => answer,
                     None => return Answer::Wait,
                 }
@@ -427,7 +427,7 @@ impl Surroundings {
     }
 
     fn terminate(&mut self, pass: &Pass<'_>, step: &Step, id: &str) -> Answer {
-        check_cause(&mut self.world, pass.state());
+        check_cause(&mut self.world, &pass.state);
         let reply = self.reply_to(step);
         self.heard.hear(reply.tells_time());
         if !matches!(reply, Reply::Dropped | Reply::Refused(_)) {
@@ -447,8 +447,8 @@ impl Surroundings {
     fn break_state(&self, pass: &mut Pass<'_>, request: &Request) {
         if let (Mutant::TrustStatus, Request::Look { id, .. }) = (self.mutant, request) {
             let env = self.env();
-            pass.state_mut().started(0, id, "IDLE", env.now, &env.limits);
-            pass.state_mut().session_recorded();
+            pass.state.started(0, id, "IDLE", &env);
+            pass.state.session_recorded();
         }
     }
 }
@@ -476,7 +476,7 @@ pub fn refuse(world: &mut World, index: usize, mutant: Mutant) -> Option<()> {
     let deciding = Deciding(mutant);
     let (mut pass, _) = Pass::after_refused_write(&deciding, base.get(), None, known, (what?, "no"), &env);
     let write = finish(world, &mut pass, &env, mutant);
-    let pending = write.and_then(|write| Pending::of(&base, pass.step(), &write));
+    let pending = write.and_then(|write| Pending::of(&base, &pass.step, &write));
     let controller = &mut world.controllers[index];
     (controller.known, _) = pass.finish();
     controller.pending = pending;
@@ -594,7 +594,7 @@ fn check_cause(world: &mut World, known: &LocalState) {
     let caused = object.get().status.as_ref().is_some_and(|status| {
         status.stop_cause.is_some() || status.end_reason.is_some() || status.attempt.is_none()
     });
-    if !object.is_deleting() && !caused && known.unrecorded_cause().is_none() && world.budget_is_sound() {
+    if !object.is_deleting() && !caused && known.unrecorded_cause.is_none() && world.budget_is_sound() {
         world.violate("rule 2: a session was ended before the cause was recorded");
     }
 }

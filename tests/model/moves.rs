@@ -643,8 +643,12 @@ fn teaches_nothing(before: &World, after: &World, index: usize) -> bool {
             .as_ref()
             .and_then(|object| object.get().status.as_ref()?.session_id.clone())
             .unwrap_or_default();
-        let refused =
-            (known.refused.clone(), known.look_refused.is_some(), known.not_found(), known.absence());
+        let refused = (
+            known.refused.clone(),
+            known.look_refused.is_some(),
+            known.missed.as_ref().map(|missed| missed.count),
+            known.absence.clone(),
+        );
         (
             controller.pending.clone(),
             controller.heard,
@@ -702,7 +706,7 @@ impl Model for Exploration {
                     .iter()
                     .any(|session| session.is_young(world.now) && session.is_of(world.uid));
                 // Two are as good as more.
-                if young && controller.known.not_found() < 2 {
+                if young && controller.known.missed.as_ref().is_none_or(|missed| missed.count < 2) {
                     moves.push(Move::Reconcile(index, Reply::Lagging));
                 }
             }

@@ -22,42 +22,30 @@ impl LocalState {
         what: &'static str,
         text: &str,
         version: Option<u64>,
-        now: Timestamp,
-        jitter: f64,
+        at: &Environment,
     ) -> bool {
         let text = &text[..text.floor_char_boundary(LONGEST)];
-        let standing = self.refused_write.take().filter(|before| before.what == what);
-        let is_same =
-            standing.as_ref().is_some_and(|before| without_digits(&before.text).eq(without_digits(text)));
-        let mut refused = standing.unwrap_or_else(|| {
-            Box::new(RefusedWrite {
-                what,
-                text: Box::default(),
-                since: now,
-                count: 0,
-                next_time: now,
-                version: None,
-                told: 0,
-            })
-        });
-        if !is_same {
+        self.refused_write.take_if(|before| before.what != what);
+        let begun = RefusedWrite { what, since: at.now, ..RefusedWrite::default() };
+        let refused = self.refused_write.get_or_insert_with(|| Box::new(begun));
+        let is_news = refused.count == 0 || !without_digits(&refused.text).eq(without_digits(text));
+        if is_news {
             refused.text = text.into();
         }
-        refused.next_time = now + backoff(ErrorClass::Capacity, refused.count, jitter);
+        refused.next_time = at.now + backoff(ErrorClass::Capacity, refused.count, at.jitter);
         refused.count = refused.count.saturating_add(1);
         refused.version = version;
-        self.refused_write = Some(refused);
-        !is_same
+        is_news
     }
 
     /// Records that the API server has accepted the write `what`, which is the [`name`] of a step: the refusal of any other write stands.
     pub fn write_accepted(&mut self, what: Option<&str>) {
-        self.refused_write = self.refused_write.take().filter(|refused| what != Some(refused.what));
+        self.refused_write.take_if(|refused| what == Some(refused.what));
     }
 
     /// Records that the status is up to date, in this `version` of the object if it was written. The refusals of other writes stand.
     pub fn status_accepted(&mut self, version: Option<u64>) {
-        self.refused_write = self.refused_write.take().filter(|refused| refused.what != STATUS);
+        self.refused_write.take_if(|refused| refused.what == STATUS);
         if let Some(refused) = &mut self.refused_write {
             refused.version = version.or(refused.version);
         }
@@ -65,14 +53,13 @@ impl LocalState {
 
     /// Records that `step` is the next step: the refusal of a write that is no longer needed is dropped.
     pub fn write_wanted(&mut self, step: &Step) {
-        let is_wanted = |refused: &RefusedWrite| match refused.what {
-            ADD_FINALIZER => *step == Step::AddFinalizer,
-            DELETE => *step == Step::Delete,
+        self.refused_write.take_if(|refused| match refused.what {
+            ADD_FINALIZER => *step != Step::AddFinalizer,
+            DELETE => *step != Step::Delete,
             // The object can be read again.
-            UNREADABLE => false,
-            _ => true,
-        };
-        self.refused_write = self.refused_write.take().filter(|refused| is_wanted(refused));
+            UNREADABLE => true,
+            _ => false,
+        });
     }
 
     /// Returns whether `step` makes the write that was refused at this version of the object, and the time of the next try has not come.
@@ -131,7 +118,7 @@ mod tests {
     use crate::session::status::tests::at;
 
     fn refused(known: &mut LocalState, what: &'static str, text: &str, minutes: i64) -> bool {
-        known.write_refused(what, text, Some(7), at(minutes).now, 0.0)
+        known.write_refused(what, text, Some(7), &at(minutes))
     }
 
     #[test]

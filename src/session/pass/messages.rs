@@ -59,19 +59,14 @@ pub enum Request {
 impl Request {
     /// Returns whether the pass decides again after the answer: the step is not final before.
     pub fn is_question(&self) -> bool {
-        match self {
-            Self::EndLeaked { .. }
-            | Self::AskTime
-            | Self::Look { .. }
-            | Self::Search(_)
-            | Self::ReadWorkGroup
-            | Self::Turn(_) => true,
+        !matches!(
+            self,
             Self::AwaitTime { .. }
-            | Self::ReadAgain
-            | Self::Start(_)
-            | Self::Terminate { .. }
-            | Self::Write(_) => false,
-        }
+                | Self::ReadAgain
+                | Self::Start(_)
+                | Self::Terminate { .. }
+                | Self::Write(_)
+        )
     }
 }
 

@@ -76,7 +76,8 @@ pub(super) fn vanished_reason(
         // The recorded cause explains the end, however the operator found the end.
         return end_of(cause);
     }
-    let end = Moment { time: known.missed_time().map_or(since, |missed| missed.max(since)), is_own: true };
+    let end =
+        Moment { time: known.missed.as_ref().map_or(since, |missed| missed.first.max(since)), is_own: true };
     let was_ready = before.ready_time.is_some() || before.idle_since_time.is_some();
     let timeout = known.idle_timeout().or(asked).or(Some(SHORTEST_TIMEOUT).filter(|_| !was_ready));
     if can_be_idle_timeout(end, last_at_work(before, known).max(), timeout) {
@@ -97,7 +98,7 @@ fn last_at_work(status: &AthenaSessionStatus, known: &LocalState) -> impl Iterat
         moment(status.start_time.as_ref(), false),
         moment(status.idle_since_time.as_ref(), false),
         moment(status.last_busy_time.as_ref(), true),
-        known.busy_time().map(|time| Moment { time, is_own: true }),
+        known.busy_time.map(|time| Moment { time, is_own: true }),
     ]
     .into_iter()
     .flatten()

@@ -121,14 +121,7 @@ fn the_operators_own_cause_explains_the_end() {
 fn a_session_that_vanished_counts_by_the_first_look_that_missed_it() {
     let missed = |minutes: i64| {
         let mut known = LocalState::met(at(0).now);
-        known.looked(
-            crate::session::reply::Look::NotFound { named: true },
-            UID,
-            "s",
-            at(minutes).now,
-            &crate::session::environment::Limits::default(),
-            0.0,
-        );
+        known.looked(crate::session::reply::Look::NotFound { named: true }, UID, "s", &at(minutes));
         known
     };
     let gone = |before: &AthenaSessionStatus, asked, minutes| {
@@ -145,14 +138,7 @@ fn a_session_that_vanished_counts_by_the_first_look_that_missed_it() {
 #[test]
 fn a_look_that_may_have_been_late_says_nothing_of_when_a_session_vanished() {
     let mut known = LocalState::met(at(0).now);
-    known.looked(
-        crate::session::reply::Look::NotFound { named: true },
-        UID,
-        "s",
-        at(1).now,
-        &crate::session::environment::Limits::default(),
-        0.0,
-    );
+    known.looked(crate::session::reply::Look::NotFound { named: true }, UID, "s", &at(1));
     let started =
         AthenaSessionStatus { start_time: Some(seconds(at(0).now)), ..AthenaSessionStatus::default() };
     let gone =

@@ -61,7 +61,7 @@ fn row_at_athena(
             Row::stalled("IdentityChanged", Available::Unknown, message)
         }
         Attempt::Unknown(made)
-            if known.absence().is_some() && is_account_unknown(made, known, &at.identity) =>
+            if known.absence.is_some() && is_account_unknown(made, known, &at.identity) =>
         {
             let message = format!(
                 "the attempt was recorded before AWS had told the operator's account, and the operator{} does not find its session: find and end it yourself if \
@@ -132,7 +132,10 @@ fn live(status: &AthenaSessionStatus, id: &str, known: &LocalState, at: &Environ
             let message = format!("session {id} lives on: {}", refused.message());
             Row::stalled("TerminateRefused", available, message)
         }
-        (_, refused) if known.is_stale(at) || (refused.is_some() && was_stale) => {
+        (_, refused)
+            if known.stale_time(at).is_some_and(|time| time <= at.now)
+                || (refused.is_some() && was_stale) =>
+        {
             let why =
                 refused.as_deref().map_or_else(|| "Athena does not find it".to_owned(), Refused::message);
             let seen = known.seen_time.map(|time| format!(" since {}", seconds(time).0)).unwrap_or_default();
@@ -209,9 +212,7 @@ fn waiting_for_start(status: &AthenaSessionStatus, known: &LocalState, at: &Envi
             progressing(reason, message)
         }
         // Its session may be found yet.
-        ErrorClass::TokenConflict if !was_stalled && known.absence().is_none() => {
-            progressing(reason, message)
-        }
+        ErrorClass::TokenConflict if !was_stalled && known.absence.is_none() => progressing(reason, message),
         ErrorClass::MayHeal | ErrorClass::NotFound | ErrorClass::TokenConflict | ErrorClass::Rejected => {
             let advice = api::reason(reason).map(|row| format!("; {}", row.advice)).unwrap_or_default();
             Row::stalled(reason, Available::False, format!("{message}{advice}"))
@@ -288,7 +289,7 @@ fn awaited(object: &AthenaSession, attempt: &Attempt<'_>, known: &LocalState, at
         (Attempt::Live(_, id), None) if let Some(refused) = &known.look_refused => {
             format!("session {id} to end; {}", refused.message())
         }
-        (Attempt::Live(_, id), None) if known.terminated_without_effect() => {
+        (Attempt::Live(_, id), None) if known.terminations() > 1 => {
             format!("session {id} to end; TerminateSession has had no effect so far")
         }
         (Attempt::Live(_, id), None) => format!("session {id} to end"),

@@ -321,11 +321,11 @@ fn a_row_goes_on_where_it_stood_before_a_restart_of_the_operator() {
         );
     }
     let mut searched = refused(Call::Start, ErrorClass::TokenConflict, 0);
-    searched.searched(&Search::Absent { begun: at(0).now }, at(0).now, &at(0).limits, 0.0);
+    searched.searched(&Search::Absent { begun: at(0).now }, &at(0));
     assert_eq!(reason(&recorded_and(json!({})), &searched), ("TokenMismatch".to_owned(), Some("Stalled")));
 
     let mut unwritable = LocalState::met(at(0).now);
-    unwritable.write_refused(refused_write::ADD_FINALIZER, "no", None, at(0).now, 0.0);
+    unwritable.write_refused(refused_write::ADD_FINALIZER, "no", None, &at(0));
     assert_eq!(
         reason(&recorded_and(status("Stalled", "WriteRefused")), &unwritable),
         ("WriteRefused".to_owned(), Some("Stalled"))
@@ -413,10 +413,9 @@ fn a_reason_that_no_condition_takes_is_replaced() {
 fn a_session_that_is_not_seen_or_lives_on_is_told_with_the_cause() {
     let told =
         |object: &AthenaSession, known: &LocalState, minutes: i64| row(object, known, &at(minutes)).message;
-    let limits = at(0).limits;
     let mut seen = LocalState::met(at(0).now);
     seen.seen_time = Some(at(1).now);
-    seen.looked(Look::NotFound { named: true }, UID, "s", at(2).now, &limits, 0.0);
+    seen.looked(Look::NotFound { named: true }, UID, "s", &at(2));
     assert_eq!(
         told(&live_in("IDLE"), &seen, 11),
         "session s has not been seen since 2026-01-01T00:01:00Z: Athena does not find it"
@@ -443,9 +442,9 @@ fn a_deletion_tells_what_it_waits_for() {
     };
     let met = || LocalState::met(at(0).now);
     let mut terminated = met();
-    terminated.terminated(at(0).now, &at(0).limits, 0.0);
+    terminated.terminated(&at(0));
     let mut without_effect = terminated.clone();
-    without_effect.terminated(at(1).now, &at(0).limits, 0.0);
+    without_effect.terminated(&at(1));
     let start_refused = || refused(Call::Start, ErrorClass::MayHeal, 0);
     for (object, known, awaited) in vec![
         (object(json!({})), met(), "proof that nothing was started before the status was lost"),
@@ -537,7 +536,7 @@ fn an_attempt_that_waits_for_the_operators_account_says_so_and_not_that_a_call_i
 fn an_object_whose_finalizer_cannot_be_removed_waits_for_no_session() {
     let deleting = with(live_in("IDLE"), |object| object.metadata.deletion_timestamp = Some(Time(at(0).now)));
     let mut known = LocalState::met(at(0).now);
-    known.write_refused(refused_write::REMOVE_FINALIZER, "workGroup is immutable", None, at(0).now, 0.0);
+    known.write_refused(refused_write::REMOVE_FINALIZER, "workGroup is immutable", None, &at(0));
     assert_eq!(
         row(&deleting, &known, &at(99)).message,
         "nothing else holds the object: the API server refuses to let the operator remove the finalizer: workGroup is immutable"

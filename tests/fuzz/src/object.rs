@@ -245,7 +245,7 @@ impl Play<'_, '_> {
             self.at.jitter = jitter(self.u)?;
             pass.answered(answer, &self.at);
         }
-        let step = pass.step().clone();
+        let step = pass.step.clone();
         let (known, report) = pass.finish();
         self.known = known;
         if let Some(event) = &report.event {
@@ -261,20 +261,20 @@ impl Play<'_, '_> {
     fn sighted(&mut self, answered: bool) -> Result<Seen> {
         let mut seen = Seen::default();
         let id = self.object.status.as_ref().and_then(|status| status.session_id.clone());
-        let (now, limits) = (self.at.now, self.at.limits);
+        let at = Environment { jitter: 0.5, ..self.at.clone() };
         if let Some(id) = id.as_deref().filter(|_| answered)
             && !self.u.ratio(7, 8)?
         {
-            let session = session(self.u, &self.object.spec, now)?.redacted(&self.object.spec);
-            seen.look = self.known.sighted(session, UID, id, now, &limits);
-            seen.look_time = seen.look.is_some().then_some(now);
+            let session = session(self.u, &self.object.spec, at.now)?.redacted(&self.object.spec);
+            seen.look = self.known.sighted(session, UID, id, &at);
+            seen.look_time = seen.look.is_some().then_some(at.now);
         }
         Ok(seen)
     }
 
     /// What the API server makes of a write.
     fn write(&mut self, pass: &Pass<'_>, write: &Write, effective: bool) -> Written {
-        let object = pass.object();
+        let object = pass.object;
         let held = object.metadata.finalizers.iter().flatten().any(|name| name == FINALIZER);
         match write {
             Write::AddFinalizer => {
@@ -296,7 +296,7 @@ impl Play<'_, '_> {
                 self.replace(&json!({ "metadata": { "deletionTimestamp": seconds(self.at.now) } }));
             }
             Write::RemoveFinalizer => {
-                let retained = Retained::of(object, pass.state());
+                let retained = Retained::of(object, &pass.state);
                 rules::check_event(
                     &retained.map_or_else(|| events::release(object), |retained| events::retained(&retained)),
                 );
@@ -317,7 +317,7 @@ impl Play<'_, '_> {
 
     /// What Athena, the rate limiter and the API server say.
     fn answer(&mut self, pass: &Pass<'_>, request: &Request, answered: bool) -> Result<Answer> {
-        let (object, now) = (pass.object(), self.at.now);
+        let (object, now) = (pass.object, self.at.now);
         Ok(match request {
             Request::Look { .. } => {
                 let look = if answered { look(self.u, object, now)? } else { Look::Failed(unanswered()) };

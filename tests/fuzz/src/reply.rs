@@ -189,7 +189,7 @@ async fn call(u: &mut Unstructured<'_>, doing: &str, athena: &Athena) -> Result<
         identity: Identity { region: REGION.into(), account: Some(ACCOUNT.into()) },
         limits: Limits::default(),
         clock_origin: Timestamp::UNIX_EPOCH,
-        jitter: 0.0,
+        jitter: 0.5,
     };
     let mut known = LocalState::met(at.now);
     let mut seen = Seen::default();
@@ -211,12 +211,12 @@ async fn call(u: &mut Unstructured<'_>, doing: &str, athena: &Athena) -> Result<
                 .await
             {
                 Ok((id, state)) => {
-                    known.started(0, &id, state.clone(), at.now, &at.limits);
+                    known.started(0, &id, state.clone(), &at);
                     Outcome::Started { id, state }
                 }
                 Err(refusal) => {
                     let refusal = refusal.redacted(&object.spec);
-                    known.start_refused(refusal.clone(), doubted, at.now, 0.5);
+                    known.start_refused(refusal.clone(), doubted, &at);
                     Outcome::Refused(refusal)
                 }
             };
@@ -226,7 +226,7 @@ async fn call(u: &mut Unstructured<'_>, doing: &str, athena: &Athena) -> Result<
             let look = athena.look(ID, doing == "LookInFull", permit).await.redacted(&object.spec);
             planted::reply(&look);
             seen.look_time = Some(at.now);
-            seen.look = Some(known.looked(look, UID, ID, at.now, &at.limits, 0.5));
+            seen.look = Some(known.looked(look, UID, ID, &at));
             (next_step(&object, &known, &seen, &at), Outcome::Nothing)
         }
         "Search" => {
@@ -242,16 +242,15 @@ async fn call(u: &mut Unstructured<'_>, doing: &str, athena: &Athena) -> Result<
                 ),
                 Err(refusal) => Search::Failed(refusal.redacted(&object.spec)),
             };
-            known.searched(&search, at.now, &at.limits, 0.5);
+            known.searched(&search, &at);
             seen.search = Some(search);
             (next_step(&object, &known, &seen, &at), Outcome::Nothing)
         }
         "List" => {
             let page = athena.list("spark-35", None, permit).await.unwrap_or_default();
             let session = page.sessions.into_iter().find(|session| session.id == ID);
-            seen.look = session.and_then(|session| {
-                known.sighted(session.redacted(&object.spec), UID, ID, at.now, &at.limits)
-            });
+            seen.look =
+                session.and_then(|session| known.sighted(session.redacted(&object.spec), UID, ID, &at));
             (next_step(&object, &known, &seen, &at), Outcome::Nothing)
         }
         "WorkGroup" => {
@@ -260,19 +259,19 @@ async fn call(u: &mut Unstructured<'_>, doing: &str, athena: &Athena) -> Result<
                 .unwrap_or_else(|| Ok(WorkGroup::default()))
                 .map_or_else(Some, |group| group.refuses(&object.spec));
             let Some(refusal) = refusal.map(|refusal| refusal.redacted(&object.spec)) else { return Ok(()) };
-            known.start_refused(refusal.clone(), false, at.now, 0.5);
+            known.start_refused(refusal.clone(), false, &at);
             (Step::Start(0), Outcome::Refused(refusal))
         }
         _ => {
-            known.looked(Look::NotFound { named: true }, UID, ID, at.now, &at.limits, 0.5);
+            known.looked(Look::NotFound { named: true }, UID, ID, &at);
             match athena.terminate_session(ID, permit).await {
                 Ok(()) => {
-                    known.terminated(at.now, &at.limits, 0.5);
+                    known.terminated(&at);
                     (Step::Terminate, Outcome::Nothing)
                 }
                 Err(refusal) => {
                     let refusal = refusal.redacted(&object.spec);
-                    known.terminate_refused(refusal.clone(), at.now, 0.5);
+                    known.terminate_refused(refusal.clone(), &at);
                     (Step::Terminate, Outcome::Refused(refusal))
                 }
             }

@@ -1,20 +1,20 @@
-//! The calls that start a session: the attempt that this process recorded, its StartSession, and the session that came of it.
+//! The calls that start and end a session: the attempt that this process recorded, its StartSession, the session that came of it, and TerminateSession.
 
 use k8s_openapi::jiff::Timestamp;
 
-use super::{Adopted, Call, LocalState, Refused};
+use super::{Adopted, Call, LocalState, Terminated};
 use crate::api::{EndReason, SessionState};
 use crate::session::attempt::Recorded;
-use crate::session::environment::{Environment, Limits};
+use crate::session::backoff::backoff;
+use crate::session::environment::Environment;
 use crate::session::reply::{ErrorClass, Refusal, Session, passes};
 
 impl LocalState {
     /// Returns whether StartSession was refused for something that somebody has to fix, or that takes its time.
     pub fn was_refused(&self) -> bool {
-        let lasting = |refused: &Refused| !passes(refused.refusal.class);
-        self.refused
-            .as_ref()
-            .is_some_and(|refused| matches!(refused.call, Call::WorkGroup | Call::Start) && lasting(refused))
+        self.refused.as_ref().is_some_and(|refused| {
+            matches!(refused.call, Call::WorkGroup | Call::Start) && !passes(refused.refusal.class)
+        })
     }
 
     /// Returns whether nothing can have been started for this attempt: this process recorded it, made all of its calls, and each was answered with a
@@ -45,17 +45,17 @@ impl LocalState {
 
     /// Returns whether Athena knows the attempt's token with another request or an existing session.
     pub fn has_conflict(&self) -> bool {
-        self.refused.as_ref().is_some_and(|refused| refused.refusal.class == ErrorClass::TokenConflict)
+        self.conflict().is_some()
+    }
+
+    fn conflict(&self) -> Option<&Refusal> {
+        let refusal = self.refused.as_ref().map(|refused| &refused.refusal);
+        refusal.filter(|refusal| refusal.class == ErrorClass::TokenConflict)
     }
 
     /// Returns the end reason of an attempt of which no session was found.
     pub fn lost_reason(&self) -> EndReason {
-        match self.refused.as_deref() {
-            Some(Refused { refusal: Refusal { class: ErrorClass::TokenConflict, reason, .. }, .. }) => {
-                EndReason::from((*reason).to_owned())
-            }
-            _ => EndReason::SessionLost,
-        }
+        self.conflict().map_or(EndReason::SessionLost, |refusal| refusal.reason.to_owned().into())
     }
 
     /// Records that this process recorded an attempt: from now on it knows of every call of the attempt. This does not hold for a first attempt under
@@ -65,14 +65,12 @@ impl LocalState {
         let again =
             self.is_first_record && self.recorded.is_some_and(|(own, _)| own == number) && !self.in_doubt;
         let is_first_record = again || withdrawn || number > 0 || self.finalizer_added;
-        let refused = self.refused.take().filter(|_| again);
-        let clock_origin = self.clock_origin;
         *self = Self {
             is_first_record,
             recorded: Some((number, time)),
             met_time: Some(time),
-            clock_origin,
-            refused,
+            clock_origin: self.clock_origin,
+            refused: self.refused.take().filter(|_| again),
             ..Self::default()
         };
     }
@@ -82,26 +80,14 @@ impl LocalState {
         std::mem::replace(&mut self.in_doubt, true)
     }
 
-    /// Records that StartSession was not called after all. `doubted` is the result of [`LocalState::starting`].
-    pub fn not_started(&mut self, doubted: bool) {
-        self.in_doubt = doubted;
-    }
-
     /// Records that StartSession returned a session, which is this attempt's whatever its state.
-    pub fn started(
-        &mut self,
-        number: i32,
-        id: &str,
-        state: impl Into<SessionState>,
-        now: Timestamp,
-        limits: &Limits,
-    ) {
+    pub fn started(&mut self, number: i32, id: &str, state: impl Into<SessionState>, at: &Environment) {
         self.refused = None;
         self.trust(id);
         let session = Session { id: id.to_owned(), state: state.into(), ..Session::default() };
         self.unrecorded = Some(Box::new((number, session)));
         // Some sessions exist within a second.
-        self.wait_until(now, now + limits.transition_interval / 2);
+        self.wait_for(at.limits.transition_interval / 2, at);
     }
 
     /// Records that `id` is the object's own session. Facts known of another session do not hold for it.
@@ -112,7 +98,7 @@ impl LocalState {
             (self.last_modified_time, self.seen_time, self.terminated) = (None, None, None);
             (self.idle_timeout, self.busy_time) = (None, None);
             self.looks = 0;
-            self.is_found();
+            self.missed = None;
             (self.has_ended, self.is_missed, self.lives_on) = (false, false, false);
             (self.look_refused, self.absence, self.unwritten_work) = (None, None, None);
         }
@@ -120,28 +106,25 @@ impl LocalState {
 
     /// Records the result of reading the work group before an attempt is recorded: a refusal also stands for a work group that cannot take the
     /// session.
-    pub fn work_group_read(&mut self, result: Result<(), &Refusal>, now: Timestamp, jitter: f64) {
+    pub fn work_group_read(&mut self, result: Result<(), &Refusal>, at: &Environment) {
         match result {
-            Ok(()) if self.refused.as_ref().is_some_and(|refused| refused.call == Call::WorkGroup) => {
-                self.refused = None;
-            }
-            Ok(()) => {}
-            Err(refusal) => self.refused(Call::WorkGroup, refusal.clone(), now, jitter),
+            Ok(()) => drop(self.refused.take_if(|refused| refused.call == Call::WorkGroup)),
+            Err(refusal) => self.refused(Call::WorkGroup, refusal.clone(), at),
         }
     }
 
     /// Records that StartSession was refused. `doubted` is the result of [`LocalState::starting`].
-    pub fn start_refused(&mut self, refusal: Refusal, doubted: bool, now: Timestamp, jitter: f64) {
+    pub fn start_refused(&mut self, refusal: Refusal, doubted: bool, at: &Environment) {
         // A conflict means that the token was used: a session may live behind it. A call that was not sent started nothing; those before it may have.
         self.in_doubt =
             doubted || matches!(refusal.class, ErrorClass::Unanswered | ErrorClass::TokenConflict);
-        self.refused(Call::Start, refusal, now, jitter);
+        self.refused(Call::Start, refusal, at);
     }
 
     /// Records that Athena did not answer the request for its time, on which something depends. The object waits for Athena's time, not for a point
     /// in time.
-    pub fn time_refused(&mut self, refusal: &Refusal, now: Timestamp) {
-        self.refused(Call::WorkGroup, refusal.clone(), now, 0.0);
+    pub fn time_refused(&mut self, refusal: &Refusal, at: &Environment) {
+        self.refused(Call::WorkGroup, refusal.clone(), at);
         self.wait = None;
         self.lacks_time = true;
     }
@@ -149,9 +132,9 @@ impl LocalState {
     /// Records that Athena's time is known.
     pub fn time_told(&mut self) {
         if std::mem::replace(&mut self.lacks_time, false)
-            && self.refused.as_ref().is_some_and(|refused| refused.call == Call::WorkGroup)
+            && self.refused.take_if(|refused| refused.call == Call::WorkGroup).is_some()
         {
-            (self.refused, self.wait) = (None, None);
+            self.wait = None;
         }
     }
 
@@ -177,21 +160,67 @@ impl LocalState {
     /// Returns the missing answer to a call for a start, if an event about it is due: once when the missing answers begin, and once more when they
     /// have lasted for `limits.healing`.
     pub fn missing_answer_to_tell(&self, at: &Environment) -> Option<&Refusal> {
-        let is_news =
-            |refused: &&Refused| refused.is_missing_start() && refused.told < refused.to_be_told(at);
-        self.refused.as_deref().filter(is_news).map(|refused| &refused.refusal)
+        let news = self.refused.as_deref().filter(|refused| refused.told < refused.to_be_told(at));
+        news.map(|refused| &refused.refusal)
     }
 
     /// Records that the event about the missing answer was published, as [`LocalState::missing_answer_to_tell`] returned it.
     pub fn missing_answer_told(&mut self, at: &Environment) {
-        if let Some(refused) = self.refused.as_deref_mut().filter(|refused| refused.is_missing_start()) {
+        if let Some(refused) = &mut self.refused {
             refused.told = refused.to_be_told(at);
         }
     }
 
-    /// Returns the time at which the standing refusal stops counting as being in progress, if that is still to come.
+    /// Returns the time at which the standing refusal stops counting as being in progress.
     pub fn healing_time(&self, at: &Environment) -> Option<Timestamp> {
-        let refused = self.refused.as_ref()?;
-        Some(refused.since + at.limits.healing).filter(|time| *time > at.now)
+        self.refused.as_ref().map(|refused| refused.since + at.limits.healing)
+    }
+
+    /// Returns whether TerminateSession may be called for the session `id` in `state`: at once the first time, and again, with backoff, only after a
+    /// look that shows that the last call had no effect. `looked` is true if this reconcile has looked.
+    pub fn may_terminate(
+        &self,
+        id: &str,
+        state: Option<&SessionState>,
+        looked: bool,
+        now: Timestamp,
+    ) -> bool {
+        // The look may have been in an earlier reconcile, in which the rate limiter had no permit for the call.
+        let ending = state == Some(&SessionState::Terminating) && (looked || !self.lives_on);
+        let waited = self.terminated.as_ref().is_none_or(|terminated| terminated.next_time <= now);
+        self.trusts(id) && !ending && waited && (self.terminated.is_none() || looked || self.lives_on)
+    }
+
+    /// Records that TerminateSession was accepted; a look shows whether it had an effect.
+    pub fn terminated(&mut self, at: &Environment) {
+        self.refused = None;
+        self.unsettle_but(None);
+        let count = self.terminations().saturating_add(1);
+        self.lives_on = false;
+        let next_time = at.now + backoff(ErrorClass::Throttled, count.saturating_add(1), at.jitter);
+        self.terminated = Some(Box::new(Terminated { count, next_time }));
+        self.looks = 0;
+        self.wait_for_change(at);
+    }
+
+    /// Records that TerminateSession was refused.
+    pub fn terminate_refused(&mut self, refusal: Refusal, at: &Environment) {
+        let count = self.terminations().saturating_add(1);
+        self.lives_on = false;
+        self.refused(Call::Terminate, refusal, at);
+        let next_time = self.next_time().unwrap_or(at.now);
+        self.terminated = Some(Box::new(Terminated { count, next_time }));
+    }
+
+    /// Returns the number of calls of TerminateSession for the session.
+    pub fn terminations(&self) -> u32 {
+        self.terminated.as_ref().map_or(0, |terminated| terminated.count)
+    }
+
+    /// Returns whether TerminateSession was accepted, and no look has shown since that the session lives on.
+    pub fn awaits_end(&self) -> bool {
+        self.terminated.is_some()
+            && !self.lives_on
+            && self.refused.as_ref().is_none_or(|refused| refused.call != Call::Terminate)
     }
 }
