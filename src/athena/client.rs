@@ -143,9 +143,9 @@ pub struct Athena {
     host: Arc<str>,
     clock: Clock,
     leadership: Leadership,
-    limiter: RateLimiter<Key>,
+    limiter: RateLimiter,
     metrics: Arc<AthenaMetrics>,
-    work_groups: Arc<WorkGroups<Key>>,
+    work_groups: Arc<WorkGroups>,
 }
 
 impl Athena {
@@ -157,7 +157,7 @@ impl Athena {
     pub async fn from_env(
         timeout: Duration,
         leadership: Leadership,
-        limiter: RateLimiter<Key>,
+        limiter: RateLimiter,
         metrics: Arc<AthenaMetrics>,
     ) -> Result<Self, ConnectError> {
         Ok(Self::over(Connection::from_env(timeout).await?, leadership, limiter, metrics))
@@ -171,7 +171,7 @@ impl Athena {
     pub fn new(
         config: SdkConfig,
         leadership: Leadership,
-        limiter: RateLimiter<Key>,
+        limiter: RateLimiter,
         metrics: Arc<AthenaMetrics>,
     ) -> Result<Self, ConnectError> {
         Ok(Self::over(Connection::new(config)?, leadership, limiter, metrics))
@@ -180,7 +180,7 @@ impl Athena {
     fn over(
         connection: Connection,
         leadership: Leadership,
-        limiter: RateLimiter<Key>,
+        limiter: RateLimiter,
         metrics: Arc<AthenaMetrics>,
     ) -> Self {
         let Connection { athena, credentials, region, target, clock, .. } = connection;
@@ -199,7 +199,7 @@ impl Athena {
     }
 
     /// Returns the rate limiter of all calls.
-    pub fn limiter(&self) -> &RateLimiter<Key> {
+    pub fn limiter(&self) -> &RateLimiter {
         &self.limiter
     }
 

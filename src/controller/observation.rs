@@ -54,7 +54,7 @@ impl Operator {
         if call.permit.is_some() {
             return true;
         }
-        let (key, namespace) = (Key::of(object), object.metadata.namespace.as_deref().unwrap_or_default());
+        let key = Key::of(object);
         // The start makes the call, once its attempt is recorded.
         let later = matches!(step, Step::Record(_));
         let want = Want {
@@ -64,9 +64,9 @@ impl Operator {
             later,
         };
         if later {
-            return self.limiter().reserve(&key, namespace, want);
+            return self.limiter().reserve(&key, want);
         }
-        call.permit = self.limiter().try_acquire(&key, namespace, want);
+        call.permit = self.limiter().try_acquire(&key, want);
         call.permit.is_some()
     }
 
