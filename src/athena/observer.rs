@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use k8s_openapi::jiff::Timestamp;
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 use tracing::{debug, warn};
 
 use crate::api::SessionState;
@@ -26,9 +26,9 @@ pub enum Sighting {
 
 /// A page of a list.
 #[derive(Clone, Debug, Default)]
-pub struct Page {
+pub struct Page<S> {
     /// The sessions in it.
-    pub sessions: Vec<Session>,
+    pub sessions: Vec<S>,
     /// Token of the next page, if there is one.
     pub next: Option<String>,
 }
@@ -46,6 +46,9 @@ impl Asked {
         Self { instant: Instant::now(), boot: BootTime::now() }
     }
 }
+
+/// Reply to the request for a page, with its time.
+pub type PageReply = (Asked, Result<Page<Session>, Refusal>);
 
 /// Iterator over the page tokens of a list. A list that does not end is abandoned: it would be read for ever.
 #[derive(Debug, Default)]
@@ -242,10 +245,6 @@ impl<K: Clone + Eq + Hash + Send + 'static> Observer<K> {
         Self { roster: Mutex::new(roster), interval, patience, clock }
     }
 
-    fn roster(&self) -> MutexGuard<'_, Roster<K>> {
-        self.roster.lock()
-    }
-
     /// Time for which a refused list counts as one that cannot be read.
     const REFUSED: Duration = Duration::from_mins(5);
 
@@ -253,7 +252,7 @@ impl<K: Clone + Eq + Hash + Send + 'static> Observer<K> {
     /// if another object claims the session. `sweep` begins to list a work group that was not listed before.
     pub fn watch(&self, object: &K, work_group: &str, session: &Session, sweep: impl FnOnce(String)) -> bool {
         let now = Instant::now();
-        let mut roster = self.roster();
+        let mut roster = self.roster.lock();
         let roster = &mut *roster;
         let begin = !roster.groups.contains_key(work_group);
         if begin {
@@ -304,7 +303,7 @@ impl<K: Clone + Eq + Hash + Send + 'static> Observer<K> {
 
     /// Stops tracking the session of `object`.
     pub fn forget(&self, object: &K) {
-        let mut roster = self.roster();
+        let mut roster = self.roster.lock();
         roster.sightings.remove(object);
         if let Some((group, id)) = roster.places.remove(object)
             && let Some(group) = roster.groups.get_mut(&group)
@@ -316,7 +315,7 @@ impl<K: Clone + Eq + Hash + Send + 'static> Observer<K> {
     /// Requests that the next page that shows the session of `object` serve as a look at it. `poll` begins to read the newest pages of the work
     /// group, if no poll does. A session that is not tracked, or that no list shows, needs a look.
     pub fn poll_instead(&self, object: &K, poll: impl FnOnce(String)) {
-        let mut roster = self.roster();
+        let mut roster = self.roster.lock();
         let Roster { groups, places, .. } = &mut *roster;
         let Some((name, id)) = places.get(object) else { return };
         let Some(group) = groups.get_mut(name) else { return };
@@ -331,7 +330,7 @@ impl<K: Clone + Eq + Hash + Send + 'static> Observer<K> {
     }
 
     /// Reads the newest pages of `work_group`, with a pause between two polls, as long as looks at its sessions wait.
-    pub async fn poll<L: Future<Output = (Asked, Result<Page, Refusal>)>>(
+    pub async fn poll<L: Future<Output = PageReply>>(
         self: Arc<Self>,
         work_group: String,
         pause: Duration,
@@ -373,7 +372,7 @@ impl<K: Clone + Eq + Hash + Send + 'static> Observer<K> {
                 }
             }
             tokio::time::sleep(pause).await;
-            let mut roster = self.roster();
+            let mut roster = self.roster.lock();
             let Some(group) = roster.groups.get_mut(&work_group) else { return };
             if !group.awaits(Instant::now()) {
                 group.polled = false;
@@ -384,13 +383,18 @@ impl<K: Clone + Eq + Hash + Send + 'static> Observer<K> {
 
     /// Returns the result of sweeps for the session `id` of `object` since the last time, if there is one.
     pub fn sighting(&self, object: &K, id: &str) -> Option<Sighting> {
-        self.roster().sightings.remove(object).filter(|(seen, _)| seen == id).map(|(_, sighting)| sighting)
+        self.roster
+            .lock()
+            .sightings
+            .remove(object)
+            .filter(|(seen, _)| seen == id)
+            .map(|(_, sighting)| sighting)
     }
 
     /// Returns the results of the sweeps of the work groups that are listed, or were to be and in which sessions `live`.
     pub fn observations(&self, live: impl Fn(&str) -> bool) -> Vec<Observation> {
         let now = Instant::now();
-        let mut roster = self.roster();
+        let mut roster = self.roster.lock();
         let Roster { groups, unlisted, .. } = &mut *roster;
         unlisted.retain(|work_group, _| groups.contains_key(work_group) || live(work_group));
         let observation = |(work_group, since): (&String, &Instant)| Observation {
@@ -403,7 +407,7 @@ impl<K: Clone + Eq + Hash + Send + 'static> Observer<K> {
 
     /// Lists `work_group` from time to time, as long as any session in it is tracked. `list` reads a page, and `wake` is called for each object whose
     /// session has changed.
-    pub async fn sweep<L: Future<Output = (Asked, Result<Page, Refusal>)>>(
+    pub async fn sweep<L: Future<Output = PageReply>>(
         self: Arc<Self>,
         work_group: String,
         list: impl Fn(String, Option<String>) -> L,
@@ -414,7 +418,7 @@ impl<K: Clone + Eq + Hash + Send + 'static> Observer<K> {
             // A list that fails is not requested more often than one that does not.
             let pause = self.interval.mul_f64(if failed { 1.0 } else { 0.75 } + 0.5 * fastrand::f64());
             tokio::time::sleep(pause).await;
-            let mut roster = self.roster();
+            let mut roster = self.roster.lock();
             let refused = |group: &Group<K>| group.refused.is_some_and(|time| time.elapsed() < Self::REFUSED);
             match roster.groups.get(&work_group) {
                 Some(group) if !group.sessions.is_empty() => {}
@@ -431,7 +435,7 @@ impl<K: Clone + Eq + Hash + Send + 'static> Observer<K> {
         }
     }
 
-    async fn sweep_once<L: Future<Output = (Asked, Result<Page, Refusal>)>>(
+    async fn sweep_once<L: Future<Output = PageReply>>(
         &self,
         work_group: &str,
         list: &impl Fn(String, Option<String>) -> L,
@@ -440,7 +444,7 @@ impl<K: Clone + Eq + Hash + Send + 'static> Observer<K> {
         let begun = Instant::now();
         let (mut pages, mut next) = (Pages::default(), None);
         {
-            let mut roster = self.roster();
+            let mut roster = self.roster.lock();
             let Some(group) = roster.groups.get_mut(work_group).filter(|group| !group.sessions.is_empty())
             else {
                 return false;
@@ -474,7 +478,7 @@ impl<K: Clone + Eq + Hash + Send + 'static> Observer<K> {
             });
             told.into_iter().for_each(wake);
             if failed || next.is_none() {
-                if !failed && let Some(since) = self.roster().unlisted.get_mut(work_group) {
+                if !failed && let Some(since) = self.roster.lock().unlisted.get_mut(work_group) {
                     *since = begun;
                 }
                 return failed;
@@ -484,7 +488,7 @@ impl<K: Clone + Eq + Hash + Send + 'static> Observer<K> {
 
     /// Applies `act` to a work group and stores the sightings that it returns. Returns their objects.
     fn in_group(&self, work_group: &str, act: impl FnOnce(&mut Group<K>) -> Vec<(K, Sighting)>) -> Vec<K> {
-        let mut roster = self.roster();
+        let mut roster = self.roster.lock();
         let roster = &mut *roster;
         let Some(group) = roster.groups.get_mut(work_group) else { return Vec::new() };
         let mut whom = Vec::new();

@@ -10,7 +10,7 @@ use kube::ResourceExt;
 use tokio::time::Instant;
 
 use crate::api::{AthenaSession, SessionState};
-use crate::athena::observer::{Asked, Page, Sighting};
+use crate::athena::observer::{Asked, PageReply, Sighting};
 use crate::athena::rate_limiter::{Permit, Priority, Want};
 use crate::athena::{Answer as MarkerAnswer, Ask, KnownWorkGroup};
 use crate::controller::context::Operator;
@@ -129,10 +129,7 @@ impl Operator {
     }
 
     /// Returns a function that reads pages of lists for the observer, each with a permit of its own.
-    fn pages(
-        &self,
-    ) -> impl Fn(String, Option<String>) -> BoxFuture<'static, (Asked, Result<Page, Refusal>)> + Send + use<>
-    {
+    fn pages(&self) -> impl Fn(String, Option<String>) -> BoxFuture<'static, PageReply> + Send + use<> {
         let athena = self.athena.clone();
         move |work_group, next| {
             let athena = athena.clone();
