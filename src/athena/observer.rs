@@ -71,6 +71,9 @@ impl Pages {
     }
 }
 
+/// Results of a list for objects.
+type Sightings<K> = Vec<(K, Sighting)>;
+
 /// A tracked session.
 #[derive(Debug)]
 struct Entry<K> {
@@ -137,7 +140,7 @@ impl<K> Default for Group<K> {
 
 impl<K: Clone> Group<K> {
     /// Takes in a page of a sweep that was requested at `asked`. Returns the objects whose session has changed, or needs a look.
-    fn page(&mut self, sessions: Vec<Session>, asked: Instant, time: Timestamp) -> Vec<(K, Sighting)> {
+    fn page(&mut self, sessions: Vec<Session>, asked: Instant, time: Timestamp) -> Sightings<K> {
         let others = sessions
             .iter()
             .filter(|session| !self.sessions.contains_key(&session.id))
@@ -147,7 +150,7 @@ impl<K: Clone> Group<K> {
     }
 
     /// Takes in a page of any list.
-    fn observe(&mut self, sessions: Vec<Session>, asked: Instant, time: Timestamp) -> Vec<(K, Sighting)> {
+    fn observe(&mut self, sessions: Vec<Session>, asked: Instant, time: Timestamp) -> Sightings<K> {
         let mut changed = Vec::new();
         for session in sessions {
             let Some(entry) = self.sessions.get_mut(&session.id) else { continue };
@@ -183,7 +186,7 @@ impl<K: Clone> Group<K> {
     }
 
     /// Takes in the end of a complete list that was begun at `begun`. Returns the objects whose session is not in it, though it was tracked before.
-    fn complete(&mut self, begun: Instant) -> Vec<(K, Sighting)> {
+    fn complete(&mut self, begun: Instant) -> Sightings<K> {
         (self.failing, self.refused) = (None, None);
         self.unclaimed = Some(std::mem::take(&mut self.others));
         let sweep = self.sweep;
@@ -192,7 +195,7 @@ impl<K: Clone> Group<K> {
 
     /// Takes in the failure of a list. Returns the objects that need a look instead: all of them, if somebody has to fix the cause or if lists have
     /// failed for too long.
-    fn failed(&mut self, refusal: &Refusal, now: Instant, patience: Duration) -> Vec<(K, Sighting)> {
+    fn failed(&mut self, refusal: &Refusal, now: Instant, patience: Duration) -> Sightings<K> {
         let since = *self.failing.get_or_insert(now);
         // The `Date` of the refusal corrects the clock, by which the next call is signed.
         let is_clock = refusal.reason == "ClockSkew";
@@ -207,7 +210,7 @@ impl<K: Clone> Group<K> {
         if passing && now.duration_since(since) < patience { Vec::new() } else { self.expel(|_| true) }
     }
 
-    fn expel(&mut self, whom: impl Fn(&Entry<K>) -> bool) -> Vec<(K, Sighting)> {
+    fn expel(&mut self, whom: impl Fn(&Entry<K>) -> bool) -> Sightings<K> {
         let missed = self.sessions.extract_if(|_, entry| whom(entry));
         missed.map(|(_, entry)| (entry.object, Sighting::Missed(entry.seen))).collect()
     }
@@ -338,38 +341,21 @@ impl<K: Clone + Eq + Hash + Send + 'static> Observer<K> {
         trigger: impl Fn(K),
     ) {
         loop {
-            let (mut pages, mut next) = (Pages::default(), None);
             let mut begun = None;
-            loop {
-                let (asked, page) = list(work_group.clone(), next.take()).await;
-                let begun = *begun.get_or_insert(asked.instant);
-                let page = page.and_then(|page| Ok((page.sessions, pages.next(page.next)?)));
-                // The reply may have corrected the clock.
-                let time = self.clock.at(asked.boot);
-                let told = self.in_group(&work_group, |group| match page {
-                    Ok((sessions, following)) => {
-                        let told = group.observe(sessions, asked.instant, time);
-                        next = following.filter(|_| group.awaits(begun));
-                        if next.is_none() {
-                            group.polled(begun);
-                        }
-                        told
-                    }
-                    Err(refusal) => {
-                        warn!(
-                            work_group,
-                            reason = refusal.reason,
-                            "cannot list the sessions: {}",
-                            refusal.message
-                        );
-                        group.polled(Instant::now());
-                        group.failed(&refusal, Instant::now(), self.patience)
-                    }
-                });
-                told.into_iter().for_each(&trigger);
+            let take = |group: &mut Group<K>, page: Page<Session>, asked: Instant, time| {
+                let begun = *begun.get_or_insert(asked);
+                let told = group.observe(page.sessions, asked, time);
+                let next = page.next.filter(|_| group.awaits(begun));
                 if next.is_none() {
-                    break;
+                    group.polled(begun);
                 }
+                (told, next)
+            };
+            if self.read(&work_group, &list, &trigger, take).await {
+                self.in_group(&work_group, |group| {
+                    group.polled(Instant::now());
+                    Vec::new()
+                });
             }
             tokio::time::sleep(pause).await;
             let mut roster = self.roster.lock();
@@ -442,7 +428,6 @@ impl<K: Clone + Eq + Hash + Send + 'static> Observer<K> {
         wake: &impl Fn(K),
     ) -> bool {
         let begun = Instant::now();
-        let (mut pages, mut next) = (Pages::default(), None);
         {
             let mut roster = self.roster.lock();
             let Some(group) = roster.groups.get_mut(work_group).filter(|group| !group.sessions.is_empty())
@@ -452,18 +437,40 @@ impl<K: Clone + Eq + Hash + Send + 'static> Observer<K> {
             group.sweep += 1;
             group.others.clear();
         }
+        let take = |group: &mut Group<K>, page: Page<Session>, asked: Instant, time| {
+            let mut told = group.page(page.sessions, asked, time);
+            if page.next.is_none() {
+                told.extend(group.complete(begun));
+            }
+            (told, page.next)
+        };
+        let failed = self.read(work_group, list, wake, take).await;
+        if !failed && let Some(since) = self.roster.lock().unlisted.get_mut(work_group) {
+            *since = begun;
+        }
+        failed
+    }
+
+    /// Reads the pages of a list of `work_group`, and calls `trigger` for each object with a sighting. `take` takes a page in, and returns the
+    /// sightings and the token of the page to read next. Returns whether a page was refused.
+    async fn read<L: Future<Output = PageReply>>(
+        &self,
+        work_group: &str,
+        list: &impl Fn(String, Option<String>) -> L,
+        trigger: &impl Fn(K),
+        mut take: impl FnMut(&mut Group<K>, Page<Session>, Instant, Timestamp) -> (Sightings<K>, Option<String>),
+    ) -> bool {
+        let (mut pages, mut next) = (Pages::default(), None);
         loop {
             let (asked, page) = list(work_group.to_owned(), next.take()).await;
+            // The reply may have corrected the clock.
             let time = self.clock.at(asked.boot);
-            let page = page.and_then(|page| Ok((page.sessions, pages.next(page.next)?)));
+            let page = page.and_then(|page| Ok(Page { next: pages.next(page.next)?, ..page }));
             let failed = page.is_err();
             let told = self.in_group(work_group, |group| match page {
-                Ok((sessions, following)) => {
+                Ok(page) => {
+                    let (told, following) = take(group, page, asked.instant, time);
                     next = following;
-                    let mut told = group.page(sessions, asked.instant, time);
-                    if next.is_none() {
-                        told.extend(group.complete(begun));
-                    }
                     told
                 }
                 Err(refusal) => {
@@ -476,18 +483,15 @@ impl<K: Clone + Eq + Hash + Send + 'static> Observer<K> {
                     group.failed(&refusal, Instant::now(), self.patience)
                 }
             });
-            told.into_iter().for_each(wake);
+            told.into_iter().for_each(trigger);
             if failed || next.is_none() {
-                if !failed && let Some(since) = self.roster.lock().unlisted.get_mut(work_group) {
-                    *since = begun;
-                }
                 return failed;
             }
         }
     }
 
     /// Applies `act` to a work group and stores the sightings that it returns. Returns their objects.
-    fn in_group(&self, work_group: &str, act: impl FnOnce(&mut Group<K>) -> Vec<(K, Sighting)>) -> Vec<K> {
+    fn in_group(&self, work_group: &str, act: impl FnOnce(&mut Group<K>) -> Sightings<K>) -> Vec<K> {
         let mut roster = self.roster.lock();
         let roster = &mut *roster;
         let Some(group) = roster.groups.get_mut(work_group) else { return Vec::new() };
