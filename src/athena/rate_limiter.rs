@@ -12,6 +12,7 @@
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::hash::Hash;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
@@ -460,15 +461,11 @@ enum Holder {
 #[derive(Debug)]
 struct Shared {
     turns: Mutex<Turns<Holder>>,
-    callers: Mutex<Callers>,
+    /// Callers that wait, by their numbers.
+    callers: Mutex<HashMap<u64, oneshot::Sender<Permit>>>,
+    last_caller: AtomicU64,
     changed: Notify,
     metrics: Arc<AthenaMetrics>,
-}
-
-#[derive(Debug, Default)]
-struct Callers {
-    last: u64,
-    waiting: HashMap<u64, oneshot::Sender<Permit>>,
 }
 
 /// The right to make one call. The caller holds it until the reply has arrived; a permit that is dropped before [`Permit::spend`] goes to another
@@ -509,7 +506,8 @@ impl RateLimiter {
     /// other reconciles continue.
     pub fn new(rate: Rate, bounds: Bounds, metrics: Arc<AthenaMetrics>) -> Self {
         let turns = Mutex::new(Turns::new(rate, bounds, Instant::now()));
-        Self(Arc::new(Shared { turns, callers: Mutex::default(), changed: Notify::new(), metrics }))
+        let (callers, last_caller, changed) = (Mutex::default(), AtomicU64::new(0), Notify::new());
+        Self(Arc::new(Shared { turns, callers, last_caller, changed, metrics }))
     }
 
     /// Returns the result of `act`; the metrics count the waits that it ends.
@@ -565,20 +563,15 @@ impl RateLimiter {
     /// Waits for a permit for a caller that is no object and is not in a namespace. [`RateLimiter::dispatch`] must run.
     pub async fn acquire(&self, priority: Priority) -> Permit {
         let (sender, receiver) = oneshot::channel();
-        let number = {
-            let mut callers = self.0.callers.lock();
-            callers.last += 1;
-            let number = callers.last;
-            callers.waiting.insert(number, sender);
-            number
-        };
+        let number = self.0.last_caller.fetch_add(1, Ordering::Relaxed);
+        self.0.callers.lock().insert(number, sender);
         let holder = Holder::Caller(number);
         let want = Want { priority, ahead: false, large: false, later: false };
         let may = self.with(|turns| {
             turns.ask(&holder, CALLERS, want, Instant::now()) && turns.take(&holder, false).is_some()
         });
         if may {
-            self.0.callers.lock().waiting.remove(&number);
+            self.0.callers.lock().remove(&number);
             return self.permit(false, false);
         }
         self.0.changed.notify_one();
@@ -595,7 +588,7 @@ impl RateLimiter {
             match self.with(|turns| turns.next(Instant::now())) {
                 Next::Turn(Holder::Object(key)) => trigger(key),
                 Next::Turn(Holder::Caller(number)) => {
-                    let sender = self.0.callers.lock().waiting.remove(&number);
+                    let sender = self.0.callers.lock().remove(&number);
                     let taken = self.with(|turns| turns.take(&Holder::Caller(number), false));
                     let permit = taken.map(|_| self.permit(false, false));
                     if let (Some(sender), Some(permit)) = (sender, permit) {
