@@ -218,16 +218,15 @@ impl Athena {
 
     /// Looks at a session: at its state only or, with `full`, also at its configuration.
     pub async fn look(&self, id: &str, full: bool, permit: Permit) -> Look {
-        let athena = &self.connection.athena;
         let (operation, call) = if full {
             let shown = |mut reply: GetSessionOutput| {
                 (reply.session_id.take(), reply.status.take(), Some(details(reply)))
             };
-            let call = athena.get_session().session_id(id).send();
+            let call = self.connection.athena.get_session().session_id(id).send();
             ("GetSession", call.map_ok(shown).map_err(with_metadata).boxed())
         } else {
             let shown = |reply: GetSessionStatusOutput| (reply.session_id, reply.status, None);
-            let call = athena.get_session_status().session_id(id).send();
+            let call = self.connection.athena.get_session_status().session_id(id).send();
             ("GetSessionStatus", call.map_ok(shown).map_err(with_metadata).boxed())
         };
         let mut named = false;
