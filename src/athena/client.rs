@@ -10,17 +10,20 @@ use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, SdkConfig};
 use aws_sdk_athena::config::IdentityCache;
 use aws_sdk_athena::config::endpoint::{DefaultResolver, Params, ResolveEndpoint};
-use aws_sdk_athena::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_athena::error::{ErrorMetadata, ProvideErrorMetadata, SdkError};
 use aws_sdk_athena::operation::get_session::GetSessionOutput;
+use aws_sdk_athena::operation::get_session_status::GetSessionStatusOutput;
 use aws_sdk_athena::operation::get_work_group::GetWorkGroupOutput;
 use aws_sdk_athena::operation::list_sessions::ListSessionsOutput;
+use aws_sdk_athena::operation::start_session::{StartSessionError, StartSessionOutput};
 use aws_sdk_athena::types;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_types::DateTime;
 use aws_smithy_types::body::SdkBody;
-use futures::FutureExt;
+use futures::{FutureExt, TryFutureExt};
 use hyper::body::Bytes;
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
+use serde::Serialize;
 
 use super::clock::ReadDate;
 use super::credentials::OwnCredentials;
@@ -28,7 +31,7 @@ use super::error::{
     CREDENTIALS_INVALID, Subject, WORK_GROUP_NOT_FOUND, code, is_of_transport, is_resource_not_found, refusal,
 };
 use super::http_client;
-use super::marker_search::{Lister, Part, Summary, SummaryPage};
+use super::marker_search::{Lister, Part, Summary};
 use super::profile_files::ProfileFiles;
 use super::rate_limiter::{Permit, Priority, RateLimiter};
 use super::work_groups::{KnownWorkGroup, WorkGroups};
@@ -51,118 +54,111 @@ pub enum ConnectError {
     WrongProfile(String),
 }
 
-/// The SDK's client, and its endpoint.
+/// The SDK's client, its credentials and its clock.
 pub(super) struct Connection {
     pub(super) athena: aws_sdk_athena::Client,
     pub(super) credentials: OwnCredentials,
-    pub(super) region: String,
-    /// Endpoint that replaces AWS's own, if one is configured.
-    pub(super) endpoint: Option<String>,
-    /// Endpoint of Athena's calls, and the use of FIPS endpoints.
     pub(super) target: Target,
-    pub(super) clock: Clock,
+    clock: Clock,
 }
 
-/// Endpoint of calls.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Target {
-    /// URL of Athena, as far as the SDK's rules give one.
-    pub(super) url: Option<String>,
+/// Destination of the calls to Athena.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Target {
+    /// AWS region.
+    pub region: String,
+    /// Endpoint that replaces AWS's own, if one is configured.
+    pub endpoint: Option<String>,
+    /// URL to which the calls go, as far as the SDK's rules give one.
+    pub athena_url: Option<String>,
     /// True if FIPS endpoints are configured.
-    pub(super) fips: bool,
+    pub fips: bool,
 }
 
 impl Target {
-    fn new(config: &SdkConfig, endpoint: Option<&str>) -> Self {
+    fn new(config: &SdkConfig) -> Result<Self, ConnectError> {
+        let region = config.region().ok_or(ConnectError::NoRegion)?.to_string();
+        let endpoint =
+            std::env::var("AWS_ENDPOINT_URL_ATHENA").ok().or(config.endpoint_url().map(str::to_owned));
         let fips = config.use_fips().unwrap_or(false);
         let params = Params::builder()
-            .set_region(config.region().map(ToString::to_string))
+            .region(&region)
             .use_fips(fips)
             .use_dual_stack(config.use_dual_stack().unwrap_or(false))
-            .set_endpoint(endpoint.map(str::to_owned))
+            .set_endpoint(endpoint.clone())
             .build();
         // The SDK's own rules need no I/O: the future is ready at once.
         let resolved = params
             .ok()
             .and_then(|params| DefaultResolver::new().resolve_endpoint(&params).now_or_never()?.ok());
-        Self { url: resolved.map(|endpoint| endpoint.url().to_owned()), fips }
+        Ok(Self { region, endpoint, athena_url: resolved.map(|endpoint| endpoint.url().to_owned()), fips })
     }
 
     /// Returns the host and, where the URL names one, the port.
     fn host(&self) -> Option<String> {
-        let url: http::Uri = self.url.as_deref()?.parse().ok()?;
+        let url: http::Uri = self.athena_url.as_deref()?.parse().ok()?;
         url.authority().map(ToString::to_string)
     }
 }
 
-impl Connection {
-    /// Connects with the credentials, region and endpoint of the environment. `timeout` bounds each call, and no call is sent twice.
-    pub(super) async fn from_env(timeout: Duration) -> Result<Self, ConnectError> {
-        let timeouts =
-            TimeoutConfig::builder().operation_attempt_timeout(timeout).operation_timeout(timeout).build();
-        let files = ProfileFiles::read().await.map_err(ConnectError::WrongProfile)?;
-        let mut config = aws_config::defaults(BehaviorVersion::latest()).profile_files(files.checked());
-        if let Some(client) = http_client::bounded() {
-            config = config.http_client(client);
-        }
-        Self::new(config.timeout_config(timeouts).no_credentials().load().await)
+/// Reads the region, endpoint and profile of the environment. `timeout` bounds each call.
+///
+/// # Errors
+/// When a value in the profile is wrong.
+pub async fn config_from_env(timeout: Duration) -> Result<SdkConfig, ConnectError> {
+    let timeouts =
+        TimeoutConfig::builder().operation_attempt_timeout(timeout).operation_timeout(timeout).build();
+    let files = ProfileFiles::read().await.map_err(ConnectError::WrongProfile)?;
+    let mut config = aws_config::defaults(BehaviorVersion::latest()).profile_files(files.files);
+    if let Some(client) = http_client::bounded() {
+        config = config.http_client(client);
     }
+    Ok(config.timeout_config(timeouts).no_credentials().load().await)
+}
 
-    /// Connects with `config`, and with the credentials of the environment unless `config` has a provider.
-    fn new(config: SdkConfig) -> Result<Self, ConnectError> {
-        let region = config.region().ok_or(ConnectError::NoRegion)?.to_string();
-        let endpoint =
-            std::env::var("AWS_ENDPOINT_URL_ATHENA").ok().or(config.endpoint_url().map(str::to_owned));
-        let target = Target::new(&config, endpoint.as_deref());
+impl Connection {
+    /// Connects with `config`, and with the credentials of the environment unless `config` has a provider. No call is sent twice.
+    pub(super) fn new(config: SdkConfig) -> Result<Self, ConnectError> {
+        let target = Target::new(&config)?;
         let clock = Clock::new("Athena");
-        let once = aws_sdk_athena::config::Builder::from(&config).retry_config(RetryConfig::disabled());
-        let once = once
+        let once = aws_sdk_athena::config::Builder::from(&config)
+            .retry_config(RetryConfig::disabled())
             .time_source(clock.clone())
             .disable_clock_skew_correction(true)
-            .interceptor(ReadDate::of_athena(clock.clone()));
+            .interceptor(ReadDate { clock: clock.clone(), is_own: true });
         let credentials = OwnCredentials::new(config, clock.clone());
         let once = once.credentials_provider(credentials.clone()).identity_cache(IdentityCache::no_cache());
-        Ok(Self {
-            athena: aws_sdk_athena::Client::from_conf(once.build()),
-            credentials,
-            region,
-            endpoint,
-            target,
-            clock,
-        })
+        Ok(Self { athena: aws_sdk_athena::Client::from_conf(once.build()), credentials, target, clock })
+    }
+
+    /// Sends `body` as StartSession.
+    pub(super) async fn start_session(
+        &self,
+        body: Bytes,
+    ) -> Result<StartSessionOutput, SdkError<StartSessionError, HttpResponse>> {
+        let call = self.athena.start_session().customize().mutate_request(move |request| {
+            request.headers_mut().insert("content-length", body.len().to_string());
+            // Shared: the body may be large, and the request needs its own copy.
+            *request.body_mut() = SdkBody::from(body.clone());
+        });
+        call.send().await
     }
 }
 
 /// A client of Athena in one region, with one set of credentials.
 #[derive(Clone)]
 pub struct Athena {
-    athena: aws_sdk_athena::Client,
-    credentials: OwnCredentials,
-    region: String,
+    connection: Arc<Connection>,
     /// Host of the calls, for messages.
     host: Arc<str>,
-    clock: Clock,
     leadership: Leadership,
-    limiter: RateLimiter<Key>,
+    limiter: RateLimiter,
     metrics: Arc<AthenaMetrics>,
-    work_groups: Arc<WorkGroups<Key>>,
+    work_groups: Arc<WorkGroups>,
 }
 
 impl Athena {
-    /// Creates a client with the credentials, region and endpoint of the environment. `timeout` bounds each call; the rest is the same as in
-    /// [`Athena::new`].
-    ///
-    /// # Errors
-    /// When there is no region, or a value in the profile is wrong.
-    pub async fn from_env(
-        timeout: Duration,
-        leadership: Leadership,
-        limiter: RateLimiter<Key>,
-        metrics: Arc<AthenaMetrics>,
-    ) -> Result<Self, ConnectError> {
-        Ok(Self::over(Connection::from_env(timeout).await?, leadership, limiter, metrics))
-    }
-
     /// Creates a client with `config`, and with the credentials of the environment unless `config` has a provider. No call is sent twice: the caller
     /// knows of every try. Calls that start or end a session wait for `leadership`; `limiter` gives the permits.
     ///
@@ -171,46 +167,27 @@ impl Athena {
     pub fn new(
         config: SdkConfig,
         leadership: Leadership,
-        limiter: RateLimiter<Key>,
+        limiter: RateLimiter,
         metrics: Arc<AthenaMetrics>,
     ) -> Result<Self, ConnectError> {
-        Ok(Self::over(Connection::new(config)?, leadership, limiter, metrics))
-    }
-
-    fn over(
-        connection: Connection,
-        leadership: Leadership,
-        limiter: RateLimiter<Key>,
-        metrics: Arc<AthenaMetrics>,
-    ) -> Self {
-        let Connection { athena, credentials, region, target, clock, .. } = connection;
-        let host = target.host().unwrap_or_else(|| "Athena".into()).into();
-        Self {
-            athena,
-            credentials,
-            region,
-            host,
-            clock,
-            leadership,
-            limiter,
-            metrics,
-            work_groups: Arc::default(),
-        }
+        let connection = Arc::new(Connection::new(config)?);
+        let host = connection.target.host().unwrap_or_else(|| "Athena".into()).into();
+        Ok(Self { connection, host, leadership, limiter, metrics, work_groups: Arc::default() })
     }
 
     /// Returns the rate limiter of all calls.
-    pub fn limiter(&self) -> &RateLimiter<Key> {
+    pub fn limiter(&self) -> &RateLimiter {
         &self.limiter
     }
 
     /// Returns the region of all calls.
     pub fn region(&self) -> &str {
-        &self.region
+        &self.connection.target.region
     }
 
     /// Returns Athena's clock, which every reply corrects.
     pub fn clock(&self) -> &Clock {
-        &self.clock
+        &self.connection.clock
     }
 
     /// Returns the account of the credentials, by STS GetCallerIdentity. From then on no call is made in another account.
@@ -218,7 +195,7 @@ impl Athena {
     /// # Errors
     /// The error text of STS or of the connection to it.
     pub async fn account(&self) -> Result<String, String> {
-        self.credentials.account().await
+        self.connection.credentials.account().await
     }
 
     /// Sends `body` as StartSession in `work_group`. Returns the id and state of the session behind its token, which may have ended long ago.
@@ -229,19 +206,11 @@ impl Athena {
         &self,
         work_group: &str,
         body: Vec<u8>,
-        mut permit: Permit,
+        permit: Permit,
     ) -> Result<(String, SessionState), Refusal> {
-        // Shared: the body may be large, and the request needs its own copy.
-        let body = Bytes::from(body);
-        let call = self.athena.start_session().customize().mutate_request(move |request| {
-            request.headers_mut().insert("content-length", body.len().to_string());
-            *request.body_mut() = SdkBody::from(body.clone());
-        });
         self.leadership.held().await;
-        permit.spend();
-        let begun = Instant::now();
-        let reply = call.send().await;
-        let reply = self.told("StartSession", &Subject::start(Some(work_group)), begun, reply).await?;
+        let call = self.connection.start_session(body.into()).boxed();
+        let reply = self.measured("StartSession", &Subject::start(Some(work_group)), permit, call).await?;
         let id =
             reply.session_id.filter(|id| is_id(id)).ok_or_else(|| empty("StartSession names no session"))?;
         Ok((id, reply.state.map(|state| state.as_str().into()).unwrap_or_default()))
@@ -249,38 +218,30 @@ impl Athena {
 
     /// Looks at a session: at its state only or, with `full`, also at its configuration.
     pub async fn look(&self, id: &str, full: bool, permit: Permit) -> Look {
-        let subject = Subject::session(id);
-        let mut named = false;
-        if !full {
-            let call = async {
-                let reply = self.athena.get_session_status().session_id(id).send().await;
-                named = reply.as_ref().is_err_and(|error| is_resource_not_found(error, id));
-                reply
+        let (operation, call) = if full {
+            let shown = |mut reply: GetSessionOutput| {
+                (reply.session_id.take(), reply.status.take(), Some(details(reply)))
             };
-            return match self.measured("GetSessionStatus", &subject, permit, call).await {
-                Ok(reply) if is_of_another(id, reply.session_id()) => {
-                    Look::Failed(empty("GetSessionStatus answers for another session"))
-                }
-                Ok(reply) => session(id, reply.status.as_ref(), None)
-                    .map_or_else(|| Look::Failed(empty("GetSessionStatus tells no state")), Look::Seen),
-                Err(refusal) => return failed(refusal, named),
-            };
-        }
-        let call = async {
-            let reply = self.athena.get_session().session_id(id).send().await;
-            named = reply.as_ref().is_err_and(|error| is_resource_not_found(error, id));
-            reply
+            let call = self.connection.athena.get_session().session_id(id).send();
+            ("GetSession", call.map_ok(shown).map_err(with_metadata).boxed())
+        } else {
+            let shown = |reply: GetSessionStatusOutput| (reply.session_id, reply.status, None);
+            let call = self.connection.athena.get_session_status().session_id(id).send();
+            ("GetSessionStatus", call.map_ok(shown).map_err(with_metadata).boxed())
         };
-        match self.measured("GetSession", &subject, permit, call).await {
-            Ok(reply) if is_of_another(id, reply.session_id()) => {
-                Look::Failed(empty("GetSession answers for another session"))
+        let mut named = false;
+        let call = call.inspect_err(|error| named = is_resource_not_found(error, id));
+        let reply = self.measured(operation, &Subject::session(id), permit, call).await;
+        let failed = |problem| Look::Failed(empty(&format!("{operation} {problem}")));
+        match reply {
+            Ok((Some(other), ..)) if !other.is_empty() && other != id => {
+                failed("answers for another session")
             }
-            Ok(reply) => {
-                let seen = session(id, reply.status.as_ref(), None);
-                let seen = seen.map(|session| Session { details: Some(Box::new(details(reply))), ..session });
-                seen.map_or_else(|| Look::Failed(empty("GetSession tells no state")), Look::Seen)
+            Ok((_, status, details)) => {
+                session(id, status.as_ref(), details).map_or_else(|| failed("tells no state"), Look::Seen)
             }
-            Err(refusal) => failed(refusal, named),
+            Err(refusal) if refusal.class == ErrorClass::NotFound => Look::NotFound { named },
+            Err(refusal) => Look::Failed(refusal),
         }
     }
 
@@ -291,14 +252,9 @@ impl Athena {
         token: Option<String>,
         permit: Permit,
     ) -> Result<ListSessionsOutput, Refusal> {
-        let list = self.athena.list_sessions().work_group(work_group).set_state_filter(state);
-        self.measured(
-            "ListSessions",
-            &Subject::work_group(work_group),
-            permit,
-            list.max_results(100).set_next_token(token).send(),
-        )
-        .await
+        let list = self.connection.athena.list_sessions().work_group(work_group).set_state_filter(state);
+        let call = list.max_results(100).set_next_token(token).send().boxed();
+        self.measured("ListSessions", &Subject::work_group(work_group), permit, call).await
     }
 
     /// Returns a page of the active sessions of a work group, newest first.
@@ -310,14 +266,12 @@ impl Athena {
         work_group: &str,
         token: Option<String>,
         permit: Permit,
-    ) -> Result<Page, Refusal> {
+    ) -> Result<Page<Session>, Refusal> {
         let reply = self.list_page(work_group, None, token, permit).await?;
         let sessions = reply.sessions.unwrap_or_default().into_iter().filter_map(|summary| {
             let details = Details {
                 description: summary.description,
-                engine_version: summary
-                    .engine_version
-                    .and_then(|engine| engine.effective_engine_version.or(engine.selected_engine_version)),
+                engine_version: summary.engine_version.and_then(engine),
                 ..Details::default()
             };
             session(summary.session_id.as_deref()?, summary.status.as_ref(), Some(details))
@@ -344,7 +298,7 @@ impl Athena {
     ) -> Option<Result<WorkGroup, Refusal>> {
         let question = self.work_groups.ask(name, key, trigger)?;
         let reply = self.get_work_group(name, permit).await;
-        let told = reply.map(|reply| work_group(&reply));
+        let told = reply.map(work_group);
         question.answer(told.clone());
         Some(told)
     }
@@ -354,11 +308,11 @@ impl Athena {
     /// # Errors
     /// The refusal.
     pub async fn ask_time(&self, work_group: &str, permit: Permit) -> Result<(), Refusal> {
-        self.get_work_group(work_group, permit).await.map(|_| ())
+        self.get_work_group(work_group, permit).await.map(drop)
     }
 
     async fn get_work_group(&self, name: &str, permit: Permit) -> Result<GetWorkGroupOutput, Refusal> {
-        let call = self.athena.get_work_group().work_group(name).send();
+        let call = self.connection.athena.get_work_group().work_group(name).send().boxed();
         self.measured("GetWorkGroup", &Subject::work_group(name), permit, call).await
     }
 
@@ -366,47 +320,27 @@ impl Athena {
     ///
     /// # Errors
     /// The refusal.
-    pub async fn terminate_session(&self, id: &str, mut permit: Permit) -> Result<(), Refusal> {
+    pub async fn terminate_session(&self, id: &str, permit: Permit) -> Result<(), Refusal> {
         self.leadership.held().await;
-        permit.spend();
-        let begun = Instant::now();
-        let reply = Box::pin(self.athena.terminate_session().session_id(id).send()).await;
-        self.told("TerminateSession", &Subject::session(id), begun, reply).await.map(|_| ())
+        let call = self.connection.athena.terminate_session().session_id(id).send().boxed();
+        self.measured("TerminateSession", &Subject::session(id), permit, call).await.map(drop)
     }
 
-    /// Makes a call, which uses up `permit`.
-    fn measured<'a, T, E, C>(
-        &'a self,
-        operation: &'static str,
-        subject: &'a Subject<'a>,
-        mut permit: Permit,
-        call: C,
-    ) -> impl Future<Output = Result<T, Refusal>> + use<'a, T, E, C>
-    where
-        E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
-        C: Future<Output = Result<T, SdkError<E, HttpResponse>>>,
-    {
-        // The future is 10 KiB, and in its caller it would be a part of every reconcile, with a call or without.
-        let call = Box::pin(call);
-        async move {
-            permit.spend();
-            let begun = Instant::now();
-            let reply = call.await;
-            self.told(operation, subject, begun, reply).await
-        }
-    }
-
-    /// Counts a call and returns its result, with the refusal of a failed one.
-    async fn told<T, E>(
+    /// Makes a call, which uses up `permit`, counts it and returns its result, with the refusal of a failed one. The SDK's future is 10 KiB: callers
+    /// box it, since it would be a part of every reconcile, with a call or without.
+    async fn measured<T, E>(
         &self,
         operation: &'static str,
         subject: &Subject<'_>,
-        begun: Instant,
-        reply: Result<T, SdkError<E, HttpResponse>>,
+        mut permit: Permit,
+        call: impl Future<Output = Result<T, SdkError<E, HttpResponse>>>,
     ) -> Result<T, Refusal>
     where
         E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
     {
+        permit.spend();
+        let begun = Instant::now();
+        let reply = call.await;
         let code = reply.as_ref().map_or_else(code, |_| "ok");
         self.metrics.called(operation, code, begun.elapsed());
         let told = reply.map_err(|error| {
@@ -418,31 +352,36 @@ impl Athena {
             }
         });
         if told.as_ref().is_err_and(|refusal| refusal.reason == CREDENTIALS_INVALID) {
-            self.credentials.doubt().await;
+            self.connection.credentials.doubt().await;
         }
         told
     }
 }
 
-pub(super) fn work_group(reply: &GetWorkGroupOutput) -> WorkGroup {
-    let group = reply.work_group.as_ref();
-    let engine = group.and_then(|group| group.configuration.as_ref()?.engine_version.as_ref());
+/// Returns `error` with the metadata of the operation's own error in place of it.
+fn with_metadata<E: ProvideErrorMetadata>(
+    error: SdkError<E, HttpResponse>,
+) -> SdkError<ErrorMetadata, HttpResponse> {
+    error.map_service_error(|error| error.meta().clone())
+}
+
+pub(super) fn work_group(reply: GetWorkGroupOutput) -> WorkGroup {
+    let group = reply.work_group;
     WorkGroup {
-        enabled: group.and_then(|group| group.state.as_ref()) != Some(&types::WorkGroupState::Disabled),
-        engine_version: engine.and_then(|engine| {
-            engine.effective_engine_version.clone().or(engine.selected_engine_version.clone())
-        }),
+        enabled: group.as_ref().and_then(|group| group.state.as_ref())
+            != Some(&types::WorkGroupState::Disabled),
+        engine_version: group.and_then(|group| engine(group.configuration?.engine_version?)),
     }
+}
+
+fn engine(version: types::EngineVersion) -> Option<String> {
+    version.effective_engine_version.or(version.selected_engine_version)
 }
 
 /// Returns whether `id` can be the id of a session. An id longer than the API's bound would not fit into the status, and cut it would be another
 /// session's.
 fn is_id(id: &str) -> bool {
     (1..=256).contains(&id.chars().count())
-}
-
-fn failed(refusal: Refusal, named: bool) -> Look {
-    if refusal.class == ErrorClass::NotFound { Look::NotFound { named } } else { Look::Failed(refusal) }
 }
 
 fn empty(message: &str) -> Refusal {
@@ -476,10 +415,7 @@ fn details(reply: GetSessionOutput) -> Details {
         execution_role: configuration.and_then(|configuration| configuration.execution_role.clone()),
         engine_configuration: reply.engine_configuration.map(engine_configuration).unwrap_or_default(),
         idle_timeout: idle_timeout.filter(|seconds| *seconds > 0).map(SignedDuration::from_secs),
-        dpu_execution_in_millis: reply
-            .statistics
-            .as_ref()
-            .and_then(|statistics| statistics.dpu_execution_in_millis),
+        dpu_execution_in_millis: reply.statistics.and_then(|statistics| statistics.dpu_execution_in_millis),
         satisfies: None,
     }
 }
@@ -487,26 +423,16 @@ fn details(reply: GetSessionOutput) -> Details {
 /// Converts the configuration by taking its maps apart, since they may be large.
 fn engine_configuration(given: types::EngineConfiguration) -> EngineConfiguration {
     let map = |map: Option<HashMap<String, String>>| map.map(|map| map.into_iter().collect());
+    let classification =
+        |given: types::Classification| Classification { name: given.name, properties: map(given.properties) };
     EngineConfiguration {
         coordinator_dpu_size: given.coordinator_dpu_size,
         max_concurrent_dpus: Some(given.max_concurrent_dpus),
         default_executor_dpu_size: given.default_executor_dpu_size,
         additional_configs: map(given.additional_configs),
         spark_properties: map(given.spark_properties),
-        classifications: given.classifications.map(|list| {
-            list.into_iter()
-                .map(|classification| Classification {
-                    name: classification.name,
-                    properties: map(classification.properties),
-                })
-                .collect()
-        }),
+        classifications: given.classifications.map(|list| list.into_iter().map(classification).collect()),
     }
-}
-
-/// Returns whether a reply about the session `id` names another one.
-fn is_of_another(id: &str, named: Option<&str>) -> bool {
-    named.is_some_and(|named| !named.is_empty() && named != id)
 }
 
 /// Returns a time of Athena's, to the millisecond: it arrives as a fraction that a float cannot hold exactly. A time from before there were sessions
@@ -517,7 +443,12 @@ fn time(time: &DateTime) -> Option<Timestamp> {
 }
 
 impl Lister for Athena {
-    async fn page(&self, work_group: &str, part: Part, next: Option<String>) -> Result<SummaryPage, Refusal> {
+    async fn page(
+        &self,
+        work_group: &str,
+        part: Part,
+        next: Option<String>,
+    ) -> Result<Page<Summary>, Refusal> {
         let state = match part {
             Part::Active => None,
             Part::Degraded => Some(types::SessionState::Degraded),
@@ -528,7 +459,7 @@ impl Lister for Athena {
             id: summary.session_id.filter(|id| is_id(id)),
             description: summary.description,
         };
-        Ok(SummaryPage {
+        Ok(Page {
             sessions: reply.sessions.into_iter().flatten().map(summary).collect(),
             next: reply.next_token,
         })

@@ -17,21 +17,9 @@ use crate::runtime::clock::{BootTime, Clock, Reply};
 /// Interceptor that corrects a clock by the `Date` of each reply.
 #[derive(Debug)]
 pub(super) struct ReadDate {
-    clock: Clock,
+    pub(super) clock: Clock,
     /// True if the replies are Athena's own, and not those of another service of AWS.
-    is_own: bool,
-}
-
-impl ReadDate {
-    /// Creates an interceptor for a client of Athena.
-    pub(super) fn of_athena(clock: Clock) -> Self {
-        Self { clock, is_own: true }
-    }
-
-    /// Creates an interceptor for a client of another service of AWS.
-    pub(super) fn of_aws(clock: Clock) -> Self {
-        Self { clock, is_own: false }
-    }
+    pub(super) is_own: bool,
 }
 
 /// Time at which a request was sent.

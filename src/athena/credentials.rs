@@ -19,14 +19,14 @@ use tokio::time::timeout;
 use tracing::{info, warn};
 
 use super::clock::ReadDate;
-use super::error::{CREDENTIALS_INVALID, Subject, cause, refusal, sources};
+use super::error::{Subject, cause, refusal, sources, unsigned};
 use super::issued::{self, Unusable};
 use super::missing_credentials::Missing;
 use super::profile_files::ProfileFiles;
 use crate::env_vars::Kind;
 use crate::runtime::clock::Clock;
 use crate::runtime::confidential;
-use crate::session::reply::{ErrorClass, Refusal};
+use crate::session::reply::Refusal;
 
 /// Maximum age of credentials that name no end, after which they are searched for again.
 const KEPT: Duration = Duration::from_mins(5);
@@ -109,10 +109,7 @@ impl OwnCredentials {
     /// Returns the account of the credentials, by STS GetCallerIdentity. From then on only credentials of this account are used.
     pub(super) async fn account(&self) -> Result<String, String> {
         let credentials = self.provide().await.map_err(|missing| missing.to_string())?;
-        let account = match issued_account(&credentials) {
-            Some(account) => account,
-            None => self.account_of(&credentials).await?,
-        };
+        let account = self.account_of(&credentials).await?;
         let mut state = self.state.lock().await;
         if !state.holds(&credentials) {
             return Err("the credentials have changed meanwhile".into());
@@ -122,25 +119,22 @@ impl OwnCredentials {
 
     /// Returns account and ARN of the credentials, by STS GetCallerIdentity.
     pub(super) async fn caller(&self) -> Result<Caller, Refusal> {
-        let missing = |missing: Missing| Refusal {
-            class: ErrorClass::MayHeal,
-            reason: CREDENTIALS_INVALID,
-            message: missing.to_string(),
-            request_id: None,
-        };
-        self.caller_of(&self.provide().await.map_err(missing)?).await
+        self.caller_of(&self.provide().await.map_err(|missing| unsigned(&missing))?).await
     }
 
     async fn account_of(&self, credentials: &Credentials) -> Result<String, String> {
+        if let Some(account) = issued_account(credentials) {
+            return Ok(account);
+        }
         self.caller_of(credentials).await.map(|caller| caller.account).map_err(|refusal| refusal.message)
     }
 
     async fn caller_of(&self, credentials: &Credentials) -> Result<Caller, Refusal> {
+        // The SDK corrects its clock within the call.
         let own = aws_sdk_sts::config::Builder::from(&self.config)
             .credentials_provider(credentials.clone())
-            .identity_cache(IdentityCache::no_cache());
-        // The SDK corrects its clock within the call.
-        let own = own.interceptor(ReadDate::of_aws(self.clock.clone()));
+            .identity_cache(IdentityCache::no_cache())
+            .interceptor(ReadDate { clock: self.clock.clone(), is_own: false });
         let reply = aws_sdk_sts::Client::from_conf(own.build())
             .get_caller_identity()
             .send()
@@ -183,7 +177,7 @@ impl OwnCredentials {
             (Some(provider), Vec::new())
         } else {
             let files = ProfileFiles::read().await.map_err(Missing::Unusable)?;
-            let mut config = aws_config::defaults(BehaviorVersion::latest()).profile_files(files.checked());
+            let mut config = aws_config::defaults(BehaviorVersion::latest()).profile_files(files.files);
             if let Some(client) = issued::http_client() {
                 config = config.http_client(client);
             }
@@ -202,10 +196,7 @@ impl OwnCredentials {
             return Err(Missing::Unusable(problem));
         }
         let Some(own) = state.account.clone().filter(|_| !state.holds(&found)) else { return Ok(found) };
-        let account = match issued_account(&found) {
-            Some(account) => account,
-            None => self.account_of(&found).await.map_err(Missing::AccountUnknown)?,
-        };
+        let account = self.account_of(&found).await.map_err(Missing::AccountUnknown)?;
         if account == own { Ok(found) } else { Err(Missing::AccountChanged { own, found: account }) }
     }
 }

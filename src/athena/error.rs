@@ -5,9 +5,15 @@ use std::error::Error;
 use aws_sdk_athena::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_athena::operation::RequestId;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use serde_json::Value;
 
+use self::Operations::{All, Session as OfSession, Start};
+use self::Text::{Any, Begins, NoSession, WorkGroup};
 use super::missing_credentials::Missing;
-use crate::session::reply::{ErrorClass, Refusal};
+use crate::session::reply::ErrorClass::{
+    self, Capacity, MayHeal, NotFound, Rejected, Throttled, TokenConflict, Unanswered,
+};
+use crate::session::reply::Refusal;
 
 /// A row of the catalogue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -127,43 +133,9 @@ fn is_said_of_work_group(message: &str, said: &[&str], name: Option<&str>) -> bo
 /// Returns whether `message` states that session `id` does not exist, and names nothing else.
 fn denies_session(message: &str, id: &str) -> bool {
     /// Words that such a sentence may have besides the id. A sentence with any other word may be about something else.
-    const WORDS: &[&str] = &[
-        "a",
-        "an",
-        "any",
-        "be",
-        "been",
-        "can",
-        "cannot",
-        "could",
-        "did",
-        "do",
-        "does",
-        "exist",
-        "exists",
-        "find",
-        "found",
-        "has",
-        "have",
-        "id",
-        "is",
-        "it",
-        "longer",
-        "no",
-        "not",
-        "requested",
-        "resource",
-        "session",
-        "sessionid",
-        "specified",
-        "such",
-        "the",
-        "there",
-        "to",
-        "unable",
-        "was",
-        "with",
-    ];
+    const WORDS: &str = "a an any be been can cannot could did do does exist exists find found has have id is it \
+                         longer no not requested resource session sessionid specified such the there to unable was \
+                         with";
     /// Phrases of which such a sentence must have one.
     const ABSENCE: &[&str] = &[
         "not found",
@@ -184,20 +156,18 @@ fn denies_session(message: &str, id: &str) -> bool {
         .collect();
     let sentence = words.join(" ");
     words.iter().any(String::is_empty)
-        && words.iter().all(|word| word.is_empty() || WORDS.contains(&word.as_str()))
+        && words.iter().all(|word| word.is_empty() || WORDS.split(' ').any(|known| known == word))
         && ABSENCE.iter().any(|absence| sentence.contains(absence))
 }
 
-const fn entry(codes: &'static [&'static str], text: Text, class: ErrorClass, reason: &'static str) -> Entry {
-    Entry { codes, operations: Operations::All, text, class, reason }
-}
-
-const fn in_start(entry: Entry) -> Entry {
-    Entry { operations: Operations::Start, ..entry }
-}
-
-const fn of_session(entry: Entry) -> Entry {
-    Entry { operations: Operations::Session, ..entry }
+const fn row(
+    operations: Operations,
+    codes: &'static [&'static str],
+    text: Text,
+    class: ErrorClass,
+    reason: &'static str,
+) -> Entry {
+    Entry { codes, operations, text, class, reason }
 }
 
 /// Reason of a call that AWS refuses for its credentials, or that could not be made without any.
@@ -210,149 +180,105 @@ pub(super) const WORK_GROUP_NOT_FOUND: &str = "WorkGroupNotFound";
 /// Code of a call that names something that does not exist.
 const RESOURCE_NOT_FOUND: &str = "ResourceNotFoundException";
 
+const INVALID_REQUEST: &[&str] = &["InvalidRequestException"];
+const DENIED: &[&str] = &["AccessDeniedException", "AccessDenied", "UnauthorizedOperation"];
+const WRONG_SIGNATURE: &[&str] = &["InvalidSignatureException", "SignatureDoesNotMatch"];
+const THROTTLING: &[&str] = &[
+    "ThrottlingException",
+    "Throttling",
+    "TooManyRequestsException",
+    "RequestLimitExceeded",
+    "LimitExceededException",
+    "SlowDown",
+];
+const WRONG_CREDENTIALS: &[&str] = &[
+    "ExpiredTokenException",
+    "ExpiredToken",
+    "UnrecognizedClientException",
+    "InvalidSignatureException",
+    "SignatureDoesNotMatch",
+    "IncompleteSignatureException",
+    "IncompleteSignature",
+    "MissingAuthenticationTokenException",
+    "MissingAuthenticationToken",
+    "InvalidClientTokenId",
+    "OptInRequired",
+];
+const NO_RESULT: &[&str] = &[
+    "InternalServerException",
+    "InternalFailure",
+    "InternalError",
+    "ServiceUnavailable",
+    "RequestTimeout",
+    "RequestTimeoutException",
+    SERVER_FAILURE,
+];
+
+/// Facts about a work group that does not exist, that is disabled, and that has another engine.
+const IS_NOT_FOUND: &[&str] = &[
+    "is not found",
+    "was not found",
+    "not found",
+    "does not exist",
+    "cannot be found",
+    "could not be found",
+];
+const IS_DISABLED: &[&str] = &[
+    "is disabled",
+    "is not enabled",
+    "is currently disabled",
+    "is in DISABLED state",
+    "is in the DISABLED state",
+];
+const IS_NOT_SPARK: &[&str] = &["EngineVersion is not Spark", "engine version is not Spark"];
+
 /// Meaning of each refusal. The first row that fits counts.
 pub const CATALOGUE: &[Entry] = &[
-    entry(
-        &[
-            "ThrottlingException",
-            "Throttling",
-            "TooManyRequestsException",
-            "RequestLimitExceeded",
-            "LimitExceededException",
-            "SlowDown",
-        ],
-        Text::Any,
-        ErrorClass::Throttled,
-        "Throttled",
-    ),
-    entry(
-        &["AccessDeniedException", "AccessDenied", "UnauthorizedOperation"],
-        Text::Any,
-        ErrorClass::MayHeal,
-        "AccessDenied",
-    ),
-    entry(
-        &["InvalidSignatureException", "SignatureDoesNotMatch"],
-        Text::Begins("signature expired"),
-        ErrorClass::MayHeal,
-        "ClockSkew",
-    ),
-    entry(
-        &["InvalidSignatureException", "SignatureDoesNotMatch"],
-        Text::Begins("signature not yet current"),
-        ErrorClass::MayHeal,
-        "ClockSkew",
-    ),
-    entry(&["RequestExpired", "RequestTimeTooSkewed"], Text::Any, ErrorClass::MayHeal, "ClockSkew"),
-    entry(
-        &["InvalidSignatureException", "SignatureDoesNotMatch"],
-        Text::Begins("credential should be scoped to a valid region"),
-        ErrorClass::MayHeal,
+    row(All, THROTTLING, Any, Throttled, "Throttled"),
+    row(All, DENIED, Any, MayHeal, "AccessDenied"),
+    row(All, WRONG_SIGNATURE, Begins("signature expired"), MayHeal, "ClockSkew"),
+    row(All, WRONG_SIGNATURE, Begins("signature not yet current"), MayHeal, "ClockSkew"),
+    row(All, &["RequestExpired", "RequestTimeTooSkewed"], Any, MayHeal, "ClockSkew"),
+    row(
+        All,
+        WRONG_SIGNATURE,
+        Begins("credential should be scoped to a valid region"),
+        MayHeal,
         "WrongRegion",
     ),
-    entry(
-        &[
-            "ExpiredTokenException",
-            "ExpiredToken",
-            "UnrecognizedClientException",
-            "InvalidSignatureException",
-            "SignatureDoesNotMatch",
-            "IncompleteSignatureException",
-            "IncompleteSignature",
-            "MissingAuthenticationTokenException",
-            "MissingAuthenticationToken",
-            "InvalidClientTokenId",
-            "OptInRequired",
-        ],
-        Text::Any,
-        ErrorClass::MayHeal,
-        CREDENTIALS_INVALID,
-    ),
-    in_start(entry(
-        &["IDEMPOTENT_PARAMETER_MISMATCH"],
-        Text::Any,
-        ErrorClass::TokenConflict,
-        "TokenMismatch",
-    )),
-    in_start(entry(
-        &["InvalidRequestException"],
-        Text::Begins("idempotent parameters do not match"),
-        ErrorClass::TokenConflict,
-        "TokenMismatch",
-    )),
-    in_start(entry(
-        &["SessionAlreadyExistsException"],
-        Text::Any,
-        ErrorClass::TokenConflict,
-        "SessionAlreadyExists",
-    )),
-    of_session(entry(&[RESOURCE_NOT_FOUND], Text::Any, ErrorClass::NotFound, "NotFound")),
-    of_session(entry(&["InvalidRequestException"], Text::NoSession, ErrorClass::NotFound, "NotFound")),
-    entry(
+    row(All, WRONG_CREDENTIALS, Any, MayHeal, CREDENTIALS_INVALID),
+    row(Start, &["IDEMPOTENT_PARAMETER_MISMATCH"], Any, TokenConflict, "TokenMismatch"),
+    row(Start, INVALID_REQUEST, Begins("idempotent parameters do not match"), TokenConflict, "TokenMismatch"),
+    row(Start, &["SessionAlreadyExistsException"], Any, TokenConflict, "SessionAlreadyExists"),
+    row(OfSession, &[RESOURCE_NOT_FOUND], Any, NotFound, "NotFound"),
+    row(OfSession, INVALID_REQUEST, NoSession, NotFound, "NotFound"),
+    row(
+        All,
         &["InvalidRequestException", RESOURCE_NOT_FOUND],
-        Text::WorkGroup(&[
-            "is not found",
-            "was not found",
-            "not found",
-            "does not exist",
-            "cannot be found",
-            "could not be found",
-        ]),
-        ErrorClass::MayHeal,
+        WorkGroup(IS_NOT_FOUND),
+        MayHeal,
         WORK_GROUP_NOT_FOUND,
     ),
-    entry(
-        &["InvalidRequestException"],
-        Text::WorkGroup(&[
-            "is disabled",
-            "is not enabled",
-            "is currently disabled",
-            "is in DISABLED state",
-            "is in the DISABLED state",
-        ]),
-        ErrorClass::MayHeal,
-        "WorkGroupDisabled",
-    ),
-    entry(
-        &["InvalidRequestException"],
-        Text::WorkGroup(&["EngineVersion is not Spark", "engine version is not Spark"]),
-        ErrorClass::MayHeal,
-        "WorkGroupNotSpark",
-    ),
-    in_start(entry(
-        &["InvalidRequestException"],
-        Text::Begins("maximum allowed sessions"),
-        ErrorClass::Capacity,
-        "QuotaExceeded",
-    )),
-    in_start(entry(
-        &["InvalidRequestException"],
-        Text::Begins("failed to provision session due to required capacity not being available"),
-        ErrorClass::Capacity,
+    row(All, INVALID_REQUEST, WorkGroup(IS_DISABLED), MayHeal, "WorkGroupDisabled"),
+    row(All, INVALID_REQUEST, WorkGroup(IS_NOT_SPARK), MayHeal, "WorkGroupNotSpark"),
+    row(Start, INVALID_REQUEST, Begins("maximum allowed sessions"), Capacity, "QuotaExceeded"),
+    row(
+        Start,
+        INVALID_REQUEST,
+        Begins("failed to provision session due to required capacity not being available"),
+        Capacity,
         "CapacityUnavailable",
-    )),
-    in_start(entry(&[RESOURCE_NOT_FOUND], Text::Any, ErrorClass::NotFound, "NotFound")),
-    entry(
+    ),
+    row(Start, &[RESOURCE_NOT_FOUND], Any, NotFound, "NotFound"),
+    row(
+        All,
         &["InvalidRequestException", "ValidationException"],
-        Text::Begins("validation error"),
-        ErrorClass::Rejected,
+        Begins("validation error"),
+        Rejected,
         "InvalidRequest",
     ),
-    entry(
-        &[
-            "InternalServerException",
-            "InternalFailure",
-            "InternalError",
-            "ServiceUnavailable",
-            "RequestTimeout",
-            "RequestTimeoutException",
-            SERVER_FAILURE,
-        ],
-        Text::Any,
-        ErrorClass::Unanswered,
-        UNAVAILABLE,
-    ),
-    entry(&[], Text::Any, ErrorClass::MayHeal, "Refused"),
+    row(All, NO_RESULT, Any, Unanswered, UNAVAILABLE),
+    row(All, &[], Any, MayHeal, "Refused"),
 ];
 
 /// Code in the catalogue for any status of 500 and more.
@@ -370,7 +296,7 @@ fn class(codes: &[&str], message: &str, status: u16, subject: &Subject<'_>) -> (
                 && codes.iter().chain([&server]).any(|code| names(row, code))
                 && row.text.fits(message, subject)
         })
-        .map_or((ErrorClass::MayHeal, "Refused"), |row| (row.class, row.reason))
+        .map_or((MayHeal, "Refused"), |row| (row.class, row.reason))
 }
 
 /// Returns whether AWS answered ResourceNotFoundException and named `id` in it.
@@ -402,31 +328,27 @@ where
     let request_id = error.request_id().map(str::to_owned);
     match error {
         SdkError::ServiceError(failure) => {
+            let status = failure.raw().status().as_u16();
             let code = failure.err().code().unwrap_or_default();
             let message = told(failure.err().message().unwrap_or(code));
             let athena_code = athena_error_code(failure.raw());
-            let (class, reason) =
-                class(&[athena_code.as_str(), code], message, failure.raw().status().as_u16(), subject);
-            let message = if message.is_empty() {
-                format!("HTTP {}", failure.raw().status().as_u16())
-            } else {
-                message.to_owned()
-            };
+            let (class, reason) = class(&[athena_code.as_str(), code], message, status, subject);
+            let message = if message.is_empty() { format!("HTTP {status}") } else { message.to_owned() };
             Refusal { class, reason, message, request_id }
         }
-        _ if let Some(missing) = missing(error) => {
-            let reason = if matches!(missing, Missing::AccountChanged { .. }) {
-                "AccountChanged"
-            } else {
-                CREDENTIALS_INVALID
-            };
-            Refusal { class: ErrorClass::MayHeal, reason, message: missing.to_string(), request_id }
-        }
+        _ if let Some(missing) = sources(error).find_map(|source| source.downcast_ref()) => unsigned(missing),
         _ => {
-            let class = if is_not_sent(error) { ErrorClass::NotSent } else { ErrorClass::Unanswered };
+            let class = if is_not_sent(error) { ErrorClass::NotSent } else { Unanswered };
             Refusal { class, reason: UNAVAILABLE, message: chain(error), request_id }
         }
     }
+}
+
+/// Returns the refusal of a call that could not be signed.
+pub(super) fn unsigned(missing: &Missing) -> Refusal {
+    let is_of_another_account = matches!(missing, Missing::AccountChanged { .. });
+    let reason = if is_of_another_account { "AccountChanged" } else { CREDENTIALS_INVALID };
+    Refusal { class: MayHeal, reason, message: missing.to_string(), request_id: None }
 }
 
 /// Returns whether a call certainly failed before its first byte left: it could not be made, or no connection was established, because of DNS, TCP,
@@ -459,12 +381,8 @@ pub(super) fn code<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -
 }
 
 fn athena_error_code(reply: &HttpResponse) -> String {
-    reply
-        .body()
-        .bytes()
-        .and_then(|body| serde_json::from_slice::<serde_json::Value>(body).ok())
-        .and_then(|body| body.get("AthenaErrorCode").and_then(|code| code.as_str().map(str::to_owned)))
-        .unwrap_or_default()
+    let body = reply.body().bytes().and_then(|body| serde_json::from_slice::<Value>(body).ok());
+    body.and_then(|body| body["AthenaErrorCode"].as_str().map(str::to_owned)).unwrap_or_default()
 }
 
 /// Returns whether the failure came from the way to AWS and not from AWS.
@@ -481,11 +399,6 @@ pub(super) fn sources<'a>(
 /// Returns the text of the innermost cause.
 pub(super) fn cause(error: &(dyn Error + 'static)) -> String {
     told(&sources(error).last().map(ToString::to_string).unwrap_or_default()).to_owned()
-}
-
-/// Returns the reason for missing credentials, if the call failed because it could not be signed.
-fn missing<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a Missing> {
-    sources(error).find_map(|source| source.downcast_ref())
 }
 
 /// Returns the texts of the error and its causes.

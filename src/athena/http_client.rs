@@ -1,16 +1,13 @@
 //! The SDK's HTTP client, with a check of each reply before the SDK reads it.
 
-use std::fmt;
-
 use aws_config::BehaviorVersion;
 use aws_smithy_runtime::client::defaults::default_http_client_plugin_v2;
 use aws_smithy_runtime_api::client::http::{
-    HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpClient,
-    SharedHttpConnector,
+    HttpClient, HttpConnector, HttpConnectorFuture, SharedHttpClient, SharedHttpConnector, http_client_fn,
 };
 use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
 use aws_smithy_runtime_api::client::result::ConnectorError;
-use aws_smithy_runtime_api::client::runtime_components::{RuntimeComponents, RuntimeComponentsBuilder};
+use aws_smithy_runtime_api::client::runtime_components::RuntimeComponentsBuilder;
 use aws_smithy_runtime_api::client::runtime_plugin::RuntimePlugin;
 use aws_smithy_types::body::SdkBody;
 use futures::future::{BoxFuture, FutureExt};
@@ -32,7 +29,9 @@ pub(super) fn bounded() -> Option<SharedHttpClient> {
 pub(super) fn checked(check: Check) -> Option<SharedHttpClient> {
     let plugin = default_http_client_plugin_v2(BehaviorVersion::latest())?;
     let inner = plugin.runtime_components(&RuntimeComponentsBuilder::new("replies")).http_client()?;
-    Some(SharedHttpClient::new(Client { inner, check }))
+    Some(http_client_fn(move |settings, components| {
+        SharedHttpConnector::new(Connector { inner: inner.http_connector(settings, components), check })
+    }))
 }
 
 /// Returns `reply` with a body that fails once it is longer than `largest` bytes.
@@ -41,31 +40,9 @@ pub(super) fn limited(reply: HttpResponse, largest: usize) -> HttpResponse {
 }
 
 #[derive(Debug)]
-struct Client {
-    inner: SharedHttpClient,
-    check: Check,
-}
-
-impl HttpClient for Client {
-    fn http_connector(
-        &self,
-        settings: &HttpConnectorSettings,
-        components: &RuntimeComponents,
-    ) -> SharedHttpConnector {
-        let inner = self.inner.http_connector(settings, components);
-        SharedHttpConnector::new(Connector { inner, check: self.check })
-    }
-}
-
 struct Connector {
     inner: SharedHttpConnector,
     check: Check,
-}
-
-impl fmt::Debug for Connector {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("Connector")
-    }
 }
 
 impl HttpConnector for Connector {

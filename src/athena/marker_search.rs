@@ -11,14 +11,14 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 use tokio::sync::{Notify, Semaphore};
 use tokio::time::Instant;
 use tracing::{debug, warn};
 
 use self::group::{Group, Read};
 pub use self::group::{Marked, Summary};
-use crate::athena::observer::Pages;
+use crate::athena::observer::{Page, Pages};
 use crate::session::backoff::backoff;
 use crate::session::reply::{ErrorClass, Refusal};
 
@@ -45,15 +45,6 @@ pub enum Part {
     Degraded,
 }
 
-/// A page of [`Summary`]s.
-#[derive(Clone, Debug, Default)]
-pub struct SummaryPage {
-    /// The sessions on the page.
-    pub sessions: Vec<Summary>,
-    /// Token of the next page, if there is one.
-    pub next: Option<String>,
-}
-
 /// Reads the lists of work groups.
 pub trait Lister: Send + Sync + 'static {
     /// Reads a page of a part, once the rate limiter grants a permit.
@@ -62,7 +53,7 @@ pub trait Lister: Send + Sync + 'static {
         work_group: &str,
         part: Part,
         next: Option<String>,
-    ) -> impl Future<Output = Result<SummaryPage, Refusal>> + Send;
+    ) -> impl Future<Output = Result<Page<Summary>, Refusal>> + Send;
 
     /// Returns whether a new GetWorkGroup call reports that the work group does not exist.
     fn is_missing(&self, work_group: &str) -> impl Future<Output = bool> + Send;
@@ -89,14 +80,10 @@ impl<K: Clone + Ord + Send + Sync + 'static> MarkerSearch<K> {
         Self { groups: Mutex::default(), pages: Semaphore::new(MAX_PARALLEL_PAGES), pause }
     }
 
-    fn groups(&self) -> MutexGuard<'_, HashMap<String, Served<K>>> {
-        self.groups.lock()
-    }
-
     /// Returns the answer to `ask`, or registers `key` for the next list that can give one. The answer stays until [`MarkerSearch::cancel`]. Calls
     /// `serve` for a work group without other askers; it must spawn [`MarkerSearch::serve`].
     pub fn ask(&self, key: &K, work_group: &str, ask: Ask, serve: impl FnOnce(String)) -> Option<Answer> {
-        let mut groups = self.groups();
+        let mut groups = self.groups.lock();
         let is_new = !groups.contains_key(work_group);
         let served = groups
             .entry(work_group.to_owned())
@@ -114,7 +101,7 @@ impl<K: Clone + Ord + Send + Sync + 'static> MarkerSearch<K> {
 
     /// Drops `key`, which neither waits for a list nor reads its answer.
     pub fn cancel(&self, key: &K) {
-        for served in self.groups().values_mut() {
+        for served in self.groups.lock().values_mut() {
             if served.group.cancel(key) {
                 served.changed.notify_one();
             }
@@ -132,17 +119,13 @@ impl<K: Clone + Ord + Send + Sync + 'static> MarkerSearch<K> {
                         askers = reading.askers().count(),
                         "a list for the objects that wait for one begins"
                     );
-                    let read = match self.read(&work_group, &lister, &mut reading).await {
-                        // A work group that does not exist has no sessions; but a refused list does not prove that it does not exist.
-                        Read::Failed(refusal) if refusal.reason == "WorkGroupNotFound" => {
-                            if lister.is_missing(&work_group).await {
-                                Read::Complete
-                            } else {
-                                Read::Failed(refusal)
-                            }
-                        }
-                        read => read,
-                    };
+                    let mut read = self.read(&work_group, &lister, &mut reading).await;
+                    // A work group that does not exist has no sessions; but a refused list does not prove that it does not exist.
+                    if matches!(&read, Read::Failed(refusal) if refusal.reason == "WorkGroupNotFound")
+                        && lister.is_missing(&work_group).await
+                    {
+                        read = Read::Complete;
+                    }
                     self.finish(&work_group, reading, &read, Instant::now(), fastrand::f64())
                         .iter()
                         .for_each(&trigger);
@@ -161,7 +144,7 @@ impl<K: Clone + Ord + Send + Sync + 'static> MarkerSearch<K> {
 
     /// Returns the next action for a work group at `now`, and the notification of a change meanwhile.
     fn next(&self, work_group: &str, now: Instant) -> (Next<K>, Arc<Notify>) {
-        let mut groups = self.groups();
+        let mut groups = self.groups.lock();
         let Some(served) = groups.get_mut(work_group) else { return (Next::Over, Arc::default()) };
         let next = (served.group.next(now), served.changed.clone());
         if matches!(next.0, Next::Over) {
@@ -174,18 +157,17 @@ impl<K: Clone + Ord + Send + Sync + 'static> MarkerSearch<K> {
         for part in [Part::Active, Part::Degraded] {
             let (mut pages, mut next) = (Pages::default(), None);
             loop {
-                if !self.groups().get(work_group).is_some_and(|served| served.group.awaits(reading)) {
+                if !self.groups.lock().get(work_group).is_some_and(|served| served.group.awaits(reading)) {
                     return Read::Abandoned;
                 }
-                let page = match self.page(work_group, lister, part, next).await {
-                    Ok(page) => page,
+                let page = self.page(work_group, lister, part, next).await;
+                match page.and_then(|page| Ok((page.sessions, pages.next(page.next)?))) {
+                    Ok((sessions, following)) => {
+                        reading.take(sessions);
+                        next = following;
+                    }
                     Err(refusal) => return Read::Failed(refusal),
-                };
-                reading.take(page.sessions);
-                next = match pages.next(page.next) {
-                    Ok(next) => next,
-                    Err(refusal) => return Read::Failed(refusal),
-                };
+                }
                 if next.is_none() {
                     break;
                 }
@@ -201,7 +183,7 @@ impl<K: Clone + Ord + Send + Sync + 'static> MarkerSearch<K> {
         lister: &impl Lister,
         part: Part,
         next: Option<String>,
-    ) -> Result<SummaryPage, Refusal> {
+    ) -> Result<Page<Summary>, Refusal> {
         let mut calls = 0;
         loop {
             let page = {
@@ -242,7 +224,7 @@ impl<K: Clone + Ord + Send + Sync + 'static> MarkerSearch<K> {
                 refusal.message
             );
         }
-        let mut groups = self.groups();
+        let mut groups = self.groups.lock();
         groups
             .get_mut(work_group)
             .map(|served| served.group.finish(reading, read, now, self.pause, jitter))

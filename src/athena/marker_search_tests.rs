@@ -71,7 +71,12 @@ impl Fake {
 }
 
 impl Lister for Fake {
-    async fn page(&self, work_group: &str, part: Part, next: Option<String>) -> Result<SummaryPage, Refusal> {
+    async fn page(
+        &self,
+        work_group: &str,
+        part: Part,
+        next: Option<String>,
+    ) -> Result<Page<Summary>, Refusal> {
         const PAGE: usize = 100;
         let number = self.0.calls.fetch_add(1, Ordering::SeqCst);
         if self.0.held {
@@ -95,7 +100,7 @@ impl Lister for Fake {
         } else {
             (end < sessions.len()).then(|| end.to_string())
         };
-        Ok(SummaryPage { sessions: page, next })
+        Ok(Page { sessions: page, next })
     }
 
     async fn is_missing(&self, _: &str) -> bool {
@@ -371,7 +376,7 @@ async fn a_list_for_which_nobody_waits_is_not_read_on() {
     until(|| fake.calls() == 2).await;
     search.cancel(&2);
     fake.0.page.notify_one();
-    until(|| search.groups().is_empty()).await;
+    until(|| search.groups.lock().is_empty()).await;
     assert_eq!(fake.calls(), 2);
 }
 

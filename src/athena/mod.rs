@@ -26,9 +26,9 @@ mod profile_files;
 pub mod rate_limiter;
 mod work_groups;
 
-pub use client::{Athena, ConnectError};
+pub use client::{Athena, ConnectError, Target, config_from_env};
 pub use credentials::Caller;
 pub use error::{CATALOGUE, Entry, Operations, Text};
-pub use marker_search::{Answer, Ask, Lister, Marked, MarkerSearch, Part, Summary, SummaryPage};
+pub use marker_search::{Answer, Ask, Lister, Marked, MarkerSearch, Part, Summary};
 pub use probe::Probe;
 pub use work_groups::KnownWorkGroup;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use k8s_openapi::jiff::Timestamp;
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 use tracing::{debug, warn};
 
 use crate::api::SessionState;
@@ -26,9 +26,9 @@ pub enum Sighting {
 
 /// A page of a list.
 #[derive(Clone, Debug, Default)]
-pub struct Page {
+pub struct Page<S> {
     /// The sessions in it.
-    pub sessions: Vec<Session>,
+    pub sessions: Vec<S>,
     /// Token of the next page, if there is one.
     pub next: Option<String>,
 }
@@ -46,6 +46,9 @@ impl Asked {
         Self { instant: Instant::now(), boot: BootTime::now() }
     }
 }
+
+/// Reply to the request for a page, with its time.
+pub type PageReply = (Asked, Result<Page<Session>, Refusal>);
 
 /// Iterator over the page tokens of a list. A list that does not end is abandoned: it would be read for ever.
 #[derive(Debug, Default)]
@@ -67,6 +70,9 @@ impl Pages {
         Err(Refusal::unanswered("the list that ListSessions gives does not end"))
     }
 }
+
+/// Results of a list for objects.
+type Sightings<K> = Vec<(K, Sighting)>;
 
 /// A tracked session.
 #[derive(Debug)]
@@ -134,7 +140,7 @@ impl<K> Default for Group<K> {
 
 impl<K: Clone> Group<K> {
     /// Takes in a page of a sweep that was requested at `asked`. Returns the objects whose session has changed, or needs a look.
-    fn page(&mut self, sessions: Vec<Session>, asked: Instant, time: Timestamp) -> Vec<(K, Sighting)> {
+    fn page(&mut self, sessions: Vec<Session>, asked: Instant, time: Timestamp) -> Sightings<K> {
         let others = sessions
             .iter()
             .filter(|session| !self.sessions.contains_key(&session.id))
@@ -144,7 +150,7 @@ impl<K: Clone> Group<K> {
     }
 
     /// Takes in a page of any list.
-    fn observe(&mut self, sessions: Vec<Session>, asked: Instant, time: Timestamp) -> Vec<(K, Sighting)> {
+    fn observe(&mut self, sessions: Vec<Session>, asked: Instant, time: Timestamp) -> Sightings<K> {
         let mut changed = Vec::new();
         for session in sessions {
             let Some(entry) = self.sessions.get_mut(&session.id) else { continue };
@@ -180,7 +186,7 @@ impl<K: Clone> Group<K> {
     }
 
     /// Takes in the end of a complete list that was begun at `begun`. Returns the objects whose session is not in it, though it was tracked before.
-    fn complete(&mut self, begun: Instant) -> Vec<(K, Sighting)> {
+    fn complete(&mut self, begun: Instant) -> Sightings<K> {
         (self.failing, self.refused) = (None, None);
         self.unclaimed = Some(std::mem::take(&mut self.others));
         let sweep = self.sweep;
@@ -189,7 +195,7 @@ impl<K: Clone> Group<K> {
 
     /// Takes in the failure of a list. Returns the objects that need a look instead: all of them, if somebody has to fix the cause or if lists have
     /// failed for too long.
-    fn failed(&mut self, refusal: &Refusal, now: Instant, patience: Duration) -> Vec<(K, Sighting)> {
+    fn failed(&mut self, refusal: &Refusal, now: Instant, patience: Duration) -> Sightings<K> {
         let since = *self.failing.get_or_insert(now);
         // The `Date` of the refusal corrects the clock, by which the next call is signed.
         let is_clock = refusal.reason == "ClockSkew";
@@ -204,7 +210,7 @@ impl<K: Clone> Group<K> {
         if passing && now.duration_since(since) < patience { Vec::new() } else { self.expel(|_| true) }
     }
 
-    fn expel(&mut self, whom: impl Fn(&Entry<K>) -> bool) -> Vec<(K, Sighting)> {
+    fn expel(&mut self, whom: impl Fn(&Entry<K>) -> bool) -> Sightings<K> {
         let missed = self.sessions.extract_if(|_, entry| whom(entry));
         missed.map(|(_, entry)| (entry.object, Sighting::Missed(entry.seen))).collect()
     }
@@ -242,10 +248,6 @@ impl<K: Clone + Eq + Hash + Send + 'static> Observer<K> {
         Self { roster: Mutex::new(roster), interval, patience, clock }
     }
 
-    fn roster(&self) -> MutexGuard<'_, Roster<K>> {
-        self.roster.lock()
-    }
-
     /// Time for which a refused list counts as one that cannot be read.
     const REFUSED: Duration = Duration::from_mins(5);
 
@@ -253,7 +255,7 @@ impl<K: Clone + Eq + Hash + Send + 'static> Observer<K> {
     /// if another object claims the session. `sweep` begins to list a work group that was not listed before.
     pub fn watch(&self, object: &K, work_group: &str, session: &Session, sweep: impl FnOnce(String)) -> bool {
         let now = Instant::now();
-        let mut roster = self.roster();
+        let mut roster = self.roster.lock();
         let roster = &mut *roster;
         let begin = !roster.groups.contains_key(work_group);
         if begin {
@@ -304,7 +306,7 @@ impl<K: Clone + Eq + Hash + Send + 'static> Observer<K> {
 
     /// Stops tracking the session of `object`.
     pub fn forget(&self, object: &K) {
-        let mut roster = self.roster();
+        let mut roster = self.roster.lock();
         roster.sightings.remove(object);
         if let Some((group, id)) = roster.places.remove(object)
             && let Some(group) = roster.groups.get_mut(&group)
@@ -316,7 +318,7 @@ impl<K: Clone + Eq + Hash + Send + 'static> Observer<K> {
     /// Requests that the next page that shows the session of `object` serve as a look at it. `poll` begins to read the newest pages of the work
     /// group, if no poll does. A session that is not tracked, or that no list shows, needs a look.
     pub fn poll_instead(&self, object: &K, poll: impl FnOnce(String)) {
-        let mut roster = self.roster();
+        let mut roster = self.roster.lock();
         let Roster { groups, places, .. } = &mut *roster;
         let Some((name, id)) = places.get(object) else { return };
         let Some(group) = groups.get_mut(name) else { return };
@@ -331,7 +333,7 @@ impl<K: Clone + Eq + Hash + Send + 'static> Observer<K> {
     }
 
     /// Reads the newest pages of `work_group`, with a pause between two polls, as long as looks at its sessions wait.
-    pub async fn poll<L: Future<Output = (Asked, Result<Page, Refusal>)>>(
+    pub async fn poll<L: Future<Output = PageReply>>(
         self: Arc<Self>,
         work_group: String,
         pause: Duration,
@@ -339,41 +341,24 @@ impl<K: Clone + Eq + Hash + Send + 'static> Observer<K> {
         trigger: impl Fn(K),
     ) {
         loop {
-            let (mut pages, mut next) = (Pages::default(), None);
             let mut begun = None;
-            loop {
-                let (asked, page) = list(work_group.clone(), next.take()).await;
-                let begun = *begun.get_or_insert(asked.instant);
-                let page = page.and_then(|page| Ok((page.sessions, pages.next(page.next)?)));
-                // The reply may have corrected the clock.
-                let time = self.clock.at(asked.boot);
-                let told = self.in_group(&work_group, |group| match page {
-                    Ok((sessions, following)) => {
-                        let told = group.observe(sessions, asked.instant, time);
-                        next = following.filter(|_| group.awaits(begun));
-                        if next.is_none() {
-                            group.polled(begun);
-                        }
-                        told
-                    }
-                    Err(refusal) => {
-                        warn!(
-                            work_group,
-                            reason = refusal.reason,
-                            "cannot list the sessions: {}",
-                            refusal.message
-                        );
-                        group.polled(Instant::now());
-                        group.failed(&refusal, Instant::now(), self.patience)
-                    }
-                });
-                told.into_iter().for_each(&trigger);
+            let take = |group: &mut Group<K>, page: Page<Session>, asked: Instant, time| {
+                let begun = *begun.get_or_insert(asked);
+                let told = group.observe(page.sessions, asked, time);
+                let next = page.next.filter(|_| group.awaits(begun));
                 if next.is_none() {
-                    break;
+                    group.polled(begun);
                 }
+                (told, next)
+            };
+            if self.read(&work_group, &list, &trigger, take).await {
+                self.in_group(&work_group, |group| {
+                    group.polled(Instant::now());
+                    Vec::new()
+                });
             }
             tokio::time::sleep(pause).await;
-            let mut roster = self.roster();
+            let mut roster = self.roster.lock();
             let Some(group) = roster.groups.get_mut(&work_group) else { return };
             if !group.awaits(Instant::now()) {
                 group.polled = false;
@@ -384,13 +369,18 @@ impl<K: Clone + Eq + Hash + Send + 'static> Observer<K> {
 
     /// Returns the result of sweeps for the session `id` of `object` since the last time, if there is one.
     pub fn sighting(&self, object: &K, id: &str) -> Option<Sighting> {
-        self.roster().sightings.remove(object).filter(|(seen, _)| seen == id).map(|(_, sighting)| sighting)
+        self.roster
+            .lock()
+            .sightings
+            .remove(object)
+            .filter(|(seen, _)| seen == id)
+            .map(|(_, sighting)| sighting)
     }
 
     /// Returns the results of the sweeps of the work groups that are listed, or were to be and in which sessions `live`.
     pub fn observations(&self, live: impl Fn(&str) -> bool) -> Vec<Observation> {
         let now = Instant::now();
-        let mut roster = self.roster();
+        let mut roster = self.roster.lock();
         let Roster { groups, unlisted, .. } = &mut *roster;
         unlisted.retain(|work_group, _| groups.contains_key(work_group) || live(work_group));
         let observation = |(work_group, since): (&String, &Instant)| Observation {
@@ -403,7 +393,7 @@ impl<K: Clone + Eq + Hash + Send + 'static> Observer<K> {
 
     /// Lists `work_group` from time to time, as long as any session in it is tracked. `list` reads a page, and `wake` is called for each object whose
     /// session has changed.
-    pub async fn sweep<L: Future<Output = (Asked, Result<Page, Refusal>)>>(
+    pub async fn sweep<L: Future<Output = PageReply>>(
         self: Arc<Self>,
         work_group: String,
         list: impl Fn(String, Option<String>) -> L,
@@ -414,7 +404,7 @@ impl<K: Clone + Eq + Hash + Send + 'static> Observer<K> {
             // A list that fails is not requested more often than one that does not.
             let pause = self.interval.mul_f64(if failed { 1.0 } else { 0.75 } + 0.5 * fastrand::f64());
             tokio::time::sleep(pause).await;
-            let mut roster = self.roster();
+            let mut roster = self.roster.lock();
             let refused = |group: &Group<K>| group.refused.is_some_and(|time| time.elapsed() < Self::REFUSED);
             match roster.groups.get(&work_group) {
                 Some(group) if !group.sessions.is_empty() => {}
@@ -431,16 +421,15 @@ impl<K: Clone + Eq + Hash + Send + 'static> Observer<K> {
         }
     }
 
-    async fn sweep_once<L: Future<Output = (Asked, Result<Page, Refusal>)>>(
+    async fn sweep_once<L: Future<Output = PageReply>>(
         &self,
         work_group: &str,
         list: &impl Fn(String, Option<String>) -> L,
         wake: &impl Fn(K),
     ) -> bool {
         let begun = Instant::now();
-        let (mut pages, mut next) = (Pages::default(), None);
         {
-            let mut roster = self.roster();
+            let mut roster = self.roster.lock();
             let Some(group) = roster.groups.get_mut(work_group).filter(|group| !group.sessions.is_empty())
             else {
                 return false;
@@ -448,18 +437,40 @@ impl<K: Clone + Eq + Hash + Send + 'static> Observer<K> {
             group.sweep += 1;
             group.others.clear();
         }
+        let take = |group: &mut Group<K>, page: Page<Session>, asked: Instant, time| {
+            let mut told = group.page(page.sessions, asked, time);
+            if page.next.is_none() {
+                told.extend(group.complete(begun));
+            }
+            (told, page.next)
+        };
+        let failed = self.read(work_group, list, wake, take).await;
+        if !failed && let Some(since) = self.roster.lock().unlisted.get_mut(work_group) {
+            *since = begun;
+        }
+        failed
+    }
+
+    /// Reads the pages of a list of `work_group`, and calls `trigger` for each object with a sighting. `take` takes a page in, and returns the
+    /// sightings and the token of the page to read next. Returns whether a page was refused.
+    async fn read<L: Future<Output = PageReply>>(
+        &self,
+        work_group: &str,
+        list: &impl Fn(String, Option<String>) -> L,
+        trigger: &impl Fn(K),
+        mut take: impl FnMut(&mut Group<K>, Page<Session>, Instant, Timestamp) -> (Sightings<K>, Option<String>),
+    ) -> bool {
+        let (mut pages, mut next) = (Pages::default(), None);
         loop {
             let (asked, page) = list(work_group.to_owned(), next.take()).await;
+            // The reply may have corrected the clock.
             let time = self.clock.at(asked.boot);
-            let page = page.and_then(|page| Ok((page.sessions, pages.next(page.next)?)));
+            let page = page.and_then(|page| Ok(Page { next: pages.next(page.next)?, ..page }));
             let failed = page.is_err();
             let told = self.in_group(work_group, |group| match page {
-                Ok((sessions, following)) => {
+                Ok(page) => {
+                    let (told, following) = take(group, page, asked.instant, time);
                     next = following;
-                    let mut told = group.page(sessions, asked.instant, time);
-                    if next.is_none() {
-                        told.extend(group.complete(begun));
-                    }
                     told
                 }
                 Err(refusal) => {
@@ -472,19 +483,16 @@ impl<K: Clone + Eq + Hash + Send + 'static> Observer<K> {
                     group.failed(&refusal, Instant::now(), self.patience)
                 }
             });
-            told.into_iter().for_each(wake);
+            told.into_iter().for_each(trigger);
             if failed || next.is_none() {
-                if !failed && let Some(since) = self.roster().unlisted.get_mut(work_group) {
-                    *since = begun;
-                }
                 return failed;
             }
         }
     }
 
     /// Applies `act` to a work group and stores the sightings that it returns. Returns their objects.
-    fn in_group(&self, work_group: &str, act: impl FnOnce(&mut Group<K>) -> Vec<(K, Sighting)>) -> Vec<K> {
-        let mut roster = self.roster();
+    fn in_group(&self, work_group: &str, act: impl FnOnce(&mut Group<K>) -> Sightings<K>) -> Vec<K> {
+        let mut roster = self.roster.lock();
         let roster = &mut *roster;
         let Some(group) = roster.groups.get_mut(work_group) else { return Vec::new() };
         let mut whom = Vec::new();

@@ -152,7 +152,7 @@ fn a_work_group_is_swept_once_however_many_live_in_it() {
         assert!(observer.watch(&object, "etl", &session(id, "IDLE", 1), |_| begun.set(begun.get() + 1)));
     }
     assert_eq!(begun.get(), 1);
-    let roster = observer.roster();
+    let roster = observer.roster.lock();
     let mut ids: Vec<_> = roster.groups["etl"].sessions.keys().collect();
     ids.sort_unstable();
     assert_eq!(ids, ["2", "3"], "an object has one session");
@@ -238,7 +238,7 @@ fn a_list_that_does_not_end_is_given_up() {
 }
 
 /// Sweeps a work group with these pages, one after the other.
-fn sweep(observer: &Observer<&'static str>, pages: Vec<Result<Page, Refusal>>) -> bool {
+fn sweep(observer: &Observer<&'static str>, pages: Vec<Result<Page<Session>, Refusal>>) -> bool {
     let pages = std::cell::RefCell::new(pages.into_iter());
     let list = |_, _| {
         std::future::ready((Asked::now(), pages.borrow_mut().next().expect("no more pages than there are")))
@@ -280,16 +280,16 @@ fn a_work_group_ages_until_it_is_listed_to_the_end_and_as_long_as_anything_lives
     assert_eq!(age(true), None);
     observer.watch(&"a", "etl", &session("1", "IDLE", 1), |_| {});
     let long_ago = Instant::now().checked_sub(Duration::from_secs(100)).expect("a time");
-    observer.roster().unlisted.insert("etl".into(), long_ago);
+    observer.roster.lock().unlisted.insert("etl".into(), long_ago);
     assert!(sweep(&observer, vec![Err(refusal(ErrorClass::MayHeal))]));
     assert!(age(false).is_some_and(|age| age >= Duration::from_secs(100)));
-    observer.roster().groups.clear();
+    observer.roster.lock().groups.clear();
     assert!(age(true).is_some_and(|age| age >= Duration::from_secs(100)), "though nobody can list it");
     observer.watch(&"a", "etl", &session("1", "IDLE", 1), |_| {});
     assert!(age(true).is_some_and(|age| age >= Duration::from_secs(100)), "it was not listed since");
     assert!(!sweep(&observer, vec![Ok(Page { sessions: vec![session("1", "IDLE", 1)], next: None })]));
     assert!(age(true).is_some_and(|age| age < Duration::from_secs(50)));
-    observer.roster().groups.clear();
+    observer.roster.lock().groups.clear();
     assert_eq!(age(false), None);
     assert_eq!(age(true), None);
 }
@@ -335,9 +335,9 @@ fn a_look_that_begins_to_wait_while_a_page_is_read_waits_for_the_next_poll_and_h
     assert_eq!(poll(&observer, &[&["2", "1"], &["3"], &["4"]], late), 1);
     assert!(observer.sighting(&"a", "1").is_some());
     assert_eq!(observer.sighting(&"b", "2"), None, "the page was asked for before it was looked out for");
-    let wanted = |id: &str| observer.roster().groups["etl"].sessions[id].wanted.is_some();
+    let wanted = |id: &str| observer.roster.lock().groups["etl"].sessions[id].wanted.is_some();
     assert!(wanted("2") && !wanted("1"));
-    assert!(!observer.roster().groups["etl"].sessions["2"].unlisted, "the next poll shows it");
+    assert!(!observer.roster.lock().groups["etl"].sessions["2"].unlisted, "the next poll shows it");
     assert_eq!(poll(&observer, &[&["2", "1"], &["3"]], |_| {}), 1);
     assert!(observer.sighting(&"b", "2").is_some());
 }
@@ -348,7 +348,7 @@ fn what_a_whole_poll_does_not_show_is_looked_at() {
     observer.watch(&"a", "etl", &session("1", "CREATING", 1), |_| {});
     observer.poll_instead(&"a", |_| {});
     assert_eq!(poll(&observer, &[&["2"], &["3"]], |_| {}), 2);
-    assert!(observer.roster().groups["etl"].sessions["1"].unlisted);
+    assert!(observer.roster.lock().groups["etl"].sessions["1"].unlisted);
     let asked = std::cell::Cell::new(false);
     observer.poll_instead(&"a", |_| asked.set(true));
     assert!(!asked.get(), "only a look tells");

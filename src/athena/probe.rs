@@ -5,11 +5,12 @@
 
 use std::time::Duration;
 
+use aws_sdk_athena::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_athena::types::Tag;
-use aws_smithy_types::body::SdkBody;
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use serde_json::json;
 
-use super::client::{ConnectError, Connection, work_group};
+use super::client::{ConnectError, Connection, Target, config_from_env, work_group};
 use super::credentials::Caller;
 use super::error::{Subject, refusal};
 use crate::session::reply::{Refusal, WorkGroup};
@@ -21,29 +22,14 @@ impl Probe {
     /// Connects with the credentials, region and endpoint of the environment. `timeout` bounds each call.
     ///
     /// # Errors
-    /// When there is no region.
+    /// When there is no region, or a value in the profile is wrong.
     pub async fn from_env(timeout: Duration) -> Result<Self, ConnectError> {
-        Ok(Self(Connection::from_env(timeout).await?))
+        Ok(Self(Connection::new(config_from_env(timeout).await?)?))
     }
 
-    /// Returns the region of all calls.
-    pub fn region(&self) -> &str {
-        &self.0.region
-    }
-
-    /// Returns the endpoint that replaces AWS's own endpoint of Athena, if one is configured.
-    pub fn endpoint(&self) -> Option<&str> {
-        self.0.endpoint.as_deref()
-    }
-
-    /// Returns the URL of Athena's calls, as far as the SDK's rules give one.
-    pub fn url(&self) -> Option<&str> {
-        self.0.target.url.as_deref()
-    }
-
-    /// Returns whether FIPS endpoints are configured.
-    pub fn is_fips(&self) -> bool {
-        self.0.target.fips
+    /// Returns the destination of all calls.
+    pub fn target(&self) -> &Target {
+        &self.0.target
     }
 
     /// Returns account and ARN of the caller, by STS GetCallerIdentity, which needs no permission.
@@ -60,7 +46,7 @@ impl Probe {
     /// The refusal.
     pub async fn work_group(&self, name: &str) -> Result<WorkGroup, Refusal> {
         let reply = self.0.athena.get_work_group().work_group(name).send().await;
-        reply.map(|reply| work_group(&reply)).map_err(|error| refusal(&error, &Subject::work_group(name)))
+        told(reply, &Subject::work_group(name)).map(work_group)
     }
 
     /// Lists one session of a work group.
@@ -69,7 +55,7 @@ impl Probe {
     /// The refusal.
     pub async fn list_sessions(&self, work_group: &str) -> Result<(), Refusal> {
         let reply = self.0.athena.list_sessions().work_group(work_group).max_results(1).send().await;
-        reply.map(|_| ()).map_err(|error| refusal(&error, &Subject::work_group(work_group)))
+        told(reply, &Subject::work_group(work_group)).map(drop)
     }
 
     /// Calls StartSession with a body that breaks three rules of the published model, each of which is enough to have it refused: EngineConfiguration
@@ -87,15 +73,8 @@ impl Probe {
         if let Some(role) = execution_role {
             body["ExecutionRole"] = role.into();
         }
-        let body = body.to_string();
-        let call = self.0.athena.start_session().customize().mutate_request(move |request| {
-            request.headers_mut().insert("content-length", body.len().to_string());
-            *request.body_mut() = SdkBody::from(body.as_str());
-        });
-        call.send()
-            .await
-            .map(|reply| reply.session_id.unwrap_or_default())
-            .map_err(|error| refusal(&error, &Subject::start(Some(work_group))))
+        let reply = self.0.start_session(body.to_string().into()).await;
+        told(reply, &Subject::start(Some(work_group))).map(|reply| reply.session_id.unwrap_or_default())
     }
 
     /// Looks at a session.
@@ -103,14 +82,8 @@ impl Probe {
     /// # Errors
     /// The refusal.
     pub async fn get_session(&self, id: &str) -> Result<(), Refusal> {
-        self.0
-            .athena
-            .get_session()
-            .session_id(id)
-            .send()
-            .await
-            .map(|_| ())
-            .map_err(|error| refusal(&error, &Subject::session(id)))
+        let reply = self.0.athena.get_session().session_id(id).send().await;
+        told(reply, &Subject::session(id)).map(drop)
     }
 
     /// Looks at the state of a session.
@@ -118,14 +91,8 @@ impl Probe {
     /// # Errors
     /// The refusal.
     pub async fn get_session_status(&self, id: &str) -> Result<(), Refusal> {
-        self.0
-            .athena
-            .get_session_status()
-            .session_id(id)
-            .send()
-            .await
-            .map(|_| ())
-            .map_err(|error| refusal(&error, &Subject::session(id)))
+        let reply = self.0.athena.get_session_status().session_id(id).send().await;
+        told(reply, &Subject::session(id)).map(drop)
     }
 
     /// Ends a session.
@@ -133,14 +100,8 @@ impl Probe {
     /// # Errors
     /// The refusal.
     pub async fn terminate_session(&self, id: &str) -> Result<(), Refusal> {
-        self.0
-            .athena
-            .terminate_session()
-            .session_id(id)
-            .send()
-            .await
-            .map(|_| ())
-            .map_err(|error| refusal(&error, &Subject::session(id)))
+        let reply = self.0.athena.terminate_session().session_id(id).send().await;
+        told(reply, &Subject::session(id)).map(drop)
     }
 
     /// Puts a tag on the resource `arn`.
@@ -149,14 +110,14 @@ impl Probe {
     /// The refusal.
     pub async fn tag_resource(&self, arn: &str) -> Result<(), Refusal> {
         let tag = Tag::builder().key("athena-operator-check").value("").build();
-        self.0
-            .athena
-            .tag_resource()
-            .resource_arn(arn)
-            .tags(tag)
-            .send()
-            .await
-            .map(|_| ())
-            .map_err(|error| refusal(&error, &Subject::session(arn)))
+        let reply = self.0.athena.tag_resource().resource_arn(arn).tags(tag).send().await;
+        told(reply, &Subject::session(arn)).map(drop)
     }
+}
+
+fn told<T, E>(reply: Result<T, SdkError<E, HttpResponse>>, subject: &Subject<'_>) -> Result<T, Refusal>
+where
+    E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+{
+    reply.map_err(|error| refusal(&error, subject))
 }

@@ -18,7 +18,8 @@ const WHITESPACE: [char; 2] = [' ', '\t'];
 
 /// The files, and warnings about unreadable parts of them or of files beside them.
 pub(super) struct ProfileFiles {
-    files: EnvConfigFiles,
+    /// The files for the SDK.
+    pub(super) files: EnvConfigFiles,
     /// Sentences about files that cannot be read, for the message about missing credentials.
     pub(super) warnings: Vec<String>,
 }
@@ -56,11 +57,6 @@ impl ProfileFiles {
         warnings
             .extend(named.chain(tokens).filter_map(|(named_by, path)| warning_of_token(&named_by, &path)));
         Ok(Self { files: files_of(&files), warnings })
-    }
-
-    /// Returns the files for the SDK.
-    pub(super) fn checked(&self) -> EnvConfigFiles {
-        self.files.clone()
     }
 }
 

@@ -10,19 +10,20 @@
 //! another must not keep others from calling.
 
 use std::collections::{HashMap, HashSet, VecDeque};
-use std::fmt;
 use std::hash::Hash;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 use tokio::sync::{Notify, oneshot};
 
 use crate::athena::metrics::AthenaMetrics;
+use crate::runtime::key::Key;
 
 /// Purpose of a call. Under pressure terminations come first, then starts. Starts and looks each have a share of their own, so that terminations that
 /// fail cannot hold up every start, and a wave of starts cannot stop the looks; starts that were refused before have a small share.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Priority {
     /// TerminateSession, and looks at a session that is to end.
     Terminate,
@@ -92,27 +93,13 @@ impl<K> Queue<K> {
         Self { waiting: Vec::new(), served: HashMap::new(), turns: 0, callers: 0 }
     }
 
+    /// Returns the keys of `namespace`.
     fn of(&mut self, namespace: &str) -> &mut VecDeque<(K, u64)> {
         let place = self.waiting.iter().position(|(name, _)| name == namespace).unwrap_or_else(|| {
             self.waiting.push((namespace.to_owned(), VecDeque::new()));
             self.waiting.len() - 1
         });
         &mut self.waiting[place].1
-    }
-
-    fn push(&mut self, namespace: &str, key: K, ticket: u64) {
-        self.of(namespace).push_back((key, ticket));
-    }
-
-    /// Makes `key` the next of its namespace, without moving the namespace's turn forward.
-    fn push_next(&mut self, namespace: &str, key: K, ticket: u64) {
-        self.of(namespace).push_front((key, ticket));
-    }
-
-    /// Makes `key` the next of the whole queue.
-    fn push_front(&mut self, namespace: &str, key: K, ticket: u64) {
-        self.of(namespace).push_front((key, ticket));
-        self.served.remove(namespace);
     }
 
     /// Returns the next key whose ticket is still `valid`.
@@ -155,10 +142,6 @@ struct Bucket {
 }
 
 impl Bucket {
-    fn full(rate: Rate, now: Instant) -> Self {
-        Self { rate, level: f64::from(rate.burst), time: now }
-    }
-
     fn refill(&mut self, now: Instant) {
         let gained = now.saturating_duration_since(self.time).as_secs_f64() * self.rate.per_second;
         self.level = (self.level + gained).min(f64::from(self.rate.burst));
@@ -174,6 +157,15 @@ struct Waiting {
     since: Instant,
     /// Namespace of a key that waits for admission.
     outside: Option<String>,
+}
+
+/// A turn that was granted.
+#[derive(Clone, Copy, Debug)]
+struct Turn {
+    priority: Priority,
+    since: Instant,
+    /// True if the call comes later.
+    later: bool,
 }
 
 /// Bounds of the calls under way at a time.
@@ -202,17 +194,17 @@ pub struct Want {
 #[derive(Debug)]
 struct Turns<K> {
     bucket: Bucket,
-    queues: HashMap<Priority, Queue<K>>,
-    /// Keys with a large call that are not admitted yet.
-    outside: HashMap<Priority, Queue<K>>,
+    /// The queue of each priority.
+    queues: [Queue<K>; 4],
+    /// Keys with a large call that are not admitted yet, by priority.
+    outside: [Queue<K>; 4],
     /// Keys with a large call that were admitted, until they have their permit.
     large: HashSet<K>,
     waiting: HashMap<K, Waiting>,
-    counts: HashMap<Priority, usize>,
+    /// Number of admitted keys that wait, by priority.
+    counts: [usize; 4],
     /// Turns that were granted and not used yet. Each reserves one token of the bucket.
-    granted: HashMap<K, (Priority, Instant)>,
-    /// Granted turns whose call comes later.
-    later: HashSet<K>,
+    granted: HashMap<K, Turn>,
     /// Keys whose reservation lapsed before they asked again.
     lapsed: HashSet<K>,
     /// Waits that are over, until the metrics count them.
@@ -238,16 +230,14 @@ enum Next<K> {
 
 impl<K: Clone + Eq + Hash> Turns<K> {
     fn new(rate: Rate, bounds: Bounds, now: Instant) -> Self {
-        let queues = || Priority::ALL.into_iter().map(|priority| (priority, Queue::new())).collect();
         Self {
-            bucket: Bucket::full(rate, now),
-            queues: queues(),
-            outside: queues(),
+            bucket: Bucket { rate, level: f64::from(rate.burst), time: now },
+            queues: Priority::ALL.map(|_| Queue::new()),
+            outside: Priority::ALL.map(|_| Queue::new()),
             large: HashSet::new(),
             waiting: HashMap::new(),
-            counts: HashMap::new(),
+            counts: [0; 4],
             granted: HashMap::new(),
-            later: HashSet::new(),
             lapsed: HashSet::new(),
             waits: Vec::new(),
             tickets: 0,
@@ -264,15 +254,10 @@ impl<K: Clone + Eq + Hash> Turns<K> {
         let Want { priority, ahead, large, later } = want;
         self.lapse(now);
         let is_let_in = !large || self.large.contains(key);
-        if is_let_in && self.granted.get(key).is_some_and(|(granted, _)| *granted == priority) {
-            if later {
-                self.later.insert(key.clone());
-            }
+        if is_let_in && let Some(turn) = self.granted.get_mut(key).filter(|turn| turn.priority == priority) {
+            let was_later = std::mem::replace(&mut turn.later, later);
             // Others may have taken the room meanwhile: then the key waits as the next.
-            if later
-                || !self.later.remove(key)
-                || self.in_flight + self.granted.len() - self.later.len() <= self.bounds.in_flight
-            {
+            if later || !was_later || self.under_way() <= self.bounds.in_flight {
                 return true;
             }
         }
@@ -283,7 +268,7 @@ impl<K: Clone + Eq + Hash> Turns<K> {
             Some(_) => self.leave(key),
             None => {}
         }
-        let had_turn = self.ungrant(key);
+        let had_turn = self.granted.remove(key).is_some();
         let ahead = self.lapsed.remove(key) || had_turn || ahead;
         let may_enter = !large || self.large.contains(key) || self.has_room_for_large();
         self.bucket.refill(now);
@@ -291,10 +276,7 @@ impl<K: Clone + Eq + Hash> Turns<K> {
             self.large.insert(key.clone());
         }
         if may_enter && self.waiting.is_empty() && self.has_token() && self.has_room() {
-            self.granted.insert(key.clone(), (priority, now));
-            if later {
-                self.later.insert(key.clone());
-            }
+            self.granted.insert(key.clone(), Turn { priority, since: now, later });
             self.waits.push((priority, Duration::ZERO));
             return true;
         }
@@ -302,26 +284,18 @@ impl<K: Clone + Eq + Hash> Turns<K> {
         let outside = (!may_enter).then(|| namespace.to_owned());
         self.waiting.insert(key.clone(), Waiting { priority, ticket: self.tickets, since: now, outside });
         let queues = if may_enter { &mut self.queues } else { &mut self.outside };
-        if may_enter {
-            *self.counts.entry(priority).or_default() += 1;
+        let queue = &mut queues[priority as usize];
+        self.counts[priority as usize] += usize::from(may_enter);
+        // While a key with a large call waits for its turn, it keeps others outside, of other namespaces too.
+        if ahead || may_enter && large {
+            queue.of(namespace).push_front((key.clone(), self.tickets));
+        } else {
+            queue.of(namespace).push_back((key.clone(), self.tickets));
         }
-        if let Some(queue) = queues.get_mut(&priority) {
-            if ahead {
-                queue.push_front(namespace, key.clone(), self.tickets);
-            } else if may_enter && large {
-                // While a key with a large call waits for its turn, it keeps others outside, of other namespaces too.
-                queue.push_next(namespace, key.clone(), self.tickets);
-            } else {
-                queue.push(namespace, key.clone(), self.tickets);
-            }
+        if ahead {
+            queue.served.remove(namespace);
         }
         false
-    }
-
-    /// Revokes the turn of `key`. Returns whether it had one.
-    fn ungrant(&mut self, key: &K) -> bool {
-        self.later.remove(key);
-        self.granted.remove(key).is_some()
     }
 
     fn has_room_for_large(&self) -> bool {
@@ -338,16 +312,11 @@ impl<K: Clone + Eq + Hash> Turns<K> {
                         .get(key)
                         .is_some_and(|waiting| waiting.outside.is_some() && waiting.ticket == ticket)
                 };
-                let Some(key) = self.outside.get_mut(&priority).and_then(|queue| queue.pop(is_outside))
-                else {
-                    break;
-                };
+                let Some(key) = self.outside[priority as usize].pop(is_outside) else { break };
                 let Some(waiting) = self.waiting.get_mut(&key) else { continue };
                 let namespace = waiting.outside.take().unwrap_or_default();
-                if let Some(queue) = self.queues.get_mut(&priority) {
-                    queue.push_next(&namespace, key.clone(), waiting.ticket);
-                }
-                *self.counts.entry(priority).or_default() += 1;
+                self.queues[priority as usize].of(&namespace).push_front((key.clone(), waiting.ticket));
+                self.counts[priority as usize] += 1;
                 self.large.insert(key);
             }
         }
@@ -355,9 +324,7 @@ impl<K: Clone + Eq + Hash> Turns<K> {
 
     /// Converts the turn of `key` into a permit, if it had one. Returns whether its call is large.
     fn take(&mut self, key: &K, is_object: bool) -> Option<bool> {
-        if !self.ungrant(key) {
-            return None;
-        }
+        self.granted.remove(key)?;
         let is_large = self.large.remove(key);
         self.unspent += 1;
         self.in_flight += usize::from(is_object);
@@ -381,7 +348,7 @@ impl<K: Clone + Eq + Hash> Turns<K> {
 
     fn leave(&mut self, key: &K) {
         if let Some(waiting) = self.waiting.remove(key).filter(|waiting| waiting.outside.is_none()) {
-            self.uncount(waiting.priority);
+            self.counts[waiting.priority as usize] -= 1;
         }
     }
 
@@ -390,32 +357,24 @@ impl<K: Clone + Eq + Hash> Turns<K> {
         self.leave(key);
         self.lapsed.remove(key);
         let was_let_in = self.large.remove(key);
-        self.ungrant(key) || was_let_in
+        self.granted.remove(key).is_some() || was_let_in
     }
 
     /// Revokes the turn of `key`, if it has one, as if it had lapsed: the key goes ahead when it asks again. Returns whether it had one.
     fn give_back(&mut self, key: &K) -> bool {
-        if !self.ungrant(key) {
-            return false;
+        let had_turn = self.granted.remove(key).is_some();
+        if had_turn {
+            self.large.remove(key);
+            self.lapsed.insert(key.clone());
         }
-        self.large.remove(key);
-        self.lapsed.insert(key.clone());
-        true
-    }
-
-    fn uncount(&mut self, priority: Priority) {
-        if let Some(count) = self.counts.get_mut(&priority) {
-            *count -= 1;
-        }
+        had_turn
     }
 
     /// Ends reservations that are too old. Their objects were triggered already, and go ahead when they ask again.
     fn lapse(&mut self, now: Instant) {
-        let lapsed =
-            self.granted.extract_if(|_, (_, since)| now.saturating_duration_since(*since) >= RESERVATION);
-        for (key, _) in lapsed {
+        let is_old = |_: &K, turn: &mut Turn| now.saturating_duration_since(turn.since) >= RESERVATION;
+        for (key, _) in self.granted.extract_if(is_old) {
             self.large.remove(&key);
-            self.later.remove(&key);
             self.lapsed.insert(key);
         }
     }
@@ -428,8 +387,13 @@ impl<K: Clone + Eq + Hash> Turns<K> {
         self.bucket.level - self.reserved() >= 1.0 - 1e-9
     }
 
+    /// Returns the number of objects' calls under way, with those whose turn has come.
+    fn under_way(&self) -> usize {
+        self.in_flight + self.granted.values().filter(|turn| !turn.later).count()
+    }
+
     fn has_room(&self) -> bool {
-        self.in_flight + self.granted.len() - self.later.len() < self.bounds.in_flight
+        self.under_way() < self.bounds.in_flight
     }
 
     /// Grants the next turn, if a key waits and a call may be made.
@@ -440,7 +404,7 @@ impl<K: Clone + Eq + Hash> Turns<K> {
         }
         self.let_in();
         self.bucket.refill(now);
-        let oldest = self.granted.values().map(|(_, since)| *since + RESERVATION).min();
+        let oldest = self.granted.values().map(|turn| turn.since + RESERVATION).min();
         let Bucket { level, rate, .. } = self.bucket;
         let missing = 1.0 + self.reserved() - level;
         // Sums of floats are not exact.
@@ -463,21 +427,22 @@ impl<K: Clone + Eq + Hash> Turns<K> {
         } else {
             Priority::ALL
         };
-        for priority in
-            order.into_iter().filter(|priority| self.counts.get(priority).is_some_and(|count| *count > 0))
-        {
+        for priority in order {
+            if self.counts[priority as usize] == 0 {
+                continue;
+            }
             let waiting = &self.waiting;
             let valid = |key: &K, ticket| {
                 waiting
                     .get(key)
                     .is_some_and(|waiting| (waiting.priority, waiting.ticket) == (priority, ticket))
             };
-            if let Some(key) = self.queues.get_mut(&priority).and_then(|queue| queue.pop(valid)) {
+            if let Some(key) = self.queues[priority as usize].pop(valid) {
                 if let Some(waiting) = self.waiting.remove(&key) {
                     self.waits.push((priority, now.saturating_duration_since(waiting.since)));
                 }
-                self.uncount(priority);
-                self.granted.insert(key.clone(), (priority, now));
+                self.counts[priority as usize] -= 1;
+                self.granted.insert(key.clone(), Turn { priority, since: now, later: false });
                 return Next::Turn(key);
             }
         }
@@ -488,55 +453,27 @@ impl<K: Clone + Eq + Hash> Turns<K> {
 
 /// Holder of a turn: an object, which decides again when its turn has come, or a caller that is no object and continues.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-enum Holder<K> {
-    Object(K),
+enum Holder {
+    Object(Key),
     Caller(u64),
 }
 
 #[derive(Debug)]
-struct Shared<K> {
-    turns: Mutex<Turns<Holder<K>>>,
-    callers: Mutex<Callers>,
+struct Shared {
+    turns: Mutex<Turns<Holder>>,
+    /// Callers that wait, by their numbers.
+    callers: Mutex<HashMap<u64, oneshot::Sender<Permit>>>,
+    last_caller: AtomicU64,
     changed: Notify,
     metrics: Arc<AthenaMetrics>,
 }
 
-impl<K> Shared<K> {
-    fn turns(&self) -> MutexGuard<'_, Turns<Holder<K>>> {
-        self.turns.lock()
-    }
-}
-
-#[derive(Debug, Default)]
-struct Callers {
-    last: u64,
-    waiting: HashMap<u64, oneshot::Sender<Permit>>,
-}
-
-/// The limiter, as its permits call it.
-trait Issuer: Send + Sync {
-    fn spend(&self);
-    fn release(&self, is_object: bool, is_large: bool, is_spent: bool);
-}
-
-impl<K: Clone + Eq + Hash + Send> Issuer for Shared<K> {
-    fn spend(&self) {
-        self.turns().spend(Instant::now());
-        // The bucket fills again.
-        self.changed.notify_one();
-    }
-
-    fn release(&self, is_object: bool, is_large: bool, is_spent: bool) {
-        self.turns().release(is_object, is_large, is_spent);
-        self.changed.notify_one();
-    }
-}
-
 /// The right to make one call. The caller holds it until the reply has arrived; a permit that is dropped before [`Permit::spend`] goes to another
 /// call.
+#[derive(Debug)]
 #[must_use = "a permit that is dropped goes to another call"]
 pub struct Permit {
-    issuer: Arc<dyn Issuer>,
+    limiter: RateLimiter,
     is_object: bool,
     is_large: bool,
     is_spent: bool,
@@ -546,50 +483,37 @@ impl Permit {
     /// Marks the call as made: the bucket is charged now.
     pub fn spend(&mut self) {
         if !std::mem::replace(&mut self.is_spent, true) {
-            self.issuer.spend();
+            self.limiter.0.turns.lock().spend(Instant::now());
+            // The bucket fills again.
+            self.limiter.0.changed.notify_one();
         }
-    }
-}
-
-impl fmt::Debug for Permit {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter
-            .debug_struct("Permit")
-            .field("is_object", &self.is_object)
-            .field("is_large", &self.is_large)
-            .field("is_spent", &self.is_spent)
-            .finish_non_exhaustive()
     }
 }
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        self.issuer.release(self.is_object, self.is_large, self.is_spent);
+        self.limiter.0.turns.lock().release(self.is_object, self.is_large, self.is_spent);
+        self.limiter.0.changed.notify_one();
     }
 }
 
 /// The limiter of all calls to Athena. Copies share one bucket.
-#[derive(Debug)]
-pub struct RateLimiter<K>(Arc<Shared<K>>);
+#[derive(Clone, Debug)]
+pub struct RateLimiter(Arc<Shared>);
 
-impl<K> Clone for RateLimiter<K> {
-    fn clone(&self) -> Self {
-        Self(self.0.clone())
-    }
-}
-
-impl<K: Clone + Eq + Hash + Send + 'static> RateLimiter<K> {
+impl RateLimiter {
     /// Creates a limiter with this rate, which allows objects no more calls under way at a time than `bounds`: while Athena does not answer, the
     /// other reconciles continue.
     pub fn new(rate: Rate, bounds: Bounds, metrics: Arc<AthenaMetrics>) -> Self {
         let turns = Mutex::new(Turns::new(rate, bounds, Instant::now()));
-        Self(Arc::new(Shared { turns, callers: Mutex::default(), changed: Notify::new(), metrics }))
+        let (callers, last_caller, changed) = (Mutex::default(), AtomicU64::new(0), Notify::new());
+        Self(Arc::new(Shared { turns, callers, last_caller, changed, metrics }))
     }
 
     /// Returns the result of `act`; the metrics count the waits that it ends.
-    fn with<T>(&self, act: impl FnOnce(&mut Turns<Holder<K>>) -> T) -> T {
+    fn with<T>(&self, act: impl FnOnce(&mut Turns<Holder>) -> T) -> T {
         let (result, waits) = {
-            let mut turns = self.0.turns();
+            let mut turns = self.0.turns.lock();
             (act(&mut turns), std::mem::take(&mut turns.waits))
         };
         for (priority, duration) in waits {
@@ -599,18 +523,14 @@ impl<K: Clone + Eq + Hash + Send + 'static> RateLimiter<K> {
     }
 
     fn permit(&self, is_object: bool, is_large: bool) -> Permit {
-        Permit { issuer: self.0.clone(), is_object, is_large, is_spent: false }
-    }
-
-    fn callers(&self) -> MutexGuard<'_, Callers> {
-        self.0.callers.lock()
+        Permit { limiter: self.clone(), is_object, is_large, is_spent: false }
     }
 
     /// Reserves the next call of `key`, and returns whether it may be made now. If not, [`RateLimiter::dispatch`] triggers `key` when its turn has
     /// come, and it must ask again.
-    pub fn reserve(&self, key: &K, namespace: &str, want: Want) -> bool {
+    pub fn reserve(&self, key: &Key, want: Want) -> bool {
         let holder = Holder::Object(key.clone());
-        let may = self.with(|turns| turns.ask(&holder, namespace, want, Instant::now()));
+        let may = self.with(|turns| turns.ask(&holder, key.namespace(), want, Instant::now()));
         if !may {
             self.0.changed.notify_one();
         }
@@ -618,8 +538,8 @@ impl<K: Clone + Eq + Hash + Send + 'static> RateLimiter<K> {
     }
 
     /// Returns a permit if `key` may make a call now; otherwise acts like [`RateLimiter::reserve`].
-    pub fn try_acquire(&self, key: &K, namespace: &str, want: Want) -> Option<Permit> {
-        if !self.reserve(key, namespace, want) {
+    pub fn try_acquire(&self, key: &Key, want: Want) -> Option<Permit> {
+        if !self.reserve(key, want) {
             return None;
         }
         let is_large = self.with(|turns| turns.take(&Holder::Object(key.clone()), true))?;
@@ -627,14 +547,14 @@ impl<K: Clone + Eq + Hash + Send + 'static> RateLimiter<K> {
     }
 
     /// Cancels the wait or the reservation of `key`.
-    pub fn cancel(&self, key: &K) {
+    pub fn cancel(&self, key: &Key) {
         if self.with(|turns| turns.cancel(&Holder::Object(key.clone()))) {
             self.0.changed.notify_one();
         }
     }
 
     /// Gives the turn of `key`, if it has one, to others. A waiting key still waits, and goes ahead when it asks again.
-    pub fn give_back(&self, key: &K) {
+    pub fn give_back(&self, key: &Key) {
         if self.with(|turns| turns.give_back(&Holder::Object(key.clone()))) {
             self.0.changed.notify_one();
         }
@@ -643,20 +563,15 @@ impl<K: Clone + Eq + Hash + Send + 'static> RateLimiter<K> {
     /// Waits for a permit for a caller that is no object and is not in a namespace. [`RateLimiter::dispatch`] must run.
     pub async fn acquire(&self, priority: Priority) -> Permit {
         let (sender, receiver) = oneshot::channel();
-        let number = {
-            let mut callers = self.callers();
-            callers.last += 1;
-            let number = callers.last;
-            callers.waiting.insert(number, sender);
-            number
-        };
+        let number = self.0.last_caller.fetch_add(1, Ordering::Relaxed);
+        self.0.callers.lock().insert(number, sender);
         let holder = Holder::Caller(number);
         let want = Want { priority, ahead: false, large: false, later: false };
         let may = self.with(|turns| {
             turns.ask(&holder, CALLERS, want, Instant::now()) && turns.take(&holder, false).is_some()
         });
         if may {
-            self.callers().waiting.remove(&number);
+            self.0.callers.lock().remove(&number);
             return self.permit(false, false);
         }
         self.0.changed.notify_one();
@@ -668,12 +583,12 @@ impl<K: Clone + Eq + Hash + Send + 'static> RateLimiter<K> {
     }
 
     /// Grants turns for ever: calls `trigger` for each object whose turn has come.
-    pub async fn dispatch(&self, trigger: impl Fn(K)) {
+    pub async fn dispatch(&self, trigger: impl Fn(Key)) {
         loop {
             match self.with(|turns| turns.next(Instant::now())) {
                 Next::Turn(Holder::Object(key)) => trigger(key),
                 Next::Turn(Holder::Caller(number)) => {
-                    let sender = self.callers().waiting.remove(&number);
+                    let sender = self.0.callers.lock().remove(&number);
                     let taken = self.with(|turns| turns.take(&Holder::Caller(number), false));
                     let permit = taken.map(|_| self.permit(false, false));
                     if let (Some(sender), Some(permit)) = (sender, permit) {

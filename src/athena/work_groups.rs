@@ -2,11 +2,12 @@
 //! is triggered by its reply.
 
 use std::collections::{HashMap, HashSet};
-use std::hash::Hash;
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
+
+use crate::runtime::key::Key;
 use crate::session::reply::{Refusal, WorkGroup};
-use parking_lot::{Mutex, MutexGuard};
 
 /// Reply to GetWorkGroup.
 pub(super) type Told = Result<WorkGroup, Refusal>;
@@ -27,21 +28,15 @@ const FIT_TTL: Duration = Duration::from_mins(1);
 /// Time for which any other reply is used: somebody may be fixing the work group.
 const BRIEF_TTL: Duration = Duration::from_secs(5);
 
-#[derive(Debug)]
-struct Place<K> {
+#[derive(Debug, Default)]
+struct Place {
     told: Option<(Instant, Told)>,
     /// True while a request is under way.
     asked: bool,
-    waiting: HashSet<K>,
+    waiting: HashSet<Key>,
 }
 
-impl<K> Default for Place<K> {
-    fn default() -> Self {
-        Self { told: None, asked: false, waiting: HashSet::new() }
-    }
-}
-
-impl<K> Place<K> {
+impl Place {
     fn fresh(&self, now: Instant) -> Option<&Told> {
         let (time, told) = self.told.as_ref()?;
         let fit = |group: &WorkGroup| {
@@ -52,24 +47,14 @@ impl<K> Place<K> {
     }
 }
 
-/// Cached work groups. `K` is the key of an object that needs one.
-#[derive(Debug)]
-pub(super) struct WorkGroups<K>(Mutex<HashMap<String, Place<K>>>);
+/// Cached work groups.
+#[derive(Debug, Default)]
+pub(super) struct WorkGroups(Mutex<HashMap<String, Place>>);
 
-impl<K> Default for WorkGroups<K> {
-    fn default() -> Self {
-        Self(Mutex::default())
-    }
-}
-
-impl<K: Clone + Eq + Hash> WorkGroups<K> {
-    fn places(&self) -> MutexGuard<'_, HashMap<String, Place<K>>> {
-        self.0.lock()
-    }
-
+impl WorkGroups {
     /// Returns the cached state of the work group `name`. If a request is under way, `key` is triggered by its reply.
-    pub(super) fn read(&self, name: &str, key: &K) -> KnownWorkGroup {
-        let mut places = self.places();
+    pub(super) fn read(&self, name: &str, key: &Key) -> KnownWorkGroup {
+        let mut places = self.0.lock();
         let Some(place) = places.get_mut(name) else { return KnownWorkGroup::Unknown };
         if let Some(told) = place.fresh(Instant::now()) {
             return KnownWorkGroup::Told(told.clone());
@@ -83,9 +68,9 @@ impl<K: Clone + Eq + Hash> WorkGroups<K> {
 
     /// Begins a request for the work group `name`. The caller passes the reply to the returned question; `trigger` is then called for each waiting
     /// key. If another request is under way, `key` waits for that one and nothing is returned.
-    pub(super) fn ask<F: Fn(&K)>(&self, name: &str, key: &K, trigger: F) -> Option<Question<'_, K, F>> {
+    pub(super) fn ask<F: Fn(&Key)>(&self, name: &str, key: &Key, trigger: F) -> Option<Question<'_, F>> {
         let now = Instant::now();
-        let mut places = self.places();
+        let mut places = self.0.lock();
         places.retain(|other, place| other == name || place.asked || place.fresh(now).is_some());
         let place = places.entry(name.to_owned()).or_default();
         if std::mem::replace(&mut place.asked, true) {
@@ -98,24 +83,24 @@ impl<K: Clone + Eq + Hash> WorkGroups<K> {
 
 /// A request that waits for its reply. The waiting keys are triggered at its end, with a reply or without.
 #[derive(Debug)]
-pub(super) struct Question<'a, K: Clone + Eq + Hash, F: Fn(&K)> {
-    groups: &'a WorkGroups<K>,
+pub(super) struct Question<'a, F: Fn(&Key)> {
+    groups: &'a WorkGroups,
     name: String,
     trigger: F,
 }
 
-impl<K: Clone + Eq + Hash, F: Fn(&K)> Question<'_, K, F> {
+impl<F: Fn(&Key)> Question<'_, F> {
     /// Caches the reply.
     pub(super) fn answer(self, told: Told) {
-        if let Some(place) = self.groups.places().get_mut(&self.name) {
+        if let Some(place) = self.groups.0.lock().get_mut(&self.name) {
             place.told = Some((Instant::now(), told));
         }
     }
 }
 
-impl<K: Clone + Eq + Hash, F: Fn(&K)> Drop for Question<'_, K, F> {
+impl<F: Fn(&Key)> Drop for Question<'_, F> {
     fn drop(&mut self) {
-        let waiting = self.groups.places().get_mut(&self.name).map(|place| {
+        let waiting = self.groups.0.lock().get_mut(&self.name).map(|place| {
             place.asked = false;
             std::mem::take(&mut place.waiting)
         });
@@ -133,6 +118,10 @@ mod tests {
         WorkGroup { enabled: true, engine_version: Some("Apache Spark version 3.5".into()) }
     }
 
+    fn key(name: &str) -> Key {
+        Key::new("n", name)
+    }
+
     fn refusal() -> Refusal {
         Refusal::unanswered("")
     }
@@ -142,18 +131,19 @@ mod tests {
         for answer in [Ok(spark()), Err(refusal())] {
             let groups = WorkGroups::default();
             let triggered = RefCell::new(Vec::new());
-            assert_eq!(groups.read("etl", &1), KnownWorkGroup::Unknown);
-            let question =
-                groups.ask("etl", &1, |key: &i32| triggered.borrow_mut().push(*key)).expect("the first");
-            assert_eq!(groups.read("etl", &2), KnownWorkGroup::Asked);
-            assert!(groups.ask("etl", &3, |_| {}).is_none());
-            assert_eq!(groups.read("etl", &2), KnownWorkGroup::Asked);
-            assert_eq!(groups.read("other", &4), KnownWorkGroup::Unknown);
+            assert_eq!(groups.read("etl", &key("1")), KnownWorkGroup::Unknown);
+            let question = groups
+                .ask("etl", &key("1"), |key| triggered.borrow_mut().push(key.clone()))
+                .expect("the first");
+            assert_eq!(groups.read("etl", &key("2")), KnownWorkGroup::Asked);
+            assert!(groups.ask("etl", &key("3"), |_| {}).is_none());
+            assert_eq!(groups.read("etl", &key("2")), KnownWorkGroup::Asked);
+            assert_eq!(groups.read("other", &key("4")), KnownWorkGroup::Unknown);
             question.answer(answer.clone());
-            triggered.borrow_mut().sort_unstable();
-            assert_eq!(*triggered.borrow(), [2, 3]);
+            triggered.borrow_mut().sort();
+            assert_eq!(*triggered.borrow(), [key("2"), key("3")]);
             assert_eq!(
-                groups.read("etl", &2),
+                groups.read("etl", &key("2")),
                 KnownWorkGroup::Told(answer),
                 "a refusal is told to all who waited, too"
             );
@@ -165,12 +155,12 @@ mod tests {
         let groups = WorkGroups::default();
         let triggered = RefCell::new(Vec::new());
         let question =
-            groups.ask("etl", &1, |key: &i32| triggered.borrow_mut().push(*key)).expect("the first");
-        assert_eq!(groups.read("etl", &2), KnownWorkGroup::Asked);
+            groups.ask("etl", &key("1"), |key| triggered.borrow_mut().push(key.clone())).expect("the first");
+        assert_eq!(groups.read("etl", &key("2")), KnownWorkGroup::Asked);
         drop(question);
-        assert_eq!(*triggered.borrow(), [2]);
-        assert_eq!(groups.read("etl", &2), KnownWorkGroup::Unknown);
-        assert!(groups.ask("etl", &2, |_| {}).is_some());
+        assert_eq!(*triggered.borrow(), [key("2")]);
+        assert_eq!(groups.read("etl", &key("2")), KnownWorkGroup::Unknown);
+        assert!(groups.ask("etl", &key("2"), |_| {}).is_some());
     }
 
     #[test]
@@ -183,7 +173,7 @@ mod tests {
             (Ok(WorkGroup::default()), BRIEF_TTL),
             (Err(refusal()), BRIEF_TTL),
         ] {
-            let place = Place::<i32> { told: Some((now, told.clone())), ..Place::default() };
+            let place = Place { told: Some((now, told.clone())), ..Place::default() };
             assert_eq!(place.fresh(now + ttl.saturating_sub(Duration::from_millis(1))), Some(&told));
             assert_eq!(place.fresh(now + ttl), None);
         }
@@ -194,11 +184,11 @@ mod tests {
         let groups = WorkGroups::default();
         for number in 0..100 {
             let name = number.to_string();
-            groups.ask(&name, &1, |_| {}).expect("the first").answer(Ok(spark()));
-            if let Some((time, _)) = groups.places().get_mut(&name).and_then(|place| place.told.as_mut()) {
+            groups.ask(&name, &key("1"), |_| {}).expect("the first").answer(Ok(spark()));
+            if let Some((time, _)) = groups.0.lock().get_mut(&name).and_then(|place| place.told.as_mut()) {
                 *time = Instant::now().checked_sub(FIT_TTL).expect("a time");
             }
         }
-        assert_eq!(groups.places().len(), 1);
+        assert_eq!(groups.0.lock().len(), 1);
     }
 }

@@ -139,11 +139,9 @@ fn work_group(text: &str) -> Result<String, String> {
 }
 
 fn role(text: &str) -> Result<String, String> {
-    if is_role(text) {
-        Ok(text.to_owned())
-    } else {
-        Err(format!("`{text}` is not the ARN of a role, such as arn:aws:iam::123456789012:role/name"))
-    }
+    let problem =
+        || format!("`{text}` is not the ARN of a role, such as arn:aws:iam::123456789012:role/name");
+    is_role(text).then(|| text.to_owned()).ok_or_else(problem)
 }
 
 #[cfg(test)]

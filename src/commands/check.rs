@@ -16,7 +16,7 @@ use crate::api::AthenaSessionSpec;
 use crate::athena::{ConnectError, Probe};
 use crate::commands::args::{Check, Output};
 use crate::runtime::confidential::withheld;
-use crate::session::reply::{ErrorClass, Refusal, WorkGroup};
+use crate::session::reply::{ErrorClass, Refusal};
 
 /// Checks the permissions, and prints the report. Returns a failing exit status if something is missing.
 ///
@@ -36,15 +36,9 @@ pub async fn print(options: &Check) -> anyhow::Result<ExitCode> {
 pub async fn check(options: &Check) -> Result<Report, ConnectError> {
     let probe = Probe::from_env(options.athena_timeout).await?;
     let caller = probe.caller().await;
-    let resources = Resources::of(caller.as_ref().ok(), probe.region());
-    let report = Report {
-        caller: caller.as_ref().ok().cloned(),
-        region: probe.region().to_owned(),
-        endpoint: probe.endpoint().map(str::to_owned),
-        athena_url: probe.url().map(str::to_owned),
-        fips: probe.is_fips(),
-        ..Report::default()
-    };
+    let target = probe.target().clone();
+    let resources = Resources::of(caller.as_ref().ok(), &target.region);
+    let report = Report { caller: caller.as_ref().ok().cloned(), target, ..Report::default() };
     let hopeless = caller.as_ref().err().filter(|refusal| refusal.reason == "CredentialsInvalid").cloned();
     let mut checked = Checked {
         probe,
@@ -95,30 +89,19 @@ impl Checked {
     ) {
         let Judgement { verdict, detail, problem, denied } = judgement;
         // The refusal after which no call can show a permission is reported once.
-        problem
-            .filter(|_| self.hopeless.is_none())
-            .into_iter()
-            .for_each(|problem| self.report.problem(problem));
+        if let Some(problem) = problem.filter(|_| self.hopeless.is_none()) {
+            self.report.problem(problem);
+        }
         // A policy changes nothing about the refusal after which no call can show a permission.
         let is_wanted = verdict != Verdict::Allowed && self.hopeless.is_none() && !resource.is_empty();
         let statement = is_wanted.then(|| Statement::allow(action, resource));
-        self.report.permissions.push(Permission {
-            action: action.into(),
-            work_group: work_group.map(str::to_owned),
-            verdict,
-            detail,
-            statement,
-        });
+        let work_group = work_group.map(str::to_owned);
+        let told = Permission { action: action.into(), work_group, verdict, detail, statement };
+        self.report.permissions.push(told.clone());
         if let Some((action, resource, detail)) = denied {
             let statement = Some(Statement::allow(&action, vec![resource]));
-            let work_group = work_group.map(str::to_owned);
-            self.report.permissions.push(Permission {
-                action,
-                work_group,
-                verdict: Verdict::Missing,
-                detail,
-                statement,
-            });
+            let denied = Permission { action, verdict: Verdict::Missing, detail, statement, ..told };
+            self.report.permissions.push(denied);
         }
     }
 
@@ -127,23 +110,22 @@ impl Checked {
         let exists = !group.as_ref().is_err_and(|refusal| refusal.reason == "WorkGroupNotFound");
         if let Ok(group) = &group {
             self.report.work_groups.push(WorkGroupReport::of(name, group));
-            self.problems_of(name, group);
+            let spec = AthenaSessionSpec { work_group: name.to_owned(), ..AthenaSessionSpec::default() };
+            if let Some(refusal) = group.refuses(&spec) {
+                self.report.problem(refusal.message.trim_start_matches("workGroup: ").to_owned());
+            }
         } else if !exists {
             self.report.problem(format!(
                 "work group {name} does not exist in region {} of this account",
-                self.report.region
+                self.report.target.region
             ));
         }
         let own = vec![self.resources.work_group(name)];
         self.tell(GET_WORK_GROUP, Some(name), judge(GET_WORK_GROUP, group.map(|_| ())), own.clone());
         if !exists {
             for action in [LIST_SESSIONS, START_SESSION, TAG_RESOURCE] {
-                self.tell(
-                    action,
-                    Some(name),
-                    Judgement::not_checked("the work group does not exist"),
-                    own.clone(),
-                );
+                let judgement = Judgement::not_checked("the work group does not exist");
+                self.tell(action, Some(name), judgement, own.clone());
             }
             return;
         }
@@ -152,19 +134,8 @@ impl Checked {
         let started = self.start(name).await;
         self.tell(START_SESSION, Some(name), started, own);
         let tagged = self.ask(self.probe.tag_resource(&self.resources.session(name, &unknown_id()))).await;
-        self.tell(
-            TAG_RESOURCE,
-            Some(name),
-            judge(TAG_RESOURCE, absent(tagged)),
-            self.resources.with_sessions(&[name]),
-        );
-    }
-
-    fn problems_of(&mut self, name: &str, group: &WorkGroup) {
-        let spec = AthenaSessionSpec { work_group: name.to_owned(), ..AthenaSessionSpec::default() };
-        if let Some(refusal) = group.refuses(&spec) {
-            self.report.problem(refusal.message.trim_start_matches("workGroup: ").to_owned());
-        }
+        let resource = self.resources.with_sessions(&[name]);
+        self.tell(TAG_RESOURCE, Some(name), judge(TAG_RESOURCE, absent(tagged)), resource);
     }
 
     /// Returns the verdict on StartSession. Athena refuses the request that is sent; if it does so before it checks the permission, the refusal does

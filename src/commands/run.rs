@@ -7,13 +7,13 @@ use std::time::Duration;
 use anyhow::Context;
 use futures::FutureExt;
 use tokio::net::TcpListener;
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tracing::{info, warn};
 
-use crate::athena::Athena;
 use crate::athena::rate_limiter::RateLimiter;
+use crate::athena::{Athena, config_from_env};
 use crate::commands::args::{Run, VERSION};
 use crate::controller;
 use crate::controller::context::Operator;
@@ -59,9 +59,8 @@ pub async fn run(options: &Run, decisions: &'static dyn Decisions) -> anyhow::Re
     let client = api_server.leading_client(leadership.clone())?;
     let limiter =
         RateLimiter::new(options.athena.rate(), options.controller.bounds(), metrics.athena.clone());
-    let athena =
-        Athena::from_env(options.athena.athena_timeout, leadership.clone(), limiter, metrics.athena.clone())
-            .await?;
+    let aws = config_from_env(options.athena.athena_timeout).await?;
+    let athena = Athena::new(aws, leadership.clone(), limiter, metrics.athena.clone())?;
     // A namespace given twice must not have two reconciles of one object at a time.
     let namespaces: Vec<String> =
         options.controller.namespaces.iter().cloned().collect::<BTreeSet<_>>().into_iter().collect();
@@ -71,7 +70,7 @@ pub async fn run(options: &Run, decisions: &'static dyn Decisions) -> anyhow::Re
         .with_context(|| format!("cannot listen on {}", options.server.listen))?;
     info!(version = VERSION, address = %listener.local_addr()?, region = athena.region(), ?namespaces, "starting");
 
-    let mut signals = Signals::new()?;
+    let signal = ending_signal()?;
     let (release, released) = oneshot::channel();
     let mut election = options
         .lease
@@ -115,7 +114,7 @@ pub async fn run(options: &Run, decisions: &'static dyn Decisions) -> anyhow::Re
     let mut work = std::pin::pin!(work);
     tokio::select! {
         () = &mut work => anyhow::bail!("the controller ended by itself"),
-        () = signals.any() => {}
+        () = signal => {}
         () = lost(election.as_mut()) => anyhow::bail!("this process is not the leader any more"),
     }
     info!("stopping");
@@ -140,26 +139,16 @@ pub async fn run(options: &Run, decisions: &'static dyn Decisions) -> anyhow::Re
     Ok(())
 }
 
-/// Signals that end the operator.
-struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-}
-
-impl Signals {
-    fn new() -> anyhow::Result<Self> {
-        Ok(Self {
-            terminate: signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?,
-            interrupt: signal(SignalKind::interrupt()).context("cannot wait for SIGINT")?,
-        })
-    }
-
-    async fn any(&mut self) {
+/// Waits for a signal that ends the operator. One that comes before the returned future is polled counts.
+fn ending_signal() -> anyhow::Result<impl Future<Output = ()>> {
+    let mut terminate = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("cannot wait for SIGINT")?;
+    Ok(async move {
         tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
         }
-    }
+    })
 }
 
 /// Waits until the election has ended, which before the release means that the lease is lost.

@@ -103,7 +103,7 @@ impl Operator {
         self.limiter().dispatch(|key| self.trigger.trigger(&key, Priority::High)).await;
     }
 
-    pub(crate) fn limiter(&self) -> &RateLimiter<Key> {
+    pub(crate) fn limiter(&self) -> &RateLimiter {
         self.athena.limiter()
     }
 

@@ -8,7 +8,7 @@ use kube::ResourceExt;
 use tokio::time::Instant;
 
 use crate::api::{AthenaSession, SessionState};
-use crate::athena::observer::{Asked, Page, Sighting};
+use crate::athena::observer::{Asked, PageReply, Sighting};
 use crate::athena::rate_limiter::{Permit, Priority, Want};
 use crate::athena::{Answer as MarkerAnswer, Ask, Athena, KnownWorkGroup};
 use crate::controller::context::Operator;
@@ -48,7 +48,7 @@ impl Operator {
         if call.permit.is_some() {
             return true;
         }
-        let (key, namespace) = (Key::of(object), object.metadata.namespace.as_deref().unwrap_or_default());
+        let key = Key::of(object);
         // The start makes the call, once its attempt is recorded.
         let later = matches!(step, Step::Record(_));
         let want = Want {
@@ -58,9 +58,9 @@ impl Operator {
             later,
         };
         if later {
-            return self.limiter().reserve(&key, namespace, want);
+            return self.limiter().reserve(&key, want);
         }
-        call.permit = self.limiter().try_acquire(&key, namespace, want);
+        call.permit = self.limiter().try_acquire(&key, want);
         call.permit.is_some()
     }
 
@@ -299,7 +299,7 @@ impl Operator {
 }
 
 /// Reads a page of a list for the observer.
-async fn list(athena: Athena, work_group: String, next: Option<String>) -> (Asked, Result<Page, Refusal>) {
+async fn list(athena: Athena, work_group: String, next: Option<String>) -> PageReply {
     let permit = athena.limiter().acquire(Priority::Look).await;
     (Asked::now(), athena.list(&work_group, next, permit).await)
 }

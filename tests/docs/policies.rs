@@ -41,7 +41,8 @@ fn called() -> BTreeSet<String> {
         let capital = |word: &str| word[..1].to_uppercase() + &word[1..];
         snake.then(|| format!("athena:{}", name.split('_').map(capital).collect::<String>()))
     };
-    source.split("self.athena.").skip(1).filter_map(name).collect()
+    let calls = |client| source.split(client).skip(1).filter_map(name);
+    ["self.athena.", "self.connection.athena."].into_iter().flat_map(calls).collect()
 }
 
 #[test]

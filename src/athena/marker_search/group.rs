@@ -189,11 +189,6 @@ impl<K: Clone + Ord, T: Copy + Ord + Add<Duration, Output = T> + Sub<Output = Du
         self.askers.remove(key).is_some()
     }
 
-    /// Returns the time until which the group is kept though no object asks.
-    fn kept_until(&self) -> Option<T> {
-        self.next.map(|next| if self.failing.is_some() { next + FAILING_TTL } else { next })
-    }
-
     /// Returns the next action at `now`, while no list is being read.
     pub fn next(&mut self, now: T) -> Next<K, T> {
         let earliest =
@@ -201,9 +196,12 @@ impl<K: Clone + Ord, T: Copy + Ord + Add<Duration, Output = T> + Sub<Output = Du
         let begin = match earliest {
             Some(earliest) => self.next.map_or(earliest, |next| next.max(earliest)),
             None if !self.askers.is_empty() => return Next::Wait(None),
-            // The group is kept for a while, so that the pause holds for the next asker, and the backoff grows.
-            None if self.kept_until().is_some_and(|time| now < time) => return Next::Wait(self.kept_until()),
-            None => return Next::Over,
+            None => {
+                // The group is kept for a while, so that the pause holds for the next asker, and the backoff grows.
+                let ttl = if self.failing.is_some() { FAILING_TTL } else { Duration::ZERO };
+                let end = self.next.map(|next| next + ttl).filter(|end| now < *end);
+                return end.map_or(Next::Over, |end| Next::Wait(Some(end)));
+            }
         };
         if now < begin {
             return Next::Wait(Some(begin));
@@ -248,21 +246,17 @@ impl<K: Clone + Ord, T: Copy + Ord + Add<Duration, Output = T> + Sub<Output = Du
             Read::Complete => self.failing = None,
             Read::Abandoned => {}
             Read::Failed(refusal) => {
-                let failing = self
-                    .failing
-                    .take()
-                    .filter(|failing| (failing.class, failing.reason) == (refusal.class, refusal.reason));
-                let failing =
-                    failing.map(|failing| Failing { count: failing.count.saturating_add(1), ..failing });
-                let first = || Failing {
-                    class: refusal.class,
-                    reason: refusal.reason,
-                    count: 0,
-                    told: BTreeSet::new(),
+                let (class, reason) = (refusal.class, refusal.reason);
+                let count = match &mut self.failing {
+                    Some(failing) if (failing.class, failing.reason) == (class, reason) => {
+                        failing.count = failing.count.saturating_add(1);
+                        failing.count
+                    }
+                    failing => {
+                        failing.insert(Failing { class, reason, count: 0, told: BTreeSet::new() }).count
+                    }
                 };
-                let failing = self.failing.insert(failing.unwrap_or_else(first));
-                self.next =
-                    Some(now + backoff(refusal.class, failing.count, jitter).unsigned_abs().max(lasted));
+                self.next = Some(now + backoff(class, count, jitter).unsigned_abs().max(lasted));
             }
         }
         let mut answered = Vec::new();

@@ -99,9 +99,8 @@ impl Statement {
 /// ARNs of resources in the caller's account.
 #[derive(Clone, Debug)]
 pub struct Resources {
-    partition: String,
-    region: String,
-    account: String,
+    /// Beginning of the ARNs, up to the account.
+    prefix: String,
 }
 
 impl Resources {
@@ -112,12 +111,11 @@ impl Resources {
             .filter(|partition| !partition.is_empty())
             .unwrap_or("aws");
         let account = caller.map_or("*", |caller| &caller.account);
-        Self { partition: partition.to_owned(), region: region.to_owned(), account: account.to_owned() }
+        Self { prefix: format!("arn:{partition}:athena:{region}:{account}") }
     }
 
     pub(super) fn work_group(&self, name: &str) -> String {
-        let Self { partition, region, account } = self;
-        format!("arn:{partition}:athena:{region}:{account}:workgroup/{name}")
+        format!("{}:workgroup/{name}", self.prefix)
     }
 
     pub(super) fn session(&self, work_group: &str, id: &str) -> String {

@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::permission::{GET_WORK_GROUP, LIST_SESSIONS, Permission, Statement, Verdict};
-use crate::athena::Caller;
+use crate::athena::{Caller, Target};
 use crate::session::reply::WorkGroup;
 
 /// Results of `check`.
@@ -15,14 +15,9 @@ use crate::session::reply::WorkGroup;
 pub struct Report {
     /// Identity that makes the calls, if STS returned it.
     pub caller: Option<Caller>,
-    /// AWS region.
-    pub region: String,
-    /// Endpoint that replaces AWS's own.
-    pub endpoint: Option<String>,
-    /// URL to which the calls to Athena go.
-    pub athena_url: Option<String>,
-    /// True if FIPS endpoints are set.
-    pub fips: bool,
+    /// Destination of the calls to Athena.
+    #[serde(flatten)]
+    pub target: Target,
     /// Work groups that could be read.
     pub work_groups: Vec<WorkGroupReport>,
     /// All permissions.
@@ -73,23 +68,20 @@ impl Report {
 
     /// Returns the report as text for people.
     pub fn text(&self) -> String {
+        let Target { region, endpoint, athena_url, fips } = &self.target;
         let caller = self.caller.as_ref();
         let unknown = || "unknown".to_owned();
         let mut head = vec![
             ["caller".into(), caller.map_or_else(unknown, |caller| caller.arn.clone())],
             ["account".into(), caller.map_or_else(unknown, |caller| caller.account.clone())],
-            ["region".into(), self.region.clone()],
+            ["region".into(), region.clone()],
         ];
-        head.extend(
-            self.athena_url
-                .iter()
-                .map(|url| ["Athena".into(), if self.fips { format!("{url} (FIPS)") } else { url.clone() }]),
-        );
-        head.extend(
-            self.endpoint
-                .iter()
-                .map(|endpoint| ["endpoint".into(), format!("{endpoint} in place of AWS's own")]),
-        );
+        if let Some(url) = athena_url {
+            head.push(["Athena".into(), if *fips { format!("{url} (FIPS)") } else { url.clone() }]);
+        }
+        if let Some(endpoint) = endpoint {
+            head.push(["endpoint".into(), format!("{endpoint} in place of AWS's own")]);
+        }
         let mut text = table(head);
         if !self.work_groups.is_empty() {
             let row = |group: &WorkGroupReport| {
@@ -192,10 +184,11 @@ mod tests {
                 account: "000000000000".into(),
                 arn: "arn:aws:sts::000000000000:assumed-role/o/x".into(),
             }),
-            region: "eu-west-1".into(),
-            endpoint: None,
-            athena_url: Some("https://athena.eu-west-1.amazonaws.com".into()),
-            fips: false,
+            target: Target {
+                region: "eu-west-1".into(),
+                athena_url: Some("https://athena.eu-west-1.amazonaws.com".into()),
+                ..Target::default()
+            },
             work_groups: vec![WorkGroupReport {
                 name: "etl".into(),
                 state: "ENABLED",

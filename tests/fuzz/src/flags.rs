@@ -10,6 +10,7 @@ use athena_operator::athena::observer::Observer;
 use athena_operator::athena::rate_limiter::{Priority, RateLimiter, Want};
 use athena_operator::commands::args::{Check, Cli, Command, Run};
 use athena_operator::runtime::clock::Clock;
+use athena_operator::runtime::key::Key;
 use athena_operator::runtime::telemetry;
 use clap::{CommandFactory, Parser};
 use k8s_openapi::api::coordination::v1::Lease;
@@ -208,7 +209,7 @@ fn check(run: &Run) {
     observer.forget(&0);
     let want = Want { priority: Priority::Start, ahead: false, large: true, later: false };
     let limiter = RateLimiter::new(run.athena.rate(), run.controller.bounds(), Arc::default());
-    assert!(limiter.try_acquire(&0_u8, "", want).is_some(), "the first call has no turn");
+    assert!(limiter.try_acquire(&Key::new("", ""), want).is_some(), "the first call has no turn");
     let Ok(lines) = telemetry::lines(run.log.log_format, &run.log.log, || Lines, false) else { return };
     Lines::taken();
     tracing::subscriber::with_default(lines, || {
