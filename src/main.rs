@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use athena_operator::commands::dispatch::dispatch;
-use athena_operator::session::pass::Own;
+use athena_operator::session::pass::OperatorDecisions;
 
 /// Allocator of the process. Short-lived tasks allocate between the long-lived states of objects; glibc's malloc keeps those holes, and takes more
 /// CPU.
@@ -11,5 +11,5 @@ use athena_operator::session::pass::Own;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    dispatch(&Own)
+    dispatch(&OperatorDecisions)
 }

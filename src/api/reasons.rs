@@ -40,7 +40,7 @@ pub const REASONS: &[Reason] = &[
     normal("Suspending", "the object is suspended, and its session is being ended or not found yet", NOTHING),
     normal(
         "Suspended",
-        "the object is suspended and nothing of it lives",
+        "the object is suspended, and no session of it is live",
         "set `suspend` to false to start a session",
     ),
     normal(
@@ -197,11 +197,15 @@ pub const REASONS: &[Reason] = &[
         "the object is being deleted; the message says what that waits for",
         "wait, or do what the message says",
     ),
-    normal("SessionEnded", "nothing of the object lives, and it is let go", NOTHING),
+    normal(
+        "SessionEnded",
+        "no session of the object is live, and the operator removes its finalizer",
+        NOTHING,
+    ),
     warning(
         "SessionRetained",
-        "the object is let go with `deletionPolicy: Retain`; its session may run on, unowned and billed",
-        "end the session by hand when it is not needed any more",
+        "the operator removes its finalizer because of `deletionPolicy: Retain`; the session may run on and be billed",
+        "end the session by hand when nobody needs it",
     ),
 ];
 

@@ -29,13 +29,13 @@ use crate::runtime::confidential;
 use crate::session::reply::Refusal;
 
 /// Maximum age of credentials that name no end, after which they are searched for again.
-const KEPT: Duration = Duration::from_mins(5);
+const MAX_AGE_WITHOUT_END: Duration = Duration::from_mins(5);
 /// Time before their end at which they are replaced.
-const BEFORE_END: Duration = Duration::from_secs(30);
+const RENEWED_BEFORE_END: Duration = Duration::from_secs(30);
 /// Timeout of a search.
-const PATIENCE: Duration = Duration::from_secs(5);
+const SEARCH_TIMEOUT: Duration = Duration::from_secs(5);
 /// Minimum time between two searches, whatever is refused meanwhile.
-const PAUSE: Duration = Duration::from_secs(2);
+const MIN_SEARCH_INTERVAL: Duration = Duration::from_secs(2);
 
 /// Account and ARN of the credentials.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -72,9 +72,10 @@ impl State {
     fn usable(&self, now: SystemTime) -> Option<Result<Credentials, Missing>> {
         let age = self.searched?.elapsed();
         let end = self.held.as_ref().and_then(Credentials::expiry);
-        let fresh =
-            end.map_or(age < KEPT, |end| now + BEFORE_END < end) && !self.doubted && self.missing.is_none();
-        (fresh || age < PAUSE).then(|| self.best(now))
+        let fresh = end.map_or(age < MAX_AGE_WITHOUT_END, |end| now + RENEWED_BEFORE_END < end)
+            && !self.doubted
+            && self.missing.is_none();
+        (fresh || age < MIN_SEARCH_INTERVAL).then(|| self.best(now))
     }
 
     fn holds(&self, credentials: &Credentials) -> bool {
@@ -150,14 +151,14 @@ impl OwnCredentials {
         if let Some(result) = state.usable(self.clock.now().into()) {
             return result;
         }
-        let found = timeout(PATIENCE, self.search(&state)).await;
+        let found = timeout(SEARCH_TIMEOUT, self.search(&state)).await;
         state.searched = Some(Instant::now());
         match found.unwrap_or_else(|_| {
-            Err(Missing::NotFound(format!("it takes longer than {PATIENCE:?} to find them")))
+            Err(Missing::NotFound(format!("it takes longer than {SEARCH_TIMEOUT:?} to find them")))
         }) {
             Ok(found) => {
-                confidential::keep(found.secret_access_key());
-                found.session_token().into_iter().for_each(confidential::keep);
+                confidential::register_secret(found.secret_access_key());
+                found.session_token().into_iter().for_each(confidential::register_secret);
                 if !state.holds(&found) {
                     info!(source = source_of(&found), "AWS credentials were found");
                 }

@@ -24,7 +24,7 @@ pub struct Entry {
     pub operations: Operations,
     /// Text that the message must have.
     pub text: Text,
-    /// ErrorClass of the refusal.
+    /// Class of the refusal.
     pub class: ErrorClass,
     /// Reason for conditions and events.
     pub reason: &'static str,
@@ -311,13 +311,13 @@ pub(super) fn is_resource_not_found<E: ProvideErrorMetadata>(
 
 /// Returns the part of an AWS text that conditions, events and logs may show: not the request behind a refused signature, which holds the session
 /// token, and not more than a condition accepts.
-fn told(text: &str) -> &str {
+fn showable(text: &str) -> &str {
     /// Maximum length of a text, in bytes.
-    const LONGEST: usize = 4096;
+    const MAX_TEXT_BYTES: usize = 4096;
     let text = text.split_once("The Canonical String").map_or(text, |(before, _)| before.trim_end());
     // The SDK's text of a failed call to the instance's metadata shows the whole reply.
     let text = text.split_once(" Response {").map_or(text, |(before, _)| before.trim_end_matches([':', ' ']));
-    &text[..text.floor_char_boundary(LONGEST)]
+    &text[..text.floor_char_boundary(MAX_TEXT_BYTES)]
 }
 
 /// Returns the refusal that a failed call about `subject` means.
@@ -330,7 +330,7 @@ where
         SdkError::ServiceError(failure) => {
             let status = failure.raw().status().as_u16();
             let code = failure.err().code().unwrap_or_default();
-            let message = told(failure.err().message().unwrap_or(code));
+            let message = showable(failure.err().message().unwrap_or(code));
             let athena_code = athena_error_code(failure.raw());
             let (class, reason) = class(&[athena_code.as_str(), code], message, status, subject);
             let message = if message.is_empty() { format!("HTTP {status}") } else { message.to_owned() };
@@ -398,12 +398,12 @@ pub(super) fn sources<'a>(
 
 /// Returns the text of the innermost cause.
 pub(super) fn cause(error: &(dyn Error + 'static)) -> String {
-    told(&sources(error).last().map(ToString::to_string).unwrap_or_default()).to_owned()
+    showable(&sources(error).last().map(ToString::to_string).unwrap_or_default()).to_owned()
 }
 
 /// Returns the texts of the error and its causes.
 pub(super) fn chain(error: &(dyn Error + 'static)) -> String {
-    sources(error).map(|source| told(&source.to_string()).to_owned()).collect::<Vec<_>>().join(": ")
+    sources(error).map(|source| showable(&source.to_string()).to_owned()).collect::<Vec<_>>().join(": ")
 }
 
 #[cfg(test)]
@@ -693,12 +693,12 @@ mod tests {
         let quoting = format!(
             "{text}\n\nThe Canonical String for this request should have been\n'POST\n/\n\nx-amz-security-token:canary\n'"
         );
-        assert_eq!(told(&quoting), text);
+        assert_eq!(showable(&quoting), text);
         let refused = std::io::Error::other(std::io::Error::other(quoting));
         assert!(
             !chain(&refused).contains("canary") && !cause(&refused).contains("canary"),
             "STS says it in the same words"
         );
-        assert_eq!(told(&"\u{20ac}".repeat(5000)).len(), 4095);
+        assert_eq!(showable(&"\u{20ac}".repeat(5000)).len(), 4095);
     }
 }

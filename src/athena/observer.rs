@@ -16,7 +16,7 @@ use crate::session::reply::{ErrorClass, Refusal, Session};
 
 /// Result of a sweep for a session.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Sighting {
+pub enum SweepEvent {
     /// The session has changed; the time is that of the request for the page that showed it.
     Shown(Box<Session>, Timestamp),
     /// The session is not in a complete list, or there is no list: only a look can show its state. The time is that of the last list with the
@@ -56,7 +56,7 @@ pub struct Pages(HashSet<String>);
 
 impl Pages {
     /// Maximum number of pages: more than a list of sessions has.
-    const MOST: usize = 1000;
+    const MAX_PAGES: usize = 1000;
 
     /// Returns the token of the next page, if the last one names a `token`.
     ///
@@ -64,7 +64,7 @@ impl Pages {
     /// When the token was returned before, or there are too many.
     pub fn next(&mut self, token: Option<String>) -> Result<Option<String>, Refusal> {
         let Some(token) = token.filter(|token| !token.is_empty()) else { return Ok(None) };
-        if self.0.len() < Self::MOST && self.0.insert(token.clone()) {
+        if self.0.len() < Self::MAX_PAGES && self.0.insert(token.clone()) {
             return Ok(Some(token));
         }
         Err(Refusal::unanswered("the list that ListSessions gives does not end"))
@@ -72,7 +72,7 @@ impl Pages {
 }
 
 /// Results of a list for objects.
-type Sightings<K> = Vec<(K, Sighting)>;
+type Sightings<K> = Vec<(K, SweepEvent)>;
 
 /// A tracked session.
 #[derive(Debug)]
@@ -166,7 +166,7 @@ impl<K: Clone> Group<K> {
             if wanted || entry.state != session.state || changed_within {
                 entry.state.clone_from(&session.state);
                 entry.modified = session.last_modified_time;
-                changed.push((entry.object.clone(), Sighting::Shown(Box::new(session), time)));
+                changed.push((entry.object.clone(), SweepEvent::Shown(Box::new(session), time)));
             }
         }
         changed
@@ -212,23 +212,23 @@ impl<K: Clone> Group<K> {
 
     fn expel(&mut self, whom: impl Fn(&Entry<K>) -> bool) -> Sightings<K> {
         let missed = self.sessions.extract_if(|_, entry| whom(entry));
-        missed.map(|(_, entry)| (entry.object, Sighting::Missed(entry.seen))).collect()
+        missed.map(|(_, entry)| (entry.object, SweepEvent::Missed(entry.seen))).collect()
     }
 }
 
 #[derive(Debug)]
-struct Roster<K> {
+struct Tracked<K> {
     groups: HashMap<String, Group<K>>,
     /// Time since which each work group has not been listed to the end. It outlives a group whose lists fail.
     unlisted: HashMap<String, Instant>,
     places: HashMap<K, (String, String)>,
-    sightings: HashMap<K, (String, Sighting)>,
+    events: HashMap<K, (String, SweepEvent)>,
 }
 
 /// Tracks sessions by listing their work groups.
 #[derive(Debug)]
 pub struct Observer<K> {
-    roster: Mutex<Roster<K>>,
+    tracked: Mutex<Tracked<K>>,
     interval: Duration,
     patience: Duration,
     /// Athena's clock.
@@ -239,30 +239,30 @@ impl<K: Clone + Eq + Hash + Send + 'static> Observer<K> {
     /// Creates an observer that lists a work group every `interval`, give or take a quarter, and relies on the last list for `patience`. `clock` is
     /// Athena's.
     pub fn new(interval: Duration, patience: Duration, clock: Clock) -> Self {
-        let roster = Roster {
+        let tracked = Tracked {
             groups: HashMap::new(),
             unlisted: HashMap::new(),
             places: HashMap::new(),
-            sightings: HashMap::new(),
+            events: HashMap::new(),
         };
-        Self { roster: Mutex::new(roster), interval, patience, clock }
+        Self { tracked: Mutex::new(tracked), interval, patience, clock }
     }
 
     /// Time for which a refused list counts as one that cannot be read.
-    const REFUSED: Duration = Duration::from_mins(5);
+    const REFUSAL_TTL: Duration = Duration::from_mins(5);
 
     /// Tracks `session` of `object`, which was last seen in the given state. Returns whether it is tracked: it cannot be where lists are refused, or
     /// if another object claims the session. `sweep` begins to list a work group that was not listed before.
-    pub fn watch(&self, object: &K, work_group: &str, session: &Session, sweep: impl FnOnce(String)) -> bool {
+    pub fn track(&self, object: &K, work_group: &str, session: &Session, sweep: impl FnOnce(String)) -> bool {
         let now = Instant::now();
-        let mut roster = self.roster.lock();
-        let roster = &mut *roster;
-        let begin = !roster.groups.contains_key(work_group);
+        let mut tracked = self.tracked.lock();
+        let tracked = &mut *tracked;
+        let begin = !tracked.groups.contains_key(work_group);
         if begin {
-            roster.unlisted.entry(work_group.to_owned()).or_insert(now);
+            tracked.unlisted.entry(work_group.to_owned()).or_insert(now);
         }
-        let group = roster.groups.entry(work_group.to_owned()).or_default();
-        if group.refused.is_some_and(|time| now.duration_since(time) < Self::REFUSED) {
+        let group = tracked.groups.entry(work_group.to_owned()).or_default();
+        if group.refused.is_some_and(|time| now.duration_since(time) < Self::REFUSAL_TTL) {
             return false;
         }
         // A session has one object, even if two statuses name it: the other object needs a look, which shows whose session it is.
@@ -271,7 +271,7 @@ impl<K: Clone + Eq + Hash + Send + 'static> Observer<K> {
         }
         let place = (work_group.to_owned(), session.id.clone());
         if let Some(entry) =
-            group.sessions.get_mut(&session.id).filter(|_| roster.places.get(object) == Some(&place))
+            group.sessions.get_mut(&session.id).filter(|_| tracked.places.get(object) == Some(&place))
         {
             if entry.state != session.state
                 || entry.modified != session.last_modified_time && session.last_modified_time.is_some()
@@ -292,9 +292,9 @@ impl<K: Clone + Eq + Hash + Send + 'static> Observer<K> {
             unlisted: false,
         };
         group.sessions.insert(session.id.clone(), entry);
-        if let Some((group, id)) = roster.places.insert(object.clone(), place.clone())
+        if let Some((group, id)) = tracked.places.insert(object.clone(), place.clone())
             && (&group, &id) != (&place.0, &place.1)
-            && let Some(group) = roster.groups.get_mut(&group)
+            && let Some(group) = tracked.groups.get_mut(&group)
         {
             group.sessions.remove(&id);
         }
@@ -305,24 +305,25 @@ impl<K: Clone + Eq + Hash + Send + 'static> Observer<K> {
     }
 
     /// Stops tracking the session of `object`.
-    pub fn forget(&self, object: &K) {
-        let mut roster = self.roster.lock();
-        roster.sightings.remove(object);
-        if let Some((group, id)) = roster.places.remove(object)
-            && let Some(group) = roster.groups.get_mut(&group)
+    pub fn untrack(&self, object: &K) {
+        let mut tracked = self.tracked.lock();
+        tracked.events.remove(object);
+        if let Some((group, id)) = tracked.places.remove(object)
+            && let Some(group) = tracked.groups.get_mut(&group)
         {
             group.sessions.remove(&id);
         }
     }
 
-    /// Requests that the next page that shows the session of `object` serve as a look at it. `poll` begins to read the newest pages of the work
-    /// group, if no poll does. A session that is not tracked, or that no list shows, needs a look.
+    /// Takes the next page that shows the session of `object` in place of a look at the session, which waits for the rate limiter. Calls `poll`, which
+    /// must spawn [`Observer::poll`], if no poll of the work group runs. Does nothing for a session that is not tracked or that a complete poll did not
+    /// show, and where lists are refused: such a session has to wait for its look.
     pub fn poll_instead(&self, object: &K, poll: impl FnOnce(String)) {
-        let mut roster = self.roster.lock();
-        let Roster { groups, places, .. } = &mut *roster;
+        let mut tracked = self.tracked.lock();
+        let Tracked { groups, places, .. } = &mut *tracked;
         let Some((name, id)) = places.get(object) else { return };
         let Some(group) = groups.get_mut(name) else { return };
-        let is_refused = group.refused.is_some_and(|time| time.elapsed() < Self::REFUSED);
+        let is_refused = group.refused.is_some_and(|time| time.elapsed() < Self::REFUSAL_TTL);
         let Some(entry) = group.sessions.get_mut(id).filter(|entry| !entry.unlisted && !is_refused) else {
             return;
         };
@@ -358,8 +359,8 @@ impl<K: Clone + Eq + Hash + Send + 'static> Observer<K> {
                 });
             }
             tokio::time::sleep(pause).await;
-            let mut roster = self.roster.lock();
-            let Some(group) = roster.groups.get_mut(&work_group) else { return };
+            let mut tracked = self.tracked.lock();
+            let Some(group) = tracked.groups.get_mut(&work_group) else { return };
             if !group.awaits(Instant::now()) {
                 group.polled = false;
                 return;
@@ -368,20 +369,15 @@ impl<K: Clone + Eq + Hash + Send + 'static> Observer<K> {
     }
 
     /// Returns the result of sweeps for the session `id` of `object` since the last time, if there is one.
-    pub fn sighting(&self, object: &K, id: &str) -> Option<Sighting> {
-        self.roster
-            .lock()
-            .sightings
-            .remove(object)
-            .filter(|(seen, _)| seen == id)
-            .map(|(_, sighting)| sighting)
+    pub fn take_event(&self, object: &K, id: &str) -> Option<SweepEvent> {
+        self.tracked.lock().events.remove(object).filter(|(seen, _)| seen == id).map(|(_, sighting)| sighting)
     }
 
     /// Returns the results of the sweeps of the work groups that are listed, or were to be and in which sessions `live`.
     pub fn observations(&self, live: impl Fn(&str) -> bool) -> Vec<Observation> {
         let now = Instant::now();
-        let mut roster = self.roster.lock();
-        let Roster { groups, unlisted, .. } = &mut *roster;
+        let mut tracked = self.tracked.lock();
+        let Tracked { groups, unlisted, .. } = &mut *tracked;
         unlisted.retain(|work_group, _| groups.contains_key(work_group) || live(work_group));
         let observation = |(work_group, since): (&String, &Instant)| Observation {
             work_group: work_group.clone(),
@@ -404,17 +400,18 @@ impl<K: Clone + Eq + Hash + Send + 'static> Observer<K> {
             // A list that fails is not requested more often than one that does not.
             let pause = self.interval.mul_f64(if failed { 1.0 } else { 0.75 } + 0.5 * fastrand::f64());
             tokio::time::sleep(pause).await;
-            let mut roster = self.roster.lock();
-            let refused = |group: &Group<K>| group.refused.is_some_and(|time| time.elapsed() < Self::REFUSED);
-            match roster.groups.get(&work_group) {
+            let mut tracked = self.tracked.lock();
+            let refused =
+                |group: &Group<K>| group.refused.is_some_and(|time| time.elapsed() < Self::REFUSAL_TTL);
+            match tracked.groups.get(&work_group) {
                 Some(group) if !group.sessions.is_empty() => {}
                 // The group is kept, so that no object requests the list again.
                 Some(group) if refused(group) => {}
                 group => {
                     if group.is_none_or(|group| group.failing.is_none()) {
-                        roster.unlisted.remove(&work_group);
+                        tracked.unlisted.remove(&work_group);
                     }
-                    roster.groups.remove(&work_group);
+                    tracked.groups.remove(&work_group);
                     return debug!(work_group, "nothing in the work group is looked out for");
                 }
             }
@@ -429,8 +426,8 @@ impl<K: Clone + Eq + Hash + Send + 'static> Observer<K> {
     ) -> bool {
         let begun = Instant::now();
         {
-            let mut roster = self.roster.lock();
-            let Some(group) = roster.groups.get_mut(work_group).filter(|group| !group.sessions.is_empty())
+            let mut tracked = self.tracked.lock();
+            let Some(group) = tracked.groups.get_mut(work_group).filter(|group| !group.sessions.is_empty())
             else {
                 return false;
             };
@@ -445,7 +442,7 @@ impl<K: Clone + Eq + Hash + Send + 'static> Observer<K> {
             (told, page.next)
         };
         let failed = self.read(work_group, list, wake, take).await;
-        if !failed && let Some(since) = self.roster.lock().unlisted.get_mut(work_group) {
+        if !failed && let Some(since) = self.tracked.lock().unlisted.get_mut(work_group) {
             *since = begun;
         }
         failed
@@ -492,17 +489,17 @@ impl<K: Clone + Eq + Hash + Send + 'static> Observer<K> {
 
     /// Applies `act` to a work group and stores the sightings that it returns. Returns their objects.
     fn in_group(&self, work_group: &str, act: impl FnOnce(&mut Group<K>) -> Sightings<K>) -> Vec<K> {
-        let mut roster = self.roster.lock();
-        let roster = &mut *roster;
-        let Some(group) = roster.groups.get_mut(work_group) else { return Vec::new() };
+        let mut tracked = self.tracked.lock();
+        let tracked = &mut *tracked;
+        let Some(group) = tracked.groups.get_mut(work_group) else { return Vec::new() };
         let mut whom = Vec::new();
         for (object, sighting) in act(group) {
             let place = match &sighting {
-                Sighting::Shown(..) => roster.places.get(&object).cloned(),
-                Sighting::Missed(_) => roster.places.remove(&object),
+                SweepEvent::Shown(..) => tracked.places.get(&object).cloned(),
+                SweepEvent::Missed(_) => tracked.places.remove(&object),
             };
             if let Some((_, id)) = place {
-                roster.sightings.insert(object.clone(), (id, sighting));
+                tracked.events.insert(object.clone(), (id, sighting));
                 whom.push(object);
             }
         }

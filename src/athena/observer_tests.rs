@@ -38,7 +38,7 @@ fn group(ids: &[&'static str], since: Instant) -> Group<&'static str> {
     }
 }
 
-fn whom(told: &[(&'static str, Sighting)]) -> Vec<&'static str> {
+fn whom(told: &[(&'static str, SweepEvent)]) -> Vec<&'static str> {
     let mut whom: Vec<_> = told.iter().map(|(object, _)| *object).collect();
     whom.sort_unstable();
     whom
@@ -56,7 +56,7 @@ fn only_what_has_changed_is_told_and_foreign_sessions_are_nothing() {
     ];
     let told = group.page(page.clone(), start, time(10));
     assert_eq!(whom(&told), ["b", "c"]);
-    assert!(told.contains(&("b", Sighting::Shown(Box::new(session("b", "BUSY", 9)), time(10)))));
+    assert!(told.contains(&("b", SweepEvent::Shown(Box::new(session("b", "BUSY", 9)), time(10)))));
     assert_eq!(group.page(page, start, time(11)), []);
     assert_eq!(group.complete(start), []);
 }
@@ -78,7 +78,7 @@ fn a_session_that_moves_to_a_page_already_read_is_looked_at_and_not_taken_for_go
     assert_eq!(group.page(vec![session("a", "IDLE", 1)], start, time(10)), []);
     // Others have ended meanwhile, so that the second page begins behind it.
     assert_eq!(group.page(vec![session("foreign", "IDLE", 1)], start, time(11)), []);
-    assert_eq!(group.complete(start), [("b", Sighting::Missed(None))]);
+    assert_eq!(group.complete(start), [("b", SweepEvent::Missed(None))]);
 }
 
 #[test]
@@ -94,9 +94,9 @@ fn only_a_complete_list_begun_later_shows_an_absence_and_only_once() {
     let start = Instant::now();
     let mut group = group(&["a", "b"], start);
     assert_eq!(group.page(vec![session("a", "IDLE", 1)], start, time(10)), []);
-    assert_eq!(group.complete(start), [("b", Sighting::Missed(None))]);
+    assert_eq!(group.complete(start), [("b", SweepEvent::Missed(None))]);
     group.sweep += 1;
-    assert_eq!(group.complete(start), [("a", Sighting::Missed(Some(time(10))))]);
+    assert_eq!(group.complete(start), [("a", SweepEvent::Missed(Some(time(10))))]);
     assert!(group.sessions.is_empty());
 }
 
@@ -149,11 +149,11 @@ fn a_work_group_is_swept_once_however_many_live_in_it() {
     let observer = observer();
     let begun = std::cell::Cell::new(0);
     for (object, id) in [("a", "1"), ("b", "2"), ("a", "1"), ("a", "3")] {
-        assert!(observer.watch(&object, "etl", &session(id, "IDLE", 1), |_| begun.set(begun.get() + 1)));
+        assert!(observer.track(&object, "etl", &session(id, "IDLE", 1), |_| begun.set(begun.get() + 1)));
     }
     assert_eq!(begun.get(), 1);
-    let roster = observer.roster.lock();
-    let mut ids: Vec<_> = roster.groups["etl"].sessions.keys().collect();
+    let tracked = observer.tracked.lock();
+    let mut ids: Vec<_> = tracked.groups["etl"].sessions.keys().collect();
     ids.sort_unstable();
     assert_eq!(ids, ["2", "3"], "an object has one session");
 }
@@ -161,43 +161,43 @@ fn a_work_group_is_swept_once_however_many_live_in_it() {
 #[test]
 fn what_is_told_is_of_the_session_that_the_object_has() {
     let observer = observer();
-    observer.watch(&"a", "etl", &session("1", "IDLE", 1), |_| {});
+    observer.track(&"a", "etl", &session("1", "IDLE", 1), |_| {});
     let asked = Instant::now();
     let told = observer.in_group("etl", |group| group.page(vec![session("1", "BUSY", 2)], asked, time(3)));
     assert_eq!(told, ["a"]);
-    assert_eq!(observer.sighting(&"a", "2"), None);
-    assert_eq!(observer.sighting(&"a", "1"), None, "it is told once");
+    assert_eq!(observer.take_event(&"a", "2"), None);
+    assert_eq!(observer.take_event(&"a", "1"), None, "it is told once");
     let told = observer.in_group("etl", |group| group.page(vec![session("1", "IDLE", 4)], asked, time(5)));
     assert_eq!(told, ["a"]);
     assert_eq!(
-        observer.sighting(&"a", "1"),
-        Some(Sighting::Shown(Box::new(session("1", "IDLE", 4)), time(5)))
+        observer.take_event(&"a", "1"),
+        Some(SweepEvent::Shown(Box::new(session("1", "IDLE", 4)), time(5)))
     );
     observer.in_group("etl", |group| group.page(vec![session("1", "BUSY", 6)], asked, time(7)));
-    observer.forget(&"a");
-    assert_eq!(observer.sighting(&"a", "1"), None);
+    observer.untrack(&"a");
+    assert_eq!(observer.take_event(&"a", "1"), None);
 }
 
 #[test]
 fn an_older_look_written_late_has_the_change_told_again() {
     let observer = observer();
-    observer.watch(&"a", "etl", &session("1", "IDLE", 1), |_| {});
+    observer.track(&"a", "etl", &session("1", "IDLE", 1), |_| {});
     let page = || vec![session("1", "BUSY", 2)];
     assert_eq!(observer.in_group("etl", |group| group.page(page(), Instant::now(), time(3))), ["a"]);
     assert_eq!(
         observer.in_group("etl", |group| group.page(page(), Instant::now(), time(3))),
         [] as [&str; 0]
     );
-    observer.watch(&"a", "etl", &session("1", "IDLE", 1), |_| {});
+    observer.track(&"a", "etl", &session("1", "IDLE", 1), |_| {});
     assert_eq!(observer.in_group("etl", |group| group.page(page(), Instant::now(), time(4))), ["a"]);
 }
 
 #[test]
 fn a_session_that_another_object_claims_stays_with_the_first() {
     let observer = observer();
-    assert!(observer.watch(&"owner", "etl", &session("1", "IDLE", 1), |_| {}));
-    assert!(!observer.watch(&"thief", "etl", &session("1", "IDLE", 1), |_| {}));
-    observer.forget(&"thief");
+    assert!(observer.track(&"owner", "etl", &session("1", "IDLE", 1), |_| {}));
+    assert!(!observer.track(&"thief", "etl", &session("1", "IDLE", 1), |_| {}));
+    observer.untrack(&"thief");
     assert_eq!(
         observer.in_group("etl", |group| group.page(vec![session("1", "BUSY", 2)], Instant::now(), time(3))),
         ["owner"]
@@ -205,20 +205,20 @@ fn a_session_that_another_object_claims_stays_with_the_first() {
 }
 
 #[test]
-fn where_lists_are_refused_nobody_looks_out() {
+fn a_session_is_not_tracked_in_a_work_group_whose_lists_are_refused() {
     let observer = observer();
-    observer.watch(&"a", "etl", &session("1", "IDLE", 1), |_| {});
+    observer.track(&"a", "etl", &session("1", "IDLE", 1), |_| {});
     observer.in_group("etl", |group| {
         group.failed(&refusal(ErrorClass::MayHeal), Instant::now(), Duration::from_mins(10))
     });
-    assert_eq!(observer.sighting(&"a", "1"), Some(Sighting::Missed(None)));
-    assert!(!observer.watch(&"a", "etl", &session("1", "IDLE", 1), |_| {}));
+    assert_eq!(observer.take_event(&"a", "1"), Some(SweepEvent::Missed(None)));
+    assert!(!observer.track(&"a", "etl", &session("1", "IDLE", 1), |_| {}));
 }
 
 /// Sweeps once with a list of any length. Returns whether it failed, and the number of pages read.
 fn list_with(token: impl Fn(usize) -> Option<String>) -> (bool, usize) {
     let observer = observer();
-    observer.watch(&"a", "etl", &session("1", "IDLE", 1), |_| {});
+    observer.track(&"a", "etl", &session("1", "IDLE", 1), |_| {});
     let asked = std::cell::Cell::new(0);
     let list = |_, _| {
         asked.set(asked.get() + 1);
@@ -249,7 +249,7 @@ fn sweep(observer: &Observer<&'static str>, pages: Vec<Result<Page<Session>, Ref
 #[test]
 fn sessions_that_nobody_looks_out_for_are_those_of_the_last_complete_list() {
     let observer = observer();
-    observer.watch(&"a", "etl", &session("1", "IDLE", 1), |_| {});
+    observer.track(&"a", "etl", &session("1", "IDLE", 1), |_| {});
     let unclaimed = || observer.observations(|_| false).into_iter().next().and_then(|seen| seen.unclaimed);
     let page = |ids: &[&str], next: Option<&str>| {
         Ok(Page {
@@ -278,18 +278,18 @@ fn a_work_group_ages_until_it_is_listed_to_the_end_and_as_long_as_anything_lives
     let observer = observer();
     let age = |live: bool| observer.observations(|_| live).first().map(|seen| seen.age);
     assert_eq!(age(true), None);
-    observer.watch(&"a", "etl", &session("1", "IDLE", 1), |_| {});
+    observer.track(&"a", "etl", &session("1", "IDLE", 1), |_| {});
     let long_ago = Instant::now().checked_sub(Duration::from_secs(100)).expect("a time");
-    observer.roster.lock().unlisted.insert("etl".into(), long_ago);
+    observer.tracked.lock().unlisted.insert("etl".into(), long_ago);
     assert!(sweep(&observer, vec![Err(refusal(ErrorClass::MayHeal))]));
     assert!(age(false).is_some_and(|age| age >= Duration::from_secs(100)));
-    observer.roster.lock().groups.clear();
+    observer.tracked.lock().groups.clear();
     assert!(age(true).is_some_and(|age| age >= Duration::from_secs(100)), "though nobody can list it");
-    observer.watch(&"a", "etl", &session("1", "IDLE", 1), |_| {});
+    observer.track(&"a", "etl", &session("1", "IDLE", 1), |_| {});
     assert!(age(true).is_some_and(|age| age >= Duration::from_secs(100)), "it was not listed since");
     assert!(!sweep(&observer, vec![Ok(Page { sessions: vec![session("1", "IDLE", 1)], next: None })]));
     assert!(age(true).is_some_and(|age| age < Duration::from_secs(50)));
-    observer.roster.lock().groups.clear();
+    observer.tracked.lock().groups.clear();
     assert_eq!(age(false), None);
     assert_eq!(age(true), None);
 }
@@ -322,7 +322,7 @@ fn poll(observer: &Arc<Observer<&'static str>>, pages: &[&[&str]], meanwhile: im
 fn a_look_that_begins_to_wait_while_a_page_is_read_waits_for_the_next_poll_and_has_no_more_pages_read() {
     let observer = Arc::new(observer());
     let want = |object, id| {
-        observer.watch(&object, "etl", &session(id, "CREATING", 1), |_| {});
+        observer.track(&object, "etl", &session(id, "CREATING", 1), |_| {});
         observer.poll_instead(&object, |_| {});
     };
     want("a", "1");
@@ -333,22 +333,22 @@ fn a_look_that_begins_to_wait_while_a_page_is_read_waits_for_the_next_poll_and_h
         }
     };
     assert_eq!(poll(&observer, &[&["2", "1"], &["3"], &["4"]], late), 1);
-    assert!(observer.sighting(&"a", "1").is_some());
-    assert_eq!(observer.sighting(&"b", "2"), None, "the page was asked for before it was looked out for");
-    let wanted = |id: &str| observer.roster.lock().groups["etl"].sessions[id].wanted.is_some();
+    assert!(observer.take_event(&"a", "1").is_some());
+    assert_eq!(observer.take_event(&"b", "2"), None, "the page was asked for before it was looked out for");
+    let wanted = |id: &str| observer.tracked.lock().groups["etl"].sessions[id].wanted.is_some();
     assert!(wanted("2") && !wanted("1"));
-    assert!(!observer.roster.lock().groups["etl"].sessions["2"].unlisted, "the next poll shows it");
+    assert!(!observer.tracked.lock().groups["etl"].sessions["2"].unlisted, "the next poll shows it");
     assert_eq!(poll(&observer, &[&["2", "1"], &["3"]], |_| {}), 1);
-    assert!(observer.sighting(&"b", "2").is_some());
+    assert!(observer.take_event(&"b", "2").is_some());
 }
 
 #[test]
 fn what_a_whole_poll_does_not_show_is_looked_at() {
     let observer = Arc::new(observer());
-    observer.watch(&"a", "etl", &session("1", "CREATING", 1), |_| {});
+    observer.track(&"a", "etl", &session("1", "CREATING", 1), |_| {});
     observer.poll_instead(&"a", |_| {});
     assert_eq!(poll(&observer, &[&["2"], &["3"]], |_| {}), 2);
-    assert!(observer.roster.lock().groups["etl"].sessions["1"].unlisted);
+    assert!(observer.tracked.lock().groups["etl"].sessions["1"].unlisted);
     let asked = std::cell::Cell::new(false);
     observer.poll_instead(&"a", |_| asked.set(true));
     assert!(!asked.get(), "only a look tells");

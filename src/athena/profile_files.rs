@@ -166,7 +166,7 @@ fn warning_of_token(named_by: &str, path: &str) -> Option<String> {
     let problem = match std::fs::read(path).map(String::from_utf8) {
         Ok(Ok(token)) if token.is_empty() => "is empty".into(),
         Ok(Ok(token)) => {
-            confidential::keep(&token);
+            confidential::register_secret(&token);
             Kind::SecretHeader.problem(&token)?
         }
         Ok(Err(_)) => "is not UTF-8 text".into(),

@@ -154,7 +154,7 @@ fn what_is_wrong_with_a_token_is_said_without_it() {
         assert!(warning.is_none_or(|warning| warning.starts_with(&begins)));
     }
     for token in ["a-token-that-cannot-be-sent", "a-token-that-can-be-sent"] {
-        assert_eq!(confidential::withheld(&format!("STS refuses {token}.")), "STS refuses ***.");
+        assert_eq!(confidential::redact_secrets(&format!("STS refuses {token}.")), "STS refuses ***.");
     }
     let warning = warning_of_token("AWS_WEB_IDENTITY_TOKEN_FILE", "/does/not/exist").expect("a warning");
     assert!(

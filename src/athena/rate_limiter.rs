@@ -50,12 +50,12 @@ impl Priority {
     }
 }
 
-/// Number of turns of which one is a look's, if one waits.
+/// Every fourth turn goes to a waiting look, unless it goes to a retry.
 const LOOK_SHARE: u32 = 4;
-/// Number of turns of which one is a start's, unless it is a look's or a retry's, if one waits: sessions that cannot be ended must not keep others
-/// from starting.
+/// Every seventh turn goes to a waiting start, unless the turn goes to a look or a retry by their shares: sessions that cannot be ended must not keep
+/// others from starting.
 const START_SHARE: u32 = 7;
-/// Number of turns of which one is a retry's, if one waits.
+/// Every 32nd turn goes to a waiting retry.
 const RETRY_SHARE: u32 = 32;
 /// Namespace of callers that are no objects.
 const CALLERS: &str = "";
@@ -156,7 +156,7 @@ struct Waiting {
     ticket: u64,
     since: Instant,
     /// Namespace of a key that waits for admission.
-    outside: Option<String>,
+    awaiting_admission: Option<String>,
 }
 
 /// A turn that was granted.
@@ -165,7 +165,7 @@ struct Turn {
     priority: Priority,
     since: Instant,
     /// True if the call comes later.
-    later: bool,
+    reserve_only: bool,
 }
 
 /// Bounds of the calls under way at a time.
@@ -183,21 +183,21 @@ pub struct Want {
     /// Purpose of the call.
     pub priority: Priority,
     /// True if the call completes something that was begun, and so is served before calls that begin something.
-    pub ahead: bool,
+    pub to_front: bool,
     /// True if its request or its reply may be large.
     pub large: bool,
     /// True if another action, such as a write, comes before the call: until then its turn is reserved, and does not count among the calls under way.
-    pub later: bool,
+    pub reserve_only: bool,
 }
 
 /// The decisions of the limiter. It has no clock.
 #[derive(Debug)]
-struct Turns<K> {
+struct LimiterState<K> {
     bucket: Bucket,
     /// The queue of each priority.
     queues: [Queue<K>; 4],
     /// Keys with a large call that are not admitted yet, by priority.
-    outside: [Queue<K>; 4],
+    awaiting_admission: [Queue<K>; 4],
     /// Keys with a large call that were admitted, until they have their permit.
     large: HashSet<K>,
     waiting: HashMap<K, Waiting>,
@@ -228,12 +228,12 @@ enum Next<K> {
     Nothing,
 }
 
-impl<K: Clone + Eq + Hash> Turns<K> {
+impl<K: Clone + Eq + Hash> LimiterState<K> {
     fn new(rate: Rate, bounds: Bounds, now: Instant) -> Self {
         Self {
             bucket: Bucket { rate, level: f64::from(rate.burst), time: now },
             queues: Priority::ALL.map(|_| Queue::new()),
-            outside: Priority::ALL.map(|_| Queue::new()),
+            awaiting_admission: Priority::ALL.map(|_| Queue::new()),
             large: HashSet::new(),
             waiting: HashMap::new(),
             counts: [0; 4],
@@ -249,50 +249,55 @@ impl<K: Clone + Eq + Hash> Turns<K> {
         }
     }
 
-    /// Returns whether `key` may make a call now; if so, [`Turns::take`] takes the permit. If not, it waits from now on.
+    /// Returns whether `key` may make a call now; if so, [`LimiterState::take`] takes the permit. If not, it waits from now on.
     fn ask(&mut self, key: &K, namespace: &str, want: Want, now: Instant) -> bool {
-        let Want { priority, ahead, large, later } = want;
+        let Want { priority, to_front, large, reserve_only } = want;
         self.lapse(now);
-        let is_let_in = !large || self.large.contains(key);
-        if is_let_in && let Some(turn) = self.granted.get_mut(key).filter(|turn| turn.priority == priority) {
-            let was_later = std::mem::replace(&mut turn.later, later);
+        let is_admitted = !large || self.large.contains(key);
+        if is_admitted && let Some(turn) = self.granted.get_mut(key).filter(|turn| turn.priority == priority)
+        {
+            let was_reserve_only = std::mem::replace(&mut turn.reserve_only, reserve_only);
             // Others may have taken the room meanwhile: then the key waits as the next.
-            if later || !was_later || self.under_way() <= self.bounds.in_flight {
+            if reserve_only || !was_reserve_only || self.under_way() <= self.bounds.in_flight {
                 return true;
             }
         }
         match self.waiting.get(key) {
-            Some(waiting) if waiting.priority == priority && is_let_in == waiting.outside.is_none() => {
+            Some(waiting)
+                if waiting.priority == priority && is_admitted == waiting.awaiting_admission.is_none() =>
+            {
                 return false;
             }
             Some(_) => self.leave(key),
             None => {}
         }
         let had_turn = self.granted.remove(key).is_some();
-        let ahead = self.lapsed.remove(key) || had_turn || ahead;
-        let may_enter = !large || self.large.contains(key) || self.has_room_for_large();
+        let to_front = self.lapsed.remove(key) || had_turn || to_front;
+        let can_admit = !large || self.large.contains(key) || self.has_room_for_large();
         self.bucket.refill(now);
-        if may_enter && large {
+        if can_admit && large {
             self.large.insert(key.clone());
         }
-        if may_enter && self.waiting.is_empty() && self.has_token() && self.has_room() {
-            self.granted.insert(key.clone(), Turn { priority, since: now, later });
+        if can_admit && self.waiting.is_empty() && self.has_token() && self.has_room() {
+            self.granted.insert(key.clone(), Turn { priority, since: now, reserve_only });
             self.waits.push((priority, Duration::ZERO));
             return true;
         }
         self.tickets += 1;
-        let outside = (!may_enter).then(|| namespace.to_owned());
-        self.waiting.insert(key.clone(), Waiting { priority, ticket: self.tickets, since: now, outside });
-        let queues = if may_enter { &mut self.queues } else { &mut self.outside };
+        let awaiting_admission = (!can_admit).then(|| namespace.to_owned());
+        self.waiting
+            .insert(key.clone(), Waiting { priority, ticket: self.tickets, since: now, awaiting_admission });
+        let queues = if can_admit { &mut self.queues } else { &mut self.awaiting_admission };
         let queue = &mut queues[priority as usize];
-        self.counts[priority as usize] += usize::from(may_enter);
-        // While a key with a large call waits for its turn, it keeps others outside, of other namespaces too.
-        if ahead || may_enter && large {
+        self.counts[priority as usize] += usize::from(can_admit);
+        // A key that is admitted for a large call holds one of the few places for them while it waits for its turn, so it goes to the front of its
+        // namespace's queue: otherwise it would block large calls of all namespaces for longer.
+        if to_front || can_admit && large {
             queue.of(namespace).push_front((key.clone(), self.tickets));
         } else {
             queue.of(namespace).push_back((key.clone(), self.tickets));
         }
-        if ahead {
+        if to_front {
             queue.served.remove(namespace);
         }
         false
@@ -303,18 +308,18 @@ impl<K: Clone + Eq + Hash> Turns<K> {
     }
 
     /// Admits keys that wait outside, as far as there is room: they then wait for their turn.
-    fn let_in(&mut self) {
+    fn admit(&mut self) {
         for priority in Priority::ALL {
             while self.has_room_for_large() {
                 let waiting = &self.waiting;
                 let is_outside = |key: &K, ticket| {
-                    waiting
-                        .get(key)
-                        .is_some_and(|waiting| waiting.outside.is_some() && waiting.ticket == ticket)
+                    waiting.get(key).is_some_and(|waiting| {
+                        waiting.awaiting_admission.is_some() && waiting.ticket == ticket
+                    })
                 };
-                let Some(key) = self.outside[priority as usize].pop(is_outside) else { break };
+                let Some(key) = self.awaiting_admission[priority as usize].pop(is_outside) else { break };
                 let Some(waiting) = self.waiting.get_mut(&key) else { continue };
-                let namespace = waiting.outside.take().unwrap_or_default();
+                let namespace = waiting.awaiting_admission.take().unwrap_or_default();
                 self.queues[priority as usize].of(&namespace).push_front((key.clone(), waiting.ticket));
                 self.counts[priority as usize] += 1;
                 self.large.insert(key);
@@ -347,7 +352,8 @@ impl<K: Clone + Eq + Hash> Turns<K> {
     }
 
     fn leave(&mut self, key: &K) {
-        if let Some(waiting) = self.waiting.remove(key).filter(|waiting| waiting.outside.is_none()) {
+        if let Some(waiting) = self.waiting.remove(key).filter(|waiting| waiting.awaiting_admission.is_none())
+        {
             self.counts[waiting.priority as usize] -= 1;
         }
     }
@@ -389,7 +395,7 @@ impl<K: Clone + Eq + Hash> Turns<K> {
 
     /// Returns the number of objects' calls under way, with those whose turn has come.
     fn under_way(&self) -> usize {
-        self.in_flight + self.granted.values().filter(|turn| !turn.later).count()
+        self.in_flight + self.granted.values().filter(|turn| !turn.reserve_only).count()
     }
 
     fn has_room(&self) -> bool {
@@ -402,7 +408,7 @@ impl<K: Clone + Eq + Hash> Turns<K> {
         if self.waiting.is_empty() {
             return Next::Nothing;
         }
-        self.let_in();
+        self.admit();
         self.bucket.refill(now);
         let oldest = self.granted.values().map(|turn| turn.since + RESERVATION).min();
         let Bucket { level, rate, .. } = self.bucket;
@@ -442,7 +448,7 @@ impl<K: Clone + Eq + Hash> Turns<K> {
                     self.waits.push((priority, now.saturating_duration_since(waiting.since)));
                 }
                 self.counts[priority as usize] -= 1;
-                self.granted.insert(key.clone(), Turn { priority, since: now, later: false });
+                self.granted.insert(key.clone(), Turn { priority, since: now, reserve_only: false });
                 return Next::Turn(key);
             }
         }
@@ -460,7 +466,7 @@ enum Holder {
 
 #[derive(Debug)]
 struct Shared {
-    turns: Mutex<Turns<Holder>>,
+    turns: Mutex<LimiterState<Holder>>,
     /// Callers that wait, by their numbers.
     callers: Mutex<HashMap<u64, oneshot::Sender<Permit>>>,
     last_caller: AtomicU64,
@@ -505,13 +511,13 @@ impl RateLimiter {
     /// Creates a limiter with this rate, which allows objects no more calls under way at a time than `bounds`: while Athena does not answer, the
     /// other reconciles continue.
     pub fn new(rate: Rate, bounds: Bounds, metrics: Arc<AthenaMetrics>) -> Self {
-        let turns = Mutex::new(Turns::new(rate, bounds, Instant::now()));
+        let turns = Mutex::new(LimiterState::new(rate, bounds, Instant::now()));
         let (callers, last_caller, changed) = (Mutex::default(), AtomicU64::new(0), Notify::new());
         Self(Arc::new(Shared { turns, callers, last_caller, changed, metrics }))
     }
 
     /// Returns the result of `act`; the metrics count the waits that it ends.
-    fn with<T>(&self, act: impl FnOnce(&mut Turns<Holder>) -> T) -> T {
+    fn with<T>(&self, act: impl FnOnce(&mut LimiterState<Holder>) -> T) -> T {
         let (result, waits) = {
             let mut turns = self.0.turns.lock();
             (act(&mut turns), std::mem::take(&mut turns.waits))
@@ -566,7 +572,7 @@ impl RateLimiter {
         let number = self.0.last_caller.fetch_add(1, Ordering::Relaxed);
         self.0.callers.lock().insert(number, sender);
         let holder = Holder::Caller(number);
-        let want = Want { priority, ahead: false, large: false, later: false };
+        let want = Want { priority, to_front: false, large: false, reserve_only: false };
         let may = self.with(|turns| {
             turns.ask(&holder, CALLERS, want, Instant::now()) && turns.take(&holder, false).is_some()
         });

@@ -3,16 +3,16 @@ use super::*;
 const RATE: Rate = Rate { per_second: 5.0, burst: 5 };
 const MANY: Bounds = Bounds { in_flight: 1000, large: 1000 };
 
-fn turns<K: Clone + Eq + Hash>(start: Instant) -> Turns<K> {
-    Turns::new(RATE, MANY, start)
+fn turns<K: Clone + Eq + Hash>(start: Instant) -> LimiterState<K> {
+    LimiterState::new(RATE, MANY, start)
 }
 
 fn want(priority: Priority) -> Want {
-    Want { priority, ahead: false, large: false, later: false }
+    Want { priority, to_front: false, large: false, reserve_only: false }
 }
 
 fn ask<K: Clone + Eq + Hash>(
-    turns: &mut Turns<K>,
+    turns: &mut LimiterState<K>,
     key: &K,
     namespace: &str,
     priority: Priority,
@@ -22,7 +22,7 @@ fn ask<K: Clone + Eq + Hash>(
 }
 
 /// Returns a limiter whose bucket is empty, so that a key that asks has to wait.
-fn busy(start: Instant) -> Turns<&'static str> {
+fn busy(start: Instant) -> LimiterState<&'static str> {
     let mut turns = turns(start);
     for key in ["1", "2", "3", "4", "5"] {
         assert!(ask(&mut turns, &key, "before", Priority::Start, start));
@@ -32,7 +32,7 @@ fn busy(start: Instant) -> Turns<&'static str> {
 }
 
 /// Makes the call of `key`. Returns whether it had its turn.
-fn call<K: Clone + Eq + Hash>(turns: &mut Turns<K>, key: &K, now: Instant) -> bool {
+fn call<K: Clone + Eq + Hash>(turns: &mut LimiterState<K>, key: &K, now: Instant) -> bool {
     let taken = turns.take(key, true);
     if let Some(is_large) = taken {
         turns.spend(now);
@@ -42,7 +42,7 @@ fn call<K: Clone + Eq + Hash>(turns: &mut Turns<K>, key: &K, now: Instant) -> bo
 }
 
 /// Returns the keys of the next so many calls, one after the other as the rate allows.
-fn drain<K: Clone + Eq + Hash>(turns: &mut Turns<K>, mut now: Instant, count: usize) -> Vec<K> {
+fn drain<K: Clone + Eq + Hash>(turns: &mut LimiterState<K>, mut now: Instant, count: usize) -> Vec<K> {
     let mut order = Vec::new();
     while order.len() < count {
         match turns.next(now) {
@@ -200,7 +200,7 @@ fn a_call_that_completes_something_goes_ahead() {
     for key in ["a", "b"] {
         ask(&mut turns, &key, "n", Priority::Start, start);
     }
-    turns.ask(&"begun", "n", Want { ahead: true, ..want(Priority::Start) }, start);
+    turns.ask(&"begun", "n", Want { to_front: true, ..want(Priority::Start) }, start);
     assert_eq!(drain(&mut turns, start, 9), ["begun", "a", "b"]);
 }
 
@@ -232,7 +232,7 @@ fn whoever_asks_for_something_else_waits_with_the_other_priority() {
 #[test]
 fn a_turn_that_is_not_used_holds_up_the_others_for_a_moment_and_its_object_goes_ahead_when_it_asks_again() {
     let start = Instant::now();
-    let mut turns = Turns::new(Rate { per_second: 5.0, burst: 1 }, MANY, start);
+    let mut turns = LimiterState::new(Rate { per_second: 5.0, burst: 1 }, MANY, start);
     assert!(ask(&mut turns, &"slow", "n", Priority::Start, start));
     for key in ["a", "b"] {
         assert!(!ask(&mut turns, &key, "n", Priority::Start, start));
@@ -254,7 +254,7 @@ fn a_turn_that_is_not_used_holds_up_the_others_for_a_moment_and_its_object_goes_
 #[test]
 fn a_turn_that_is_given_back_is_at_once_anothers_and_its_object_goes_ahead_when_it_asks_again() {
     let start = Instant::now();
-    let mut turns = Turns::new(Rate { per_second: 5.0, burst: 1 }, MANY, start);
+    let mut turns = LimiterState::new(Rate { per_second: 5.0, burst: 1 }, MANY, start);
     assert!(ask(&mut turns, &"first", "n", Priority::Start, start));
     for key in ["a", "b"] {
         assert!(!ask(&mut turns, &key, "n", Priority::Start, start));
@@ -284,7 +284,7 @@ fn what_is_forgotten_leaves_nothing_behind() {
 fn calls_that_are_not_answered_do_not_take_every_reconcile() {
     let start = Instant::now();
     let mut turns =
-        Turns::new(Rate { per_second: 1000.0, burst: 1000 }, Bounds { in_flight: 2, ..MANY }, start);
+        LimiterState::new(Rate { per_second: 1000.0, burst: 1000 }, Bounds { in_flight: 2, ..MANY }, start);
     for key in ["a", "b"] {
         assert!(ask(&mut turns, &key, "n", Priority::Start, start));
     }
@@ -315,7 +315,7 @@ fn a_wait_lasts_from_the_first_question_to_the_turn() {
 #[test]
 fn callers_that_are_no_objects_come_first_but_not_for_ever() {
     let start = Instant::now();
-    let mut turns = Turns::new(RATE, MANY, start);
+    let mut turns = LimiterState::new(RATE, MANY, start);
     for key in 0..5 {
         assert!(ask(&mut turns, &key, "before", Priority::Look, start) && call(&mut turns, &key, start));
     }
@@ -329,15 +329,23 @@ fn callers_that_are_no_objects_come_first_but_not_for_ever() {
 }
 
 /// Asks for a large call.
-fn ask_large<K: Clone + Eq + Hash>(turns: &mut Turns<K>, key: &K, namespace: &str, now: Instant) -> bool {
+fn ask_large<K: Clone + Eq + Hash>(
+    turns: &mut LimiterState<K>,
+    key: &K,
+    namespace: &str,
+    now: Instant,
+) -> bool {
     turns.ask(key, namespace, Want { large: true, ..want(Priority::Start) }, now)
 }
 
 #[test]
 fn few_large_calls_are_let_in_and_the_others_keep_nobody_from_calling() {
     let start = Instant::now();
-    let mut turns =
-        Turns::new(Rate { per_second: 1000.0, burst: 1000 }, Bounds { in_flight: 10, large: 2 }, start);
+    let mut turns = LimiterState::new(
+        Rate { per_second: 1000.0, burst: 1000 },
+        Bounds { in_flight: 10, large: 2 },
+        start,
+    );
     for key in 0..20 {
         assert_eq!(ask_large(&mut turns, &key, "n", start), key < 2, "{key}");
         // The key asks again when its object has changed.
@@ -366,8 +374,8 @@ fn few_large_calls_are_let_in_and_the_others_keep_nobody_from_calling() {
 fn a_call_that_comes_later_keeps_its_turn_and_takes_nothing_of_what_may_be_under_way() {
     let start = Instant::now();
     let mut turns =
-        Turns::new(Rate { per_second: 1000.0, burst: 1000 }, Bounds { in_flight: 2, large: 2 }, start);
-    let later = Want { later: true, ..want(Priority::Start) };
+        LimiterState::new(Rate { per_second: 1000.0, burst: 1000 }, Bounds { in_flight: 2, large: 2 }, start);
+    let later = Want { reserve_only: true, ..want(Priority::Start) };
     for key in ["a", "b", "c", "d"] {
         assert!(turns.ask(&key, "n", later, start), "{key}");
     }
@@ -381,14 +389,17 @@ fn a_call_that_comes_later_keeps_its_turn_and_takes_nothing_of_what_may_be_under
     turns.release(true, false, true);
     assert_eq!(turns.next(start), Next::Turn("c"), "it is the next");
     assert!(ask(&mut turns, &"c", "n", Priority::Start, start));
-    assert!(turns.cancel(&"d") && turns.granted.values().all(|turn| !turn.later));
+    assert!(turns.cancel(&"d") && turns.granted.values().all(|turn| !turn.reserve_only));
 }
 
 #[test]
 fn a_large_call_that_is_given_up_lets_in_another() {
     let start = Instant::now();
-    let mut turns =
-        Turns::new(Rate { per_second: 1000.0, burst: 1000 }, Bounds { in_flight: 10, large: 1 }, start);
+    let mut turns = LimiterState::new(
+        Rate { per_second: 1000.0, burst: 1000 },
+        Bounds { in_flight: 10, large: 1 },
+        start,
+    );
     assert!(ask_large(&mut turns, &"a", "n", start));
     assert!(!ask_large(&mut turns, &"b", "n", start));
     assert!(!ask_large(&mut turns, &"c", "n", start));
@@ -401,7 +412,7 @@ fn a_large_call_that_is_given_up_lets_in_another() {
 fn large_calls_that_enter_at_once_do_not_wait_behind_small_ones_of_their_namespace() {
     let start = Instant::now();
     let mut turns =
-        Turns::new(Rate { per_second: 1.0, burst: 1 }, Bounds { in_flight: 1000, large: 2 }, start);
+        LimiterState::new(Rate { per_second: 1.0, burst: 1 }, Bounds { in_flight: 1000, large: 2 }, start);
     assert!(ask(&mut turns, &"first", "z", Priority::Start, start) && call(&mut turns, &"first", start));
     for key in ["a1", "a2", "a3", "a4", "a5"] {
         ask(&mut turns, &key, "a", Priority::Start, start);
@@ -418,7 +429,7 @@ fn large_calls_that_enter_at_once_do_not_wait_behind_small_ones_of_their_namespa
 fn large_calls_of_a_namespace_do_not_wait_behind_small_ones_of_another() {
     let start = Instant::now();
     let mut turns =
-        Turns::new(Rate { per_second: 1.0, burst: 1 }, Bounds { in_flight: 1000, large: 1 }, start);
+        LimiterState::new(Rate { per_second: 1.0, burst: 1 }, Bounds { in_flight: 1000, large: 1 }, start);
     assert!(ask_large(&mut turns, &"first", "a", start) && turns.take(&"first", true).is_some());
     for key in ["a-1", "a-2", "a-3"] {
         ask(&mut turns, &key, "a", Priority::Start, start);

@@ -10,13 +10,13 @@ use crate::runtime::key::Key;
 use crate::session::reply::{Refusal, WorkGroup};
 
 /// Reply to GetWorkGroup.
-pub(super) type Told = Result<WorkGroup, Refusal>;
+pub(super) type WorkGroupReply = Result<WorkGroup, Refusal>;
 
 /// Cached state of a work group.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum KnownWorkGroup {
     /// A recent reply.
-    Told(Told),
+    WorkGroupReply(WorkGroupReply),
     /// A request is under way. The caller is triggered by its reply.
     Asked,
     /// No reply that still counts.
@@ -30,14 +30,14 @@ const BRIEF_TTL: Duration = Duration::from_secs(5);
 
 #[derive(Debug, Default)]
 struct Place {
-    told: Option<(Instant, Told)>,
+    told: Option<(Instant, WorkGroupReply)>,
     /// True while a request is under way.
     asked: bool,
     waiting: HashSet<Key>,
 }
 
 impl Place {
-    fn fresh(&self, now: Instant) -> Option<&Told> {
+    fn fresh(&self, now: Instant) -> Option<&WorkGroupReply> {
         let (time, told) = self.told.as_ref()?;
         let fit = |group: &WorkGroup| {
             group.enabled && group.engine_version.as_deref().is_some_and(|engine| engine.contains("Spark"))
@@ -57,7 +57,7 @@ impl WorkGroups {
         let mut places = self.0.lock();
         let Some(place) = places.get_mut(name) else { return KnownWorkGroup::Unknown };
         if let Some(told) = place.fresh(Instant::now()) {
-            return KnownWorkGroup::Told(told.clone());
+            return KnownWorkGroup::WorkGroupReply(told.clone());
         }
         if place.asked {
             place.waiting.insert(key.clone());
@@ -91,7 +91,7 @@ pub(super) struct Question<'a, F: Fn(&Key)> {
 
 impl<F: Fn(&Key)> Question<'_, F> {
     /// Caches the reply.
-    pub(super) fn answer(self, told: Told) {
+    pub(super) fn answer(self, told: WorkGroupReply) {
         if let Some(place) = self.groups.0.lock().get_mut(&self.name) {
             place.told = Some((Instant::now(), told));
         }
@@ -144,7 +144,7 @@ mod tests {
             assert_eq!(*triggered.borrow(), [key("2"), key("3")]);
             assert_eq!(
                 groups.read("etl", &key("2")),
-                KnownWorkGroup::Told(answer),
+                KnownWorkGroup::WorkGroupReply(answer),
                 "a refusal is told to all who waited, too"
             );
         }

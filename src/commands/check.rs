@@ -15,7 +15,7 @@ pub use self::report::{Report, WorkGroupReport};
 use crate::api::AthenaSessionSpec;
 use crate::athena::{ConnectError, Probe};
 use crate::commands::args::{Check, Output};
-use crate::runtime::confidential::withheld;
+use crate::runtime::confidential::redact_secrets;
 use crate::session::reply::{ErrorClass, Refusal};
 
 /// Checks the permissions, and prints the report. Returns a failing exit status if something is missing.
@@ -25,7 +25,7 @@ use crate::session::reply::{ErrorClass, Refusal};
 #[tokio::main(flavor = "current_thread")]
 pub async fn print(options: &Check) -> anyhow::Result<ExitCode> {
     let report = check(options).await?;
-    print!("{}", withheld(&if options.output == Output::Json { report.json() } else { report.text() }));
+    print!("{}", redact_secrets(&if options.output == Output::Json { report.json() } else { report.text() }));
     Ok(if report.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
@@ -162,12 +162,12 @@ impl Checked {
         }
         if refusal.class == ErrorClass::Rejected && self.looks_at_permissions_first().await {
             return Judgement::allowed(
-                "the permission is looked at before the request, and the request was refused",
+                "AWS checks the permission before the request, and refused the request only as invalid",
             );
         }
         Judgement {
             detail: format!(
-                "Athena refuses the invalid request, maybe before it looks at the permission: {}",
+                "Athena refuses the invalid request, maybe before it checks the permission: {}",
                 refusal.message
             ),
             ..judgement

@@ -8,7 +8,7 @@ use clap::Parser;
 use crate::commands::args::{self, Cli, Command};
 use crate::commands::{check, crd, run};
 use crate::env_vars::{self, Kind, Variable};
-use crate::runtime::confidential::{self, withheld};
+use crate::runtime::confidential::{self, redact_secrets};
 use crate::runtime::panics;
 use crate::session::pass::Decisions;
 
@@ -21,7 +21,7 @@ pub fn dispatch(decisions: &'static dyn Decisions) -> ExitCode {
     if let Err(error) = env_vars::start_without_empty() {
         return failed(&error);
     }
-    env_vars::secrets().for_each(|secret| confidential::keep(&secret));
+    env_vars::secrets().for_each(|secret| confidential::register_secret(&secret));
     let command = match command(&std::env::args_os().collect::<Vec<_>>()) {
         Ok(command) => command,
         Err(code) => return code,
@@ -38,7 +38,7 @@ pub fn dispatch(decisions: &'static dyn Decisions) -> ExitCode {
 }
 
 fn failed(error: &anyhow::Error) -> ExitCode {
-    eprintln!("athena-operator: {}", withheld(&format!("{error:#}")));
+    eprintln!("athena-operator: {}", redact_secrets(&format!("{error:#}")));
     ExitCode::FAILURE
 }
 
@@ -55,13 +55,13 @@ fn command(arguments: &[OsString]) -> Result<Command, ExitCode> {
     let to_stderr = parsed.as_ref().err().is_none_or(clap::Error::use_stderr);
     let problems = env_vars::problems(std::env::vars_os().filter(|_| to_stderr), is_read);
     for problem in &problems {
-        eprintln!("athena-operator: {}", withheld(problem));
+        eprintln!("athena-operator: {}", redact_secrets(problem));
     }
     if !problems.is_empty() {
         return Err(ExitCode::from(WRONG_USAGE));
     }
     parsed.map_err(|error| {
-        let text = withheld(&args::usage(&error, arguments));
+        let text = redact_secrets(&args::usage(&error, arguments));
         if error.use_stderr() {
             eprint!("{text}");
         } else {

@@ -48,7 +48,7 @@ pub async fn run(options: &Run, decisions: &'static dyn Decisions) -> anyhow::Re
     .await?;
     // Each client has a connection of its own.
     let lease_clients = [api_server.client()?, api_server.client()?];
-    let (office, leadership) = leadership::contested();
+    let (handle, leadership) = leadership::elected();
     let leadership = if options.lease.leader_election { leadership } else { Leadership::unbounded() };
     let candidate = Candidate {
         namespace: options.lease.lease_namespace.clone().unwrap_or_else(|| api_server.namespace().to_owned()),
@@ -75,7 +75,7 @@ pub async fn run(options: &Run, decisions: &'static dyn Decisions) -> anyhow::Re
     let mut election = options
         .lease
         .leader_election
-        .then(|| tokio::spawn(lease::run(lease_clients, candidate, office, released)));
+        .then(|| tokio::spawn(lease::run(lease_clients, candidate, handle, released)));
     let operator = Arc::new(Operator::new(
         decisions,
         client.clone(),
@@ -115,7 +115,7 @@ pub async fn run(options: &Run, decisions: &'static dyn Decisions) -> anyhow::Re
     tokio::select! {
         () = &mut work => anyhow::bail!("the controller ended by itself"),
         () = signal => {}
-        () = lost(election.as_mut()) => anyhow::bail!("this process is not the leader any more"),
+        () = lost(election.as_mut()) => anyhow::bail!("this process is no longer the leader"),
     }
     info!("stopping");
     let _ = stop.send(());
@@ -127,9 +127,9 @@ pub async fn run(options: &Run, decisions: &'static dyn Decisions) -> anyhow::Re
         tokio::select! {
             () = finished => {}
             () = tokio::time::sleep(options.shutdown_grace) => {
-                warn!("some work did not finish in time; the next operator takes up what objects tell of");
+                warn!("not all calls and reconciles finished within --shutdown-grace; the next leader continues from the objects");
             }
-            () = lost(election.as_mut()) => anyhow::bail!("this process is not the leader any more"),
+            () = lost(election.as_mut()) => anyhow::bail!("this process is no longer the leader"),
         }
     }
     let _ = release.send(());
@@ -165,7 +165,7 @@ async fn learn_account(operator: Arc<Operator>, athena: Athena) {
     for tries in 0_u32.. {
         match athena.account().await {
             Ok(account) => {
-                info!(account, "STS told the account");
+                info!(account, "STS returned the account");
                 return operator.set_account(account);
             }
             Err(error) if tries == 0 => warn!(

@@ -44,8 +44,8 @@ impl AthenaTime {
         self.waiting.lock().refusal.clone()
     }
 
-    /// Triggers `key` once Athena's time is known. If a `work_group` is given, the time is requested by it, and `key` is also triggered when there is
-    /// a reason for which the time is unknown, or another one.
+    /// Triggers `key` once Athena's time is known. With a `work_group`, also requests the time, by GetWorkGroup of this work group, and triggers `key`
+    /// when the request fails, and again when its failure changes class or reason.
     pub(crate) fn wait(&self, key: &Key, work_group: Option<&str>) {
         let (is_new, is_refused) = {
             let mut waiting = self.waiting.lock();
@@ -86,7 +86,7 @@ impl AthenaTime {
             let is_in_doubt = clock.is_in_doubt();
             if clock.read().is_certain {
                 failures = 0;
-                self.told();
+                self.take_waiting();
                 continue;
             }
             // The next reply has to confirm the time.
@@ -134,7 +134,7 @@ impl AthenaTime {
     }
 
     /// Triggers the objects that have waited: Athena's time is known.
-    pub(crate) fn told(&self) {
+    pub(crate) fn take_waiting(&self) {
         let waited = std::mem::take(&mut *self.waiting.lock());
         for key in waited.objects.keys() {
             self.trigger.trigger(key, Priority::Normal);

@@ -46,9 +46,9 @@ pub struct Operator {
     pub(crate) trigger: Arc<Trigger>,
     pub(crate) account: OnceLock<String>,
     pub(crate) limits: Limits,
-    pub(crate) publisher: EventRecorder,
+    pub(crate) event_recorder: EventRecorder,
     pub(crate) metrics: Arc<Metrics>,
-    pub(crate) memories: StateStore,
+    pub(crate) state_store: StateStore,
     pub(crate) leaked_sessions: TaskTracker,
     /// Permits for reading the whole specs of large objects, to redact a text.
     pub(crate) large_reads: Semaphore,
@@ -68,7 +68,7 @@ impl Operator {
     ) -> Self {
         let clock = athena.clock().clone();
         let trigger = Arc::new(Trigger::default());
-        let publisher =
+        let event_recorder =
             EventRecorder::new(client.clone(), api_server_clock.clone(), metrics.clone(), trigger.clone());
         let observer = Arc::new(Observer::new(
             limits.observe_interval.unsigned_abs(),
@@ -89,9 +89,9 @@ impl Operator {
             trigger,
             account: OnceLock::new(),
             limits,
-            publisher,
+            event_recorder,
             metrics,
-            memories: StateStore::default(),
+            state_store: StateStore::default(),
             leaked_sessions: TaskTracker::new(),
             large_reads: Semaphore::new(LARGE_READS),
             stores: Mutex::default(),
@@ -117,10 +117,10 @@ impl Operator {
     /// so for ever.
     pub(crate) async fn follow_clock(&self) {
         self.clock.corrected().await;
-        self.athena_time.told();
+        self.athena_time.take_waiting();
         loop {
             self.clock.corrected().await;
-            self.athena_time.told();
+            self.athena_time.take_waiting();
             self.trigger_all();
         }
     }
@@ -136,10 +136,10 @@ impl Operator {
         }
     }
 
-    /// Returns Athena's time. If the clock was corrected, moves the times of this process in `known` with it.
-    pub(crate) fn time(&self, known: &mut LocalState) -> Timestamp {
+    /// Returns Athena's time. If the clock was corrected, moves the times of this process in `state` with it.
+    pub(crate) fn time(&self, state: &mut LocalState) -> Timestamp {
         let reading = self.clock.read();
-        known.set_clock(reading.origin);
+        state.set_clock(reading.origin);
         reading.now
     }
 
@@ -161,27 +161,27 @@ impl Operator {
         }
     }
 
-    pub(crate) fn remembered(&self, received: &Received) -> ObjectState {
+    pub(crate) fn take_state(&self, received: &Received) -> ObjectState {
         let uid: Box<str> = received.uid().unwrap_or_default().into();
-        match self.memories.take(&Key::of(received)) {
-            Some(memory) if memory.uid == uid => memory,
+        match self.state_store.take(&Key::of(received)) {
+            Some(object_state) if object_state.uid == uid => object_state,
             other => {
-                self.release_memory(other);
-                ObjectState { uid, known: LocalState::met(self.clock.now()), ..ObjectState::default() }
+                self.end_unrecorded_session(other);
+                ObjectState { uid, local_state: LocalState::met(self.clock.now()), ..ObjectState::default() }
             }
         }
     }
 
     /// Stores the state of an object after a reconcile. If the watch brought a change meanwhile, the object is reconciled next.
-    pub(crate) fn remember(&self, received: &Received, memory: ObjectState) {
+    pub(crate) fn put_state(&self, received: &Received, object_state: ObjectState) {
         let key = Key::of(received);
-        let news = if memory.released {
+        let news = if object_state.released {
             self.limiter().cancel(&key);
-            self.observer.forget(&key);
+            self.observer.untrack(&key);
             self.searches.cancel(&key);
-            self.memories.put(&key, None)
+            self.state_store.put(&key, None)
         } else {
-            self.memories.put(&key, Some(memory))
+            self.state_store.put(&key, Some(object_state))
         };
         if news {
             // The change may be a deletion. There are never more such objects than reconciles at a time.
@@ -197,9 +197,9 @@ impl Operator {
     }
 
     /// Returns whether the version that the watch has brought has to be reconciled.
-    pub(crate) fn is_news(&self, received: &Received) -> bool {
+    pub(crate) fn needs_reconcile(&self, received: &Received) -> bool {
         let version = received.resource_version().and_then(|version| version.parse().ok());
-        self.memories.is_news(&Key::of(received), version)
+        self.state_store.needs_reconcile(&Key::of(received), version)
     }
 
     /// Starts a task that ends a session which no object owns.
@@ -218,14 +218,14 @@ impl Operator {
     pub fn forget(&self, object: &Key) {
         self.athena_time.forget(object);
         self.limiter().cancel(object);
-        self.observer.forget(object);
+        self.observer.untrack(object);
         self.searches.cancel(object);
-        let memory = self.memories.remove(object);
-        self.release_memory(memory);
+        let object_state = self.state_store.remove(object);
+        self.end_unrecorded_session(object_state);
     }
 
-    fn release_memory(&self, memory: Option<ObjectState>) {
-        if let Some(unrecorded) = memory.and_then(|memory| memory.known.unrecorded) {
+    fn end_unrecorded_session(&self, object_state: Option<ObjectState>) {
+        if let Some(unrecorded) = object_state.and_then(|object_state| object_state.local_state.unrecorded) {
             self.end_leaked_session(unrecorded.1.id);
         }
     }

@@ -24,13 +24,13 @@ use crate::session::reply::ErrorClass;
 use crate::session::status::seconds;
 
 /// Number of events that may wait to be published; more are dropped.
-const WAITING: usize = 32_768;
+const MAX_QUEUED_EVENTS: usize = 32_768;
 /// Longest time for a write.
-const TIMEOUT: Duration = Duration::from_secs(10);
+const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Longest time for an event before a finalizer is removed, which the event must not hold up.
-const FIRST: Duration = Duration::from_secs(3);
+const FIRST_EVENT_TIMEOUT: Duration = Duration::from_secs(3);
 /// Longest wait of an event for a moment in which no object waits for a reconcile.
-const COURTESY: Duration = Duration::from_millis(100);
+const MAX_WAIT_FOR_IDLE: Duration = Duration::from_millis(100);
 
 /// Event with its object, and the time at which it happened.
 type Occurrence = (About, Event, Timestamp);
@@ -53,7 +53,7 @@ impl EventRecorder {
     /// Publishes an event about an object, after the events before it.
     pub(crate) fn publish(&self, object: &ObjectMeta, event: Event) {
         let begin = || {
-            let (sender, receiver) = channel(WAITING);
+            let (sender, receiver) = channel(MAX_QUEUED_EVENTS);
             tokio::spawn(self.recorder.clone().publish_all(receiver));
             sender
         };
@@ -62,7 +62,7 @@ impl EventRecorder {
         }
     }
 
-    /// Publishes the only event of its kind about an object that is about to be released, ahead of all others. Waits for that for at most [`FIRST`],
+    /// Publishes the only event of its kind about an object that is about to be released, ahead of all others. Waits for that for at most [`FIRST_EVENT_TIMEOUT`],
     /// and whether or not the event can be published.
     pub(crate) async fn publish_first(&self, object: &ObjectMeta, event: Event) {
         let write = Write::only(object.into(), event, self.clock.now());
@@ -77,7 +77,7 @@ impl EventRecorder {
             }
         };
         // Boxed, since the future would make every reconcile as large as it is.
-        let done = timeout(FIRST, Box::pin(publish)).await;
+        let done = timeout(FIRST_EVENT_TIMEOUT, Box::pin(publish)).await;
         self.recorder.metrics.written("event", if done == Ok(true) { "ok" } else { "error" });
     }
 }
@@ -88,10 +88,10 @@ async fn pause(before: u32) {
 }
 
 /// Waits until no object waits for a reconcile.
-async fn calm(work: &Trigger) {
-    const PAUSE: Duration = Duration::from_millis(10);
+async fn wait_until_idle(work: &Trigger) {
+    const IDLE_POLL_INTERVAL: Duration = Duration::from_millis(10);
     while work.is_busy() {
-        tokio::time::sleep(PAUSE).await;
+        tokio::time::sleep(IDLE_POLL_INTERVAL).await;
     }
 }
 
@@ -128,7 +128,7 @@ impl Recorder {
                 }
             };
             let Some(write) = write else { continue };
-            let _ = timeout(COURTESY, calm(&self.work)).await;
+            let _ = timeout(MAX_WAIT_FOR_IDLE, wait_until_idle(&self.work)).await;
             let answer = self.write(&write).await;
             unanswered = if answer == Answer::Missing { unanswered.saturating_add(1) } else { 0 };
             if correlator.answered(&write, answer, begin.elapsed(), fastrand::f64()) {
@@ -144,7 +144,7 @@ impl Recorder {
     /// Writes an Event object once. A refused one, in a namespace that is being deleted for one, is not worth another try.
     async fn write(&self, write: &Write) -> Answer {
         let (object, reason) = (&write.about.key, &*write.event.reason);
-        match timeout(TIMEOUT, self.send(write)).await {
+        match timeout(WRITE_TIMEOUT, self.send(write)).await {
             Ok(Ok(())) => return Answer::Written,
             // An earlier try succeeded, and its answer was lost.
             Ok(Err(kube::Error::Api(status))) if status.is_already_exists() => return Answer::Written,
@@ -248,11 +248,11 @@ mod tests {
     #[tokio::test]
     async fn an_event_holds_a_release_up_for_three_seconds_at_most() {
         let unanswered = publish_to(std::future::pending).await;
-        assert!((FIRST..2 * FIRST).contains(&unanswered), "{unanswered:?}");
+        assert!((FIRST_EVENT_TIMEOUT..2 * FIRST_EVENT_TIMEOUT).contains(&unanswered), "{unanswered:?}");
         let refused = publish_to(|| async { Ok(reply(403, &Value::Null)) }).await;
-        assert!(refused < FIRST, "{refused:?}");
+        assert!(refused < FIRST_EVENT_TIMEOUT, "{refused:?}");
         let failing = publish_to(|| async { Ok(reply(500, &Value::Null)) }).await;
-        assert!(failing < 2 * FIRST, "{failing:?}");
+        assert!(failing < 2 * FIRST_EVENT_TIMEOUT, "{failing:?}");
     }
 
     /// Writes an event that happened twice to an API server that answers with these codes. Returns the outcome, and the requests with their bodies.

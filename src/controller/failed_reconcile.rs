@@ -24,12 +24,12 @@ impl Operator {
         &self,
         received: &Received,
         error: &Error,
-        memory: &mut ObjectState,
+        object_state: &mut ObjectState,
     ) -> Duration {
-        let failures = memory.failures.saturating_sub(1);
+        let failures = object_state.failures.saturating_sub(1);
         let wait = backoff(ErrorClass::Unanswered, failures, fastrand::f64()).unsigned_abs();
         let wait = wait.max(error.retry_after().unwrap_or_default());
-        let again = memory.failures > 1 || memory.known.refused_write.is_some();
+        let again = object_state.failures > 1 || object_state.local_state.refused_write.is_some();
         let Some((what, said)) = error.refused_write(again) else {
             // The text may repeat any part of the object, which cannot be recognised in it if the object cannot be read.
             let text = if let Ok(object) = &received.0 {
@@ -41,24 +41,24 @@ impl Operator {
             return wait;
         };
         let version = received.resource_version().and_then(|version| version.parse().ok());
-        let (said, is_news) = if let Ok(object) = &received.0 {
+        let (said, is_new_refusal) = if let Ok(object) = &received.0 {
             let said = self.redact_text(object, said).await;
-            let is_news = self.tell_refused_write(object, version, (what, &said), memory).await;
-            (said, is_news)
+            let is_new_refusal = self.tell_refused_write(object, version, (what, &said), object_state).await;
+            (said, is_new_refusal)
         } else {
             let env = self.env();
-            memory.known.set_clock(env.clock_origin);
-            (WITHHELD.to_owned(), memory.known.write_refused(what, WITHHELD, version, &env))
+            object_state.local_state.set_clock(env.clock_origin);
+            (WITHHELD.to_owned(), object_state.local_state.write_refused(what, WITHHELD, version, &env))
         };
-        if is_news {
+        if is_new_refusal {
             warn!(reason = refused_write::REASON, "cannot {what}: {said}");
         } else {
             debug!(reason = refused_write::REASON, "cannot {what}: {said}");
         }
-        if let Some((what, message)) = memory.known.refused_write_to_tell(&self.env()) {
-            self.publisher.publish(received.meta(), events::write_refused(what, &message));
+        if let Some((what, message)) = object_state.local_state.refused_write_to_tell(&self.env()) {
+            self.event_recorder.publish(received.meta(), events::write_refused(what, &message));
         }
-        wait.max(memory.known.write_wait(self.clock.now()))
+        wait.max(object_state.local_state.write_wait(self.clock.now()))
     }
 
     /// Reports a refused write in the status or, if it is that of the status, ends a session that is to end and that no status can name. If that
@@ -68,26 +68,26 @@ impl Operator {
         object: &AthenaSession,
         version: Option<u64>,
         refused: (&'static str, &str),
-        memory: &mut ObjectState,
+        object_state: &mut ObjectState,
     ) -> bool {
-        let (mut pass, is_news) = Pass::after_refused_write(
+        let (mut pass, is_new_refusal) = Pass::after_refused_write(
             self.decisions,
             object,
             version,
-            std::mem::take(&mut memory.known),
+            std::mem::take(&mut object_state.local_state),
             refused,
             &self.env(),
         );
-        let end = self.perform_all(&mut pass, memory).await;
+        let end = self.perform_all(&mut pass, object_state).await;
         let (state, report) = pass.finish();
-        memory.known = state;
+        object_state.local_state = state;
         match end {
             Ok(end) => {
                 if let End::Refused(Some(version)) = end {
-                    memory.written = Some(version);
+                    object_state.written = Some(version);
                 }
                 if let Some(event) = report.event {
-                    self.publisher.publish(&object.metadata, event);
+                    self.event_recorder.publish(&object.metadata, event);
                 }
             }
             Err(error) => warn!(
@@ -95,6 +95,6 @@ impl Operator {
                 self.redact_error(object, &error).await
             ),
         }
-        is_news
+        is_new_refusal
     }
 }

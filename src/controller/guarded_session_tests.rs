@@ -68,7 +68,7 @@ fn a_small_object_is_decoded_as_it_is() {
 }
 
 #[test]
-fn of_the_metadata_nothing_is_kept_that_nobody_reads() {
+fn metadata_that_the_operator_does_not_read_is_dropped() {
     let marked = "argocd.argoproj.io/tracking-id";
     let object = decoded(&object(json!({ "metadata": {
         "labels": { "example.org/label": "x".repeat(60) },

@@ -8,7 +8,7 @@ use kube::ResourceExt;
 use tokio::time::Instant;
 
 use crate::api::{AthenaSession, SessionState};
-use crate::athena::observer::{Asked, PageReply, Sighting};
+use crate::athena::observer::{Asked, PageReply, SweepEvent};
 use crate::athena::rate_limiter::{Permit, Priority, Want};
 use crate::athena::{Answer as MarkerAnswer, Ask, Athena, KnownWorkGroup};
 use crate::controller::context::Operator;
@@ -43,21 +43,21 @@ impl NextCall {
 impl Operator {
     /// Returns whether the call of `step`, if it makes one, may be made now: then `call` has its permit. If not, the object waits in the rate limiter.
     pub(crate) fn is_permitted(&self, pass: &Pass<'_>, step: &Step, call: &mut NextCall) -> bool {
-        let (object, known) = (pass.object, &pass.state);
-        let Some(priority) = priority(object, known, step) else { return true };
+        let (object, state) = (pass.object, &pass.state);
+        let Some(priority) = priority(object, state, step) else { return true };
         if call.permit.is_some() {
             return true;
         }
         let key = Key::of(object);
         // The start makes the call, once its attempt is recorded.
-        let later = matches!(step, Step::Record(_));
+        let reserve_only = matches!(step, Step::Record(_));
         let want = Want {
             priority,
-            ahead: call.continues,
-            large: object.spec.trimmed && carries_configuration(object, known, step),
-            later,
+            to_front: call.continues,
+            large: object.spec.trimmed && carries_configuration(object, state, step),
+            reserve_only,
         };
-        if later {
+        if reserve_only {
             return self.limiter().reserve(&key, want);
         }
         call.permit = self.limiter().try_acquire(&key, want);
@@ -74,7 +74,7 @@ impl Operator {
     pub(crate) async fn read_work_group(&self, pass: &Pass<'_>, call: &mut NextCall) -> Option<Answer> {
         let object = pass.object;
         let told = match self.athena.known_work_group(&object.spec.work_group, &Key::of(object)) {
-            KnownWorkGroup::Told(told) => told,
+            KnownWorkGroup::WorkGroupReply(told) => told,
             KnownWorkGroup::Asked => {
                 // Other objects may have the turn until the reply comes.
                 self.limiter().give_back(&Key::of(object));
@@ -97,26 +97,27 @@ impl Operator {
 
     /// Stops relying on sweeps for every session except the object's live one. After a restart, relies on them for a settled session, in place of a
     /// look.
-    pub(crate) fn sight(&self, object: &AthenaSession, known: &mut LocalState) {
+    pub(crate) fn sync_sweep_coverage(&self, object: &AthenaSession, state: &mut LocalState) {
         let at = self.env();
-        let id = match attempt(object, known) {
-            Attempt::Live(made, id)
-                if !is_stopping(object, known, &at) && !in_other_account_or_region(&made, &at.identity) =>
+        let id = match attempt(object, state) {
+            Attempt::Live(recorded, id)
+                if !is_stopping(object, state, &at)
+                    && !in_other_account_or_region(&recorded, &at.identity) =>
             {
                 id
             }
-            _ => return known.unsettle_but(None),
+            _ => return state.stop_relying_on_sweeps(None),
         };
-        known.unsettle_but(Some(id));
-        let recorded = recorded_session(object, id, known);
-        if recorded.settled() && known.is_new() && self.watch(object, &recorded) {
-            known.settle(id);
+        state.stop_relying_on_sweeps(Some(id));
+        let recorded = recorded_session(object, id, state);
+        if recorded.settled() && state.is_new() && self.track(object, &recorded) {
+            state.rely_on_sweeps(id);
         }
     }
 
     /// Registers `session` with the sweeps. Returns whether they can observe it.
-    fn watch(&self, object: &AthenaSession, session: &Session) -> bool {
-        self.observer.watch(&Key::of(object), &object.spec.work_group, session, |work_group| {
+    fn track(&self, object: &AthenaSession, session: &Session) -> bool {
+        self.observer.track(&Key::of(object), &object.spec.work_group, session, |work_group| {
             let (athena, trigger) = (self.athena.clone(), self.trigger.clone());
             let list = move |work_group, next| list(athena.clone(), work_group, next);
             tokio::spawn(self.observer.clone().sweep(work_group, list, move |key| {
@@ -126,9 +127,9 @@ impl Operator {
     }
 
     /// Has the next list of the work group show the object's session, whose look waits in the rate limiter: one page serves all objects that wait so.
-    fn poll_instead(&self, object: &AthenaSession, known: &LocalState) {
+    fn poll_instead(&self, object: &AthenaSession, state: &LocalState) {
         let Some(id) = object.status.as_ref().and_then(|status| status.session_id.as_deref()) else { return };
-        if known.is_missed || !self.watch(object, &recorded_session(object, id, known)) {
+        if state.is_missed || !self.track(object, &recorded_session(object, id, state)) {
             return;
         }
         self.observer.poll_instead(&Key::of(object), |work_group| {
@@ -143,44 +144,44 @@ impl Operator {
     }
 
     /// Registers the object's session, as `step` has left it, with the sweeps.
-    pub(crate) fn look_out(&self, object: &AthenaSession, known: &mut LocalState, step: &Step) {
+    pub(crate) fn track_session(&self, object: &AthenaSession, state: &mut LocalState, step: &Step) {
         let is_over = matches!(step, Step::Rest | Step::Stop(..) | Step::Conclude(_));
-        let id = match attempt(object, known) {
-            Attempt::Live(_, id) if !is_over && !is_stopping(object, known, &self.env()) => id,
-            _ => return self.look_away(object, known),
+        let id = match attempt(object, state) {
+            Attempt::Live(_, id) if !is_over && !is_stopping(object, state, &self.env()) => id,
+            _ => return self.untrack_session(object, state),
         };
         let newest = match step {
             Step::Mirror(session) => session.clone(),
-            _ => recorded_session(object, id, known),
+            _ => recorded_session(object, id, state),
         };
         if newest.ended() || newest.state == SessionState::Terminating {
-            return self.look_away(object, known);
+            return self.untrack_session(object, state);
         }
-        if self.watch(object, &newest) && known.trusts(id) && newest.settled() {
-            known.settle(id);
+        if self.track(object, &newest) && state.trusts(id) && newest.settled() {
+            state.rely_on_sweeps(id);
         }
     }
 
     /// Removes the object from the sweeps: a live session of it is looked at.
-    fn look_away(&self, object: &AthenaSession, known: &mut LocalState) {
-        known.unsettle_but(None);
-        self.observer.forget(&Key::of(object));
+    fn untrack_session(&self, object: &AthenaSession, state: &mut LocalState) {
+        state.stop_relying_on_sweeps(None);
+        self.observer.untrack(&Key::of(object));
     }
 
     /// Returns the sweeps' observations of the object's session since the last call.
-    pub(crate) async fn sighting(&self, object: &AthenaSession, known: &mut LocalState) -> Seen {
+    pub(crate) async fn take_sweep_event(&self, object: &AthenaSession, state: &mut LocalState) -> Seen {
         let mut seen = Seen::default();
         let Some(status) = &object.status else { return seen };
         let Some(id) = status.session_id.as_deref() else { return seen };
-        match self.observer.sighting(&Key::of(object), id) {
-            Some(Sighting::Missed(time)) => {
-                let is_busy = newest_state(object, id, known) == Some(&SessionState::Busy);
-                known.missed(time, is_busy);
+        match self.observer.take_event(&Key::of(object), id) {
+            Some(SweepEvent::Missed(time)) => {
+                let is_busy = newest_state(object, id, state) == Some(&SessionState::Busy);
+                state.missed(time, is_busy);
             }
-            Some(Sighting::Shown(session, asked)) => {
+            Some(SweepEvent::Shown(session, asked)) => {
                 let session = self.redact_session(object, *session).await;
                 let at = Environment { now: asked, jitter: 0.5, ..self.env() };
-                seen.look = known.sighted(session, &object.uid().unwrap_or_default(), id, &at);
+                seen.look = state.sighted(session, &object.uid().unwrap_or_default(), id, &at);
                 seen.look_time = seen.look.is_some().then_some(asked);
             }
             None => {}
@@ -267,19 +268,19 @@ impl Operator {
             Ok(Some(whole)) => whole,
             // The session is ended whatever its configuration is.
             _ if object.is_deleting() || object.spec.suspend => Cow::Borrowed(object),
-            Ok(None) => return Err(unread("the API server does not have the object any more")),
+            Ok(None) => return Err(unread("the API server no longer has the object")),
             Err(error) => return Err(unread(error.class())),
         };
         Ok(session.redacted(&whole.spec).compared(&whole.spec))
     }
 
     /// Requests the sessions with the object's marker, from a list that begins no earlier than `from`.
-    fn ask(&self, object: &AthenaSession, known: &LocalState, from: Timestamp) -> Option<MarkerAnswer> {
+    fn ask(&self, object: &AthenaSession, state: &LocalState, from: Timestamp) -> Option<MarkerAnswer> {
         // The clock may not run evenly: the list must not seem to have begun a little too early.
         const MARGIN: Duration = Duration::from_millis(50);
-        let (recorded, session_id) = match attempt(object, known) {
-            Attempt::Unknown(made) => (Some(made.number), None),
-            Attempt::Live(made, id) => (Some(made.number), Some(id.to_owned())),
+        let (recorded, session_id) = match attempt(object, state) {
+            Attempt::Unknown(recorded) => (Some(recorded.number), None),
+            Attempt::Live(recorded, id) => (Some(recorded.number), Some(id.to_owned())),
             Attempt::None | Attempt::Withdrawn(_) | Attempt::Over(..) => (None, None),
         };
         let wait = Duration::try_from(from.duration_since(self.clock.now())).unwrap_or_default();
@@ -319,14 +320,14 @@ fn unread(why: &str) -> Refusal {
 }
 
 /// Returns the priority of the call of `step`, if it makes one. Calls that end a session come first, the calls that find it included.
-fn priority(object: &AthenaSession, known: &LocalState, step: &Step) -> Option<Priority> {
+fn priority(object: &AthenaSession, state: &LocalState, step: &Step) -> Option<Priority> {
     match step {
         Step::Terminate => Some(Priority::Terminate),
         // The end is observed sooner or later: these looks must not keep other sessions from starting.
-        Step::Look if wants_stopped(object) && is_ending(object, known) => Some(Priority::Look),
+        Step::Look if wants_stopped(object) && is_ending(object, state) => Some(Priority::Look),
         Step::Look | Step::Search | Step::Start(_) if wants_stopped(object) => Some(Priority::Terminate),
         Step::Look | Step::Search => Some(Priority::Look),
-        Step::ReadWorkGroup | Step::Record(_) | Step::Start(_) if known.was_refused() => {
+        Step::ReadWorkGroup | Step::Record(_) | Step::Start(_) if state.was_refused() => {
             Some(Priority::Retry)
         }
         Step::ReadWorkGroup | Step::Record(_) | Step::Start(_) => Some(Priority::Start),
@@ -335,32 +336,37 @@ fn priority(object: &AthenaSession, known: &LocalState, step: &Step) -> Option<P
 }
 
 /// Returns whether Athena has accepted TerminateSession for the session of `object`, or shows it ending.
-fn is_ending(object: &AthenaSession, known: &LocalState) -> bool {
-    known.awaits_end()
+fn is_ending(object: &AthenaSession, state: &LocalState) -> bool {
+    state.awaits_end()
         || object.status.as_ref().is_some_and(|status| status.state == Some(SessionState::Terminating))
 }
 
 /// Returns whether the call of `step` carries the engine configuration of the session: it is in the request of a start, and in the reply to a look in
 /// full.
-fn carries_configuration(object: &AthenaSession, known: &LocalState, step: &Step) -> bool {
+fn carries_configuration(object: &AthenaSession, state: &LocalState, step: &Step) -> bool {
     let id = object.status.as_ref().and_then(|status| status.session_id.as_deref());
     match step {
         Step::Record(_) | Step::Start(_) | Step::Search => true,
-        Step::Look => id.is_some_and(|id| is_full_look(object, known, id)),
+        Step::Look => id.is_some_and(|id| is_full_look(object, state, id)),
         _ => false,
     }
 }
 
 /// Returns the state of the session `id` of `object`: the observed one that is yet to be written, or that of the status.
-fn newest_state<'a>(object: &'a AthenaSession, id: &str, known: &'a LocalState) -> Option<&'a SessionState> {
-    let held = known.unwritten_work(id).map(|session| &session.state);
+fn newest_state<'a>(object: &'a AthenaSession, id: &str, state: &'a LocalState) -> Option<&'a SessionState> {
+    let held = state.unwritten_work(id).map(|session| &session.state);
     held.or(object.status.as_ref().and_then(|status| status.state.as_ref()))
 }
 
 /// Returns the session `id` of `object` as it was last seen.
-fn recorded_session(object: &AthenaSession, id: &str, known: &LocalState) -> Session {
-    let state = newest_state(object, id, known).cloned().unwrap_or_default();
-    Session { id: id.to_owned(), state, last_modified_time: known.last_modified_time, ..Session::default() }
+fn recorded_session(object: &AthenaSession, id: &str, state: &LocalState) -> Session {
+    let session_state = newest_state(object, id, state).cloned().unwrap_or_default();
+    Session {
+        id: id.to_owned(),
+        state: session_state,
+        last_modified_time: state.last_modified_time,
+        ..Session::default()
+    }
 }
 
 #[cfg(test)]
@@ -381,15 +387,15 @@ mod tests {
         let deleting = session(json!({ "name": "n", "deletionTimestamp": "2026-01-01T00:00:00Z" }));
         let at = crate::session::status::tests::at(0);
         let refused = |class| {
-            let mut known = LocalState::default();
+            let mut state = LocalState::default();
             let refusal = Refusal { class, reason: "No", message: String::new(), request_id: None };
-            known.start_refused(refusal, false, &at);
-            known
+            state.start_refused(refusal, false, &at);
+            state
         };
         let fresh = LocalState::default();
         let mut terminated = LocalState::default();
         terminated.terminated(&at);
-        for (object, known, step, expected) in [
+        for (object, state, step, expected) in [
             (&object, &fresh, Step::Record(0), Some(Priority::Start)),
             (&object, &fresh, Step::Start(0), Some(Priority::Start)),
             (&object, &refused(ErrorClass::Throttled), Step::Start(0), Some(Priority::Start)),
@@ -405,7 +411,7 @@ mod tests {
             (&object, &fresh, Step::AddFinalizer, None),
             (&object, &fresh, Step::Wait, None),
         ] {
-            assert_eq!(priority(object, known, &step), expected, "{step:?}");
+            assert_eq!(priority(object, state, &step), expected, "{step:?}");
         }
     }
 }

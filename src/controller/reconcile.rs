@@ -10,7 +10,7 @@ use tracing::{Instrument, Span, debug, info, info_span, warn};
 
 use crate::api::{AthenaSession, AthenaSessionStatus, SessionState, StopCause};
 use crate::controller::context::Operator;
-use crate::controller::metrics::{Changes, UNTOLD, changes, changes_of_release};
+use crate::controller::metrics::{Changes, UNKNOWN_LABEL, changes, changes_of_release};
 use crate::controller::observation::NextCall;
 use crate::controller::state_store::ObjectState;
 use crate::controller::trigger::Received;
@@ -34,40 +34,40 @@ pub async fn reconcile(received: Arc<Received>, operator: Arc<Operator>) -> Opti
     let begun = Instant::now();
     let key = Key::of(received.as_ref());
     operator.metrics.reconciles.begun();
-    let mut memory = operator.remembered(&received);
-    memory.quiet = None;
+    let mut object_state = operator.take_state(&received);
+    object_state.settled_version = None;
     let status = received.0.as_ref().ok().and_then(|object| object.status.as_ref());
     let span = info_span!(
         "athenasession",
         object = %key,
-        uid = memory.uid,
+        uid = object_state.uid,
         attempt = status.and_then(|status| status.attempt),
         session_id = status.and_then(|status| status.session_id.as_deref()),
     );
     let result = match &received.0 {
-        Ok(object) => operator.pass(object, &mut memory).instrument(span.clone()).await,
+        Ok(object) => operator.pass(object, &mut object_state).instrument(span.clone()).await,
         Err(metadata) => {
             // An object that cannot be read makes no call.
             operator.limiter().cancel(&key);
-            operator.report_unreadable(metadata, &mut memory).instrument(span.clone()).await
+            operator.report_unreadable(metadata, &mut object_state).instrument(span.clone()).await
         }
     };
     let succeeded = result.is_ok();
     let next = match result {
         Ok(next) => {
-            memory.failures = 0;
+            object_state.failures = 0;
             // The time may have passed meanwhile.
             next.map(|time| Duration::try_from(time.duration_since(operator.clock.now())).unwrap_or_default())
         }
         Err(error) => {
-            memory.failures = memory.failures.saturating_add(1);
+            object_state.failures = object_state.failures.saturating_add(1);
             // The next try asks for its turn again. Other objects may have it until then.
             operator.limiter().cancel(&key);
-            Some(operator.failed(&received, &error, &mut memory).instrument(span.clone()).await)
+            Some(operator.failed(&received, &error, &mut object_state).instrument(span.clone()).await)
         }
     };
     span.in_scope(|| debug!(?next, "reconciled"));
-    operator.remember(&received, memory);
+    operator.put_state(&received, object_state);
     let took = begun.elapsed();
     operator.metrics.reconciles.ended(succeeded, took);
     operator.metrics.workqueue.worked(succeeded, took);
@@ -75,73 +75,84 @@ pub async fn reconcile(received: Arc<Received>, operator: Arc<Operator>) -> Opti
 }
 
 /// Wait before the next reconcile of an object that the API server reports as gone, and the watch does not yet.
-const GONE: SignedDuration = SignedDuration::from_secs(30);
+const RECHECK_GONE_AFTER: SignedDuration = SignedDuration::from_secs(30);
 
 impl Operator {
     /// Carries out a pass over `object`. Returns the time at which the object is due again, if it is without a change or a trigger.
-    async fn pass(&self, object: &AthenaSession, memory: &mut ObjectState) -> Result<Option<Timestamp>> {
+    async fn pass(
+        &self,
+        object: &AthenaSession,
+        object_state: &mut ObjectState,
+    ) -> Result<Option<Timestamp>> {
         let version: Option<u64> =
             object.metadata.resource_version.as_deref().and_then(|version| version.parse().ok());
-        if memory.written > version {
+        if object_state.written > version {
             // The watch brings the written version; it may have done so after the object was taken from the store, and before this reconcile began.
             if self.has_newer(object) {
                 self.trigger.trigger(&Key::of(object), Priority::High);
             }
             return Ok(None);
         }
-        let before = memory.ttl_under_gitops.replace(events::undone_by(object).is_some());
+        let before = object_state.ttl_under_gitops.replace(events::undone_by(object).is_some());
         if let Some(event) = events::ttl_under_gitops(object, before) {
-            self.publisher.publish(&object.metadata, event);
+            self.event_recorder.publish(&object.metadata, event);
         }
-        self.time(&mut memory.known);
-        self.sight(object, &mut memory.known);
-        let seen = self.sighting(object, &mut memory.known).await;
+        self.time(&mut object_state.local_state);
+        self.sync_sweep_coverage(object, &mut object_state.local_state);
+        let seen = self.take_sweep_event(object, &mut object_state.local_state).await;
         let env = self.env();
         let begun = env.now;
-        let mut pass =
-            Pass::new(self.decisions, object, version, std::mem::take(&mut memory.known), seen, &env);
-        let end = self.perform_all(&mut pass, memory).await;
+        let mut pass = Pass::new(
+            self.decisions,
+            object,
+            version,
+            std::mem::take(&mut object_state.local_state),
+            seen,
+            &env,
+        );
+        let end = self.perform_all(&mut pass, object_state).await;
         let step = pass.step.clone();
         // A session that waits for a look is not left to the sweeps again, which have missed it.
         if matches!(end, Ok(End::Rest | End::Written(_))) && !pass.queued {
-            self.look_out(object, &mut pass.state, &step);
+            self.track_session(object, &mut pass.state, &step);
         }
         let due = pass.due_time(&self.env());
         let (state, report) = pass.finish();
-        memory.known = state;
+        object_state.local_state = state;
         if let Some(event) = report.event.filter(|_| end.is_ok()) {
-            self.publisher.publish(&object.metadata, event);
+            self.event_recorder.publish(&object.metadata, event);
         }
         match end? {
             End::Done => {
-                memory.released = memory.known.unrecorded.is_none();
+                object_state.released = object_state.local_state.unrecorded.is_none();
                 Ok(None)
             }
             End::Rest => {
-                memory.outdated = 0;
+                object_state.outdated = 0;
                 Ok(due)
             }
             End::Written(version) => {
-                memory.written = version.or(memory.written);
-                memory.outdated = 0;
+                object_state.written = version.or(object_state.written);
+                object_state.outdated = 0;
                 let (Some(version), Some(status)) = (version, report.status) else { return Ok(None) };
                 // The object as the watch will bring it, before it does.
                 let metadata =
                     ObjectMeta { resource_version: Some(version.to_string()), ..object.metadata.clone() };
                 let left = AthenaSession { metadata, spec: object.spec.clone(), status: Some(*status) };
                 // Otherwise the watch brings the written version, and its reconcile does what is due.
-                self.sight(&left, &mut memory.known);
-                let Some(step) = resting_step(self.decisions, &left, &memory.known, &self.env()) else {
+                self.sync_sweep_coverage(&left, &mut object_state.local_state);
+                let Some(step) = resting_step(self.decisions, &left, &object_state.local_state, &self.env())
+                else {
                     return Ok(None);
                 };
-                self.look_out(&left, &mut memory.known, &step);
-                memory.quiet = memory.written;
-                Ok(due_time(self.decisions, &left, &memory.known, &step, begun, &self.env()))
+                self.track_session(&left, &mut object_state.local_state, &step);
+                object_state.settled_version = object_state.written;
+                Ok(due_time(self.decisions, &left, &object_state.local_state, &step, begun, &self.env()))
             }
             // The watch brings the present version of the object.
-            End::Outdated | End::Refused(_) => Ok(Some(self.outdated(&mut memory.outdated))),
+            End::Outdated | End::Refused(_) => Ok(Some(self.outdated(&mut object_state.outdated))),
             // The watch brings the deletion, which ends the wait.
-            End::Gone => Ok(Some(self.clock.now() + GONE)),
+            End::Gone => Ok(Some(self.clock.now() + RECHECK_GONE_AFTER)),
         }
     }
 
@@ -149,7 +160,11 @@ impl Operator {
     ///
     /// # Errors
     /// When the API server refuses a request, or does not answer it.
-    pub(crate) async fn perform_all(&self, pass: &mut Pass<'_>, memory: &mut ObjectState) -> Result<End> {
+    pub(crate) async fn perform_all(
+        &self,
+        pass: &mut Pass<'_>,
+        object_state: &mut ObjectState,
+    ) -> Result<End> {
         let key = Key::of(pass.object);
         let mut call = NextCall::default();
         loop {
@@ -167,7 +182,7 @@ impl Operator {
             if !pass.queued && !matches!(request, Request::Search(_) | Request::EndLeaked { .. }) {
                 self.searches.cancel(&key);
             }
-            match self.perform(pass, request, memory, &mut call).await {
+            match self.perform(pass, request, object_state, &mut call).await {
                 Ok(answer) => pass.answered(answer, &self.env()),
                 Err(error) => {
                     pass.abandon();
@@ -181,7 +196,7 @@ impl Operator {
         &self,
         pass: &mut Pass<'_>,
         request: Request,
-        memory: &mut ObjectState,
+        object_state: &mut ObjectState,
         call: &mut NextCall,
     ) -> Result<Answer> {
         let object = pass.object;
@@ -208,7 +223,7 @@ impl Operator {
             Request::Terminate { id, unrecorded_cause } => {
                 Some(self.terminate(object, &id, unrecorded_cause, call).await)
             }
-            Request::Write(write) => Some(Answer::Written(self.write(pass, &write, memory).await?)),
+            Request::Write(write) => Some(Answer::Written(self.write(pass, &write, object_state).await?)),
         };
         Ok(answer.unwrap_or(Answer::Wait))
     }
@@ -260,13 +275,13 @@ impl Operator {
     }
 
     /// Writes to the API server, and logs and counts the changes.
-    async fn write(&self, pass: &Pass<'_>, write: &Write, memory: &mut ObjectState) -> Result<Written> {
+    async fn write(&self, pass: &Pass<'_>, write: &Write, object_state: &mut ObjectState) -> Result<Written> {
         let object = pass.object;
         match write {
             Write::AddFinalizer => {
                 self.counted("finalizer", writes::write_finalizer(&self.client, object, true).await)
             }
-            Write::RemoveFinalizer => self.release(pass, memory).await,
+            Write::RemoveFinalizer => self.release(pass, object_state).await,
             Write::Delete => {
                 info!("ttlSecondsAfterFinished has passed: the object is deleted");
                 self.counted("object", writes::delete(&self.client, object).await)
@@ -299,7 +314,7 @@ impl Operator {
     async fn report_unreadable(
         &self,
         object: &ObjectMeta,
-        memory: &mut ObjectState,
+        object_state: &mut ObjectState,
     ) -> Result<Option<Timestamp>> {
         let Some(raw) = writes::read_raw(&self.client, object).await? else { return Ok(None) };
         // The object may have been fixed since: the watch brings that.
@@ -315,12 +330,12 @@ impl Operator {
                     self.counted("status", writes::write_raw(&self.client, object, &patch, true).await)?;
                 if matches!(written, Written::Yes(_)) {
                     warn!(reason = crate::session::invalid_object::REASON, "{message}");
-                    self.publisher.publish(object, events::unreadable(&message));
+                    self.event_recorder.publish(object, events::unreadable(&message));
                 }
                 written
             }
             Action::Release(patch) => {
-                self.announce(object, &retained, &mut memory.retention_told).await;
+                self.announce(object, &retained, &mut object_state.retention_published).await;
                 let written =
                     self.counted("finalizer", writes::write_raw(&self.client, object, &patch, false).await)?;
                 if matches!(written, Written::Yes(_)) {
@@ -329,15 +344,15 @@ impl Operator {
                 written
             }
         };
-        Ok(matches!(written, Written::Conflict).then(|| self.outdated(&mut memory.outdated)))
+        Ok(matches!(written, Written::Conflict).then(|| self.outdated(&mut object_state.outdated)))
     }
 
     /// Removes the finalizer of the object, and reports whether its session runs on.
-    async fn release(&self, pass: &Pass<'_>, memory: &mut ObjectState) -> Result<Written> {
+    async fn release(&self, pass: &Pass<'_>, object_state: &mut ObjectState) -> Result<Written> {
         let object = pass.object;
         let retained = Retained::of(object, &pass.state);
         if let Some(retained) = &retained {
-            self.announce(&object.metadata, retained, &mut memory.retention_told).await;
+            self.announce(&object.metadata, retained, &mut object_state.retention_published).await;
         }
         let written =
             self.counted("finalizer", writes::write_finalizer(&self.client, object, false).await)?;
@@ -347,10 +362,10 @@ impl Operator {
             } else {
                 let event = events::release(object);
                 info!(reason = &*event.reason, "{}", event.note);
-                self.publisher.publish(&object.metadata, event);
+                self.event_recorder.publish(&object.metadata, event);
             }
             self.count(object, &changes_of_release(object, &pass.state, pass.seen.look.as_ref()));
-            memory.released = pass.state.unrecorded.is_none();
+            object_state.released = pass.state.unrecorded.is_none();
         }
         Ok(written)
     }
@@ -360,7 +375,7 @@ impl Operator {
     /// released all the same.
     async fn announce(&self, object: &ObjectMeta, retained: &Retained, told: &mut bool) {
         if !std::mem::replace(told, true) {
-            self.publisher.publish_first(object, events::retained(retained)).await;
+            self.event_recorder.publish_first(object, events::retained(retained)).await;
         }
     }
 
@@ -371,7 +386,7 @@ impl Operator {
         warn!(reason = &*event.reason, session_id, work_group, region, "{}", event.note);
         self.metrics.retained(
             object.namespace.as_deref().unwrap_or_default(),
-            work_group.as_deref().unwrap_or(UNTOLD),
+            work_group.as_deref().unwrap_or(UNKNOWN_LABEL),
         );
     }
 

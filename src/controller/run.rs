@@ -82,7 +82,9 @@ async fn run_scope(
         .take_until(shutdown.clone())
         .for_each(|object| {
             match object {
-                Ok(object) if operator.is_news(&object) => queue.add(Key::of(&object), priority(&object)),
+                Ok(object) if operator.needs_reconcile(&object) => {
+                    queue.add(Key::of(&object), priority(&object));
+                }
                 Ok(_) => {}
                 // A refusal was logged when it began.
                 Err(error) if refusal(&error).is_some() => {}

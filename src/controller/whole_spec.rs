@@ -9,7 +9,7 @@ use tracing::debug;
 use crate::api::{AthenaSession, AthenaSessionSpec};
 use crate::controller::context::Operator;
 use crate::controller::writes::{self, Error, Result};
-use crate::runtime::confidential::withheld;
+use crate::runtime::confidential::redact_secrets;
 use crate::session::redaction::{WITHHELD, redacted};
 use crate::session::reply::{Look, Refusal, Session};
 
@@ -47,7 +47,7 @@ impl Operator {
     /// Returns `refusal` without values of the object's properties and without credentials.
     pub(crate) async fn redact_refusal(&self, object: &AthenaSession, refusal: Refusal) -> Refusal {
         let refusal = self.redact(object, |spec| refusal.redacted(spec)).await;
-        Refusal { message: withheld(&refusal.message), ..refusal }
+        Refusal { message: redact_secrets(&refusal.message), ..refusal }
     }
 
     /// Returns `session` without values of the object's properties and without credentials in Athena's texts. The object is read only if there is a text.
@@ -56,7 +56,7 @@ impl Operator {
             return session;
         }
         let session = self.redact(object, |spec| session.redacted(spec)).await;
-        Session { state_change_reason: session.state_change_reason.as_deref().map(withheld), ..session }
+        Session { state_change_reason: session.state_change_reason.as_deref().map(redact_secrets), ..session }
     }
 
     /// Returns `look` without values of the object's properties in Athena's texts.
@@ -70,7 +70,7 @@ impl Operator {
 
     /// Returns `text` of the API server without values of the object's properties and without credentials.
     pub(crate) async fn redact_text(&self, object: &AthenaSession, text: &str) -> String {
-        self.redact(object, |spec| withheld(&redacted(text, spec))).await
+        self.redact(object, |spec| redact_secrets(&redacted(text, spec))).await
     }
 
     /// Returns the text of `error`, from the API server or the connection to it, without values of the object's properties, which a refusal may
@@ -81,7 +81,7 @@ impl Operator {
             if spec.trimmed {
                 format!("{}: {WITHHELD}", error.class())
             } else {
-                withheld(&redacted(&error.to_string(), spec))
+                redact_secrets(&redacted(&error.to_string(), spec))
             }
         };
         self.redact(object, redact).await

@@ -63,8 +63,8 @@ impl Error {
         }
     }
 
-    /// Returns the write that the server refuses, and its message. A failure inside the server counts if it comes `again`: that of a webhook, or of a
-    /// storage that is full, lasts; others pass, as missing answers and rates do.
+    /// Returns the name of the write that the server refuses or undoes, and the reason. Status 4xx is a refusal, except 408 and 429. Status 500 is one only
+    /// if `again`, after an earlier failure: a webhook that is down or a full storage lasts, while other internal errors pass.
     pub fn refused_write(&self, again: bool) -> Option<(&'static str, &str)> {
         let what = match self {
             Self::Api(what, _) => *what,
@@ -82,9 +82,9 @@ impl Error {
 
     /// Returns the wait that the server requests before the next try: no longer than a minute, since deadlines do not wait.
     pub fn retry_after(&self) -> Option<Duration> {
-        const LONGEST: Duration = Duration::from_mins(1);
+        const MAX_RETRY_AFTER: Duration = Duration::from_mins(1);
         let seconds = self.status()?.details.as_ref()?.retry_after_seconds;
-        (seconds > 0).then(|| Duration::from_secs(seconds.into()).min(LONGEST))
+        (seconds > 0).then(|| Duration::from_secs(seconds.into()).min(MAX_RETRY_AFTER))
     }
 
     fn is_not_found(&self) -> bool {
@@ -372,7 +372,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_server_refuses_is_told_from_what_passes() {
+    fn refused_writes_are_distinguished_from_transient_errors() {
         let error = |what, code: u16| {
             let status: Status =
                 serde_json::from_value(json!({ "code": code, "message": "no" })).expect("a status");

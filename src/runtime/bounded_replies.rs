@@ -5,7 +5,7 @@
 //!
 //! - It replaces the `limit` of a list by one that it fits to the size of the pages. It stops reading a page that grows beyond `LONGEST_PAGE`, and
 //!   requests a smaller one.
-//! - Of any other reply except a watch, it reads `FREE` bytes at once, and the rest under one of `PERMITS` permits, which a page needs too. A caller
+//! - Of any other reply except a watch, it reads `FREE_BYTES` bytes at once, and the rest under one of `PERMITS` permits, which a page needs too. A caller
 //!   that decodes a reply as soon as it ends, as kube's client does, holds no more than that many large replies at a time.
 
 use std::collections::{HashMap, VecDeque};
@@ -27,8 +27,8 @@ use tokio_util::sync::PollSemaphore;
 use tower::{BoxError, service_fn};
 
 /// Bytes of a reply that are read without a permit.
-const FREE: usize = 32 << 10;
-/// Number of replies of more than [`FREE`] bytes that are read at a time.
+const FREE_BYTES: usize = 32 << 10;
+/// Number of replies of more than [`FREE_BYTES`] bytes that are read at a time.
 const PERMITS: usize = 2;
 /// Size of a page to aim at, in bytes.
 const PAGE: usize = 1 << 20;
@@ -37,7 +37,7 @@ const LONGEST_PAGE: usize = 2 * PAGE;
 /// Limit of the first page of a list, in objects: their size is not known yet.
 const FIRST_LIMIT: u32 = 16;
 /// Factor by which the limit may grow from one page to the next, and by which it shrinks after a page that was too large.
-const STEP: u32 = 4;
+const LIMIT_FACTOR: u32 = 4;
 /// Longest time for reading a page, so that a stalled page does not hold a permit.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -91,7 +91,7 @@ impl Replies {
                 self.limits.lock().insert(list.path, next_limit(limit, page.bytes));
                 return Ok(Response::from_parts(head, page));
             }
-            limit = (limit / STEP).max(1);
+            limit = (limit / LIMIT_FACTOR).max(1);
         }
     }
 }
@@ -99,7 +99,7 @@ impl Replies {
 /// Returns the limit of the page after one that had a limit of `limit` objects and a size of `bytes`.
 fn next_limit(limit: u32, bytes: usize) -> u32 {
     let fitting = u64::from(limit) * PAGE as u64 / (bytes.max(1) as u64);
-    u32::try_from(fitting).unwrap_or(u32::MAX).clamp(1, limit.saturating_mul(STEP))
+    u32::try_from(fitting).unwrap_or(u32::MAX).clamp(1, limit.saturating_mul(LIMIT_FACTOR))
 }
 
 /// A request for a page of a list.
@@ -145,7 +145,7 @@ struct Reply {
     body: Body,
     /// Size of the data that was read.
     bytes: usize,
-    /// The permits, one of which is needed for the part beyond [`FREE`] bytes, unless the reply is free.
+    /// The permits, one of which is needed for the part beyond [`FREE_BYTES`] bytes, unless the reply is free.
     permits: Option<PollSemaphore>,
     permit: Option<OwnedSemaphorePermit>,
 }
@@ -185,7 +185,8 @@ impl http_body::Body for Reply {
         if let Some(data) = reply.ahead.pop_front() {
             return Poll::Ready(Some(Ok(Frame::data(data))));
         }
-        if let Some(permits) = reply.permits.as_mut().filter(|_| reply.bytes > FREE && reply.permit.is_none())
+        if let Some(permits) =
+            reply.permits.as_mut().filter(|_| reply.bytes > FREE_BYTES && reply.permit.is_none())
         {
             reply.permit = ready!(permits.poll_acquire(context));
         }

@@ -137,12 +137,12 @@ async fn an_object_that_is_larger_than_a_page_is_listed() {
 async fn few_large_replies_are_read_at_a_time_and_small_ones_do_not_wait_for_them() {
     let permits = Arc::new(Semaphore::new(1));
     let body = |size: usize| Reply::gated(Body::from(vec![0; size]), permits.clone());
-    let (mut first, mut second) = (body(FREE + 1), body(FREE + 1));
+    let (mut first, mut second) = (body(FREE_BYTES + 1), body(FREE_BYTES + 1));
     assert!(first.frame().await.is_some() && second.frame().await.is_some());
     assert!(first.frame().await.is_none(), "it ends under its permit");
     let waits = tokio::time::timeout(Duration::from_millis(50), second.frame()).await;
     assert!(waits.is_err(), "the permit is taken");
-    let mut small = body(FREE);
+    let mut small = body(FREE_BYTES);
     assert!(small.frame().await.is_some() && small.frame().await.is_none());
     drop(first);
     assert!(second.frame().await.is_none());

@@ -49,12 +49,12 @@ impl Reply {
     /// Reads a `Date` header. Returns nothing for one that no clock in use can show.
     pub fn new(date: &str, sent: BootTime, received: BootTime) -> Option<Self> {
         /// Year 2200, in seconds since 1970.
-        const LATEST: i64 = 7_258_118_400;
+        const MAX_SECONDS: i64 = 7_258_118_400;
         /// Longest round trip whose reply is used.
-        const LONGEST: Duration = Duration::from_mins(5);
+        const MAX_ROUND_TRIP: Duration = Duration::from_mins(5);
         let date = rfc2822::parse(date).ok()?.timestamp();
-        let is_usable =
-            (EARLIEST..LATEST).contains(&date.as_second()) && received.duration_since(sent) <= LONGEST;
+        let is_usable = (EARLIEST..MAX_SECONDS).contains(&date.as_second())
+            && received.duration_since(sent) <= MAX_ROUND_TRIP;
         is_usable.then_some(Self { date, sent, received })
     }
 
@@ -89,8 +89,8 @@ struct Estimate {
 }
 
 impl Estimate {
-    /// Difference between estimate and reply above which another reply has to confirm it, the first reply of a process included: the effects of a
-    /// single wrong `Date`, such as an ended session or a recorded time, cannot be undone.
+    /// Difference between the estimate and a reply's `Date` above which the clock follows the `Date` only when a second reply confirms it, also when
+    /// the reply is the first of the process: the effects of a single wrong `Date`, such as an ended session or a recorded time, cannot be undone.
     const JUMP: SignedDuration = SignedDuration::from_secs(10);
 
     /// Difference between estimate and reply above which the estimate is set back. Within it, the clock never runs backwards.

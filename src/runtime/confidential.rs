@@ -9,9 +9,9 @@ use parking_lot::RwLock;
 /// Replacement of a secret.
 const LEFT_OUT: &str = "***";
 /// Length of the shortest secret, in bytes: a shorter text is no secret, and replacing it wherever it occurs would spoil the output.
-const SHORTEST: usize = 8;
+const MIN_SECRET_BYTES: usize = 8;
 /// Most secrets that are known at a time: those of the environment, and of the last credentials.
-const MOST: usize = 32;
+const MAX_SECRETS: usize = 32;
 /// Members of AWS's replies and keys of its files that hold secrets, in lower case.
 const MEMBERS: [&str; 5] =
     ["secretaccesskey", "sessiontoken", "aws_secret_access_key", "aws_session_token", "\"token\""];
@@ -19,11 +19,11 @@ const MEMBERS: [&str; 5] =
 static KNOWN: RwLock<VecDeque<String>> = RwLock::new(VecDeque::new());
 
 /// Adds `secret` to those that [`withheld`] replaces.
-pub fn keep(secret: &str) {
+pub fn register_secret(secret: &str) {
     let mut known = KNOWN.write();
     let secret = secret.trim();
-    if secret.len() >= SHORTEST && !known.iter().any(|other| other == secret) {
-        if known.len() == MOST {
+    if secret.len() >= MIN_SECRET_BYTES && !known.iter().any(|other| other == secret) {
+        if known.len() == MAX_SECRETS {
             known.pop_front();
         }
         known.push_back(secret.to_owned());
@@ -31,7 +31,7 @@ pub fn keep(secret: &str) {
 }
 
 /// Returns `text` without secrets: those that are known, members that hold one by their name, and passwords in URLs.
-pub fn withheld(text: &str) -> String {
+pub fn redact_secrets(text: &str) -> String {
     let mut text = without_passwords(text);
     for secret in KNOWN.read().iter() {
         let quoted = serde_json::to_string(secret).unwrap_or_default();
@@ -94,7 +94,7 @@ pub(crate) struct Withholding<W>(pub(crate) W);
 
 impl<W: Write> Write for Withholding<W> {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        self.0.write_all(withheld(&String::from_utf8_lossy(line)).as_bytes())?;
+        self.0.write_all(redact_secrets(&String::from_utf8_lossy(line)).as_bytes())?;
         Ok(line.len())
     }
 
@@ -116,7 +116,7 @@ mod tests {
             ("cut off at http://user:pass@", "cut off at http://***@"),
             ("://", "://"),
         ] {
-            assert_eq!(withheld(text), expected);
+            assert_eq!(redact_secrets(text), expected);
         }
     }
 
@@ -139,20 +139,20 @@ mod tests {
             ("the SecretAccessKey", "the SecretAccessKey"),
             ("SecretAccessKeyring", "SecretAccessKeyring"),
         ] {
-            assert_eq!(withheld(text), expected);
+            assert_eq!(redact_secrets(text), expected);
         }
     }
 
     #[test]
     fn what_is_known_to_be_secret_is_left_out_wherever_it_stands() {
-        keep("a-known-secret");
-        keep("quoted\"secret");
-        keep("short");
-        assert_eq!(withheld("x=a-known-secret, short"), "x=***, short");
-        assert_eq!(withheld(r#"{"x":"quoted\"secret"}"#), r#"{"x":"***"}"#);
-        for number in 0..2 * MOST {
-            keep(&format!("another-secret-{number}"));
+        register_secret("a-known-secret");
+        register_secret("quoted\"secret");
+        register_secret("short");
+        assert_eq!(redact_secrets("x=a-known-secret, short"), "x=***, short");
+        assert_eq!(redact_secrets(r#"{"x":"quoted\"secret"}"#), r#"{"x":"***"}"#);
+        for number in 0..2 * MAX_SECRETS {
+            register_secret(&format!("another-secret-{number}"));
         }
-        assert_eq!(KNOWN.read().len(), MOST);
+        assert_eq!(KNOWN.read().len(), MAX_SECRETS);
     }
 }

@@ -1,5 +1,5 @@
-//! Clients of the API server: every reply begins in time or is an error, no request is sent again without the caller, and none changes an object
-//! without the lease.
+//! Clients of the API server. A reply whose head does not come in time is an error. No client repeats a request by itself. The [`leading_client`] holds
+//! back each request that is not a read until this process is the leader; the plain [`client`] does not, since the election itself uses it.
 
 mod kubeconfig;
 mod no_proxy;
@@ -63,7 +63,7 @@ impl ApiServer {
         metrics: Arc<RestClientMetrics>,
     ) -> anyhow::Result<Self> {
         /// Longest silence on a connection: more than twice as long as the server is silent on a watch without changes.
-        const SILENCE: Duration = Duration::from_mins(3);
+        const READ_TIMEOUT: Duration = Duration::from_mins(3);
         let kubeconfig = Kubeconfig::read();
         let cluster = kubeconfig.as_ref().ok().and_then(current_cluster);
         let proxy =
@@ -90,7 +90,7 @@ impl ApiServer {
         config.proxy_url = None;
         // A little later than the request, whose failure names the proxy.
         config.connect_timeout = Some(timeout + Duration::from_millis(100));
-        config.read_timeout = Some(SILENCE);
+        config.read_timeout = Some(READ_TIMEOUT);
         config.reset_reader_on_write = true;
         // kube's retries take minutes; a reconcile that ends and runs again sees the changes since.
         config.default_retry = false;
@@ -175,8 +175,8 @@ fn transport(
     + 'static,
 > {
     /// Longest silence on a connection with open requests before a ping is sent to the server, and longest wait for its answer.
-    const SILENCE: Duration = Duration::from_secs(30);
-    const PATIENCE: Duration = Duration::from_secs(15);
+    const PING_AFTER: Duration = Duration::from_secs(30);
+    const PING_TIMEOUT: Duration = Duration::from_secs(15);
     /// Most bytes of one reply, and of all replies, that may arrive before they are read: large replies that wait must not block others, however many
     /// wait.
     const STREAM_WINDOW: u32 = 128 << 10;
@@ -209,8 +209,8 @@ fn transport(
     let client = hyper_util::client::legacy::Client::builder(TokioExecutor::new())
         .timer(TokioTimer::new())
         .pool_timer(TokioTimer::new())
-        .http2_keep_alive_interval(SILENCE)
-        .http2_keep_alive_timeout(PATIENCE)
+        .http2_keep_alive_interval(PING_AFTER)
+        .http2_keep_alive_timeout(PING_TIMEOUT)
         .http2_initial_stream_window_size(STREAM_WINDOW)
         .http2_initial_connection_window_size(CONNECTION_WINDOW)
         .build(connector);

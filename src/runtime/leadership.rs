@@ -34,12 +34,12 @@ pub struct Leadership(watch::Receiver<Term>);
 
 /// Write handle of the leadership.
 #[derive(Debug)]
-pub struct Office(watch::Sender<Term>);
+pub struct LeadershipHandle(watch::Sender<Term>);
 
 /// Creates the handles of a leadership that an election decides.
-pub fn contested() -> (Office, Leadership) {
+pub fn elected() -> (LeadershipHandle, Leadership) {
     let (sender, receiver) = watch::channel(Term::None);
-    (Office(sender), Leadership(receiver))
+    (LeadershipHandle(sender), Leadership(receiver))
 }
 
 impl Leadership {
@@ -67,7 +67,7 @@ impl Leadership {
     }
 }
 
-impl Office {
+impl LeadershipHandle {
     /// Lets this process act until `time`.
     pub fn hold_until(&self, time: Instant) {
         self.0.send_replace(Term::Until(time));
@@ -92,24 +92,24 @@ mod tests {
 
     #[test]
     fn a_term_ends_by_itself() {
-        let (office, leadership) = contested();
+        let (handle, leadership) = elected();
         assert!(!leadership.is_held());
-        office.hold_until(Instant::now() + Duration::from_hours(1));
+        handle.hold_until(Instant::now() + Duration::from_hours(1));
         assert!(leadership.is_held());
-        office.hold_until(Instant::now());
+        handle.hold_until(Instant::now());
         assert!(!leadership.is_held());
-        office.wait();
+        handle.wait();
         assert!(!leadership.is_held() && leadership.is_elsewhere());
-        office.leave();
+        handle.leave();
         assert!(!leadership.is_held() && !leadership.is_elsewhere());
         assert!(Leadership::unbounded().is_held());
     }
 
     #[tokio::test]
     async fn whoever_waits_goes_on_when_the_lease_is_won() {
-        let (office, leadership) = contested();
+        let (handle, leadership) = elected();
         let waiting = tokio::spawn(async move { leadership.held().await });
-        office.hold_until(Instant::now() + Duration::from_hours(1));
+        handle.hold_until(Instant::now() + Duration::from_hours(1));
         waiting.await.expect("held");
     }
 }

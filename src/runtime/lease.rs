@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 use tracing::{info, warn};
 
 use crate::runtime::kubernetes::error_text;
-use crate::runtime::leadership::Office;
+use crate::runtime::leadership::LeadershipHandle;
 use crate::runtime::options::{duration, name, namespace};
 
 /// The options of the leader election.
@@ -120,7 +120,7 @@ fn held(before: Option<&LeaseSpec>, candidate: &Candidate, now: Timestamp) -> Le
 pub async fn run(
     clients: [Client; 2],
     candidate: Candidate,
-    office: Office,
+    handle: LeadershipHandle,
     mut release: oneshot::Receiver<()>,
 ) {
     let mut apis = clients.map(|client| Api::<Lease>::namespaced(client, &candidate.namespace));
@@ -139,7 +139,7 @@ pub async fn run(
         match result {
             Ok(Turn::Held { sent, lease }) => {
                 let end = sent + candidate.duration * 2 / 3;
-                office.hold_until(end);
+                handle.hold_until(end);
                 // Counted from the time it was sent: a slow answer leaves no less time for the next renewal.
                 pause = (sent + candidate.duration / 3).saturating_duration_since(Instant::now());
                 if term.replace(Term { end, lease }).is_none() {
@@ -154,9 +154,9 @@ pub async fn run(
             Ok(Turn::Other(holder)) => {
                 if term.is_some() {
                     warn!(lease = candidate.name, holder, "the lease was taken by another process");
-                    return office.leave();
+                    return handle.leave();
                 }
-                office.wait();
+                handle.wait();
                 if told.as_ref() != Some(&holder) {
                     info!(lease = candidate.name, holder, "waiting for the lease");
                     told = Some(holder);
@@ -167,12 +167,12 @@ pub async fn run(
         let end = term.as_ref().map(|term| term.end);
         if end.is_some_and(|end| end <= Instant::now()) {
             warn!(lease = candidate.name, "the lease could not be renewed in time");
-            return office.leave();
+            return handle.leave();
         }
         pause = pause.mul_f64(0.8 + 0.2 * fastrand::f64());
         pause = end.map_or(pause, |end| pause.min(end.saturating_duration_since(Instant::now())));
         if tokio::time::timeout(pause, &mut release).await.is_ok() {
-            office.leave();
+            handle.leave();
             if term.is_some() {
                 give_back(&apis[0], &candidate).await;
             }
@@ -191,12 +191,13 @@ struct Failures {
 
 impl Failures {
     /// Minimum time between two lines about the same failure.
-    const PAUSE: Duration = Duration::from_mins(1);
+    const MIN_LOG_INTERVAL: Duration = Duration::from_mins(1);
 
     /// Logs a failure; one that repeats, once a minute. `None` is a missing answer.
     fn log(&mut self, candidate: &Candidate, error: Option<&kube::Error>) {
         let text = error.map_or_else(|| NO_ANSWER.to_owned(), error_text);
-        let is_logged = |(last, time): &(String, Instant)| *last == text && time.elapsed() < Self::PAUSE;
+        let is_logged =
+            |(last, time): &(String, Instant)| *last == text && time.elapsed() < Self::MIN_LOG_INTERVAL;
         if !self.last.as_ref().is_some_and(is_logged) {
             warn!(lease = candidate.name, "cannot take or renew the lease: {text}");
             self.last = Some((text, Instant::now()));
@@ -328,7 +329,7 @@ fn other_holder(lease: &Lease, candidate: &Candidate) -> Option<String> {
 /// Frees the lease at once, if this process still holds it.
 async fn give_back(api: &Api<Lease>, candidate: &Candidate) {
     /// Longest time for giving the lease back. If it cannot be given back, the next leader waits no longer than the lease lasts anyway.
-    const PATIENCE: Duration = Duration::from_secs(3);
+    const GIVE_BACK_TIMEOUT: Duration = Duration::from_secs(3);
     let release = async {
         let mut lease = api.get(&candidate.name).await?;
         if holder(&lease) != candidate.identity {
@@ -337,7 +338,7 @@ async fn give_back(api: &Api<Lease>, candidate: &Candidate) {
         lease.spec.get_or_insert_default().holder_identity = Some(String::new());
         api.replace(&candidate.name, &PostParams::default(), &lease).await.map(|_| ())
     };
-    let problem = match tokio::time::timeout(PATIENCE, release).await {
+    let problem = match tokio::time::timeout(GIVE_BACK_TIMEOUT, release).await {
         Ok(Ok(())) => return info!(lease = candidate.name, "the lease is given back"),
         Ok(Err(error)) => error.to_string(),
         Err(_) => NO_ANSWER.to_owned(),

@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 use crate::runtime::leadership::Leadership;
 
 /// Time for which a refusal counts in a scope that was listed before: a lasting refusal comes again within it, with every try.
-const REFUSED: Duration = Duration::from_mins(2);
+const REFUSAL_TTL: Duration = Duration::from_mins(2);
 
 /// Answers of the API server in a scope: a namespace, or all of them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -24,7 +24,7 @@ struct Answers {
 impl Answers {
     fn refusal(&self, now: Instant) -> Option<&str> {
         let (text, time) = self.refused.as_ref()?;
-        (!self.listed || now.saturating_duration_since(*time) < REFUSED).then_some(text)
+        (!self.listed || now.saturating_duration_since(*time) < REFUSAL_TTL).then_some(text)
     }
 }
 
@@ -72,7 +72,7 @@ impl Readiness {
             report.push_str(if is_leader {
                 "the first list of AthenaSessions is not complete\n"
             } else {
-                "no process is seen to hold the lease, and the log says why\n"
+                "this process neither holds the Lease nor sees another holder: its log says why\n"
             });
         }
         report
@@ -121,7 +121,7 @@ mod tests {
     use kube::core::Status;
 
     use super::*;
-    use crate::runtime::leadership::contested;
+    use crate::runtime::leadership::elected;
 
     fn failure(code: u16, message: &str) -> watcher::Error {
         watcher::Error::InitialListFailed(kube::Error::Api(Box::new(Status {
@@ -179,7 +179,7 @@ mod tests {
         readiness.failed("a", &failure(403, "no"));
         assert!(!readiness.is_ready());
         let answers = readiness.scopes.lock()["a"].clone();
-        let later = Instant::now() + REFUSED;
+        let later = Instant::now() + REFUSAL_TTL;
         assert_eq!(answers.refusal(later), None, "the watch has begun again");
         let never = Answers { listed: false, ..answers };
         assert_eq!(never.refusal(later), Some("no"));
@@ -187,13 +187,13 @@ mod tests {
 
     #[test]
     fn one_that_waits_for_the_lease_is_ready() {
-        let (office, leadership) = contested();
+        let (handle, leadership) = elected();
         let readiness = Readiness::new(&[], leadership);
         assert_eq!(
             (readiness.is_ready(), readiness.report().as_str()),
             (false, "no process is seen to hold the lease, and the log says why\n")
         );
-        office.wait();
+        handle.wait();
         assert_eq!((readiness.is_ready(), readiness.report().as_str()), (true, "ok\n"));
     }
 }

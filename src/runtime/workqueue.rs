@@ -1,8 +1,8 @@
 //! Workqueue of a controller: keys that wait for a reconcile, in order of priority, and the one time at which each key is due without a change.
 //!
 //! As in client-go, a key waits once however often it is added, and is reconciled once at a time: a key that is added meanwhile waits until that
-//! reconcile has ended. Unlike kube's applier, which drains its pending set in arbitrary order, and starts due keys beside its bound, the queue
-//! serves by priority within a bound. Within a priority it serves namespaces in turns: a namespace whose reconciles take long cannot take every
+//! reconcile has ended. Unlike kube's applier, which drains its pending set in arbitrary order, and does not count due keys against its bound
+//! on concurrent reconciles, the queue serves all keys by priority and within the bound. Within a priority it serves namespaces in turns: a namespace whose reconciles take long cannot take every
 //! permit that becomes free.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -26,7 +26,7 @@ pub enum Priority {
     Low,
 }
 
-/// Number of served keys of which one is not of the highest priority, but of the two others in turns, so that no key waits for ever.
+/// Every eighth served key is one of priority Normal or Low, in turns, if one waits: so no key waits for ever.
 const LOWER_SHARE: u64 = 8;
 
 /// Workqueue. Clones share it: any of them adds keys, and one takes them out.

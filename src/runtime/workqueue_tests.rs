@@ -42,7 +42,7 @@ fn order(state: &mut State, now: Instant) -> Vec<String> {
 }
 
 #[test]
-fn what_ends_something_comes_before_what_has_changed_and_what_is_new_comes_last() {
+fn keys_are_served_by_priority_deletions_first_and_new_objects_last() {
     let (mut state, now) = (State::new(16), Instant::now());
     for (name, priority) in [
         ("new", Priority::Low),

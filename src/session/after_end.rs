@@ -30,7 +30,7 @@ pub enum AfterEnd {
 }
 
 /// Returns the attempt or deletion that follows the attempt of `object`, which is over.
-pub fn after_end(object: &AthenaSession, at: &Environment) -> AfterEnd {
+pub fn after_end(object: &AthenaSession, env: &Environment) -> AfterEnd {
     /// Minimum run, with work, after which the count of restarts begins again: such a run is no failure of the start. Without the condition of work,
     /// an unused session would be restarted for ever.
     const LONG_RUN: SignedDuration = SignedDuration::from_mins(10);
@@ -38,7 +38,7 @@ pub fn after_end(object: &AthenaSession, at: &Environment) -> AfterEnd {
     let spec = &object.spec;
     let number = status.attempt.unwrap_or(0);
     let Some(reason) = &status.end_reason else { return AfterEnd::None };
-    let ended = status.end_time.as_ref().map_or(at.now, |time| time.0);
+    let ended = status.end_time.as_ref().map_or(env.now, |time| time.0);
     let another = |time, restarts, resumed| {
         let number = if *reason == EndReason::Suspended && status.session_id.is_none() {
             number

@@ -39,21 +39,21 @@ fn new(reason: &str, note: &str, action: &'static str) -> Event {
     Event { warning, reason, note: cut(note, LONGEST_NOTE).into(), action, attempt: None, refusal: None }
 }
 
-/// Returns the event of a step and of the change of status that it led to. Changes between IDLE and BUSY have no event. `known` holds the refusal
+/// Returns the event of a step and of the change of status that it led to. Changes between IDLE and BUSY have no event. `state` holds the refusal
 /// that stands; the note names its AWS request id.
 pub fn event(
     before: Option<&AthenaSessionStatus>,
     after: &AthenaSessionStatus,
     step: &Step,
     outcome: &Outcome,
-    known: &LocalState,
+    state: &LocalState,
 ) -> Option<Event> {
     let old = before.and_then(|status| condition(status, "Ready"));
     let new_ready = condition(after, "Ready")?;
     let at_work = |reason: &str| matches!(reason, "SessionIdle" | "SessionBusy");
     let standing = |reason: &str| {
         let is_its = |call| reason == "TerminateRefused" && call == Call::Terminate;
-        known
+        state
             .refused
             .as_deref()
             .filter(|refused| refused.refusal.reason == reason || is_its(refused.call))
@@ -74,7 +74,7 @@ pub fn event(
         (Outcome::Started { id, .. }, _) => started(id, action(step)),
         // The status could not be written when the session was started.
         _ if let Step::Adopt(_, Session { id, .. }) = step
-            && known.has_started(id) =>
+            && state.has_started(id) =>
         {
             started(id, action(step))
         }
@@ -94,9 +94,9 @@ fn started(id: &str, action: &'static str) -> Event {
     new("SessionStarted", &format!("session {id} was started"), action)
 }
 
-/// Returns the event of an object that is to delete itself and that a tool would then create again. It is published once: when that becomes true or,
-/// by a process that meets the object, while its generation has not been reported. `before` says whether [`undone_by`] named a tool when the process last saw
-/// the object.
+/// Returns the event `TTLUnderGitOps`, if it is due for `object`: the object has a TTL, and Flux or Argo CD applies it and would create it again after
+/// its deletion. The event is published once: when this becomes true or, if this process sees the object for the first time (`before` is none), as long
+/// as no status reports the object's generation. `before` says whether [`undone_by`] named a tool when this process last saw the object.
 pub fn ttl_under_gitops(object: &AthenaSession, before: Option<bool>) -> Option<Event> {
     let observed =
         object.status.as_ref().and_then(|status| status.observed_generation) == object.metadata.generation;
@@ -133,8 +133,8 @@ pub fn undone_by(object: &AthenaSession) -> Option<&'static str> {
 pub fn release(object: &AthenaSession) -> Event {
     let id = object.status.as_ref().and_then(|status| status.session_id.as_deref());
     let note = match id {
-        Some(id) => format!("session {id} has ended and the object is let go"),
-        None => "no session lives and the object is let go".into(),
+        Some(id) => format!("session {id} has ended; the operator removes its finalizer"),
+        None => "no session is live; the operator removes its finalizer".into(),
     };
     new("SessionEnded", &note, "Delete")
 }

@@ -46,8 +46,8 @@ fn all_rows() -> impl Iterator<Item = Row> {
         _ => stalled(entry.reason, ""),
     });
     // The end of an attempt may have a reason of a later release.
-    let known = rows().filter(|row| row.reason != "Later");
-    known.chain(refused).chain(["MarkerMismatch", "AccountChanged"].map(|reason| progressing(reason, "")))
+    let state = rows().filter(|row| row.reason != "Later");
+    state.chain(refused).chain(["MarkerMismatch", "AccountChanged"].map(|reason| progressing(reason, "")))
 }
 
 #[test]
@@ -121,14 +121,14 @@ fn an_unanswered_start_is_told_once_and_never_as_its_row() {
     let starting = status_of(&progressing("Starting", "no"));
     let throttled = status_of(&progressing("Throttled", "no"));
     let unanswered = Outcome::Refused(refusal(ErrorClass::Unanswered, "AthenaUnavailable"));
-    let known = LocalState::default();
-    let told = event(Some(&throttled), &starting, &Step::Start(0), &unanswered, &known)
+    let state = LocalState::default();
+    let told = event(Some(&throttled), &starting, &Step::Start(0), &unanswered, &state)
         .map(|event| (event.reason, event.note));
     assert_eq!(told, Some(("AthenaUnavailable".into(), "no (AWS request id r-1)".into())));
-    assert_eq!(event(Some(&starting), &starting, &Step::Start(0), &unanswered, &known), None);
+    assert_eq!(event(Some(&starting), &starting, &Step::Start(0), &unanswered, &state), None);
 
     let deleting = status_of(&Row::deleting("waiting"));
-    let told = event(Some(&starting), &deleting, &Step::Start(0), &unanswered, &known)
+    let told = event(Some(&starting), &deleting, &Step::Start(0), &unanswered, &state)
         .map(|event| (event.warning, event.reason));
     assert_eq!(told, Some((false, "Deleting".into())));
 }
@@ -137,8 +137,8 @@ fn an_unanswered_start_is_told_once_and_never_as_its_row() {
 fn a_start_is_told_when_its_session_is_recorded_late_and_what_is_found_is_no_start() {
     let creating = status_of(&progressing("SessionCreating", ""));
     let session = Session { id: "s".into(), state: "CREATING".into(), ..Session::default() };
-    let told = |known: &LocalState| {
-        event(None, &creating, &Step::Adopt(0, session.clone()), &Outcome::Nothing, known)
+    let told = |state: &LocalState| {
+        event(None, &creating, &Step::Adopt(0, session.clone()), &Outcome::Nothing, state)
             .map(|event| event.note.into_string())
     };
     let mut own = LocalState::default();
@@ -150,25 +150,25 @@ fn a_start_is_told_when_its_session_is_recorded_late_and_what_is_found_is_no_sta
 
 #[test]
 fn the_event_of_a_refusal_that_goes_on_standing_names_its_request() {
-    let told = |known: &LocalState, row: &Row| {
-        let event = event(None, &status_of(row), &Step::Wait, &Outcome::Nothing, known).expect("an event");
+    let told = |state: &LocalState, row: &Row| {
+        let event = event(None, &status_of(row), &Step::Wait, &Outcome::Nothing, state).expect("an event");
         (event.reason.into_owned(), event.note.into_string())
     };
     let start_refused = |reason| {
-        let mut known = LocalState::default();
-        known.start_refused(refusal(ErrorClass::MayHeal, reason), false, &at(0));
-        known
+        let mut state = LocalState::default();
+        state.start_refused(refusal(ErrorClass::MayHeal, reason), false, &at(0));
+        state
     };
-    let stalled_row = |known: &LocalState| row(&recorded_and(json!({})), known, &at(5));
-    let known = start_refused("AccessDenied");
+    let stalled_row = |state: &LocalState| row(&recorded_and(json!({})), state, &at(5));
+    let state = start_refused("AccessDenied");
     let expected = "StartSession is refused: no; correct the operator's IAM policy (AWS request id r-1)";
-    assert_eq!(told(&known, &stalled_row(&known)), ("AccessDenied".into(), expected.into()));
+    assert_eq!(told(&state, &stalled_row(&state)), ("AccessDenied".into(), expected.into()));
     let expected = "StartSession is refused: no; find out who started it, and end it";
     let other = stalled_row(&start_refused("MarkerMismatch"));
-    assert_eq!(told(&known, &other), ("MarkerMismatch".into(), expected.into()));
-    let mut known = LocalState::default();
-    known.terminate_refused(refusal(ErrorClass::MayHeal, "AccessDenied"), &at(0));
-    let lives_on = told(&known, &stalled("TerminateRefused", "it lives on"));
+    assert_eq!(told(&state, &other), ("MarkerMismatch".into(), expected.into()));
+    let mut state = LocalState::default();
+    state.terminate_refused(refusal(ErrorClass::MayHeal, "AccessDenied"), &at(0));
+    let lives_on = told(&state, &stalled("TerminateRefused", "it lives on"));
     assert_eq!(lives_on, ("TerminateRefused".into(), "it lives on (AWS request id r-1)".into()));
 }
 

@@ -48,9 +48,9 @@ pub fn plan(object: &Value, field: &str, now: Timestamp) -> Action {
     let version = object.pointer("/metadata/resourceVersion");
     let finalizers: Vec<&Value> =
         object.pointer("/metadata/finalizers").and_then(Value::as_array).into_iter().flatten().collect();
-    let held = finalizers.iter().any(|name| *name == FINALIZER);
+    let has_finalizer = finalizers.iter().any(|name| *name == FINALIZER);
     let deleting = object.pointer("/metadata/deletionTimestamp").is_some();
-    if deleting && !held {
+    if deleting && !has_finalizer {
         return Action::Nothing;
     }
     if deleting && text("/spec/deletionPolicy") == "Retain" {
@@ -60,7 +60,7 @@ pub fn plan(object: &Value, field: &str, now: Timestamp) -> Action {
     let cure = format!(
         "this version of the operator cannot read the object, and makes no call for it: correct {field}"
     );
-    let message = if held {
+    let message = if has_finalizer {
         format!("{cure}; {}", way_out(text("/metadata/name"), text("/metadata/namespace")))
     } else {
         cure

@@ -134,30 +134,30 @@ fn searched(minutes: i64) -> LocalState {
 }
 
 /// Returns the local state after complete lists without the object's marker that began that many minutes later.
-fn absent_from(mut known: LocalState, minutes: &[i64]) -> LocalState {
+fn absent_from(mut state: LocalState, minutes: &[i64]) -> LocalState {
     for begun in minutes.iter().map(|minutes| at(*minutes).now) {
-        known.searched(&Search::Absent { begun }, &Environment { now: begun, ..at(0) });
+        state.searched(&Search::Absent { begun }, &Environment { now: begun, ..at(0) });
     }
-    known
+    state
 }
 
 fn own_finalizer() -> LocalState {
-    let mut known = met();
-    known.finalizer_added = true;
-    known
+    let mut state = met();
+    state.finalizer_added = true;
+    state
 }
 
 fn own_attempt() -> LocalState {
-    let mut known = own_finalizer();
-    known.recorded(0, at(0).now, false);
-    known
+    let mut state = own_finalizer();
+    state.recorded(0, at(0).now, false);
+    state
 }
 
 fn refused(class: ErrorClass) -> LocalState {
-    let mut known = own_attempt();
-    let doubted = known.starting();
-    known.start_refused(refusal(class), doubted, &at(0));
-    known
+    let mut state = own_attempt();
+    let doubted = state.starting();
+    state.start_refused(refusal(class), doubted, &at(0));
+    state
 }
 
 fn refusal(class: ErrorClass) -> Refusal {
@@ -165,11 +165,11 @@ fn refusal(class: ErrorClass) -> Refusal {
 }
 
 fn trusted() -> LocalState {
-    let mut known = own_attempt();
-    known.starting();
-    known.started(0, "s", "CREATING", &at(0));
-    known.session_recorded();
-    known
+    let mut state = own_attempt();
+    state.starting();
+    state.started(0, "s", "CREATING", &at(0));
+    state.session_recorded();
+    state
 }
 
 fn session(state: &str) -> Session {
@@ -250,11 +250,11 @@ fn looked(times: u32, look: &Look) -> LocalState {
 
 /// Returns the local state after that many looks, made that many minutes after `BEGUN`.
 fn looked_at(minutes: i64, times: u32, look: &Look) -> LocalState {
-    let mut known = trusted();
+    let mut state = trusted();
     for _ in 0..times {
-        known.looked(look.clone(), UID, "s", &at(minutes));
+        state.looked(look.clone(), UID, "s", &at(minutes));
     }
-    known
+    state
 }
 
 #[test]
@@ -885,8 +885,8 @@ fn each_row_of_the_table_is_taken() {
         ),
         ("over for a reason of a later release", over("Other"), met(), nothing(), 0, Step::Rest),
     ];
-    for (case, object, known, seen, minutes, expected) in cases {
-        assert_eq!(next_step(&object, &known, &seen, &at(minutes)), expected, "{case}");
+    for (case, object, state, seen, minutes, expected) in cases {
+        assert_eq!(next_step(&object, &state, &seen, &at(minutes)), expected, "{case}");
     }
 }
 
@@ -894,7 +894,7 @@ fn each_row_of_the_table_is_taken() {
 fn a_list_is_of_use_from_the_time_at_which_it_tells_more_than_is_known() {
     let unanswered = |lists: &[i64]| absent_from(refused(ErrorClass::Unanswered), lists);
     let conflict = |lists: &[i64]| absent_from(refused(ErrorClass::TokenConflict), lists);
-    for (case, object, known, minutes, expected) in [
+    for (case, object, state, minutes, expected) in [
         ("any list may show the session", unknown(), unanswered(&[]), 10, 10),
         ("then one that must show it", unknown(), unanswered(&[10]), 10, 20),
         ("also one that was read a little before", unknown(), unanswered(&[19]), 19, 20),
@@ -905,26 +905,26 @@ fn a_list_is_of_use_from_the_time_at_which_it_tells_more_than_is_known() {
         ("deleted without an attempt", deleted(object(json!({}))), met(), 3, 3),
         ("deleted without an attempt, absent", deleted(object(json!({}))), searched(3), 3, 10),
     ] {
-        assert_eq!(search_time(&object, &known, &at(minutes)), at(expected).now, "{case}");
+        assert_eq!(search_time(&object, &state, &at(minutes)), at(expected).now, "{case}");
     }
 }
 
 #[test]
 fn two_lists_count_as_two_only_if_they_began_a_minute_apart() {
-    let mut known = absent_from(refused(ErrorClass::Unanswered), &[20]);
+    let mut state = absent_from(refused(ErrorClass::Unanswered), &[20]);
     for (wait, proved) in [(20, false), (50, false), (110, true)] {
         let begun = at(20).now + SignedDuration::from_secs(wait);
-        known.searched(&Search::Absent { begun }, &Environment { now: begun, ..at(0) });
-        let step = next_step(&unknown(), &known, &nothing(), &at(22));
+        state.searched(&Search::Absent { begun }, &Environment { now: begun, ..at(0) });
+        let step = next_step(&unknown(), &state, &nothing(), &at(22));
         assert_eq!(step == Step::Conclude(EndReason::SessionLost), proved, "{wait} s after the first");
     }
 }
 
 #[test]
 fn a_session_that_is_found_takes_back_its_absence() {
-    let mut known = absent_from(refused(ErrorClass::Unanswered), &[20]);
-    known.searched(&Search::Found { attempt: 0, session: session("IDLE") }, &at(21));
-    assert_eq!(known.absence, None);
+    let mut state = absent_from(refused(ErrorClass::Unanswered), &[20]);
+    state.searched(&Search::Found { attempt: 0, session: session("IDLE") }, &at(21));
+    assert_eq!(state.absence, None);
 }
 
 #[test]
@@ -998,16 +998,16 @@ fn times_of_any_size_do_no_harm() {
 #[test]
 fn terminate_is_repeated_only_after_a_look_that_shows_no_effect() {
     let object = deleted(live("IDLE"));
-    let mut known = trusted();
-    known.terminated(&at(0));
-    assert_eq!(next_step(&object, &known, &nothing(), &at(1)), Step::Look);
+    let mut state = trusted();
+    state.terminated(&at(0));
+    assert_eq!(next_step(&object, &state, &nothing(), &at(1)), Step::Look);
     assert_eq!(
-        next_step(&object, &known, &seen("TERMINATING"), &at(1)),
+        next_step(&object, &state, &seen("TERMINATING"), &at(1)),
         Step::Mirror(session("TERMINATING"))
     );
-    assert_eq!(next_step(&object, &known, &seen("IDLE"), &at(1)), Step::Terminate);
+    assert_eq!(next_step(&object, &state, &seen("IDLE"), &at(1)), Step::Terminate);
     assert_eq!(
-        next_step(&object, &known, &seen("IDLE"), &at(0)),
+        next_step(&object, &state, &seen("IDLE"), &at(0)),
         Step::Mirror(session("IDLE")),
         "the backoff is not over"
     );
@@ -1015,18 +1015,18 @@ fn terminate_is_repeated_only_after_a_look_that_shows_no_effect() {
 
 #[test]
 fn what_a_spec_limits_does_not_wait_for_a_status_that_cannot_be_written() {
-    let unwritable = |mut known: LocalState, what| {
-        known.write_refused(what, "request is too large", None, &at(0));
-        known
+    let unwritable = |mut state: LocalState, what| {
+        state.write_refused(what, "request is too large", None, &at(0));
+        state
     };
     let lasting = at(5);
     for (case, object, cause) in [
         ("suspended", suspended(live("IDLE")), StopCause::Suspended),
         ("past its deadline", capped(live("BUSY"), 5), StopCause::ActiveDeadline),
     ] {
-        let known = unwritable(trusted(), refused_write::STATUS);
-        assert_eq!(next_step(&object, &known, &nothing(), &lasting), Step::Terminate, "{case}");
-        assert_eq!(unrecorded_cause(&object, &known, &lasting), Some(cause.clone()), "{case}");
+        let state = unwritable(trusted(), refused_write::STATUS);
+        assert_eq!(next_step(&object, &state, &nothing(), &lasting), Step::Terminate, "{case}");
+        assert_eq!(unrecorded_cause(&object, &state, &lasting), Some(cause.clone()), "{case}");
         let other = unwritable(trusted(), refused_write::ADD_FINALIZER);
         assert_eq!(
             next_step(&object, &other, &nothing(), &lasting),
@@ -1040,7 +1040,7 @@ fn what_a_spec_limits_does_not_wait_for_a_status_that_cannot_be_written() {
             "{case}, its marker not seen"
         );
         // The session is being ended from now on, whatever changes in the spec.
-        let mut ended = known;
+        let mut ended = state;
         ended.unrecorded_cause = Some(Box::new(cause));
         ended.terminated(&lasting);
         assert_eq!(
@@ -1055,32 +1055,32 @@ fn what_a_spec_limits_does_not_wait_for_a_status_that_cannot_be_written() {
         );
     }
     let suspended = suspended(live("IDLE"));
-    let known = unwritable(trusted(), refused_write::STATUS);
+    let state = unwritable(trusted(), refused_write::STATUS);
     assert_eq!(
-        next_step(&suspended, &known, &nothing(), &at(4)),
+        next_step(&suspended, &state, &nothing(), &at(4)),
         Step::Stop(StopCause::Suspended, None),
         "it may pass"
     );
     let uncertain = Environment { is_time_certain: false, ..lasting };
     assert_ne!(
-        next_step(&capped(live("IDLE"), 5), &known, &nothing(), &uncertain),
+        next_step(&capped(live("IDLE"), 5), &state, &nothing(), &uncertain),
         Step::Terminate,
         "no time ends it"
     );
     // A cause that another attempt may follow is recorded first.
-    assert_eq!(unrecorded_cause(&live("DEGRADED"), &known, &at(99)), None);
+    assert_eq!(unrecorded_cause(&live("DEGRADED"), &state, &at(99)), None);
     assert!(matches!(
-        next_step(&live("DEGRADED"), &known, &seen("DEGRADED"), &at(99)),
+        next_step(&live("DEGRADED"), &state, &seen("DEGRADED"), &at(99)),
         Step::Stop(StopCause::Degraded, _)
     ));
 }
 
 #[test]
 fn a_session_that_no_status_can_name_is_ended_once_it_is_to_end() {
-    let mut known = own_attempt();
-    known.starting();
-    known.started(0, "s", "CREATING", &at(0));
-    known.write_refused(refused_write::STATUS, "request is too large", None, &at(0));
+    let mut state = own_attempt();
+    state.starting();
+    state.started(0, "s", "CREATING", &at(0));
+    state.write_refused(refused_write::STATUS, "request is too large", None, &at(0));
     let late = with(unknown(), |object| object.spec.active_deadline_seconds = Some(300));
     let restarted = with(capped(unknown(), 10), |object| {
         let status = object.status.get_or_insert_default();
@@ -1096,9 +1096,9 @@ fn a_session_that_no_status_can_name_is_ended_once_it_is_to_end() {
         ("restarted, before the deadline of all attempts", restarted.clone(), 9, false),
         ("restarted, past the deadline of all attempts", restarted, 10, true),
     ] {
-        assert_eq!(ends_unrecorded(&object, &known, &at(minutes)), ends, "{case}");
+        assert_eq!(must_end_unrecorded_session(&object, &state, &at(minutes)), ends, "{case}");
     }
-    assert!(!ends_unrecorded(&deleted(live("IDLE")), &known, &at(5)), "recorded");
+    assert!(!must_end_unrecorded_session(&deleted(live("IDLE")), &state, &at(5)), "recorded");
 }
 
 #[test]
@@ -1107,20 +1107,20 @@ fn a_strangers_session_in_the_status_is_none_of_ours() {
         details: Some(Box::new(Details { description: Some("theirs".into()), ..Details::default() })),
         ..session("IDLE")
     };
-    let mut known = met();
-    let look = known.looked(Look::Seen(strange), UID, "s", &at(0));
+    let mut state = met();
+    let look = state.looked(Look::Seen(strange), UID, "s", &at(0));
     let seen = Seen { look: Some(look), ..nothing() };
-    assert_eq!(next_step(&deleted(live("IDLE")), &known, &seen, &at(1)), Step::Start(0));
-    assert_eq!(next_step(&live("IDLE"), &known, &seen, &at(11)), Step::Search);
+    assert_eq!(next_step(&deleted(live("IDLE")), &state, &seen, &at(1)), Step::Start(0));
+    assert_eq!(next_step(&live("IDLE"), &state, &seen, &at(11)), Step::Search);
 }
 
 #[test]
 fn a_session_that_could_not_be_recorded_is_recorded_without_another_call() {
-    let mut known = own_attempt();
-    known.starting();
-    known.started(0, "s", "CREATING", &at(0));
+    let mut state = own_attempt();
+    state.starting();
+    state.started(0, "s", "CREATING", &at(0));
     for object in [unknown(), deleted(unknown())] {
-        assert_eq!(next_step(&object, &known, &nothing(), &at(0)), Step::Adopt(0, session("CREATING")));
+        assert_eq!(next_step(&object, &state, &nothing(), &at(0)), Step::Adopt(0, session("CREATING")));
     }
 }
 
@@ -1162,7 +1162,7 @@ fn an_attempt_without_an_account_is_judged_only_by_who_made_it_or_has_seen_its_s
         "so that the account is recorded"
     );
     let mut settled = trusted();
-    settled.settle("s");
+    settled.rely_on_sweeps("s");
     assert_eq!(next_step(&without(live("IDLE")), &settled, &nothing(), &at(5)), Step::Look);
     assert_eq!(next_step(&live("IDLE"), &settled, &nothing(), &at(5)), Step::Wait);
 }
@@ -1221,83 +1221,83 @@ fn without_its_account_an_attempt_is_neither_started_nor_given_up() {
 
 #[test]
 fn a_refusal_wakes_the_object_when_it_stops_being_in_progress() {
-    let known = refused(ErrorClass::MayHeal);
-    assert_eq!(known.next_time(), Some(at(0).now + SignedDuration::from_millis(2500)));
-    let mut known = refused(ErrorClass::Rejected);
+    let state = refused(ErrorClass::MayHeal);
+    assert_eq!(state.next_time(), Some(at(0).now + SignedDuration::from_millis(2500)));
+    let mut state = refused(ErrorClass::Rejected);
     for _ in 0..5 {
-        let doubted = known.starting();
-        known.start_refused(refusal(ErrorClass::Rejected), doubted, &Environment { jitter: 1.0, ..at(0) });
+        let doubted = state.starting();
+        state.start_refused(refusal(ErrorClass::Rejected), doubted, &Environment { jitter: 1.0, ..at(0) });
     }
-    assert_eq!(wake_time(&unknown(), &known, &at(1)), Some(at(5).now));
+    assert_eq!(wake_time(&unknown(), &state, &at(1)), Some(at(5).now));
 }
 
 #[test]
-fn what_passes_by_itself_does_not_hide_what_has_to_be_mended() {
-    let mut known = refused(ErrorClass::MayHeal);
+fn a_transient_refusal_does_not_replace_one_that_needs_a_person() {
+    let mut state = refused(ErrorClass::MayHeal);
     for class in [ErrorClass::Unanswered, ErrorClass::Throttled] {
-        let doubted = known.starting();
-        known.start_refused(refusal(class), doubted, &at(1));
+        let doubted = state.starting();
+        state.start_refused(refusal(class), doubted, &at(1));
     }
-    let standing = known.refused.expect("a refusal");
+    let standing = state.refused.expect("a refusal");
     assert_eq!((standing.refusal.class, standing.since, standing.count), (ErrorClass::MayHeal, at(0).now, 2));
 }
 
 #[test]
 fn a_first_attempt_under_a_finalizer_of_unknown_origin_may_have_been_tried() {
-    let mut known = met();
-    known.recorded(0, at(0).now, false);
-    assert_eq!(next_step(&deleted(unknown()), &known, &nothing(), &at(0)), Step::Start(0));
+    let mut state = met();
+    state.recorded(0, at(0).now, false);
+    assert_eq!(next_step(&deleted(unknown()), &state, &nothing(), &at(0)), Step::Start(0));
 }
 
 #[test]
 fn a_clock_that_was_put_back_does_not_stop_the_calls() {
-    let known = refused(ErrorClass::MayHeal);
-    assert!(!known.is_due(at(0).now));
-    assert!(known.is_due(at(-60).now));
+    let state = refused(ErrorClass::MayHeal);
+    assert!(!state.is_due(at(0).now));
+    assert!(state.is_due(at(-60).now));
 }
 
 #[test]
 fn an_object_wakes_when_something_is_due() {
     let due = |wait: i64| Some(at(0).now + SignedDuration::from_secs(wait));
     let changed = |change: fn(&mut LocalState)| {
-        let mut known = trusted();
-        change(&mut known);
-        known
+        let mut state = trusted();
+        change(&mut state);
+        state
     };
-    let looked_long_ago = changed(|known| {
-        known.looked(NOT_FOUND, UID, "s", &at(0));
-        known.seen_time = Some(at(-9).now);
+    let looked_long_ago = changed(|state| {
+        state.looked(NOT_FOUND, UID, "s", &at(0));
+        state.seen_time = Some(at(-9).now);
     });
-    let stale = changed(|known| {
-        known.looked(NOT_FOUND, UID, "s", &at(0));
-        known.seen_time = Some(at(-10).now);
+    let stale = changed(|state| {
+        state.looked(NOT_FOUND, UID, "s", &at(0));
+        state.seen_time = Some(at(-10).now);
     });
     let not_due = looked_long_ago.next_time();
-    let failing = changed(|known| {
+    let failing = changed(|state| {
         for _ in 0..6 {
-            known.looked(
+            state.looked(
                 Look::Failed(refusal(ErrorClass::MayHeal)),
                 UID,
                 "s",
                 &Environment { jitter: 1.0, ..at(0) },
             );
         }
-        known.seen_time = Some(at(-9).now);
+        state.seen_time = Some(at(-9).now);
     });
     let mut failed_for_long = failing.clone();
     failed_for_long.seen_time = Some(at(-10).now);
-    let known_later = |mut known: LocalState| {
-        known.looked(
+    let known_later = |mut state: LocalState| {
+        state.looked(
             Look::Failed(refusal(ErrorClass::MayHeal)),
             UID,
             "s",
             &Environment { jitter: 1.0, ..at(0) },
         );
-        known
+        state
     };
     let in_use =
         |object| with(object, |object: &mut AthenaSession| object.spec.active_deadline_seconds = Some(1));
-    for (case, object, known, expected) in vec![
+    for (case, object, state, expected) in vec![
         ("nothing recorded", object(json!({})), met(), None),
         ("refused", unknown(), refused(ErrorClass::Throttled), refused(ErrorClass::Throttled).next_time()),
         ("live", live("IDLE"), trusted(), due(1)),
@@ -1316,23 +1316,23 @@ fn an_object_wakes_when_something_is_due() {
         ("finished, suspended", suspended(mortal(over("IdleTimeout"), 2)), met(), None),
         ("finished", over("IdleTimeout"), met(), None),
     ] {
-        assert_eq!(wake_time(&object, &known, &at(0)), expected, "{case}");
+        assert_eq!(wake_time(&object, &state, &at(0)), expected, "{case}");
     }
 }
 
 #[test]
 fn nothing_becomes_due_before_the_time_that_is_waited_for() {
     let failing = |class, looks| {
-        let mut known = trusted();
+        let mut state = trusted();
         for _ in 0..looks {
-            known.looked(Look::Failed(refusal(class)), UID, "s", &Environment { jitter: 1.0, ..at(0) });
+            state.looked(Look::Failed(refusal(class)), UID, "s", &Environment { jitter: 1.0, ..at(0) });
         }
-        known
+        state
     };
     let settled = {
-        let mut known = trusted();
-        known.settle("s");
-        known
+        let mut state = trusted();
+        state.rely_on_sweeps("s");
+        state
     };
     let knowns = [
         met(),
@@ -1377,7 +1377,7 @@ fn nothing_becomes_due_before_the_time_that_is_waited_for() {
         |object| capped_exactly(restarting(object, 0), 90),
     ];
     let mut waits = 0;
-    for known in knowns {
+    for state in knowns {
         for (object, seconds) in
             bases.iter().flat_map(|base| changes.iter().map(|change| change(base.clone()))).flat_map(
                 |object| [0, 1, 30, 89, 90, 299, 600, 1200, 1801].map(|seconds| (object.clone(), seconds)),
@@ -1386,9 +1386,9 @@ fn nothing_becomes_due_before_the_time_that_is_waited_for() {
             let circumstances =
                 |seconds: i64| Environment { now: at(0).now + SignedDuration::from_secs(seconds), ..at(0) };
             let now = circumstances(seconds);
-            let wake = wake_time(&object, &known, &now);
+            let wake = wake_time(&object, &state, &now);
             assert!(wake.is_none_or(|time| time > now.now), "{wake:?} at {}", now.now);
-            if !matches!(next_step(&object, &known, &nothing(), &now), Step::Wait | Step::Rest) {
+            if !matches!(next_step(&object, &state, &nothing(), &now), Step::Wait | Step::Rest) {
                 continue;
             }
             waits += 1;
@@ -1396,10 +1396,10 @@ fn nothing_becomes_due_before_the_time_that_is_waited_for() {
                 .map(circumstances)
                 .take_while(|later| wake.is_none_or(|time| later.now < time));
             for later in steps {
-                let step = next_step(&object, &known, &nothing(), &later);
+                let step = next_step(&object, &state, &nothing(), &later);
                 assert!(
                     matches!(step, Step::Wait | Step::Rest),
-                    "{step:?} at {} before {wake:?}: {object:?} {known:?}",
+                    "{step:?} at {} before {wake:?}: {object:?} {state:?}",
                     later.now
                 );
             }
@@ -1409,11 +1409,11 @@ fn nothing_becomes_due_before_the_time_that_is_waited_for() {
 }
 
 #[test]
-fn a_session_that_no_record_can_name_any_more_is_surplus() {
-    let mut known = own_attempt();
-    assert_eq!(leaked_session(&unknown(), &known), None, "nothing was started");
-    known.starting();
-    known.started(0, "s", "CREATING", &at(0));
+fn a_session_whose_attempt_is_over_before_it_is_recorded_is_leaked() {
+    let mut state = own_attempt();
+    assert_eq!(leaked_session(&unknown(), &state), None, "nothing was started");
+    state.starting();
+    state.started(0, "s", "CREATING", &at(0));
     let next = with(unknown(), |object| object.status.get_or_insert_default().attempt = Some(1));
     let another =
         with(live("IDLE"), |object| object.status.get_or_insert_default().session_id = Some("other".into()));
@@ -1425,20 +1425,20 @@ fn a_session_that_no_record_can_name_any_more_is_surplus() {
         ("its attempt is over", over("SessionFailed"), Some("s")),
         ("no attempt is recorded", object(json!({})), Some("s")),
     ] {
-        assert_eq!(leaked_session(&object, &known), expected, "{case}");
+        assert_eq!(leaked_session(&object, &state), expected, "{case}");
     }
 }
 
 #[test]
 fn a_settled_session_that_a_list_shows_in_another_state_is_looked_at_from_then_on() {
     let at = Environment { now: Timestamp::UNIX_EPOCH, jitter: 0.5, ..at(0) };
-    for (state, looked_at) in [("TERMINATING", true), ("STOPPED", true), ("BUSY", false)] {
-        let mut known = LocalState::default();
-        known.started(0, "id", "IDLE", &at);
-        known.settle("id");
-        let listed = Session { id: "id".into(), state: state.into(), ..Session::default() };
-        assert!(known.sighted(listed, "uid", "id", &at).is_some());
-        assert_eq!(known.next_time().is_some_and(|time| known.is_due(time)), looked_at, "{state}");
+    for (shown, looked_at) in [("TERMINATING", true), ("STOPPED", true), ("BUSY", false)] {
+        let mut state = LocalState::default();
+        state.started(0, "id", "IDLE", &at);
+        state.rely_on_sweeps("id");
+        let listed = Session { id: "id".into(), state: shown.into(), ..Session::default() };
+        assert!(state.sighted(listed, "uid", "id", &at).is_some());
+        assert_eq!(state.next_time().is_some_and(|time| state.is_due(time)), looked_at, "{shown}");
     }
 }
 
@@ -1468,10 +1468,10 @@ fn timed() -> Vec<(&'static str, AthenaSession, LocalState, Seen)> {
 #[test]
 fn before_athena_has_told_its_time_no_time_starts_or_ends_anything() {
     let cases = timed();
-    for (case, object, known, seen) in &cases {
+    for (case, object, state, seen) in &cases {
         for minutes in [-100_000, -21, -7, 0, 5, 7, 21, 100_000] {
             let uncertain = Environment { is_time_certain: false, ..at(minutes) };
-            let step = next_step(object, known, seen, &uncertain);
+            let step = next_step(object, state, seen, &uncertain);
             let harmless = matches!(
                 step,
                 Step::Wait
@@ -1488,24 +1488,24 @@ fn before_athena_has_told_its_time_no_time_starts_or_ends_anything() {
     }
     // A step that waits for a time alone requests it: no other call would be made.
     let uncertain = Environment { is_time_certain: false, ..at(7) };
-    for (case, object, known, seen) in &cases {
+    for (case, object, state, seen) in &cases {
         let looks_at_nothing = seen.look.is_none() && seen.search.is_none();
-        if looks_at_nothing && !matches!(attempt(object, known), Attempt::Live(..)) {
-            let step = next_step(object, known, seen, &uncertain);
+        if looks_at_nothing && !matches!(attempt(object, state), Attempt::Live(..)) {
+            let step = next_step(object, state, seen, &uncertain);
             assert!(
                 matches!(step, Step::AskTime | Step::ReadWorkGroup)
-                    || known.next_time().is_some_and(|time| time > uncertain.now),
+                    || state.next_time().is_some_and(|time| time > uncertain.now),
                 "{case}: {step:?}"
             );
         }
-        let suspended_or_gone = wants_stopped(object) && matches!(attempt(object, known), Attempt::Live(..));
+        let suspended_or_gone = wants_stopped(object) && matches!(attempt(object, state), Attempt::Live(..));
         let deadline_free =
-            matches!(attempt(object, known), Attempt::Live(..)) && active_deadline(object).is_none();
+            matches!(attempt(object, state), Attempt::Live(..)) && active_deadline(object).is_none();
         assert!(
-            awaits_time(object, known, &uncertain) || suspended_or_gone || deadline_free,
+            awaits_time(object, state, &uncertain) || suspended_or_gone || deadline_free,
             "{case}: nothing would trigger it"
         );
-        assert!(!awaits_time(object, known, &at(7)), "{case}");
+        assert!(!awaits_time(object, state, &at(7)), "{case}");
     }
 }
 
@@ -1524,8 +1524,8 @@ fn what_needs_no_time_goes_on_before_athena_has_told_its_own() {
         ("a refused time", restarting(over("SessionFailed"), 0), asked, nothing(), Step::Wait),
         ("a finished object", over("IdleTimeout"), met(), nothing(), Step::Rest),
     ];
-    for (case, object, known, seen, expected) in cases {
-        assert_eq!(next_step(&object, &known, &seen, &uncertain), expected, "{case}");
+    for (case, object, state, seen, expected) in cases {
+        assert_eq!(next_step(&object, &state, &seen, &uncertain), expected, "{case}");
     }
 }
 
@@ -1551,36 +1551,36 @@ fn a_deletion_is_compared_with_the_clock_of_the_api_server() {
 #[test]
 fn a_jump_of_the_nodes_clock_changes_no_decision() {
     // Returns the local states of a process whose clock is off by so many seconds, after a refusal, a look, a search and a termination in turn.
-    let known = |seconds: i64| {
+    let states = |seconds: i64| {
         let off = SignedDuration::from_secs(seconds);
         let at = |minutes| Environment { now: at(minutes).now + off, jitter: 0.5, ..at(0) };
         let origin = Timestamp::from_second(1_700_000_000).expect("a time") + off;
         let mut all = Vec::new();
         for calls in 0..16 {
-            let mut known = LocalState::met(at(0).now);
-            known.set_clock(origin);
+            let mut state = LocalState::met(at(0).now);
+            state.set_clock(origin);
             if calls & 1 != 0 {
-                known.work_group_read(Err(&refusal(ErrorClass::Unanswered)), &at(1));
+                state.work_group_read(Err(&refusal(ErrorClass::Unanswered)), &at(1));
             }
             if calls & 2 != 0 {
-                known.looked(Look::Failed(refusal(ErrorClass::MayHeal)), UID, "s", &at(2));
+                state.looked(Look::Failed(refusal(ErrorClass::MayHeal)), UID, "s", &at(2));
             }
             if calls & 4 != 0 {
-                known.searched(&Search::Failed(refusal(ErrorClass::MayHeal)), &at(3));
+                state.searched(&Search::Failed(refusal(ErrorClass::MayHeal)), &at(3));
             }
             if calls & 2 == 0 {
-                known.searched(&Search::Absent { begun: at(2).now }, &at(3));
+                state.searched(&Search::Absent { begun: at(2).now }, &at(3));
             }
             if calls & 8 != 0 {
-                known.terminate_refused(refusal(ErrorClass::MayHeal), &at(4));
+                state.terminate_refused(refusal(ErrorClass::MayHeal), &at(4));
             }
-            all.push((origin, known));
+            all.push((origin, state));
         }
         all
     };
-    let right = known(0);
+    let right = states(0);
     for off in [-86_400, -3_600, -400, -31, -1, 1, 31, 400, 21 * 60, 3_600, 86_400] {
-        for ((origin, right), (_, mut wrong)) in right.iter().zip(known(off)) {
+        for ((origin, right), (_, mut wrong)) in right.iter().zip(states(off)) {
             wrong.set_clock(*origin);
             assert_eq!(&wrong, right, "{off}");
             for (case, object, _, seen) in timed() {
@@ -1606,17 +1606,17 @@ fn a_jump_of_the_nodes_clock_changes_no_decision() {
 fn people_are_told_that_a_start_is_not_answered_when_that_begins_and_when_it_lasts() {
     let refusal =
         |class| Refusal { class, reason: "AthenaUnavailable", message: "no".into(), request_id: None };
-    let mut known = own_attempt();
+    let mut state = own_attempt();
     let mut told = |minutes: i64, class| {
-        known.start_refused(refusal(class), false, &at(minutes));
-        let is_news = known.missing_answer_to_tell(&at(minutes)).is_some();
+        state.start_refused(refusal(class), false, &at(minutes));
+        let is_new_refusal = state.missing_answer_to_tell(&at(minutes)).is_some();
         assert_eq!(
-            known.missing_answer_to_tell(&at(minutes)).is_some(),
-            is_news,
+            state.missing_answer_to_tell(&at(minutes)).is_some(),
+            is_new_refusal,
             "what could not be told is still to be told"
         );
-        known.missing_answer_told(&at(minutes));
-        is_news
+        state.missing_answer_told(&at(minutes));
+        is_new_refusal
     };
     let asked = [
         (0, ErrorClass::Unanswered),

@@ -56,7 +56,7 @@ pub struct LocalState {
     clock_origin: Option<Timestamp>,
     /// Time at which the wait for the next call was set, and time at which it is over.
     wait: Option<(Timestamp, Timestamp)>,
-    swept: Swept,
+    swept: SweepCoverage,
     /// Number of looks since the session last changed, up to [`LONGEST_AFTER`].
     looks: i32,
     /// True if a look has shown the session at work since TerminateSession was last called.
@@ -114,7 +114,7 @@ pub struct Absence {
 
 /// Coverage of a session by the sweeps of its work group: a session that they cover need not be looked at.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-enum Swept {
+enum SweepCoverage {
     /// Sweeps have never covered it.
     #[default]
     Never,
@@ -142,10 +142,10 @@ pub struct Refused {
 impl Refused {
     /// Returns the number of events due by now for a call for a start to which Athena did not answer: one when the missing answers begin, and one
     /// more when they have lasted for `limits.healing`.
-    fn to_be_told(&self, at: &Environment) -> u8 {
+    fn to_be_told(&self, env: &Environment) -> u8 {
         match self.refusal.class {
             ErrorClass::Unanswered | ErrorClass::NotSent if Call::Start.serves(self.call) => {
-                1 + u8::from(self.since + at.limits.healing <= at.now)
+                1 + u8::from(self.since + env.limits.healing <= env.now)
             }
             _ => 0,
         }
@@ -176,7 +176,7 @@ impl Call {
     /// Returns the text of a refusal of this call, for conditions, events and the log.
     pub fn message(self, refusal: &Refusal) -> String {
         // A text that follows, such as the command that releases the object, must have its place in the message of a condition.
-        const LONGEST: usize = 2048;
+        const MAX_MESSAGE_CHARS: usize = 2048;
         let operation = match self {
             Call::WorkGroup => "GetWorkGroup",
             Call::Start => "StartSession",
@@ -184,7 +184,7 @@ impl Call {
             Call::Search => "ListSessions",
             Call::Terminate => "TerminateSession",
         };
-        let said: String = refusal.message.chars().take(LONGEST).collect();
+        let said: String = refusal.message.chars().take(MAX_MESSAGE_CHARS).collect();
         match refusal.class {
             ErrorClass::Unanswered => format!("{operation} is not answered: {said}"),
             ErrorClass::NotSent => format!("{operation} cannot be sent: {said}"),
@@ -239,7 +239,7 @@ impl LocalState {
     /// Returns whether a call may be made now: not while sweeps cover the session and nothing else has been set since. A wait that was set in the
     /// future is over: the clock has been put back.
     pub fn is_due(&self, now: Timestamp) -> bool {
-        !self.waits(now) && (self.wait.is_some() || !matches!(self.swept, Swept::Now(_)))
+        !self.waits(now) && (self.wait.is_some() || !matches!(self.swept, SweepCoverage::Now(_)))
     }
 
     /// Returns whether the next call has to wait for a time.
@@ -253,15 +253,15 @@ impl LocalState {
     }
 
     /// Records that the status was written.
-    pub fn status_written(&mut self, at: &Environment) {
+    pub fn status_written(&mut self, env: &Environment) {
         // Nothing depends on the time where the next write need not wait.
-        self.written_time = Some(at.now).filter(|_| !at.limits.work_interval().is_zero());
+        self.written_time = Some(env.now).filter(|_| !env.limits.work_interval().is_zero());
         self.unwritten_work = None;
     }
 
     /// Returns whether this process wrote the status less than [`Limits::work_interval`](crate::session::environment::Limits::work_interval) ago.
-    pub fn is_written_lately(&self, at: &Environment) -> bool {
-        self.written_time.is_some_and(|time| time <= at.now && at.now < time + at.limits.work_interval())
+    pub fn is_written_lately(&self, env: &Environment) -> bool {
+        self.written_time.is_some_and(|time| time <= env.now && env.now < time + env.limits.work_interval())
     }
 
     /// Records that `session` became busy or idle, which the status reports later, or that it is again as the status reports.
@@ -275,16 +275,16 @@ impl LocalState {
     }
 
     /// Returns the time by which the status has to report it.
-    pub fn work_time(&self, at: &Environment) -> Option<Timestamp> {
+    pub fn work_time(&self, env: &Environment) -> Option<Timestamp> {
         let written = self.written_time.filter(|_| self.unwritten_work.is_some())?;
-        Some(written + at.limits.work_interval())
+        Some(written + env.limits.work_interval())
     }
 
-    fn wait_for(&mut self, wait: SignedDuration, at: &Environment) {
-        self.wait = Some((at.now, at.now + wait));
+    fn wait_for(&mut self, wait: SignedDuration, env: &Environment) {
+        self.wait = Some((env.now, env.now + wait));
     }
 
-    fn refused(&mut self, call: Call, refusal: Refusal, at: &Environment) {
+    fn refused(&mut self, call: Call, refusal: Refusal, env: &Environment) {
         let class = refusal.class;
         let standing = match self.refused.take() {
             Some(before) if before.call == call && before.refusal.class == class => {
@@ -294,9 +294,9 @@ impl LocalState {
             Some(before) if before.call.serves(call) && passes(class) && !passes(before.refusal.class) => {
                 Refused { count: before.count.saturating_add(1), ..*before }
             }
-            _ => Refused { call, refusal, since: at.now, count: 0, told: 0 },
+            _ => Refused { call, refusal, since: env.now, count: 0, told: 0 },
         };
-        self.wait_for(backoff(class, standing.count, at.jitter), at);
+        self.wait_for(backoff(class, standing.count, env.jitter), env);
         self.refused = Some(Box::new(standing));
     }
 }

@@ -11,7 +11,7 @@ use crate::session::marker;
 use crate::session::reply::{ErrorClass, Refusal, Search, Session};
 
 /// Returns the newest attempt of `object`. A session that is known not to carry the object's marker is no session of the attempt.
-pub fn attempt<'a>(object: &'a AthenaSession, known: &LocalState) -> Attempt<'a> {
+pub fn attempt<'a>(object: &'a AthenaSession, state: &LocalState) -> Attempt<'a> {
     let Some(status) = &object.status else { return Attempt::None };
     let (number, time, region) = match (status.attempt, &status.attempt_time, &status.region) {
         (Some(number), Some(time), Some(region)) => (number, time, region),
@@ -20,20 +20,20 @@ pub fn attempt<'a>(object: &'a AthenaSession, known: &LocalState) -> Attempt<'a>
         }
         _ => return Attempt::None,
     };
-    let made = Recorded { number, time: time.0, region, account: status.account_id.as_deref() };
+    let recorded = Recorded { number, time: time.0, region, account: status.account_id.as_deref() };
     match (&status.end_reason, &status.session_id) {
-        (Some(reason), _) => Attempt::Over(made, reason),
-        (None, Some(id)) if !known.disowns(id) => Attempt::Live(made, id),
-        (None, _) => Attempt::Unknown(made),
+        (Some(reason), _) => Attempt::Over(recorded, reason),
+        (None, Some(id)) if !state.disowns(id) => Attempt::Live(recorded, id),
+        (None, _) => Attempt::Unknown(recorded),
     }
 }
 
 /// Returns the session that this process started and that no record can name, since its attempt is over or is another: it has no owner and is to be
 /// ended.
-pub fn leaked_session<'a>(object: &AthenaSession, known: &'a LocalState) -> Option<&'a str> {
-    let (number, session) = known.unrecorded.as_deref()?;
-    let expected = match attempt(object, known) {
-        Attempt::Unknown(made) => made.number == *number,
+pub fn leaked_session<'a>(object: &AthenaSession, state: &'a LocalState) -> Option<&'a str> {
+    let (number, session) = state.unrecorded.as_deref()?;
+    let expected = match attempt(object, state) {
+        Attempt::Unknown(recorded) => recorded.number == *number,
         Attempt::Live(_, id) => id == session.id,
         Attempt::None | Attempt::Withdrawn(_) | Attempt::Over(..) => false,
     };
@@ -41,9 +41,9 @@ pub fn leaked_session<'a>(object: &AthenaSession, known: &'a LocalState) -> Opti
 }
 
 /// Returns whether an attempt was made in another region or account. An account that either side does not know makes no difference.
-pub fn in_other_account_or_region(made: &Recorded<'_>, here: &Identity) -> bool {
-    made.region != here.region
-        || matches!((made.account, here.account.as_deref()), (Some(there), Some(here)) if there != here)
+pub fn in_other_account_or_region(recorded: &Recorded<'_>, here: &Identity) -> bool {
+    recorded.region != here.region
+        || matches!((recorded.account, here.account.as_deref()), (Some(there), Some(here)) if there != here)
 }
 
 /// Returns the result of a complete list that was begun at `begun`, given the sessions in it that carry the marker of `object`: the session of the
@@ -53,12 +53,12 @@ pub fn in_other_account_or_region(made: &Recorded<'_>, here: &Identity) -> bool 
 pub fn match_marked_sessions(
     sessions: Vec<Session>,
     object: &AthenaSession,
-    known: &LocalState,
+    state: &LocalState,
     begun: Timestamp,
 ) -> Search {
     let uid = object.uid().unwrap_or_default();
-    let recorded = match attempt(object, known) {
-        Attempt::Unknown(made) | Attempt::Live(made, _) => Some(made.number),
+    let recorded = match attempt(object, state) {
+        Attempt::Unknown(recorded) | Attempt::Live(recorded, _) => Some(recorded.number),
         Attempt::None | Attempt::Withdrawn(_) | Attempt::Over(..) => None,
     };
     let number_of =
@@ -85,16 +85,21 @@ pub fn match_marked_sessions(
 
 /// Returns whether the operator certainly works in the attempt's account. For an attempt that was recorded without an account, only the process that
 /// recorded it, or that has seen its session, knows the account.
-pub fn is_own_account(made: &Recorded<'_>, id: Option<&str>, known: &LocalState, here: &Identity) -> bool {
-    match (made.account, here.account.as_deref()) {
+pub fn is_own_account(
+    recorded: &Recorded<'_>,
+    id: Option<&str>,
+    state: &LocalState,
+    here: &Identity,
+) -> bool {
+    match (recorded.account, here.account.as_deref()) {
         (Some(there), Some(here)) => there == here,
         (Some(_), None) => false,
         (None, None) => true,
-        (None, Some(_)) => known.recorded_here(made) || id.is_some_and(|id| known.trusts(id)),
+        (None, Some(_)) => state.recorded_here(recorded) || id.is_some_and(|id| state.trusts(id)),
     }
 }
 
 /// Returns whether the account of an attempt with unknown outcome is not known: only its session can show the account.
-pub fn is_account_unknown(made: &Recorded<'_>, known: &LocalState, here: &Identity) -> bool {
-    made.account.is_none() && !is_own_account(made, None, known, here)
+pub fn is_account_unknown(recorded: &Recorded<'_>, state: &LocalState, here: &Identity) -> bool {
+    recorded.account.is_none() && !is_own_account(recorded, None, state, here)
 }

@@ -18,7 +18,8 @@ use crate::session::attempt::Attempt;
 use crate::session::environment::Environment;
 use crate::session::events;
 use crate::session::lifecycle::{
-    awaits_time, ends_unrecorded, next_step, search_time, unrecorded_cause, wake_time, wants_stopped,
+    awaits_time, must_end_unrecorded_session, next_step, search_time, unrecorded_cause, wake_time,
+    wants_stopped,
 };
 use crate::session::local_state::LocalState;
 use crate::session::ownership::{attempt, leaked_session, match_marked_sessions};
@@ -70,9 +71,9 @@ pub trait Decisions: Debug + Send + Sync {
 
 /// The operator's own decisions.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Own;
+pub struct OperatorDecisions;
 
-impl Decisions for Own {}
+impl Decisions for OperatorDecisions {}
 
 #[derive(Clone, Debug)]
 enum Stage {
@@ -183,18 +184,20 @@ impl<'a> Pass<'a> {
         env: &Environment,
     ) -> (Self, bool) {
         state.set_clock(env.clock_origin);
-        let is_news = state.write_refused(what, said, version, env);
+        let is_new_refusal = state.write_refused(what, said, version, env);
         let mut pass = Self::new(decisions, object, version, state, Seen::default(), env);
         pass.is_after_refusal = true;
         pass.stage = if what != refused_write::STATUS {
             Stage::Report
-        } else if let Some(id) = pass.state.adopted_to_end(ends_unrecorded(object, &pass.state, env)) {
+        } else if let Some(id) =
+            pass.state.adopted_to_end(must_end_unrecorded_session(object, &pass.state, env))
+        {
             pass.after_leak = Some(End::Refused(None));
             Stage::Asked(Request::EndLeaked { id, leak: Leak::StatusRefused })
         } else {
             Stage::End(End::Refused(None))
         };
-        (pass, is_news)
+        (pass, is_new_refusal)
     }
 
     /// Ends the pass: returns the local state of the object, and the event and status to publish.
@@ -268,7 +271,7 @@ impl<'a> Pass<'a> {
             Step::AddFinalizer => Some(Request::Write(Write::AddFinalizer)),
             Step::Release => Some(Request::Write(Write::RemoveFinalizer)),
             Step::Delete => Some(Request::Write(Write::Delete)),
-            // After a restart the list may have lagged: an attempt that is in doubt according to the list may be over by now.
+            // The watch cache may be older than the API server, for example after a restart: an attempt that it shows as unknown may be over by now.
             Step::Start(_) if !self.is_confirmed && !is_own_attempt(self.object, &self.state) => {
                 Some(Request::ReadAgain)
             }
@@ -486,7 +489,7 @@ impl<'a> Pass<'a> {
         if matches!(self.step, Step::Mirror(_) | Step::Stop(_, Some(_))) {
             self.state.look_again();
         } else {
-            self.state.unsettle_but(None);
+            self.state.stop_relying_on_sweeps(None);
         }
     }
 
@@ -532,7 +535,7 @@ pub fn resting_step(
 }
 
 fn is_own_attempt(object: &AthenaSession, state: &LocalState) -> bool {
-    matches!(attempt(object, state), Attempt::Unknown(made) if state.recorded_by_itself(&made))
+    matches!(attempt(object, state), Attempt::Unknown(recorded) if state.recorded_by_itself(&recorded))
 }
 
 /// Returns whether a look at the session `id` must read all of it.

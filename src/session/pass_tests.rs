@@ -33,7 +33,7 @@ fn finalizer_added() -> LocalState {
 
 /// Runs a pass over `object`: each answer is passed in for the next request. Returns the requests, the end, and the local state after it.
 fn run(object: &AthenaSession, state: LocalState, answers: &[Answer]) -> (Vec<Request>, End, LocalState) {
-    go_on(Pass::new(&Own, object, Some(7), state, Seen::default(), &at(0)), answers)
+    go_on(Pass::new(&OperatorDecisions, object, Some(7), state, Seen::default(), &at(0)), answers)
 }
 
 fn go_on(mut pass: Pass<'_>, answers: &[Answer]) -> (Vec<Request>, End, LocalState) {
@@ -109,10 +109,10 @@ fn a_call_without_a_turn_waits_and_the_status_says_what_it_says_anyway() {
 fn a_start_that_was_not_made_after_all_is_in_no_doubt() {
     let mut own = finalizer_added();
     own.recorded(0, "2026-01-01T00:00:00Z".parse().expect("a time"), false);
-    let made = object(&recorded());
-    let (_, end, state) = run(&made, own, &[Answer::Done, Answer::Outdated]);
-    let Attempt::Unknown(made) = attempt(&made, &state) else { panic!("an attempt") };
-    assert_eq!((end, state.nothing_started(&made)), (End::Outdated, true));
+    let recorded = object(&recorded());
+    let (_, end, state) = run(&recorded, own, &[Answer::Done, Answer::Outdated]);
+    let Attempt::Unknown(recorded) = attempt(&recorded, &state) else { panic!("an attempt") };
+    assert_eq!((end, state.nothing_started(&recorded)), (End::Outdated, true));
 }
 
 #[test]
@@ -151,7 +151,7 @@ fn what_a_look_showed_and_could_not_be_written_is_looked_at_again_at_once() {
     assert_eq!((&requests[0], &written(&requests)["state"], end), (&look, &json!("IDLE"), End::Outdated));
     assert_eq!(run(&live, state, &[seen(), yes(8)]).0[0], look, "after a conflict");
 
-    let mut pass = Pass::new(&Own, &live, Some(7), trusted, Seen::default(), &at(0));
+    let mut pass = Pass::new(&OperatorDecisions, &live, Some(7), trusted, Seen::default(), &at(0));
     assert_eq!(pass.next(&at(0)), ControlFlow::Continue(look.clone()));
     pass.answered(seen(), &at(0));
     assert!(matches!(pass.next(&at(0)), ControlFlow::Continue(Request::Write(_))));
@@ -166,15 +166,15 @@ fn the_status_says_that_a_write_is_refused_unless_it_is_the_status() {
         &json!({ "attempt": 0, "attemptTime": "2026-01-01T00:00:00Z", "region": "eu-west-1", "sessionId": ID, "state": "IDLE" }),
     );
     let refuse = |what, answers: &[Answer]| {
-        let (pass, is_news) = Pass::after_refused_write(
-            &Own,
+        let (pass, is_new_refusal) = Pass::after_refused_write(
+            &OperatorDecisions,
             &live,
             Some(7),
             LocalState::met(at(0).now),
             (what, "a label is missing"),
             &at(0),
         );
-        assert!(is_news);
+        assert!(is_new_refusal);
         go_on(pass, answers)
     };
     let (requests, end, _) = refuse(refused_write::REMOVE_FINALIZER, &[yes(8)]);
@@ -198,7 +198,7 @@ fn a_look_that_became_due_while_a_list_was_read_is_made_at_once() {
         Some(status_after(&live, &state, &Step::Mirror(created.clone()), &Outcome::Nothing, &at(0)));
     let look = state.sighted(created, UID, ID, &Environment { jitter: 0.5, ..at(-1) });
     let mut pass = Pass::new(
-        &Own,
+        &OperatorDecisions,
         &live,
         Some(7),
         state,
@@ -216,7 +216,7 @@ fn a_refused_write_stays_known_while_the_object_also_waits_for_athenas_time() {
     let env = Environment { is_time_certain: false, ..at(0) };
     let mut state = LocalState::met(env.now);
     assert!(state.write_refused(refused_write::ADD_FINALIZER, "no label", Some(7), &env));
-    let mut pass = Pass::new(&Own, &new, Some(7), state, Seen::default(), &env);
+    let mut pass = Pass::new(&OperatorDecisions, &new, Some(7), state, Seen::default(), &env);
     let mut waits = false;
     while let ControlFlow::Continue(request) = pass.next(&env) {
         waits |= matches!(request, Request::AwaitTime { .. });
@@ -234,6 +234,6 @@ fn an_answer_that_nothing_has_asked_for_is_a_bug() {
     let refusal =
         Refusal { class: ErrorClass::MayHeal, reason: "No", message: String::new(), request_id: None };
     let object = object(&recorded());
-    Pass::new(&Own, &object, None, LocalState::default(), Seen::default(), &at(0))
+    Pass::new(&OperatorDecisions, &object, None, LocalState::default(), Seen::default(), &at(0))
         .answered(Answer::Refused(refusal), &at(0));
 }

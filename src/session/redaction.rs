@@ -23,7 +23,7 @@ use crate::session::reply::{Look, Refusal, Session};
 pub const WITHHELD: &str =
     "the text is not shown, since the object's properties could not be read to redact it";
 /// Maximum length of a text that is redacted, in bytes; the rest is dropped.
-const LONGEST: usize = 8192;
+const MAX_TEXT_BYTES: usize = 8192;
 /// Minimum length of a secret in characters: neither a shorter value nor a shorter beginning of one is secret.
 const SHORTEST: usize = 4;
 /// Parts of a property's name that make its value a secret, whatever the value is.
@@ -36,7 +36,7 @@ pub fn redacted(text: &str, spec: &AthenaSessionSpec) -> String {
         return WITHHELD.to_owned();
     }
     // A cut here is treated like one by Athena. The rest takes time linear in the length of this text, for each value.
-    let text = without_repeated(&text[..text.floor_char_boundary(LONGEST)]);
+    let text = without_repeated(&text[..text.floor_char_boundary(MAX_TEXT_BYTES)]);
     let mut search = Search::new(&text);
     for value in values(spec).filter(|value| value.is_secret(value.text)) {
         search.hide(value.text, |length| {
@@ -101,7 +101,7 @@ fn is_truth(value: &str) -> bool {
     ["true", "false"].iter().any(|truth| value.eq_ignore_ascii_case(truth))
 }
 
-/// Returns `text` without the values in `Value '...' at 'field'`.
+/// Returns `text` without the values in `Value '...' env 'field'`.
 fn without_repeated(text: &str) -> String {
     const BEGIN: &str = "Value '";
     const END: &str = "' at '";

@@ -240,8 +240,8 @@ fn a_value_is_hidden_where_the_text_was_cut_within_it() {
     assert_eq!(without("spark.x", "1024m-and-more", "at most 1024"), "at most 1024");
     assert_eq!(without("spark.x", "true-or-false", "is true"), "is true");
     assert_eq!(without("spark.key", "1024m-and-more", "at most 1024"), "at most ***");
-    let long = format!("{} hunter2", "x".repeat(LONGEST - 5));
-    assert_eq!(shown(&long), format!("{} ***", "x".repeat(LONGEST - 5)));
+    let long = format!("{} hunter2", "x".repeat(MAX_TEXT_BYTES - 5));
+    assert_eq!(shown(&long), format!("{} ***", "x".repeat(MAX_TEXT_BYTES - 5)));
 }
 
 #[test]
@@ -275,9 +275,9 @@ fn many_large_values_take_time_by_the_length_of_the_text() {
     for piece in ["a", "-", r"\", "%2", "%25", "a...", "arn:aws:", r"\\u0061%2561"] {
         // Each beginning of each value stands at many places of the text, and its end at none.
         let spec = spec(&|number| format!("{}{number}", piece.repeat(1250 / piece.len())));
-        let text = piece.repeat(LONGEST / piece.len());
+        let text = piece.repeat(MAX_TEXT_BYTES / piece.len());
         timed(&spec, &text);
-        timed(&spec, &format!("{}x is whole", &text[..LONGEST / 2]));
+        timed(&spec, &format!("{}x is whole", &text[..MAX_TEXT_BYTES / 2]));
     }
     assert_eq!(timed(&spec(&|number| "-".repeat(number + 4)), &format!("a{}a", "-".repeat(8000))), "a***a");
     assert_eq!(timed(&spec(&|number| format!("{}{number}", "a".repeat(1200))), &"a".repeat(1200)), "***");

@@ -45,8 +45,8 @@ impl RefusedWrite {
     }
 
     /// Returns whether the refusal has stood for so long that it does not pass by itself.
-    pub fn is_lasting(&self, at: &Environment) -> bool {
-        at.now >= self.since + at.limits.healing
+    pub fn is_lasting(&self, env: &Environment) -> bool {
+        env.now >= self.since + env.limits.healing
     }
 }
 

@@ -182,7 +182,7 @@ impl WorkGroup {
 /// A call that failed.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Refusal {
-    /// ErrorClass of the failed call.
+    /// Class of the failure.
     pub class: ErrorClass,
     /// CamelCase reason for conditions and events.
     pub reason: &'static str,
@@ -204,7 +204,7 @@ impl Refusal {
     }
 }
 
-/// ErrorClass of a failed call, which decides about the next one.
+/// Class of a failed call: it decides when and whether the operator calls again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ErrorClass {
     /// No answer, or one that does not exclude an effect: transport, timeout, 5xx.

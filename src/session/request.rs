@@ -1,7 +1,7 @@
 //! The body of StartSession: a pure function of the spec, of the object's name, namespace and UID, and of the attempt.
 //!
 //! The operator builds the body itself, since the SDK adds `MaxConcurrentDpus: 20` where it is unset and writes maps in any order. Golden files pin
-//! its bytes: Athena would refuse the replays of a released build that changed one of them.
+//! its bytes: if a release changed one of them, Athena would refuse its replays of calls that an older release has sent.
 
 use serde_json::{Value, json};
 

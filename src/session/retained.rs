@@ -22,16 +22,16 @@ pub struct Retained {
 
 impl Retained {
     /// Returns the session that may run on when `object` is released, and none where no session of it can live or where its session is ended first.
-    pub fn of(object: &AthenaSession, known: &LocalState) -> Option<Self> {
+    pub fn of(object: &AthenaSession, state: &LocalState) -> Option<Self> {
         if object.spec.deletion_policy != DeletionPolicy::Retain {
             return None;
         }
-        let (session_id, region) = match attempt(object, known) {
-            Attempt::Live(made, id) => (Some(id.to_owned()), Some(made.region.to_owned())),
-            Attempt::Unknown(made) if known.nothing_started(&made) => return None,
-            Attempt::Unknown(made) => (None, Some(made.region.to_owned())),
+        let (session_id, region) = match attempt(object, state) {
+            Attempt::Live(recorded, id) => (Some(id.to_owned()), Some(recorded.region.to_owned())),
+            Attempt::Unknown(recorded) if state.nothing_started(&recorded) => return None,
+            Attempt::Unknown(recorded) => (None, Some(recorded.region.to_owned())),
             // A finalizer of unknown origin may stand on a status that was wiped.
-            Attempt::None if !known.finalizer_added => (None, None),
+            Attempt::None if !state.finalizer_added => (None, None),
             Attempt::None | Attempt::Withdrawn(_) | Attempt::Over(..) => return None,
         };
         let uid = object.metadata.uid.clone().unwrap_or_default();
@@ -42,11 +42,11 @@ impl Retained {
     /// like an id or a name.
     pub fn of_unreadable(object: &Value) -> Self {
         /// Athena's bound of a session id, the longest of the three texts.
-        const LONGEST: usize = 256;
+        const MAX_TEXT_BYTES: usize = 256;
         let word = |pointer: &str| {
             let text = object.pointer(pointer)?.as_str()?;
             let plain = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte));
-            (plain && !text.is_empty() && text.len() <= LONGEST).then(|| text.to_owned())
+            (plain && !text.is_empty() && text.len() <= MAX_TEXT_BYTES).then(|| text.to_owned())
         };
         Self {
             uid: word("/metadata/uid").unwrap_or_default(),
@@ -92,7 +92,7 @@ mod tests {
         let live = || recorded(json!({ "sessionId": "s", "state": "BUSY" }));
         let (met, mut added) = (LocalState::default(), LocalState::default());
         added.finalizer_added = true;
-        for (case, policy, status, known, expected) in [
+        for (case, policy, status, state, expected) in [
             ("a live session", "Retain", live(), &met, retained(Some("s"), Some("eu-west-1"))),
             (
                 "a start without an answer",
@@ -113,7 +113,7 @@ mod tests {
             ("Terminate", "Terminate", live(), &met, None),
         ] {
             let object = serde_json::from_value(object(policy, status)).expect("an AthenaSession");
-            assert_eq!(Retained::of(&object, known), expected, "{case}");
+            assert_eq!(Retained::of(&object, state), expected, "{case}");
         }
     }
 

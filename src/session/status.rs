@@ -43,90 +43,90 @@ pub enum Outcome {
     Refused(Refusal),
 }
 
-/// Returns the status of `object` after `step` had `outcome`. `known` already includes the facts from that outcome.
+/// Returns the status of `object` after `step` had `outcome`. `state` already includes the facts from that outcome.
 pub fn status_after(
     object: &AthenaSession,
-    known: &LocalState,
+    state: &LocalState,
     step: &Step,
     outcome: &Outcome,
-    at: &Environment,
+    env: &Environment,
 ) -> AthenaSessionStatus {
     let mut next = object.clone();
     let status = next.status.get_or_insert_default();
     let asked = asked_timeout(&object.spec);
-    if status.end_reason.is_none() && status.session_id.as_deref().is_some_and(|id| known.trusts(id)) {
-        status.stop_cause = status.stop_cause.take().or_else(|| known.unrecorded_cause.as_deref().cloned());
+    if status.end_reason.is_none() && status.session_id.as_deref().is_some_and(|id| state.trusts(id)) {
+        status.stop_cause = status.stop_cause.take().or_else(|| state.unrecorded_cause.as_deref().cloned());
     }
-    if let Some(held) = status.session_id.as_deref().and_then(|id| known.unwritten_work(id)) {
-        mirror(status, held, asked, known, at.now);
+    if let Some(held) = status.session_id.as_deref().and_then(|id| state.unwritten_work(id)) {
+        mirror(status, held, asked, state, env.now);
     }
     match (step, outcome) {
-        (Step::Record(number), _) => *status = next_attempt(object, status, *number, at),
+        (Step::Record(number), _) => *status = next_attempt(object, status, *number, env),
         (Step::Reject(number, _), _) => {
-            *status = next_attempt(object, status, *number, at);
-            conclude(status, EndReason::InvalidRequest, known, at.now);
+            *status = next_attempt(object, status, *number, env);
+            conclude(status, EndReason::InvalidRequest, state, env.now);
         }
         (Step::Start(number), Outcome::Started { id, state }) => {
-            *status = known_attempt(status, *number, at);
+            *status = status_of_adopted_attempt(status, *number, env);
             status.session_id = Some(id.clone());
             status.state = Some(storable::state(state)).filter(|state| *state != SessionState::default());
         }
         (Step::Start(_), Outcome::Refused(refusal))
-            if refusal.class == ErrorClass::Rejected && is_proved_unstarted(object, known) =>
+            if refusal.class == ErrorClass::Rejected && is_proved_unstarted(object, state) =>
         {
-            conclude(status, EndReason::InvalidRequest, known, at.now);
+            conclude(status, EndReason::InvalidRequest, state, env.now);
         }
         // The attempt no longer belongs to this region and account: a correction of them must not leave it behind.
         (Step::Start(_), Outcome::Refused(refusal))
-            if withdraws(refusal.class) && is_proved_unstarted(object, known) =>
+            if withdraws(refusal.class) && is_proved_unstarted(object, state) =>
         {
             (status.attempt_time, status.region, status.account_id) = (None, None, None);
         }
         (Step::Adopt(number, session), _) => {
-            *status = known_attempt(status, *number, at);
+            *status = status_of_adopted_attempt(status, *number, env);
             status.session_id = Some(session.id.clone());
-            mirror(status, session, asked, known, at.now);
+            mirror(status, session, asked, state, env.now);
             // The session is to be ended, and never used.
             if object.spec.suspend && !session.ended() {
                 status.stop_cause = Some(StopCause::Suspended);
             }
         }
         (Step::Mirror(session), _) => {
-            mirror(status, session, asked, known, at.now);
+            mirror(status, session, asked, state, env.now);
             // Athena has just answered for the session from this account.
-            status.account_id = status.account_id.take().or(at.identity.account.clone());
+            status.account_id = status.account_id.take().or(env.identity.account.clone());
         }
         (Step::Stop(cause, session), _) => {
             if let Some(session) = session {
-                mirror(status, session, asked, known, at.now);
+                mirror(status, session, asked, state, env.now);
             }
             status.stop_cause = Some(cause.clone());
         }
         (Step::Suspend, _) => status.stop_cause = Some(StopCause::Suspended),
         (Step::Conclude(EndReason::SessionVanished), _) => {
-            let since = match attempt(object, known) {
-                Attempt::Live(made, _) => missing_since(object, &made, at),
-                _ => at.now,
+            let since = match attempt(object, state) {
+                Attempt::Live(recorded, _) => missing_since(object, &recorded, env),
+                _ => env.now,
             };
-            let reason = vanished_reason(status, asked, known, since);
-            conclude(status, reason, known, at.now);
+            let reason = vanished_reason(status, asked, state, since);
+            conclude(status, reason, state, env.now);
         }
-        (Step::Conclude(reason), _) => conclude(status, reason.clone(), known, at.now),
+        (Step::Conclude(reason), _) => conclude(status, reason.clone(), state, env.now),
         _ => {}
     }
     let generation = object.metadata.generation;
-    let row = row(&next, known, at);
+    let row = row(&next, state, env);
     let mut status = next.status.unwrap_or_default();
     status.observed_generation = generation;
     status.conditions =
-        Some(conditions(status.conditions.as_deref().unwrap_or_default(), &row, generation, at.now));
+        Some(conditions(status.conditions.as_deref().unwrap_or_default(), &row, generation, env.now));
     // Later work is recorded together with other changes.
-    let is_own = status.session_id.as_deref().is_some_and(|id| known.trusts(id));
+    let is_own = status.session_id.as_deref().is_some_and(|id| state.trusts(id));
     let is_written = || {
         status.last_busy_time.is_none()
             || !object.status.as_ref().is_some_and(|before| is_same_but_for_texts(before, &status))
     };
-    if let Some(time) = work_time(object, known, step).filter(|_| is_own && is_written()) {
+    if let Some(time) = work_time(object, state, step).filter(|_| is_own && is_written()) {
         let newest = status.last_busy_time.as_ref().map_or(time, |before| before.0.max(time));
         status.last_busy_time = Some(seconds(newest));
     }
@@ -164,10 +164,10 @@ fn is_mere_work(before: &AthenaSessionStatus, after: &AthenaSessionStatus) -> bo
 pub fn may_wait(
     before: Option<&AthenaSessionStatus>,
     after: &AthenaSessionStatus,
-    known: &LocalState,
-    at: &Environment,
+    state: &LocalState,
+    env: &Environment,
 ) -> bool {
-    known.is_written_lately(at) && before.is_some_and(|before| is_mere_work(before, after))
+    state.is_written_lately(env) && before.is_some_and(|before| is_mere_work(before, after))
 }
 
 /// Returns whether two statuses differ in nothing but the texts of conditions.
@@ -183,7 +183,7 @@ fn is_same_but_for_texts(before: &AthenaSessionStatus, after: &AthenaSessionStat
 }
 
 /// Returns the newest time at which the session of `object` is known to have been at work, from facts that its status does not contain.
-fn work_time(object: &AthenaSession, known: &LocalState, step: &Step) -> Option<Timestamp> {
+fn work_time(object: &AthenaSession, state: &LocalState, step: &Step) -> Option<Timestamp> {
     // If it became idle again, it has been at work in between.
     let idle_again = |session: &Session| {
         let before = object.status.as_ref()?;
@@ -198,17 +198,21 @@ fn work_time(object: &AthenaSession, known: &LocalState, step: &Step) -> Option<
         Step::Mirror(session) | Step::Stop(_, Some(session)) => idle_again(session),
         _ => None,
     };
-    known.busy_time.max(seen)
+    state.busy_time.max(seen)
 }
 
 /// Returns the status of a new attempt: without the fields of the last one, except those that count over all attempts.
-fn recorded(before: &AthenaSessionStatus, number: i32, at: &Environment) -> AthenaSessionStatus {
+fn status_of_new_attempt(
+    before: &AthenaSessionStatus,
+    number: i32,
+    env: &Environment,
+) -> AthenaSessionStatus {
     AthenaSessionStatus {
         conditions: before.conditions.clone(),
         attempt: Some(number),
-        attempt_time: Some(seconds(at.now)),
-        region: Some(at.identity.region.clone()),
-        account_id: at.identity.account.clone(),
+        attempt_time: Some(seconds(env.now)),
+        region: Some(env.identity.region.clone()),
+        account_id: env.identity.account.clone(),
         first_start_time: first_start_time(before).cloned(),
         restarts: before.restarts,
         previous_attempts: before.previous_attempts.clone(),
@@ -216,9 +220,13 @@ fn recorded(before: &AthenaSessionStatus, number: i32, at: &Environment) -> Athe
     }
 }
 
-/// Returns the status of attempt `number` with its session yet to be filled in: place and time of the record stay, if there is one.
-fn known_attempt(before: &AthenaSessionStatus, number: i32, at: &Environment) -> AthenaSessionStatus {
-    let next = recorded(before, number, at);
+/// Returns the status of attempt `number` without a session. If `before` records this attempt, its time, region and account stay.
+fn status_of_adopted_attempt(
+    before: &AthenaSessionStatus,
+    number: i32,
+    env: &Environment,
+) -> AthenaSessionStatus {
+    let next = status_of_new_attempt(before, number, env);
     if before.attempt != Some(number) {
         return next;
     }
@@ -236,15 +244,15 @@ fn next_attempt(
     object: &AthenaSession,
     before: &AthenaSessionStatus,
     number: i32,
-    at: &Environment,
+    env: &Environment,
 ) -> AthenaSessionStatus {
     /// Maximum number of previous attempts.
-    const KEPT: usize = 5;
-    let mut next = recorded(before, number, at);
+    const MAX_PREVIOUS_ATTEMPTS: usize = 5;
+    let mut next = status_of_new_attempt(before, number, env);
     if before.end_reason.is_none() {
         return next;
     }
-    if let AfterEnd::Attempt { restarts, resumed, .. } = after_end(object, at) {
+    if let AfterEnd::Attempt { restarts, resumed, .. } = after_end(object, env) {
         next.restarts = (restarts > 0).then_some(restarts);
         if resumed {
             next.first_start_time = None;
@@ -261,7 +269,7 @@ fn next_attempt(
             state_change_reason: before.state_change_reason.clone(),
             dpu_execution_in_millis: before.dpu_execution_in_millis,
         });
-        let surplus = previous.len().saturating_sub(KEPT);
+        let surplus = previous.len().saturating_sub(MAX_PREVIOUS_ATTEMPTS);
         let kept = previous.drain(surplus..).map(storable::attempt).collect();
         next.previous_attempts = Some(kept);
     }
@@ -274,13 +282,13 @@ fn withdraws(class: ErrorClass) -> bool {
     matches!(class, ErrorClass::MayHeal | ErrorClass::NotFound)
 }
 
-fn is_proved_unstarted(object: &AthenaSession, known: &LocalState) -> bool {
-    matches!(attempt(object, known), Attempt::Unknown(made) if known.nothing_started(&made))
+fn is_proved_unstarted(object: &AthenaSession, state: &LocalState) -> bool {
+    matches!(attempt(object, state), Attempt::Unknown(recorded) if state.nothing_started(&recorded))
 }
 
-fn conclude(status: &mut AthenaSessionStatus, reason: EndReason, known: &LocalState, now: Timestamp) {
+fn conclude(status: &mut AthenaSessionStatus, reason: EndReason, state: &LocalState, now: Timestamp) {
     let refusal =
-        known.refused.as_ref().filter(|refused| matches!(refused.call, Call::WorkGroup | Call::Start));
+        state.refused.as_ref().filter(|refused| matches!(refused.call, Call::WorkGroup | Call::Start));
     status.state = None;
     status.state_change_reason = refusal.map(|refused| bounded(&refused.refusal.message, 1024));
     status.end_time = Some(seconds(now));
@@ -291,7 +299,7 @@ fn mirror(
     status: &mut AthenaSessionStatus,
     session: &Session,
     asked: Option<SignedDuration>,
-    known: &LocalState,
+    state: &LocalState,
     now: Timestamp,
 ) {
     // TERMINATING leads only to an end: a reply with another state after it is a late one.
@@ -309,7 +317,7 @@ fn mirror(
         return;
     }
     if session.ended() {
-        status.end_reason = Some(storable::reason(end_reason(status, asked, session, known, now)));
+        status.end_reason = Some(storable::reason(end_reason(status, asked, session, state, now)));
         status.end_time = Some(seconds(session.end_time.unwrap_or(now)));
     }
     status.state = Some(storable::state(&session.state));

@@ -19,12 +19,12 @@ fn told(minutes: i64) -> Environment {
 /// Returns the status after a step, without generation and conditions.
 fn after(
     object: &AthenaSession,
-    known: &LocalState,
+    state: &LocalState,
     step: &Step,
     outcome: &Outcome,
     at: &Environment,
 ) -> Value {
-    let status = status_after(object, known, step, outcome, at);
+    let status = status_after(object, state, step, outcome, at);
     serde_json::to_value(AthenaSessionStatus { conditions: None, observed_generation: None, ..status })
         .expect("JSON")
 }
@@ -43,14 +43,14 @@ fn each_step_leads_to_its_status() {
     const BEGUN: &str = "2026-01-01T00:00:00Z";
     const FIRST: &str = "2026-01-01T00:01:00Z";
     const NOW: &str = "2026-01-01T00:05:00Z";
-    let rejection = |object: &AthenaSession, known: &LocalState| {
+    let rejection = |object: &AthenaSession, state: &LocalState| {
         let refusal = Refusal {
             class: ErrorClass::Rejected,
             reason: "InvalidRequest",
             message: "no".into(),
             request_id: None,
         };
-        after(object, known, &Step::Start(0), &Outcome::Refused(refusal), &told(5))
+        after(object, state, &Step::Start(0), &Outcome::Refused(refusal), &told(5))
     };
     let step = |object: &AthenaSession, step: Step| after(object, &met(), &step, &Outcome::Nothing, &told(5));
     let started = |state: &str| Outcome::Started { id: "s".into(), state: state.into() };
@@ -68,17 +68,17 @@ fn each_step_leads_to_its_status() {
     let expected = json!({ "attempt": 0, "attemptTime": NOW, "region": "eu-west-1", "accountId": ACCOUNT, "restarts": 2, "firstStartTime": FIRST });
     assert_eq!(status, expected);
 
-    let known = json!({
+    let state = json!({
         "attempt": 0, "attemptTime": BEGUN, "region": "eu-west-1", "accountId": ACCOUNT, "restarts": 2, "firstStartTime": FIRST, "sessionId": "s",
     });
     let and = |further: Value| {
-        let mut status = known.clone();
+        let mut status = state.clone();
         status.as_object_mut().expect("an object").extend(further.as_object().expect("an object").clone());
         status
     };
     let status = after(&unknown, &met(), &Step::Start(0), &started("CREATING"), &told(5));
     assert_eq!(status, and(json!({ "state": "CREATING" })));
-    assert_eq!(after(&unknown, &met(), &Step::Start(0), &started(""), &told(5)), known);
+    assert_eq!(after(&unknown, &met(), &Step::Start(0), &started(""), &told(5)), state);
     // Region and account of the attempt stay, even if the operator has others now.
     let moved = with(unknown.clone(), |object| {
         let status = object.status.get_or_insert_default();
@@ -119,7 +119,7 @@ fn each_step_leads_to_its_status() {
     let unknown = recorded_and(json!({}));
     assert_eq!(step(&unknown, Step::Conclude(EndReason::Suspended)), ended("Suspended", Value::Null));
     let lost = Step::Conclude(EndReason::SessionLost);
-    let conclude = |known: &LocalState| after(&unknown, known, &lost, &Outcome::Nothing, &told(5));
+    let conclude = |state: &LocalState| after(&unknown, state, &lost, &Outcome::Nothing, &told(5));
     assert_eq!(
         conclude(&refused(Call::Start, ErrorClass::MayHeal, 0)),
         ended("SessionLost", "no".into()),
@@ -281,10 +281,10 @@ fn a_session_that_is_idle_again_was_at_work_until_then() {
         recorded_and(status)
     };
     let rested = |object: &AthenaSession| {
-        let mut known = met();
-        known.started(0, "s", "CREATED", &at(1));
+        let mut state = met();
+        state.started(0, "s", "CREATED", &at(1));
         let session = Session { idle_since_time: Some(at(30).now), ..session("IDLE") };
-        after(object, &known, &Step::Mirror(session), &Outcome::Nothing, &at(31))["lastBusyTime"].clone()
+        after(object, &state, &Step::Mirror(session), &Outcome::Nothing, &at(31))["lastBusyTime"].clone()
     };
     assert_eq!(rested(&before("BUSY", json!({ "lastBusyTime": FIRST }))), RESTED);
     assert_eq!(
@@ -298,29 +298,29 @@ fn a_session_that_is_idle_again_was_at_work_until_then() {
 
 /// Returns the local state of the session "s" after its status was written at minute 2.
 fn written() -> LocalState {
-    let mut known = met();
-    known.started(0, "s", "CREATED", &at(1));
-    known.status_written(&at(2));
-    known
+    let mut state = met();
+    state.started(0, "s", "CREATED", &at(1));
+    state.status_written(&at(2));
+    state
 }
 
 #[test]
 fn being_idle_or_busy_alone_waits_to_be_written_and_everything_else_does_not() {
-    let known = written();
-    let ready = |state: &str, further: Value| {
-        let mut status = json!({ "sessionId": "s", "state": state, "readyTime": "2026-01-01T00:02:00Z", "lastBusyTime": "2026-01-01T00:02:00Z" });
+    let state = written();
+    let ready = |shown: &str, further: Value| {
+        let mut status = json!({ "sessionId": "s", "state": shown, "readyTime": "2026-01-01T00:02:00Z", "lastBusyTime": "2026-01-01T00:02:00Z" });
         status.as_object_mut().expect("an object").extend(further.as_object().expect("an object").clone());
         let mut object = recorded_and(status);
         // With the conditions and times that the operator has written.
-        let seen = Session { last_modified_time: Some(at(2).now), ..session(state) };
-        object.status = Some(status_after(&object, &known, &Step::Mirror(seen), &Outcome::Nothing, &at(2)));
+        let seen = Session { last_modified_time: Some(at(2).now), ..session(shown) };
+        object.status = Some(status_after(&object, &state, &Step::Mirror(seen), &Outcome::Nothing, &at(2)));
         object
     };
     let (idle, busy) = (ready("IDLE", json!({})), ready("BUSY", json!({})));
     let is_mere = |object: &AthenaSession, step: &Step, at: &Environment| {
         is_mere_work(
             object.status.as_ref().expect("a status"),
-            &status_after(object, &known, step, &Outcome::Nothing, at),
+            &status_after(object, &state, step, &Outcome::Nothing, at),
         )
     };
     let rested = Session { idle_since_time: Some(at(3).now), ..session("IDLE") };
@@ -363,23 +363,23 @@ fn being_idle_or_busy_alone_waits_to_be_written_and_everything_else_does_not() {
 fn a_cause_that_could_not_be_written_is_written_with_whatever_is() {
     let object =
         recorded_and(json!({ "sessionId": "s", "state": "IDLE", "readyTime": "2026-01-01T00:02:00Z" }));
-    let mut known = written();
-    known.unrecorded_cause = Some(Box::new(StopCause::Suspended));
+    let mut state = written();
+    state.unrecorded_cause = Some(Box::new(StopCause::Suspended));
     for (step, reason) in [
         (Step::Mirror(session("TERMINATING")), Value::Null),
         (Step::Mirror(session("TERMINATED")), json!("Suspended")),
     ] {
-        let status = after(&object, &known, &step, &Outcome::Nothing, &at(3));
+        let status = after(&object, &state, &step, &Outcome::Nothing, &at(3));
         assert_eq!((&status["stopCause"], &status["endReason"]), (&json!("Suspended"), &reason), "{step:?}");
     }
     let stopped = with(object.clone(), |object| {
         object.status.get_or_insert_default().stop_cause = Some(StopCause::Degraded);
     });
-    assert_eq!(after(&stopped, &known, &Step::Wait, &Outcome::Nothing, &at(3))["stopCause"], "Degraded");
+    assert_eq!(after(&stopped, &state, &Step::Wait, &Outcome::Nothing, &at(3))["stopCause"], "Degraded");
     for unconcerned in [over("IdleTimeout"), recorded_and(json!({ "sessionId": "another", "state": "IDLE" }))]
     {
         assert_eq!(
-            after(&unconcerned, &known, &Step::Wait, &Outcome::Nothing, &at(3))["stopCause"],
+            after(&unconcerned, &state, &Step::Wait, &Outcome::Nothing, &at(3))["stopCause"],
             Value::Null
         );
     }
@@ -389,22 +389,22 @@ fn a_cause_that_could_not_be_written_is_written_with_whatever_is() {
 fn what_waits_to_be_written_goes_with_whatever_is_written() {
     let object =
         recorded_and(json!({ "sessionId": "s", "state": "BUSY", "lastBusyTime": "2026-01-01T00:02:00Z" }));
-    let mut known = written();
-    known.hold_work(Some(Session { idle_since_time: Some(at(3).now), ..session("IDLE") }));
+    let mut state = written();
+    state.hold_work(Some(Session { idle_since_time: Some(at(3).now), ..session("IDLE") }));
     let stopped =
-        after(&object, &known, &Step::Stop(StopCause::ActiveDeadline, None), &Outcome::Nothing, &at(4));
+        after(&object, &state, &Step::Stop(StopCause::ActiveDeadline, None), &Outcome::Nothing, &at(4));
     assert_eq!(
         (&stopped["state"], &stopped["idleSinceTime"]),
         (&json!("IDLE"), &json!("2026-01-01T00:03:00Z"))
     );
     // The end keeps the time since which the session was idle, which distinguishes an idle timeout from a stop.
-    let ended = after(&object, &known, &Step::Mirror(session("TERMINATED")), &Outcome::Nothing, &at(30));
+    let ended = after(&object, &state, &Step::Mirror(session("TERMINATED")), &Outcome::Nothing, &at(30));
     assert_eq!(
         (&ended["state"], &ended["idleSinceTime"]),
         (&json!("TERMINATED"), &json!("2026-01-01T00:03:00Z"))
     );
-    assert!(known.is_written_lately(&at(2)) && !known.is_written_lately(&at(3)));
-    assert_eq!(known.work_time(&at(2)), Some(at(3).now));
-    known.status_written(&at(3));
-    assert_eq!(known.work_time(&at(3)), None);
+    assert!(state.is_written_lately(&at(2)) && !state.is_written_lately(&at(3)));
+    assert_eq!(state.work_time(&at(2)), Some(at(3).now));
+    state.status_written(&at(3));
+    assert_eq!(state.work_time(&at(3)), None);
 }

@@ -75,9 +75,9 @@ pub(crate) fn over(reason: &str) -> AthenaSession {
 }
 
 pub(crate) fn refused(call: Call, class: ErrorClass, minutes: i64) -> LocalState {
-    let mut known = LocalState::met(at(0).now);
-    known.finalizer_added = true;
-    known.recorded(0, at(0).now, false);
+    let mut state = LocalState::met(at(0).now);
+    state.finalizer_added = true;
+    state.recorded(0, at(0).now, false);
     let reason = match class {
         ErrorClass::Throttled => "Throttled",
         ErrorClass::Capacity => "QuotaExceeded",
@@ -89,16 +89,16 @@ pub(crate) fn refused(call: Call, class: ErrorClass, minutes: i64) -> LocalState
     let at = at(minutes);
     match call {
         Call::Start | Call::Search => {
-            let doubted = known.starting();
-            known.start_refused(refusal, doubted, &at);
+            let doubted = state.starting();
+            state.start_refused(refusal, doubted, &at);
         }
-        Call::WorkGroup => known.work_group_read(Err(&refusal), &at),
-        Call::Terminate => known.terminate_refused(refusal, &at),
+        Call::WorkGroup => state.work_group_read(Err(&refusal), &at),
+        Call::Terminate => state.terminate_refused(refusal, &at),
         Call::Look => {
-            known.looked(Look::Failed(refusal), UID, "s", &at);
+            state.looked(Look::Failed(refusal), UID, "s", &at);
         }
     }
-    known
+    state
 }
 
 pub(crate) fn with(mut object: AthenaSession, change: impl FnOnce(&mut AthenaSession)) -> AthenaSession {
@@ -150,8 +150,8 @@ fn every_row_of_the_matrix_is_reported_and_read_right_by_kstatus() {
         with(live("IDLE"), |object| object.status.get_or_insert_default().region = Some("us-east-1".into()));
     // Throttled a minute after another refusal of the same call.
     let throttled_after = |class| {
-        let mut known = refused(Call::Terminate, class, 0);
-        known.terminate_refused(
+        let mut state = refused(Call::Terminate, class, 0);
+        state.terminate_refused(
             Refusal {
                 class: ErrorClass::Throttled,
                 reason: "Throttled",
@@ -160,14 +160,14 @@ fn every_row_of_the_matrix_is_reported_and_read_right_by_kstatus() {
             },
             &at(1),
         );
-        known
+        state
     };
     let mut searched = refused(Call::Start, ErrorClass::TokenConflict, 0);
     searched.searched(&crate::session::reply::Search::Absent { begun: at(0).now }, &at(0));
     let unwritable = |what| {
-        let mut known = met();
-        known.write_refused(what, "a policy says no", None, &at(0));
-        known
+        let mut state = met();
+        state.write_refused(what, "a policy says no", None, &at(0));
+        state
     };
     let rows = vec![
         (1, recorded_and(json!({})), met(), 0, "Unknown", "Starting", "False", "InProgress"),
@@ -448,9 +448,9 @@ fn every_row_of_the_matrix_is_reported_and_read_right_by_kstatus() {
         ),
         (4, live("IDLE"), unwritable(refused_write::STATUS), 99, "True", "SessionIdle", "True", "Current"),
     ];
-    for (row, before, known, minutes, ready, reason, available, verdict) in rows {
+    for (row, before, state, minutes, ready, reason, available, verdict) in rows {
         let at = at(minutes);
-        let status = status_after(&before, &known, &Step::Wait, &Outcome::Nothing, &at);
+        let status = status_after(&before, &state, &Step::Wait, &Outcome::Nothing, &at);
         let has = |type_: &str| {
             condition(&status, type_).map(|condition| (condition.status.as_str(), condition.reason.as_str()))
         };
@@ -458,11 +458,11 @@ fn every_row_of_the_matrix_is_reported_and_read_right_by_kstatus() {
         assert_eq!(has("Available"), Some((available, reason)), "row {row}");
         let after = AthenaSession { status: Some(status.clone()), ..before };
         assert_eq!(kstatus(&after), verdict, "row {row}");
-        let again = status_after(&after, &known, &Step::Wait, &Outcome::Nothing, &at);
+        let again = status_after(&after, &state, &Step::Wait, &Outcome::Nothing, &at);
         assert_eq!(again, status, "row {row} is not stable");
         let later = Environment { now: at.now + SignedDuration::from_secs(1), ..at };
         assert_eq!(
-            status_after(&after, &known, &Step::Wait, &Outcome::Nothing, &later),
+            status_after(&after, &state, &Step::Wait, &Outcome::Nothing, &later),
             status,
             "row {row} changes with time alone"
         );
@@ -555,8 +555,8 @@ fn terminating_leads_only_to_an_end() {
 #[test]
 fn work_that_comes_and_goes_leaves_the_time_of_ready_alone() {
     let mut object = live("IDLE");
-    let known = LocalState::met(at(0).now);
-    object.status = Some(status_after(&object, &known, &Step::Wait, &Outcome::Nothing, &at(0)));
+    let state = LocalState::met(at(0).now);
+    object.status = Some(status_after(&object, &state, &Step::Wait, &Outcome::Nothing, &at(0)));
     let since = |object: &AthenaSession| {
         condition(object.status.as_ref().expect("a status"), "Ready")
             .expect("Ready")
@@ -565,9 +565,9 @@ fn work_that_comes_and_goes_leaves_the_time_of_ready_alone() {
     };
     let before = since(&object);
     for minute in 1..=20 {
-        let state = if minute % 2 == 0 { "IDLE" } else { "BUSY" };
-        let session = Session { id: "s".into(), state: state.into(), ..Session::default() };
-        let status = status_after(&object, &known, &Step::Mirror(session), &Outcome::Nothing, &at(minute));
+        let shown = if minute % 2 == 0 { "IDLE" } else { "BUSY" };
+        let session = Session { id: "s".into(), state: shown.into(), ..Session::default() };
+        let status = status_after(&object, &state, &Step::Mirror(session), &Outcome::Nothing, &at(minute));
         object.status = Some(status);
         assert_eq!(since(&object), before);
     }

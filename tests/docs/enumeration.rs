@@ -14,7 +14,7 @@ use athena_operator::session::invalid_object::{Action, plan};
 use athena_operator::session::lifecycle::{next_step, wants_stopped};
 use athena_operator::session::local_state::LocalState;
 use athena_operator::session::ownership::attempt;
-use athena_operator::session::pass::{Answer, Found, Own, Pass, Request, Write};
+use athena_operator::session::pass::{Answer, Found, OperatorDecisions, Pass, Request, Write};
 use athena_operator::session::refused_write;
 use athena_operator::session::reply::{Details, ErrorClass, Look, Refusal, Search, Session};
 use athena_operator::session::retained::Retained;
@@ -252,7 +252,8 @@ impl Enumeration {
                 self.edge(before, &step, &Outcome::Nothing, after);
             }
             _ => {
-                for (pass, status) in ways(Pass::new(&Own, object, None, known.clone(), seen.clone(), at), at)
+                for (pass, status) in
+                    ways(Pass::new(&OperatorDecisions, object, None, known.clone(), seen.clone(), at), at)
                 {
                     let (outcome, known) = (pass.outcome.clone(), pass.state.clone());
                     self.events.extend(

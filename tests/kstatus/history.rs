@@ -9,7 +9,7 @@ use athena_operator::session::environment::{Environment, Identity, Limits};
 use athena_operator::session::lifecycle::wake_time;
 use athena_operator::session::local_state::LocalState;
 use athena_operator::session::marker;
-use athena_operator::session::pass::{Answer, End, Found, Own, Pass, Request, Write, Written};
+use athena_operator::session::pass::{Answer, End, Found, OperatorDecisions, Pass, Request, Write, Written};
 use athena_operator::session::refused_write;
 use athena_operator::session::status::{Outcome, condition, may_wait, seconds, status_after};
 use athena_operator::session::step::{Seen, Step};
@@ -156,14 +156,27 @@ impl World {
     /// One reconcile. Returns whether the watch has something new.
     fn pass(&mut self) -> bool {
         let (object, env) = (self.object(), self.at());
-        let pass = Pass::new(&Own, &object, None, std::mem::take(&mut self.known), Seen::default(), &env);
+        let pass = Pass::new(
+            &OperatorDecisions,
+            &object,
+            None,
+            std::mem::take(&mut self.known),
+            Seen::default(),
+            &env,
+        );
         let (pass, mut changed) = self.perform_all(pass);
         let (mut state, _) = pass.finish();
         // A policy may refuse what it wrote.
         if let Some(what) = self.policy.newest.take() {
             let env = Environment { jitter: self.policy.rng.f64(), ..self.at() };
-            let (pass, _) =
-                Pass::after_refused_write(&Own, &object, None, state, (what, "a policy says no"), &env);
+            let (pass, _) = Pass::after_refused_write(
+                &OperatorDecisions,
+                &object,
+                None,
+                state,
+                (what, "a policy says no"),
+                &env,
+            );
             let (pass, _) = self.perform_all(pass);
             (state, _) = pass.finish();
             changed = true;

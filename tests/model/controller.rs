@@ -513,7 +513,7 @@ fn ask(
     from: Timestamp,
 ) -> Option<Answer> {
     let (recorded, session_id) = match attempt(object, known) {
-        Attempt::Unknown(made) => (Some(made.number), None),
+        Attempt::Unknown(recorded) => (Some(recorded.number), None),
         Attempt::Live(made, id) => (Some(made.number), Some(id.to_owned())),
         Attempt::None | Attempt::Withdrawn(_) | Attempt::Over(..) => (None, None),
     };
@@ -611,7 +611,7 @@ fn broken_step(object: &AthenaSession, known: &LocalState, seen: &Seen, mutant: 
         }
         (Mutant::RecordBeforeFinalizer, Step::AddFinalizer) if kind == Attempt::None => Step::Record(0),
         (Mutant::RecordBeforeFinalizer, Step::AddFinalizer) => match kind {
-            Attempt::Unknown(made) => Step::Start(made.number),
+            Attempt::Unknown(recorded) => Step::Start(recorded.number),
             _ => step,
         },
         (Mutant::ReleaseOnNotFound, _) if deleting && seen.look == Some(Look::NotFound { named: true }) => {

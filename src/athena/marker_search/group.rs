@@ -275,8 +275,9 @@ impl<K: Clone + Ord, T: Copy + Ord + Add<Duration, Output = T> + Sub<Output = Du
                     })
                 }
                 Read::Abandoned => None,
-                // A refusal that an object knows already is no answer: the object still waits. For an object that misses its session it may be a part
-                // of the proof.
+                // An object that has got this refusal before gets no answer and still waits. An object that asks for a session id, because looks do
+                // not find its session, gets every refusal of a list that began late enough: a denied list can complete the proof that the session is
+                // gone (`is_proved_gone`).
                 Read::Failed(refusal) => {
                     let is_news = is_due
                         && self

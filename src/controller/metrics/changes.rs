@@ -43,8 +43,8 @@ pub fn changes(object: &AthenaSession, after: &AthenaSessionStatus, ahead: Signe
 }
 
 /// Returns the changes when `object` is released after `look`: the end of its session, unless its status already has it.
-pub fn changes_of_release(object: &AthenaSession, known: &LocalState, look: Option<&Look>) -> Changes {
-    let live = matches!(attempt(object, known), Attempt::Live(..));
+pub fn changes_of_release(object: &AthenaSession, state: &LocalState, look: Option<&Look>) -> Changes {
+    let live = matches!(attempt(object, state), Attempt::Live(..));
     let millis = match look.filter(|_| live) {
         Some(Look::Seen(session)) if session.ended() => {
             session.details.as_ref().and_then(|details| details.dpu_execution_in_millis)

@@ -18,9 +18,9 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 
 pub use self::changes::{Changes, DELETED, OTHER, changes, changes_of_release};
-pub use self::names::MOST as MOST_NAMES;
+pub use self::names::MAX_LABELS;
 use self::names::Names;
-pub use self::objects::{Object, Objects, UNTOLD, tally};
+pub use self::objects::{Object, Objects, UNKNOWN_LABEL, tally};
 use crate::api::EndReason;
 use crate::athena::metrics::AthenaMetrics;
 use crate::athena::observer::Observation;

@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 use crate::runtime::metrics::registry::Label;
 
 /// Number of names that are labels; the series of the others are added up.
-pub const MOST: usize = 200;
+pub const MAX_LABELS: usize = 200;
 /// Label of the other names.
 pub(super) const OTHER: &str = "other";
 /// Time for which a name stays a label after its last use.
-const KEPT: Duration = Duration::from_hours(1);
+const LABEL_TTL: Duration = Duration::from_hours(1);
 
 /// Names that are labels, and the time of the last use of each. It has no clock.
 #[derive(Debug, Default)]
@@ -21,7 +21,7 @@ impl Names {
     pub(super) fn label(&mut self, name: &str, now: Instant) -> Label {
         if let Some(used) = self.0.get_mut(name) {
             *used = now;
-        } else if self.0.len() < MOST {
+        } else if self.0.len() < MAX_LABELS {
             self.0.insert(name.to_owned(), now);
         } else {
             return OTHER.into();
@@ -31,7 +31,7 @@ impl Names {
 
     /// Makes room: removes the names that have not been used for long.
     pub(super) fn expire(&mut self, now: Instant) {
-        self.0.retain(|_, used| now.saturating_duration_since(*used) < KEPT);
+        self.0.retain(|_, used| now.saturating_duration_since(*used) < LABEL_TTL);
     }
 
     /// Returns whether `label` is the label of a name, or of the other names.
@@ -47,7 +47,7 @@ mod tests {
     #[test]
     fn so_many_names_are_labels_and_the_rest_are_others() {
         let (mut names, now) = (Names::default(), Instant::now());
-        for number in 0..MOST {
+        for number in 0..MAX_LABELS {
             assert_eq!(names.label(&format!("n-{number}"), now), format!("n-{number}"));
         }
         assert_eq!(names.label("late", now), OTHER);
@@ -57,14 +57,14 @@ mod tests {
     #[test]
     fn a_name_that_is_not_used_makes_room_after_an_hour() {
         let (mut names, start) = (Names::default(), Instant::now());
-        for number in 0..MOST {
+        for number in 0..MAX_LABELS {
             names.label(&format!("n-{number}"), start);
         }
-        names.label("n-7", start + KEPT / 2);
-        names.expire(start + KEPT.saturating_sub(Duration::from_secs(1)));
-        assert_eq!(names.label("late", start + KEPT / 2), OTHER);
-        names.expire(start + KEPT);
-        assert_eq!(names.label("late", start + KEPT), "late");
+        names.label("n-7", start + LABEL_TTL / 2);
+        names.expire(start + LABEL_TTL.saturating_sub(Duration::from_secs(1)));
+        assert_eq!(names.label("late", start + LABEL_TTL / 2), OTHER);
+        names.expire(start + LABEL_TTL);
+        assert_eq!(names.label("late", start + LABEL_TTL), "late");
         assert!(names.has("n-7") && names.has(OTHER) && !names.has("n-8"));
     }
 }

@@ -30,7 +30,7 @@ pub struct Objects<'a> {
 }
 
 /// Label value for what a status does not have.
-pub const UNTOLD: &str = "Unknown";
+pub const UNKNOWN_LABEL: &str = "Unknown";
 
 /// Returns the numbers and ages of `objects` at `now` of Athena's clock, which is `api_server_now` of the API server's.
 pub fn tally<'a>(
@@ -46,11 +46,11 @@ pub fn tally<'a>(
         let (ready, reason) = match status.and_then(|status| condition(status, "Ready")) {
             _ if object.is_err() => ("False", REASON),
             Some(ready) => (verdict(&ready.status), ready.reason.as_str()),
-            None => (UNTOLD, UNTOLD),
+            None => (UNKNOWN_LABEL, UNKNOWN_LABEL),
         };
         *all.counts.entry((namespace, ready, reason)).or_default() += 1;
-        let held = meta.finalizers.iter().flatten().any(|name| name == FINALIZER);
-        if let Some(deleted) = meta.deletion_timestamp.as_ref().filter(|_| held) {
+        let has_finalizer = meta.finalizers.iter().flatten().any(|name| name == FINALIZER);
+        if let Some(deleted) = meta.deletion_timestamp.as_ref().filter(|_| has_finalizer) {
             oldest(all.deletion_ages.entry(namespace).or_default(), deleted.0, api_server_now);
         }
         let Ok(object) = object else { continue };
@@ -65,7 +65,7 @@ pub fn tally<'a>(
             continue;
         }
         *all.sessions
-            .entry((work_group, status.state.as_ref().map_or(UNTOLD, SessionState::as_str)))
+            .entry((work_group, status.state.as_ref().map_or(UNKNOWN_LABEL, SessionState::as_str)))
             .or_default() += 1;
         if let Some(begun) = status.start_time.as_ref().or(status.attempt_time.as_ref()) {
             oldest(all.session_ages.entry((namespace, work_group)).or_default(), begun.0, now);
@@ -79,7 +79,7 @@ fn verdict(status: &str) -> &'static str {
     match status {
         "True" => "True",
         "False" => "False",
-        _ => UNTOLD,
+        _ => UNKNOWN_LABEL,
     }
 }
 

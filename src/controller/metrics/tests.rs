@@ -214,7 +214,7 @@ fn what_is_gone_is_shown_no_more_and_counters_an_hour_later() {
 #[test]
 fn names_beyond_the_bound_are_summed_and_their_oldest_is_shown() {
     let metrics = Metrics::default();
-    let number = MOST_NAMES + 3;
+    let number = MAX_LABELS + 3;
     let objects: Vec<AthenaSession> = (0..number)
         .map(|number| {
             let started = Timestamp::from_second(noon().as_second() - i64::try_from(number).expect("a few"))
@@ -262,7 +262,7 @@ fn names_beyond_the_bound_are_summed_and_their_oldest_is_shown() {
         let metric = sample.split('{').next().expect("a name");
         assert_eq!(
             samples.keys().filter(|sample| sample.split('{').next() == Some(metric)).count(),
-            MOST_NAMES + 1,
+            MAX_LABELS + 1,
             "{metric}"
         );
     }
@@ -272,7 +272,7 @@ fn names_beyond_the_bound_are_summed_and_their_oldest_is_shown() {
         .map(|state| object(&json!({ "metadata": {}, "status": { "sessionId": state, "state": state } })))
         .collect();
     let text = metrics.encode(&scraped(tally(objects.iter().map(Ok), noon(), noon())), Instant::now());
-    assert!(text.lines().filter(|line| line.contains("state=\"STATE_")).count() < MOST_NAMES, "{text}");
+    assert!(text.lines().filter(|line| line.contains("state=\"STATE_")).count() < MAX_LABELS, "{text}");
 }
 
 #[test]
@@ -307,13 +307,13 @@ fn objects_come_to_counts_and_ages() {
     let counts = [
         (("a", "True", "SessionIdle"), 2),
         (("b", "True", "SessionIdle"), 1),
-        (("b", UNTOLD, UNTOLD), 2),
+        (("b", UNKNOWN_LABEL, UNKNOWN_LABEL), 2),
         (("c", "False", crate::session::invalid_object::REASON), 1),
-        (("c", UNTOLD, UNTOLD), 3),
-        (("d", UNTOLD, "Why"), 1),
+        (("c", UNKNOWN_LABEL, UNKNOWN_LABEL), 3),
+        (("d", UNKNOWN_LABEL, "Why"), 1),
     ];
     assert_eq!(all.counts, BTreeMap::from(counts));
-    assert_eq!(all.sessions, BTreeMap::from([(("etl", "IDLE"), 2), (("etl", UNTOLD), 1)]));
+    assert_eq!(all.sessions, BTreeMap::from([(("etl", "IDLE"), 2), (("etl", UNKNOWN_LABEL), 1)]));
     let age = SignedDuration::from_secs;
     assert_eq!(all.session_ages, BTreeMap::from([(("a", "etl"), age(90)), (("b", "etl"), age(1))]));
     assert_eq!(all.deletion_ages, BTreeMap::from([("c", age(60))]));

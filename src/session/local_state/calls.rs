@@ -19,23 +19,26 @@ impl LocalState {
 
     /// Returns whether nothing can have been started for this attempt: this process recorded it, made all of its calls, and each was answered with a
     /// refusal.
-    pub fn nothing_started(&self, made: &Recorded<'_>) -> bool {
-        self.recorded_by_itself(made) && !self.in_doubt
+    pub fn nothing_started(&self, recorded: &Recorded<'_>) -> bool {
+        self.recorded_by_itself(recorded) && !self.in_doubt
     }
 
     /// Returns whether this process recorded the attempt, as its first record.
-    pub fn recorded_by_itself(&self, made: &Recorded<'_>) -> bool {
-        self.is_first_record && self.recorded_here(made)
+    pub fn recorded_by_itself(&self, recorded: &Recorded<'_>) -> bool {
+        self.is_first_record && self.recorded_here(recorded)
     }
 
     /// Returns whether this process recorded the attempt, which may have been tried before.
-    pub fn recorded_here(&self, made: &Recorded<'_>) -> bool {
-        self.recorded == Some((made.number, made.time))
+    pub fn recorded_here(&self, recorded: &Recorded<'_>) -> bool {
+        self.recorded == Some((recorded.number, recorded.time))
     }
 
     /// Returns the session that this process started for the attempt and could not record.
-    pub fn started_of(&self, made: &Recorded<'_>) -> Option<&Session> {
-        self.unrecorded.as_deref().filter(|(number, _)| *number == made.number).map(|(_, session)| session)
+    pub fn started_of(&self, recorded: &Recorded<'_>) -> Option<&Session> {
+        self.unrecorded
+            .as_deref()
+            .filter(|(number, _)| *number == recorded.number)
+            .map(|(_, session)| session)
     }
 
     /// Returns whether this process started the session `id` and could not record it.
@@ -58,9 +61,9 @@ impl LocalState {
         self.conflict().map_or(EndReason::SessionLost, |refusal| refusal.reason.to_owned().into())
     }
 
-    /// Records that this process recorded an attempt: from now on it knows of every call of the attempt. This does not hold for a first attempt under
-    /// a finalizer of unknown origin: that may have been recorded before, and tried, and its status wiped. `withdrawn` is true if the attempt was
-    /// withdrawn before, which proves that nothing was started for it.
+    /// Takes note that this process has recorded attempt `number` in the status: from now on this process knows every call of the attempt. One
+    /// exception: attempt 0 of an object whose finalizer this process did not add. An earlier process may have recorded and tried that attempt, and
+    /// somebody may have removed the status since. `withdrawn`: the attempt was withdrawn before, so nothing was started for it.
     pub fn recorded(&mut self, number: i32, time: Timestamp, withdrawn: bool) {
         let again =
             self.is_first_record && self.recorded.is_some_and(|(own, _)| own == number) && !self.in_doubt;
@@ -81,13 +84,13 @@ impl LocalState {
     }
 
     /// Records that StartSession returned a session, which is this attempt's whatever its state.
-    pub fn started(&mut self, number: i32, id: &str, state: impl Into<SessionState>, at: &Environment) {
+    pub fn started(&mut self, number: i32, id: &str, state: impl Into<SessionState>, env: &Environment) {
         self.refused = None;
         self.trust(id);
         let session = Session { id: id.to_owned(), state: state.into(), ..Session::default() };
         self.unrecorded = Some(Box::new((number, session)));
         // Some sessions exist within a second.
-        self.wait_for(at.limits.transition_interval / 2, at);
+        self.wait_for(env.limits.transition_interval / 2, env);
     }
 
     /// Records that `id` is the object's own session. Facts known of another session do not hold for it.
@@ -106,25 +109,25 @@ impl LocalState {
 
     /// Records the result of reading the work group before an attempt is recorded: a refusal also stands for a work group that cannot take the
     /// session.
-    pub fn work_group_read(&mut self, result: Result<(), &Refusal>, at: &Environment) {
+    pub fn work_group_read(&mut self, result: Result<(), &Refusal>, env: &Environment) {
         match result {
             Ok(()) => drop(self.refused.take_if(|refused| refused.call == Call::WorkGroup)),
-            Err(refusal) => self.refused(Call::WorkGroup, refusal.clone(), at),
+            Err(refusal) => self.refused(Call::WorkGroup, refusal.clone(), env),
         }
     }
 
     /// Records that StartSession was refused. `doubted` is the result of [`LocalState::starting`].
-    pub fn start_refused(&mut self, refusal: Refusal, doubted: bool, at: &Environment) {
+    pub fn start_refused(&mut self, refusal: Refusal, doubted: bool, env: &Environment) {
         // A conflict means that the token was used: a session may live behind it. A call that was not sent started nothing; those before it may have.
         self.in_doubt =
             doubted || matches!(refusal.class, ErrorClass::Unanswered | ErrorClass::TokenConflict);
-        self.refused(Call::Start, refusal, at);
+        self.refused(Call::Start, refusal, env);
     }
 
     /// Records that Athena did not answer the request for its time, on which something depends. The object waits for Athena's time, not for a point
     /// in time.
-    pub fn time_refused(&mut self, refusal: &Refusal, at: &Environment) {
-        self.refused(Call::WorkGroup, refusal.clone(), at);
+    pub fn time_refused(&mut self, refusal: &Refusal, env: &Environment) {
+        self.refused(Call::WorkGroup, refusal.clone(), env);
         self.wait = None;
         self.lacks_time = true;
     }
@@ -159,21 +162,21 @@ impl LocalState {
 
     /// Returns the missing answer to a call for a start, if an event about it is due: once when the missing answers begin, and once more when they
     /// have lasted for `limits.healing`.
-    pub fn missing_answer_to_tell(&self, at: &Environment) -> Option<&Refusal> {
-        let news = self.refused.as_deref().filter(|refused| refused.told < refused.to_be_told(at));
+    pub fn missing_answer_to_tell(&self, env: &Environment) -> Option<&Refusal> {
+        let news = self.refused.as_deref().filter(|refused| refused.told < refused.to_be_told(env));
         news.map(|refused| &refused.refusal)
     }
 
     /// Records that the event about the missing answer was published, as [`LocalState::missing_answer_to_tell`] returned it.
-    pub fn missing_answer_told(&mut self, at: &Environment) {
+    pub fn missing_answer_told(&mut self, env: &Environment) {
         if let Some(refused) = &mut self.refused {
-            refused.told = refused.to_be_told(at);
+            refused.told = refused.to_be_told(env);
         }
     }
 
     /// Returns the time at which the standing refusal stops counting as being in progress.
-    pub fn healing_time(&self, at: &Environment) -> Option<Timestamp> {
-        self.refused.as_ref().map(|refused| refused.since + at.limits.healing)
+    pub fn healing_time(&self, env: &Environment) -> Option<Timestamp> {
+        self.refused.as_ref().map(|refused| refused.since + env.limits.healing)
     }
 
     /// Returns whether TerminateSession may be called for the session `id` in `state`: at once the first time, and again, with backoff, only after a
@@ -192,23 +195,23 @@ impl LocalState {
     }
 
     /// Records that TerminateSession was accepted; a look shows whether it had an effect.
-    pub fn terminated(&mut self, at: &Environment) {
+    pub fn terminated(&mut self, env: &Environment) {
         self.refused = None;
-        self.unsettle_but(None);
+        self.stop_relying_on_sweeps(None);
         let count = self.terminations().saturating_add(1);
         self.lives_on = false;
-        let next_time = at.now + backoff(ErrorClass::Throttled, count.saturating_add(1), at.jitter);
+        let next_time = env.now + backoff(ErrorClass::Throttled, count.saturating_add(1), env.jitter);
         self.terminated = Some(Box::new(Terminated { count, next_time }));
         self.looks = 0;
-        self.wait_for_change(at);
+        self.wait_for_change(env);
     }
 
     /// Records that TerminateSession was refused.
-    pub fn terminate_refused(&mut self, refusal: Refusal, at: &Environment) {
+    pub fn terminate_refused(&mut self, refusal: Refusal, env: &Environment) {
         let count = self.terminations().saturating_add(1);
         self.lives_on = false;
-        self.refused(Call::Terminate, refusal, at);
-        let next_time = self.next_time().unwrap_or(at.now);
+        self.refused(Call::Terminate, refusal, env);
+        let next_time = self.next_time().unwrap_or(env.now);
         self.terminated = Some(Box::new(Terminated { count, next_time }));
     }
 

@@ -2,7 +2,9 @@
 
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
-use super::{Absence, Call, LONGEST_AFTER, LocalState, Missed, NOT_FOUND_OFTEN_ENOUGH, Refused, Swept};
+use super::{
+    Absence, Call, LONGEST_AFTER, LocalState, Missed, NOT_FOUND_OFTEN_ENOUGH, Refused, SweepCoverage,
+};
 use crate::api::SessionState;
 use crate::session::backoff::backoff;
 use crate::session::environment::Environment;
@@ -21,26 +23,26 @@ impl LocalState {
     }
 
     /// Starts to rely on sweeps for the session `id`.
-    pub fn settle(&mut self, id: &str) {
-        self.swept = Swept::Now(id.into());
+    pub fn rely_on_sweeps(&mut self, id: &str) {
+        self.swept = SweepCoverage::Now(id.into());
         self.wait = None;
     }
 
     /// Returns whether no look and no sweep has shown the session yet.
     pub fn is_new(&self) -> bool {
-        self.trusted.is_none() && self.swept == Swept::Never
+        self.trusted.is_none() && self.swept == SweepCoverage::Never
     }
 
     /// Stops relying on sweeps for every session except `id`, if that is given; looks follow instead.
-    pub fn unsettle_but(&mut self, id: Option<&str>) {
-        if matches!(&self.swept, Swept::Now(swept) if Some(&**swept) != id) {
-            self.swept = Swept::Before;
+    pub fn stop_relying_on_sweeps(&mut self, id: Option<&str>) {
+        if matches!(&self.swept, SweepCoverage::Now(swept) if Some(&**swept) != id) {
+            self.swept = SweepCoverage::Before;
         }
     }
 
     /// Makes a look due at once, since the status that a look or a list led to could not be written.
     pub fn look_again(&mut self) {
-        self.unsettle_but(None);
+        self.stop_relying_on_sweeps(None);
         self.wait = None;
     }
 
@@ -54,11 +56,11 @@ impl LocalState {
         self.seen_time = seen.max(self.seen_time);
     }
 
-    /// Records that a list, requested at `at.now`, showed the session. Returns the session as a look, unless an older reply must be ignored.
-    pub fn sighted(&mut self, session: Session, uid: &str, id: &str, at: &Environment) -> Option<Look> {
-        let look = (!self.is_older(&session)).then(|| self.looked(Look::Seen(session), uid, id, at));
+    /// Records that a list, requested at `env.now`, showed the session. Returns the session as a look, unless an older reply must be ignored.
+    pub fn sighted(&mut self, session: Session, uid: &str, id: &str, env: &Environment) -> Option<Look> {
+        let look = (!self.is_older(&session)).then(|| self.looked(Look::Seen(session), uid, id, env));
         // The next list shows later changes.
-        if matches!(self.swept, Swept::Now(_)) {
+        if matches!(self.swept, SweepCoverage::Now(_)) {
             self.wait = None;
         }
         look
@@ -102,7 +104,7 @@ impl LocalState {
     }
 
     /// Records the result of a look. Returns the look, or a failure if the reply is older than an earlier one.
-    pub fn looked(&mut self, look: Look, uid: &str, id: &str, at: &Environment) -> Look {
+    pub fn looked(&mut self, look: Look, uid: &str, id: &str, env: &Environment) -> Look {
         match look {
             Look::Seen(session) => {
                 if let Some(details) = &session.details {
@@ -121,16 +123,16 @@ impl LocalState {
                 self.missed = None;
                 self.is_missed = false;
                 self.lives_on = !session.ended() && session.state != SessionState::Terminating;
-                self.seen_time = Some(at.now);
+                self.seen_time = Some(env.now);
                 if session.state == SessionState::Busy {
-                    self.busy_time = Some(at.now).max(self.busy_time);
+                    self.busy_time = Some(env.now).max(self.busy_time);
                 }
                 self.look_refused = None;
                 if !self.lives_on {
                     self.refused = None;
                 }
                 if self.is_older(&session) && !session.ended() {
-                    self.schedule_look(&session, at);
+                    self.schedule_look(&session, env);
                     let message = "the reply is older than what was seen before";
                     return Look::Failed(Refusal::new(ErrorClass::Unanswered, "ReplyOutdated", message));
                 }
@@ -138,25 +140,25 @@ impl LocalState {
                     self.looks = 0;
                 }
                 self.last_modified_time = session.last_modified_time.or(self.last_modified_time);
-                self.schedule_look(&session, at);
+                self.schedule_look(&session, env);
                 Look::Seen(session)
             }
             Look::NotFound { named } => {
-                self.unsettle_but(None);
-                let first = Missed { count: 0, named: 0, first: at.now, last: at.now };
+                self.stop_relying_on_sweeps(None);
+                let first = Missed { count: 0, named: 0, first: env.now, last: env.now };
                 let missed = self.missed.get_or_insert_with(|| Box::new(first));
                 missed.count = (missed.count + 1).min(NOT_FOUND_OFTEN_ENOUGH);
                 missed.named = (missed.named + u32::from(named)).min(NOT_FOUND_OFTEN_ENOUGH);
-                missed.last = at.now;
+                missed.last = env.now;
                 self.looks = (self.looks + 1).min(LONGEST_AFTER);
-                self.wait_for_change(at);
+                self.wait_for_change(env);
                 Look::NotFound { named }
             }
             Look::Failed(refusal) => {
-                self.unsettle_but(None);
+                self.stop_relying_on_sweeps(None);
                 let count = self.look_refused.as_ref().map_or(0, |before| before.count.saturating_add(1));
-                let since = self.look_refused.as_ref().map_or(at.now, |before| before.since);
-                self.wait_for(backoff(refusal.class, count, at.jitter), at);
+                let since = self.look_refused.as_ref().map_or(env.now, |before| before.since);
+                self.wait_for(backoff(refusal.class, count, env.jitter), env);
                 let refused = Refused { call: Call::Look, refusal: refusal.clone(), since, count, told: 0 };
                 self.look_refused = Some(Box::new(refused));
                 Look::Failed(refusal)
@@ -165,18 +167,18 @@ impl LocalState {
     }
 
     /// Records the result of a search.
-    pub fn searched(&mut self, search: &Search, at: &Environment) {
+    pub fn searched(&mut self, search: &Search, env: &Environment) {
         match search {
             // Looks lag behind the list: the next look follows as after one that did not find the session.
             Search::Found { .. } if self.missed.is_some() => {
                 self.missed = None;
-                self.wait_for_change(at);
+                self.wait_for_change(env);
             }
             // If looks miss the session, they go on. Athena's answer about the token stays the reason to report.
             Search::Failed(refusal) if self.missed.is_some() || self.has_conflict() => {
-                self.wait_for(backoff(refusal.class, 3, at.jitter), at);
+                self.wait_for(backoff(refusal.class, 3, env.jitter), env);
             }
-            Search::Failed(refusal) => self.refused(Call::Search, refusal.clone(), at),
+            Search::Failed(refusal) => self.refused(Call::Search, refusal.clone(), env),
             Search::Found { session, .. } => {
                 self.trust(&session.id);
                 self.answered_search();
@@ -185,13 +187,13 @@ impl LocalState {
             Search::Absent { begun } => {
                 self.answered_search();
                 let earlier = self.absence.take().filter(|absence| absence.newest <= *begun);
-                let is_apart = |time: &Timestamp| *time + at.limits.list_interval() <= *begun;
+                let is_apart = |time: &Timestamp| *time + env.limits.list_interval() <= *begun;
                 let before =
                     earlier.and_then(|absence| Some(absence.newest).filter(is_apart).or(absence.before));
                 self.absence = Some(Box::new(Absence { newest: *begun, before }));
                 if self.missed.is_some() {
                     // If the list does not prove that the session is gone, looks go on.
-                    self.wait_for_change(at);
+                    self.wait_for_change(env);
                 }
             }
         }
@@ -204,27 +206,27 @@ impl LocalState {
     }
 
     /// Returns the time from which on the last view of the session is out of date, if looks fail.
-    pub fn stale_time(&self, at: &Environment) -> Option<Timestamp> {
+    pub fn stale_time(&self, env: &Environment) -> Option<Timestamp> {
         let failing = self.look_refused.is_some() || self.missed.is_some();
         let since = self.seen_time.or(self.met_time)?;
-        failing.then_some(since + at.limits.stale)
+        failing.then_some(since + env.limits.stale)
     }
 
-    fn schedule_look(&mut self, session: &Session, at: &Environment) {
+    fn schedule_look(&mut self, session: &Session, env: &Environment) {
         if session.settled() {
-            self.wait_for(at.limits.observe_interval.mul_f64(0.75 + 0.5 * at.jitter), at);
+            self.wait_for(env.limits.observe_interval.mul_f64(0.75 + 0.5 * env.jitter), env);
         } else {
             // Lists need not show the changes of a session that is not settled.
-            self.unsettle_but(None);
-            self.wait_for_change(at);
+            self.stop_relying_on_sweeps(None);
+            self.wait_for_change(env);
         }
         self.looks = (self.looks + 1).min(LONGEST_AFTER);
         self.wait = self.wait.filter(|_| !session.ended());
     }
 
     /// Sets the wait for the next look at a session that is not settled: it grows by half with each look to five times its length.
-    pub(super) fn wait_for_change(&mut self, at: &Environment) {
+    pub(super) fn wait_for_change(&mut self, env: &Environment) {
         let factor = 1.5_f64.powi(self.looks).min(5.0);
-        self.wait_for(at.limits.transition_interval.mul_f64(factor * (0.9 + 0.2 * at.jitter)), at);
+        self.wait_for(env.limits.transition_interval.mul_f64(factor * (0.9 + 0.2 * env.jitter)), env);
     }
 }

@@ -12,7 +12,7 @@ use crate::session::reply::ErrorClass;
 use crate::session::step::Step;
 
 /// Maximum length of the stored text of the API server, in bytes: many objects may be refused with the same text.
-const LONGEST: usize = 1024;
+const MAX_TEXT_BYTES: usize = 1024;
 
 impl LocalState {
     /// Records that the API server has refused the write `what` with `text`, which has no secrets. Returns whether the refusal is new: texts that
@@ -22,20 +22,20 @@ impl LocalState {
         what: &'static str,
         text: &str,
         version: Option<u64>,
-        at: &Environment,
+        env: &Environment,
     ) -> bool {
-        let text = &text[..text.floor_char_boundary(LONGEST)];
+        let text = &text[..text.floor_char_boundary(MAX_TEXT_BYTES)];
         self.refused_write.take_if(|before| before.what != what);
-        let begun = RefusedWrite { what, since: at.now, ..RefusedWrite::default() };
+        let begun = RefusedWrite { what, since: env.now, ..RefusedWrite::default() };
         let refused = self.refused_write.get_or_insert_with(|| Box::new(begun));
-        let is_news = refused.count == 0 || !without_digits(&refused.text).eq(without_digits(text));
-        if is_news {
+        let is_new_refusal = refused.count == 0 || !without_digits(&refused.text).eq(without_digits(text));
+        if is_new_refusal {
             refused.text = text.into();
         }
-        refused.next_time = at.now + backoff(ErrorClass::Capacity, refused.count, at.jitter);
+        refused.next_time = env.now + backoff(ErrorClass::Capacity, refused.count, env.jitter);
         refused.count = refused.count.saturating_add(1);
         refused.version = version;
-        is_news
+        is_new_refusal
     }
 
     /// Records that the API server has accepted the write `what`, which is the [`name`] of a step: the refusal of any other write stands.
@@ -81,27 +81,27 @@ impl LocalState {
     }
 
     /// Returns whether writes of the status have been refused for so long that other actions should not wait for one.
-    pub(crate) fn is_status_lastingly_refused(&self, at: &Environment) -> bool {
-        self.refused_write.as_ref().is_some_and(|refused| refused.what == STATUS && refused.is_lasting(at))
+    pub(crate) fn is_status_lastingly_refused(&self, env: &Environment) -> bool {
+        self.refused_write.as_ref().is_some_and(|refused| refused.what == STATUS && refused.is_lasting(env))
     }
 
     /// Returns the time of the next try of a refused write other than the status, and the time at which the refusal becomes a lasting one.
-    pub(crate) fn write_times(&self, at: &Environment) -> [Option<Timestamp>; 2] {
+    pub(crate) fn write_times(&self, env: &Environment) -> [Option<Timestamp>; 2] {
         match self.refused_write_to_show() {
-            Some(refused) => [Some(refused.next_time), Some(refused.since + at.limits.healing)],
+            Some(refused) => [Some(refused.next_time), Some(refused.since + env.limits.healing)],
             None => [None; 2],
         }
     }
 
     /// Returns the refused write and the refusal if an event is due now: once when the refusal begins, once more when it has become a lasting one,
     /// and every half hour from then on, since the API server forgets an event after an hour and there may be no status that reports it.
-    pub fn refused_write_to_tell(&mut self, at: &Environment) -> Option<(&'static str, String)> {
+    pub fn refused_write_to_tell(&mut self, env: &Environment) -> Option<(&'static str, String)> {
         let refused = self.refused_write.as_deref_mut()?;
-        let lasting = at.now.duration_since(refused.since) - at.limits.healing;
+        let lasting = env.now.duration_since(refused.since) - env.limits.healing;
         let due = if lasting.is_negative() { 1 } else { 2 + lasting.as_mins() / 30 };
-        let is_news = refused.told < due;
+        let is_new_refusal = refused.told < due;
         refused.told = due.max(refused.told);
-        is_news.then(|| (refused.what, refused.message()))
+        is_new_refusal.then(|| (refused.what, refused.message()))
     }
 }
 
@@ -117,31 +117,31 @@ mod tests {
     use crate::session::refused_write::REMOVE_FINALIZER;
     use crate::session::status::tests::at;
 
-    fn refused(known: &mut LocalState, what: &'static str, text: &str, minutes: i64) -> bool {
-        known.write_refused(what, text, Some(7), &at(minutes))
+    fn refused(state: &mut LocalState, what: &'static str, text: &str, minutes: i64) -> bool {
+        state.write_refused(what, text, Some(7), &at(minutes))
     }
 
     #[test]
-    fn it_is_news_when_it_begins_and_when_its_words_change() {
-        let mut known = LocalState::met(at(0).now);
-        assert!(refused(&mut known, ADD_FINALIZER, "no label", 0));
-        assert!(!refused(&mut known, ADD_FINALIZER, "no label", 1));
-        assert!(refused(&mut known, ADD_FINALIZER, "read tcp 10.0.0.1:4001: timeout", 2));
-        assert!(!refused(&mut known, ADD_FINALIZER, "read tcp 10.0.0.1:58102: timeout", 3));
-        let told = known.refused_write.as_ref().map(|refused| refused.message());
+    fn a_refused_write_is_new_when_it_begins_and_when_its_text_changes() {
+        let mut state = LocalState::met(at(0).now);
+        assert!(refused(&mut state, ADD_FINALIZER, "no label", 0));
+        assert!(!refused(&mut state, ADD_FINALIZER, "no label", 1));
+        assert!(refused(&mut state, ADD_FINALIZER, "read tcp 10.0.0.1:4001: timeout", 2));
+        assert!(!refused(&mut state, ADD_FINALIZER, "read tcp 10.0.0.1:58102: timeout", 3));
+        let told = state.refused_write.as_ref().map(|refused| refused.message());
         assert_eq!(
             told.as_deref(),
             Some(
                 "the API server refuses to let the operator add the finalizer: read tcp 10.0.0.1:4001: timeout"
             )
         );
-        assert!(refused(&mut known, DELETE, "read tcp 10.0.0.1:4001: timeout", 4), "another write");
+        assert!(refused(&mut state, DELETE, "read tcp 10.0.0.1:4001: timeout", 4), "another write");
     }
 
     #[test]
-    fn people_are_told_at_its_begin_when_it_lasts_and_every_half_hour() {
-        let mut known = LocalState::met(at(0).now);
-        assert_eq!(known.refused_write_to_tell(&at(0)), None);
+    fn a_refused_write_has_an_event_at_its_begin_after_five_minutes_and_every_half_hour() {
+        let mut state = LocalState::met(at(0).now);
+        assert_eq!(state.refused_write_to_tell(&at(0)), None);
         for (minutes, is_told) in [
             (0, true),
             (1, false),
@@ -154,9 +154,9 @@ mod tests {
             (600, true),
             (601, false),
         ] {
-            refused(&mut known, STATUS, "no", minutes);
+            refused(&mut state, STATUS, "no", minutes);
             assert_eq!(
-                known.refused_write_to_tell(&at(minutes)).is_some(),
+                state.refused_write_to_tell(&at(minutes)).is_some(),
                 is_told,
                 "after {minutes} minutes"
             );
@@ -165,8 +165,8 @@ mod tests {
 
     #[test]
     fn another_try_waits_for_its_time_unless_somebody_else_has_changed_the_object() {
-        let mut known = LocalState::met(at(0).now);
-        refused(&mut known, REMOVE_FINALIZER, "no", 0);
+        let mut state = LocalState::met(at(0).now);
+        refused(&mut state, REMOVE_FINALIZER, "no", 0);
         let later = |seconds| at(0).now + SignedDuration::from_secs(seconds);
         for (step, version, seconds, waits) in [
             (Step::Release, Some(7), 2, true),
@@ -176,18 +176,18 @@ mod tests {
             (Step::Terminate, Some(7), 2, false),
         ] {
             assert_eq!(
-                known.awaits_write(&step, version, later(seconds)),
+                state.awaits_write(&step, version, later(seconds)),
                 waits,
                 "{step:?} at {version:?} after {seconds} s"
             );
         }
-        known.status_accepted(Some(8));
+        state.status_accepted(Some(8));
         assert!(
-            known.awaits_write(&Step::Release, Some(8), later(2)),
+            state.awaits_write(&Step::Release, Some(8), later(2)),
             "the operator's own write mends nothing"
         );
         assert_eq!(
-            known.write_times(&at(0)),
+            state.write_times(&at(0)),
             [Some(later(0) + SignedDuration::from_millis(2500)), Some(at(5).now)]
         );
     }
@@ -195,9 +195,9 @@ mod tests {
     #[test]
     fn it_stands_until_the_write_is_accepted_or_is_not_wanted_any_more() {
         let refusing = |what| {
-            let mut known = LocalState::met(at(0).now);
-            refused(&mut known, what, "no", 0);
-            known
+            let mut state = LocalState::met(at(0).now);
+            refused(&mut state, what, "no", 0);
+            state
         };
         for (what, step, stands) in [
             (ADD_FINALIZER, Step::AddFinalizer, true),
@@ -208,9 +208,9 @@ mod tests {
             (STATUS, Step::Rest, true),
             (UNREADABLE, Step::Rest, false),
         ] {
-            let mut known = refusing(what);
-            known.write_wanted(&step);
-            assert_eq!(known.refused_write.is_some(), stands, "{what}: {step:?}");
+            let mut state = refusing(what);
+            state.write_wanted(&step);
+            assert_eq!(state.refused_write.is_some(), stands, "{what}: {step:?}");
         }
         for (what, step, stands) in [
             (ADD_FINALIZER, Step::AddFinalizer, false),
@@ -219,19 +219,19 @@ mod tests {
             (REMOVE_FINALIZER, Step::AddFinalizer, true),
             (STATUS, Step::AddFinalizer, true),
         ] {
-            let mut known = refusing(what);
-            known.write_accepted(name(&step));
-            assert_eq!(known.refused_write.is_some(), stands, "{what}: {step:?} is accepted");
+            let mut state = refusing(what);
+            state.write_accepted(name(&step));
+            assert_eq!(state.refused_write.is_some(), stands, "{what}: {step:?} is accepted");
         }
-        let mut known = refusing(STATUS);
-        known.status_accepted(None);
-        assert_eq!(known.refused_write, None);
+        let mut state = refusing(STATUS);
+        state.status_accepted(None);
+        assert_eq!(state.refused_write, None);
     }
 
     #[test]
     fn little_is_kept_of_what_the_server_says() {
-        let mut known = LocalState::met(at(0).now);
-        refused(&mut known, STATUS, &"\u{e9}".repeat(5000), 0);
-        assert!(known.refused_write.is_some_and(|refused| refused.text.len() == LONGEST));
+        let mut state = LocalState::met(at(0).now);
+        refused(&mut state, STATUS, &"\u{e9}".repeat(5000), 0);
+        assert!(state.refused_write.is_some_and(|refused| refused.text.len() == MAX_TEXT_BYTES));
     }
 }

@@ -22,21 +22,22 @@ struct Form {
 impl Form {
     /// Decodes each escape of one kind, and returns nothing if there is none.
     fn decoded(&self, decode: Decode) -> Option<Self> {
-        let (mut bytes, mut places, mut at) = (Vec::new(), Vec::new(), 0);
-        while at < self.bytes.len() {
-            let length = decode(&self.bytes[at..], &mut bytes).unwrap_or_else(|| {
-                bytes.push(self.bytes[at]);
+        let (mut bytes, mut places, mut env) = (Vec::new(), Vec::new(), 0);
+        while env < self.bytes.len() {
+            let length = decode(&self.bytes[env..], &mut bytes).unwrap_or_else(|| {
+                bytes.push(self.bytes[env]);
                 1
             });
-            places.resize(bytes.len(), self.places[at]);
-            at += length;
+            places.resize(bytes.len(), self.places[env]);
+            env += length;
         }
         places.extend(self.places.last());
         (bytes.len() < self.bytes.len()).then_some(Self { bytes, places })
     }
 
-    /// Returns for each place that may be a cut in the text the end of the rest of what was cut: a cut is at the text's end, as Athena makes it too,
-    /// or before dots that mark it. Quotes, backslashes, spaces and beginnings of escapes do not count.
+    /// Returns, for each position at which a service may have cut a value off, the position up to which the value's remains reach: both are the same
+    /// unless the beginning of an escape stands between them. A service cuts a text at its end, as Athena does, or writes dots after the cut. Quotes,
+    /// backslashes and spaces between the position and the cut are ignored.
     fn cuts(&self) -> Vec<Option<usize>> {
         let length = self.bytes.len();
         let mut cuts = vec![None; length + 1];
@@ -88,7 +89,8 @@ pub(super) struct Search<'a> {
     bytes: Vec<u8>,
     /// Position in the text from which each byte comes.
     places: Vec<usize>,
-    /// For each byte, the last place at or before it at which its form may have been cut, if there is one, and the end of the rest of what was cut.
+    /// For each byte, the last position, at or before it, at which a service may have cut the form off (0 if there is none), and the position in the
+    /// text up to which the remains of the cut value reach: see [`Form::cuts`].
     cuts: Vec<(usize, usize)>,
     /// Positions of ARNs in the text, in order.
     arns: Vec<Range<usize>>,
@@ -235,8 +237,9 @@ fn arns(text: &[u8]) -> Vec<Range<usize>> {
     let mut arns = Vec::new();
     let mut place = 0;
     for run in text.split(|byte| !is_part(byte)) {
-        let begins =
-            |at: &usize| run[*at..].starts_with(BEGIN) && !is_within_word(run, *at) && is_arn(&run[*at..]);
+        let begins = |env: &usize| {
+            run[*env..].starts_with(BEGIN) && !is_within_word(run, *env) && is_arn(&run[*env..])
+        };
         let last = run.iter().rposition(|byte| !matches!(byte, b'.' | b':'));
         if let (Some(start), Some(last)) = ((0..run.len()).find(begins), last) {
             arns.push(place + start..place + last + 1);

@@ -33,7 +33,7 @@ pub(super) fn end_reason(
     before: &AthenaSessionStatus,
     asked: Option<SignedDuration>,
     session: &Session,
-    known: &LocalState,
+    state: &LocalState,
     now: Timestamp,
 ) -> EndReason {
     if let Some(cause) = &before.stop_cause {
@@ -50,12 +50,12 @@ pub(super) fn end_reason(
         return early;
     }
     let timeout =
-        session.details.as_ref().and_then(|details| details.idle_timeout).or(known.idle_timeout()).or(asked);
+        session.details.as_ref().and_then(|details| details.idle_timeout).or(state.idle_timeout()).or(asked);
     // A session that was never seen to be ready may have been ready, but not within the shortest timeout.
     let timeout = timeout.or(Some(SHORTEST_TIMEOUT).filter(|_| !was_ready));
     let shown = [session.start_time, session.idle_since_time]
         .map(|time| time.map(|time| Moment { time, is_own: false }));
-    let last = shown.into_iter().flatten().chain(last_at_work(before, known)).max();
+    let last = shown.into_iter().flatten().chain(last_at_work(before, state)).max();
     if can_be_idle_timeout(end, last, timeout) { EndReason::IdleTimeout } else { early }
 }
 
@@ -69,7 +69,7 @@ pub(super) fn leaves_open(reason: Option<&str>) -> bool {
 pub(super) fn vanished_reason(
     before: &AthenaSessionStatus,
     asked: Option<SignedDuration>,
-    known: &LocalState,
+    state: &LocalState,
     since: Timestamp,
 ) -> EndReason {
     if let Some(cause) = &before.stop_cause {
@@ -77,10 +77,10 @@ pub(super) fn vanished_reason(
         return end_of(cause);
     }
     let end =
-        Moment { time: known.missed.as_ref().map_or(since, |missed| missed.first.max(since)), is_own: true };
+        Moment { time: state.missed.as_ref().map_or(since, |missed| missed.first.max(since)), is_own: true };
     let was_ready = before.ready_time.is_some() || before.idle_since_time.is_some();
-    let timeout = known.idle_timeout().or(asked).or(Some(SHORTEST_TIMEOUT).filter(|_| !was_ready));
-    if can_be_idle_timeout(end, last_at_work(before, known).max(), timeout) {
+    let timeout = state.idle_timeout().or(asked).or(Some(SHORTEST_TIMEOUT).filter(|_| !was_ready));
+    if can_be_idle_timeout(end, last_at_work(before, state).max(), timeout) {
         EndReason::IdleTimeout
     } else {
         EndReason::SessionVanished
@@ -92,13 +92,13 @@ pub(super) fn last_time_at_work(status: &AthenaSessionStatus) -> Option<Timestam
     last_at_work(status, &LocalState::default()).max().map(|moment| moment.time)
 }
 
-fn last_at_work(status: &AthenaSessionStatus, known: &LocalState) -> impl Iterator<Item = Moment> {
+fn last_at_work(status: &AthenaSessionStatus, state: &LocalState) -> impl Iterator<Item = Moment> {
     let moment = |time: Option<&Time>, is_own| time.map(|time| Moment { time: time.0, is_own });
     [
         moment(status.start_time.as_ref(), false),
         moment(status.idle_since_time.as_ref(), false),
         moment(status.last_busy_time.as_ref(), true),
-        known.busy_time.map(|time| Moment { time, is_own: true }),
+        state.busy_time.map(|time| Moment { time, is_own: true }),
     ]
     .into_iter()
     .flatten()

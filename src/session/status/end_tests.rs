@@ -120,9 +120,9 @@ fn the_operators_own_cause_explains_the_end() {
 #[test]
 fn a_session_that_vanished_counts_by_the_first_look_that_missed_it() {
     let missed = |minutes: i64| {
-        let mut known = LocalState::met(at(0).now);
-        known.looked(crate::session::reply::Look::NotFound { named: true }, UID, "s", &at(minutes));
-        known
+        let mut state = LocalState::met(at(0).now);
+        state.looked(crate::session::reply::Look::NotFound { named: true }, UID, "s", &at(minutes));
+        state
     };
     let gone = |before: &AthenaSessionStatus, asked, minutes| {
         vanished_reason(before, asked, &missed(minutes), at(10).now)
@@ -137,19 +137,19 @@ fn a_session_that_vanished_counts_by_the_first_look_that_missed_it() {
 
 #[test]
 fn a_look_that_may_have_been_late_says_nothing_of_when_a_session_vanished() {
-    let mut known = LocalState::met(at(0).now);
-    known.looked(crate::session::reply::Look::NotFound { named: true }, UID, "s", &at(1));
+    let mut state = LocalState::met(at(0).now);
+    state.looked(crate::session::reply::Look::NotFound { named: true }, UID, "s", &at(1));
     let started =
         AthenaSessionStatus { start_time: Some(seconds(at(0).now)), ..AthenaSessionStatus::default() };
     let gone =
-        |minutes| vanished_reason(&started, Some(SignedDuration::from_mins(minutes)), &known, at(10).now);
+        |minutes| vanished_reason(&started, Some(SignedDuration::from_mins(minutes)), &state, at(10).now);
     assert_eq!(gone(5), EndReason::IdleTimeout, "it may have been idle until just before the tenth minute");
     assert_eq!(gone(20), EndReason::SessionVanished);
 }
 
 #[test]
 fn a_session_that_sweeps_saw_at_work_until_it_was_stopped_did_not_time_out() {
-    let mut known = LocalState::met(at(0).now);
-    known.missed(Some(at(59).now), true);
-    assert_eq!(end_reason(&busy(10), None, &ended(None), &known, at(60).now), EndReason::StoppedOutside);
+    let mut state = LocalState::met(at(0).now);
+    state.missed(Some(at(59).now), true);
+    assert_eq!(end_reason(&busy(10), None, &ended(None), &state, at(60).now), EndReason::StoppedOutside);
 }

@@ -15,17 +15,17 @@ use crate::session::refused_write;
 use crate::session::reply::{ErrorClass, Refusal, passes};
 
 /// Returns the row of an object with its newest status.
-pub(crate) fn row(object: &AthenaSession, known: &LocalState, at: &Environment) -> Row {
+pub(crate) fn row(object: &AthenaSession, state: &LocalState, env: &Environment) -> Row {
     let status = object.status.clone().unwrap_or_default();
-    let row = row_at_athena(object, &status, known, at);
-    match known.refused_write_to_show() {
+    let row = row_at_athena(object, &status, state, env);
+    match state.refused_write_to_show() {
         None => row,
         // The only write to an object that is being deleted is the removal of its finalizer.
         Some(refused) if object.is_deleting() => {
             Row::deleting(format!("nothing else holds the object: {}", refused.message()))
         }
         // The session is as it was.
-        Some(refused) if is_stalled(&status, refused_write::REASON) || refused.is_lasting(at) => {
+        Some(refused) if is_stalled(&status, refused_write::REASON) || refused.is_lasting(env) => {
             Row::stalled(refused_write::REASON, row.available, refused.message())
         }
         Some(refused) => Row::progressing(refused_write::REASON, row.available, refused.message()),
@@ -41,32 +41,34 @@ fn is_stalled(status: &AthenaSessionStatus, reason: &str) -> bool {
 fn row_at_athena(
     object: &AthenaSession,
     status: &AthenaSessionStatus,
-    known: &LocalState,
-    at: &Environment,
+    state: &LocalState,
+    env: &Environment,
 ) -> Row {
-    let attempt = attempt(object, known);
+    let attempt = attempt(object, state);
     if object.is_deleting() {
-        return Row::deleting(awaited(object, &attempt, known, at));
+        return Row::deleting(awaited(object, &attempt, state, env));
     }
     match &attempt {
-        Attempt::Unknown(made) | Attempt::Live(made, _) if in_other_account_or_region(made, &at.identity) => {
+        Attempt::Unknown(recorded) | Attempt::Live(recorded, _)
+            if in_other_account_or_region(recorded, &env.identity) =>
+        {
             let message = format!(
                 "the attempt was made in region {}{}, and the operator now works in {}{}: run it there again, or delete this object with deletionPolicy Retain, \
                  which an administrator may have to set",
-                made.region,
-                account(made.account),
-                at.identity.region,
-                account(at.identity.account.as_deref()),
+                recorded.region,
+                account(recorded.account),
+                env.identity.region,
+                account(env.identity.account.as_deref()),
             );
             Row::stalled("IdentityChanged", Available::Unknown, message)
         }
-        Attempt::Unknown(made)
-            if known.absence.is_some() && is_account_unknown(made, known, &at.identity) =>
+        Attempt::Unknown(recorded)
+            if state.absence.is_some() && is_account_unknown(recorded, state, &env.identity) =>
         {
             let message = format!(
-                "the attempt was recorded before AWS had told the operator's account, and the operator{} does not find its session: find and end it yourself if \
+                "the attempt was recorded before STS had returned the operator's account, and the operator{} does not find the attempt's session: find and end that session yourself if \
                  there is one, then delete this object with deletionPolicy Retain, which an administrator may have to set",
-                account(at.identity.account.as_deref()).replacen(',', " of", 1),
+                account(env.identity.account.as_deref()).replacen(',', " of", 1),
             );
             Row::stalled("IdentityChanged", Available::Unknown, message)
         }
@@ -74,23 +76,24 @@ fn row_at_athena(
             let message = "suspended: no session runs; set suspend to false to start one";
             Row::ready("Suspended", Available::False, message)
         }
-        Attempt::Unknown(made) if object.spec.suspend => {
-            let account = awaited_account(made, &at.identity).map(|account| format!("waiting for {account}"));
-            let hindrance = account.or(known.refused.as_deref().map(Refused::message));
+        Attempt::Unknown(recorded) if object.spec.suspend => {
+            let account =
+                awaited_account(recorded, &env.identity).map(|account| format!("waiting for {account}"));
+            let hindrance = account.or(state.refused.as_deref().map(Refused::message));
             stopping(&StopCause::Suspended, false, hindrance)
         }
-        Attempt::Unknown(made) if let Some(account) = awaited_account(made, &at.identity) => {
+        Attempt::Unknown(recorded) if let Some(account) = awaited_account(recorded, &env.identity) => {
             Row::progressing("Starting", Available::False, format!("waiting for {account}"))
         }
-        Attempt::None | Attempt::Withdrawn(_) | Attempt::Unknown(_) => waiting_for_start(status, known, at),
-        Attempt::Live(_, id) => live(status, id, known, at),
-        Attempt::Over(_, reason) => match after_end(object, at) {
+        Attempt::None | Attempt::Withdrawn(_) | Attempt::Unknown(_) => waiting_for_start(status, state, env),
+        Attempt::Live(_, id) => live(status, id, state, env),
+        Attempt::Over(_, reason) => match after_end(object, env) {
             // The next attempt is due, and the work group does not take it.
             AfterEnd::Attempt { time, .. }
-                if time <= at.now
-                    && known.refused.as_ref().is_some_and(|refused| refused.call == Call::WorkGroup) =>
+                if time <= env.now
+                    && state.refused.as_ref().is_some_and(|refused| refused.call == Call::WorkGroup) =>
             {
-                waiting_for_start(status, known, at)
+                waiting_for_start(status, state, env)
             }
             AfterEnd::Attempt { restarts, time, resumed: false, .. } if reason.is_failure() => {
                 // The reason of the row announces the restart; the message gives the end of the last attempt.
@@ -117,15 +120,15 @@ fn row_at_athena(
     }
 }
 
-fn live(status: &AthenaSessionStatus, id: &str, known: &LocalState, at: &Environment) -> Row {
+fn live(status: &AthenaSessionStatus, id: &str, state: &LocalState, env: &Environment) -> Row {
     // A new process does not know when looks began to fail.
     let was_stale = condition(status, "Ready").is_some_and(|ready| ready.reason == "ObservationStale");
-    match (&known.refused, &known.look_refused) {
+    match (&state.refused, &state.look_refused) {
         // A refusal because of the rate and a missing answer pass, however long they last.
         (Some(refused), _)
             if refused.call == Call::Terminate
                 && !passes(refused.refusal.class)
-                && at.now >= refused.since + at.limits.healing =>
+                && env.now >= refused.since + env.limits.healing =>
         {
             let takes_work = status.state.as_ref().is_some_and(SessionState::takes_work);
             let available = if takes_work { Available::True } else { Available::False };
@@ -133,12 +136,12 @@ fn live(status: &AthenaSessionStatus, id: &str, known: &LocalState, at: &Environ
             Row::stalled("TerminateRefused", available, message)
         }
         (_, refused)
-            if known.stale_time(at).is_some_and(|time| time <= at.now)
+            if state.stale_time(env).is_some_and(|time| time <= env.now)
                 || (refused.is_some() && was_stale) =>
         {
             let why =
                 refused.as_deref().map_or_else(|| "Athena does not find it".to_owned(), Refused::message);
-            let seen = known.seen_time.map(|time| format!(" since {}", seconds(time).0)).unwrap_or_default();
+            let seen = state.seen_time.map(|time| format!(" since {}", seconds(time).0)).unwrap_or_default();
             let message = format!("session {id} has not been seen{seen}: {why}");
             Row::progressing("ObservationStale", Available::Unknown, message)
         }
@@ -195,9 +198,9 @@ fn stopping(cause: &StopCause, is_found: bool, hindrance: Option<String>) -> Row
     Row::progressing(reason, Available::False, message)
 }
 
-fn waiting_for_start(status: &AthenaSessionStatus, known: &LocalState, at: &Environment) -> Row {
+fn waiting_for_start(status: &AthenaSessionStatus, state: &LocalState, env: &Environment) -> Row {
     let progressing = |reason, message| Row::progressing(reason, Available::False, message);
-    let Some(refused) = &known.refused else {
+    let Some(refused) = &state.refused else {
         return progressing("Starting", "StartSession is to be called".to_owned());
     };
     let Refusal { class, reason, .. } = &refused.refusal;
@@ -207,12 +210,12 @@ fn waiting_for_start(status: &AthenaSessionStatus, known: &LocalState, at: &Envi
         ErrorClass::Unanswered | ErrorClass::NotSent => progressing("Starting", message),
         ErrorClass::Throttled | ErrorClass::Capacity => progressing(reason, message),
         ErrorClass::MayHeal | ErrorClass::NotFound
-            if !was_stalled && at.now < refused.since + at.limits.healing =>
+            if !was_stalled && env.now < refused.since + env.limits.healing =>
         {
             progressing(reason, message)
         }
         // Its session may be found yet.
-        ErrorClass::TokenConflict if !was_stalled && known.absence.is_none() => progressing(reason, message),
+        ErrorClass::TokenConflict if !was_stalled && state.absence.is_none() => progressing(reason, message),
         ErrorClass::MayHeal | ErrorClass::NotFound | ErrorClass::TokenConflict | ErrorClass::Rejected => {
             let advice = api::reason(reason).map(|row| format!("; {}", row.advice)).unwrap_or_default();
             Row::stalled(reason, Available::False, format!("{message}{advice}"))
@@ -245,7 +248,7 @@ fn over(status: &AthenaSessionStatus, reason: &EndReason) -> String {
             format!("Athena no longer knows session {id}{work}, too early for its idle timeout")
         }
         EndReason::SessionLost => {
-            "the outcome of StartSession never became known, and no session of it runs: starting again".into()
+            "the outcome of StartSession is unknown, and complete lists show no session of this attempt: the operator starts another attempt".into()
         }
         EndReason::InvalidRequest => format!("no session can be started with this spec{athena}"),
         EndReason::TokenMismatch | EndReason::SessionAlreadyExists => {
@@ -277,19 +280,21 @@ fn advice(object: &AthenaSession, reason: &EndReason) -> &'static str {
 }
 
 /// Returns the message about the cause for which a deletion waits, and the command that releases the object at once.
-fn awaited(object: &AthenaSession, attempt: &Attempt<'_>, known: &LocalState, at: &Environment) -> String {
-    let awaited = match (attempt, &known.refused) {
-        (Attempt::Unknown(made) | Attempt::Live(made, _), _)
-            if in_other_account_or_region(made, &at.identity) =>
+fn awaited(object: &AthenaSession, attempt: &Attempt<'_>, state: &LocalState, env: &Environment) -> String {
+    let awaited = match (attempt, &state.refused) {
+        (Attempt::Unknown(recorded) | Attempt::Live(recorded, _), _)
+            if in_other_account_or_region(recorded, &env.identity) =>
         {
-            format!("an operator that works in region {}{}", made.region, account(made.account))
+            format!("an operator that works in region {}{}", recorded.region, account(recorded.account))
         }
-        (Attempt::Unknown(made), _) if let Some(account) = awaited_account(made, &at.identity) => account,
+        (Attempt::Unknown(recorded), _) if let Some(account) = awaited_account(recorded, &env.identity) => {
+            account
+        }
         (Attempt::Live(_, id), Some(refused)) => format!("session {id} to end; {}", refused.message()),
-        (Attempt::Live(_, id), None) if let Some(refused) = &known.look_refused => {
+        (Attempt::Live(_, id), None) if let Some(refused) = &state.look_refused => {
             format!("session {id} to end; {}", refused.message())
         }
-        (Attempt::Live(_, id), None) if known.terminations() > 1 => {
+        (Attempt::Live(_, id), None) if state.terminations() > 1 => {
             format!("session {id} to end; TerminateSession has had no effect so far")
         }
         (Attempt::Live(_, id), None) => format!("session {id} to end"),
@@ -319,10 +324,10 @@ pub(crate) fn way_out(name: &str, namespace: &str) -> String {
 }
 
 /// Returns the account that an attempt waits for if it was made when the account was known, while the account is not known.
-fn awaited_account(made: &Recorded<'_>, here: &Identity) -> Option<String> {
-    let account = made.account.filter(|_| here.account.is_none())?;
+fn awaited_account(recorded: &Recorded<'_>, here: &Identity) -> Option<String> {
+    let account = recorded.account.filter(|_| here.account.is_none())?;
     Some(format!(
-        "STS to tell in which account the operator works: the attempt was made in account {account}, and no call is made for it before"
+        "STS to return the operator's account: the attempt was made in account {account}, and until then the operator makes no call for it"
     ))
 }
 

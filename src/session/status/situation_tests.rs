@@ -279,14 +279,14 @@ fn every_combination_of_object_session_and_wanted_has_one_row() {
         let [number] = fitting[..] else { panic!("{case:?} has the rows {fitting:?}") };
         taken[number] += 1;
         let (ready, reason, flag, available) = matrix[number].1;
-        let known = case.known();
-        let refusal = known.refused.as_ref().map(|refused| refused.refusal.reason);
+        let state = case.known();
+        let refusal = state.refused.as_ref().map(|refused| refused.refusal.reason);
         let reason = match reason {
             "" if case.attempt == "over" => case.word,
             "" => refusal.unwrap_or_default(),
             reason => reason,
         };
-        let row = row(&case.object(), &known, &at(case.minutes));
+        let row = row(&case.object(), &state, &at(case.minutes));
         assert_eq!(
             (row.ready, row.reason.as_str(), row.flag, row.available.word()),
             (ready, reason, flag, available),
@@ -304,19 +304,19 @@ fn a_row_goes_on_where_it_stood_before_a_restart_of_the_operator() {
             "type": type_, "status": "True", "reason": reason, "message": "", "lastTransitionTime": "2026-01-01T00:00:00Z",
         }] })
     };
-    let reason = |object: &AthenaSession, known: &LocalState| {
-        let row = row(object, known, &at(0));
+    let reason = |object: &AthenaSession, state: &LocalState| {
+        let row = row(object, state, &at(0));
         (row.reason, row.flag)
     };
     for (class, word) in [(ErrorClass::MayHeal, "AccessDenied"), (ErrorClass::TokenConflict, "TokenMismatch")]
     {
-        let known = refused(Call::Start, class, 0);
+        let state = refused(Call::Start, class, 0);
         assert_eq!(
-            reason(&recorded_and(status("Stalled", word)), &known),
+            reason(&recorded_and(status("Stalled", word)), &state),
             (word.to_owned(), Some("Stalled"))
         );
         assert_eq!(
-            reason(&recorded_and(status("Stalled", "Throttled")), &known),
+            reason(&recorded_and(status("Stalled", "Throttled")), &state),
             (word.to_owned(), Some("Reconciling"))
         );
     }
@@ -412,7 +412,7 @@ fn a_reason_that_no_condition_takes_is_replaced() {
 #[test]
 fn a_session_that_is_not_seen_or_lives_on_is_told_with_the_cause() {
     let told =
-        |object: &AthenaSession, known: &LocalState, minutes: i64| row(object, known, &at(minutes)).message;
+        |object: &AthenaSession, state: &LocalState, minutes: i64| row(object, state, &at(minutes)).message;
     let mut seen = LocalState::met(at(0).now);
     seen.seen_time = Some(at(1).now);
     seen.looked(Look::NotFound { named: true }, UID, "s", &at(2));
@@ -446,7 +446,7 @@ fn a_deletion_tells_what_it_waits_for() {
     let mut without_effect = terminated.clone();
     without_effect.terminated(&at(1));
     let start_refused = || refused(Call::Start, ErrorClass::MayHeal, 0);
-    for (object, known, awaited) in vec![
+    for (object, state, awaited) in vec![
         (object(json!({})), met(), "proof that nothing was started before the status was lost"),
         (
             object(json!({})),
@@ -484,7 +484,7 @@ fn a_deletion_tells_what_it_waits_for() {
         ),
     ] {
         let deleted = with(object, |object| object.metadata.deletion_timestamp = Some(Time(at(0).now)));
-        assert_eq!(row(&deleted, &known, &at(0)).message, format!("waiting for {awaited}{WAY_OUT}"));
+        assert_eq!(row(&deleted, &state, &at(0)).message, format!("waiting for {awaited}{WAY_OUT}"));
     }
     let over =
         with(over_for("IdleTimeout"), |object| object.metadata.deletion_timestamp = Some(Time(at(0).now)));
@@ -527,18 +527,18 @@ fn an_attempt_that_waits_for_the_operators_account_says_so_and_not_that_a_call_i
         "{:?}",
         said(&suspended, &unknown)
     );
-    let mut known = at(1);
-    known.identity.account = Some("000000000000".into());
-    assert_eq!(said(&object, &known).message, "StartSession is to be called");
+    let mut state = at(1);
+    state.identity.account = Some("000000000000".into());
+    assert_eq!(said(&object, &state).message, "StartSession is to be called");
 }
 
 #[test]
 fn an_object_whose_finalizer_cannot_be_removed_waits_for_no_session() {
     let deleting = with(live_in("IDLE"), |object| object.metadata.deletion_timestamp = Some(Time(at(0).now)));
-    let mut known = LocalState::met(at(0).now);
-    known.write_refused(refused_write::REMOVE_FINALIZER, "workGroup is immutable", None, &at(0));
+    let mut state = LocalState::met(at(0).now);
+    state.write_refused(refused_write::REMOVE_FINALIZER, "workGroup is immutable", None, &at(0));
     assert_eq!(
-        row(&deleting, &known, &at(99)).message,
+        row(&deleting, &state, &at(99)).message,
         "nothing else holds the object: the API server refuses to let the operator remove the finalizer: workGroup is immutable"
     );
 }

@@ -16,7 +16,7 @@ pub(super) fn time(time: Option<Time>) -> Option<Time> {
 pub(super) fn reason(reason: EndReason) -> EndReason {
     match reason {
         EndReason::Other(word) => EndReason::from(bounded(&word, 64)),
-        known => known,
+        state => state,
     }
 }
 
@@ -24,7 +24,7 @@ pub(super) fn reason(reason: EndReason) -> EndReason {
 pub(super) fn state(state: &SessionState) -> SessionState {
     match state {
         SessionState::Other(word) => SessionState::Other(bounded(word, 64)),
-        known => known.clone(),
+        state => state.clone(),
     }
 }
 

@@ -206,8 +206,8 @@ fn check(run: &Run) {
         limits.stale.unsigned_abs(),
         Clock::new("Athena"),
     );
-    observer.forget(&0);
-    let want = Want { priority: Priority::Start, ahead: false, large: true, later: false };
+    observer.untrack(&0);
+    let want = Want { priority: Priority::Start, to_front: false, large: true, reserve_only: false };
     let limiter = RateLimiter::new(run.athena.rate(), run.controller.bounds(), Arc::default());
     assert!(limiter.try_acquire(&Key::new("", ""), want).is_some(), "the first call has no turn");
     let Ok(lines) = telemetry::lines(run.log.log_format, &run.log.log, || Lines, false) else { return };

@@ -13,7 +13,7 @@ use athena_operator::session::invalid_object::{Action, plan, unreadable_field};
 use athena_operator::session::lifecycle::{next_step, wake_time};
 use athena_operator::session::local_state::LocalState;
 use athena_operator::session::ownership::{attempt, is_account_unknown};
-use athena_operator::session::pass::{Answer, Found, Own, Pass, Request, Write, Written};
+use athena_operator::session::pass::{Answer, Found, OperatorDecisions, Pass, Request, Write, Written};
 use athena_operator::session::reply::{ErrorClass, Look, Refusal};
 use athena_operator::session::retained::Retained;
 use athena_operator::session::status::{Outcome, seconds, status_after};
@@ -197,7 +197,7 @@ impl Play<'_, '_> {
                     self.known.trusts(ID),
                     self.object.status.as_ref().and_then(|status| status.session_id.clone()),
                 ) {
-                    self.known.settle(&id);
+                    self.known.rely_on_sweeps(&id);
                 }
             }
             9 => {
@@ -229,7 +229,8 @@ impl Play<'_, '_> {
     fn pass(&mut self, answered: bool) -> Result<Step> {
         let seen = self.sighted(answered)?;
         let object = self.object.clone();
-        let mut pass = Pass::new(&Own, &object, None, std::mem::take(&mut self.known), seen, &self.at);
+        let mut pass =
+            Pass::new(&OperatorDecisions, &object, None, std::mem::take(&mut self.known), seen, &self.at);
         // A write that conflicts has no effect.
         let effective = !answered || self.u.ratio(15, 16)?;
         for requests in 0.. {

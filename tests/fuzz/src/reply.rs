@@ -25,7 +25,7 @@ use athena_operator::session::lifecycle::next_step;
 use athena_operator::session::local_state::LocalState;
 use athena_operator::session::marker::attempt_of;
 use athena_operator::session::ownership::match_marked_sessions;
-use athena_operator::session::pass::Own;
+use athena_operator::session::pass::OperatorDecisions;
 use athena_operator::session::reply::{Look, Refusal, Search, Session, WorkGroup};
 use athena_operator::session::request::start_session;
 use athena_operator::session::status::{Outcome, status_after};
@@ -325,7 +325,7 @@ async fn reconciles(u: &mut Unstructured<'_>, athena: &Athena, metrics: &Arc<Met
     let server = Server::new(raw);
     let start = || {
         Arc::new(Operator::new(
-            &Own,
+            &OperatorDecisions,
             server.client(),
             Clock::new("the API server"),
             athena.clone(),
