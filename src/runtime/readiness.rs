@@ -191,7 +191,7 @@ mod tests {
         let readiness = Readiness::new(&[], leadership);
         assert_eq!(
             (readiness.is_ready(), readiness.report().as_str()),
-            (false, "no process is seen to hold the lease, and the log says why\n")
+            (false, "this process neither holds the Lease nor sees another holder: its log says why\n")
         );
         handle.wait();
         assert_eq!((readiness.is_ready(), readiness.report().as_str()), (true, "ok\n"));

@@ -194,7 +194,7 @@ const WITHOUT_ACCOUNT: &[Shown] = &[
     shown("kubectl logs * grep -w STS", &["cannot tell the AWS account"]),
     shown(
         "kubectl get athenasession nightly -o jsonpath='{range .status.conditions*",
-        &["Starting: waiting for STS to tell in which account"],
+        &["Starting: waiting for STS to return the operator's account"],
     ),
 ];
 

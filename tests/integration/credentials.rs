@@ -384,7 +384,7 @@ async fn credentials_of_another_account_are_not_used(world: World) -> anyhow::Re
     accept(&world, &["one"]);
     let profile = Source::profile("one")?;
     let operator = profile.operator(&world, &[])?;
-    until_logged(&operator, "STS told the account").await?;
+    until_logged(&operator, "STS returned the account").await?;
     let other = Credential { account: Some("111111111111".into()), ..credential("other") };
     world.emulator.configure(|config| {
         config.credentials = vec![Credential { expired: true, ..credential("one") }, other];

@@ -381,7 +381,7 @@ fn each_end_says_what_was_and_what_can_be_done() {
         ("Suspended", "suspended before; starting again".to_owned()),
         (
             "SessionLost",
-            "the outcome of StartSession never became known, and no session of it runs: starting again"
+            "the outcome of StartSession is unknown, and complete lists show no session of this attempt: the operator starts another attempt"
                 .to_owned(),
         ),
     ] {
@@ -510,7 +510,8 @@ fn an_attempt_that_waits_for_the_operators_account_says_so_and_not_that_a_call_i
     let said = |object: &AthenaSession, at: &Environment| row(object, &LocalState::default(), at);
     let row = said(&object, &unknown);
     assert!(
-        row.reason == "Starting" && row.message.starts_with("waiting for STS to tell in which account"),
+        row.reason == "Starting"
+            && row.message.starts_with("waiting for STS to return the operator's account"),
         "{row:?}"
     );
     let mut deleted = object.clone();
