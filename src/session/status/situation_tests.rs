@@ -517,20 +517,20 @@ fn an_attempt_that_waits_for_the_operators_account_says_so_and_not_that_a_call_i
     let mut deleted = object.clone();
     deleted.metadata.deletion_timestamp = Some(Time(at(0).now));
     assert!(
-        said(&deleted, &unknown).message.starts_with("waiting for STS to tell"),
+        said(&deleted, &unknown).message.starts_with("waiting for STS to return"),
         "{:?}",
         said(&deleted, &unknown)
     );
     let mut suspended = object.clone();
     suspended.spec.suspend = true;
     assert!(
-        said(&suspended, &unknown).message.contains("waiting for STS to tell"),
+        said(&suspended, &unknown).message.contains("waiting for STS to return"),
         "{:?}",
         said(&suspended, &unknown)
     );
-    let mut state = at(1);
-    state.identity.account = Some("000000000000".into());
-    assert_eq!(said(&object, &state).message, "StartSession is to be called");
+    let mut known = at(1);
+    known.identity.account = Some("000000000000".into());
+    assert_eq!(said(&object, &known).message, "StartSession is to be called");
 }
 
 #[test]
