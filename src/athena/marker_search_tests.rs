@@ -447,5 +447,5 @@ async fn until(so: impl Fn() -> bool) {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
     };
-    tokio::time::timeout(seconds(30), waiting).await.expect("it does not come to be so");
+    tokio::time::timeout(seconds(30), waiting).await.expect("it did not happen in time");
 }

@@ -166,7 +166,7 @@ fn what_is_told_is_of_the_session_that_the_object_has() {
     let told = observer.in_group("etl", |group| group.page(vec![session("1", "BUSY", 2)], asked, time(3)));
     assert_eq!(told, ["a"]);
     assert_eq!(observer.take_event(&"a", "2"), None);
-    assert_eq!(observer.take_event(&"a", "1"), None, "it is told once");
+    assert_eq!(observer.take_event(&"a", "1"), None, "an event is returned once");
     let told = observer.in_group("etl", |group| group.page(vec![session("1", "IDLE", 4)], asked, time(5)));
     assert_eq!(told, ["a"]);
     assert_eq!(

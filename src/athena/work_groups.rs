@@ -145,7 +145,7 @@ mod tests {
             assert_eq!(
                 groups.read("etl", &key("2")),
                 KnownWorkGroup::WorkGroupReply(answer),
-                "a refusal is told to all who waited, too"
+                "all objects that waited get a refusal, too"
             );
         }
     }

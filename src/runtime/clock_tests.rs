@@ -168,7 +168,7 @@ async fn timers_are_set_anew_for_what_moves_the_clock_far_and_not_for_machines_t
         async move { tokio::time::timeout(Duration::ZERO, clock.corrected()).await.is_ok() }
     };
     clock.observe(&told(0));
-    assert!(is_announced(&clock).await, "the time is told");
+    assert!(is_announced(&clock).await, "the time is announced");
     for _ in 0..10 {
         clock.observe(&told(6));
         clock.observe(&told(0));

@@ -155,7 +155,7 @@ mod tests {
             "ok\nthe API server refuses to list the AthenaSessions of namespace absent: no\n"
         );
         assert_eq!(readiness.refused(), [("absent".to_owned(), "no".to_owned())]);
-        assert_eq!(readiness.failed("absent", &failure(403, "no")), None, "it is told once");
+        assert_eq!(readiness.failed("absent", &failure(403, "no")), None, "a failure is reported once");
         assert!(readiness.listed("absent"), "it can be served now");
         assert_eq!((readiness.is_ready(), readiness.report().as_str()), (true, "ok\n"));
     }

@@ -84,7 +84,7 @@ fn every_event_that_occurs_is_in_the_table_and_every_row_occurs() {
         .chain([
             release(&live),
             retained(&run_on),
-            unreadable("mend spec"),
+            unreadable("correct spec"),
             write_refused("write the status", "no"),
         ])
         .collect();
@@ -232,11 +232,11 @@ fn a_ttl_on_what_flux_or_argo_cd_applies_is_warned_of_once() {
                 Some(tool),
                 "the TTL or the mark has come since"
             );
-            assert_eq!(told(metadata(), reported(), Some(0), None), None, "told by another process");
+            assert_eq!(told(metadata(), reported(), Some(0), None), None, "reported by another process");
             assert_eq!(
                 told(metadata(), unseen(), Some(0), Some(true)),
                 None,
-                "told before its generation could be reported"
+                "reported before its generation could be reported"
             );
             assert_eq!(told(metadata(), unseen(), None, Some(false)), None, "without a TTL");
         }

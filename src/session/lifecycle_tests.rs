@@ -1090,7 +1090,7 @@ fn a_session_that_no_status_can_name_is_ended_once_it_is_to_end() {
         ("wanted", unknown(), 99, false),
         ("deleted, and it may pass", deleted(unknown()), 4, false),
         ("deleted", deleted(unknown()), 5, true),
-        ("let go", retained(deleted(unknown())), 5, false),
+        ("released", retained(deleted(unknown())), 5, false),
         ("suspended", suspended(unknown()), 5, true),
         ("past its deadline", late, 5, true),
         ("restarted, before the deadline of all attempts", restarted.clone(), 9, false),
@@ -1613,7 +1613,7 @@ fn people_are_told_that_a_start_is_not_answered_when_that_begins_and_when_it_las
         assert_eq!(
             state.missing_answer_to_tell(&at(minutes)).is_some(),
             is_new_refusal,
-            "what could not be told is still to be told"
+            "a report that was not written is still due"
         );
         state.missing_answer_told(&at(minutes));
         is_new_refusal
@@ -1627,5 +1627,5 @@ fn people_are_told_that_a_start_is_not_answered_when_that_begins_and_when_it_las
     ];
     assert_eq!(asked.map(|(minutes, class)| told(minutes, class)), [true, false, false, true, false]);
     assert!(!told(10, ErrorClass::Throttled), "an answer");
-    assert!(told(11, ErrorClass::NotSent), "they are missing anew");
+    assert!(told(11, ErrorClass::NotSent), "they are missing again");
 }

@@ -127,7 +127,7 @@ fn while_a_restart_waits_message_and_event_begin_with_how_the_attempt_ended() {
             &Outcome::Nothing,
             &LocalState::default(),
         )
-        .expect("it is told");
+        .expect("the object has a row");
         assert_eq!((&*event.reason, &*event.note), ("RestartingAfterFailure", message.as_str()));
     }
 }
@@ -672,7 +672,7 @@ fn the_active_deadline_counts_from_the_first_attempt_whose_session_athena_does_n
     let resumed =
         with(next, |object| object.status.get_or_insert_default().stop_cause = Some(StopCause::Suspended));
     let status = status_after(&resumed, &LocalState::default(), &Step::Record(1), &Outcome::Nothing, &at(7));
-    assert_eq!(status.first_start_time, None, "a resume counts afresh");
+    assert_eq!(status.first_start_time, None, "a resume counts from its own start");
 }
 
 #[test]

@@ -184,7 +184,7 @@ mod tests {
         state.status_accepted(Some(8));
         assert!(
             state.awaits_write(&Step::Release, Some(8), later(2)),
-            "the operator's own write mends nothing"
+            "the operator's own write corrects nothing"
         );
         assert_eq!(
             state.write_times(&at(0)),
