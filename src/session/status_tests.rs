@@ -127,7 +127,7 @@ fn while_a_restart_waits_message_and_event_begin_with_how_the_attempt_ended() {
             &Outcome::Nothing,
             &LocalState::default(),
         )
-        .expect("the object has a row");
+        .expect("an event is due");
         assert_eq!((&*event.reason, &*event.note), ("RestartingAfterFailure", message.as_str()));
     }
 }
