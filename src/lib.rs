@@ -1,4 +1,4 @@
-//! Kubernetes operator for Amazon Athena for Apache Spark: an `AthenaSession` starts one Athena session, mirrors its state, and ends it on deletion.
+//! Kubernetes operator for Amazon Athena for Apache Spark: for an `AthenaSession` it starts an Athena session, mirrors its state, and ends it on deletion.
 //!
 //! Folders and the imports that each permits; `tests/imports.rs` checks both.
 //!

@@ -132,7 +132,7 @@ pub(super) fn conditions(_: &mut SchemaGenerator) -> Schema {
                     "type": "string", "minLength": 1, "maxLength": 1024, "pattern": "^[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?$",
                     "description": "Why the condition is as it is, in one CamelCase word.",
                 },
-                "message": { "type": "string", "maxLength": 32768, "description": "The same for people." },
+                "message": { "type": "string", "maxLength": 32768, "description": "Explanation of the reason for people and, if somebody has to act, what to do." },
             },
         },
     })

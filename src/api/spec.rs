@@ -33,7 +33,7 @@ pub const MARKER_PREFIX: &str = "[athena-operator/";
     status = "AthenaSessionStatus",
     derive = "Default",
     derive = "PartialEq",
-    doc = "One run of an Amazon Athena for Apache Spark session: the operator starts the session when the object is created and ends it when the object is deleted.",
+    doc = "An Amazon Athena for Apache Spark session: the operator starts it when the object is created, starts another one after a failure or a resume where the spec says so, and ends it when the object is deleted.",
     selectable = ".spec.workGroup",
     selectable = ".status.state",
     printcolumn(

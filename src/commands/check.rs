@@ -201,7 +201,7 @@ impl Checked {
         let why = if self.role.is_some() {
             "only a session that is started with the role shows it; `aws iam simulate-principal-policy` can tell"
         } else {
-            "needed only for AthenaSessions with an executionRole: give that with --execution-role"
+            "needed only for AthenaSessions with an executionRole; name that role with --execution-role"
         };
         self.tell(PASS_ROLE, None, Judgement::not_checked(why), self.role.clone().into_iter().collect());
     }

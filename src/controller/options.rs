@@ -27,8 +27,8 @@ pub struct ControllerOptions {
     #[arg(long, env = "ATHENA_OPERATOR_OBSERVE_INTERVAL", default_value = "20s", value_parser = duration, value_name = "DURATION")]
     pub observe_interval: Duration,
 
-    /// Time between the first two looks at a session that is starting or ending; the interval grows to five times that. The first look follows a start
-    /// after half of it
+    /// Interval of looks at a session that is starting or ending. The first look comes half of it after the start, the second one interval later, and
+    /// the wait then grows to five times the interval
     #[arg(long, env = "ATHENA_OPERATOR_TRANSITION_INTERVAL", default_value = "2s", value_parser = duration, value_name = "DURATION")]
     pub transition_interval: Duration,
 

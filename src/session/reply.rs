@@ -165,7 +165,9 @@ impl WorkGroup {
             return refusal(
                 ErrorClass::MayHeal,
                 "WorkGroupNotSpark",
-                format!("workGroup: work group {group} runs {engine}; name one whose engine is Apache Spark"),
+                format!(
+                    "workGroup: work group {group} runs {engine}; change the engine, or create another AthenaSession"
+                ),
             );
         };
         let (field, _) = fields.iter().find(|(_, set)| *set)?;
@@ -173,7 +175,7 @@ impl WorkGroup {
             ErrorClass::Rejected,
             "InvalidRequest",
             format!(
-                "spec.{field}: {engine}, the engine of work group {group}, does not take it; leave it out"
+                "spec.{field}: {engine}, the engine of work group {group}, does not take it; create another AthenaSession without it"
             ),
         )
     }

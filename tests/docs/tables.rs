@@ -24,7 +24,10 @@ const CONDITIONS: [(&str, &str); 4] = [
     ("Starting", "an attempt is recorded or about to be, and the outcome of StartSession is not known"),
     ("SessionCreating", "Athena is creating the session"),
     ("SessionCreated", "the session is created and not idle yet"),
-    ("SessionEnded", "stands in for a reason in the status that is not a word"),
+    (
+        "SessionEnded",
+        "the status has an `endReason` that cannot be the reason of a condition, for example after an edit by hand",
+    ),
 ];
 
 /// All reasons that have a meaning, each once: first those of a start, then the others in the order of the events.
@@ -255,7 +258,7 @@ fn class(class: ErrorClass) -> (&'static str, &'static str) {
         ErrorClass::NotFound => (
             "not found",
             "of StartSession: as *may heal*. Of a session: looks again, then reads a complete list. The session has vanished if two looks did not find it, \
-                 the last of them ten minutes or more after the session's start, and a list begun later does not show it; without the permission to list, if \
+                 the last of them ten minutes or more after the session's start, and a list begun after the first of them, and ten minutes or more after the start, does not show it; without the permission to list, if \
                  ResourceNotFoundException named the session twice",
         ),
         ErrorClass::TokenConflict => (
@@ -325,7 +328,7 @@ fn evidence(reason: &EndReason) -> &'static str {
             "the session is FAILED, or it ended before it was ever IDLE or BUSY and too early for its idle timeout"
         }
         EndReason::SessionVanished => {
-            "two looks (the last 10 minutes or more after the start) and then a complete list did not find the session, and it was too early for its idle timeout"
+            "two looks, and a complete list begun after the first of them, did not find the session (the newer look and the list 10 minutes or more after the start), and it was too early for its idle timeout"
         }
         EndReason::SessionLost => {
             "the outcome of StartSession is not known, and two complete lists (begun 20 minutes or more after the attempt was recorded, a minute apart) show no session with its marker; for an object that is deleted or suspended, one list"

@@ -588,7 +588,10 @@ fn every_scenario_keeps_every_rule() -> Result<(), Failed> {
     }
     let missing: Vec<&&str> =
         REACHED.iter().filter(|wanted| !reached.names.contains(**wanted)).chain(arms).collect();
-    println!("model: {} arms of the table and of the condition matrix", reached.arms.count_ones());
+    println!(
+        "model: {} arms of the pass, of the table of steps and of the condition matrix",
+        reached.arms.count_ones()
+    );
     if missing.is_empty() { Ok(()) } else { Err(Failed::from(format!("not reached: {missing:#?}"))) }
 }
 

@@ -116,9 +116,11 @@ impl Report {
         self.add_policy(&mut text, "Missing; add to the caller's policy:", |verdict| {
             verdict == Verdict::Missing
         });
-        self.add_policy(&mut text, "Not known to be there; this grants it:", |verdict| {
-            matches!(verdict, Verdict::Unknown | Verdict::NotChecked)
-        });
+        self.add_policy(
+            &mut text,
+            "These permissions could not be confirmed. If they are missing, this policy grants them:",
+            |verdict| matches!(verdict, Verdict::Unknown | Verdict::NotChecked),
+        );
         let is_needed = |permission: &Permission| {
             permission.verdict == Verdict::Missing
                 && ![GET_WORK_GROUP, LIST_SESSIONS].contains(&permission.action.as_str())
@@ -231,7 +233,7 @@ Missing; add to the caller's policy:
 The operator cannot work like this.
 "#;
         assert_eq!(report(Verdict::Missing).text(), expected);
-        assert!(report(Verdict::Unknown).text().contains("Not known to be there"));
+        assert!(report(Verdict::Unknown).text().contains("could not be confirmed"));
         let allowed = report(Verdict::Allowed).text();
         assert!(
             allowed.ends_with(

@@ -182,7 +182,7 @@ fn session(state: Option<&SessionState>) -> Row {
 /// Returns the row of a session that the operator ends, or waits to find.
 fn stopping(cause: &StopCause, is_found: bool, hindrance: Option<String>) -> Row {
     let (reason, why) = match cause {
-        StopCause::Suspended => ("Suspending", "the object is suspended"),
+        StopCause::Suspended => ("Suspending", "the object was suspended"),
         StopCause::ActiveDeadline => ("DeadlineExceeded", "its active deadline is over"),
         StopCause::StartupDeadline => ("ReplacingSession", "it was not ready in time"),
         StopCause::Degraded | StopCause::Other(_) => ("ReplacingSession", "it is degraded"),
@@ -217,8 +217,13 @@ fn waiting_for_start(status: &AthenaSessionStatus, state: &LocalState, env: &Env
         // Its session may be found yet.
         ErrorClass::TokenConflict if !was_stalled && state.absence.is_none() => progressing(reason, message),
         ErrorClass::MayHeal | ErrorClass::NotFound | ErrorClass::TokenConflict | ErrorClass::Rejected => {
-            let advice = api::reason(reason).map(|row| format!("; {}", row.advice)).unwrap_or_default();
-            Row::stalled(reason, Available::False, format!("{message}{advice}"))
+            // A refusal by the operator itself has its advice.
+            let advice = api::reason(reason).map(|row| row.advice).filter(|advice| !message.contains(advice));
+            let message = match advice {
+                Some(advice) => format!("{}; {advice}", message.trim_end_matches('.')),
+                None => message,
+            };
+            Row::stalled(reason, Available::False, message)
         }
     }
 }

@@ -1,5 +1,5 @@
-//! Modules of the operator, compiled anew into a test so that it can tell which arms of their matches it takes. The operator itself is left as it is, and
-//! an arm that is added to it is known here at once.
+//! Modules of the operator, compiled again into a test so that the test can count which arms of their matches it takes. The operator itself stays as it
+//! is, and an arm that is added to it is known here at once.
 
 use std::path::{Path, PathBuf};
 
@@ -8,11 +8,13 @@ use quote::{ToTokens, quote};
 use syn::parse::{Parse, ParseStream};
 use syn::punctuated::Punctuated;
 use syn::visit_mut::{VisitMut, visit_arm_mut};
-use syn::{Arm, Attribute, Error, Ident, Item, ItemMod, LitStr, ReturnType, Signature, Token, parse_quote};
+use syn::{
+    Arm, Attribute, Error, Ident, Item, ItemMod, LitStr, ReturnType, Signature, Token, Type, parse_quote,
+};
 
 /// `modules!(A, B; "src/x.rs", "src/y.rs")` becomes `mod x` and `mod y` with the content of those files of the package, without their tests. Every arm of a
-/// match in a function that returns an `A` or a `B` is marked. To be called in `mod session`, as which the files know themselves. `mod arms` names the marked arms in `NAMES`; `take` returns which of them this thread has
-/// taken since it was last called, the first in the lowest bit.
+/// match in a function that returns an `A` or a `B` is marked. To be called in `mod session`, as which the files know themselves. `mod arms` names the
+/// marked arms in `NAMES`; `take` returns which of them this thread has taken since it was last called, the first in the lowest bit.
 #[proc_macro]
 pub fn modules(input: proc_macro::TokenStream) -> proc_macro::TokenStream {
     let expanded = syn::parse(input).and_then(|input: Input| input.expand());
@@ -20,7 +22,7 @@ pub fn modules(input: proc_macro::TokenStream) -> proc_macro::TokenStream {
 }
 
 struct Input {
-    types: Punctuated<Ident, Token![,]>,
+    types: Punctuated<Type, Token![,]>,
     files: Punctuated<LitStr, Token![,]>,
 }
 
@@ -37,7 +39,7 @@ impl Input {
         let package =
             std::env::var("CARGO_MANIFEST_DIR").map_err(|error| Error::new_spanned(&self.files, error))?;
         let mut marker = Marker {
-            types: self.types.into_iter().collect(),
+            types: self.types.iter().map(|marked| marked.to_token_stream().to_string()).collect(),
             function: None,
             names: Vec::new(),
             sources: Vec::new(),
@@ -88,7 +90,7 @@ impl Input {
 }
 
 struct Marker {
-    types: Vec<Ident>,
+    types: Vec<String>,
     /// The function of the marked kind that is being visited.
     function: Option<Ident>,
     names: Vec<String>,
@@ -130,9 +132,7 @@ impl Marker {
 
     fn is_marked(&self, signature: &Signature) -> bool {
         match &signature.output {
-            ReturnType::Type(_, type_) => {
-                self.types.iter().any(|marked| type_.to_token_stream().to_string() == *marked.to_string())
-            }
+            ReturnType::Type(_, type_) => self.types.contains(&type_.to_token_stream().to_string()),
             ReturnType::Default => false,
         }
     }
