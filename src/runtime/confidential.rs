@@ -1,5 +1,5 @@
 //! Redaction of output: credentials, and passwords in URLs such as those of proxies, are never printed. All text that the process writes to its
-//! standard output and error passes [`withheld`].
+//! standard output and error passes [`redact_secrets`].
 
 use std::collections::VecDeque;
 use std::io::{self, Write};
@@ -18,7 +18,7 @@ const MEMBERS: [&str; 5] =
 
 static KNOWN: RwLock<VecDeque<String>> = RwLock::new(VecDeque::new());
 
-/// Adds `secret` to those that [`withheld`] replaces.
+/// Adds `secret` to those that [`redact_secrets`] replaces.
 pub fn register_secret(secret: &str) {
     let mut known = KNOWN.write();
     let secret = secret.trim();

@@ -1,5 +1,5 @@
-//! Clients of the API server. A reply whose head does not come in time is an error. No client repeats a request by itself. The [`leading_client`] holds
-//! back each request that is not a read until this process is the leader; the plain [`client`] does not, since the election itself uses it.
+//! Clients of the API server. A reply whose head does not come in time is an error. No client repeats a request by itself. The [`ApiServer::leading_client`] holds
+//! back each request that is not a read until this process is the leader; the plain [`ApiServer::client`] does not, since the election itself uses it.
 
 mod kubeconfig;
 mod no_proxy;

@@ -101,7 +101,7 @@ fn is_truth(value: &str) -> bool {
     ["true", "false"].iter().any(|truth| value.eq_ignore_ascii_case(truth))
 }
 
-/// Returns `text` without the values in `Value '...' env 'field'`.
+/// Returns `text` without the values in `Value '...' at 'field'`.
 fn without_repeated(text: &str) -> String {
     const BEGIN: &str = "Value '";
     const END: &str = "' at '";

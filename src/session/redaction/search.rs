@@ -22,14 +22,14 @@ struct Form {
 impl Form {
     /// Decodes each escape of one kind, and returns nothing if there is none.
     fn decoded(&self, decode: Decode) -> Option<Self> {
-        let (mut bytes, mut places, mut env) = (Vec::new(), Vec::new(), 0);
-        while env < self.bytes.len() {
-            let length = decode(&self.bytes[env..], &mut bytes).unwrap_or_else(|| {
-                bytes.push(self.bytes[env]);
+        let (mut bytes, mut places, mut at) = (Vec::new(), Vec::new(), 0);
+        while at < self.bytes.len() {
+            let length = decode(&self.bytes[at..], &mut bytes).unwrap_or_else(|| {
+                bytes.push(self.bytes[at]);
                 1
             });
-            places.resize(bytes.len(), self.places[env]);
-            env += length;
+            places.resize(bytes.len(), self.places[at]);
+            at += length;
         }
         places.extend(self.places.last());
         (bytes.len() < self.bytes.len()).then_some(Self { bytes, places })
@@ -237,8 +237,8 @@ fn arns(text: &[u8]) -> Vec<Range<usize>> {
     let mut arns = Vec::new();
     let mut place = 0;
     for run in text.split(|byte| !is_part(byte)) {
-        let begins = |env: &usize| {
-            run[*env..].starts_with(BEGIN) && !is_within_word(run, *env) && is_arn(&run[*env..])
+        let begins = |at: &usize| {
+            run[*at..].starts_with(BEGIN) && !is_within_word(run, *at) && is_arn(&run[*at..])
         };
         let last = run.iter().rposition(|byte| !matches!(byte, b'.' | b':'));
         if let (Some(start), Some(last)) = ((0..run.len()).find(begins), last) {
