@@ -56,7 +56,6 @@ pub async fn run(options: &Run, decisions: &'static dyn Decisions) -> anyhow::Re
         identity: lease::identity(),
         duration: options.lease.lease_duration,
     };
-    let client = api_server.leading_client(leadership.clone())?;
     let limiter =
         RateLimiter::new(options.athena.rate(), options.controller.bounds(), metrics.athena.clone());
     let aws = config_from_env(options.athena.athena_timeout).await?;
@@ -64,6 +63,7 @@ pub async fn run(options: &Run, decisions: &'static dyn Decisions) -> anyhow::Re
     // A namespace given twice must not have two reconciles of one object at a time.
     let namespaces: Vec<String> =
         options.controller.namespaces.iter().cloned().collect::<BTreeSet<_>>().into_iter().collect();
+    let client = api_server.leading_client(leadership.clone(), namespaces.len())?;
     let readiness = Readiness::new(&namespaces, leadership.clone());
     let listener = TcpListener::bind(options.server.listen)
         .await

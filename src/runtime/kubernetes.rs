@@ -6,6 +6,7 @@ mod no_proxy;
 mod proxy;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
@@ -114,13 +115,29 @@ impl ApiServer {
     /// # Errors
     /// When the configuration cannot be used.
     pub fn client(&self) -> anyhow::Result<Client> {
+        self.client_of_watches(0)
+    }
+
+    /// Creates a client for so many `watches` at a time. A few share the connection of all other requests; many have connections of their own, of
+    /// which each carries no more than the server permits.
+    fn client_of_watches(&self, watches: usize) -> anyhow::Result<Client> {
+        /// The API server permits 100 requests at a time on a connection. A watch that starts again may be on another connection than before.
+        const MAX_WATCHES: usize = 50;
         let Self { proxy, timeout, clock, metrics, .. } = self.clone();
         let through = proxy.map(|proxy| format!(" through {proxy}")).unwrap_or_default();
         let late: Arc<str> = format!("no reply within {timeout:?}{through}").into();
-        let service = Timeout::new(transport(self)?, timeout);
+        let more = if watches > MAX_WATCHES { watches.div_ceil(MAX_WATCHES) } else { 0 };
+        let connect = |_| Ok(Timeout::new(transport(self)?, timeout));
+        let connections: Arc<[_]> = (0..=more).map(connect).collect::<anyhow::Result<_>>()?;
+        let started = Arc::new(AtomicUsize::new(0));
         let observed = service_fn(move |request: Request<Body>| {
-            let (service, clock, metrics, late) =
-                (service.clone(), clock.clone(), metrics.clone(), late.clone());
+            let of_watches = &connections[usize::from(more > 0)..];
+            let service = if is_watch(&request) {
+                of_watches[started.fetch_add(1, Ordering::Relaxed) % of_watches.len()].clone()
+            } else {
+                connections[0].clone()
+            };
+            let (clock, metrics, late) = (clock.clone(), metrics.clone(), late.clone());
             async move {
                 let (method, begun, sent) = (request.method().clone(), Instant::now(), BootTime::now());
                 let reply = service.oneshot(request).await;
@@ -140,12 +157,13 @@ impl ApiServer {
     }
 
     /// Creates a client whose requests other than reads wait until this process is the leader, and whose replies take a bounded amount of memory.
+    /// `watches` is the number of watches that it is to serve at a time.
     ///
     /// # Errors
     /// When the configuration cannot be used.
-    pub fn leading_client(&self, leadership: Leadership) -> anyhow::Result<Client> {
+    pub fn leading_client(&self, leadership: Leadership, watches: usize) -> anyhow::Result<Client> {
         let namespace = self.namespace().to_owned();
-        let inner = bounded_replies(self.client()?, namespace.clone());
+        let inner = bounded_replies(self.client_of_watches(watches)?, namespace.clone());
         let gate = service_fn(move |request: Request<Body>| {
             let (inner, leadership) = (inner.clone(), leadership.clone());
             async move {
@@ -157,6 +175,13 @@ impl ApiServer {
         });
         Ok(Client::new(gate, namespace))
     }
+}
+
+fn is_watch(request: &Request<Body>) -> bool {
+    request
+        .uri()
+        .query()
+        .is_some_and(|query| query.split('&').any(|pair| matches!(pair, "watch=true" | "watch=1")))
 }
 
 fn current_cluster(kubeconfig: &Kubeconfig) -> Option<&Cluster> {

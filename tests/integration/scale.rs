@@ -17,6 +17,7 @@ tests![
     a_thousand_sessions_at_rest_cost_the_pages_of_their_work_group_and_nothing_else,
     objects_that_have_ended_cost_no_call,
     a_namespace_does_not_wait_for_the_starts_of_another,
+    many_watched_namespaces_leave_room_for_other_requests,
     sessions_that_take_long_to_end_hold_up_no_start,
     sessions_that_cannot_be_ended_hold_up_no_start,
     starts_that_wait_for_an_answer_about_their_work_group_hold_up_no_other_call,
@@ -229,6 +230,22 @@ async fn a_namespace_does_not_wait_for_the_starts_of_another(world: World) -> an
         world.emulator.calls().into_iter().filter(|call| call.operation != "GetCallerIdentity").collect();
     let ahead = environment::load::ahead(&calls, RATE, 1).context("there were calls")?;
     ensure!(ahead < environment::load::JITTER, "calls came {ahead:?} ahead of the limiter");
+    Ok(())
+}
+
+async fn many_watched_namespaces_leave_room_for_other_requests(world: World) -> anyhow::Result<()> {
+    // More than the requests that the API server permits at a time on one connection. A namespace may be watched before it exists.
+    const WATCHED: usize = 150;
+    let names: Vec<String> = (1..WATCHED).map(|number| format!("{}-{number}", world.namespace)).collect();
+    let namespaces = format!("--namespaces={},{}", world.namespace, names.join(","));
+    let operator = world.operator_in(Scope::Everywhere, &[&namespaces])?;
+    create(&world, "a", 1)?;
+    until_all(&world, 1, "SessionIdle").await?;
+    let name = world.sessions.list(&ListParams::default()).await?.items[0].name_any();
+    world.delete(&name).await?;
+    world.until_gone(&name).await?;
+    let log = operator.raw_log();
+    ensure!(!log.contains("no reply within"), "a request got no reply:\n{log}");
     Ok(())
 }
 

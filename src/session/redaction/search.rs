@@ -237,9 +237,8 @@ fn arns(text: &[u8]) -> Vec<Range<usize>> {
     let mut arns = Vec::new();
     let mut place = 0;
     for run in text.split(|byte| !is_part(byte)) {
-        let begins = |at: &usize| {
-            run[*at..].starts_with(BEGIN) && !is_within_word(run, *at) && is_arn(&run[*at..])
-        };
+        let begins =
+            |at: &usize| run[*at..].starts_with(BEGIN) && !is_within_word(run, *at) && is_arn(&run[*at..]);
         let last = run.iter().rposition(|byte| !matches!(byte, b'.' | b':'));
         if let (Some(start), Some(last)) = ((0..run.len()).find(begins), last) {
             arns.push(place + start..place + last + 1);
