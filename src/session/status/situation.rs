@@ -219,10 +219,8 @@ fn waiting_for_start(status: &AthenaSessionStatus, state: &LocalState, env: &Env
         ErrorClass::MayHeal | ErrorClass::NotFound | ErrorClass::TokenConflict | ErrorClass::Rejected => {
             // A refusal by the operator itself has its advice.
             let advice = api::reason(reason).map(|row| row.advice).filter(|advice| !message.contains(advice));
-            let message = match advice {
-                Some(advice) => format!("{}; {advice}", message.trim_end_matches('.')),
-                None => message,
-            };
+            let advised = advice.map(|advice| format!("{}; {advice}", message.trim_end_matches('.')));
+            let message = advised.unwrap_or(message);
             Row::stalled(reason, Available::False, message)
         }
     }
