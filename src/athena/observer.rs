@@ -72,7 +72,7 @@ impl Pages {
 }
 
 /// Results of a list for objects.
-type Sightings<K> = Vec<(K, SweepEvent)>;
+type SweepEvents<K> = Vec<(K, SweepEvent)>;
 
 /// A tracked session.
 #[derive(Debug)]
@@ -140,7 +140,7 @@ impl<K> Default for Group<K> {
 
 impl<K: Clone> Group<K> {
     /// Takes in a page of a sweep that was requested at `asked`. Returns the objects whose session has changed, or needs a look.
-    fn page(&mut self, sessions: Vec<Session>, asked: Instant, time: Timestamp) -> Sightings<K> {
+    fn page(&mut self, sessions: Vec<Session>, asked: Instant, time: Timestamp) -> SweepEvents<K> {
         let others = sessions
             .iter()
             .filter(|session| !self.sessions.contains_key(&session.id))
@@ -150,7 +150,7 @@ impl<K: Clone> Group<K> {
     }
 
     /// Takes in a page of any list.
-    fn observe(&mut self, sessions: Vec<Session>, asked: Instant, time: Timestamp) -> Sightings<K> {
+    fn observe(&mut self, sessions: Vec<Session>, asked: Instant, time: Timestamp) -> SweepEvents<K> {
         let mut changed = Vec::new();
         for session in sessions {
             let Some(entry) = self.sessions.get_mut(&session.id) else { continue };
@@ -186,7 +186,7 @@ impl<K: Clone> Group<K> {
     }
 
     /// Takes in the end of a complete list that was begun at `begun`. Returns the objects whose session is not in it, though it was tracked before.
-    fn complete(&mut self, begun: Instant) -> Sightings<K> {
+    fn complete(&mut self, begun: Instant) -> SweepEvents<K> {
         (self.failing, self.refused) = (None, None);
         self.unclaimed = Some(std::mem::take(&mut self.others));
         let sweep = self.sweep;
@@ -195,7 +195,7 @@ impl<K: Clone> Group<K> {
 
     /// Takes in the failure of a list. Returns the objects that need a look instead: all of them, if somebody has to fix the cause or if lists have
     /// failed for too long.
-    fn failed(&mut self, refusal: &Refusal, now: Instant, patience: Duration) -> Sightings<K> {
+    fn failed(&mut self, refusal: &Refusal, now: Instant, patience: Duration) -> SweepEvents<K> {
         let since = *self.failing.get_or_insert(now);
         // The `Date` of the refusal corrects the clock, by which the next call is signed.
         let is_clock = refusal.reason == "ClockSkew";
@@ -210,7 +210,7 @@ impl<K: Clone> Group<K> {
         if passing && now.duration_since(since) < patience { Vec::new() } else { self.expel(|_| true) }
     }
 
-    fn expel(&mut self, whom: impl Fn(&Entry<K>) -> bool) -> Sightings<K> {
+    fn expel(&mut self, whom: impl Fn(&Entry<K>) -> bool) -> SweepEvents<K> {
         let missed = self.sessions.extract_if(|_, entry| whom(entry));
         missed.map(|(_, entry)| (entry.object, SweepEvent::Missed(entry.seen))).collect()
     }
@@ -370,7 +370,7 @@ impl<K: Clone + Eq + Hash + Send + 'static> Observer<K> {
 
     /// Returns the result of sweeps for the session `id` of `object` since the last time, if there is one.
     pub fn take_event(&self, object: &K, id: &str) -> Option<SweepEvent> {
-        self.tracked.lock().events.remove(object).filter(|(seen, _)| seen == id).map(|(_, sighting)| sighting)
+        self.tracked.lock().events.remove(object).filter(|(seen, _)| seen == id).map(|(_, event)| event)
     }
 
     /// Returns the results of the sweeps of the work groups that are listed, or were to be and in which sessions `live`.
@@ -448,14 +448,14 @@ impl<K: Clone + Eq + Hash + Send + 'static> Observer<K> {
         failed
     }
 
-    /// Reads the pages of a list of `work_group`, and calls `trigger` for each object with a sighting. `take` takes a page in, and returns the
-    /// sightings and the token of the page to read next. Returns whether a page was refused.
+    /// Reads the pages of a list of `work_group`, and calls `trigger` for each object with an event. `take` takes a page in, and returns the
+    /// events and the token of the page to read next. Returns whether a page was refused.
     async fn read<L: Future<Output = PageReply>>(
         &self,
         work_group: &str,
         list: &impl Fn(String, Option<String>) -> L,
         trigger: &impl Fn(K),
-        mut take: impl FnMut(&mut Group<K>, Page<Session>, Instant, Timestamp) -> (Sightings<K>, Option<String>),
+        mut take: impl FnMut(&mut Group<K>, Page<Session>, Instant, Timestamp) -> (SweepEvents<K>, Option<String>),
     ) -> bool {
         let (mut pages, mut next) = (Pages::default(), None);
         loop {
@@ -488,18 +488,18 @@ impl<K: Clone + Eq + Hash + Send + 'static> Observer<K> {
     }
 
     /// Applies `act` to a work group and stores the sightings that it returns. Returns their objects.
-    fn in_group(&self, work_group: &str, act: impl FnOnce(&mut Group<K>) -> Sightings<K>) -> Vec<K> {
+    fn in_group(&self, work_group: &str, act: impl FnOnce(&mut Group<K>) -> SweepEvents<K>) -> Vec<K> {
         let mut tracked = self.tracked.lock();
         let tracked = &mut *tracked;
         let Some(group) = tracked.groups.get_mut(work_group) else { return Vec::new() };
         let mut whom = Vec::new();
-        for (object, sighting) in act(group) {
-            let place = match &sighting {
+        for (object, event) in act(group) {
+            let place = match &event {
                 SweepEvent::Shown(..) => tracked.places.get(&object).cloned(),
                 SweepEvent::Missed(_) => tracked.places.remove(&object),
             };
             if let Some((_, id)) = place {
-                tracked.events.insert(object.clone(), (id, sighting));
+                tracked.events.insert(object.clone(), (id, event));
                 whom.push(object);
             }
         }

@@ -86,7 +86,7 @@ impl AthenaTime {
             let is_in_doubt = clock.is_in_doubt();
             if clock.read().is_certain {
                 failures = 0;
-                self.take_waiting();
+                self.trigger_waiting();
                 continue;
             }
             // The next reply has to confirm the time.
@@ -134,7 +134,7 @@ impl AthenaTime {
     }
 
     /// Triggers the objects that have waited: Athena's time is known.
-    pub(crate) fn take_waiting(&self) {
+    pub(crate) fn trigger_waiting(&self) {
         let waited = std::mem::take(&mut *self.waiting.lock());
         for key in waited.objects.keys() {
             self.trigger.trigger(key, Priority::Normal);

@@ -117,10 +117,10 @@ impl Operator {
     /// so for ever.
     pub(crate) async fn follow_clock(&self) {
         self.clock.corrected().await;
-        self.athena_time.take_waiting();
+        self.athena_time.trigger_waiting();
         loop {
             self.clock.corrected().await;
-            self.athena_time.take_waiting();
+            self.athena_time.trigger_waiting();
             self.trigger_all();
         }
     }
