@@ -487,7 +487,7 @@ impl<K: Clone + Eq + Hash + Send + 'static> Observer<K> {
         }
     }
 
-    /// Applies `act` to a work group and stores the sightings that it returns. Returns their objects.
+    /// Applies `act` to a work group and stores the events that it returns. Returns their objects.
     fn in_group(&self, work_group: &str, act: impl FnOnce(&mut Group<K>) -> SweepEvents<K>) -> Vec<K> {
         let mut tracked = self.tracked.lock();
         let tracked = &mut *tracked;
