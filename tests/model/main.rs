@@ -21,7 +21,7 @@ use athena_operator::api;
 mod session {
     pub use athena_operator::session::{attempt, backoff, environment, marker, reply, request, step};
 
-    mark_arms::modules!(Step, Row, Option<Request>;
+    mark_arms::modules!(Step, Row, Stage, Option<Request>;
         "src/session/after_end.rs", "src/session/events.rs", "src/session/invalid_object.rs", "src/session/lifecycle.rs",
         "src/session/local_state.rs", "src/session/ownership.rs", "src/session/pass.rs", "src/session/refused_write.rs",
         "src/session/retained.rs", "src/session/status.rs"

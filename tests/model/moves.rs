@@ -298,13 +298,18 @@ impl Exploration {
             Attempt::Over(..) => "over",
         };
         let deleting = if cache.is_deleting() { ", deleting" } else { "" };
+        self.note_arms();
         let mut reached = self.reached.lock().expect("no holder panics");
-        reached.arms |= crate::session::arms::take();
         for step in steps {
             let name = format!("{step:?}");
             let name = name.split(['(', ' ']).next().unwrap_or_default();
             reached.names.insert(format!("step {name} of {kind}{deleting}"));
         }
+    }
+
+    /// Notes the arms that this move has taken.
+    fn note_arms(&self) {
+        self.reached.lock().expect("no holder panics").arms |= crate::session::arms::take();
     }
 
     fn note_reason(&self, object: &Object) {
@@ -750,10 +755,10 @@ impl Model for Exploration {
     #[allow(clippy::too_many_lines, reason = "a branch for each move")]
     fn next_state(&self, before: &World, action: Move) -> Option<World> {
         let mut world = before.clone();
+        // What was taken on the way to rest is not of this move.
+        crate::session::arms::take();
         match action {
             Move::Reconcile(index, reply) => {
-                // What was taken on the way to rest is not of this move.
-                crate::session::arms::take();
                 let done = reconcile(before, index, reply, self.mutant)?;
                 let is_list = done.called == Some(Step::Search);
                 let called = done.called.is_some();
@@ -776,10 +781,14 @@ impl Model for Exploration {
                     world.budget.lags -= 1;
                 }
             }
-            Move::Write(index) => self.write(&mut world, index)?,
+            Move::Write(index) => {
+                self.write(&mut world, index)?;
+                self.note_arms();
+            }
             Move::Refuse(index) => {
                 world.budget.faults -= 1;
                 refuse(&mut world, index, self.mutant)?;
+                self.note_arms();
             }
             Move::Deliver(index) => self.deliver(&mut world, index),
             Move::Crash(index, late) => {
