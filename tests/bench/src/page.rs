@@ -103,7 +103,7 @@ pub fn machine() -> anyhow::Result<String> {
 
 /// The versions of the servers.
 fn kubernetes() -> anyhow::Result<String> {
-    let modules = repository().join("tests/cluster");
+    let modules = repository().join("tests/support/cluster");
     let text = find_module(&modules)?;
     let version = |module: &str| {
         let line = text

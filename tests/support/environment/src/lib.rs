@@ -28,7 +28,7 @@ use athena_emulator::{Config, Emulator};
 /// The repository that this crate is part of.
 pub fn repository() -> PathBuf {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    here.ancestors().nth(2).unwrap_or(here).to_owned()
+    here.ancestors().nth(3).unwrap_or(here).to_owned()
 }
 
 /// Starts an emulator of Athena, an API server and an operator of all namespaces, which is ready then.
